@@ -1,0 +1,145 @@
+"""Turns pydantic's verdicts into sentences: file:line, dotted path, what was expected, what was found, nearest name."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from framework.config.source import KeyPath, Source
+from framework.errors import ConfigError, did_you_mean
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "choice_type": "a mapping with the key 'name'",
+    "finite_number": "a finite number",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "a number > {}"),
+    "greater_than_equal": ("ge", "a number >= {}"),
+    "less_than": ("lt", "a number < {}"),
+    "less_than_equal": ("le", "a number <= {}"),
+}
+
+
+def explain(error: ValidationError, source: Source, model: type[BaseModel]) -> ConfigError:
+    """Return one ConfigError with a line for each mistake, in file order."""
+    rows = [_sentence(dict(item), source, model) for item in error.errors(include_url=False)]
+    unique = list(dict.fromkeys(rows))
+    return ConfigError("\n".join(unique))
+
+
+def dotted(path: KeyPath) -> str:
+    """Return ``a.b.0.c`` for a key path."""
+    return ".".join(str(part) for part in path) or "(top level)"
+
+
+def _sentence(item: dict[str, Any], source: Source, model: type[BaseModel]) -> str:
+    path = _data_path(item["loc"], source.data)
+    kind, context = item["type"], item.get("ctx", {})
+    found = f", found {_shown(item['input'])}"
+    if kind == "extra_forbidden":
+        names = _fields_at(model, path[:-1], source.data)
+        text = f"unknown key; expected one of: {', '.join(names)}" + did_you_mean(str(path[-1]), names)
+    elif kind == "missing":
+        text = f"missing key; {_hint(model, path, source.data)}"
+    elif kind in _BOUNDS:
+        key, form = _BOUNDS[kind]
+        text = "expected " + form.format(context[key]) + found
+    elif kind == "literal_error":
+        options = [part.strip(" '") for part in context["expected"].replace(" or ", ", ").split(",")]
+        text = f"expected one of: {', '.join(options)}{found}" + did_you_mean(str(item["input"]), options)
+    elif kind in _EXPECTED:
+        text = f"expected {_EXPECTED[kind]}{found}"
+    elif kind in {"too_short", "too_long"}:
+        word, bound = ("at least", "min_length") if kind == "too_short" else ("at most", "max_length")
+        text = f"expected {word} {context[bound]} entries, found {context['actual_length']}"
+    elif kind.startswith("choice_"):
+        text = item["msg"]
+    else:
+        text = item["msg"].removeprefix("Value error, ")
+    return f"{source.where(path)}: {dotted(path)}: {text}"
+
+
+def _data_path(loc: tuple[str | int, ...], data: Any) -> KeyPath:
+    """Drop the parts pydantic adds for unions and validators, which are no keys of the file; keep a missing last key."""
+    path: list[str | int] = []
+    here = data
+    for position, part in enumerate(loc):
+        inside = (isinstance(here, dict) and part in here) or (
+            isinstance(here, list) and isinstance(part, int) and part < len(here)
+        )
+        if inside:
+            path.append(part)
+            here = here[part]
+        elif position == len(loc) - 1 and isinstance(here, dict):
+            path.append(part)
+    return tuple(path)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return "a mapping"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _models_in(typing.get_args(annotation)[0])
+    if origin in {typing.Union, types.UnionType, tuple, list, dict}:
+        return [found for part in typing.get_args(annotation) for found in _models_in(part)]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return []
+
+
+def _model_at(model: type[BaseModel], path: KeyPath, data: Any) -> type[BaseModel] | None:
+    """Return the config model that describes the mapping at ``path``, following registry choices by their ``name``."""
+    current: type[BaseModel] | None = model
+    here = data
+    for part in path:
+        here = here[part] if isinstance(here, dict | list) else None
+        if isinstance(part, int) or current is None:
+            continue
+        info = current.model_fields.get(part)
+        if info is None:
+            return None
+        chosen = [meta.registry for meta in info.metadata if hasattr(meta, "registry")]
+        if chosen and isinstance(here, dict):
+            name = str(here.get("name"))
+            current = chosen[0].get(name).config if name in chosen[0].names() else None
+        else:
+            found = _models_in(info.annotation)
+            current = found[0] if found else None
+    return current
+
+
+def _fields_at(model: type[BaseModel], path: KeyPath, data: Any) -> list[str]:
+    here = _model_at(model, path, data)
+    return list(here.model_fields) if here else []
+
+
+def _hint(model: type[BaseModel], path: KeyPath, data: Any) -> str:
+    here = _model_at(model, path[:-1], data)
+    info = here.model_fields.get(str(path[-1])) if here and path else None
+    return f"expected {info.description}" if info and info.description else "it has no default"

@@ -1,0 +1,93 @@
+"""One way in: YAML file + dotted overrides -> a frozen config object, or sentences that say what is wrong where."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from framework.config.explain import explain
+from framework.config.model import StrictModel
+from framework.config.source import KeyPath, Source, parse_scalar, parse_yaml, read_yaml
+from framework.errors import ConfigError
+
+M = TypeVar("M", bound=StrictModel)
+
+
+def load_config(path: Path | str, model: type[M], overrides: Sequence[str] = ()) -> M:
+    """Read a YAML config.
+
+    Args:
+        path: the file.
+        model: the config class it must describe.
+        overrides: ``a.b.0.c=value`` from the command line; values follow YAML rules.
+
+    Raises:
+        ConfigError: with one line per mistake: ``file:line: dotted.path: expected ..., found ...``.
+    """
+    return build_config(read_yaml(path), model, overrides)
+
+
+def parse_config(text: str, model: type[M], name: str = "config", overrides: Sequence[str] = ()) -> M:
+    """Build a config from YAML text; ``name`` stands for the file in messages. Raises as ``load_config``."""
+    return build_config(parse_yaml(text, name), model, overrides)
+
+
+def build_config(source: Source, model: type[M], overrides: Sequence[str] = ()) -> M:
+    """Apply ``overrides`` to ``source`` and validate it as ``model``. Raises as ``load_config``."""
+    if not isinstance(source.data, dict):
+        raise ConfigError(f"{source.name}:1: (top level): expected a mapping of config sections, found something else")
+    merged = apply_overrides(source, overrides)
+    try:
+        return model.from_plain(merged.data)
+    except ValidationError as error:
+        raise explain(error, merged, model) from None
+
+
+def apply_overrides(source: Source, overrides: Sequence[str]) -> Source:
+    """Return ``source`` with each ``dotted.path=value`` set; intermediate mappings are made where they are missing."""
+    data = copy.deepcopy(source.data)
+    overridden = dict(source.overridden)
+    for text in overrides:
+        left, equals, right = text.partition("=")
+        if not equals or not left.strip():
+            raise ConfigError(f"override '{text}': expected dotted.path=value, as in train.steps=100")
+        path: KeyPath = tuple(int(part) if part.isdigit() else part for part in left.strip().split("."))
+        _set(data, path, parse_scalar(right, f"override '{text}'"), text)
+        overridden[path] = text
+    return Source(name=source.name, data=data, lines=source.lines, overridden=overridden)
+
+
+def _set(data: Any, path: KeyPath, value: Any, text: str) -> None:
+    here = data
+    for part in path[:-1]:
+        if isinstance(here, dict):
+            here = here.setdefault(part, {})
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+        else:
+            raise ConfigError(f"override '{text}': there is no '{part}' to go into")
+    last = path[-1]
+    if isinstance(here, dict):
+        here[last] = value
+    elif isinstance(here, list) and isinstance(last, int) and last < len(here):
+        here[last] = value
+    else:
+        raise ConfigError(f"override '{text}': there is no '{last}' to set")
+
+
+def to_yaml(config: StrictModel) -> str:
+    """Return the resolved config as YAML; ``parse_config`` of it gives an equal object."""
+    return yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True, width=120)
+
+
+def config_digest(config: StrictModel) -> str:
+    """Return the first 16 hex digits of the SHA-256 of the resolved config; equal configs have equal digests."""
+    canonical = json.dumps(config.plain(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

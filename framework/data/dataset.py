@@ -1,0 +1,159 @@
+"""An opened dataset: manifest, bag table and tile index, checked against each other once and then only read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow.parquet as pq
+
+from framework.data.schema import (
+    BAG_COLUMNS,
+    BAGS_NAME,
+    MARKER_PREFIX,
+    NUCLEI_NAME,
+    TILE_COLUMNS,
+    TILES_NAME,
+    Manifest,
+    read_manifest,
+)
+from framework.errors import DatasetError, did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileIndex:
+    """Where every tile lies, as columns of length T sorted by bag, and where each bag's tiles begin.
+
+    Attributes:
+        bag: int32 (T,), bag of each tile.
+        shard: int32 (T,), index into ``Manifest.shards``.
+        offset: int64 (T,), first byte of the tile in its shard.
+        bag_start: int64 (B + 1,); tiles of bag b are rows ``bag_start[b]:bag_start[b + 1]``.
+    """
+
+    bag: npt.NDArray[np.int32]
+    shard: npt.NDArray[np.int32]
+    offset: npt.NDArray[np.int64]
+    bag_start: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.bag)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A finished dataset folder.
+
+    Attributes:
+        root: the folder.
+        manifest: its ``dataset.json``.
+        bags: bags.parquet, one row a bag, index 0..B-1 = column ``bag``.
+        index: where tiles lie.
+    """
+
+    root: Path
+    manifest: Manifest
+    bags: pd.DataFrame
+    index: TileIndex
+
+    @classmethod
+    def open(cls, root: Path | str) -> Dataset:
+        """Open a dataset folder.
+
+        Raises:
+            DatasetError: no finished dataset, a missing column, or tables that contradict the manifest.
+        """
+        folder = Path(root)
+        manifest = read_manifest(folder)
+        bags = pd.read_parquet(_existing(folder / BAGS_NAME))
+        _need_columns(bags.columns.tolist(), BAG_COLUMNS, folder / BAGS_NAME)
+        return cls(root=folder, manifest=manifest, bags=bags, index=_read_index(folder, manifest, len(bags)))
+
+    def tile_table(self, columns: list[str] | None = None) -> pd.DataFrame:
+        """Return tiles.parquet (or the named columns), one row a tile in tile order."""
+        return pd.read_parquet(self.root / TILES_NAME, columns=columns)
+
+    def nuclei(self) -> pd.DataFrame:
+        """Return nuclei.parquet, one row a nucleus."""
+        return pd.read_parquet(_existing(self.root / NUCLEI_NAME))
+
+    def markers(self, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
+        """Return measured markers, float32 (T, M), NaN where a cell has no measurement.
+
+        Raises:
+            DatasetError: the dataset has no such marker.
+        """
+        for name in names:
+            if name not in self.manifest.markers:
+                known = self.manifest.markers
+                raise DatasetError(
+                    f"{self.root}: no marker '{name}'; this dataset has: {', '.join(known) or 'none'}"
+                    + did_you_mean(name, known)
+                )
+        table = self.tile_table([MARKER_PREFIX + name for name in names])
+        return np.ascontiguousarray(table.to_numpy(dtype=np.float32))
+
+    def target(self, name: str) -> anndata.AnnData:
+        """Return ``targets/<name>.h5ad``: bags with that target x genes.
+
+        Raises:
+            DatasetError: the dataset has no such target.
+        """
+        if name not in self.manifest.targets:
+            known = self.manifest.targets
+            raise DatasetError(
+                f"{self.root}: no target '{name}'; this dataset has: {', '.join(known) or 'none'}"
+                + did_you_mean(name, known)
+            )
+        return anndata.read_h5ad(_existing(self.root / "targets" / f"{name}.h5ad"))
+
+    def channel_indices(self, channels: tuple[str, ...]) -> list[int]:
+        """Return the positions of ``channels`` (by name) in the stored tiles.
+
+        Raises:
+            DatasetError: a channel the dataset does not have.
+        """
+        stored = self.manifest.tile.channels
+        for name in channels:
+            if name not in stored:
+                raise DatasetError(
+                    f"{self.root}: no channel '{name}'; this dataset has: {', '.join(stored)}" + did_you_mean(name, stored)
+                )
+        return [stored.index(name) for name in channels]
+
+
+def _existing(file: Path) -> Path:
+    if not file.is_file():
+        raise DatasetError(f"{file}: missing although {file.parent.name or 'the dataset'} is listed as complete; ingest again")
+    return file
+
+
+def _need_columns(found: list[str], wanted: tuple[str, ...], file: Path) -> None:
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise DatasetError(f"{file}: missing column(s) {', '.join(missing)}; found: {', '.join(found)}; ingest again")
+
+
+def _read_index(folder: Path, manifest: Manifest, n_bags: int) -> TileIndex:
+    file = _existing(folder / TILES_NAME)
+    schema_names = pq.read_schema(file).names
+    _need_columns(schema_names, TILE_COLUMNS, file)
+    table = pq.read_table(file, columns=["bag", "shard", "offset"])
+    bag = table["bag"].to_numpy().astype(np.int32, copy=False)
+    if n_bags != manifest.n_bags or len(bag) != manifest.n_tiles:
+        raise DatasetError(
+            f"{folder}: the manifest counts {manifest.n_bags} bags and {manifest.n_tiles} tiles, the tables hold "
+            f"{n_bags} and {len(bag)}: a stale index; ingest again"
+        )
+    if np.any(np.diff(bag) < 0) or (len(bag) and (bag[0] < 0 or bag[-1] >= n_bags)):
+        raise DatasetError(f"{file}: tiles are not sorted by bag, or name bags that do not exist; ingest again")
+    return TileIndex(
+        bag=bag,
+        shard=table["shard"].to_numpy().astype(np.int32, copy=False),
+        offset=table["offset"].to_numpy().astype(np.int64, copy=False),
+        bag_start=np.searchsorted(bag, np.arange(n_bags + 1)).astype(np.int64),
+    )

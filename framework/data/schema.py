@@ -1,0 +1,160 @@
+"""The contract on disk, version 1: what ``data_tools`` writes and everything else reads.
+
+A dataset is a folder::
+
+    dataset.json         written last: the manifest below
+    bags.parquet         one row a bag (a well), in bag order
+    tiles.parquet        one row a tile, sorted by bag: where its pixels lie, where in the field it was cut
+    nuclei.parquet       one row a nucleus found, with or without a tile
+    shards/              WebDataset tarballs: one sample is a chunk of up to ``chunk_tiles`` tiles of one bag
+    targets/<name>.h5ad  AnnData, bags x genes; ``obs['bag']`` is the row of bags.parquet
+    qc/                  flat-fields and site overviews for the report
+
+A tile is the bytes ``[offset, offset + nbytes)`` of its shard: C x H x W stored integers in C order, little endian.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from framework.config import StrictModel
+from framework.errors import DatasetError
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "dataset.json"
+BAGS_NAME = "bags.parquet"
+TILES_NAME = "tiles.parquet"
+NUCLEI_NAME = "nuclei.parquet"
+
+PLATE = "Metadata_Plate"
+WELL = "Metadata_Well"
+SITE = "Metadata_Site"
+PERTURBATION = "Metadata_Perturbation"
+STIMULATION = "Metadata_Stimulation"
+CONTROL_TYPE = "Metadata_Control_Type"
+CONTROL_TYPES = ("negcon", "poscon", "treatment", "empty")
+MARKER_PREFIX = "Marker_"
+
+BAG_COLUMNS = ("bag", PLATE, WELL, PERTURBATION, STIMULATION, CONTROL_TYPE, "n_sites", "n_nuclei", "n_tiles")
+"""Columns of bags.parquet that every dataset has; further ``Metadata_*`` columns come from the plate map."""
+
+TILE_COLUMNS = ("bag", "site", "y_px", "x_px", "nucleus", "shard", "offset", "nbytes")
+"""Columns of tiles.parquet: int32 bag, int16 site, float32 centre (y_px, x_px) in the field, int64 row of
+nuclei.parquet, int32 index into ``Manifest.shards``, int64 offset, int32 nbytes; then float32 ``Marker_<name>``
+(NaN where the cell has no measurement)."""
+
+NUCLEUS_COLUMNS = ("bag", "site", "y_px", "x_px", "score", "status")
+"""Columns of nuclei.parquet: centre in px, detector score, and ``tile`` or why there is none (``border`` ...)."""
+
+
+class TileFormat(StrictModel):
+    """Shape and type of every tile: ``channels`` x ``height`` x ``width`` of ``dtype``."""
+
+    channels: tuple[str, ...] = Field(min_length=1)
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    dtype: Literal["uint8", "uint16", "float32"] = "uint16"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return len(self.channels), self.height, self.width
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one uncompressed tile."""
+        item = {"uint8": 1, "uint16": 2, "float32": 4}[self.dtype]
+        return len(self.channels) * self.height * self.width * item
+
+
+class ChannelStatistics(StrictModel):
+    """Pixel statistics of one channel over all stored tiles, in stored units."""
+
+    mean: float
+    sd: float
+    percentiles: dict[str, float]
+    """Keys ``"0.1" "1" "5" "25" "50" "75" "95" "99" "99.9"``."""
+
+
+class FileRecord(StrictModel):
+    """A file of the dataset, relative to its folder, with size and SHA-256."""
+
+    name: str
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class ShardRecord(FileRecord):
+    """A shard and how many tiles it holds."""
+
+    tiles: int = Field(ge=0)
+
+
+class Skipped(StrictModel):
+    """Raw input that did not become part of the dataset (``on_error: skip``), and why."""
+
+    plate: str
+    well: str
+    site: int | None = None
+    file: str | None = None
+    reason: str
+    """Short kind, as ``truncated_image``, ``missing_channel``, ``well_not_in_platemap``."""
+    detail: str
+    """The sentence that ``on_error: raise`` would have raised."""
+
+
+class Manifest(StrictModel):
+    """``dataset.json``."""
+
+    schema_version: int
+    name: str
+    tile: TileFormat
+    pixel_size_um: float | None
+    layout: Literal["tar"] = "tar"
+    codec: None = None
+    chunk_tiles: int = Field(ge=1)
+    n_plates: int = Field(ge=0)
+    n_bags: int = Field(ge=0)
+    n_tiles: int = Field(ge=0)
+    n_nuclei: int = Field(ge=0)
+    markers: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    channel_statistics: dict[str, ChannelStatistics]
+    skipped: tuple[Skipped, ...] = ()
+    source: dict[str, Any]
+    """The resolved ingest config."""
+    versions: dict[str, str]
+    files: tuple[FileRecord, ...]
+    shards: tuple[ShardRecord, ...]
+
+
+def read_manifest(root: Path | str) -> Manifest:
+    """Read ``dataset.json`` of a dataset folder.
+
+    Raises:
+        DatasetError: no folder, no manifest (an unfinished build), not JSON, or another schema version.
+    """
+    folder = Path(root)
+    file = folder / MANIFEST_NAME
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such dataset folder; make one with: wellstream ingest CONFIG")
+    if not file.is_file():
+        raise DatasetError(
+            f"{folder}: no {MANIFEST_NAME}, so this is no finished dataset; run the same 'wellstream ingest CONFIG' "
+            "again, it continues where it stopped"
+        )
+    try:
+        manifest = Manifest.model_validate_json(file.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        first = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else {"msg": str(error), "loc": ()}
+        where = ".".join(str(part) for part in first["loc"])
+        raise DatasetError(f"{file}: not a dataset manifest: {where}: {first['msg']}; rebuild the dataset") from None
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise DatasetError(
+            f"{file}: schema version {manifest.schema_version}, this Wellstream reads version {SCHEMA_VERSION}; "
+            "ingest again with this version"
+        )
+    return manifest

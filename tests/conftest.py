@@ -1,0 +1,38 @@
+"""Fixtures every test may use, and the accounting of real data that was not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _real_data_folder() -> Path:
+    return Path(os.environ.get("WELLSTREAM_TEST_DATA") or ROOT.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real exports, or a skip that says what is missing."""
+    folder = _real_data_folder()
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set WELLSTREAM_TEST_DATA to the folder that holds them")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _few_threads() -> None:
+    torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    skip = pytest.mark.skip(reason="no CUDA device")
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(skip)
