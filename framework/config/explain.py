@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from framework.config.model import Choice
 from framework.config.source import KeyPath, Source
 from framework.errors import ConfigError, did_you_mean
 
@@ -73,7 +74,7 @@ def _sentence(item: dict[str, Any], source: Source, model: type[BaseModel]) -> s
 
 
 def _data_path(loc: tuple[str | int, ...], data: Any) -> KeyPath:
-    """Drop the parts pydantic adds for unions and validators, which are no keys of the file; keep a missing last key."""
+    """Drop the parts pydantic adds for unions and validators: they are no keys of the file. Keep a missing last key."""
     path: list[str | int] = []
     here = data
     for position, part in enumerate(loc):
@@ -116,21 +117,22 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 def _model_at(model: type[BaseModel], path: KeyPath, data: Any) -> type[BaseModel] | None:
     """Return the config model that describes the mapping at ``path``, following registry choices by their ``name``."""
     current: type[BaseModel] | None = model
-    here = data
+    here, free_key = data, False
     for part in path:
-        here = here[part] if isinstance(here, dict | list) else None
-        if isinstance(part, int) or current is None:
+        here = here[part]
+        if isinstance(part, int) or free_key:
+            free_key = False
             continue
-        info = current.model_fields.get(part)
+        info = current.model_fields.get(part) if current else None
         if info is None:
             return None
-        chosen = [meta.registry for meta in info.metadata if hasattr(meta, "registry")]
-        if chosen and isinstance(here, dict):
-            name = str(here.get("name"))
+        free_key = typing.get_origin(info.annotation) is dict
+        chosen = [meta.registry for meta in info.metadata if isinstance(meta, Choice)]
+        if chosen:
+            name = str(here.get("name")) if isinstance(here, dict) else ""
             current = chosen[0].get(name).config if name in chosen[0].names() else None
         else:
-            found = _models_in(info.annotation)
-            current = found[0] if found else None
+            current = next(iter(_models_in(info.annotation)), None)
     return current
 
 

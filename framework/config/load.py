@@ -65,7 +65,7 @@ def apply_overrides(source: Source, overrides: Sequence[str]) -> Source:
 
 
 def _set(data: Any, path: KeyPath, value: Any, text: str) -> None:
-    here = data
+    here: Any = data
     for part in path[:-1]:
         if isinstance(here, dict):
             here = here.setdefault(part, {})
@@ -74,12 +74,10 @@ def _set(data: Any, path: KeyPath, value: Any, text: str) -> None:
         else:
             raise ConfigError(f"override '{text}': there is no '{part}' to go into")
     last = path[-1]
-    if isinstance(here, dict):
-        here[last] = value
-    elif isinstance(here, list) and isinstance(last, int) and last < len(here):
-        here[last] = value
-    else:
+    is_entry = isinstance(here, list) and isinstance(last, int) and last < len(here)
+    if not (isinstance(here, dict) or is_entry):
         raise ConfigError(f"override '{text}': there is no '{last}' to set")
+    here[last] = value
 
 
 def to_yaml(config: StrictModel) -> str:

@@ -18,7 +18,9 @@ M = TypeVar("M", bound="StrictModel")
 class StrictModel(BaseModel):
     """A config section: no unknown key, no silent conversion, no change after construction."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, validate_default=True, ser_json_inf_nan="strings"
+    )
 
     @classmethod
     def from_plain(cls: type[M], plain: Any) -> M:

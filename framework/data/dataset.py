@@ -121,14 +121,15 @@ class Dataset:
         for name in channels:
             if name not in stored:
                 raise DatasetError(
-                    f"{self.root}: no channel '{name}'; this dataset has: {', '.join(stored)}" + did_you_mean(name, stored)
+                    f"{self.root}: no channel '{name}'; this dataset has: {', '.join(stored)}"
+                    + did_you_mean(name, stored)
                 )
         return [stored.index(name) for name in channels]
 
 
 def _existing(file: Path) -> Path:
     if not file.is_file():
-        raise DatasetError(f"{file}: missing although {file.parent.name or 'the dataset'} is listed as complete; ingest again")
+        raise DatasetError(f"{file}: missing although the dataset is listed as complete; ingest again")
     return file
 
 

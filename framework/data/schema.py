@@ -149,9 +149,11 @@ def read_manifest(root: Path | str) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(file.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
-        first = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else {"msg": str(error), "loc": ()}
-        where = ".".join(str(part) for part in first["loc"])
-        raise DatasetError(f"{file}: not a dataset manifest: {where}: {first['msg']}; rebuild the dataset") from None
+        detail = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False)[0]
+            detail = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        raise DatasetError(f"{file}: not a dataset manifest: {detail}; ingest again") from None
     if manifest.schema_version != SCHEMA_VERSION:
         raise DatasetError(
             f"{file}: schema version {manifest.schema_version}, this Wellstream reads version {SCHEMA_VERSION}; "

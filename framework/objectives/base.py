@@ -75,7 +75,7 @@ class Objective(nn.Module):
         raise TypeError(f"{type(self).__name__} must define embed_tiles")
 
     def predict(self, batch: Batch) -> torch.Tensor:
-        """(K, P) predictions a bag or (K, N, P) a tile, in the units of the measured targets, columns as ``outputs``."""
+        """(K, P) predictions a bag or (K, N, P) a tile, in units of the targets, columns as ``outputs``."""
         raise TypeError(f"{type(self).__name__} has no predictions")
 
     def outputs(self) -> list[str]:
