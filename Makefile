@@ -1,0 +1,56 @@
+# Two commands matter: `make demo` and `make test`. Each sets up .venv by itself; a second run re-installs nothing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+EXTRAS := analysis,dev
+DEMO ?= demo
+JOBS ?= 2
+
+.PHONY: help demo demo-real test test-slow lint types check constraints clean
+help:
+	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 10 minutes on 2 cores)"
+	@echo "make demo-real EXPORT=FOLDER  ingest a real Harmony export with a per-cell table, regress its markers"
+	@echo "make test                     the test suite (minutes)"
+	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
+	@echo "make lint types               ruff; mypy --strict on framework and data_tools"
+	@echo "make clean                    remove .venv and the demo folder"
+
+$(READY): constraints.txt setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Wellstream needs Python >= 3.11; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up $(VENV) (once; downloads about 1 GB on a bare machine)"
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: install it (Debian: apt-get install python3-venv)"; exit 1; }
+	@# torch first and alone, so that nothing else can choose another build of it
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/python -m experiments.demo --out $(DEMO)
+
+demo-real: $(READY)
+	@test -n "$(EXPORT)" || { echo "usage: make demo-real EXPORT=<folder with images/ measurements/ platemap.csv>"; exit 2; }
+	$(BIN)/python -m experiments.demo.real "$(EXPORT)" --out $(DEMO)-real
+
+test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" -ra $(ARGS)
+
+test-slow: $(READY)
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m slow -ra $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: lint types test
+
+constraints: $(READY)
+	@{ echo "# Versions this release is tested with; made from a clean environment by: make constraints"; \
+	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
+
+clean:
+	rm -rf $(VENV) $(DEMO) $(DEMO)-real

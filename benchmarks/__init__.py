@@ -1,0 +1,1 @@
+"""Measurements: ratios in one run, with the physical limit beside them; `python -m benchmarks THEME`."""

@@ -1,0 +1,1 @@
+"""Starting runs: the command `wellstream` and the torchrun target."""

@@ -1,0 +1,227 @@
+"""The command ``wellstream``: one thin function a sub-command, errors as sentences, heavy rooms loaded when needed.
+
+Every sub-command is also a Python call; its docstring names it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from framework.errors import WellstreamError
+from launch import show
+
+app = typer.Typer(
+    name="wellstream",
+    help="Cell images to trained models: simulate or ingest a plate, train on tiles in bags, predict, evaluate, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+simulate = typer.Typer(no_args_is_help=True, help="Write a simulated experiment with known truth.")
+app.add_typer(simulate, name="simulate")
+
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="dotted overrides of the config")]
+DatasetOption = Annotated[
+    str | None, typer.Option("--data", help="dataset folder; default: the one the run trained on")
+]
+
+
+def _room(name: str) -> Any:
+    """Load a room when its command runs, so that --help answers at once."""
+    return importlib.import_module(name)
+
+
+@simulate.command("plate")
+def simulate_plate(
+    out: Annotated[Path, typer.Argument(help="folder to write: Harmony export, plate map, omics tables, truth")],
+    config: Annotated[Path | None, typer.Option(help="YAML with simulator options")] = None,
+    options: Overrides = None,
+) -> None:
+    """Simulate a plate: a genuine Harmony export, omics tables and the truth behind both.
+
+    Example: wellstream simulate plate demo/raw perturbations=12 size_px=270
+    Python: data_tools.simulate.simulate_plate(PlateConfig(...), out)
+    """
+    room, configs = _room("data_tools.simulate"), _room("framework.config")
+    if config:
+        plate = configs.load_config(config, room.PlateConfig, options or [])
+    else:
+        plate = configs.parse_config("{}", room.PlateConfig, "simulate plate", options or [])
+    with show.progress() as report:
+        summary = room.simulate_plate(plate, out, progress=lambda done, total: report("simulate", done, total))
+    show.summary(summary)
+
+
+@app.command()
+def ingest(
+    config: Annotated[Path, typer.Argument(help="ingest YAML; see experiments/*/ingest.yaml")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="dataset folder to write")],
+    options: Overrides = None,
+    scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler; default: a local cluster")] = None,
+    workers: Annotated[int | None, typer.Option(help="local worker processes; default: one a core")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="list what would be read and written; write nothing")
+    ] = False,
+) -> None:
+    """Turn raw exports into a dataset: flat-field, nuclei, tiles, shards, targets. Run again to continue after a stop.
+
+    Python: data_tools.pipeline.ingest(config, out)
+    """
+    pipeline, configs = _room("data_tools.pipeline"), _room("framework.config")
+    settings = configs.load_config(config, pipeline.IngestConfig, options or [])
+    with show.progress() as report:
+        summary = pipeline.ingest(settings, out, scheduler=scheduler, workers=workers, progress=report, dry_run=dry_run)
+    show.summary(summary)
+
+
+@app.command()
+def inspect(dataset: Annotated[Path, typer.Argument(help="dataset folder")]) -> None:
+    """Show what a dataset holds: plates, bags, tiles, channels, targets, markers, and input that was left out.
+
+    Python: framework.data.dataset.Dataset.open(folder)
+    """
+    show.dataset(_room("framework.data.dataset").Dataset.open(dataset))
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="run YAML; see experiments/*/*.yaml")],
+    options: Overrides = None,
+    nproc: Annotated[
+        int, typer.Option(min=1, help="processes on this machine (one a GPU); above 1 starts torchrun")
+    ] = 1,
+    resume: Annotated[
+        str, typer.Option(help="auto: newest valid checkpoint of the run; none: start new; or a PATH")
+    ] = "auto",
+) -> None:
+    """Train what a YAML describes. With --nproc N it is: torchrun --nproc-per-node N -m launch.train CONFIG.
+
+    Python: framework.run.fit(config)
+    """
+    arguments = [str(config), *(options or []), "--resume", resume]
+    if nproc > 1:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={nproc}"]
+        sys.stdout.flush()
+        os.execv(sys.executable, [*command, "-m", "launch.train", *arguments])  # noqa: S606 - our own interpreter
+    raise typer.Exit(_room("launch.train").main(arguments))
+
+
+@app.command()
+def embed(
+    run: Annotated[Path, typer.Argument(help="run folder")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write")],
+    data: DatasetOption = None,
+    level: Annotated[str, typer.Option(help="tile: one row a tile; bag: the mean of each bag")] = "tile",
+) -> None:
+    """Write embeddings as AnnData. Tile embeddings can train heads: data.embeddings in a run YAML.
+
+    Python: framework.run.embed(run, data, out, level)
+    """
+    with show.progress() as report:
+        summary = _room("framework.run").embed(run, data=data, out=out, level=level, progress=report)
+    show.summary(summary)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="run folder")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write (a folder when there are several targets)")],
+    data: DatasetOption = None,
+    part: Annotated[str, typer.Option(help="train, val, test or all")] = "test",
+    tiles: Annotated[int, typer.Option(min=1, help="tiles sampled a bag (Mehrizi 2023: 512)")] = 512,
+    seeds: Annotated[int, typer.Option(min=1, help="draws averaged (Mehrizi 2023: 3)")] = 3,
+) -> None:
+    """Write predictions as AnnData, with the measured values beside them where the dataset has them.
+
+    Python: framework.run.predict(run, data, out, part, tiles, seeds)
+    """
+    with show.progress() as report:
+        summary = _room("framework.run").predict(
+            run, data=data, out=out, part=part, tiles=tiles, seeds=seeds, progress=report
+        )
+    show.summary(summary)
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[
+        list[Path], typer.Argument(help="prediction files (one a target and split) or folders of them")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder for evaluation.json and per_gene tables")],
+    data: DatasetOption = None,
+) -> None:
+    """Score predictions on held-out bags or cells: r2, SMAPE, significance, Pearson with intervals, baselines.
+
+    Python: framework.evaluate.evaluate(predictions, dataset, out)
+    """
+    room = _room("framework.evaluate")
+    evaluation = room.evaluate(predictions, dataset=Path(data) if data else None, out=out)
+    show.console.print(room.render(evaluation))
+    show.console.print(f"wrote {out}")
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="run folder")],
+    data: DatasetOption = None,
+    evaluation: Annotated[Path | None, typer.Option(help="folder written by wellstream evaluate")] = None,
+    embeddings: Annotated[Path | None, typer.Option(help="bag embeddings .h5ad for the map of wells")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file; default: report.html in the run")] = None,
+) -> None:
+    """Write a self-contained HTML report of a run.
+
+    Python: framework.report.write_report(run, ...)
+    """
+    path = _room("framework.report").write_report(
+        run, dataset=Path(data) if data else None, evaluation=evaluation, embeddings=embeddings, out=out
+    )
+    show.console.print(f"report: {path.resolve()}")
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(help="dataset folder or run folder")]) -> None:
+    """Prove that a dataset is undamaged, or that a run consumed every planned tile exactly once.
+
+    Python: framework.data.verify.verify_dataset(folder), framework.run.verify_run(folder)
+    """
+    if (folder / "config.yaml").is_file():
+        show.verdict(_room("framework.run").verify_run(folder))
+    else:
+        with show.progress() as tick:
+            show.verdict(_room("framework.data.verify").verify_dataset(folder, progress=tick))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(context: typer.Context, theme: Annotated[str, typer.Argument(help="theme, or all")]) -> None:
+    """Measure this machine against the physical limit and the peers: python -m benchmarks THEME."""
+    command = [sys.executable, "-m", "benchmarks", theme, *context.args]
+    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this installation can do: versions, devices, memory, optional parts; exit 1 if something is broken."""
+    raise typer.Exit(_room("launch.doctor").main())
+
+
+def main() -> None:
+    """Entry point: a user's mistake ends in one sentence and exit code 2; --debug shows the traceback."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments, standalone_mode=True)
+    except (WellstreamError, OSError) as error:
+        if debug:
+            raise
+        show.failure(error)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        show.failure("interrupted; run the same command again to continue")
+        sys.exit(130)

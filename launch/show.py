@@ -1,0 +1,110 @@
+"""What the command line prints: progress with rate and time left, summaries, verdicts, errors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+Report = Callable[[str, int, int], None]
+"""(stage, done, total) -> None"""
+
+
+@contextmanager
+def progress() -> Iterator[Report]:
+    """Show one bar a stage; on a pipe, print a line a stage instead."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    bars: dict[str, Any] = {}
+    with Progress(*columns, console=errors, disable=not errors.is_terminal) as shown:
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = shown.add_task(stage, total=total)
+                if not errors.is_terminal:
+                    errors.print(f"{stage}: {total}", markup=False)
+            shown.update(bars[stage], completed=done, total=total)
+
+        yield report
+
+
+def summary(value: Any) -> None:
+    """Print a frozen summary object as a two-column table; long lists by their length."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, item in _fields(value).items():
+        if item is None or item == ():
+            continue
+        table.add_row(name.replace("_", " "), escape(_short(item)))
+    console.print(table)
+
+
+def dataset(opened: Any) -> None:
+    """Print what an opened dataset holds."""
+    manifest, bags = opened.manifest, opened.bags
+    tile = manifest.tile
+    table = Table(show_header=False, box=None, pad_edge=False)
+    size = sum(shard.bytes for shard in manifest.shards)
+    per_bag = bags["n_tiles"]
+    rows = {
+        "dataset": f"{manifest.name} ({opened.root})",
+        "tiles": f"{manifest.n_tiles} of {len(tile.channels)} x {tile.height} x {tile.width} {tile.dtype}",
+        "channels": ", ".join(tile.channels),
+        "pixel size": f"{manifest.pixel_size_um} um" if manifest.pixel_size_um else "unknown",
+        "bags": f"{manifest.n_bags} wells on {manifest.n_plates} plate(s); tiles a well: "
+        f"{per_bag.min()} to {per_bag.max()}, median {per_bag.median():.0f}",
+        "conditions": str(len(bags[["Metadata_Perturbation", "Metadata_Stimulation"]].drop_duplicates())),
+        "nuclei": f"{manifest.n_nuclei}, of which {manifest.n_tiles} have a tile",
+        "markers": ", ".join(manifest.markers) or "none",
+        "targets": ", ".join(manifest.targets) or "none",
+        "shards": f"{len(manifest.shards)}, {size / 1e6:.1f} MB, layout {manifest.layout}",
+        "left out": f"{len(manifest.skipped)} entries",
+    }
+    for name, text in rows.items():
+        table.add_row(name, escape(text))
+    console.print(table)
+    for item in manifest.skipped[:20]:
+        console.print(f"  {item.plate} {item.well}: {item.reason}: {item.detail}", markup=False)
+    if len(manifest.skipped) > 20:
+        console.print(f"  ... and {len(manifest.skipped) - 20} more in {opened.root}/dataset.json", markup=False)
+
+
+def verdict(result: Any) -> None:
+    """Print the sentences of a verification."""
+    for sentence in result.sentences:
+        console.print(sentence, markup=False)
+
+
+def failure(error: object) -> None:
+    """Print one error sentence on standard error."""
+    errors.print(f"wellstream: {error}", markup=False, style="bold red")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return dict(value)
+
+
+def _short(item: Any) -> str:
+    if isinstance(item, float):
+        return f"{item:.4g}"
+    if isinstance(item, tuple | list):
+        text = ", ".join(str(part) for part in item[:6])
+        return text + (f", ... ({len(item)} in all)" if len(item) > 6 else "")
+    if isinstance(item, dict):
+        return ", ".join(f"{key}: {_short(part)}" for key, part in item.items())
+    return str(item)

@@ -1,0 +1,132 @@
+"""The rooms of ARCHITECTURE.md: who may import whom, and which libraries live where."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOP = ("framework", "data_tools", "experiments", "launch", "benchmarks", "tests")
+
+# Level of each room of framework; a room imports lower levels only, never a sibling.
+LEVELS = {
+    "framework": 0,
+    "framework.errors": 0,
+    "framework.registry": 0,
+    "framework.config": 1,
+    "framework.distributed": 1,
+    "framework.data": 2,
+    "framework.data.loader": 3,
+    "framework.models": 3,
+    "framework.objectives": 4,
+    "framework.evaluate": 4,
+    "framework.checkpoint": 4,
+    "framework.tracking": 4,
+    "framework.trainer": 5,
+    "framework.report": 5,
+    "framework.run": 6,
+}
+# registry builds on errors although both are at the bottom.
+ALLOWED_SIBLINGS = {("framework.registry", "framework.errors")}
+OF_FRAMEWORK_IN_DATA_TOOLS = ("framework.errors", "framework.registry", "framework.config", "framework.data.schema")
+# A library that belongs to one place: everything else asks that place.
+LIBRARY_ROOMS = {
+    "torch.distributed": ("framework.distributed",),
+    "accelerate": ("framework.distributed",),
+    "wandb": ("framework.tracking",),
+    "dask": ("data_tools.pipeline",),
+    "distributed": ("data_tools.pipeline",),
+}
+# Imports inside a function are for optional dependencies alone.
+OPTIONAL = {"umap", "scanpy"}
+BANNED_NAMES = {"utils", "helpers", "common", "misc", "util", "helper"}
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def source_files() -> list[Path]:
+    return sorted(f for top in TOP for f in (ROOT / top).rglob("*.py"))
+
+
+def product_files() -> list[Path]:
+    return [f for f in source_files() if f.relative_to(ROOT).parts[0] not in ("tests", "benchmarks")]
+
+
+def imports(tree: ast.AST) -> list[tuple[str, int]]:
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found += [(f"{node.module}.{alias.name}", node.lineno) for alias in node.names]
+    return found
+
+
+def room(name: str) -> str:
+    """The longest room of LEVELS that holds module ``name``."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        head = ".".join(parts[:length])
+        if head in LEVELS:
+            return head
+    raise KeyError(f"{name} belongs to no room of LEVELS: give it a level and describe it in ARCHITECTURE.md")
+
+
+def inside(name: str, places: tuple[str, ...]) -> bool:
+    return any(name == place or name.startswith(place + ".") for place in places)
+
+
+@pytest.mark.parametrize("file", product_files(), ids=module_name)
+def test_a_room_imports_lower_levels_only(file: Path) -> None:
+    name = module_name(file)
+    for target, line in imports(ast.parse(file.read_text())):
+        where = f"{file.relative_to(ROOT)}:{line} imports {target}"
+        top = target.split(".")[0]
+        assert top not in ("tests", "benchmarks"), where
+        assert top != "experiments" or inside(name, ("experiments",)), where
+        assert top != "launch" or inside(name, ("launch", "experiments")), where
+        if name.startswith("framework"):
+            assert top != "data_tools", where
+            if top == "framework" and target != "framework.__version__":
+                mine, theirs = room(name), room(target)
+                below = LEVELS[theirs] < LEVELS[mine] or mine == theirs or (mine, theirs) in ALLOWED_SIBLINGS
+                assert below, f"{where}: level {LEVELS[mine]} may not import level {LEVELS[theirs]}"
+        if name.startswith("data_tools") and top == "framework" and target != "framework.__version__":
+            assert inside(target, OF_FRAMEWORK_IN_DATA_TOOLS), where
+
+
+@pytest.mark.parametrize("file", product_files(), ids=module_name)
+def test_a_library_lives_in_its_room(file: Path) -> None:
+    name = module_name(file)
+    for target, line in imports(ast.parse(file.read_text())):
+        for library, rooms in LIBRARY_ROOMS.items():
+            if target == library or target.startswith(library + "."):
+                assert inside(name, rooms), f"{file.relative_to(ROOT)}:{line} imports {target}; only {rooms} may"
+
+
+@pytest.mark.parametrize("file", product_files(), ids=module_name)
+def test_no_import_hides_inside_a_function(file: Path) -> None:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            for target, line in imports(node):
+                assert target.split(".")[0] in OPTIONAL, (
+                    f"{file.relative_to(ROOT)}:{line} imports {target} in a function"
+                )
+
+
+@pytest.mark.parametrize("file", source_files(), ids=module_name)
+def test_no_room_is_a_drawer(file: Path) -> None:
+    assert not BANNED_NAMES & set(module_name(file).split(".")), f"{file}: name the room after what it holds"
+
+
+def test_the_rules_see_a_violation(tmp_path: Path) -> None:
+    tree = ast.parse("from framework.run import fit\nimport torch.distributed as d\n")
+    assert imports(tree) == [("framework.run.fit", 1), ("torch.distributed", 2)]
+    assert room("framework.run.fit") == "framework.run"
+    assert LEVELS[room("framework.data.plan")] < LEVELS[room("framework.data.loader")]
+    assert not inside("framework.data.dataset", OF_FRAMEWORK_IN_DATA_TOOLS)
