@@ -18,7 +18,7 @@ from launch import show
 
 app = typer.Typer(
     name="wellstream",
-    help="Cell images to trained models: simulate or ingest a plate, train on tiles in bags, predict, evaluate, report.",
+    help="Cell images to trained models: simulate or ingest plates, train on tiles in bags, predict, evaluate, report.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -49,7 +49,7 @@ def dotted(path: KeyPath) -> str:
 def _sentence(item: dict[str, Any], source: Source, model: type[BaseModel]) -> str:
     path = _data_path(item["loc"], source.data)
     kind, context = item["type"], item.get("ctx", {})
-    found = f", found {_shown(item['input'])}"
+    found = f", found {shown(item['input'])}"
     if kind == "extra_forbidden":
         names = _fields_at(model, path[:-1], source.data)
         text = f"unknown key; expected one of: {', '.join(names)}" + did_you_mean(str(path[-1]), names)
@@ -89,10 +89,9 @@ def _data_path(loc: tuple[str | int, ...], data: Any) -> KeyPath:
     return tuple(path)
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, BaseModel):
-        return "a mapping"
-    if isinstance(value, dict):
+def shown(value: Any) -> str:
+    """Return how a message names a value: quoted text, a number, or the kind of a container."""
+    if isinstance(value, dict | BaseModel):
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"

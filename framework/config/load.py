@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from framework.config.explain import explain
+from framework.config.explain import explain, shown
 from framework.config.model import StrictModel
 from framework.config.source import KeyPath, Source, parse_scalar, parse_yaml, read_yaml
 from framework.errors import ConfigError
@@ -42,7 +42,9 @@ def parse_config(text: str, model: type[M], name: str = "config", overrides: Seq
 def build_config(source: Source, model: type[M], overrides: Sequence[str] = ()) -> M:
     """Apply ``overrides`` to ``source`` and validate it as ``model``. Raises as ``load_config``."""
     if not isinstance(source.data, dict):
-        raise ConfigError(f"{source.name}:1: (top level): expected a mapping of config sections, found something else")
+        raise ConfigError(
+            f"{source.name}:1: (top level): expected a mapping of config sections, found {shown(source.data)}"
+        )
     merged = apply_overrides(source, overrides)
     try:
         return model.from_plain(merged.data)

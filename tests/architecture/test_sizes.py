@@ -1,4 +1,4 @@
-"""STYLE caps: modules of at most 400 lines (median 150), functions of at most 60 (median 12), public things described."""
+"""Caps: modules of at most 400 lines (median 150), functions of at most 60 (median 12), public things described."""
 
 from __future__ import annotations
 
