@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from framework.config import StrictModel
 from framework.errors import RegistryError, did_you_mean
 from framework.registry import Registry

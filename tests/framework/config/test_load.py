@@ -1,13 +1,15 @@
+# ruff: noqa: E501 - pinned messages stand on one line
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from pydantic import Field, ValidationError, model_validator
+
 from framework.config import StrictModel, choice, config_digest, load_config, parse_config, to_yaml
 from framework.errors import ConfigError
 from framework.registry import Registry
-from pydantic import Field, ValidationError, model_validator
 
 SHAPES: Registry[Any] = Registry("shape")
 
@@ -30,7 +32,7 @@ class Sub(StrictModel):
     steps: int = Field(ge=1, description="the number of optimiser steps")
     mode: Literal["fast", "slow"] = "fast"
     sizes: tuple[int, ...] = (1, 2)
-    by_name: dict[str, Round] = {}
+    by_name: dict[str, Round] = Field(default={})
     share: float | None = None
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from framework.config.source import parse_scalar, parse_yaml, read_yaml
 from framework.errors import ConfigError
 
