@@ -1,0 +1,199 @@
+"""Uneven illumination: the mean of a plate's images becomes a flat-field, and the flat-field corrects each image.
+
+Flow: workers ``add`` images to a ``StreamingMean`` each and ``merge`` them; ``fit_flatfield`` turns the mean into a
+profile; ``correct`` divides by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from framework.errors import InputError
+
+FloatImage = npt.NDArray[np.float32]
+_FLOAT_STEPS = 1 << 20
+_COARSE, _FINE = 32, 256
+_FLOOR = 0.01
+
+
+@dataclass(kw_only=True)
+class StreamingMean:
+    """Mean of many images of one size in constant memory, the same to the last bit in any order of adding and merging.
+
+    Integer sums make it so. Float images are rounded to multiples of 2^-20 first, which is below the step of any camera
+    scaled to 0..1, and must stay within +-2^20.
+
+    Attributes:
+        total: int64 (H, W), sum of the images (of float images times 2^20); None before the first.
+        count: images added.
+        is_float: whether the images are float32.
+    """
+
+    total: npt.NDArray[np.int64] | None = None
+    count: int = 0
+    is_float: bool = False
+
+    def add(self, image: npt.NDArray[Any]) -> None:
+        """Add one image, (H, W) of uint8, uint16 or float32.
+
+        Raises:
+            InputError: another shape or kind of pixels than before, or floats that are not finite or beyond +-2^20.
+        """
+        is_float = image.dtype.kind == "f"
+        self._check(image.shape, is_float)
+        values: npt.NDArray[Any] = image
+        if is_float:
+            if not np.all(np.abs(image) <= _FLOAT_STEPS):
+                raise InputError(f"a float image has pixels beyond +-{_FLOAT_STEPS} or not finite; scale it to 0..1 first")
+            values = np.rint(image.astype(np.float64) * _FLOAT_STEPS).astype(np.int64)
+        if self.total is None:
+            self.total = np.zeros(image.shape, dtype=np.int64)
+            self.is_float = is_float
+        self.total += values
+        self.count += 1
+
+    def merge(self, other: StreamingMean) -> None:
+        """Add all that ``other`` has seen.
+
+        Raises:
+            InputError: it saw images of another shape or kind.
+        """
+        if other.total is None:
+            return
+        self._check(other.total.shape, other.is_float)
+        self.total = other.total.copy() if self.total is None else self.total + other.total
+        self.is_float = other.is_float
+        self.count += other.count
+
+    def mean(self) -> FloatImage:
+        """Return the mean, float32 (H, W), in the unit of the images.
+
+        Raises:
+            InputError: no image was added.
+        """
+        if self.total is None:
+            raise InputError("the mean of no images: no readable image of this channel")
+        return (self.total / (self.count * (_FLOAT_STEPS if self.is_float else 1))).astype(np.float32)
+
+    def _check(self, shape: tuple[int, ...], is_float: bool) -> None:
+        if self.total is None:
+            return
+        if shape != self.total.shape:
+            raise InputError(f"an image of shape {shape} among images of shape {self.total.shape}; one plate, one size")
+        if is_float != self.is_float:
+            raise InputError("integer and float images in one channel; export the plate with one pixel type")
+
+
+def fit_flatfield(
+    mean: npt.NDArray[Any], *, percentile: float = 10, kernel_px: int = 250, sigma_px: float = 50, channel: str = ""
+) -> FloatImage:
+    """Return the illumination profile of a channel: a percentile filter and a Gaussian over the mean image.
+
+    Args:
+        mean: (H, W), mean of all images of the plate in this channel.
+        percentile: 0..100; low ones see the background between cells.
+        kernel_px: edge of the square window of the percentile filter; may exceed the image.
+        sigma_px: standard deviation of the Gaussian; 0 for none.
+        channel: for messages.
+
+    Returns:
+        float32 (H, W), mean 1, nowhere below 0.01.
+
+    Raises:
+        InputError: the mean image is all zero or negative, or so dark that the percentile is zero everywhere.
+
+    Source: Image2Omics, Methods (shading correction); the profile is divided by its mean, which the paper leaves open.
+    """
+    low = percentile_filter(mean, percentile=percentile, size_px=kernel_px).astype(np.float64)
+    field = _gaussian(low, sigma_px)
+    level = float(field.mean())
+    if not level > 0:
+        share = f"its percentile {percentile:g} is {level:g}" if np.any(mean > 0) else "all its images are black"
+        raise InputError(
+            f"channel '{channel}': no flat-field can be fitted: {share}; check the channel, raise 'percentile' or switch "
+            "the correction off"
+        )
+    field = np.maximum(field / level, _FLOOR)
+    return (field / field.mean()).astype(np.float32)
+
+
+def correct(image: npt.NDArray[Any], flatfield: FloatImage, dtype: npt.DTypeLike = np.uint16) -> npt.NDArray[Any]:
+    """Divide an image by its flat-field.
+
+    Args:
+        image: (H, W), any unit.
+        flatfield: float32 (H, W), mean 1.
+        dtype: of the result; integers are rounded to nearest even and clipped to their range.
+
+    Returns:
+        (H, W) of ``dtype``.
+
+    Raises:
+        InputError: the shapes differ.
+    """
+    if image.shape != flatfield.shape:
+        raise InputError(f"an image of shape {image.shape} and a flat-field of shape {flatfield.shape}; fit it anew")
+    corrected = np.divide(image, flatfield, dtype=np.float32)
+    if np.dtype(dtype).kind == "f":
+        return corrected.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    np.rint(corrected, out=corrected)
+    return np.clip(corrected, limits.min, limits.max, out=corrected).astype(dtype)
+
+
+def percentile_filter(image: npt.NDArray[Any], *, percentile: float, size_px: int) -> FloatImage:
+    """Return the percentile of a square window around each pixel, in time independent of the window.
+
+    Whether the answer is at least t is a question of how many window pixels lie below t, which one box filter answers
+    for all pixels. So a first scan of 32 thresholds bounds the answers, and a second scan of 256 places each exactly to
+    1/256 of the range the answers span. scipy's rank, window placement (an even window reaches one pixel further up and
+    left) and border (``reflect``: mirrored with the edge pixel repeated) are kept.
+
+    Args:
+        image: (H, W).
+        percentile: 0..100.
+        size_px: edge of the window.
+
+    Returns:
+        float32 (H, W): at most the exact answer, and above it less one step.
+    """
+    rank = min(int(size_px * size_px * percentile / 100.0), size_px * size_px - 1)
+    before, after = size_px // 2, size_px - 1 - size_px // 2
+    padded = np.pad(image.astype(np.float32), (before, after), mode="symmetric")
+    low, high = float(padded.min()), float(padded.max())
+    for steps in (_COARSE, _FINE):
+        thresholds = np.linspace(low, high, steps + 1, dtype=np.float32)
+        reached = _last_reached(padded, thresholds, rank, size_px, image.shape)
+        low, high = float(thresholds[reached.min()]), float(thresholds[min(int(reached.max()) + 1, steps)])
+    return thresholds[reached]
+
+
+def _last_reached(
+    padded: FloatImage, thresholds: FloatImage, rank: int, size_px: int, shape: tuple[int, ...]
+) -> npt.NDArray[np.int32]:
+    """Return for each pixel the last threshold that at most ``rank`` pixels of its window lie below."""
+    before, (height, width) = size_px // 2, shape
+    reached = np.zeros(shape, dtype=np.int32)
+    for threshold in thresholds[1:]:
+        below = cv2.boxFilter(
+            (padded < threshold).view(np.uint8), cv2.CV_32S, (size_px, size_px), normalize=False, borderType=cv2.BORDER_CONSTANT
+        )[before : before + height, before : before + width]
+        at_least = below <= rank
+        if not at_least.any():
+            break
+        reached += at_least
+    return reached
+
+
+def _gaussian(image: npt.NDArray[np.float64], sigma_px: float) -> npt.NDArray[np.float64]:
+    if sigma_px <= 0:
+        return image
+    reach = int(4 * sigma_px + 0.5)
+    padded = np.pad(image, reach, mode="symmetric")
+    smooth = cv2.GaussianBlur(padded, (2 * reach + 1, 2 * reach + 1), sigma_px)
+    return np.ascontiguousarray(smooth[reach:-reach, reach:-reach])
