@@ -1,0 +1,68 @@
+"""Tiles: square crops around nuclei, cut from a corrected field of view.
+
+A nucleus whose tile would leave the image gets none; nothing is padded, because padding would teach a model where the
+edge of a field was.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from framework.config import StrictModel
+
+
+class TilesConfig(StrictModel):
+    """Size and stored type of the tiles.
+
+    Attributes:
+        size_px: edge of a tile.
+        dtype: stored pixels: ``uint16`` for cameras that count (uint8 and uint16 images), ``float32`` for images that
+            are already floating point.
+    """
+
+    size_px: int = Field(default=128, ge=4, le=4096)
+    dtype: Literal["uint16", "float32"] = "uint16"
+
+
+def tile_corner(centre_px: npt.NDArray[Any], size_px: int) -> npt.NDArray[np.int64]:
+    """Return the first row (or column) of the tile around each centre.
+
+    Args:
+        centre_px: (K,) positions, 0 is the middle of the first pixel.
+        size_px: edge of a tile.
+
+    Returns:
+        int64 (K,); for an even edge the rounded centre is the pixel right after the middle of the tile.
+    """
+    return np.floor(np.asarray(centre_px, dtype=np.float64) + 0.5).astype(np.int64) - size_px // 2
+
+
+def tiles_inside(
+    y_px: npt.NDArray[Any], x_px: npt.NDArray[Any], size_px: int, shape: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """Return which tiles lie wholly in an image of ``shape`` (H, W): bool (K,)."""
+    top, left = tile_corner(y_px, size_px), tile_corner(x_px, size_px)
+    inside: npt.NDArray[np.bool_] = (
+        (top >= 0) & (left >= 0) & (top + size_px <= shape[0]) & (left + size_px <= shape[1])
+    )
+    return inside
+
+
+def cut_tile(image: npt.NDArray[Any], y_px: float, x_px: float, size_px: int) -> npt.NDArray[Any]:
+    """Return a view of one tile.
+
+    Args:
+        image: (C, H, W).
+        y_px: centre row; the tile must lie inside, see ``tiles_inside``.
+        x_px: centre column.
+        size_px: edge of the tile.
+
+    Returns:
+        (C, size_px, size_px), a view of ``image``.
+    """
+    top, left = (int(tile_corner(np.asarray(value), size_px)) for value in (y_px, x_px))
+    return image[:, top : top + size_px, left : left + size_px]

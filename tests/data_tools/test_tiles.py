@@ -1,0 +1,29 @@
+"""Which pixels a tile holds, worked out by hand on small images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from data_tools.tiles import cut_tile, tile_corner, tiles_inside
+
+
+def test_corner_rounds_the_centre_half_up() -> None:
+    centres = np.array([4.0, 4.49, 4.5, 5.2])
+    np.testing.assert_array_equal(tile_corner(centres, 8), [0, 0, 1, 1])
+    np.testing.assert_array_equal(tile_corner(centres, 7), [1, 1, 2, 2])
+
+
+@pytest.mark.parametrize(
+    ("y", "x", "inside"),
+    [(2, 2, True), (1.4, 2, False), (8, 18, True), (8.5, 18, False), (8, 18.6, False), (2, 1, False)],
+)
+def test_tiles_that_leave_a_10_by_20_image_are_outside(y: float, x: float, inside: bool) -> None:
+    assert tiles_inside(np.array([y]), np.array([x]), 4, (10, 20)).tolist() == [inside]
+
+
+def test_cut_is_the_window_around_the_centre_in_every_channel() -> None:
+    image = np.arange(2 * 6 * 7).reshape(2, 6, 7)
+    tile = cut_tile(image, 3.2, 2.0, 4)
+    np.testing.assert_array_equal(tile, image[:, 1:5, 0:4])
+    assert tile.base is not None, "a view, not a copy"
