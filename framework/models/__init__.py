@@ -1,0 +1,28 @@
+"""Networks that turn tiles and bags of tiles into vectors; pure modules that know nothing of ranks, data or losses."""
+
+from framework.models.bag import Aggregate, BagEncoder, Pool
+from framework.models.base import BACKBONES, BackboneChoice, TileEncoder, build_backbone, dense_head, glorot_
+from framework.models.ifcseq import IfcSeqConfig
+from framework.models.pooling import GatedAttention, mean_over_tiles
+from framework.models.published import from_image2omics, from_torchvision
+from framework.models.resnet import ResNet18Config
+from framework.models.small import SmallCnnConfig
+
+__all__ = [
+    "BACKBONES",
+    "Aggregate",
+    "BackboneChoice",
+    "BagEncoder",
+    "GatedAttention",
+    "IfcSeqConfig",
+    "Pool",
+    "ResNet18Config",
+    "SmallCnnConfig",
+    "TileEncoder",
+    "build_backbone",
+    "dense_head",
+    "from_image2omics",
+    "from_torchvision",
+    "glorot_",
+    "mean_over_tiles",
+]

@@ -1,0 +1,90 @@
+"""What every backbone is: a trunk that sees pixels and a head of dense layers, so that a bag can be averaged between.
+
+One tile flows (C, H, W) -> trunk -> (T,) -> head -> (D,). The two halves are separate modules because the published
+order of "mean over the tiles of a well" and "dense layers" differs between the paper and its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+from torch import nn
+
+from framework.config import StrictModel, choice
+from framework.registry import Registry
+
+Build: TypeAlias = Callable[[Any, int], "TileEncoder"]
+
+BACKBONES: Registry[Build] = Registry("backbone")
+
+if TYPE_CHECKING:
+    BackboneChoice: TypeAlias = StrictModel
+else:
+    BackboneChoice = choice(BACKBONES)
+    """Annotation of a config field that holds one backbone's options."""
+
+
+class TileEncoder(nn.Module):
+    """Trunk and head of one backbone.
+
+    Attributes:
+        trunk: (n, C, H, W) float -> (n, T).
+        head: (..., T) -> (..., D); dense layers with ReLU only between them, so the embedding may be negative.
+        trunk_width: T.
+        width: D.
+    """
+
+    def __init__(self, trunk: nn.Module, head: nn.Module, trunk_width: int, width: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.head = head
+        self.trunk_width = trunk_width
+        self.width = width
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, C, H, W) -> (n, D)."""
+        embedding: torch.Tensor = self.head(self.trunk(x))
+        return embedding
+
+
+def build_backbone(config: StrictModel, in_channels: int) -> TileEncoder:
+    """Build the backbone that ``config.name`` names.
+
+    Args:
+        config: options of one entry of ``BACKBONES``.
+        in_channels: C >= 1 of the tiles it will see.
+
+    Raises:
+        RegistryError: no backbone has that name.
+    """
+    return BACKBONES.get(str(getattr(config, "name", None))).build(config, in_channels)
+
+
+def dense_head(in_width: int, dense: Sequence[int], dropout: float) -> nn.Sequential:
+    """Return ``Dropout, Linear`` per layer with ReLU between layers; nothing at all when ``dense`` is empty.
+
+    Dropout of rate 0 keeps its place, so parameter names do not depend on the rate: ``1`` and ``4`` for two layers, the
+    names of the published Image2Omics checkpoints below ``head.module``.
+    """
+    layers: list[nn.Module] = []
+    width = in_width
+    for position, size in enumerate(dense):
+        if position:
+            layers.append(nn.ReLU())
+        layers += [nn.Dropout(dropout), nn.Linear(width, size)]
+        width = size
+    return nn.Sequential(*layers)
+
+
+def glorot_(module: nn.Module) -> None:
+    """Initialise every convolution and dense layer inside as Keras does: Glorot uniform weights, zero biases.
+
+    Source: Glorot and Bengio 2010, eq. 16.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
