@@ -1,0 +1,20 @@
+"""What a run optimises: entries of ``OBJECTIVES``, each from a batch to sums and counts."""
+
+from framework.objectives.base import OBJECTIVES, Gather, Losses, Objective, PretrainedBackbone
+from framework.objectives.marker_regression import MarkerRegression, MarkerRegressionConfig
+from framework.objectives.omics_heads import OmicsHeads, OmicsHeadsConfig
+from framework.objectives.triplet_mil import TripletMIL, TripletMILConfig
+
+__all__ = [
+    "OBJECTIVES",
+    "Gather",
+    "Losses",
+    "MarkerRegression",
+    "MarkerRegressionConfig",
+    "Objective",
+    "OmicsHeads",
+    "OmicsHeadsConfig",
+    "PretrainedBackbone",
+    "TripletMIL",
+    "TripletMILConfig",
+]

@@ -1,0 +1,172 @@
+"""Measured markers of each cell from its own tile: one linear head per marker on a backbone trained with it.
+
+Source: IFC-seq, label-free mode. The paper sums the heads' mean absolute errors; here the sum over all measured
+(tile, marker) pairs is divided by their number, the same up to the constant number of heads, which Adam cancels.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from pydantic import Field, model_validator
+from torch import nn
+
+from framework.config import StrictModel
+from framework.data.batch import Batch, LabelTable
+from framework.data.dataset import Dataset
+from framework.models import BackboneChoice, BagEncoder, IfcSeqConfig, build_backbone
+from framework.objectives.base import OBJECTIVES, Gather, Losses, Objective, PretrainedBackbone
+from framework.objectives.marker_scale import MarkerScale, Transform
+
+
+class MarkerRegressionConfig(StrictModel):
+    """Options of ``marker_regression``."""
+
+    name: Literal["marker_regression"] = "marker_regression"
+    markers: tuple[str, ...] = Field(min_length=1)
+    """Marker names of the dataset; a tile counts only for markers it has."""
+    transform: Transform = "none"
+    """Scale of predictions; see ``MarkerScale``. The IFC-seq paper has ``unit_range``, its code ``none``."""
+    standardise: bool = True
+    """Whether the network learns z-scores of the transformed values (train mean and sd); predictions are mapped
+    back."""
+    loss: Literal["mae", "mse"] = "mae"
+    backbone: BackboneChoice = IfcSeqConfig()
+
+    @model_validator(mode="after")
+    def _each_marker_once(self) -> MarkerRegressionConfig:
+        twice = sorted({name for name in self.markers if self.markers.count(name) > 1})
+        if twice:
+            raise ValueError(f"markers: {', '.join(twice)} is listed twice; list each marker once")
+        return self
+
+
+class MarkerRegressionProfile(StrictModel):
+    """Channel names in order, and each marker's scale."""
+
+    channels: tuple[str, ...]
+    markers: tuple[MarkerScale, ...]
+
+
+@OBJECTIVES.register("marker_regression", MarkerRegressionConfig)
+class MarkerRegression(Objective):
+    """Backbone and one linear head per marker (the rows of one layer).
+
+    Batch normalisation in train mode sees padding rows of an uneven last batch too; their loss is masked, their share
+    of the batch statistics is not.
+    """
+
+    profile_type: ClassVar[type[StrictModel]] = MarkerRegressionProfile
+    output: ClassVar[Literal["bag", "tile", "none"]] = "tile"
+    mean: torch.Tensor
+    sd: torch.Tensor
+
+    def __init__(self, config: MarkerRegressionConfig, profile: MarkerRegressionProfile) -> None:
+        super().__init__(config, profile)
+        self.options = config
+        self.facts = profile
+        self.bag_encoder = BagEncoder(build_backbone(config.backbone, len(profile.channels)))
+        self.heads = nn.Linear(self.bag_encoder.width, len(profile.markers))
+        # Glorot for each head alone, as separate layers of one output would start.
+        bound = (6 / (self.bag_encoder.width + 1)) ** 0.5
+        nn.init.uniform_(self.heads.weight, -bound, bound)
+        nn.init.zeros_(self.heads.bias)
+        used = profile.markers if config.standardise else ()
+        self.register_buffer("mean", torch.tensor([m.mean for m in used] or [0.0]))
+        self.register_buffer("sd", torch.tensor([m.sd for m in used] or [1.0]))
+
+    @classmethod
+    def fit(
+        cls,
+        config: MarkerRegressionConfig,
+        dataset: Dataset,
+        channels: tuple[str, ...],
+        train_bags: npt.NDArray[np.int64],
+        pretrained: PretrainedBackbone | None = None,
+    ) -> MarkerRegressionProfile:
+        """Measure every marker on the tiles of the training bags.
+
+        Raises:
+            DatasetError: a marker the dataset does not have.
+            RunError: a marker without training values, or values its transform cannot take.
+        """
+        values = dataset.markers(config.markers)[np.isin(dataset.index.bag, train_bags)].astype(np.float64)
+        scales = [
+            MarkerScale.fit(name, config.transform, values[:, column]) for column, name in enumerate(config.markers)
+        ]
+        return MarkerRegressionProfile(channels=channels, markers=tuple(scales))
+
+    def labels(self, dataset: Dataset) -> dict[str, LabelTable]:
+        """Return ``markers``: float32 (T, M) transformed values, NaN where not measured."""
+        values = self.transform_markers(dataset.markers(self.options.markers))
+        return {"markers": LabelTable(per="tile", values=torch.from_numpy(values))}
+
+    def transform_markers(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Bring measured values to the scale of ``predict``.
+
+        Args:
+            values: (..., M) in the dataset's units, columns as ``outputs``.
+
+        Returns:
+            (..., M) float32, transformed but not standardised.
+        """
+        columns = np.moveaxis(values.astype(np.float64), -1, 0)
+        scaled = [scale.apply(column) for scale, column in zip(self.facts.markers, columns, strict=True)]
+        return np.ascontiguousarray(np.stack(scaled, axis=-1), dtype=np.float32)
+
+    def forward(self, batch: Batch, gather: Gather) -> Losses:
+        """Return absolute or squared errors, summed over measured (tile, marker) pairs."""
+        measured = batch.labels["markers"]
+        known = torch.isfinite(measured) & (batch.weights > 0)[:, None, None]
+        wanted = (torch.where(known, measured, self.mean) - self.mean) / self.sd
+        errors = torch.where(known, self._scores(batch) - wanted, 0.0)
+        errors = errors.abs() if self.options.loss == "mae" else errors.square()
+        sums, counts = errors.detach().sum(dim=(0, 1)), known.sum(dim=(0, 1)).float()
+        names = [f"{self.options.loss}/{scale.marker}" for scale in self.facts.markers]
+        parts = {name: (sums[i], counts[i]) for i, name in enumerate(names)}
+        return Losses(total=errors.sum(), count=known.sum().float(), parts=parts)
+
+    def backbone_facts(self) -> PretrainedBackbone:
+        """Return the trained backbone as a bag encoder that averages tile embeddings, weights copied to the CPU."""
+        return PretrainedBackbone(
+            encoder_config=self.options.backbone,
+            aggregate="tile_embedding",
+            pool="mean",
+            l2_normalise=False,
+            channels=self.facts.channels,
+            state={name: value.detach().cpu().clone() for name, value in self.bag_encoder.state_dict().items()},
+        )
+
+    def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
+        """(..., C, H, W) -> (..., D), what the heads read."""
+        return self.bag_encoder.embed_tiles(tiles)
+
+    def predict(self, batch: Batch) -> torch.Tensor:
+        """(K, N, M) in transformed units (as ``transform_markers`` gives), columns as ``outputs``."""
+        return self._scores(batch) * self.sd + self.mean
+
+    def outputs(self) -> list[str]:
+        """The markers."""
+        return [scale.marker for scale in self.facts.markers]
+
+    def output_table(self) -> pd.DataFrame:
+        """One row a marker: target ``markers``, gene = marker, train_mean and train_sd in transformed units."""
+        scales = self.facts.markers
+        return pd.DataFrame(
+            {
+                "target": "markers",
+                "gene": [scale.marker for scale in scales],
+                "train_mean": [scale.mean for scale in scales],
+                "train_sd": [scale.sd for scale in scales],
+            },
+            index=pd.Index(self.outputs()),
+        )
+
+    def _scores(self, batch: Batch) -> torch.Tensor:
+        """(K, N, M) on the scale of the loss."""
+        scores: torch.Tensor = self.heads(self.embed_tiles(batch.tiles))
+        return scores.float()

@@ -1,0 +1,293 @@
+"""Linear heads from frozen bag embeddings to omics targets: one run for any number of targets.
+
+Source: Image2Omics, Multi-omics Fine-tuning. The heads share nothing but the frozen embedding, so training them
+together equals training one model per target up to the common divisor of the loss, which Adam cancels.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from pydantic import Field, model_validator
+from torch import nn
+
+from framework.config import StrictModel
+from framework.data.batch import Batch, LabelTable
+from framework.data.dataset import Dataset
+from framework.errors import CheckpointError, RunError
+from framework.models import Aggregate, BackboneChoice, BagEncoder, Pool, build_backbone
+from framework.objectives.base import OBJECTIVES, Gather, Losses, Objective, PretrainedBackbone
+
+Matrix: TypeAlias = npt.NDArray[np.float64]
+
+
+class OmicsHeadsConfig(StrictModel):
+    """Options of ``omics_heads``."""
+
+    name: Literal["omics_heads"] = "omics_heads"
+    targets: tuple[str, ...] = Field(min_length=1)
+    """Targets of the dataset, each with its own linear head; a bag counts only for targets it has."""
+    pretrained: str | None = None
+    """Folder of the pretraining run whose frozen backbone embeds the bags; Python callers may hand one over instead."""
+    authors_relu: bool = False
+    """Put a ReLU before the linear layer, as the authors' code does; the paper has a linear map of the embedding."""
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Dropout before the linear layer; the paper does not state its rate."""
+
+    @model_validator(mode="after")
+    def _each_target_once(self) -> OmicsHeadsConfig:
+        twice = sorted({name for name in self.targets if self.targets.count(name) > 1})
+        if twice:
+            raise ValueError(f"targets: {', '.join(twice)} is listed twice; list each target once")
+        return self
+
+
+class TargetFacts(StrictModel):
+    """One target: its genes in order, their mean and standard deviation (ddof 1; 0 becomes 1) over training bags."""
+
+    target: str
+    genes: tuple[str, ...]
+    train_mean: tuple[float, ...]
+    train_sd: tuple[float, ...]
+    excluded: tuple[str, ...]
+    """Genes of the dataset without a single measured training bag: nothing to learn from, so they have no output."""
+
+
+class OmicsHeadsProfile(StrictModel):
+    """The frozen backbone's plan and the facts of each target."""
+
+    channels: tuple[str, ...]
+    backbone: BackboneChoice
+    aggregate: Aggregate
+    pool: Pool
+    l2_normalise: bool
+    targets: tuple[TargetFacts, ...]
+
+
+@OBJECTIVES.register("omics_heads", OmicsHeadsConfig)
+class OmicsHeads(Objective):
+    """Frozen bag encoder, then ``Linear`` (or ``ReLU, Dropout, Linear``) to z-scored genes.
+
+    The backbone stays in eval mode and without gradients whatever the trainer does, so its batch normalisation uses
+    the statistics of pretraining, and tiles may come as pixels or as embeddings cached from the same run.
+    """
+
+    profile_type: ClassVar[type[StrictModel]] = OmicsHeadsProfile
+    output: ClassVar[Literal["bag", "tile", "none"]] = "bag"
+    mean: torch.Tensor
+    sd: torch.Tensor
+
+    def __init__(self, config: OmicsHeadsConfig, profile: OmicsHeadsProfile) -> None:
+        super().__init__(config, profile)
+        self.facts = profile
+        self.bag_encoder = BagEncoder(
+            build_backbone(profile.backbone, len(profile.channels)),
+            aggregate=profile.aggregate,
+            l2_normalise=profile.l2_normalise,
+            pool=profile.pool,
+        ).requires_grad_(False)
+        self.activation: nn.Module = nn.ReLU() if config.authors_relu else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
+        self.heads = nn.ModuleList(nn.Linear(self.bag_encoder.width, len(t.genes)) for t in profile.targets)
+        self.register_buffer("mean", _joined([t.train_mean for t in profile.targets]))
+        self.register_buffer("sd", _joined([t.train_sd for t in profile.targets]))
+        self.train()
+
+    @classmethod
+    def fit(
+        cls,
+        config: OmicsHeadsConfig,
+        dataset: Dataset,
+        channels: tuple[str, ...],
+        train_bags: npt.NDArray[np.int64],
+        pretrained: PretrainedBackbone | None = None,
+    ) -> OmicsHeadsProfile:
+        """Measure every gene on the training bags.
+
+        Raises:
+            RunError: no pretrained backbone, one of other channels, or a target without a measured training bag.
+            DatasetError: a target the dataset does not have.
+        """
+        if pretrained is None:
+            raise RunError("omics_heads builds on a frozen backbone: set objective.pretrained to a pretraining run")
+        if pretrained.channels != channels:
+            raise RunError(
+                f"the pretrained backbone saw the channels {', '.join(pretrained.channels)}, this run reads "
+                f"{', '.join(channels)}; set data.channels to the former, in that order"
+            )
+        return OmicsHeadsProfile(
+            channels=channels,
+            backbone=pretrained.encoder_config,
+            aggregate=pretrained.aggregate,
+            pool=pretrained.pool,
+            l2_normalise=pretrained.l2_normalise,
+            targets=tuple(_measure(dataset, name, train_bags) for name in config.targets),
+        )
+
+    def start_from(self, pretrained: PretrainedBackbone) -> None:
+        """Load the frozen weights.
+
+        Raises:
+            CheckpointError: they are not of the backbone in the profile.
+        """
+        facts = self.facts
+        mine = (facts.backbone, facts.aggregate, facts.pool, facts.l2_normalise, facts.channels)
+        theirs = (
+            pretrained.encoder_config,
+            pretrained.aggregate,
+            pretrained.pool,
+            pretrained.l2_normalise,
+            pretrained.channels,
+        )
+        if mine != theirs:
+            raise CheckpointError(f"these heads were planned for the backbone {mine}, the pretrained one is {theirs}")
+        self.bag_encoder.load_state_dict(dict(pretrained.state))
+
+    def backbone_facts(self) -> PretrainedBackbone:
+        """Return the frozen bag encoder, for further heads on the same backbone."""
+        return PretrainedBackbone(
+            encoder_config=self.facts.backbone,
+            aggregate=self.facts.aggregate,
+            pool=self.facts.pool,
+            l2_normalise=self.facts.l2_normalise,
+            channels=self.facts.channels,
+            state={name: value.detach().cpu().clone() for name, value in self.bag_encoder.state_dict().items()},
+        )
+
+    def train(self, mode: bool = True) -> OmicsHeads:
+        """Set the heads' mode; the backbone stays in eval mode."""
+        super().train(mode)
+        self.bag_encoder.eval()
+        return self
+
+    def labels(self, dataset: Dataset) -> dict[str, LabelTable]:
+        """Return ``targets``: float32 (B, P) measured values, columns as ``outputs``.
+
+        NaN where a bag or gene is not measured; a dataset that lacks a whole target, or a gene of it, is all NaN there,
+        so that images without omics can still be predicted.
+        """
+        parts = [_aligned(dataset, facts) for facts in self.facts.targets]
+        values = torch.from_numpy(np.concatenate(parts, axis=1, dtype=np.float32))
+        return {"targets": LabelTable(per="bag", values=values)}
+
+    def forward(self, batch: Batch, gather: Gather) -> Losses:
+        """Return squared errors of z-scored genes, summed over measured (bag, gene) pairs."""
+        measured = batch.labels["targets"]
+        known = torch.isfinite(measured) & (batch.weights > 0)[:, None]
+        wanted = (torch.where(known, measured, self.mean) - self.mean) / self.sd
+        errors = torch.where(known, self._scores(batch) - wanted, 0.0).square()
+        widths = [len(target.genes) for target in self.facts.targets]
+        split = zip(torch.split(errors.detach(), widths, 1), torch.split(known, widths, 1), strict=True)
+        sums = [(error.sum(), count.sum().float()) for error, count in split]
+        parts = {f"mse/{target.target}": part for target, part in zip(self.facts.targets, sums, strict=True)}
+        return Losses(total=errors.sum(), count=known.sum().float(), parts=parts)
+
+    def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
+        """(..., C, H, W) -> (..., E), by the frozen backbone."""
+        with torch.no_grad():
+            return self.bag_encoder.embed_tiles(tiles)
+
+    def embed_bags(self, embedded: torch.Tensor) -> torch.Tensor:
+        """(K, N, E) -> (K, D), by the frozen backbone.
+
+        Raises:
+            RunError: cached embeddings of another width.
+        """
+        width = self.bag_encoder.embedded_width
+        if embedded.shape[-1] != width:
+            raise RunError(
+                f"the cached tile embeddings are {embedded.shape[-1]} wide, the frozen backbone's are {width}; make "
+                "them with 'wellstream embed' from the run that 'pretrained' names"
+            )
+        with torch.no_grad():
+            return self.bag_encoder.pool(embedded)
+
+    def predict(self, batch: Batch) -> torch.Tensor:
+        """(K, P) in the units of the targets, from every head for every bag, also where a target does not apply."""
+        return self._scores(batch) * self.sd + self.mean
+
+    def outputs(self) -> list[str]:
+        """``target/gene`` of each column."""
+        return [f"{target.target}/{gene}" for target in self.facts.targets for gene in target.genes]
+
+    def output_table(self) -> pd.DataFrame:
+        """One row a gene: target, gene, train_mean, train_sd in the target's units."""
+        tables = [
+            pd.DataFrame({"target": t.target, "gene": t.genes, "train_mean": t.train_mean, "train_sd": t.train_sd})
+            for t in self.facts.targets
+        ]
+        return pd.concat(tables, ignore_index=True).set_index(pd.Index(self.outputs()))
+
+    def _scores(self, batch: Batch) -> torch.Tensor:
+        """(K, P) z-scores."""
+        cached = batch.tiles.ndim == 3
+        bags = self.embed_bags(batch.tiles if cached else self.embed_tiles(batch.tiles))
+        bags = self.dropout(self.activation(bags))
+        return torch.cat([head(bags) for head in self.heads], dim=1).float()
+
+
+def _joined(columns: Sequence[Sequence[float]]) -> torch.Tensor:
+    return torch.tensor([value for column in columns for value in column], dtype=torch.float32)
+
+
+def _read(dataset: Dataset, name: str) -> tuple[npt.NDArray[np.int64], Matrix, pd.Index]:
+    """Return the bags of a target, their values (bags x genes) and the gene names."""
+    table = dataset.target(name)
+    values: Any = table.X
+    dense = values.toarray() if hasattr(values, "toarray") else values
+    bags = table.obs["bag"].to_numpy(dtype=np.int64)
+    if len(np.unique(bags)) != len(bags):
+        raise RunError(f"{dataset.root}: target '{name}' has several rows for one bag; ingest again")
+    genes = pd.Index(table.var_names)
+    if genes.has_duplicates:
+        again = genes[genes.duplicated()][0]
+        raise RunError(f"{dataset.root}: target '{name}' has several columns '{again}'; give each gene its own name")
+    return bags, np.asarray(dense, dtype=np.float64), genes
+
+
+def _measure(dataset: Dataset, name: str, train_bags: npt.NDArray[np.int64]) -> TargetFacts:
+    bags, values, genes = _read(dataset, name)
+    train = values[np.isin(bags, train_bags)]
+    counts = np.isfinite(train).sum(axis=0)
+    if not counts.any():
+        raise RunError(
+            f"{dataset.root}: no training bag has the target '{name}' ({len(bags)} bags have it); check the split, or "
+            "remove it from objective.targets"
+        )
+    kept = counts > 0
+    excluded = tuple(str(gene) for gene in genes[~kept])
+    if excluded:
+        warnings.warn(
+            f"target '{name}': {len(excluded)} gene(s) are measured in no training bag and get no prediction: "
+            f"{', '.join(excluded[:5])}{' ...' if len(excluded) > 5 else ''}",
+            stacklevel=3,
+        )
+    measured = np.where(np.isfinite(train), train, 0.0)[:, kept]
+    mean = measured.sum(axis=0) / counts[kept]
+    deviations = np.where(np.isfinite(train[:, kept]), train[:, kept] - mean, 0.0)
+    sd = np.sqrt((deviations**2).sum(axis=0) / np.maximum(counts[kept] - 1, 1))
+    return TargetFacts(
+        target=name,
+        genes=tuple(str(gene) for gene in genes[kept]),
+        train_mean=tuple(mean.tolist()),
+        train_sd=tuple(np.where(sd > 0, sd, 1.0).tolist()),
+        excluded=excluded,
+    )
+
+
+def _aligned(dataset: Dataset, facts: TargetFacts) -> Matrix:
+    """(B, genes) of one target in the order of the profile, NaN where not measured."""
+    aligned = np.full((len(dataset.bags), len(facts.genes)), np.nan)
+    if facts.target in dataset.manifest.targets:
+        bags, values, genes = _read(dataset, facts.target)
+        columns = genes.get_indexer(pd.Index(facts.genes))
+        known = columns >= 0
+        aligned[np.ix_(bags, known)] = values[:, columns[known]]
+    aligned[~np.isfinite(aligned)] = np.nan
+    return aligned

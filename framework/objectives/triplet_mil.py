@@ -1,0 +1,186 @@
+"""Multiple-instance triplet loss: bags of the same condition lie nearer to each other than to other conditions.
+
+Source: Image2Omics, Backbone Pre-training; mining after Schroff et al. 2015 (FaceNet).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+
+from framework.config import StrictModel
+from framework.data.batch import Batch, LabelTable
+from framework.data.dataset import Dataset
+from framework.data.schema import PERTURBATION, STIMULATION
+from framework.errors import RunError, did_you_mean
+from framework.models import Aggregate, BackboneChoice, BagEncoder, Pool, ResNet18Config, build_backbone
+from framework.objectives.base import OBJECTIVES, Gather, Losses, Objective, PretrainedBackbone
+from framework.objectives.triplets import Mining, RowFacts, sample_digest, triplet_sums
+
+
+class TripletMILConfig(StrictModel):
+    """Options of ``triplet_mil``."""
+
+    name: Literal["triplet_mil"] = "triplet_mil"
+    margin: float = Field(default=0.2, gt=0.0)
+    """In units of squared L2 distance."""
+    mining: Mining = "semi_hard"
+    """Which negative each anchor-positive pair gets. ``semi_hard``: the nearest of those farther than the positive;
+    where every negative is nearer, the farthest of them, so that one hopeless pair cannot pull all embeddings together
+    (the rule of TensorFlow Addons' TripletSemiHardLoss, since FaceNet and Image2Omics do not say). Whether it lies
+    within the margin needs no test: beyond it the loss is 0. ``hard``: the nearest negative of all. ``all``: every
+    negative, one triplet each."""
+    average: Literal["pairs", "active"] = "pairs"
+    """What the loss is divided by: all mined triplets, or only those with a loss above 0."""
+    by: tuple[str, ...] = Field(default=(PERTURBATION, STIMULATION), min_length=1)
+    """Columns of bags.parquet; bags that share all of them are positives of each other."""
+    same_bag_positives: bool = True
+    """Whether two rows of one bag, drawn with different tiles, are positives. A row never is its own positive, nor is
+    another row that shows exactly the same tiles."""
+    aggregate: Aggregate = "tile_embedding"
+    """``tile_embedding`` averages after the dense layers (paper), ``backbone`` before them (the authors' code)."""
+    pool: Pool = "mean"
+    l2_normalise: bool = False
+    gradient_cache: int | None = Field(default=None, ge=1)
+    """Tiles a chunk: activations of at most so many tiles are in memory, at the price of a second forward pass. Same
+    gradients, except with batch normalisation in train mode, which then uses each chunk's statistics."""
+    backbone: BackboneChoice = ResNet18Config()
+
+
+class TripletMILProfile(StrictModel):
+    """Facts of the training bags: channel names in order, and the conditions seen."""
+
+    channels: tuple[str, ...]
+    by: tuple[str, ...]
+    classes: tuple[str, ...]
+    """``perturbation / stimulation`` of each condition among the training bags, sorted."""
+
+
+@OBJECTIVES.register("triplet_mil", TripletMILConfig)
+class TripletMIL(Objective):
+    """Embeds bags and pulls those of one condition together.
+
+    Batch normalisation in train mode sees padding rows of an uneven last batch too; their loss is masked, their share
+    of the batch statistics is not.
+    """
+
+    profile_type: ClassVar[type[StrictModel]] = TripletMILProfile
+    output: ClassVar[Literal["bag", "tile", "none"]] = "none"
+
+    def __init__(self, config: TripletMILConfig, profile: TripletMILProfile) -> None:
+        super().__init__(config, profile)
+        self.options = config
+        self.channels = profile.channels
+        self.bag_encoder = BagEncoder(
+            build_backbone(config.backbone, len(profile.channels)),
+            aggregate=config.aggregate,
+            l2_normalise=config.l2_normalise,
+            pool=config.pool,
+            tile_chunk=config.gradient_cache,
+        )
+
+    @classmethod
+    def fit(
+        cls,
+        config: TripletMILConfig,
+        dataset: Dataset,
+        channels: tuple[str, ...],
+        train_bags: npt.NDArray[np.int64],
+        pretrained: PretrainedBackbone | None = None,
+    ) -> TripletMILProfile:
+        """Name the conditions of the training bags.
+
+        Raises:
+            RunError: a column of ``by`` that bags.parquet lacks, or training bags from which no triplet can be formed.
+        """
+        ids = _conditions(dataset, config.by)[train_bags]
+        names = dataset.bags[list(config.by)].astype(str).agg(" / ".join, axis=1).to_numpy()[train_bags]
+        classes = tuple(sorted(set(names.tolist())))
+        if len(np.unique(ids)) < 2:
+            raise RunError(
+                f"{dataset.root}: the {len(train_bags)} training bags have {len(classes)} condition(s) by "
+                f"{', '.join(config.by)}; triplets need at least 2: check 'by' and the split"
+            )
+        if not config.same_bag_positives and np.unique(ids, return_counts=True)[1].max() < 2:
+            raise RunError(
+                f"{dataset.root}: no two training bags share a condition by {', '.join(config.by)}, so there are no "
+                "positives; set same_bag_positives: true or choose coarser columns"
+            )
+        return TripletMILProfile(channels=channels, by=config.by, classes=classes)
+
+    def backbone_facts(self) -> PretrainedBackbone:
+        """Return the trained bag encoder, weights copied to the CPU."""
+        return PretrainedBackbone(
+            encoder_config=self.options.backbone,
+            aggregate=self.options.aggregate,
+            pool=self.options.pool,
+            l2_normalise=self.options.l2_normalise,
+            channels=self.channels,
+            state={name: value.detach().cpu().clone() for name, value in self.bag_encoder.state_dict().items()},
+        )
+
+    def labels(self, dataset: Dataset) -> dict[str, LabelTable]:
+        """Return ``condition``: int64 (B,), equal for bags that share all columns of ``by``; all bags have one.
+
+        Raises:
+            RunError: a column of ``by`` that bags.parquet lacks.
+        """
+        values = torch.from_numpy(_conditions(dataset, self.options.by))
+        return {"condition": LabelTable(per="bag", values=values)}
+
+    def forward(self, batch: Batch, gather: Gather) -> Losses:
+        """Return the sum over triplets whose anchor is a row of this rank; positives and negatives are from all."""
+        embedding = self.embed_bags(self.embed_tiles(batch.tiles))
+        mine = RowFacts(
+            condition=batch.labels["condition"],
+            bag=batch.bags,
+            sample=sample_digest(batch.tile_ids),
+            counted=(batch.weights > 0).to(torch.int64),
+        )
+        # Distances in bf16 would round away the margin.
+        with torch.autocast(embedding.device.type, enabled=False):
+            embedding = embedding if embedding.dtype == torch.float64 else embedding.float()
+            sums = triplet_sums(
+                embedding,
+                mine,
+                gather(embedding),
+                RowFacts.unpacked(gather(mine.packed())),
+                margin=self.options.margin,
+                mining=self.options.mining,
+                same_bag_positives=self.options.same_bag_positives,
+            )
+        pairs, active = sums.pairs.float(), sums.active.float()
+        return Losses(
+            total=sums.total,
+            count=pairs if self.options.average == "pairs" else active,
+            parts={
+                "triplet": (sums.total.detach(), pairs),
+                "active_triplets": (active, pairs),
+                "distance_positive": (sums.d_ap, pairs),
+                "distance_negative": (sums.d_an, pairs),
+            },
+        )
+
+    def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
+        """(..., C, H, W) -> (..., E), the vectors that are averaged: E = D, or the trunk's T for ``backbone``."""
+        return self.bag_encoder.embed_tiles(tiles)
+
+    def embed_bags(self, embedded: torch.Tensor) -> torch.Tensor:
+        """(K, N, E) -> (K, D)."""
+        return self.bag_encoder.pool(embedded)
+
+
+def _conditions(dataset: Dataset, by: tuple[str, ...]) -> npt.NDArray[np.int64]:
+    for column in by:
+        if column not in dataset.bags.columns:
+            known = [str(name) for name in dataset.bags.columns]
+            raise RunError(
+                f"{dataset.root}: bags.parquet has no column '{column}' for triplet_mil's 'by'; it has: "
+                f"{', '.join(known)}{did_you_mean(column, known)}"
+            )
+    groups = dataset.bags.groupby(list(by), sort=True, dropna=False, observed=True)
+    return np.asarray(groups.ngroup(), dtype=np.int64)

@@ -1,0 +1,167 @@
+"""Triplet sums without loops: every anchor-positive pair of a batch, its mined negative, hinge, sum and count.
+
+Rows are bags. Anchors are the rows of one rank, candidates the rows of all ranks, so the sums of all ranks add up to
+the sum one process would get. Memory is K x M numbers for K anchors and M candidates, never K x M x M.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+
+Mining: TypeAlias = Literal["semi_hard", "hard", "all"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowFacts:
+    """What decides who may pair with whom; int64 (K,) each.
+
+    Attributes:
+        condition: rows of equal condition are positives of each other.
+        bag: row of bags.parquet.
+        sample: digest of which tiles the row shows; a row and its exact copy share bag and sample.
+        counted: 1, or 0 for a padding row, which is neither anchor nor positive nor negative.
+    """
+
+    condition: torch.Tensor
+    bag: torch.Tensor
+    sample: torch.Tensor
+    counted: torch.Tensor
+
+    def packed(self) -> torch.Tensor:
+        """Return (K, 4), so that one gather carries all."""
+        return torch.stack([self.condition, self.bag, self.sample, self.counted], dim=1)
+
+    @classmethod
+    def unpacked(cls, packed: torch.Tensor) -> RowFacts:
+        """Undo ``packed``."""
+        condition, bag, sample, counted = packed.unbind(dim=1)
+        return cls(condition=condition, bag=bag, sample=sample, counted=counted)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TripletSums:
+    """0-d tensors; ``total`` carries the gradient, ``pairs`` and ``active`` count triplets.
+
+    Attributes:
+        total: sum of max(0, d_ap - d_an + margin).
+        pairs: mined triplets: one for each anchor-positive pair, or every (a, p, n) when mining ``all``.
+        active: those with a loss above 0.
+        d_ap: sum of squared anchor-positive distances over the triplets.
+        d_an: the same to the negatives.
+    """
+
+    total: torch.Tensor
+    pairs: torch.Tensor
+    active: torch.Tensor
+    d_ap: torch.Tensor
+    d_an: torch.Tensor
+
+
+def sample_digest(tile_ids: torch.Tensor) -> torch.Tensor:
+    """(K, N) int64 tile ids -> (K,) int64, equal for rows that show the same tiles in any order.
+
+    A sum of mixed ids (the finaliser of splitmix64 on wrapping integers); two different sets collide by chance only.
+    """
+    mixed = (tile_ids.to(torch.int64) + 1) * -7046029254386353131
+    for shift, multiplier in ((30, -4658895280553007687), (27, -7723592293110705685), (31, 1)):
+        # torch shifts signed integers with their sign; the mask makes it a logical shift.
+        mixed = (mixed ^ ((mixed >> shift) & ((1 << (64 - shift)) - 1))) * multiplier
+    return mixed.sum(dim=1)
+
+
+def triplet_sums(
+    anchors: torch.Tensor,
+    mine: RowFacts,
+    candidates: torch.Tensor,
+    theirs: RowFacts,
+    *,
+    margin: float,
+    mining: Mining,
+    same_bag_positives: bool,
+) -> TripletSums:
+    """Mine triplets and sum their losses.
+
+    Args:
+        anchors: (K, D) embeddings of this rank's rows.
+        mine: their facts.
+        candidates: (M, D) embeddings of all rows, the anchors among them.
+        theirs: their facts.
+        margin: in units of squared distance.
+        mining: see ``TripletMILConfig``.
+        same_bag_positives: whether another row of the same bag, with other tiles, is a positive.
+
+    Returns:
+        Sums over the triplets of these anchors; 0 with a gradient of 0 when there are none.
+    """
+    counted = theirs.counted > 0
+    valid = (mine.counted > 0)[:, None] & counted
+    alike = mine.condition[:, None] == theirs.condition
+    same_bag = mine.bag[:, None] == theirs.bag
+    itself = same_bag & (mine.sample[:, None] == theirs.sample)
+    positive = valid & alike & ~(itself if same_bag_positives else same_bag)
+    negative = valid & ~alike
+    positive &= negative.any(dim=1, keepdim=True)
+    # Padding rows are zeroed, not only masked: 0 x NaN would reach the gradient.
+    distances = squared_distances(
+        torch.where(mine.counted[:, None] > 0, anchors, 0.0), torch.where(counted[:, None], candidates, 0.0), counted
+    )
+    if mining == "all":
+        return _every_negative(distances, positive, negative, margin)
+    return _one_negative(distances, positive, negative, margin, mining)
+
+
+def squared_distances(a: torch.Tensor, b: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """Return (K, M) squared L2 distances between rows of ``a`` (K, D) and ``b`` (M, D).
+
+    Both are first moved by the mean of the ``counted`` rows of ``b``: distances stay, and |a|^2 + |b|^2 - 2ab loses no
+    digits to an offset all embeddings share.
+    """
+    centre = (b.detach() * counted[:, None]).sum(dim=0) / counted.sum().clamp_min(1)
+    a, b = a - centre, b - centre
+    return (a.square().sum(dim=1)[:, None] + b.square().sum(dim=1) - 2 * (a @ b.T)).clamp_min(0)
+
+
+def _one_negative(
+    distances: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, margin: float, mining: Mining
+) -> TripletSums:
+    with torch.no_grad():
+        # Stable: equal distances keep row order, so a tie is broken alike at any number of ranks.
+        ordered, order = torch.where(negative, distances, torch.inf).sort(dim=1, stable=True)
+        last = negative.sum(dim=1, keepdim=True) - 1
+        rank = torch.searchsorted(ordered, distances, right=True) if mining == "semi_hard" else torch.zeros_like(order)
+        chosen = order.gather(1, torch.minimum(rank, last).clamp_min(0))
+    d_an = distances.gather(1, chosen)
+    hinge = torch.where(positive, (distances - d_an + margin).clamp_min(0), 0.0)
+    return TripletSums(
+        total=hinge.sum(),
+        pairs=positive.sum(),
+        active=(hinge.detach() > 0).sum(),
+        d_ap=torch.where(positive, distances.detach(), 0.0).sum(),
+        d_an=torch.where(positive, d_an.detach(), 0.0).sum(),
+    )
+
+
+def _every_negative(
+    distances: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, margin: float
+) -> TripletSums:
+    """Sum over all negatives nearer than d_ap + margin: their number x (d_ap + margin) - the sum of their distances."""
+    ordered = torch.where(negative, distances, torch.inf).sort(dim=1, stable=True).values
+    reach = distances + margin
+    with torch.no_grad():
+        near = torch.searchsorted(ordered, reach, right=False)
+        near = torch.where(positive, torch.minimum(near, negative.sum(dim=1, keepdim=True)), 0)
+    finite = torch.where(ordered.isinf(), 0.0, ordered)
+    up_to = torch.nn.functional.pad(finite.cumsum(dim=1), (1, 0))
+    hinge = torch.where(positive, near * reach - up_to.gather(1, near), 0.0)
+    kept = distances.detach()
+    positives, negatives = positive.sum(dim=1), negative.sum(dim=1)
+    return TripletSums(
+        total=hinge.sum(),
+        pairs=(positives * negatives).sum(),
+        active=near.sum(),
+        d_ap=(torch.where(positive, kept, 0.0).sum(dim=1) * negatives).sum(),
+        d_an=(torch.where(negative, kept, 0.0).sum(dim=1) * positives).sum(),
+    )
