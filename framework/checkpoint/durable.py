@@ -1,0 +1,39 @@
+"""Files that are on the disk when a call returns: written beside, synced, renamed, the folder synced."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and new names inside ``folder`` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_file(file: Path) -> None:
+    """Make the content of ``file`` survive a power cut."""
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def write_text(file: Path, text: str) -> None:
+    """Replace ``file`` by ``text`` (UTF-8) in one step: a reader sees the old content or the new, never a part."""
+    beside = file.with_name(f".{file.name}.tmp-{os.getpid()}")
+    with beside.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.replace(file)
+    sync_folder(file.parent)
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Replace ``file`` by ``value`` as indented JSON, in one step."""
+    write_text(file, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")

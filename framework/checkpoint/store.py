@@ -1,0 +1,255 @@
+"""Checkpoints: folders that are complete and checked, or do not count.
+
+A checkpoint holds weights, optimiser and plain facts, and no process group: it is written by one process and read by
+any number. The checksum manifest is written last inside a temporary folder, the folder is renamed, and only then is
+the pointer ``latest`` moved; whatever moment the machine dies at, the newest valid checkpoint is found again::
+
+    checkpoints/
+      step-00001000/model.safetensors   every weight and buffer of the objective
+      step-00001000/optimiser.pt        optimiser and scheduler, loadable with weights_only=True
+      step-00001000/state.json          step, attempt, seeds, profiles, versions
+      step-00001000/manifest.json       bytes and SHA-256 of the three
+      latest, best                      text: the name of a checkpoint
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from framework.checkpoint.durable import sync_file, sync_folder, write_json, write_text
+from framework.errors import CheckpointError
+
+log = logging.getLogger(__name__)
+
+WEIGHTS, OPTIMISER, STATE, MANIFEST = "model.safetensors", "optimiser.pt", "state.json", "manifest.json"
+_NAME = re.compile(r"^step-(\d{8,})$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A verified checkpoint in memory (on the CPU).
+
+    Attributes:
+        path: its folder.
+        step: completed steps.
+        weights: the objective's state dict.
+        optimiser: the optimiser's state dict.
+        scheduler: the scheduler's state dict, or None.
+        state: ``state.json``.
+    """
+
+    path: Path
+    step: int
+    weights: dict[str, torch.Tensor]
+    optimiser: dict[str, Any]
+    scheduler: dict[str, Any] | None
+    state: dict[str, Any]
+
+
+def save(
+    folder: Path,
+    *,
+    step: int,
+    objective: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None,
+    state: Mapping[str, Any],
+) -> Path:
+    """Write ``folder/step-<step>`` so that it is complete or absent, then move the pointer ``latest``.
+
+    Args:
+        folder: the run's ``checkpoints`` folder; made when missing.
+        step: completed steps.
+        objective: its state dict is stored; pass the module itself, not what wraps it.
+        optimiser: its state dict is stored.
+        scheduler: its state dict is stored; None where the learning rate is constant.
+        state: JSON-ready facts; ``step`` is added.
+
+    Returns:
+        The checkpoint's folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(".step-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    name = f"step-{step:08d}"
+    inside = folder / f".{name}.tmp-{os.getpid()}"
+    inside.mkdir()
+    # Clones, because safetensors refuses tensors that share memory, and tied weights do.
+    weights = {key: value.detach().cpu().contiguous().clone() for key, value in objective.state_dict().items()}
+    save_file(weights, inside / WEIGHTS)
+    facts = {"optimiser": optimiser.state_dict(), "scheduler": scheduler.state_dict() if scheduler else None}
+    torch.save(facts, inside / OPTIMISER)
+    write_json(inside / STATE, {**state, "step": step})
+    for part in (WEIGHTS, OPTIMISER):
+        sync_file(inside / part)
+    files = {part: _record(inside / part) for part in (WEIGHTS, OPTIMISER, STATE)}
+    write_json(inside / MANIFEST, {"format": 1, "files": files})
+    _publish(inside, folder / name)
+    write_pointer(folder, "latest", name)
+    return folder / name
+
+
+def _publish(inside: Path, target: Path) -> None:
+    """Rename ``inside`` to ``target``; a damaged or abandoned folder of that name steps aside first."""
+    aside = target.with_name(f".{target.name}.old-{os.getpid()}")
+    if target.exists():
+        target.rename(aside)
+    inside.rename(target)
+    sync_folder(target.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def load(path: Path | str) -> Checkpoint:
+    """Read a checkpoint after checking every byte against its manifest.
+
+    Args:
+        path: a checkpoint folder.
+
+    Raises:
+        CheckpointError: missing, incomplete or altered; the message names the file.
+    """
+    folder = Path(path)
+    fault = _fault(folder)
+    if fault:
+        raise CheckpointError(f"{folder}: {fault}; resume from an older checkpoint, or with --resume auto")
+    try:
+        weights = load_file(folder / WEIGHTS, device="cpu")
+        facts = torch.load(folder / OPTIMISER, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, OSError, EOFError) as error:
+        raise CheckpointError(f"{folder}: its files match their checksums but cannot be read: {error}") from None
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    return Checkpoint(
+        path=folder,
+        step=int(state["step"]),
+        weights=weights,
+        optimiser=facts["optimiser"],
+        scheduler=facts["scheduler"],
+        state=state,
+    )
+
+
+def restore(checkpoint: Checkpoint, objective: nn.Module) -> None:
+    """Load the weights into ``objective``.
+
+    Raises:
+        CheckpointError: the checkpoint belongs to another model; names the first keys that differ.
+    """
+    wanted = {key: tuple(value.shape) for key, value in objective.state_dict().items()}
+    stored = {key: tuple(value.shape) for key, value in checkpoint.weights.items()}
+    if wanted != stored:
+        differing = sorted(key for key in wanted.keys() | stored.keys() if wanted.get(key) != stored.get(key))
+        first = differing[0]
+        raise CheckpointError(
+            f"{checkpoint.path}: belongs to another model: {len(differing)} of {len(wanted)} tensors differ, first "
+            f"'{first}': expected {wanted.get(first, 'none')}, found {stored.get(first, 'none')}; use the config.yaml "
+            "of the run that wrote it"
+        )
+    objective.load_state_dict(checkpoint.weights)
+
+
+def newest_valid(folder: Path | str) -> Path | None:
+    """Return the newest checkpoint whose every byte is as written, or None; each damaged one on the way is named.
+
+    Newest is by attempt, then by step: after a resume from an older checkpoint, what it led to counts, not the
+    abandoned steps beyond it.
+    """
+    for path in _newest_first(Path(folder)):
+        fault = _fault(path)
+        if fault is None:
+            return path
+        log.warning("%s: %s; trying the checkpoint before it", path, fault)
+    return None
+
+
+def prune(folder: Path | str, keep: int) -> tuple[Path, ...]:
+    """Remove all but the ``keep`` newest checkpoints, the one ``best`` points to and the newest valid one.
+
+    Returns:
+        What was removed.
+    """
+    root = Path(folder)
+    ordered = list(_newest_first(root))
+    valid = next((path for path in ordered if _fault(path) is None), None)
+    spared = {*ordered[:keep], valid, read_pointer(root, "best")}
+    removed = tuple(path for path in ordered if path not in spared)
+    for path in removed:
+        # Renamed first: a half-deleted folder must not look like a damaged checkpoint.
+        doomed = path.with_name(f".{path.name}.old-{os.getpid()}")
+        path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+    return removed
+
+
+def write_pointer(folder: Path, pointer: str, name: str) -> None:
+    """Make the text file ``folder/<pointer>`` (``latest`` or ``best``) name the checkpoint ``name``, in one step."""
+    write_text(folder / pointer, name + "\n")
+
+
+def read_pointer(folder: Path, pointer: str) -> Path | None:
+    """Return the checkpoint that ``latest`` or ``best`` names, or None when there is no such pointer."""
+    file = folder / pointer
+    if not file.is_file():
+        return None
+    name = file.read_text(encoding="utf-8").strip()
+    if not _NAME.match(name):
+        raise CheckpointError(f"{file}: expected a name like step-00001000, found '{name[:40]}'; remove the file")
+    return folder / name
+
+
+def _newest_first(folder: Path) -> Iterator[Path]:
+    found = [path for path in folder.iterdir() if path.is_dir() and _NAME.match(path.name)] if folder.is_dir() else []
+    yield from sorted(found, key=_age, reverse=True)
+
+
+def _age(path: Path) -> tuple[float, int]:
+    """(attempt, step); unreadable state counts as newest, so that its damage is reported rather than passed over."""
+    step = int(path.name.removeprefix("step-"))
+    try:
+        state = json.loads((path / STATE).read_text(encoding="utf-8"))
+        return float(state.get("attempt", 0)), step
+    except (OSError, ValueError, AttributeError, TypeError):
+        return float("inf"), step
+
+
+def _record(file: Path) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"bytes": file.stat().st_size, "sha256": digest}
+
+
+def _fault(folder: Path) -> str | None:
+    """Say what is wrong with a checkpoint, or None when every file is as its manifest says."""
+    if not folder.is_dir():
+        return "no such checkpoint folder"
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        records = {name: manifest["files"][name] for name in (WEIGHTS, OPTIMISER, STATE)}
+        for name, record in records.items():
+            file = folder / name
+            if not file.is_file():
+                return f"{name} is missing"
+            if file.stat().st_size != record["bytes"]:
+                return f"{name} is damaged: expected {record['bytes']} bytes, found {file.stat().st_size}"
+            if _record(file)["sha256"] != record["sha256"]:
+                return f"{name} is damaged: its content differs from the recorded SHA-256"
+    except FileNotFoundError:
+        return f"{MANIFEST} is missing, so it was never finished"
+    except (ValueError, KeyError, TypeError):
+        return f"{MANIFEST} is damaged"
+    except OSError as error:
+        return f"cannot be read: {error}"
+    return None

@@ -1,0 +1,71 @@
+"""JSON lines that survive a kill: appended whole, and a torn last line is dropped by reader and writer alike."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+log = logging.getLogger(__name__)
+
+
+class Lines:
+    """An append-only file of one JSON object a line."""
+
+    def __init__(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _drop_torn_tail(file)
+        self._stream: TextIO = file.open("a", encoding="utf-8")
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Write one object; it is in the file when the process dies after this call."""
+        self._stream.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+        self._stream.flush()
+
+    def sync(self) -> None:
+        """Make all lines survive a power cut."""
+        os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        """Sync and close; nothing happens the second time."""
+        if not self._stream.closed:
+            self.sync()
+            self._stream.close()
+
+
+def read_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file; an unfinished last line is left out, other unreadable ones are named in the log."""
+    with file.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                record = json.loads(line)
+            except ValueError:
+                record = None
+            if isinstance(record, dict):
+                yield record
+            else:
+                log.warning("%s:%d: not a JSON object; the line is left out", file, number)
+
+
+def _drop_torn_tail(file: Path) -> None:
+    """Cut what follows the last line end: a process died while it wrote that line."""
+    if not file.is_file():
+        return
+    with file.open("rb+") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        end = size
+        while end > 0:
+            start = max(0, end - 4096)
+            stream.seek(start)
+            found = stream.read(end - start).rfind(b"\n")
+            if found >= 0:
+                end = start + found + 1
+                break
+            end = start
+        if end < size:
+            stream.truncate(end)

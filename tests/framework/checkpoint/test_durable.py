@@ -1,0 +1,24 @@
+"""Files replaced in one step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from framework.checkpoint import write_json, write_text
+
+
+def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    write_text(tmp_path / "latest", "one\n")
+    write_text(tmp_path / "latest", "two\n")
+    assert (tmp_path / "latest").read_text() == "two\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["latest"]
+
+
+def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
+    write_json(tmp_path / "state.json", {"b": 1, "a": "µ"})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "state.json", {"a": object()})
+    assert json.loads((tmp_path / "state.json").read_text()) == {"a": "µ", "b": 1}

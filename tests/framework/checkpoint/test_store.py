@@ -1,0 +1,181 @@
+"""Checkpoints: whole or absent, refused when damaged, the newest valid one found by name."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from framework import checkpoint
+from framework.errors import CheckpointError
+
+
+def trained(seed: int = 0, steps: int = 3) -> tuple[nn.Module, torch.optim.Optimizer, LambdaLR]:
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.1)
+    scheduler = LambdaLR(optimiser, lambda step: 1 / (1 + step))
+    for _ in range(steps):
+        optimiser.zero_grad()
+        model(torch.randn(8, 3)).square().mean().backward()
+        optimiser.step()
+        scheduler.step()
+    return model, optimiser, scheduler
+
+
+def save(folder: Path, step: int, seed: int = 0, attempt: int = 0) -> Path:
+    model, optimiser, scheduler = trained(seed)
+    state = {"attempt": attempt, "seed": seed}
+    return checkpoint.save(folder, step=step, objective=model, optimiser=optimiser, scheduler=scheduler, state=state)
+
+
+def flip(file: Path, position: int = -1) -> None:
+    data = bytearray(file.read_bytes())
+    data[position] ^= 1
+    file.write_bytes(bytes(data))
+
+
+def test_a_loaded_checkpoint_equals_what_was_saved_bit_for_bit(tmp_path: Path) -> None:
+    model, optimiser, scheduler = trained()
+    path = checkpoint.save(
+        tmp_path, step=1000, objective=model, optimiser=optimiser, scheduler=scheduler, state={"seed": 7}
+    )
+    assert path == tmp_path / "step-00001000"
+    names = ["manifest.json", "model.safetensors", "optimiser.pt", "state.json"]
+    assert sorted(file.name for file in path.iterdir()) == names
+    assert checkpoint.read_pointer(tmp_path, "latest") == path
+    found = checkpoint.load(path)
+    assert found.step == 1000
+    assert found.state == {"seed": 7, "step": 1000}
+    assert found.scheduler is not None
+    assert found.scheduler["last_epoch"] == 3
+
+    other, other_optimiser, _ = trained(seed=1, steps=1)
+    checkpoint.restore(found, other)
+    other_optimiser.load_state_dict(found.optimiser)
+    for key, value in model.state_dict().items():
+        assert torch.equal(other.state_dict()[key], value), key
+    first, second = optimiser.state_dict()["state"], other_optimiser.state_dict()["state"]
+    assert all(torch.equal(first[i][name], second[i][name]) for i in first for name in ("exp_avg", "exp_avg_sq"))
+    assert other_optimiser.param_groups[0]["lr"] == optimiser.param_groups[0]["lr"] == pytest.approx(0.1 / 4)
+
+
+def test_optimiser_file_holds_no_code(tmp_path: Path) -> None:
+    facts = torch.load(save(tmp_path, 1) / "optimiser.pt", weights_only=True)
+    assert set(facts) == {"optimiser", "scheduler"}
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimiser.pt", "state.json"])
+def test_a_flipped_byte_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    path = save(tmp_path, 5)
+    flip(path / name, 3 if name == "state.json" else -1)
+    with pytest.raises(CheckpointError, match=rf"step-00000005: {name} is damaged: its content differs"):
+        checkpoint.load(path)
+
+
+def test_truncation_missing_files_and_unfinished_folders_are_refused(tmp_path: Path) -> None:
+    short, gone, unfinished, mangled = (save(tmp_path, step) for step in (1, 2, 3, 4))
+    file = short / "optimiser.pt"
+    file.write_bytes(file.read_bytes()[:-10])
+    (gone / "model.safetensors").unlink()
+    (unfinished / "manifest.json").unlink()
+    (mangled / "manifest.json").write_text('{"files": []}')
+    for path, text in (
+        (short, r"optimiser.pt is damaged: expected \d+ bytes, found \d+"),
+        (gone, "model.safetensors is missing"),
+        (unfinished, "manifest.json is missing, so it was never finished"),
+        (mangled, "manifest.json is damaged"),
+        (tmp_path / "step-00000009", "no such checkpoint folder"),
+    ):
+        with pytest.raises(CheckpointError, match=text):
+            checkpoint.load(path)
+
+
+def test_newest_valid_passes_over_damage_and_names_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good, bad = save(tmp_path, 10), save(tmp_path, 20)
+    flip(bad / "model.safetensors")
+    with caplog.at_level(logging.WARNING):
+        assert checkpoint.newest_valid(tmp_path) == good
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith(f"{bad}: model.safetensors is damaged")
+    flip(good / "state.json")
+    assert checkpoint.newest_valid(tmp_path) is None
+    assert checkpoint.newest_valid(tmp_path / "nowhere") is None
+
+
+def test_unreadable_state_of_the_newest_is_reported_although_older_ones_are_valid(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = save(tmp_path, 10, attempt=3)
+    bad = save(tmp_path, 20, attempt=3)
+    (bad / "state.json").write_bytes(b"\xff")
+    assert checkpoint.newest_valid(tmp_path) == good
+    assert str(bad) in caplog.text
+
+
+def test_a_later_attempt_counts_as_newer_than_the_steps_it_abandoned(tmp_path: Path) -> None:
+    save(tmp_path, 10, attempt=0)
+    save(tmp_path, 30, attempt=0)
+    after = save(tmp_path, 20, attempt=1)
+    assert checkpoint.newest_valid(tmp_path) == after
+
+
+def test_saving_a_step_again_replaces_it(tmp_path: Path) -> None:
+    flip(save(tmp_path, 10) / "model.safetensors")
+    path = save(tmp_path, 10, seed=3)
+    assert checkpoint.load(path).state["seed"] == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["latest", "step-00000010"]
+
+
+def test_a_killed_writer_leaves_nothing_that_counts(tmp_path: Path) -> None:
+    good = save(tmp_path, 10)
+    torn = tmp_path / ".step-00000020.tmp-123"
+    torn.mkdir()
+    (torn / "model.safetensors").write_bytes(b"half")
+    assert checkpoint.newest_valid(tmp_path) == good
+    save(tmp_path, 30)
+    assert not torn.exists()
+
+
+def test_prune_spares_the_newest_the_best_and_the_newest_valid(tmp_path: Path) -> None:
+    paths = {step: save(tmp_path, step) for step in (10, 20, 30, 40, 50)}
+    checkpoint.write_pointer(tmp_path, "best", "step-00000010")
+    flip(paths[50] / "model.safetensors")
+    flip(paths[40] / "model.safetensors")
+    removed = checkpoint.prune(tmp_path, keep=2)
+    assert {path.name for path in removed} == {"step-00000020"}
+    assert sorted(p.name for p in tmp_path.glob("step-*")) == [f"step-000000{s}" for s in (10, 30, 40, 50)]
+
+
+def test_another_model_is_refused_with_the_first_difference(tmp_path: Path) -> None:
+    found = checkpoint.load(save(tmp_path, 1))
+    with pytest.raises(CheckpointError, match=r"'0.bias': expected \(5,\), found \(4,\)"):
+        checkpoint.restore(found, nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(4), nn.Linear(4, 1)))
+
+
+def test_a_pointer_cannot_leave_the_folder(tmp_path: Path) -> None:
+    assert checkpoint.read_pointer(tmp_path, "best") is None
+    (tmp_path / "best").write_text("../../elsewhere\n")
+    with pytest.raises(CheckpointError, match="expected a name like step-00001000"):
+        checkpoint.read_pointer(tmp_path, "best")
+
+
+def test_tied_weights_are_saved(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    model[1].weight = model[0].weight
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    path = checkpoint.save(tmp_path, step=1, objective=model, optimiser=optimiser, scheduler=None, state={})
+    assert torch.equal(checkpoint.load(path).weights["1.weight"], model[0].weight)
+
+
+def test_manifest_lists_size_and_digest_of_every_file(tmp_path: Path) -> None:
+    path = save(tmp_path, 1)
+    files = json.loads((path / "manifest.json").read_text())["files"]
+    assert {name: facts["bytes"] for name, facts in files.items()} == {
+        name: (path / name).stat().st_size for name in ("model.safetensors", "optimiser.pt", "state.json")
+    }

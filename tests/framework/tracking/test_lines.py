@@ -1,0 +1,36 @@
+"""JSON lines: a torn last line is dropped, everything before it stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from framework.tracking.lines import Lines, read_lines
+
+
+def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "a.jsonl"
+    lines = Lines(file)
+    lines.append({"step": 1, "name": "µ"})
+    assert list(read_lines(file)) == [{"step": 1, "name": "µ"}]
+    lines.close()
+    lines.close()
+
+
+@pytest.mark.parametrize("whole", [0, 1, 700])
+def test_a_torn_tail_is_cut_before_new_lines_follow(tmp_path: Path, whole: int) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text("".join(f'{{"step":{i}}}\n' for i in range(whole)) + '{"step":99' + "9" * 5000)
+    assert [record["step"] for record in read_lines(file)] == list(range(whole))
+    lines = Lines(file)
+    lines.append({"step": -1})
+    assert [record["step"] for record in read_lines(file)] == [*range(whole), -1]
+
+
+def test_damage_in_the_middle_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"step":1}\ngarbage\n[3]\n{"step":2}\n')
+    assert [record["step"] for record in read_lines(file)] == [1, 2]
+    assert f"{file}:2" in caplog.text
+    assert f"{file}:3" in caplog.text
