@@ -111,7 +111,8 @@ def _feistel(x: U64, rows: U64, columns: U64, keys: U64, rounds: int) -> U64:
         shift += halves[mine]
         np.subtract(shift, sizes[mine], out=shift, where=shift >= sizes[mine])
         halves[mine] = shift
-    return halves[0] * columns + halves[1]
+    cell: U64 = halves[0] * columns + halves[1]
+    return cell
 
 
 def _mix(z: U64) -> U64:

@@ -1,0 +1,28 @@
+"""Plans: which tiles make up global step t, as a pure function of (universe, seed, step).
+
+No rank, worker or process group enters, so every world size sees the same batches, a resume needs one integer, and a
+plan can be recomputed later to prove what was consumed.
+"""
+
+from framework.data.plan.bags import BagsConfig, EveryBag
+from framework.data.plan.balanced import BalancedBagsConfig
+from framework.data.plan.base import PLANS, Plan, build_plan
+from framework.data.plan.rows import StepRows, digest_rows
+from framework.data.plan.tiles import EveryTile, PairsConfig, TilesConfig
+from framework.data.plan.universe import Exclusion, PlanUniverse
+
+__all__ = [
+    "PLANS",
+    "BagsConfig",
+    "BalancedBagsConfig",
+    "EveryBag",
+    "EveryTile",
+    "Exclusion",
+    "PairsConfig",
+    "Plan",
+    "PlanUniverse",
+    "StepRows",
+    "TilesConfig",
+    "build_plan",
+    "digest_rows",
+]

@@ -1,0 +1,85 @@
+"""Plan ``bags``: every allowed bag once an epoch, with some of its tiles; and its unshuffled form for prediction."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from framework.config import StrictModel
+from framework.data.permutation import I64, hash_u64, permute
+from framework.data.plan.base import EPOCH_ORDER, PLANS, TILES_OF_BAG, counted, draw_tiles, step_rows, whole_bags
+from framework.data.plan.rows import StepRows
+from framework.data.plan.universe import PlanUniverse
+
+
+class BagsConfig(StrictModel):
+    """Options of plan ``bags``.
+
+    Attributes:
+        bags: K, rows of a global step.
+        tiles: N, tiles drawn from each.
+    """
+
+    name: Literal["bags"] = "bags"
+    bags: int = Field(ge=1)
+    tiles: int = Field(ge=1)
+
+
+@PLANS.register("bags", BagsConfig)
+class BagsPlan:
+    """Epoch = a permutation of the allowed bags, K of them a step; the last step is padded with zero-weight rows."""
+
+    unit: Literal["bag", "tile", "condition"] = "bag"
+
+    def __init__(self, config: BagsConfig, universe: PlanUniverse, seed: int) -> None:
+        self._universe = whole_bags(universe, config.name)
+        self._seed = seed
+        self.rows = config.bags
+        self.tiles_per_row = config.tiles
+        self.steps_per_epoch = -(-len(universe.bags) // config.bags)
+        self.excluded = universe.excluded
+
+    def at(self, step: int) -> StepRows:
+        """Return the rows of ``step``."""
+        epoch, inside = divmod(step, self.steps_per_epoch)
+        total = len(self._universe.bags)
+        place = np.arange(inside * self.rows, min((inside + 1) * self.rows, total))
+        bags = self._universe.bags[permute(place, total, hash_u64(self._seed, EPOCH_ORDER, epoch))]
+        key = hash_u64(self._seed, TILES_OF_BAG, epoch)
+        tiles = draw_tiles(self._universe.bag_start, bags, np.zeros_like(bags), self.tiles_per_row, key)
+        return step_rows(step, epoch, bags, tiles, self.rows)
+
+    def visits(self, rows: StepRows) -> I64:
+        """Return the bags that count."""
+        return counted(rows.bags, rows)
+
+
+class EveryBag:
+    """Each allowed bag once, in stored order, with a seeded draw of its tiles: what prediction walks over.
+
+    Another ``seed`` draws other tiles, so predictions may be averaged over seeds. A second epoch repeats the first.
+    """
+
+    unit: Literal["bag", "tile", "condition"] = "bag"
+
+    def __init__(self, universe: PlanUniverse, bags: int, tiles: int, seed: int) -> None:
+        self._universe = whole_bags(universe, "every bag")
+        self._seed = seed
+        self.rows = bags
+        self.tiles_per_row = tiles
+        self.steps_per_epoch = -(-len(universe.bags) // bags)
+        self.excluded = universe.excluded
+
+    def at(self, step: int) -> StepRows:
+        """Return the rows of ``step``."""
+        epoch, inside = divmod(step, self.steps_per_epoch)
+        bags = self._universe.bags[inside * self.rows : (inside + 1) * self.rows]
+        key = hash_u64(self._seed, TILES_OF_BAG)
+        tiles = draw_tiles(self._universe.bag_start, bags, np.zeros_like(bags), self.tiles_per_row, key)
+        return step_rows(step, epoch, bags, tiles, self.rows)
+
+    def visits(self, rows: StepRows) -> I64:
+        """Return the bags that count."""
+        return counted(rows.bags, rows)

@@ -1,0 +1,109 @@
+"""What every plan is: a pure function from a step to the rows of the global batch, and where its tiles come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from framework.config import StrictModel
+from framework.data.permutation import I64, U64, hash_u64, permute
+from framework.data.plan.rows import StepRows
+from framework.data.plan.universe import Exclusion, PlanUniverse
+from framework.errors import RunError
+from framework.registry import Registry
+
+
+class Plan(Protocol):
+    """Sampling as arithmetic: ``at(step)`` depends on the universe, the seed and the step, and on nothing else.
+
+    Attributes:
+        rows: K, rows of every global step.
+        tiles_per_row: N.
+        steps_per_epoch: steps until every unit was visited once.
+        unit: what is visited exactly once an epoch.
+        excluded: bags that the plan never visits, and why.
+    """
+
+    rows: int
+    tiles_per_row: int
+    steps_per_epoch: int
+    unit: Literal["bag", "tile", "condition"]
+    excluded: tuple[Exclusion, ...]
+
+    def at(self, step: int) -> StepRows:
+        """Return the rows of global step ``step`` >= 0."""
+        ...
+
+    def visits(self, rows: StepRows) -> I64:
+        """Return the distinct units that the counted rows visit, increasing."""
+        ...
+
+
+Builder = Callable[[Any, PlanUniverse, int], Plan]
+PLANS: Registry[Builder] = Registry("plan")
+
+# Streams of randomness; a new use takes a new number, so that no two draws share a key.
+EPOCH_ORDER, WELLS, TILES_OF_BAG, PARTNERS = range(1, 5)
+
+
+def build_plan(config: StrictModel, universe: PlanUniverse, seed: int) -> Plan:
+    """Return the plan that ``config`` (a member of PLANS) describes.
+
+    Raises:
+        RunError: the universe has nothing the plan could visit, or restricts tiles for a plan that draws whole bags.
+    """
+    name: str = config.name  # type: ignore[attr-defined]
+    return PLANS.get(name).build(config, universe, seed)
+
+
+def counted(visited: I64, rows: StepRows) -> I64:
+    """Return the distinct entries of ``visited`` (K,) in rows that count."""
+    return np.unique(visited[rows.weights > 0])
+
+
+def whole_bags(universe: PlanUniverse, plan: str) -> PlanUniverse:
+    """Return ``universe`` if whole bags can be drawn from it.
+
+    Raises:
+        RunError: it has no bags, or allows only some tiles.
+    """
+    if universe.tiles is not None:
+        raise RunError(
+            f"plan '{plan}' draws from all tiles of a bag, but only some tiles are allowed here (those with a measured "
+            "marker, for one); use plan: {name: tiles}"
+        )
+    if not len(universe.bags):
+        raise RunError(f"plan '{plan}': no bag with tiles in this part of the split; give it more in the section split")
+    return universe
+
+
+def draw_tiles(bag_start: I64, bags: I64, visit: I64, tiles: int, key: int | U64) -> I64:
+    """Draw ``tiles`` tiles for each row from its bag.
+
+    One permutation a bag and key, read cyclically: row number ``visit`` of a bag takes the ``tiles`` places from
+    ``visit * tiles`` on. So a row repeats a tile only when its bag has fewer tiles than it needs, then every tile
+    equally often (differing by one at most), and two rows of one bag share tiles only when the bag is used up.
+
+    Args:
+        bag_start: int64 (B + 1,).
+        bags: int64 (K,).
+        visit: int64 (K,), how many earlier rows took tiles of the same bag under the same key.
+        tiles: N.
+        key: of the step.
+
+    Returns:
+        int64 (K, N), tile ids.
+    """
+    first = bag_start[bags][:, None]
+    size = bag_start[bags + 1][:, None] - first
+    place = (visit[:, None] * tiles + np.arange(tiles)) % size
+    drawn: I64 = first + permute(place, size, hash_u64(key, bags)[:, None])
+    return drawn
+
+
+def step_rows(step: int, epoch: int, bags: I64, tiles: I64, rows: int) -> StepRows:
+    """Return a step whose counted rows are given, padded to ``rows`` rows."""
+    weights = np.ones(len(bags), dtype=np.float32)
+    return StepRows(step=step, epoch=epoch, bags=bags, tiles=tiles, weights=weights).padded(rows)

@@ -1,0 +1,149 @@
+"""Plans over single tiles: ``tiles`` and ``pairs`` visit each once an epoch; EveryTile walks them in stored order."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from framework.config import StrictModel
+from framework.data.permutation import I64, hash_u64, permute
+from framework.data.plan.base import EPOCH_ORDER, PARTNERS, PLANS, counted, step_rows, whole_bags
+from framework.data.plan.rows import StepRows
+from framework.data.plan.universe import Exclusion, PlanUniverse, bags_of
+from framework.errors import RunError
+
+
+class TilesConfig(StrictModel):
+    """Options of plan ``tiles``: K = ``tiles`` rows of one tile."""
+
+    name: Literal["tiles"] = "tiles"
+    tiles: int = Field(ge=1)
+
+
+class PairsConfig(StrictModel):
+    """Options of plan ``pairs``: K = ``pairs`` rows of a source and a target tile of the same bag."""
+
+    name: Literal["pairs"] = "pairs"
+    pairs: int = Field(ge=1)
+
+
+class TileLine:
+    """All allowed tiles as one line 0..total - 1, from numbers a bag (or the explicit list of tiles), not a tile."""
+
+    def __init__(self, universe: PlanUniverse) -> None:
+        self._explicit = universe.tiles
+        self._bag_start = universe.bag_start
+        self._bags = universe.bags
+        self._begin = np.concatenate([[0], np.cumsum(universe.counts)]).astype(np.int64)
+        self.total = int(self._begin[-1]) if universe.tiles is None else len(universe.tiles)
+
+    def at(self, place: I64) -> tuple[I64, I64]:
+        """Return (bags, tiles) at places of the line."""
+        if self._explicit is not None:
+            tiles = self._explicit[place]
+            return bags_of(self._bag_start, tiles), tiles
+        which = bags_of(self._begin, place)
+        bags = self._bags[which]
+        return bags, self._bag_start[bags] + place - self._begin[which]
+
+
+@PLANS.register("tiles", TilesConfig)
+class TilesPlan:
+    """Epoch = a permutation of all allowed tiles, K a step; the last step is padded with zero-weight rows."""
+
+    unit: Literal["bag", "tile", "condition"] = "tile"
+    tiles_per_row = 1
+
+    def __init__(self, config: TilesConfig, universe: PlanUniverse, seed: int) -> None:
+        self._line = _line(universe, config.name)
+        self._seed = seed
+        self.rows = config.tiles
+        self.steps_per_epoch = -(-self._line.total // config.tiles)
+        self.excluded = universe.excluded
+
+    def at(self, step: int) -> StepRows:
+        """Return the rows of ``step``."""
+        epoch, inside = divmod(step, self.steps_per_epoch)
+        place = np.arange(inside * self.rows, min((inside + 1) * self.rows, self._line.total))
+        key = hash_u64(self._seed, EPOCH_ORDER, epoch)
+        bags, tiles = self._line.at(permute(place, self._line.total, key))
+        return step_rows(step, epoch, bags, tiles[:, None], self.rows)
+
+    def visits(self, rows: StepRows) -> I64:
+        """Return the tiles that count."""
+        return counted(rows.tiles[:, 0], rows)
+
+
+class EveryTile:
+    """Each allowed tile once, in stored order, ``rows`` a step: what embedding walks over. Epochs are alike."""
+
+    unit: Literal["bag", "tile", "condition"] = "tile"
+    tiles_per_row = 1
+
+    def __init__(self, universe: PlanUniverse, rows: int) -> None:
+        self._line = _line(universe, "every tile")
+        self.rows = rows
+        self.steps_per_epoch = -(-self._line.total // rows)
+        self.excluded = universe.excluded
+
+    def at(self, step: int) -> StepRows:
+        """Return the rows of ``step``."""
+        epoch, inside = divmod(step, self.steps_per_epoch)
+        bags, tiles = self._line.at(np.arange(inside * self.rows, min((inside + 1) * self.rows, self._line.total)))
+        return step_rows(step, epoch, bags, tiles[:, None], self.rows)
+
+    def visits(self, rows: StepRows) -> I64:
+        """Return the tiles that count."""
+        return counted(rows.tiles[:, 0], rows)
+
+
+@PLANS.register("pairs", PairsConfig)
+class PairsPlan:
+    """Every tile once an epoch as the source, with a target drawn uniformly from the other tiles of its bag.
+
+    Bags of one tile have no pair: they are left out and listed.
+    """
+
+    unit: Literal["bag", "tile", "condition"] = "tile"
+    tiles_per_row = 2
+
+    def __init__(self, config: PairsConfig, universe: PlanUniverse, seed: int) -> None:
+        whole_bags(universe, config.name)
+        paired = universe.counts >= 2
+        single = universe.bags[~paired]
+        self.excluded = universe.excluded
+        if len(single):
+            self.excluded += (Exclusion(bags=single, reason="one tile, which has no partner"),)
+        if not paired.any():
+            raise RunError("plan 'pairs': no bag of this part has two tiles")
+        some = PlanUniverse(bags=universe.bags[paired], bag_start=universe.bag_start, group=universe.group[paired])
+        self._line = TileLine(some)
+        self._bag_start = universe.bag_start
+        self._seed = seed
+        self.rows = config.pairs
+        self.steps_per_epoch = -(-self._line.total // config.pairs)
+
+    def at(self, step: int) -> StepRows:
+        """Return the rows of ``step``: tiles[:, 0] sources, tiles[:, 1] targets."""
+        epoch, inside = divmod(step, self.steps_per_epoch)
+        place = np.arange(inside * self.rows, min((inside + 1) * self.rows, self._line.total))
+        key = hash_u64(self._seed, EPOCH_ORDER, epoch)
+        bags, sources = self._line.at(permute(place, self._line.total, key))
+        first = self._bag_start[bags]
+        others = (self._bag_start[bags + 1] - first - 1).astype(np.uint64)
+        drawn = first + (hash_u64(self._seed, PARTNERS, epoch, sources) % others).astype(np.int64)
+        targets = drawn + (drawn >= sources)
+        return step_rows(step, epoch, bags, np.stack([sources, targets], axis=1), self.rows)
+
+    def visits(self, rows: StepRows) -> I64:
+        """Return the source tiles that count."""
+        return counted(rows.tiles[:, 0], rows)
+
+
+def _line(universe: PlanUniverse, plan: str) -> TileLine:
+    line = TileLine(universe)
+    if not line.total:
+        raise RunError(f"plan '{plan}': no tile is allowed in this part of the split")
+    return line

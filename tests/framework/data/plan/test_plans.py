@@ -1,0 +1,264 @@
+"""The contract of every plan, checked over the registry on random universes: pure, exactly once, free of ranks."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framework.config import StrictModel
+from framework.data.plan import (
+    PLANS,
+    BagsConfig,
+    BalancedBagsConfig,
+    EveryBag,
+    EveryTile,
+    PairsConfig,
+    Plan,
+    PlanUniverse,
+    StepRows,
+    TilesConfig,
+    build_plan,
+    digest_rows,
+)
+from framework.errors import RunError
+
+CONFIGS: tuple[StrictModel, ...] = (
+    BagsConfig(bags=4, tiles=3),
+    BagsConfig(bags=1, tiles=9),
+    BalancedBagsConfig(by=("x",), conditions=2, bags=3, tiles=4),
+    TilesConfig(tiles=5),
+    PairsConfig(pairs=4),
+)
+
+GOLDEN = {
+    "bags 0": 14882201909659123666,
+    "bags 1": 13218938349203359505,
+    "balanced_bags 2": 16642362958305223473,
+    "tiles 3": 4687303082260208241,
+    "pairs 4": 9231668480449343629,
+}
+
+
+@st.composite
+def universes(draw: st.DrawFn) -> PlanUniverse:
+    """Datasets of up to 20 bags with 0 to 9 tiles, of which some are allowed, in up to 4 conditions."""
+    counts = np.asarray(draw(st.lists(st.integers(0, 9), min_size=4, max_size=20)))
+    counts[:2] = np.maximum(counts[:2], 2)
+    groups = np.asarray(draw(st.lists(st.integers(0, 3), min_size=len(counts), max_size=len(counts))))
+    groups[:2] = groups[0]
+    allowed = counts > 0
+    allowed[2:] &= np.asarray(draw(st.lists(st.booleans(), min_size=len(counts) - 2, max_size=len(counts) - 2)))
+    start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    bags = np.flatnonzero(allowed).astype(np.int64)
+    return PlanUniverse(bags=bags, bag_start=start, group=groups[bags].astype(np.int64))
+
+
+def all_plans(universe: PlanUniverse, seed: int) -> list[Plan]:
+    plans = [build_plan(config, universe, seed) for config in CONFIGS]
+    return [*plans, EveryTile(universe, 6), EveryBag(universe, 4, 5, seed)]
+
+
+def units(plan: Plan, universe: PlanUniverse) -> set[int]:
+    """What the plan has to visit, worked out from the universe alone."""
+    left_out = {int(b) for item in plan.excluded for b in item.bags}
+    bags = [int(b) for b in universe.bags if int(b) not in left_out]
+    if plan.unit == "bag":
+        return set(bags)
+    if plan.unit == "condition":
+        return {int(g) for b, g in zip(universe.bags, universe.group, strict=True) if int(b) not in left_out}
+    return {t for b in bags for t in range(universe.bag_start[b], universe.bag_start[b + 1])}
+
+
+def same(a: StepRows, b: StepRows) -> bool:
+    return all(np.array_equal(x, y) for x, y in ((a.bags, b.bags), (a.tiles, b.tiles), (a.weights, b.weights))) and (
+        a.step,
+        a.epoch,
+    ) == (b.step, b.epoch)
+
+
+def test_the_configs_cover_the_registry() -> None:
+    assert {config.name for config in CONFIGS} == set(PLANS.names())  # type: ignore[attr-defined]
+
+
+@given(universe=universes(), seed=st.integers(0, 2**31), epoch=st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_an_epoch_visits_every_unit_exactly_once(universe: PlanUniverse, seed: int, epoch: int) -> None:
+    for plan in all_plans(universe, seed):
+        seen: Counter[int] = Counter()
+        for step in range(epoch * plan.steps_per_epoch, (epoch + 1) * plan.steps_per_epoch):
+            rows = plan.at(step)
+            assert rows.epoch == epoch
+            assert rows.step == step
+            seen.update(plan.visits(rows).tolist())
+        assert seen == Counter(units(plan, universe))
+
+
+@given(universe=universes(), seed=st.integers(0, 2**31), step=st.integers(0, 50))
+@settings(max_examples=60, deadline=None)
+def test_rows_hold_tiles_of_their_bags(universe: PlanUniverse, seed: int, step: int) -> None:
+    for plan in all_plans(universe, seed):
+        rows = plan.at(step)
+        assert rows.bags.shape == rows.weights.shape == (plan.rows,)
+        assert rows.tiles.shape == (plan.rows, plan.tiles_per_row)
+        assert (rows.bags.dtype, rows.tiles.dtype, rows.weights.dtype) == (np.int64, np.int64, np.float32)
+        assert np.isin(rows.bags, universe.bags).all()
+        first, end = universe.bag_start[rows.bags][:, None], universe.bag_start[rows.bags + 1][:, None]
+        assert np.all((rows.tiles >= first) & (rows.tiles < end))
+        assert set(rows.weights.tolist()) <= {0.0, 1.0}
+        assert rows.weights[0] == 1
+
+
+@given(universe=universes(), seed=st.integers(0, 2**31), step=st.integers(0, 50))
+@settings(max_examples=40, deadline=None)
+def test_a_bag_gives_each_tile_equally_often(universe: PlanUniverse, seed: int, step: int) -> None:
+    """Per bag and step, tile counts differ by at most one: no repeat while unused tiles are left."""
+    for plan in all_plans(universe, seed):
+        if plan.unit == "tile":
+            continue
+        rows = plan.at(step)
+        counted = rows.weights > 0
+        for bag in np.unique(rows.bags[counted]):
+            drawn = rows.tiles[counted & (rows.bags == bag)].ravel() - universe.bag_start[bag]
+            size = int(universe.bag_start[bag + 1] - universe.bag_start[bag])
+            often = np.bincount(drawn, minlength=size)
+            assert often.max() - often.min() <= 1
+
+
+@given(universe=universes(), seed=st.integers(0, 2**31), world=st.integers(1, 7), step=st.integers(0, 30))
+@settings(max_examples=60, deadline=None)
+def test_ranks_share_the_same_rows_at_any_world_size(universe: PlanUniverse, seed: int, world: int, step: int) -> None:
+    for plan in all_plans(universe, seed):
+        rows = plan.at(step)
+        parts = [rows.for_rank(rank, world) for rank in range(world)]
+        assert len({len(part.bags) for part in parts}) == 1
+        together = StepRows(
+            step=step,
+            epoch=rows.epoch,
+            bags=np.concatenate([p.bags for p in parts]),
+            tiles=np.concatenate([p.tiles for p in parts]),
+            weights=np.concatenate([p.weights for p in parts]),
+        )
+        counted, expected = together.weights > 0, rows.weights > 0
+        assert np.array_equal(together.bags[counted], rows.bags[expected])
+        assert np.array_equal(together.tiles[counted], rows.tiles[expected])
+        assert sum(map(digest_rows, parts)) % 2**64 == digest_rows(rows)
+
+
+@given(universe=universes(), seed=st.integers(0, 2**31), step=st.integers(0, 50))
+@settings(max_examples=40, deadline=None)
+def test_a_step_depends_on_nothing_but_seed_and_number(universe: PlanUniverse, seed: int, step: int) -> None:
+    """A plan that has walked and a fresh one (a resumed run) agree; another seed gives other rows somewhere."""
+    for walked, fresh in zip(all_plans(universe, seed), all_plans(universe, seed), strict=True):
+        for earlier in range(3):
+            walked.at(earlier)
+        assert same(walked.at(step), fresh.at(step))
+
+
+def test_seeds_and_epochs_differ() -> None:
+    universe = PlanUniverse(
+        bags=np.arange(40), bag_start=np.arange(41) * 30, group=np.arange(40) % 8, group_names=("c",) * 8
+    )
+    for config in CONFIGS:
+        plan, other = build_plan(config, universe, 0), build_plan(config, universe, 1)
+        assert not np.array_equal(plan.at(0).tiles, other.at(0).tiles)
+        assert not np.array_equal(plan.at(0).tiles, plan.at(plan.steps_per_epoch).tiles)
+        assert digest_rows(plan.at(0)) != digest_rows(other.at(0))
+
+
+def test_plans_never_change() -> None:
+    """Golden digests: a run verified years later must recompute the same batches."""
+    universe = PlanUniverse(bags=np.arange(40), bag_start=np.arange(41) * 30, group=np.arange(40) % 8)
+    found = {f"{c.name} {i}": digest_rows(build_plan(c, universe, 7).at(3)) for i, c in enumerate(CONFIGS)}  # type: ignore[attr-defined]
+    assert found == GOLDEN
+
+
+def test_balanced_steps_hold_equal_wells_and_never_one_lonely_condition() -> None:
+    """25 conditions of 5 wells, 12 a step: dealt as 8 + 8 + 9, each with its 4 wells, all different."""
+    universe = PlanUniverse(bags=np.arange(125), bag_start=np.arange(126) * 20, group=np.arange(125) % 25)
+    plan = build_plan(BalancedBagsConfig(by=("x",), conditions=12, bags=4, tiles=3), universe, 0)
+    assert (plan.rows, plan.steps_per_epoch) == (48, 3)
+    sizes = []
+    for step in range(3):
+        rows = plan.at(step)
+        bags = rows.bags[rows.weights > 0].reshape(-1, 4)
+        assert all(len(set(b)) == 4 and len({int(w) % 25 for w in b}) == 1 for b in bags)
+        sizes.append(len(bags))
+    assert sorted(sizes) == [8, 8, 9]
+
+
+def test_a_condition_with_few_wells_repeats_them_with_other_tiles() -> None:
+    universe = PlanUniverse(bags=np.arange(2), bag_start=np.asarray([0, 10, 20]), group=np.zeros(2, np.int64))
+    plan = build_plan(BalancedBagsConfig(by=("x",), conditions=1, bags=5, tiles=4), universe, 0)
+    rows = plan.at(0)
+    assert sorted(np.bincount(rows.bags)) == [2, 3]
+    twice = rows.tiles[rows.bags == np.argmin(np.bincount(rows.bags))]
+    assert len(set(twice.ravel().tolist())) == 8
+
+
+def test_lonely_conditions_and_tiles_are_listed() -> None:
+    universe = PlanUniverse(
+        bags=np.asarray([0, 2, 3]),
+        bag_start=np.asarray([0, 4, 4, 5, 9]),
+        group=np.asarray([0, 1, 0]),
+        group_names=("DMSO", "drug"),
+    )
+    balanced = build_plan(BalancedBagsConfig(by=("x",), conditions=2, bags=2, tiles=2), universe, 0)
+    (item,) = balanced.excluded
+    assert item.bags.tolist() == [2]
+    assert item.reason == "the only well of its condition, without a positive pair: drug"
+    (item,) = build_plan(PairsConfig(pairs=2), universe, 0).excluded
+    assert item.bags.tolist() == [2]
+    assert item.reason == "one tile, which has no partner"
+
+
+def test_pairs_draw_every_partner_equally_and_never_the_source() -> None:
+    universe = PlanUniverse(bags=np.arange(1), bag_start=np.asarray([0, 4]), group=np.zeros(1, np.int64))
+    plan = build_plan(PairsConfig(pairs=4), universe, 0)
+    pairs = np.concatenate([plan.at(step).tiles for step in range(3000)])
+    counts = np.zeros((4, 4))
+    np.add.at(counts, (pairs[:, 0], pairs[:, 1]), 1)
+    assert np.trace(counts) == 0
+    # 1,000 expected in each cell; 5 standard deviations of a binomial with p = 1/3 are 129.
+    assert np.abs(counts[~np.eye(4, dtype=bool)] - 1000).max() < 129
+
+
+def test_only_allowed_tiles_are_visited() -> None:
+    universe = PlanUniverse(
+        bags=np.arange(3), bag_start=np.asarray([0, 4, 8, 12]), group=np.zeros(3, np.int64), tiles=np.asarray([1, 2, 9])
+    )
+    plan = build_plan(TilesConfig(tiles=2), universe, 0)
+    steps = [plan.at(step) for step in range(plan.steps_per_epoch)]
+    assert sorted(int(t) for rows in steps for t in plan.visits(rows)) == [1, 2, 9]
+    assert all(rows.bags.tolist() == (rows.tiles[:, 0] // 4).tolist() for rows in steps)
+    with pytest.raises(RunError, match=r"plan 'bags' draws from all tiles of a bag.*use plan: \{name: tiles\}"):
+        build_plan(BagsConfig(bags=1, tiles=1), universe, 0)
+
+
+def test_nothing_to_visit_is_an_error() -> None:
+    empty = PlanUniverse(bags=np.empty(0, np.int64), bag_start=np.asarray([0, 4]), group=np.empty(0, np.int64))
+    for config in CONFIGS:
+        with pytest.raises(RunError, match="in this part"):
+            build_plan(config, empty, 0)
+    single = PlanUniverse(bags=np.arange(2), bag_start=np.arange(3), group=np.arange(2))
+    with pytest.raises(RunError, match="no bag of this part has two tiles"):
+        build_plan(PairsConfig(pairs=1), single, 0)
+    with pytest.raises(RunError, match=r"no condition \(x\) has two wells"):
+        build_plan(BalancedBagsConfig(by=("x",), conditions=1, bags=2, tiles=1), single, 0)
+
+
+def test_a_billion_tiles_need_no_memory_a_tile() -> None:
+    universe = PlanUniverse(bags=np.arange(10**6), bag_start=np.arange(10**6 + 1) * 1000, group=np.arange(10**6) % 5000)
+    for config in (
+        BalancedBagsConfig(by=("x",), conditions=12, bags=20, tiles=12),
+        BagsConfig(bags=240, tiles=12),
+        TilesConfig(tiles=2880),
+        PairsConfig(pairs=240),
+    ):
+        plan = build_plan(config, universe, 0)
+        rows = plan.at(10**6 + 1)
+        assert rows.weights.sum() > 0
+        assert np.array_equal(rows.tiles // 1000, np.broadcast_to(rows.bags[:, None], rows.tiles.shape))
