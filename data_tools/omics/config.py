@@ -1,0 +1,55 @@
+"""Options of an omics table: where it lies, what its columns are called, how it is normalised."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from framework.config import StrictModel
+from framework.data.schema import PERTURBATION, PLATE, STIMULATION
+
+
+class LongForm(StrictModel):
+    """Columns of a table with one row a sample and gene."""
+
+    sample: str
+    gene: str
+    value: str
+
+
+class OmicsConfig(StrictModel):
+    """One table of samples x genes; it becomes a target for each stimulation.
+
+    Attributes:
+        name: of the targets: ``<name>_<stimulation>``.
+        table: .csv, .tsv (also .gz), .parquet or .h5ad. Wide: a row a sample, ``Metadata_`` columns and columns of pure
+            text are facts, all others genes.
+        kind: ``counts`` (size factors, log2(x + 1)) or ``intensities`` (log2, samples centred on their medians).
+        long: columns of a table with a row a sample and gene; null for a wide one.
+        sample: column that identifies a sample, for the record.
+        perturbation, stimulation, plate: columns; ``stimulation: null`` where there is one, ``plate: null`` for no
+            batch correction.
+        min_share: a gene seen in a smaller share of the samples of a stimulation is dropped (Image2Omics: 50 of 384).
+        design: what batch correction protects: ``condition`` (perturbation) or ``intercept`` (nothing, as limma).
+        wells_per_label: omics samples averaged into the label of a condition, drawn for each imaging plate.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    table: str = Field(description="the path of the table")
+    kind: Literal["counts", "intensities"] = Field(description="counts or intensities")
+    long: LongForm | None = None
+    sample: str | None = None
+    perturbation: str = PERTURBATION
+    stimulation: str | None = STIMULATION
+    plate: str | None = PLATE
+    min_share: float = Field(default=0.13, ge=0, le=1)
+    design: Literal["condition", "intercept"] = "condition"
+    wells_per_label: int = Field(default=2, ge=1)
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> OmicsConfig:
+        named = [name for name in (self.perturbation, self.stimulation, self.plate) if name is not None]
+        if len(set(named)) < len(named):
+            raise ValueError("'perturbation', 'stimulation' and 'plate' name the same column; each needs its own")
+        return self

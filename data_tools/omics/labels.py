@@ -1,0 +1,163 @@
+"""Labels for imaging wells from omics wells that are other replicates of the same condition.
+
+Image2Omics, Methods: group by (perturbation, stimulation), draw two omics wells at random, average them, and give that
+vector to every imaging well of the group; each imaging plate gets a draw of its own.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import anndata
+import numpy as np
+import pandas as pd
+
+from data_tools.omics.config import OmicsConfig
+from data_tools.omics.normalise import Normalised, normalise
+from data_tools.omics.table import OmicsTable, read_omics
+from data_tools.shards import random_order, safe_names
+from framework.data.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.errors import InputError, did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One target of the dataset.
+
+    Attributes:
+        name: ``<omics name>_<stimulation>``.
+        data: bags x genes, see ``build_targets``.
+        without_images: (perturbation, stimulation) that have omics but no imaged well.
+        without_omics: (perturbation, stimulation) that have imaged wells but no omics.
+    """
+
+    name: str
+    data: anndata.AnnData
+    without_images: tuple[tuple[str, str], ...]
+    without_omics: tuple[tuple[str, str], ...]
+
+
+def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int) -> list[Target]:
+    """Return a target for each stimulation of an omics table that has imaged wells.
+
+    Args:
+        config: the table.
+        bags: bags.parquet.
+        seed: of the draws.
+
+    Returns:
+        Targets in order of their stimulation. ``X`` is float32 (bags with omics, genes kept), log2 scale; ``obs`` has
+        ``bag``, the Metadata columns and ``omics_samples``, the samples averaged; ``var`` has ``share_seen``; ``uns``
+        says how the values came about and which genes were dropped.
+
+    Raises:
+        InputError: a bad table, or not one condition in common with the plates.
+    """
+    table = read_omics(config)
+    usable = bags[bags[CONTROL_TYPE] != "empty"]
+    if config.stimulation is None:
+        usable = usable.assign(**{STIMULATION: "none"})
+    stimulations = sorted(set(table.stimulation))
+    imaged = set(zip(usable[PERTURBATION], usable[STIMULATION], strict=True))
+    measured = set(zip(table.perturbation, table.stimulation, strict=True))
+    if not imaged & measured:
+        raise InputError(_nothing_in_common(config, imaged, measured))
+    names = safe_names(stimulations)
+    targets = []
+    for stimulation in stimulations:
+        of_here = {pair for pair in imaged | measured if pair[1] == stimulation}
+        if not of_here & imaged & measured:
+            continue
+        part = table.rows(table.stimulation == stimulation)
+        name = config.name if config.stimulation is None else f"{config.name}_{names[stimulation]}"
+        targets.append(
+            Target(
+                name=name,
+                data=_target(config, part, usable[usable[STIMULATION] == stimulation], stimulation, seed),
+                without_images=tuple(sorted((of_here & measured) - imaged)),
+                without_omics=tuple(sorted((of_here & imaged) - measured)),
+            )
+        )
+    return targets
+
+
+def draw_samples(
+    samples: list[str], wanted: int, seed: int, name: str, plate: str, perturbation: str, stimulation: str
+) -> list[int]:
+    """Return which of the (sorted) samples of a condition label an imaging plate: positions, ascending."""
+    order = random_order(len(samples), seed, "omics", name, plate, perturbation, stimulation)
+    return sorted(int(index) for index in order[:wanted])
+
+
+def _target(
+    config: OmicsConfig, part: OmicsTable, bags: pd.DataFrame, stimulation: str, seed: int
+) -> anndata.AnnData:
+    protect = part.perturbation if config.design == "condition" else None
+    try:
+        normalised = normalise(
+            part.values, kind=config.kind, batch=part.plate, condition=protect, min_share=config.min_share
+        )
+    except InputError as error:
+        raise InputError(f"{config.table}: stimulation '{stimulation}': {error}") from None
+    labels: dict[tuple[str, str], tuple[np.ndarray, str]] = {}
+    order = np.argsort(part.sample.astype(str), kind="stable")
+    rows, used, vectors = [], [], []
+    for index, (plate, perturbation) in enumerate(zip(bags[PLATE], bags[PERTURBATION], strict=True)):
+        mine = order[part.perturbation[order] == perturbation]
+        if not len(mine):
+            continue
+        key = (plate, perturbation)
+        if key not in labels:
+            names = [str(part.sample[row]) for row in mine]
+            chosen = draw_samples(names, config.wells_per_label, seed, config.name, plate, perturbation, stimulation)
+            labels[key] = (_mean(normalised.values[mine[chosen]]), ";".join(names[i] for i in chosen))
+        rows.append(index)
+        vectors.append(labels[key][0])
+        used.append(labels[key][1])
+    obs = bags.iloc[rows][["bag", PLATE, WELL, PERTURBATION, STIMULATION, CONTROL_TYPE]].reset_index(drop=True)
+    obs = obs.assign(omics_samples=used)
+    obs.index = pd.Index([f"{plate}:{well}" for plate, well in zip(obs[PLATE], obs[WELL], strict=True)])
+    genes = [gene for gene, keep in zip(part.genes, normalised.kept, strict=True) if keep]
+    var = pd.DataFrame({"share_seen": normalised.share[normalised.kept]}, index=pd.Index(genes))
+    return anndata.AnnData(
+        X=np.stack(vectors).astype(np.float32), obs=obs, var=var, uns=_facts(config, part, normalised, stimulation)
+    )
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a gene measured in none of the samples stays NaN
+        return np.asarray(np.nanmean(values, axis=0))
+
+
+def _facts(config: OmicsConfig, part: OmicsTable, normalised: Normalised, stimulation: str) -> dict[str, object]:
+    dropped = [gene for gene, keep in zip(part.genes, normalised.kept, strict=True) if not keep]
+    return {
+        "wellstream": {
+            "kind": "target",
+            "omics": config.name,
+            "values": config.kind,
+            "stimulation": stimulation,
+            "scale": "log2(count / size factor + 1)" if config.kind == "counts" else "log2, samples centred on medians",
+            "plate_effect": normalised.plate_effect,
+            "design": config.design,
+            "min_share": config.min_share,
+            "wells_per_label": config.wells_per_label,
+            "dropped_genes": np.array(dropped, dtype=object),
+            "samples": part.sample.astype(object),
+            "factors": normalised.factors,
+        }
+    }
+
+
+def _nothing_in_common(
+    config: OmicsConfig, imaged: set[tuple[str, str]], measured: set[tuple[str, str]]
+) -> str:
+    first, other = sorted(measured)[0], sorted(imaged)
+    shown = ", ".join(f"{p}/{s}" for p, s in other[:5])
+    near = did_you_mean("/".join(first), ["/".join(pair) for pair in other])
+    return (
+        f"{config.table}: not one (perturbation, stimulation) in common with the plates; the table has "
+        f"{first[0]}/{first[1]} ..., the plate maps {shown} ...{near}; make the names equal"
+    )

@@ -1,0 +1,159 @@
+"""From raw measurements to comparable ones: depth, scale, and the plate effect taken out by a linear model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.errors import InputError
+
+F64 = npt.NDArray[np.float64]
+Text = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalised:
+    """Normalised samples of one stimulation.
+
+    Attributes:
+        values: float64 (S, G'), log2 scale; NaN where an intensity was not measured.
+        kept: bool (G,), genes that passed the expression filter.
+        share: float64 (G,), share of samples in which each gene was seen.
+        factors: float64 (S,), size factors (counts) or medians in log2 (intensities).
+        plate_effect: ``removed``, ``one_plate`` or ``confounded`` (with the conditions the design protects).
+    """
+
+    values: F64
+    kept: npt.NDArray[np.bool_]
+    share: F64
+    factors: F64
+    plate_effect: Literal["removed", "one_plate", "confounded"]
+
+
+def normalise(
+    values: F64,
+    *,
+    kind: Literal["counts", "intensities"],
+    batch: Text,
+    condition: Text | None,
+    min_share: float,
+) -> Normalised:
+    """Normalise the samples of one stimulation.
+
+    Args:
+        values: (S, G), counts or intensities.
+        kind: which of the two.
+        batch: (S,), omics plate of each sample.
+        condition: (S,), what batch correction protects; None for nothing.
+        min_share: genes seen in a smaller share of the samples are dropped.
+
+    Raises:
+        InputError: a sample without any signal, or no gene passes the filter.
+    """
+    if kind == "counts":
+        factors = size_factors(values)
+        scaled = values / factors[:, None]
+        share = (scaled > 0).mean(axis=0)
+        logged = np.log2(scaled + 1)
+    else:
+        logged = np.log2(np.where(values > 0, values, np.nan))
+        share = np.isfinite(logged).mean(axis=0)
+        factors = _medians(logged)
+        logged = logged - factors[:, None] + factors.mean()
+    kept: npt.NDArray[np.bool_] = (share >= min_share) & (share > 0)
+    if not kept.any():
+        raise InputError(f"no gene is seen in at least {min_share:.0%} of the {len(values)} samples; lower 'min_share'")
+    corrected, effect = remove_batch(logged[:, kept], batch, condition)
+    return Normalised(values=corrected, kept=kept, share=share, factors=factors, plate_effect=effect)
+
+
+def size_factors(counts: F64) -> F64:
+    """Return the size factor of each sample by the median of ratios (Anders & Huber 2010, eq. 5).
+
+    Args:
+        counts: (S, G), zero or more.
+
+    Returns:
+        float64 (S,). Where no gene is seen in every sample, DESeq2's ``poscounts`` takes its place: geometric means
+        that count an unseen gene as 1, ratios over the genes a sample has, factors with geometric mean 1.
+
+    Raises:
+        InputError: a sample has no count at all.
+    """
+    if not (counts > 0).any(axis=1).all():
+        row = int(np.argmin((counts > 0).any(axis=1)))
+        raise InputError(f"sample {row + 1} of {len(counts)} has no count at all; remove it from the table")
+    seen = counts > 0
+    log_counts = np.where(seen, np.log(np.where(seen, counts, 1.0)), 0.0)
+    everywhere = seen.all(axis=0)
+    usable = everywhere if everywhere.any() else seen.any(axis=0)
+    log_mean = log_counts[:, usable].mean(axis=0)
+    ratios = np.where(seen[:, usable], log_counts[:, usable] - log_mean, np.nan)
+    log_factor = np.nanmedian(ratios, axis=1)
+    if not everywhere.any():
+        log_factor = log_factor - log_factor.mean()
+    result: F64 = np.exp(log_factor)
+    return result
+
+
+def remove_batch(
+    values: F64, batch: Text, condition: Text | None = None
+) -> tuple[F64, Literal["removed", "one_plate", "confounded"]]:
+    """Take the batch effect out of log values, as limma's ``removeBatchEffect`` (Ritchie 2015).
+
+    Fits values = design + batch by least squares, batch coded to sum to zero, and subtracts the batch part. Batch
+    columns that the design already explains cannot be estimated and are left alone.
+
+    Args:
+        values: (S, G), NaN where not measured.
+        batch: (S,).
+        condition: (S,), groups whose means the fit protects; None for one common mean.
+
+    Returns:
+        (S, G), and what was done.
+    """
+    levels = sorted(set(batch))
+    if len(levels) < 2:
+        return values.copy(), "one_plate"
+    groups = sorted(set(condition)) if condition is not None else [""]
+    labels = condition if condition is not None else np.full(len(batch), "", dtype=object)
+    design = np.stack([labels == group for group in groups], axis=1).astype(np.float64)
+    coded = np.stack([(batch == level).astype(float) - (batch == levels[-1]) for level in levels[:-1]], axis=1)
+    corrected = values.copy()
+    measured = np.isfinite(values)
+    estimated = False
+    patterns, which = np.unique(measured, axis=1, return_inverse=True)
+    for index in range(patterns.shape[1]):
+        rows, genes = patterns[:, index], np.flatnonzero(which.reshape(-1) == index)
+        free = _estimable(design[rows], coded[rows])
+        if not free:
+            continue
+        estimated = True
+        used = coded[rows][:, free]
+        fit = np.linalg.lstsq(np.hstack([design[rows], used]), values[np.ix_(rows, genes)], rcond=None)[0]
+        corrected[np.ix_(rows, genes)] -= used @ fit[design.shape[1] :]
+    return corrected, "removed" if estimated else "confounded"
+
+
+def _estimable(design: F64, coded: F64) -> list[int]:
+    """Return the batch columns that add rank to the design, first come first served."""
+    if not len(design):
+        return []
+    current, rank, free = design, int(np.linalg.matrix_rank(design)), []
+    for column in range(coded.shape[1]):
+        tried = np.hstack([current, coded[:, column : column + 1]])
+        if (grown := int(np.linalg.matrix_rank(tried))) > rank:
+            current, rank = tried, grown
+            free.append(column)
+    return free
+
+
+def _medians(logged: F64) -> F64:
+    empty = ~np.isfinite(logged).any(axis=1)
+    if empty.any():
+        raise InputError(f"sample {int(np.argmax(empty)) + 1} of {len(logged)} has no intensity at all; remove it")
+    result: Any = np.nanmedian(logged, axis=1)
+    return np.asarray(result, dtype=np.float64)

@@ -1,0 +1,206 @@
+"""The end of a build: parts become tables, targets are written, and ``dataset.json`` says that all is there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_tools.ingest_config import IngestConfig
+from data_tools.omics import build_targets
+from data_tools.pipeline.build import BuildFolder, versions
+from data_tools.pipeline.durable import explained, json_bytes, record, replacing, write_json, write_with
+from data_tools.pipeline.shading import flatfield_name
+from data_tools.pipeline.shard_task import ShardJob, load_counts
+from data_tools.pipeline.statistics import PixelCounts
+from data_tools.pipeline.survey import Survey
+from data_tools.pipeline.tables import NUCLEI_SCHEMA, bags_table, tiles_schema, write_tables
+from data_tools.readers import Problem
+from framework.data.schema import (
+    BAGS_NAME,
+    MANIFEST_NAME,
+    NUCLEI_NAME,
+    SCHEMA_VERSION,
+    TILES_NAME,
+    ChannelStatistics,
+    FileRecord,
+    Manifest,
+    ShardRecord,
+    Skipped,
+    TileFormat,
+)
+from framework.errors import InputError
+
+
+def assemble(
+    config: IngestConfig,
+    survey: Survey,
+    build: BuildFolder,
+    jobs: Sequence[ShardJob],
+    facts: Sequence[dict[str, Any]],
+    flatfields: Sequence[FileRecord],
+) -> Manifest:
+    """Write everything that is not a shard, ``dataset.json`` last, and remove the parts.
+
+    Args:
+        config: of the ingest.
+        survey: what was found.
+        build: the folder.
+        jobs: of all shards, in order.
+        facts: what their markers say, in the same order.
+        flatfields: records of the flat-field files.
+
+    Raises:
+        InputError: not one tile was made, or an omics table cannot be used.
+        DatasetError: writing failed.
+    """
+    rows = [row for item in facts for row in item["bags"]]
+    shards = [ShardRecord.model_validate(item["shard"]) for item in facts if item["shard"]]
+    if not shards:
+        raise InputError(_nothing_found(config, rows))
+    root = build.root
+    bags = bags_table(rows)
+    write_tables(root / BAGS_NAME, [bags], bags.schema)
+    write_tables(root / NUCLEI_NAME, (pq.read_table(job.part("nuclei.parquet")) for job in jobs), NUCLEI_SCHEMA)
+    write_tables(root / TILES_NAME, _tiles(config, jobs, facts), tiles_schema(config.markers))
+    targets = _write_targets(config, bags.to_pandas(), root)
+    _write_qc(config, survey, facts, targets, root)
+    fixed = [BAGS_NAME, TILES_NAME, NUCLEI_NAME, "qc/index.json", *(f"targets/{name}.h5ad" for name in targets)]
+    pictures = [entry["file"] for item in facts for entry in item["overviews"]]
+    files = [*flatfields, *(record(root / name, root) for name in (*fixed, *pictures))]
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=config.name,
+        tile=TileFormat(
+            channels=config.channels,
+            height=config.tiles.size_px,
+            width=config.tiles.size_px,
+            dtype=config.tiles.dtype,
+        ),
+        pixel_size_um=survey.pixel_size_um,
+        layout=config.shards.layout,
+        chunk_tiles=config.shards.chunk_tiles,
+        n_plates=len(survey.plates),
+        n_bags=len(rows),
+        n_tiles=sum(shard.tiles for shard in shards),
+        n_nuclei=sum(item["n_nuclei"] for item in facts),
+        markers=config.markers,
+        targets=tuple(targets),
+        channel_statistics=_statistics(config, jobs),
+        skipped=tuple(_skipped(problem) for problem in all_problems(survey, facts)),
+        source=config.plain(),
+        versions=versions(),
+        files=tuple(sorted(files, key=lambda item: item.name)),
+        shards=tuple(shards),
+    )
+    build.finish({item.name for item in (*manifest.files, *manifest.shards)})
+    with replacing(root / MANIFEST_NAME) as stream:
+        stream.write(json_bytes(manifest.model_dump(mode="json")))
+    with explained(root):
+        shutil.rmtree(build.parts, ignore_errors=True)
+    return manifest
+
+
+def all_problems(survey: Survey, facts: Sequence[dict[str, Any]]) -> list[Problem]:
+    """Return every problem, plate by plate in config order, those of the listing before those of the pixels."""
+    found = [*survey.problems, *(Problem(**entry) for item in facts for entry in item["problems"])]
+    order = {plate.name: index for index, plate in enumerate(survey.plates)}
+    return sorted(found, key=lambda problem: order[problem.plate])
+
+
+def _tiles(config: IngestConfig, jobs: Sequence[ShardJob], facts: Sequence[dict[str, Any]]) -> Iterator[pa.Table]:
+    """Yield the tile tables of the shards with global shard numbers and global rows of nuclei."""
+    schema = tiles_schema(config.markers)
+    shard, first_nucleus = 0, 0
+    for job, item in zip(jobs, facts, strict=True):
+        table = pq.read_table(job.part("tiles.parquet"))
+        nucleus = table["nucleus"].to_numpy() + first_nucleus
+        table = table.set_column(schema.get_field_index("nucleus"), schema.field("nucleus"), pa.array(nucleus))
+        numbers = pa.array(np.full(len(table), shard, dtype=np.int32))
+        yield table.set_column(schema.get_field_index("shard"), schema.field("shard"), numbers)
+        shard += item["shard"] is not None
+        first_nucleus += item["n_nuclei"]
+
+
+def _statistics(config: IngestConfig, jobs: Sequence[ShardJob]) -> dict[str, ChannelStatistics]:
+    is_float = config.tiles.dtype == "float32"
+    total = PixelCounts.empty(len(config.channels), is_float)
+    for job in jobs:
+        total.merge(load_counts(job.part("counts.npz"), is_float))
+    return {channel: total.statistics(index) for index, channel in enumerate(config.channels)}
+
+
+def _write_targets(config: IngestConfig, bags: pd.DataFrame, root: Path) -> dict[str, dict[str, Any]]:
+    """Write the targets and return for each name what the report should know."""
+    written: dict[str, dict[str, Any]] = {}
+    for omics in config.omics:
+        for target in build_targets(omics, bags, config.seed):
+            if target.name in written:
+                raise InputError(f"two omics tables make a target '{target.name}'; rename one entry of 'omics'")
+            write_with(root / "targets" / f"{target.name}.h5ad", target.data.write_h5ad)
+            written[target.name] = {
+                "bags": target.data.n_obs,
+                "genes": target.data.n_vars,
+                "dropped_genes": len(target.data.uns["wellstream"]["dropped_genes"]),
+                "plate_effect": target.data.uns["wellstream"]["plate_effect"],
+                "without_images": [list(pair) for pair in target.without_images],
+                "without_omics": [list(pair) for pair in target.without_omics],
+            }
+    return written
+
+
+def _write_qc(
+    config: IngestConfig, survey: Survey, facts: Sequence[dict[str, Any]], targets: dict[str, Any], root: Path
+) -> None:
+    """Write ``qc/index.json``: what the report shows, and where it lies."""
+    flatfields = [] if config.illumination.method == "none" else _flatfield_entries(config, survey)
+    write_json(
+        root / "qc" / "index.json",
+        {
+            "overviews": [entry for item in facts for entry in item["overviews"]],
+            "flatfields": flatfields,
+            "cells": [entry for item in facts for entry in item["cells"]],
+            "targets": targets,
+            "notes": [note for plate in survey.plates for note in plate.notes],
+        },
+    )
+
+
+def _flatfield_entries(config: IngestConfig, survey: Survey) -> list[dict[str, str]]:
+    return [
+        {"file": flatfield_name(plate, channel, config), "plate": plate.name, "channel": channel}
+        for plate in survey.plates
+        if plate.sites()
+        for channel in config.read_channels
+    ]
+
+
+def _skipped(problem: Problem) -> Skipped:
+    return Skipped(
+        plate=problem.plate,
+        well=problem.well or "",
+        site=problem.site,
+        file=problem.file,
+        reason=problem.reason,
+        detail=problem.detail,
+    )
+
+
+def _nothing_found(config: IngestConfig, rows: Sequence[dict[str, Any]]) -> str:
+    nuclei = sum(row["n_nuclei"] for row in rows)
+    sites = sum(row["n_sites"] for row in rows)
+    if nuclei:
+        return (
+            f"{nuclei} nuclei in {sites} sites, but none whose tile of {config.tiles.size_px} px lies inside the image; "
+            "lower tiles.size_px"
+        )
+    return (
+        f"no nucleus in {sites} sites; check nuclei.channel ('{config.nuclei.channel}') and the nucleus diameter, and "
+        "list the input with --dry-run"
+    )

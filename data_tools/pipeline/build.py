@@ -1,0 +1,174 @@
+"""The folder a dataset is built in, and how a build that was killed is picked up again.
+
+``.build/plan.json`` says which config the folder belongs to. Each finished part has a marker with a digest of all that
+went into it (files by size and modification time, flat-fields by checksum), so a repaired image redoes its own part and
+nothing else, and a marker never speaks for other input.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from data_tools.ingest_config import IngestConfig
+from data_tools.pipeline.durable import TEMPORARY_PREFIX, explained, write_json
+from data_tools.pipeline.survey import Site
+from framework import __version__
+from framework.config import config_digest
+from framework.data.schema import MANIFEST_NAME, Manifest, read_manifest
+from framework.errors import DatasetError
+
+BUILD_NAME = ".build"
+_PLAN_NAME = "plan.json"
+_SHAPING = (
+    "anndata",
+    "h5py",
+    "imagecodecs",
+    "numpy",
+    "opencv-python-headless",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "tifffile",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildFolder:
+    """Where a build works.
+
+    Attributes:
+        root: the dataset folder, absolute.
+        base: working directory of the command; messages name files relative to it.
+    """
+
+    root: Path
+    base: Path
+
+    @property
+    def parts(self) -> Path:
+        """Folder of finished parts; removed at the end."""
+        return self.root / BUILD_NAME
+
+    def claim(self, config: IngestConfig) -> Manifest | None:
+        """Begin or continue a build.
+
+        Returns:
+            The manifest if the dataset is already complete, with this config.
+
+        Raises:
+            DatasetError: the folder holds something else, or belongs to another config or version.
+        """
+        manifest = self.complete(config)
+        if manifest is not None:
+            with explained(self.root):
+                shutil.rmtree(self.parts, ignore_errors=True)
+            return manifest
+        self.check(config)
+        with explained(self.root):
+            self.parts.mkdir(parents=True, exist_ok=True)
+        if not self._plan_file.is_file():
+            write_json(self._plan_file, _plan(config))
+        self._sweep()
+        return None
+
+    def check(self, config: IngestConfig) -> None:
+        """Refuse a folder that is no place for this build; writes nothing. Raises as ``claim``."""
+        if self.root.exists() and not self.root.is_dir():
+            raise DatasetError(f"{self.root}: a file; choose a folder for the dataset")
+        if not self.root.is_dir() or self.complete(config):
+            return
+        if self._plan_file.is_file():
+            self._check_plan(config)
+        elif any(entry.name != BUILD_NAME for entry in self.root.iterdir()):
+            raise DatasetError(
+                f"{self.root}: the folder holds other files and no unfinished ingest; choose an empty or new folder"
+            )
+
+    def complete(self, config: IngestConfig) -> Manifest | None:
+        """Return the manifest of a finished dataset with this config, or None if there is none.
+
+        Raises:
+            DatasetError: a finished dataset with another config.
+        """
+        if not (self.root / MANIFEST_NAME).is_file():
+            return None
+        manifest = read_manifest(self.root)
+        if manifest.source != config.plain():
+            changed = _differences(manifest.source, config.plain())
+            raise DatasetError(
+                f"{self.root}: a finished dataset of another config (differs in {', '.join(changed)}); choose another "
+                f"folder, or remove it to start anew: rm -r {self.root}"
+            )
+        return manifest
+
+    def finished(self, marker: Path, inputs: str, files: Iterable[Path]) -> dict[str, Any] | None:
+        """Return what a marker says if it speaks of these inputs and all its files are there, else None."""
+        if not marker.is_file() or not all(file.is_file() for file in files):
+            return None
+        facts: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8"))
+        return facts if facts["inputs"] == inputs else None
+
+    @property
+    def _plan_file(self) -> Path:
+        return self.parts / _PLAN_NAME
+
+    def _check_plan(self, config: IngestConfig) -> None:
+        found, plan = json.loads(self._plan_file.read_text(encoding="utf-8")), _plan(config)
+        for key, what in (("config", "config"), ("versions", "version of Wellstream or its libraries")):
+            if found[key] != plan[key]:
+                raise DatasetError(
+                    f"{self.root}: holds an unfinished ingest of another {what}; continue with the same {what}, choose "
+                    f"another folder, or remove it to start anew: rm -r {self.root}"
+                )
+
+    def _sweep(self) -> None:
+        """Remove what killed attempts left half written."""
+        with explained(self.root):
+            for file in self.root.rglob(f"{TEMPORARY_PREFIX}*"):
+                file.unlink(missing_ok=True)
+
+    def finish(self, keep: set[str]) -> None:
+        """Remove files no part of the dataset: parts of an earlier listing of the same export."""
+        with explained(self.root):
+            for folder in ("shards", "qc", "targets"):
+                for file in sorted((self.root / folder).glob("*")):
+                    if file.relative_to(self.root).as_posix() not in keep:
+                        file.unlink()
+
+
+def _plan(config: IngestConfig) -> dict[str, Any]:
+    return {"config": config_digest(config), "versions": versions()}
+
+
+def sites_digest(sites: Iterable[Site]) -> str:
+    """Return a digest of which files make up the sites, by name, size and time of change."""
+    digest = hashlib.sha256()
+    for site in sites:
+        for ref in site.images:
+            digest.update(f"{site.number} {ref.well} {ref.channel} {file_state(ref.file)}\n".encode())
+    return digest.hexdigest()
+
+
+def file_state(file: Path) -> str:
+    """Return what tells a changed file from an unchanged one."""
+    try:
+        facts = file.stat()
+    except FileNotFoundError:
+        return f"{file} absent"
+    return f"{file} {facts.st_size} {facts.st_mtime_ns}"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that shape the bytes of a dataset."""
+    return {"wellstream": __version__, **{name: version(name) for name in _SHAPING}}
+
+
+def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    return sorted(key for key in {*one, *other} if one.get(key) != other.get(key))

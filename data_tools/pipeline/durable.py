@@ -1,0 +1,138 @@
+"""Files that are either whole or absent, whatever moment the power fails: temporary name, fsync, rename, fsync folder.
+
+Everything a build leaves behind passes through here, and every ``OSError`` of writing becomes a sentence.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from framework.data.schema import FileRecord
+from framework.errors import DatasetError
+
+TEMPORARY_PREFIX = ".partial-"
+_READ_BLOCK = 1 << 22
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+T = TypeVar("T")
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn an ``OSError`` of writing below ``folder`` into a DatasetError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DatasetError(
+                f"{folder}: the disk is full ({error.strerror}); free space and run the same command again, finished "
+                "shards are kept"
+            ) from error
+        if error.errno in _REFUSED:
+            raise DatasetError(
+                f"{error.filename or folder}: not writable ({error.strerror}); change its permissions or choose "
+                "another folder, then run the same command again"
+            ) from error
+        raise DatasetError(f"{folder}: writing failed: {error}; run the same command again to continue") from error
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that becomes ``file`` when the block ends well; on any error nothing is left."""
+    temporary = temporary_name(file)
+    with explained(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, file)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(file.parent)
+
+
+def temporary_name(file: Path) -> Path:
+    """Return a name beside ``file`` that no other process uses."""
+    return file.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{file.name}")
+
+
+def write_with(file: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write(path)`` make a temporary file, then put it at ``file`` durably; for libraries that want a path."""
+    temporary = temporary_name(file)
+    with explained(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            os.replace(temporary, file)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(file.parent)
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write ``value`` with sorted keys: equal values, equal bytes."""
+    with replacing(file) as stream:
+        stream.write(json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return readable JSON with sorted keys and a final newline."""
+    return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in ``folder`` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def record(file: Path, root: Path) -> FileRecord:
+    """Return name, size and SHA-256 of a file of the dataset, reading 4 MiB at a time."""
+    digest, size = hashlib.sha256(), 0
+    with file.open("rb") as stream:
+        while block := stream.read(_READ_BLOCK):
+            digest.update(block)
+            size += len(block)
+    return FileRecord(name=file.relative_to(root).as_posix(), bytes=size, sha256=digest.hexdigest())
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` against a second ingest; the lock dies with the process, whatever kills it.
+
+    Raises:
+        DatasetError: another process holds it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DatasetError(
+                f"{folder}: another ingest is writing here; wait for it, or choose another folder"
+            ) from None
+        except OSError:
+            # A file system without locks (some network mounts): builds are still correct one at a time.
+            pass
+        yield
+    finally:
+        os.close(handle)

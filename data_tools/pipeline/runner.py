@@ -1,0 +1,122 @@
+"""Where tasks run: Dask workers here or behind an address, or this very process.
+
+Results come back in the order of the jobs, a bounded number in flight, so that nothing depends on which worker was
+faster, and the error raised is always that of the first job that fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+import cv2
+from distributed import Client, LocalCluster
+from distributed.scheduler import KilledWorker
+
+from framework.errors import WellstreamError
+
+J = TypeVar("J")
+R = TypeVar("R")
+_IN_FLIGHT_PER_WORKER = 3
+
+
+class PipelineError(WellstreamError, RuntimeError):
+    """The machinery failed, not the input: workers that die, a scheduler that cannot be reached."""
+
+
+class Runner(Protocol):
+    """Runs a function on jobs."""
+
+    def each(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
+        """Yield ``function(job)`` for each job, in order."""
+        ...
+
+
+class HereRunner:
+    """Runs every job in this process, one after another."""
+
+    def each(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
+        """Yield ``function(job)`` for each job, in order."""
+        for job in jobs:
+            yield function(job)
+
+
+class DaskRunner:
+    """Runs jobs on the workers of a Dask cluster."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def each(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
+        """Yield ``function(job)`` for each job, in order.
+
+        Raises:
+            PipelineError: workers died on a job again and again.
+        """
+        workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        waiting = deque(jobs)
+        running: deque[object] = deque()
+        while waiting or running:
+            while waiting and len(running) < _IN_FLIGHT_PER_WORKER * workers:
+                running.append(self._client.submit(_single_threaded, function, waiting.popleft(), pure=False))
+            future = running.popleft()
+            try:
+                result: R = future.result()  # type: ignore[attr-defined]
+            except KilledWorker as error:
+                raise PipelineError(
+                    f"workers died while they worked on a task ({error}); most often memory: use fewer --workers, then "
+                    "run the same command again, it continues"
+                ) from error
+            yield result
+
+
+@contextmanager
+def open_runner(scheduler: str | None, workers: int | None, jobs: int) -> Iterator[Runner]:
+    """Open the place tasks run at and close it on the way out, also on Ctrl-C.
+
+    Args:
+        scheduler: address of a Dask scheduler whose workers see the same files; None for workers on this machine.
+        workers: local processes; 0 runs all in this process; None is one a core.
+        jobs: tasks there will be at most; no more processes are started than that.
+
+    Raises:
+        PipelineError: no scheduler answers at the address.
+    """
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, set_as_default=False, timeout="20s")  # type: ignore[no-untyped-call]
+        except (OSError, TimeoutError, ValueError) as error:
+            raise PipelineError(
+                f"no Dask scheduler answers at '{scheduler}' ({error}); start one with: dask scheduler"
+            ) from error
+        with client:
+            yield DaskRunner(client)
+        return
+    count = len(os.sched_getaffinity(0)) if workers is None else workers
+    if min(count, jobs) <= 0:
+        yield HereRunner()
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="wellstream-dask-") as scratch,
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=min(count, jobs),
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            local_directory=scratch,
+            memory_limit=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
+    ):
+        yield DaskRunner(client)
+
+
+def _single_threaded(function: Callable[[J], R], job: J) -> R:
+    cv2.setNumThreads(1)  # one worker, one core: the cluster decides how many cores are used
+    return function(job)

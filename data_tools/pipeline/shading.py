@@ -1,0 +1,168 @@
+"""First pass: the mean image of each plate and channel, and the flat-field fitted to it.
+
+A plate's sites are cut into fixed blocks, one task each; integer sums make the mean the same whatever worker did which.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_tools.illumination import FloatImage, StreamingMean, fit_flatfield
+from data_tools.ingest_config import IngestConfig
+from data_tools.pipeline.build import BuildFolder, sites_digest
+from data_tools.pipeline.durable import record, replacing, write_json
+from data_tools.pipeline.runner import Runner
+from data_tools.pipeline.site import SiteError, load_site
+from data_tools.pipeline.survey import Plate, Site
+from data_tools.shards import random_order, safe_names
+from framework.data.schema import FileRecord
+from framework.errors import InputError
+
+_BLOCK_SITES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanJob:
+    """A block of sites to add up."""
+
+    sites: tuple[Site, ...]
+    config: IngestConfig
+    shape: tuple[int, int]
+    base: Path
+
+
+def add_up(job: MeanJob) -> list[StreamingMean]:
+    """Return the mean of each channel over the usable sites of a block.
+
+    Raises:
+        SiteError: a site cannot be used, and ``on_error`` is ``raise``.
+    """
+    means = [StreamingMean() for _ in job.config.read_channels]
+    for site in job.sites:
+        _add_site(means, site, job)
+    return means
+
+
+def _add_site(means: list[StreamingMean], site: Site, job: MeanJob) -> None:
+    try:
+        images = load_site(
+            site, shape=job.shape, dtype=job.config.tiles.dtype, checks=job.config.checks, base=job.base
+        )
+    except SiteError:
+        if job.config.on_error == "raise":
+            raise
+        return  # the second pass meets it again and records it
+    for mean, image in zip(means, images, strict=True):
+        mean.add(image)
+
+
+def plate_shape(plate: Plate, config: IngestConfig, base: Path) -> tuple[int, int]:
+    """Return (H, W) of the plate's images: that of its first usable site.
+
+    Raises:
+        SiteError: the first site cannot be used, and ``on_error`` is ``raise``.
+        InputError: no site can be used.
+    """
+    for _, site in plate.sites():
+        try:
+            images = load_site(site, shape=None, dtype=config.tiles.dtype, checks=config.checks, base=base)
+        except SiteError:
+            if config.on_error == "raise":
+                raise
+            continue
+        height, width = images[0].shape
+        if min(height, width) < config.tiles.size_px:
+            raise InputError(
+                f"plate '{plate.name}': images of {height} x {width} px hold no tile of {config.tiles.size_px} px; "
+                "lower tiles.size_px"
+            )
+        return height, width
+    raise InputError(f"plate '{plate.name}': not one usable site; see the problems listed with --dry-run")
+
+
+def fit_plate(
+    plate: Plate,
+    config: IngestConfig,
+    build: BuildFolder,
+    runner: Runner,
+    shape: tuple[int, int],
+    progress: Callable[[int], None],
+) -> list[FileRecord]:
+    """Write the flat-fields of a plate to ``qc/``, or recognise those an earlier attempt wrote.
+
+    Args:
+        plate: the plate.
+        config: of the ingest.
+        build: the folder.
+        runner: where blocks are added up.
+        shape: (H, W) of the images.
+        progress: called with the number of sites that are done.
+
+    Returns:
+        A file a channel that is read, in their order.
+
+    Raises:
+        SiteError, InputError: as ``add_up``; or no flat-field can be fitted.
+    """
+    chosen = mean_sites(plate, config)
+    marker = build.parts / f"flatfield-{plate.key}.json"
+    inputs = hashlib.sha256(f"{shape} {sites_digest(chosen)}".encode()).hexdigest()
+    files = [build.root / flatfield_name(plate, channel, config) for channel in config.read_channels]
+    known = build.finished(marker, inputs, files)
+    if known is not None:
+        progress(len(chosen))
+        return [FileRecord.model_validate(item) for item in known["files"]]
+    blocks = [tuple(chosen[at : at + _BLOCK_SITES]) for at in range(0, len(chosen), _BLOCK_SITES)]
+    jobs = [MeanJob(sites=block, config=config, shape=shape, base=build.base) for block in blocks]
+    totals = [StreamingMean() for _ in files]
+    for block, means in zip(blocks, runner.each(add_up, jobs), strict=True):
+        for total, mean in zip(totals, means, strict=True):
+            total.merge(mean)
+        progress(len(block))
+    for total, file, channel in zip(totals, files, config.read_channels, strict=True):
+        _write_flatfield(total, file, channel, plate, config)
+    records = [record(file, build.root) for file in files]
+    write_json(marker, {"inputs": inputs, "files": [item.model_dump() for item in records]})
+    return records
+
+
+def flatfield_name(plate: Plate, channel: str, config: IngestConfig) -> str:
+    """Return the file of a flat-field, relative to the dataset."""
+    return f"qc/flatfield_{plate.key}_{safe_names(config.read_channels)[channel]}.npy"
+
+
+def mean_sites(plate: Plate, config: IngestConfig) -> list[Site]:
+    """Return the sites the mean is taken over: all, or ``max_images`` of them drawn by seed, in order."""
+    sites = [site for _, site in plate.sites()]
+    limit = config.illumination.max_images
+    if limit is None or limit >= len(sites):
+        return sites
+    return [sites[index] for index in sorted(random_order(len(sites), config.seed, "mean", plate.name)[:limit])]
+
+
+def read_flatfields(files: list[Path]) -> list[FloatImage]:
+    """Return the flat-fields of a plate, float32 (H, W) a channel."""
+    return [np.load(file, allow_pickle=False) for file in files]
+
+
+def _write_flatfield(mean: StreamingMean, file: Path, channel: str, plate: Plate, config: IngestConfig) -> None:
+    if mean.count == 0:
+        raise InputError(f"plate '{plate.name}': not one usable site for the flat-field; see --dry-run")
+    options = config.illumination
+    try:
+        field = fit_flatfield(
+            mean.mean(),
+            percentile=options.percentile,
+            kernel_px=options.kernel_px,
+            sigma_px=options.sigma_px,
+            channel=channel,
+        )
+    except InputError as error:
+        raise InputError(f"plate '{plate.name}': {error}") from None
+    with replacing(file) as stream:
+        np.save(stream, field, allow_pickle=False)

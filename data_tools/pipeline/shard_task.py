@@ -1,0 +1,351 @@
+"""Second pass: one task makes one whole shard, its part of every table, and last of all the marker that says so.
+
+For each site of each well: read, correct, find nuclei, cut tiles, append them to a spill file. When the last site of
+the well is through, its tiles go from the spill into the shard in a seeded random order. Memory holds one site and one
+chunk of tiles, however large the plate.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from data_tools.illumination import FloatImage
+from data_tools.ingest_config import IngestConfig
+from data_tools.nuclei import find_nuclei
+from data_tools.pipeline.durable import explained, replacing, write_json, write_with
+from data_tools.pipeline.overview import write_overview
+from data_tools.pipeline.shading import read_flatfields
+from data_tools.pipeline.site import SiteError, correct_site, load_site
+from data_tools.pipeline.statistics import PixelCounts
+from data_tools.pipeline.survey import Bag, Plate, Site
+from data_tools.pipeline.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
+from data_tools.readers import Problem
+from data_tools.shards import ShardWriter, random_order, safe_name
+from data_tools.single_cell import CellTable, join_cells, read_cells
+from data_tools.tiles import cut_tile, tiles_inside
+from framework.data.schema import PERTURBATION, STIMULATION, ShardRecord
+from framework.errors import InputError
+
+HAS_TILE, AT_BORDER = "tile", "border"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardJob:
+    """All a worker needs to make one shard.
+
+    Attributes:
+        index: number of the shard.
+        root: dataset folder, absolute.
+        parts: where parts and markers go.
+        base: folder that messages leave out of file names.
+        plate: the plate without its bags.
+        bags: consecutive wells of the plate.
+        shape: (H, W) of the plate's images.
+        config: of the ingest.
+        flatfields: a file a channel that is read, or None for no correction.
+        overviews: (well, site) that get pictures.
+        inputs: digest of everything above, for the marker.
+    """
+
+    index: int
+    root: Path
+    parts: Path
+    base: Path
+    plate: Plate
+    bags: tuple[Bag, ...]
+    shape: tuple[int, int]
+    config: IngestConfig
+    flatfields: tuple[Path, ...] | None
+    overviews: frozenset[tuple[str, int]]
+    inputs: str
+
+    @property
+    def file(self) -> Path:
+        """The shard."""
+        return self.root / "shards" / f"shard-{self.index:06d}.tar"
+
+    @property
+    def marker(self) -> Path:
+        """The file that says this shard is done."""
+        return self.parts / f"shard-{self.index:06d}.json"
+
+    def part(self, what: str) -> Path:
+        """A part table of this shard."""
+        return self.parts / f"shard-{self.index:06d}.{what}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Nuclei of one site: centres, scores, whether each has a tile, and its measured markers."""
+
+    site: int
+    y_px: npt.NDArray[np.float32]
+    x_px: npt.NDArray[np.float32]
+    score: npt.NDArray[np.float32]
+    has_tile: npt.NDArray[np.bool_]
+    markers: npt.NDArray[np.float32]
+    matched: int
+
+    @property
+    def n_tiles(self) -> int:
+        """Nuclei with a tile."""
+        return int(self.has_tile.sum())
+
+
+def make_shard(job: ShardJob) -> dict[str, Any]:
+    """Make a shard with its parts and return the facts its marker holds.
+
+    Raises:
+        SiteError: a site cannot be used, and ``on_error`` is ``raise``.
+        InputError: a table of cells cannot be used.
+        DatasetError: writing failed.
+    """
+    return _ShardTask(job).run()
+
+
+class _ShardTask:
+    """One run over the bags of a shard; collects what the tables and the marker need."""
+
+    def __init__(self, job: ShardJob) -> None:
+        self.job = job
+        self.config = job.config
+        self.flatfields: list[FloatImage] | None = read_flatfields(list(job.flatfields)) if job.flatfields else None
+        self.counts = PixelCounts.empty(len(self.config.channels), self.config.tiles.dtype == "float32")
+        self.nuclei: list[tuple[int, Found]] = []
+        self.tile_rows: list[dict[str, npt.NDArray[Any]]] = []
+        self.bag_rows: list[dict[str, Any]] = []
+        self.problems: list[Problem] = []
+        self.overviews: list[dict[str, Any]] = []
+        self.cells: list[dict[str, Any]] = []
+        self.n_nuclei = 0
+
+    def run(self) -> dict[str, Any]:
+        job = self.job
+        with replacing(job.file) as stream:
+            writer = ShardWriter(stream)
+            for bag in job.bags:
+                self._bag(bag, writer)
+            digest = writer.finish()
+        shard = None
+        if writer.tiles:
+            shard = ShardRecord(
+                name=job.file.relative_to(job.root).as_posix(), bytes=writer.nbytes, sha256=digest, tiles=writer.tiles
+            ).model_dump()
+        else:
+            job.file.unlink()  # stock readers refuse an archive without samples
+        self._write_parts()
+        facts = {
+            "inputs": job.inputs,
+            "shard": shard,
+            "bags": self.bag_rows,
+            "n_nuclei": self.n_nuclei,
+            "problems": [asdict(problem) for problem in self.problems],
+            "overviews": self.overviews,
+            "cells": self.cells,
+        }
+        write_json(job.marker, facts)
+        return facts
+
+    def _bag(self, bag: Bag, writer: ShardWriter) -> None:
+        cells = read_cells(self._cells_config, bag.cells, bag.well) if bag.cells and bag.sites else None
+        if cells is not None and cells.site is None and len(bag.sites) > 1:
+            raise InputError(
+                f"{bag.cells}: plate {self.job.plate.name} well {bag.well} has {len(bag.sites)} sites, but the table "
+                "does not say which cell lies in which; name its column with 'cells.site'"
+            )
+        with explained(self.job.parts), tempfile.TemporaryFile(dir=self.job.parts) as spill:
+            found = [item for site in bag.sites if (item := self._site(bag, site, cells, spill)) is not None]
+            spill.flush()
+            n_tiles = self._lay_out(bag, found, spill, writer)
+        if cells is not None:
+            self.cells.append(
+                {
+                    "plate": self.job.plate.name,
+                    "well": bag.well,
+                    "cells": len(cells.y_px),
+                    "without_position": cells.without_position,
+                    "nuclei": sum(len(item.y_px) for item in found),
+                    "matched": sum(item.matched for item in found),
+                }
+            )
+        n_nuclei = sum(len(item.y_px) for item in found)
+        n_sites = len(found) if bag.sites else bag.n_sites_imaged
+        self.bag_rows.append(
+            {"bag": bag.bag, **bag.metadata, "n_sites": n_sites, "n_nuclei": n_nuclei, "n_tiles": n_tiles}
+        )
+        self.nuclei += [(bag.bag, item) for item in found]
+        self.n_nuclei += n_nuclei
+
+    @property
+    def _cells_config(self) -> Any:
+        return self.job.plate.cells
+
+    def _site(self, bag: Bag, site: Site, cells: CellTable | None, spill: BinaryIO) -> Found | None:
+        """Spill the tiles of a site; None if it is unusable and to be skipped. Its pixels live no longer than this."""
+        config = self.config
+        try:
+            images = load_site(
+                site, shape=self.job.shape, dtype=config.tiles.dtype, checks=config.checks, base=self.job.base
+            )
+        except SiteError as error:
+            if config.on_error == "raise":
+                raise
+            self.problems.append(error.problem)
+            return None
+        stack = correct_site(images, self.flatfields, config.tiles.dtype)
+        channel = config.read_channels.index(config.nuclei.channel)
+        nuclei = find_nuclei(stack[channel], config.nuclei, self.job.plate.pixel_size_um)
+        if (bag.well, site.number) in self.job.overviews:
+            plate = self.job.plate
+            self.overviews += write_overview(stack, plate.name, plate.key, bag, site, config, self.job.root)
+        size = config.tiles.size_px
+        inside = tiles_inside(nuclei.y_px, nuclei.x_px, size, self.job.shape)
+        stored = stack[: len(config.channels)]
+        for y, x in zip(nuclei.y_px[inside], nuclei.x_px[inside], strict=True):
+            tile = np.ascontiguousarray(cut_tile(stored, float(y), float(x), size))
+            self.counts.add(tile)
+            spill.write(tile.astype(tile.dtype.newbyteorder("<"), copy=False).data)
+        markers, matched = self._markers(cells, site, nuclei.y_px, nuclei.x_px)
+        return Found(
+            site=site.number,
+            y_px=nuclei.y_px,
+            x_px=nuclei.x_px,
+            score=nuclei.score,
+            has_tile=inside,
+            markers=markers,
+            matched=matched,
+        )
+
+    def _markers(
+        self, cells: CellTable | None, site: Site, y_px: npt.NDArray[Any], x_px: npt.NDArray[Any]
+    ) -> tuple[npt.NDArray[np.float32], int]:
+        """Return float32 (K, M) in the order of the dataset's markers, and how many nuclei have a cell."""
+        names = self.config.markers
+        values = np.full((len(y_px), len(names)), np.nan, dtype=np.float32)
+        if cells is None:
+            return values, 0
+        mine, matched = join_cells(cells.of_site(site.number), y_px, x_px, self._cells_config.max_distance_px)
+        for column, name in enumerate(self._cells_config.markers):
+            values[:, names.index(name)] = mine[:, column]
+        return values, matched
+
+    def _lay_out(self, bag: Bag, found: list[Found], spill: BinaryIO, writer: ShardWriter) -> int:
+        """Move the tiles of a bag from the spill to the shard in random order, chunk by chunk; return how many."""
+        n_tiles = sum(item.n_tiles for item in found)
+        order = random_order(n_tiles, self.config.seed, "tiles", self.job.plate.name, bag.well)
+        rows = self._unordered_rows(bag, found, order)
+        step = self.config.shards.chunk_tiles
+        offsets = [np.zeros(0, dtype=np.int64)]
+        for chunk, start in enumerate(range(0, n_tiles, step)):
+            chosen = order[start : start + step]
+            key = f"{safe_name(self.job.plate.key)}_{bag.well}_{chunk:05d}"
+            offsets.append(writer.add(key, self._from_spill(spill, chosen), self._facts(bag, rows, start, len(chosen))))
+        tile_bytes = np.full(n_tiles, self._tile_nbytes, dtype=np.int32)
+        self.tile_rows.append({**rows, "offset": np.concatenate(offsets), "nbytes": tile_bytes})
+        return n_tiles
+
+    @property
+    def _tile_nbytes(self) -> int:
+        size = self.config.tiles.size_px
+        return len(self.config.channels) * size * size * np.dtype(self.config.tiles.dtype).itemsize
+
+    def _from_spill(self, spill: BinaryIO, chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        size = self.config.tiles.size_px
+        shape = (len(chosen), len(self.config.channels), size, size)
+        tiles = np.empty(shape, dtype=np.dtype(self.config.tiles.dtype).newbyteorder("<"))
+        for tile, position in zip(tiles, chosen, strict=True):
+            got = os.preadv(spill.fileno(), [tile.data.cast("B")], int(position) * self._tile_nbytes)
+            if got != self._tile_nbytes:
+                raise OSError(f"the spill file gave {got} of {self._tile_nbytes} bytes")
+        return tiles
+
+    def _unordered_rows(
+        self, bag: Bag, found: list[Found], order: npt.NDArray[np.int64]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Return the columns of the bag's tiles, in stored order; ``nucleus`` counts from the shard's first."""
+        n_nuclei = sum(len(item.y_px) for item in found)
+        inside = concatenated([item.has_tile for item in found], bool)
+        nucleus = self.n_nuclei + np.arange(n_nuclei, dtype=np.int64)
+        site = concatenated([np.full(len(item.y_px), item.site) for item in found], np.int16)
+        markers = [item.markers for item in found]
+        values = np.concatenate(markers) if markers else np.zeros((0, len(self.config.markers)), np.float32)
+        return {
+            "bag": np.full(len(order), bag.bag, dtype=np.int32),
+            "site": site[inside][order],
+            "y_px": concatenated([item.y_px for item in found], np.float32)[inside][order],
+            "x_px": concatenated([item.x_px for item in found], np.float32)[inside][order],
+            "nucleus": nucleus[inside][order],
+            "markers": values[inside][order],
+        }
+
+    def _facts(self, bag: Bag, rows: dict[str, npt.NDArray[Any]], start: int, count: int) -> dict[str, Any]:
+        """Return what a sample's JSON says: the well, and of each tile its site and centre."""
+        part = slice(start, start + count)
+        return {
+            "bag": bag.bag,
+            "plate": self.job.plate.name,
+            "well": bag.well,
+            "perturbation": bag.metadata[PERTURBATION],
+            "stimulation": bag.metadata[STIMULATION],
+            "channels": list(self.config.channels),
+            "first_tile": start,
+            "n": count,
+            "site": rows["site"][part].tolist(),
+            "y_px": rows["y_px"][part].astype(float).tolist(),
+            "x_px": rows["x_px"][part].astype(float).tolist(),
+        }
+
+    def _write_parts(self) -> None:
+        job, names = self.job, self.config.markers
+        write_tables(job.part("nuclei.parquet"), [self._nuclei_table()], NUCLEI_SCHEMA)
+        columns = {
+            name: concatenated([rows[name] for rows in self.tile_rows], dtype)
+            for name, dtype in (
+                ("bag", np.int32),
+                ("site", np.int16),
+                ("y_px", np.float32),
+                ("x_px", np.float32),
+                ("nucleus", np.int64),
+                ("offset", np.int64),
+                ("nbytes", np.int32),
+            )
+        }
+        columns["shard"] = np.zeros(len(columns["bag"]), dtype=np.int32)
+        markers = np.concatenate([rows["markers"] for rows in self.tile_rows])
+        for column, name in enumerate(names):
+            columns[f"Marker_{name}"] = markers[:, column]
+        schema = tiles_schema(names)
+        write_tables(job.part("tiles.parquet"), [table_of(columns, schema)], schema)
+        write_with(
+            job.part("counts.npz"),
+            lambda path: _save_counts(path, self.counts),
+        )
+
+    def _nuclei_table(self) -> Any:
+        columns: dict[str, Any] = {
+            "bag": concatenated([np.full(len(item.y_px), bag) for bag, item in self.nuclei], np.int32),
+            "site": concatenated([np.full(len(item.y_px), item.site) for _, item in self.nuclei], np.int16),
+            "y_px": concatenated([item.y_px for _, item in self.nuclei], np.float32),
+            "x_px": concatenated([item.x_px for _, item in self.nuclei], np.float32),
+            "score": concatenated([item.score for _, item in self.nuclei], np.float32),
+            "status": [HAS_TILE if has else AT_BORDER for _, item in self.nuclei for has in item.has_tile],
+        }
+        return table_of(columns, NUCLEI_SCHEMA)
+
+
+def _save_counts(path: Path, counts: PixelCounts) -> None:
+    with path.open("wb") as stream:
+        np.savez_compressed(stream, counts=counts.counts, sums=counts.sums)
+
+
+def load_counts(path: Path, is_float: bool) -> PixelCounts:
+    """Return the pixel counts a shard task saved."""
+    with np.load(path, allow_pickle=False) as saved:
+        return PixelCounts(counts=saved["counts"], sums=saved["sums"], is_float=is_float)

@@ -1,0 +1,127 @@
+"""One field of view from files to corrected pixels, refused with a reason where it cannot be used."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from data_tools.illumination import FloatImage, correct
+from data_tools.ingest_config import ChecksConfig
+from data_tools.pipeline.survey import Site
+from data_tools.readers import ImageRef, Problem, read_image
+from framework.errors import InputError
+
+_CAMERA_TOPS = (255, 1023, 4095, 16383, 65535)
+
+
+class SiteError(InputError):
+    """A site that cannot be used; ``problem`` says why, and ``on_error: skip`` records it."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[SiteError], tuple[Problem]]:
+        return type(self), (self.problem,)
+
+
+def load_site(
+    site: Site, *, shape: tuple[int, int] | None, dtype: str, checks: ChecksConfig, base: Path
+) -> list[npt.NDArray[Any]]:
+    """Read all channels of a site and check them.
+
+    Args:
+        site: what to read.
+        shape: (H, W) of the plate's images; None to accept any.
+        dtype: stored type of the tiles.
+        checks: when an image counts as unusable.
+        base: folder that messages leave out of file names.
+
+    Returns:
+        One (H, W) image a channel.
+
+    Raises:
+        SiteError: an image is missing, damaged, of another shape, not finite, blank or saturated.
+        InputError: float images although integers are to be stored.
+    """
+    images: list[npt.NDArray[Any]] = []
+    for ref in site.images:
+        image = _read(ref, base)
+        if image.dtype.kind == "f" and dtype != "float32":
+            raise InputError(
+                f"{_shown(ref.file, base)}: pixels are float32, but tiles are stored as {dtype}, which would round "
+                "them; set tiles.dtype: float32"
+            )
+        reference = images[0].shape if images else shape
+        if reference is not None and image.shape != reference:
+            what = f"channel '{site.images[0].channel}' of the same site" if images else "other images of the plate"
+            raise _refused(ref, base, "shape_mismatch", f"{_px(image.shape)}, but {what}: {_px(reference)}")
+        _check_pixels(ref, image, checks, base)
+        images.append(image)
+    return images
+
+
+def correct_site(
+    images: list[npt.NDArray[Any]], flatfields: list[FloatImage] | None, dtype: str
+) -> npt.NDArray[Any]:
+    """Return the corrected site, (C, H, W) of ``dtype``; ``images`` is emptied on the way, to hold one copy."""
+    stack = np.empty((len(images), *images[0].shape), dtype=dtype)
+    for channel in range(len(images)):
+        image = images.pop(0)
+        stack[channel] = image if flatfields is None else correct(image, flatfields[channel], dtype)
+    return stack
+
+
+def relative_text(text: str, base: Path) -> str:
+    """Return ``text`` without the folder of the command: equal inputs give equal messages wherever they lie."""
+    return text.replace(f"{base}/", "")
+
+
+def _shown(file: Path, base: Path) -> str:
+    return relative_text(str(file), base)
+
+
+def _read(ref: ImageRef, base: Path) -> npt.NDArray[Any]:
+    try:
+        return read_image(ref)
+    except InputError as error:
+        text = str(error)
+        reason = "missing_image" if "no such file" in text else "damaged_image"
+        if "NaN" in text:
+            reason = "nan_pixels"
+        raise SiteError(_problem(ref, base, reason, relative_text(text, base))) from error
+
+
+def _check_pixels(ref: ImageRef, image: npt.NDArray[Any], checks: ChecksConfig, base: Path) -> None:
+    low, high = image.min(), image.max()
+    if low == high and not checks.allow_blank:
+        what = "all-black: every pixel is 0" if high == 0 else f"blank: every pixel is {high:g}"
+        raise _refused(ref, base, "blank_image", what, "set 'checks.allow_blank: true' to accept it, or ")
+    if image.dtype.kind == "u" and int(high) in _CAMERA_TOPS and low != high:
+        share = float(np.count_nonzero(image == high)) / image.size
+        if share > checks.max_saturated_share:
+            what = f"saturated: {share:.1%} of its pixels are {int(high)}, more than {checks.max_saturated_share:.1%}"
+            raise _refused(ref, base, "saturated_image", what, "raise 'checks.max_saturated_share' to accept it, or ")
+
+
+def _refused(ref: ImageRef, base: Path, reason: str, what: str, remedy: str = "") -> SiteError:
+    text = (
+        f"{_shown(ref.file, base)}: {what}; plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}'; "
+        f"export the image again, {remedy}set 'on_error: skip' to leave the site out"
+    )
+    return SiteError(_problem(ref, base, reason, text))
+
+
+def _problem(ref: ImageRef, base: Path, reason: str, detail: str) -> Problem:
+    shown = replace(ref, file=Path(_shown(ref.file, base)))
+    return Problem(
+        plate=ref.plate, well=ref.well, site=ref.site, file=str(shown.file), reason=reason, detail=detail
+    )
+
+
+def _px(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(edge) for edge in shape) + " px"

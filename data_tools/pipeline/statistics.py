@@ -1,0 +1,107 @@
+"""Pixel statistics that merge exactly: a histogram of 65,536 integer counts a channel.
+
+An integer pixel is its own bin, so every statistic of uint16 tiles is exact. A float is binned by the upper half of its
+bits (sign, exponent, 7 bits of mantissa), which places percentiles within 0.8 % of their value; its mean and sd come
+from float64 sums, added up in the order of the dataset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import sqrt
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.data.schema import ChannelStatistics
+
+PERCENTILES = ("0.1", "1", "5", "25", "50", "75", "95", "99", "99.9")
+_BINS = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelCounts:
+    """Pixels of stored tiles, by channel.
+
+    Attributes:
+        counts: int64 (C, 65536).
+        sums: float64 (C, 2), sum and sum of squares; only used for floats.
+        is_float: how the bins are to be read.
+    """
+
+    counts: npt.NDArray[np.int64]
+    sums: npt.NDArray[np.float64]
+    is_float: bool
+
+    @classmethod
+    def empty(cls, channels: int, is_float: bool) -> PixelCounts:
+        """Return counts of nothing."""
+        return cls(
+            counts=np.zeros((channels, _BINS), np.int64), sums=np.zeros((channels, 2), np.float64), is_float=is_float
+        )
+
+    def add(self, tile: npt.NDArray[Any]) -> None:
+        """Count the pixels of a tile (C, H, W)."""
+        for channel, pixels in enumerate(tile):
+            self.counts[channel] += np.bincount(_bins(pixels, self.is_float), minlength=_BINS)
+            if self.is_float:
+                wide = pixels.astype(np.float64)
+                self.sums[channel] += (wide.sum(), (wide * wide).sum())
+
+    def merge(self, other: PixelCounts) -> None:
+        """Add what ``other`` has counted; in the order of the dataset where pixels are floats."""
+        np.add(self.counts, other.counts, out=self.counts)
+        np.add(self.sums, other.sums, out=self.sums)
+
+    def statistics(self, channel: int) -> ChannelStatistics:
+        """Return mean, population sd and percentiles (linear interpolation, as NumPy) of a channel; zeros if empty."""
+        counts = self.counts[channel]
+        n = int(counts.sum())
+        if n == 0:
+            return ChannelStatistics(mean=0.0, sd=0.0, percentiles=dict.fromkeys(PERCENTILES, 0.0))
+        mean, variance = self._float_moments(channel, n) if self.is_float else _integer_moments(counts, n)
+        values, above = _values(self.is_float), np.cumsum(counts)
+        return ChannelStatistics(
+            mean=mean,
+            sd=sqrt(max(variance, 0.0)),
+            percentiles={key: _percentile(values, above, n, Fraction(key)) for key in PERCENTILES},
+        )
+
+    def _float_moments(self, channel: int, n: int) -> tuple[float, float]:
+        total, squares = (float(value) for value in self.sums[channel])
+        return total / n, squares / n - (total / n) ** 2
+
+
+def _integer_moments(counts: npt.NDArray[np.int64], n: int) -> tuple[float, float]:
+    seen = [(int(value), int(counts[value])) for value in np.flatnonzero(counts)]
+    total = sum(value * count for value, count in seen)
+    squares = sum(value * value * count for value, count in seen)
+    return total / n, (n * squares - total * total) / (n * n)
+
+
+def _bins(pixels: npt.NDArray[Any], is_float: bool) -> npt.NDArray[np.intp]:
+    if not is_float:
+        return pixels.reshape(-1).astype(np.intp)
+    bits = np.ascontiguousarray(pixels, dtype=np.float32).reshape(-1).view(np.uint32)
+    # Negative floats count down in bits: flip them, and put the positive ones above.
+    ordered = np.where(bits >> 31 == 1, ~bits, bits | np.uint32(1 << 31))
+    return (ordered >> 16).astype(np.intp)
+
+
+def _values(is_float: bool) -> npt.NDArray[np.float64]:
+    """Return the pixel value of every bin; of floats the middle of the bin."""
+    bins = np.arange(_BINS, dtype=np.uint32)
+    if not is_float:
+        return bins.astype(np.float64)
+    ordered = (bins << 16) | np.uint32(1 << 15)
+    bits = np.where(ordered >> 31 == 1, ordered & np.uint32(0x7FFFFFFF), ~ordered).astype(np.uint32)
+    return bits.view(np.float32).astype(np.float64)
+
+
+def _percentile(values: npt.NDArray[np.float64], above: npt.NDArray[np.int64], n: int, percent: Fraction) -> float:
+    rank = percent / 100 * (n - 1)
+    low = rank.numerator // rank.denominator
+    first, second = (float(values[np.searchsorted(above, index, side="right")]) for index in (low, min(low + 1, n - 1)))
+    return first + float(rank - low) * (second - first)

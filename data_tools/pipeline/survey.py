@@ -1,0 +1,260 @@
+"""What there is to ingest: exports and plate maps joined into wells, their sites, and every problem met on the way.
+
+Nothing is decoded here; the survey is what ``--dry-run`` prints and what the build works through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from data_tools.ingest_config import IngestConfig, PlateEntry
+from data_tools.platemap import join, read_platemap
+from data_tools.readers import READERS, Export, ImageRef, Problem
+from data_tools.shards import safe_names
+from data_tools.single_cell import CellsConfig, check_header
+from data_tools.wells import well_order
+from framework.data.schema import CONTROL_TYPE, WELL
+from framework.errors import InputError, did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One field of view.
+
+    Attributes:
+        number: as the vendor numbers it.
+        images: one a channel that is read, in the order of ``IngestConfig.read_channels``.
+    """
+
+    number: int
+    images: tuple[ImageRef, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bag:
+    """One well.
+
+    Attributes:
+        bag: row of bags.parquet.
+        well: ``A01``.
+        metadata: the Metadata_ columns of its plate map.
+        sites: complete sites, ascending; none in a well marked ``empty``, whose images are not read.
+        n_sites_imaged: complete sites, also where they are not read.
+        cells: its table of single cells.
+    """
+
+    bag: int
+    well: str
+    metadata: dict[str, str]
+    sites: tuple[Site, ...]
+    n_sites_imaged: int
+    cells: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plate:
+    """One plate.
+
+    Attributes:
+        name: as in the export.
+        key: the name as part of file names.
+        pixel_size_um: or None.
+        bags: wells in plate order.
+        cells: how its tables of single cells are read.
+        channels: all channels of the export.
+        notes: sentences of the reader.
+    """
+
+    name: str
+    key: str
+    pixel_size_um: float | None
+    bags: tuple[Bag, ...]
+    cells: CellsConfig | None
+    channels: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def sites(self) -> list[tuple[Bag, Site]]:
+        """Return every site that is read, in order."""
+        return [(bag, site) for bag in self.bags for site in bag.sites]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """All plates in config order, and what cannot be used."""
+
+    plates: tuple[Plate, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def pixel_size_um(self) -> float | None:
+        """The pixel size of the dataset; None where a plate does not state it."""
+        sizes = [plate.pixel_size_um for plate in self.plates]
+        return None if None in sizes else sizes[0]
+
+
+def survey(config: IngestConfig) -> Survey:
+    """List what the config names.
+
+    Raises:
+        InputError: nothing can be made of it whatever ``on_error`` says: no export, an unknown channel, plates of one
+            name or of different pixel sizes, a missing column.
+    """
+    exports = [_read(entry, config) for entry in config.plates]
+    keys = safe_names([export.plate for export in exports])
+    if len(keys) < len(exports):
+        names = [export.plate for export in exports]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"two entries of 'plates' are called '{twice}'; name one of them with 'source.plate'")
+    _check_pixel_sizes(exports)
+    plates: list[Plate] = []
+    problems: list[Problem] = []
+    first = 0
+    for entry, export in zip(config.plates, exports, strict=True):
+        plate, found = _plate(entry, export, config, keys[export.plate], first)
+        plates.append(plate)
+        problems += found
+        first += len(plate.bags)
+    return Survey(plates=tuple(plates), problems=tuple(problems))
+
+
+def _read(entry: PlateEntry, config: IngestConfig) -> Export:
+    export = READERS.get(entry.source.name).build(entry.source)
+    for name in config.read_channels:
+        if name not in export.channels:
+            raise InputError(
+                f"plate '{export.plate}': no channel '{name}'; the export has {', '.join(export.channels)}"
+                + did_you_mean(name, export.channels)
+            )
+    config.nuclei.in_px(export.pixel_size_um)
+    return export
+
+
+def _check_pixel_sizes(exports: list[Export]) -> None:
+    known = [(export.plate, export.pixel_size_um) for export in exports if export.pixel_size_um is not None]
+    for plate, size in known[1:]:
+        if abs(size - known[0][1]) > 0.01 * known[0][1]:
+            raise InputError(
+                f"plate '{known[0][0]}' has pixels of {known[0][1]:g} um and plate '{plate}' of {size:g} um; tiles of "
+                "one dataset must show the same area; ingest them as two datasets"
+            )
+
+
+def _plate(
+    entry: PlateEntry, export: Export, config: IngestConfig, key: str, first: int
+) -> tuple[Plate, list[Problem]]:
+    table, joined = join(export.wells(), read_platemap(entry.platemap), plate=export.plate)
+    empty = set(table.loc[table[CONTROL_TYPE] == "empty", WELL])
+    sites, incomplete = _complete_sites(export, config, empty)
+    cells, tables = _cell_tables(entry.cells, export.plate, table)
+    bags = []
+    for number, row in enumerate(_rows(table)):
+        well = row[WELL]
+        mine = tuple(sites.get(well, ()))
+        read = () if row[CONTROL_TYPE] == "empty" else mine
+        bags.append(
+            Bag(
+                bag=first + number,
+                well=well,
+                metadata=row,
+                sites=read,
+                n_sites_imaged=len(mine),
+                cells=cells.get(well) if read else None,
+            )
+        )
+    # Wells without a plate map row are left out whole, and the images of empty wells are not read.
+    read_wells = {None, *(bag.well for bag in bags)} - empty
+    problems = [problem for problem in (*export.problems, *incomplete) if problem.well in read_wells]
+    plate = Plate(
+        name=export.plate,
+        key=key,
+        pixel_size_um=export.pixel_size_um,
+        bags=tuple(bags),
+        cells=entry.cells,
+        channels=export.channels,
+        notes=export.notes,
+    )
+    return plate, _in_order([*problems, *joined, *tables])
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, str]]:
+    return [{str(name): str(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _in_order(problems: Iterable[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda p: (well_order(p.well) if p.well else (0, 0), -1 if p.site is None else p.site))
+
+
+def _complete_sites(
+    export: Export, config: IngestConfig, empty: set[str]
+) -> tuple[dict[str, list[Site]], list[Problem]]:
+    """Return the sites that have a file for every channel, and a problem for each image that is not there."""
+    complete: dict[str, list[Site]] = {}
+    problems = []
+    for well, number in export.sites():
+        images = export.images(well, number)
+        lacking = [name for name in config.read_channels if name not in images]
+        absent = [images[name] for name in config.read_channels if name in images and not images[name].file.is_file()]
+        if well not in empty:
+            problems += [_no_image(export.plate, well, number, name, images) for name in lacking]
+            problems += [_no_file(ref) for ref in absent]
+        if not lacking and not absent:
+            absolute = (replace(images[name], file=images[name].file.absolute()) for name in config.read_channels)
+            complete.setdefault(well, []).append(Site(number=number, images=tuple(absolute)))
+    return complete, problems
+
+
+def _no_image(plate: str, well: str, site: int, channel: str, images: dict[str, ImageRef]) -> Problem:
+    beside = f" beside {next(iter(images.values())).file}" if images else ""
+    return Problem(
+        plate=plate,
+        well=well,
+        site=site,
+        reason="missing_image",
+        detail=f"plate {plate} well {well} site {site} has no image of channel '{channel}'{beside}; export it again, "
+        "or set 'on_error: skip' to leave the site out",
+    )
+
+
+def _no_file(ref: ImageRef) -> Problem:
+    return Problem(
+        plate=ref.plate,
+        well=ref.well,
+        site=ref.site,
+        file=str(ref.file),
+        reason="missing_image",
+        detail=f"{ref.file}: no such file; plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}'; "
+        "export the image again, or set 'on_error: skip' to leave the site out",
+    )
+
+
+def _cell_tables(
+    config: CellsConfig | None, plate: str, table: pd.DataFrame
+) -> tuple[dict[str, Path], list[Problem]]:
+    if config is None:
+        return {}, []
+    wells = list(table.loc[table[CONTROL_TYPE] != "empty", WELL])
+    files = config.files(plate, wells)
+    problems = []
+    for well, file in files.items():
+        if well not in wells:
+            problems.append(_cells_problem(plate, well, file, "cells_without_well", "is no imaged well of the plate map"))
+        elif not file.is_file():
+            problems.append(_cells_problem(plate, well, file, "missing_cell_table", "has no such table of cells"))
+    good = {well: file.absolute() for well, file in files.items() if well in wells and file.is_file()}
+    for file in dict.fromkeys(good.values()):
+        check_header(config, file)
+    return good, problems
+
+
+def _cells_problem(plate: str, well: str, file: Path, reason: str, what: str) -> Problem:
+    return Problem(
+        plate=plate,
+        well=well,
+        file=str(file),
+        reason=reason,
+        detail=f"{file}: plate {plate} well {well} {what}; correct 'cells', or set 'on_error: skip' to go without",
+    )
