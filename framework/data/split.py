@@ -1,0 +1,195 @@
+"""Which bags train, validate and test: whole values of one column, so that no perturbation is on both sides.
+
+The assignment is a pure function of the sorted distinct values, the fractions and the seed; the run folder keeps it
+as a file, so that predictions made months later use the same parts.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import Field, model_validator
+
+from framework.config import StrictModel
+from framework.data.permutation import hash_u64, permute
+from framework.data.schema import PERTURBATION, PLATE, WELL
+from framework.errors import RunError, did_you_mean
+
+PARTS = ("train", "val", "test")
+UNUSED = "unused"
+Parts = npt.NDArray[np.str_]
+
+
+class SplitConfig(StrictModel):
+    """Parts by fractions of the values of a column, or by naming the values.
+
+    Attributes:
+        by: column of bags.parquet; all bags of a value go to the same part.
+        fractions: of the values, for train, val and test; 0 leaves a part empty.
+        seed: of the assignment by fractions.
+        train: values, instead of fractions; nothing takes all values that no other list names.
+        val: values.
+        test: values.
+        unused: values whose bags belong to no part.
+    """
+
+    by: str = PERTURBATION
+    fractions: tuple[float, float, float] | None = None
+    seed: int = Field(default=0, ge=0)
+    train: tuple[str, ...] | None = None
+    val: tuple[str, ...] | None = None
+    test: tuple[str, ...] | None = None
+    unused: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> dict[str, tuple[str, ...] | None]:
+        """The explicit lists by part."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SplitConfig:
+        lists = [name for name, values in self.named.items() if values is not None]
+        if self.fractions is None and not lists:
+            raise ValueError("expected fractions: [train, val, test], or lists of values under train, val, test")
+        if self.fractions is not None:
+            if lists:
+                raise ValueError(
+                    f"expected either fractions or lists of values, found fractions and {', '.join(lists)}"
+                )
+            if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
+                raise ValueError(f"expected three fractions >= 0 that sum to 1, found a sum of {sum(self.fractions):g}")
+            if self.fractions[0] == 0:
+                raise ValueError("expected a train fraction > 0, found 0")
+        elif self.train is not None and not self.train:
+            raise ValueError("expected at least one value under train; leave the key out to take all other values")
+        every = [value for values in (*self.named.values(), self.unused) for value in values or ()]
+        twice = [value for value, times in Counter(every).items() if times > 1]
+        if twice:
+            raise ValueError(f"expected each value once, found '{twice[0]}' named {Counter(every)[twice[0]]} times")
+        return self
+
+
+def assign(bags: pd.DataFrame, config: SplitConfig) -> Parts:
+    """Return the part of each bag.
+
+    With fractions, the distinct values are permuted by the seed and dealt by largest remainder; a part with a fraction
+    above 0 gets at least one value. A bag without a value in the column belongs to no part.
+
+    Args:
+        bags: bags.parquet.
+        config: how.
+
+    Returns:
+        str (B,): ``train``, ``val``, ``test`` or ``unused``.
+
+    Raises:
+        RunError: no such column, a named value that no bag has, values that nobody names, or fewer values than parts.
+    """
+    if config.by not in bags.columns:
+        known = [str(name) for name in bags.columns]
+        raise RunError(
+            f"split.by: no bag column '{config.by}'; expected one of: {', '.join(known)}"
+            + did_you_mean(config.by, known)
+        )
+    column = bags[config.by]
+    texts = [_text(value) if known else None for value, known in zip(column, column.notna(), strict=True)]
+    kept = sorted({text for text in texts if text is not None and text not in config.unused})
+    _check_known(config.unused, {text for text in texts if text is not None}, config.by, UNUSED)
+    part_of = _by_fractions(kept, config) if config.fractions is not None else _by_name(kept, config)
+    return np.asarray([UNUSED if text is None else part_of.get(text, UNUSED) for text in texts], dtype=np.str_)
+
+
+def write(path: Path | str, bags: pd.DataFrame, parts: Parts, by: str = PERTURBATION) -> None:
+    """Write ``split.csv``: plate, well, the column that was split by, part."""
+    names = list(dict.fromkeys([PLATE, WELL, by]))
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*names, "part"])
+        for values, part in zip(bags[names].itertuples(index=False), parts, strict=True):
+            writer.writerow(["" if pd.isna(value) else _text(value) for value in values] + [part])
+
+
+def read(path: Path | str, bags: pd.DataFrame) -> Parts:
+    """Return the part of each bag of ``bags`` from a ``split.csv``, matched by plate and well.
+
+    Raises:
+        RunError: not a split file, an unknown part, a well listed twice or not at all.
+    """
+    part_of: dict[tuple[str, str], str] = {}
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            for row in reader:
+                key, part = (row[PLATE], row[WELL]), row["part"]
+                where = f"{path}:{reader.line_num}"
+                if part not in (*PARTS, UNUSED):
+                    raise RunError(f"{where}: expected one of {', '.join((*PARTS, UNUSED))}, found '{part}'")
+                if key in part_of:
+                    raise RunError(f"{where}: plate '{key[0]}', well '{key[1]}' is listed twice")
+                part_of[key] = part
+    except (OSError, KeyError, UnicodeDecodeError) as error:
+        raise RunError(
+            f"{path}: not a split file with the columns {PLATE}, {WELL}, part ({type(error).__name__}: {error})"
+        ) from None
+    keys = [(_text(plate), _text(well)) for plate, well in zip(bags[PLATE], bags[WELL], strict=True)]
+    missing = [key for key in keys if key not in part_of]
+    if missing:
+        raise RunError(
+            f"{path}: {len(missing)} of {len(keys)} wells are not listed, the first is plate '{missing[0][0]}', well "
+            f"'{missing[0][1]}'; this split belongs to another dataset"
+        )
+    return np.asarray([part_of[key] for key in keys], dtype=np.str_)
+
+
+def _text(value: object) -> str:
+    """A cell as a config names it: whole numbers without the decimal point a table with gaps gives them."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _by_fractions(values: list[str], config: SplitConfig) -> dict[str, str]:
+    fractions = np.asarray(config.fractions, dtype=np.float64)
+    wanted = int((fractions > 0).sum())
+    if len(values) < wanted:
+        raise RunError(
+            f"split: {len(values)} distinct value(s) of {config.by} cannot fill {wanted} parts; name values under "
+            "train, val and test, set a fraction to 0, or split by another column"
+        )
+    ideal = fractions * len(values)
+    counts = np.floor(ideal + 1e-9).astype(np.int64)
+    order = np.argsort(-(ideal - counts), kind="stable")
+    counts[order[: len(values) - counts.sum()]] += 1
+    for part in np.flatnonzero((fractions > 0) & (counts == 0)):
+        counts[np.argmax(counts)] -= 1
+        counts[part] = 1
+    shuffled = permute(np.arange(len(values)), len(values), hash_u64(config.seed)) if values else np.empty(0, np.int64)
+    labels = np.repeat(np.asarray(PARTS), counts)
+    return {values[place]: str(label) for place, label in zip(shuffled, labels, strict=True)}
+
+
+def _by_name(values: list[str], config: SplitConfig) -> dict[str, str]:
+    part_of: dict[str, str] = {}
+    for part, named in config.named.items():
+        _check_known(named or (), set(values), config.by, part)
+        part_of |= dict.fromkeys(named or (), part)
+    rest = [value for value in values if value not in part_of]
+    if config.train is None:
+        if not rest:
+            raise RunError(f"split: val and test name every value of {config.by}; none is left for train")
+        part_of |= dict.fromkeys(rest, "train")
+    elif rest:
+        raise RunError(
+            f"split: {len(rest)} value(s) of {config.by} are in no list, as '{rest[0]}'; leave out split.train to train "
+            "on all others, or name them under split.unused"
+        )
+    return part_of
+
+
+def _check_known(named: tuple[str, ...], values: set[str], by: str, part: str) -> None:
+    for value in named:
+        if value not in values:
+            raise RunError(f"split.{part}: no bag has {by} '{value}'" + did_you_mean(value, sorted(values)))
