@@ -49,7 +49,7 @@ class StreamingMean:
         values: npt.NDArray[Any] = image
         if is_float:
             if not np.all(np.abs(image) <= _FLOAT_STEPS):
-                raise InputError(f"a float image has pixels beyond +-{_FLOAT_STEPS} or not finite; scale it to 0..1 first")
+                raise InputError(f"a float image has pixels beyond +-{_FLOAT_STEPS} or not finite; scale it to 0..1")
             values = np.rint(image.astype(np.float64) * _FLOAT_STEPS).astype(np.int64)
         if self.total is None:
             self.total = np.zeros(image.shape, dtype=np.int64)
@@ -115,11 +115,11 @@ def fit_flatfield(
     if not level > 0:
         share = f"its percentile {percentile:g} is {level:g}" if np.any(mean > 0) else "all its images are black"
         raise InputError(
-            f"channel '{channel}': no flat-field can be fitted: {share}; check the channel, raise 'percentile' or switch "
-            "the correction off"
+            f"channel '{channel}': no flat-field can be fitted: {share}; check the channel, raise 'percentile' or "
+            "switch the correction off"
         )
     field = np.maximum(field / level, _FLOOR)
-    return (field / field.mean()).astype(np.float32)
+    return np.asarray(field / field.mean(), dtype=np.float32)
 
 
 def correct(image: npt.NDArray[Any], flatfield: FloatImage, dtype: npt.DTypeLike = np.uint16) -> npt.NDArray[Any]:
@@ -138,12 +138,13 @@ def correct(image: npt.NDArray[Any], flatfield: FloatImage, dtype: npt.DTypeLike
     """
     if image.shape != flatfield.shape:
         raise InputError(f"an image of shape {image.shape} and a flat-field of shape {flatfield.shape}; fit it anew")
-    corrected = np.divide(image, flatfield, dtype=np.float32)
-    if np.dtype(dtype).kind == "f":
-        return corrected.astype(dtype, copy=False)
-    limits = np.iinfo(dtype)
+    corrected = image.astype(np.float32) / flatfield
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return corrected.astype(kind, copy=False)
+    limits = np.iinfo(kind)
     np.rint(corrected, out=corrected)
-    return np.clip(corrected, limits.min, limits.max, out=corrected).astype(dtype)
+    return np.asarray(np.clip(corrected, limits.min, limits.max, out=corrected).astype(kind))
 
 
 def percentile_filter(image: npt.NDArray[Any], *, percentile: float, size_px: int) -> FloatImage:
@@ -180,10 +181,9 @@ def _last_reached(
     before, (height, width) = size_px // 2, shape
     reached = np.zeros(shape, dtype=np.int32)
     for threshold in thresholds[1:]:
-        below = cv2.boxFilter(
-            (padded < threshold).view(np.uint8), cv2.CV_32S, (size_px, size_px), normalize=False, borderType=cv2.BORDER_CONSTANT
-        )[before : before + height, before : before + width]
-        at_least = below <= rank
+        is_below = (padded < threshold).view(np.uint8)
+        below = cv2.boxFilter(is_below, cv2.CV_32S, (size_px, size_px), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        at_least = below[before : before + height, before : before + width] <= rank
         if not at_least.any():
             break
         reached += at_least

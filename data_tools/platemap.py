@@ -33,9 +33,9 @@ class Constant(StrictModel):
 class PlatemapConfig(StrictModel):
     """A plate map file and how its columns map to ours.
 
-    ``columns`` names for each of our columns theirs, or ``{value: ...}`` for all wells. What it does not name is taken from a
-    column with our own name; failing that, stimulation is ``none``, control type ``treatment`` and the plate that of
-    the images. Further ``Metadata_`` columns, in the file or in ``columns``, are kept.
+    ``columns`` names for each of our columns theirs, or ``{value: ...}`` for all wells. What it does not name is taken
+    from a column with our own name; failing that, stimulation is ``none``, control type ``treatment`` and the plate
+    that of the images. Further ``Metadata_`` columns, in the file or in ``columns``, are kept.
     """
 
     path: str = Field(description="the plate map, CSV or TSV")
@@ -66,7 +66,8 @@ def read_platemap(config: PlatemapConfig) -> pd.DataFrame:
         Metadata_Perturbation, Metadata_Stimulation, Metadata_Control_Type, then other Metadata_ columns.
 
     Raises:
-        InputError: no file, a missing column, a well that is none or comes twice, an empty cell or an unknown control type.
+        InputError: no file, a missing column, a well that is none or comes twice, an empty cell, or an unknown control
+            type.
     """
     file = Path(config.path)
     raw = _read_table(file)
@@ -87,8 +88,8 @@ def join(wells: Iterable[str], platemap: pd.DataFrame, *, plate: str) -> tuple[p
         plate: the plate of the images.
 
     Returns:
-        The rows of ``platemap`` whose wells have images, in plate order with the plate filled in; and a problem for each
-        well with images that the map lacks, and for each well of the map without images (wells of control type
+        The rows of ``platemap`` whose wells have images, in plate order with the plate filled in; and a problem for
+        each well with images that the map lacks, and for each well of the map without images (wells of control type
         ``empty`` may lack them).
 
     Raises:
@@ -98,8 +99,8 @@ def join(wells: Iterable[str], platemap: pd.DataFrame, *, plate: str) -> tuple[p
     if mine.empty and not platemap.empty:
         named = sorted(set(platemap[PLATE]))
         raise InputError(
-            f"plate '{plate}' is not in the plate map, which holds {', '.join(named)}{did_you_mean(plate, named)}; correct "
-            "'plate:' of the reader or of the plate map"
+            f"plate '{plate}' is not in the plate map, which holds {', '.join(named)}{did_you_mean(plate, named)}; "
+            "correct 'plate:' of the reader or of the plate map"
         )
     mine[PLATE] = plate
     imaged = set(wells)
@@ -133,14 +134,15 @@ def _not_imaged(plate: str, well: str) -> Problem:
 def _read_table(file: Path) -> pd.DataFrame:
     separator = "," if file.suffix.lower() == ".csv" else "\t"
     try:
-        raw = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+        raw = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{file}: no such plate map") from None
     except (OSError, ValueError) as error:  # pandas' parser errors and wrong encodings are ValueErrors
-        raise InputError(f"{file}: no readable table ({' '.join(str(error).split())}); expected UTF-8 CSV or TSV") from None
+        found = " ".join(str(error).split())
+        raise InputError(f"{file}: no readable table ({found}); expected UTF-8 CSV or TSV") from None
     if raw.empty:
         raise InputError(f"{file}: the plate map has no row")
-    return raw.apply(lambda column: column.str.strip())
+    return pd.DataFrame({str(name).strip(): raw[name].str.strip() for name in raw.columns})
 
 
 def _wanted(config: PlatemapConfig, raw: pd.DataFrame) -> list[str]:
@@ -158,8 +160,8 @@ def _column(config: PlatemapConfig, raw: pd.DataFrame, name: str, file: Path) ->
         value = source.value if isinstance(source, Constant) else _DEFAULTS[name]
         return pd.Series(value, index=raw.index, dtype=object)
     raise InputError(
-        f"{file}: no column '{source}' for {name}; the file has {', '.join(raw.columns)}{did_you_mean(source, raw.columns)}; "
-        f"name it with 'columns: {{{name}: ...}}'"
+        f"{file}: no column '{source}' for {name}; the file has {', '.join(raw.columns)}"
+        f"{did_you_mean(source, raw.columns)}; name it with 'columns: {{{name}: ...}}'"
     )
 
 
@@ -179,7 +181,8 @@ def _check_rows(table: pd.DataFrame, file: Path) -> None:
     for name in (PERTURBATION, STIMULATION):
         blank = table[(table[name] == "") & (table[CONTROL_TYPE] != "empty")]
         if len(blank):
-            raise InputError(f"{file}: well {blank.iloc[0][WELL]} has no {name}; fill it in (write 'none' where none was given)")
+            well = blank.iloc[0][WELL]
+            raise InputError(f"{file}: well {well} has no {name}; fill it in (write 'none' where none was given)")
     wrong = table[~table[CONTROL_TYPE].isin(CONTROL_TYPES)]
     if len(wrong):
         first = wrong.iloc[0]

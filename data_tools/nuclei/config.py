@@ -35,7 +35,7 @@ class NucleiConfig(StrictModel):
         if (self.diameter_um is None) == (self.diameter_px is None):
             raise ValueError("expected exactly one of 'diameter_um' and 'diameter_px', the expected size of a nucleus")
         if self.min_area is not None and self.method != "intensity_peaks":
-            raise ValueError(f"'min_area' has no meaning for the method '{self.method}', which measures no areas; drop it")
+            raise ValueError(f"'min_area' has no meaning for '{self.method}', which measures no areas; drop it")
         return self
 
     @property

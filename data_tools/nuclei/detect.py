@@ -3,7 +3,7 @@
 Flow: median 3x3 (hot pixels) -> threshold -> one of three responses -> local maxima -> centres. Everything is tied to
 the expected diameter d of a nucleus:
 
-- ``log_binary``: Laplacian of Gaussian of the thresholded image, sigma d / (2 sqrt 2), where it answers most to a disc.
+- ``log_binary``: Laplacian of Gaussian of the thresholded image, sigma d / (2 sqrt 2), which answers most to a disc.
 - ``log_intensity``: the same of the intensities inside the threshold.
 - ``intensity_peaks``: maxima of the intensities inside the threshold after a Gaussian of 0.15 d, at least 0.3 d apart;
   of two peaks with hardly a dip between them the brighter stays. Each then claims the pixels nearest to it; the centre is
@@ -43,8 +43,8 @@ class Nuclei:
     Attributes:
         y_px: float32 (n,), row of the centre; the centre of the first pixel is 0.
         x_px: float32 (n,), column.
-        score: float32 (n,), 0..1, contrast to the background: c / (c + t), where c is the response and t the height of the
-            threshold above the background (``log_binary``: the response itself, at most 2/e for an ideal disc).
+        score: float32 (n,), 0..1, contrast to the background: c / (c + t), where c is the response and t the height of
+            the threshold above the background (``log_binary``: the response itself, at most 2/e for an ideal disc).
     """
 
     y_px: FloatImage
@@ -103,7 +103,8 @@ def _reduced(image: npt.NDArray[Any], factor: int) -> FloatImage:
 def _intensity_peaks(plain: FloatImage, levels: Levels, diameter: float, smallest_area: float) -> tuple[Points, Points]:
     mask = plain > levels.threshold
     inside = np.where(mask, plain - np.float32(levels.background), np.float32(0))
-    smooth = cv2.GaussianBlur(inside, (0, 0), diameter * _PEAK_SIGMA, borderType=cv2.BORDER_REFLECT)
+    blurred = cv2.GaussianBlur(inside, (0, 0), diameter * _PEAK_SIGMA, borderType=cv2.BORDER_REFLECT)
+    smooth = np.asarray(blurred, dtype=np.float32)
     peaks = _separate_peaks(smooth, _maxima(smooth, mask, diameter * _PEAK_REACH), diameter)
     if not len(peaks):
         return np.zeros((0, 2)), np.zeros(0)
@@ -173,12 +174,14 @@ def _separate_peaks(
     """Drop a peak where the straight way to a higher one within a diameter hardly dips: both belong to one nucleus."""
     order = np.lexsort((peaks[:, 1], peaks[:, 0], -smooth[peaks[:, 0], peaks[:, 1]]))
     peaks = peaks[order]
-    pairs = cKDTree(peaks).query_pairs(diameter, output_type="ndarray") if len(peaks) > 1 else np.zeros((0, 2), dtype=np.int64)
+    if len(peaks) < 2:
+        return peaks
+    pairs = cKDTree(peaks).query_pairs(diameter, output_type="ndarray")
     share = np.linspace(0, 1, _SADDLE_SAMPLES)[None, :, None]
     way = np.rint(peaks[pairs[:, 0]][:, None] * (1 - share) + peaks[pairs[:, 1]][:, None] * share).astype(np.int64)
-    lowest = smooth[way[..., 0], way[..., 1]].min(axis=1, initial=np.inf)
-    high, low = pairs.min(axis=1, initial=len(peaks)), pairs.max(axis=1, initial=0)
-    one = lowest > _MAX_SADDLE * smooth[peaks[low, 0], peaks[low, 1]] if len(pairs) else np.zeros(0, dtype=bool)
+    lowest = smooth[way[..., 0], way[..., 1]].min(axis=1)
+    high, low = pairs.min(axis=1), pairs.max(axis=1)
+    one = lowest > _MAX_SADDLE * smooth[peaks[low, 0], peaks[low, 1]]
     kept = np.ones(len(peaks), dtype=bool)
     for pair in np.lexsort((low, high)):
         if one[pair] and kept[high[pair]]:
@@ -189,8 +192,8 @@ def _separate_peaks(
 def _regions(mask: npt.NDArray[np.bool_], peaks: npt.NDArray[np.int64], diameter: float) -> tuple[Points, Points]:
     """Give each mask pixel to the nearest peak within about a diameter.
 
-    Distances are taken on a grid of every second pixel where no two peaks can fall on one grid point: four times less to
-    do, and borders between regions stay within a pixel.
+    Distances are taken on a grid of every second pixel where no two peaks can fall on one grid point: four times less
+    to do, and borders between regions stay within a pixel.
 
     Returns:
         Areas (n,) in px and centroids (n, 2) of the pixels each peak got.

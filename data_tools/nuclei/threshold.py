@@ -33,9 +33,9 @@ def find_levels(image: FloatImage, config: NucleiConfig, diameter_px: float) -> 
     """Return background and threshold of an image, or None where it is constant.
 
     Otsu's threshold is taken over intensities clipped at the level that fewer pixels exceed than a quarter of a nucleus
-    has, so that hot pixels and specks cannot stretch it. Where the two classes lie closer than four standard deviations of
-    the darker one (noise cut in half lies at 2.7), the field holds one population, as an empty or a very sparse one does;
-    then only what exceeds its median by six robust standard deviations counts.
+    has, so that hot pixels and specks cannot stretch it. Where the two classes lie closer than four standard deviations
+    of the darker one (noise cut in half lies at 2.7), the field holds one population, as an empty or a very sparse one
+    does; then only what exceeds its median by six robust standard deviations counts.
 
     Args:
         image: (H, W).

@@ -193,7 +193,7 @@ def one_of(values: Mapping[int, int], wanted: int | None, word: str, plate: str)
     if wanted is None and len(values) > 1:
         raise InputError(f"plate {plate}: images of several {word}s ({listed}); choose one with '{word}:'")
     if wanted is not None and wanted not in values:
-        raise InputError(f"plate {plate}: no image of {word} {wanted}; the export has {word} {listed}; change '{word}:'")
+        raise InputError(f"plate {plate}: no image of {word} {wanted}; there is {word} {listed}; change '{word}:'")
     return next(iter(values)) if wanted is None else wanted
 
 

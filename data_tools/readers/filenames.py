@@ -27,7 +27,7 @@ class FilenamesConfig(StrictModel):
     name: Literal["filenames"] = "filenames"
     path: str = Field(description="the folder with the images")
     plate: str = Field(min_length=1, description="the name of the plate")
-    pattern: str = Field(description="a regular expression with the named groups well (or row and column), site, channel")
+    pattern: str = Field(description="a regular expression with the groups well (or row and column), site, channel")
     channel_names: dict[str, str] = Field(default={})
     """What the pattern finds -> channel name, in acquisition order; without it names are those found, sorted."""
     plane: int | None = Field(default=None, ge=0)
@@ -44,7 +44,7 @@ class FilenamesConfig(StrictModel):
         if unknown:
             raise ValueError(f"'pattern' has unknown group(s) {', '.join(unknown)}; expected {', '.join(_GROUPS)}")
         if not ("well" in groups) ^ ({"row", "column"} <= groups):
-            raise ValueError("'pattern' needs the group (?P<well>...), or both (?P<row>...) and (?P<column>...), not both forms")
+            raise ValueError("'pattern' needs either the group (?P<well>...), or (?P<row>...) and (?P<column>...)")
         missing = [name for name in ("site", "channel") if name not in groups]
         if missing:
             raise ValueError(f"'pattern' lacks the group(s) {', '.join(f'(?P<{name}>...)' for name in missing)}")
@@ -66,7 +66,7 @@ def read_filenames(config: FilenamesConfig) -> Export:
     missed = len(files) - len(matches)
     if not matches:
         example = f"; the first of {missed} is {files[0].name}" if files else ""
-        raise InputError(f"{config.path}: no image name matches the pattern {config.pattern!r}{example}; correct 'pattern'")
+        raise InputError(f"{config.path}: no image name matches {config.pattern!r}{example}; correct 'pattern'")
     channels = _channels(config, sorted({match["channel"] for _, match in matches}))
     refs = [_ref(config, file, match) for file, match in matches]
     plane = one_of(Counter(ref.plane for ref in refs), config.plane, "plane", config.plate)
@@ -116,7 +116,7 @@ def _ref(config: FilenamesConfig, file: Path, match: re.Match[str]) -> ImageRef:
             timepoint=int(groups.get("timepoint", 1)),
         )
     except (InputError, ValueError, KeyError) as error:
-        raise InputError(f"{file}: 'pattern' matches, but reads {groups} from the name: {error}; correct 'pattern'") from None
+        raise InputError(f"{file}: 'pattern' reads {groups} from the name: {error}; correct 'pattern'") from None
 
 
 def _well(groups: dict[str, str]) -> str:

@@ -3,7 +3,7 @@
 ``path`` may be the export, its ``Images`` folder or an index file. Conventions made one here:
 
 - Channels are known by name, in the order of ChannelID (the order of acquisition, not of wavelength).
-- Sites are FieldIDs. Harmony numbers the fields of a layout in order of acquisition, from 1; the centre field is often 1.
+- Sites are FieldIDs. Harmony numbers the fields of a layout in order of acquisition, from 1; 1 is often the centre.
 - Timepoints count from 1, as in file names (``sk1``), although V5 indexes count from 0.
 - An image whose ``State`` is not ``Ok`` was never acquired properly: a problem, no image.
 - Where an index names several plates, ``plate`` chooses one by PlateID or Name; with one plate it renames it.
@@ -27,6 +27,7 @@ from framework.config import StrictModel
 from framework.errors import InputError, did_you_mean
 
 INDEX_NAMES = ("Index.idx.xml", "Index.xml")
+_SIZE_TOLERANCE = 1e-3
 _FILE_NAME = re.compile(
     r"^r(?P<row>\d+)c(?P<col>\d+)f(?P<site>\d+)p(?P<plane>\d+)-ch(?P<channel>\d+)(?:sk(?P<time>\d+))?(?:fk\d+)?(?:fl\d+)?"
     r"\.tiff?$",
@@ -129,8 +130,8 @@ def _chosen_plate(config: HarmonyConfig, index: Index, file: Path) -> IndexPlate
     shared = {well for plate in plates if plate is not chosen[0] for well in plate.wells} & chosen[0].wells
     if shared:
         raise InputError(
-            f"{file}: well {normalise_well(min(shared))} belongs to several plates of the index, so its images cannot be "
-            "told apart; export each plate by itself"
+            f"{file}: well {normalise_well(min(shared))} belongs to several plates of the index, so its images cannot "
+            "be told apart; export each plate by itself"
         )
     return chosen[0]
 
@@ -148,8 +149,8 @@ def _channel_names(
                 Problem(
                     plate=plate,
                     reason="channel_name",
-                    detail=f"plate {plate}: the index calls channel {key} by {len(stated)} names ({', '.join(stated)}); "
-                    f"name it with 'channel_names: {{{key}: ...}}'",
+                    detail=f"plate {plate}: the index calls channel {key} by {len(stated)} names "
+                    f"({', '.join(stated)}); name it with 'channel_names: {{{key}: ...}}'",
                 )
             )
     _refuse_equal_names(names, plate)
@@ -161,24 +162,22 @@ def _refuse_equal_names(names: dict[int, str], plate: str) -> None:
     if twice:
         keys = ", ".join(f"ch{key}" for key, name in names.items() if name == twice[0])
         raise InputError(
-            f"plate {plate}: channels {keys} are all called '{twice[0]}', and channels are chosen by name; name them with "
-            "'channel_names: {ch1: ..., ch2: ...}'"
+            f"plate {plate}: channels {keys} are all called '{twice[0]}', and channels are chosen by name; name them "
+            "with 'channel_names: {ch1: ..., ch2: ...}'"
         )
 
 
 def _pixel_size(index: Index, plate: str, file: Path) -> tuple[float | None, list[Problem]]:
-    sizes = sorted({(x or y, y or x) for x, y in index.pixel_sizes_um if x or y}, key=lambda pair: (pair[0] or 0, pair[1] or 0))
-    problems = []
-    for x, y in sizes:
-        if x and y and abs(x - y) > 1e-3 * x:
-            problems.append(f"pixels are {x:g} um wide and {y:g} um high")
-    widths = [x for x, _ in sizes if x]
-    if widths and max(widths) > min(widths) * 1.001:
-        problems.append(f"channels have pixels of {', '.join(f'{width:g}' for width in widths)} um")
-    return (widths[0] if widths else None), [
-        Problem(plate=plate, file=str(file), reason="pixel_size", detail=f"{file}: plate {plate}: {text}; expected one size")
-        for text in problems
+    sizes = sorted({(x or y or 0.0, y or x or 0.0) for x, y in index.pixel_sizes_um if x or y})
+    found = [f"pixels are {x:g} um wide and {y:g} um high" for x, y in sizes if abs(x - y) > _SIZE_TOLERANCE * x]
+    widths = [x for x, _ in sizes]
+    if widths and max(widths) > min(widths) * (1 + _SIZE_TOLERANCE):
+        found.append(f"channels have pixels of {', '.join(f'{width:g}' for width in widths)} um")
+    problems = [
+        Problem(plate=plate, file=str(file), reason="pixel_size", detail=f"{file}: {what}; expected one size of pixels")
+        for what in found
     ]
+    return (widths[0] if widths else None), problems
 
 
 def _refs(
@@ -191,13 +190,13 @@ def _refs(
     times = Counter(image.timepoint for image in selected)
     timepoint = one_of(times, config.timepoint, "timepoint", plate) if selected else config.timepoint
     listing = _Listing(file.parent)
-    refs: dict[tuple[IndexImage, str], ImageRef] = {}
+    refs: dict[IndexImage, ImageRef] = {}  # an image listed twice word for word is one image
     for image in selected:
         if image.timepoint != timepoint:
             continue
         target, reason = listing.find(image.url)
         if reason is None:
-            refs[image, image.url] = _ref(image, plate, channels[image.channel_id], target)
+            refs[image] = _ref(image, plate, channels[image.channel_id], target)
         else:
             problems.append(_unusable(image, plate, channels[image.channel_id], target, reason))
     return list(refs.values()), problems
@@ -270,8 +269,8 @@ def _from_names(config: HarmonyConfig) -> Export:
     found = [(file, match) for file in files if (match := _FILE_NAME.match(file.name))]
     if not found:
         raise InputError(
-            f"{root}: no {' or '.join(INDEX_NAMES)} here or in Images/, and no file named as r01c01f01p01-ch1sk1fk1fl1.tiff; "
-            "point 'path:' at the Harmony export, or read other names with the reader 'filenames'"
+            f"{root}: no {' or '.join(INDEX_NAMES)} here or in Images/, and no file named as "
+            "r01c01f01p01-ch1sk1fk1fl1.tiff; point 'path:' at the Harmony export, or use the reader 'filenames'"
         )
     plate = config.plate or _folder_plate(root)
     ids = {int(match["channel"]) for _, match in found}
@@ -284,8 +283,10 @@ def _from_names(config: HarmonyConfig) -> Export:
         plate=plate,
         refs=[ref for ref in flat if ref.timepoint == timepoint],
         channels=tuple(channels[key] for key in sorted(channels)),
-        notes=(f"{root}: no index: wells, sites and channels come from file names, and the pixel size is unknown",)
-        + _other_files(root, files, [file for file, _ in found]),
+        notes=(
+            f"{root}: no index: wells, sites and channels come from file names, and the pixel size is unknown",
+            *_other_files(root, files, [file for file, _ in found]),
+        ),
     )
 
 

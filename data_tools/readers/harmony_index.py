@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError  # noqa: S405 - types only; defusedxml parses
+from xml.etree.ElementTree import Element, ParseError  # types only: defusedxml parses
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
@@ -101,7 +101,7 @@ def _elements(file: Path) -> Iterator[tuple[str, Element]]:
     for event, element in iterparse(file, events=("start", "end")):
         if event == "start":
             if not parents and _local(element) != "EvaluationInputData":
-                raise InputError(f"{file}: no Harmony index; its root is '{_local(element)}', not 'EvaluationInputData'")
+                raise InputError(f"{file}: no Harmony index: expected EvaluationInputData, found {_local(element)}")
             parents.append(element)
             continue
         parents.pop()
