@@ -1,0 +1,218 @@
+"""The processes of a run: who am I, where do I compute, and the few things ranks say to each other.
+
+"One process without a process group" is an ordinary case: every method works there and communicates nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, cast
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate.state import AcceleratorState
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from framework.distributed.gather import gather_rows
+from framework.errors import RunError
+
+TIMEOUT_VARIABLE = "WELLSTREAM_TIMEOUT_S"
+# One rank may evaluate or write a large checkpoint while the others wait for it.
+DEFAULT_TIMEOUT_S = 1800.0
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranks:
+    """This process among the processes of a run.
+
+    Attributes:
+        rank: 0 .. world_size - 1.
+        world_size: processes of the run.
+        local_rank: number of this process on its machine.
+        device: where it computes.
+        precision: ``fp32``, or ``bf16`` for autocast.
+        accelerator: Accelerate's handle, None where no process group was opened.
+    """
+
+    rank: int
+    world_size: int
+    local_rank: int
+    device: torch.device
+    precision: Precision = "fp32"
+    accelerator: Accelerator | None = None
+
+    @classmethod
+    def open(
+        cls,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        precision: Precision = "fp32",
+        init_method: str | None = None,
+    ) -> Ranks:
+        """Join the processes that torchrun (or any launcher that sets its variables) started; alone without them.
+
+        Args:
+            device: ``auto`` takes CUDA where there is a device.
+            precision: see the class.
+            init_method: rendezvous URL in place of MASTER_ADDR and MASTER_PORT, as ``file:///shared/path``.
+
+        Raises:
+            RunError: CUDA was asked for and is not there, fewer devices than local ranks, no bf16, a bad timeout, or
+                half of the launcher's variables.
+        """
+        cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+        _check_device(cpu, precision)
+        if not _launched():
+            return cls.solo("cpu" if cpu else "cuda", precision)
+        group: dict[str, Any] = {"timeout": timedelta(seconds=_timeout_s())}
+        if init_method is not None:
+            group |= {"init_method": init_method, "rank": _env("RANK", 0), "world_size": _env("WORLD_SIZE", 1)}
+        # Without it, Accelerate counts the cores itself and warns on the CPU.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        state = PartialState(cpu=cpu, **group)
+        return cls(
+            rank=state.process_index,
+            world_size=state.num_processes,
+            local_rank=state.local_process_index,
+            device=state.device,
+            precision=precision,
+            accelerator=_accelerator(cpu),
+        )
+
+    @classmethod
+    def solo(cls, device: str = "cpu", precision: Precision = "fp32") -> Ranks:
+        """Return one process that never communicates, whatever the environment says."""
+        return cls(rank=0, world_size=1, local_rank=0, device=torch.device(device), precision=precision)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes logs, checkpoints and reports."""
+        return self.rank == 0
+
+    def gather_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """Gather the rows of all ranks, rank by rank, with the exact gradient.
+
+        Args:
+            rows: (K, ...), the same shape on every rank.
+
+        Returns:
+            (world * K, ...).
+        """
+        return rows if self.world_size == 1 else gather_rows(rows)
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        """Return ``values`` summed over ranks, without gradient."""
+        return self._reduced(values, dist.ReduceOp.SUM)
+
+    def max(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the element-wise maximum of ``values`` over ranks, without gradient."""
+        return self._reduced(values, dist.ReduceOp.MAX)
+
+    def gather_objects(self, fact: Any) -> list[Any]:
+        """Return one small Python object a rank, in rank order, on every rank."""
+        if self.world_size == 1:
+            return [fact]
+        facts: list[Any] = [None] * self.world_size
+        dist.all_gather_object(facts, fact)
+        return facts
+
+    def barrier(self) -> None:
+        """Wait until every rank is here."""
+        if self.world_size > 1:
+            dist.barrier(device_ids=[self.device.index] if self.device.type == "cuda" else None)
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Return ``module`` such that backward averages gradients over ranks; alone, the module itself.
+
+        Buffers stay each rank's own (BatchNorm statistics of rank 0 are what a checkpoint keeps).
+        """
+        if self.world_size == 1:
+            return module
+        return cast(nn.Module, _need(self.accelerator).prepare_model(module, device_placement=False))
+
+    def unwrap(self, module: nn.Module) -> nn.Module:
+        """Return the module inside ``wrap`` and ``torch.compile``."""
+        while isinstance(module, DistributedDataParallel) or hasattr(module, "_orig_mod"):
+            module = cast(nn.Module, module.module if isinstance(module, DistributedDataParallel) else module._orig_mod)
+        return module
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context for forward passes: bfloat16 autocast, or nothing."""
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def close(self) -> None:
+        """Leave the process group and forget Accelerate's process-wide state; a second call does nothing."""
+        if self.accelerator is None:
+            return
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+    def _reduced(self, values: torch.Tensor, operation: Any) -> torch.Tensor:
+        total = values.detach().clone()
+        if self.world_size > 1:
+            dist.all_reduce(total, op=operation)
+        return total
+
+
+def _accelerator(cpu: bool) -> Accelerator:
+    """Accelerate wraps and places; precision stays with plain autocast, because Accelerate's patches ``forward``."""
+    buffers_stay_local = DistributedDataParallelKwargs(broadcast_buffers=False)
+    return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[buffers_stay_local])
+
+
+def _need(accelerator: Accelerator | None) -> Accelerator:
+    if accelerator is None:
+        raise RunError("these ranks were not opened with Ranks.open and cannot wrap a module")
+    return accelerator
+
+
+def _check_device(cpu: bool, precision: Precision) -> None:
+    if not cpu and not torch.cuda.is_available():
+        raise RunError("train.device: expected a CUDA device, found none; set train.device=cpu or auto")
+    if not cpu and _env("LOCAL_RANK", 0) >= torch.cuda.device_count():
+        raise RunError(
+            f"local rank {_env('LOCAL_RANK', 0)} has no CUDA device of its own: this machine shows "
+            f"{torch.cuda.device_count()}; start at most as many processes a machine (--nproc)"
+        )
+    if not cpu and precision == "bf16" and not torch.cuda.is_bf16_supported():
+        raise RunError("train.precision: this CUDA device computes no bf16; set train.precision=fp32")
+
+
+def _launched() -> bool:
+    """Whether a launcher started this process as one of several (or as a group of one)."""
+    if "LOCAL_RANK" in os.environ:
+        return True
+    if _env("WORLD_SIZE", 1) > 1:
+        raise RunError(
+            f"WORLD_SIZE is {_env('WORLD_SIZE', 1)} but LOCAL_RANK is not set; start with: torchrun --nproc-per-node N "
+            "-m launch.train CONFIG, or unset WORLD_SIZE to run alone"
+        )
+    return False
+
+
+def _timeout_s() -> float:
+    text = os.environ.get(TIMEOUT_VARIABLE, str(DEFAULT_TIMEOUT_S))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise RunError(f"{TIMEOUT_VARIABLE}: expected a number of seconds > 0, found '{text}'")
+    return seconds
+
+
+def _env(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    try:
+        return int(text)
+    except ValueError:
+        raise RunError(f"environment variable {name}: expected a whole number, found '{text}'") from None
