@@ -1,0 +1,54 @@
+"""Running the real ``wellstream`` commands one after another, shown as a person would type them."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+
+class StepFailed(Exception):
+    """A command of a protocol ended with an error; it has already said why."""
+
+
+@dataclass(kw_only=True)
+class Protocol:
+    """A sequence of commands with the seconds each took.
+
+    Attributes:
+        console: where the commands are echoed.
+        seconds: (title, seconds) of the commands run so far.
+    """
+
+    console: Console
+    seconds: list[tuple[str, float]] = field(default_factory=list)
+
+    def run(self, title: str, *arguments: object) -> None:
+        """Run ``wellstream ARGUMENTS`` in a process of its own.
+
+        Raises:
+            StepFailed: it exited with an error.
+        """
+        words = [str(argument) for argument in arguments]
+        self.console.rule(title, align="left", style="dim")
+        self.console.print(f"$ wellstream {shlex.join(words)}", markup=False, highlight=False)
+        start = time.perf_counter()
+        code = subprocess.call([sys.executable, "-m", "launch", *words])  # noqa: S603 - our own command
+        self.seconds.append((title, time.perf_counter() - start))
+        if code:
+            raise StepFailed(f"'{title}' ended with exit code {code}; repair what it says and run the same command again")
+
+    def times(self) -> str:
+        """Return ``simulate 21 s, ingest 30 s, ... (in all 300 s)``."""
+        parts = [f"{title.lower()} {seconds:.0f} s" for title, seconds in self.seconds]
+        return f"{', '.join(parts)} (in all {sum(seconds for _, seconds in self.seconds):.0f} s)"
+
+
+def overrides(**values: object) -> Sequence[str]:
+    """Return ``a.b=value`` words; a double underscore in a name stands for the dot."""
+    return [f"{name.replace('__', '.')}={value}" for name, value in values.items()]
