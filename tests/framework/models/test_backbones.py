@@ -151,7 +151,7 @@ def test_an_unknown_backbone_is_named() -> None:
     class Other(StrictModel):
         name: str = "resnet81"
 
-    with pytest.raises(RegistryError, match="no backbone is called 'resnet81'.*did you mean 'resnet18'"):
+    with pytest.raises(RegistryError, match=r"no backbone is called 'resnet81'.*did you mean 'resnet18'"):
         build_backbone(Other(), 1)
 
 

@@ -81,10 +81,12 @@ def test_gated_attention_follows_ilse_eq_9() -> None:
     attention = GatedAttention(3, hidden=4)
     embedded = torch.randn(1, 5, 3)
     v, u, w = attention.tanh_gate, attention.sigmoid_gate, attention.score
-    scores = torch.stack([
-        (w.weight[0] * torch.tanh(v.weight @ h + v.bias) * torch.sigmoid(u.weight @ h + u.bias)).sum() + w.bias[0]
-        for h in embedded[0]
-    ])
+    scores = torch.stack(
+        [
+            (w.weight[0] * torch.tanh(v.weight @ h + v.bias) * torch.sigmoid(u.weight @ h + u.bias)).sum() + w.bias[0]
+            for h in embedded[0]
+        ]
+    )
     by_hand = (scores.exp() / scores.exp().sum()) @ embedded[0]
     torch.testing.assert_close(attention(embedded)[0], by_hand)
 

@@ -48,14 +48,14 @@ def test_image2omics_checkpoint_loads_completely() -> None:
 
 
 def test_a_foreign_key_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="key 'base.3.weight' is not of an Image2Omics checkpoint"):
+    with pytest.raises(CheckpointError, match=r"key 'base.3.weight' is not of an Image2Omics checkpoint"):
         from_image2omics({**made_up_checkpoint(), "base.3.weight": torch.ones(1)})
 
 
 def test_a_checkpoint_without_targets_is_refused() -> None:
     state = made_up_checkpoint()
     del state["head.final.bias"]
-    with pytest.raises(CheckpointError, match="has head.final.bias; not found"):
+    with pytest.raises(CheckpointError, match=r"has head.final.bias; not found"):
         from_image2omics(state)
 
 

@@ -94,7 +94,7 @@ def test_the_published_network_is_the_default(dataset: Dataset) -> None:
 
 
 def test_what_cannot_be_trained_is_refused(dataset: Dataset) -> None:
-    with pytest.raises(DatasetError, match="no marker 'FRA'.*did you mean 'FRA1'"):
+    with pytest.raises(DatasetError, match=r"no marker 'FRA'.*did you mean 'FRA1'"):
         built(dataset, markers=("FRA",))
     with pytest.raises(ValueError, match="MITF is listed twice"):
         MarkerRegressionConfig(markers=("MITF", "MITF"))

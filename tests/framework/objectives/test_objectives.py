@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from typing import Any
 
@@ -128,9 +129,7 @@ def test_labels_fit_the_dataset(name: str, options: dict[str, Any], dataset: Dat
 
 
 @every_case
-def test_zero_weight_rows_change_nothing(
-    name: str, options: dict[str, Any], dataset: Dataset, make_batch: Any
-) -> None:
+def test_zero_weight_rows_change_nothing(name: str, options: dict[str, Any], dataset: Dataset, make_batch: Any) -> None:
     objective = build(name, options, dataset)
     batch = make_batch(objective, [0, 6, 1, 7, 2, 8, 3, 9, 9, 4], weights=[1] * 8 + [0] * 2)
     with_padding = objective(batch, alone)
@@ -170,7 +169,7 @@ def test_sums_over_ranks_equal_one_process(
     expected = gradients(objective)
     objective.zero_grad()
     edges = [0, *cuts, 10]
-    pieces = [part(batch, slice(a, b)) for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [part(batch, slice(a, b)) for a, b in itertools.pairwise(edges)]
     losses = on_ranks([lambda gather, piece=piece: objective(piece, gather) for piece in pieces])
     total = torch.stack([each.total for each in losses]).sum()
     total.backward()

@@ -199,13 +199,13 @@ def test_a_constant_gene_has_sd_one(dataset: Dataset, tmp_path: Path) -> None:
 
 def test_what_cannot_be_trained_is_refused(dataset: Dataset) -> None:
     config = OmicsHeadsConfig(targets=("rna_M1",))
-    with pytest.raises(RunError, match="set objective.pretrained to a pretraining run"):
+    with pytest.raises(RunError, match=r"set objective.pretrained to a pretraining run"):
         OmicsHeads.fit(config, dataset, ("A", "B"), TRAIN)
     with pytest.raises(RunError, match="saw the channels A, B, this run reads B, A"):
         OmicsHeads.fit(config, dataset, ("B", "A"), TRAIN, pretrained())
     with pytest.raises(RunError, match=r"no training bag has the target 'rna_M1' \(11 bags have it\)"):
         OmicsHeads.fit(config, dataset, ("A", "B"), np.array([1]), pretrained())
-    with pytest.raises(DatasetError, match="no target 'rna_M2'.*did you mean 'rna_M1'"):
+    with pytest.raises(DatasetError, match=r"no target 'rna_M2'.*did you mean 'rna_M1'"):
         OmicsHeads.fit(OmicsHeadsConfig(targets=("rna_M2",)), dataset, ("A", "B"), TRAIN, pretrained())
     with pytest.raises(ValueError, match="rna_M1 is listed twice"):
         OmicsHeadsConfig(targets=("rna_M1", "rna_M1"))

@@ -46,7 +46,7 @@ def test_conditions_by_one_column_and_of_training_bags_only(dataset: Dataset) ->
 
 
 def test_an_unknown_column_is_named(dataset: Dataset) -> None:
-    with pytest.raises(RunError, match="no column 'Metadata_Pertubation'.*did you mean 'Metadata_Perturbation'"):
+    with pytest.raises(RunError, match=r"no column 'Metadata_Pertubation'.*did you mean 'Metadata_Perturbation'"):
         built(dataset, by=("Metadata_Pertubation",))
 
 
@@ -77,7 +77,7 @@ def test_a_misspelt_backbone_option_is_named() -> None:
     class Run(StrictModel):
         objective: TripletMILConfig
 
-    with pytest.raises(ConfigError, match="objective.backbone.denses: unknown key.*did you mean 'dense'"):
+    with pytest.raises(ConfigError, match=r"objective.backbone.denses: unknown key.*did you mean 'dense'"):
         parse_config("objective:\n  name: triplet_mil\n  backbone: {name: resnet18, denses: [8]}\n", Run)
 
 

@@ -52,9 +52,7 @@ def loops(
         else:
             farther = [j for j in negatives if d(a, j) > d(a, p)]
             chosen = [
-                min(farther, key=lambda j: d(a, j).item())
-                if farther
-                else max(negatives, key=lambda j: d(a, j).item())
+                min(farther, key=lambda j: d(a, j).item()) if farther else max(negatives, key=lambda j: d(a, j).item())
             ]
         for j in chosen:
             hinge = torch.relu(d(a, p) - d(a, j) + margin)
@@ -118,9 +116,7 @@ def test_a_tie_is_not_semi_hard() -> None:
     # d_ap = d_an = 1 for the anchor at 0: the negative at -1 is not farther, the one at 2 is.
     x = torch.tensor([[0.0], [1.0], [-1.0], [2.0]], dtype=torch.float64)
     rows = facts([0, 0, 1, 1], counted=[1, 1, 1, 1])
-    only_first = triplet_sums(
-        x[:1], facts([0]), x, rows, margin=0.2, mining="semi_hard", same_bag_positives=True
-    )
+    only_first = triplet_sums(x[:1], facts([0]), x, rows, margin=0.2, mining="semi_hard", same_bag_positives=True)
     # facts([0]) has bag 0 and sample 1000, as row 0 of the candidates.
     assert only_first.total.item() == 0
     assert only_first.d_an.item() == pytest.approx(4)
@@ -138,9 +134,7 @@ def test_all_embeddings_equal_give_the_margin(mining: Mining) -> None:
     ("condition", "counted"),
     [([0, 1, 2, 3], None), ([0, 0, 0, 0], None), ([0, 0, 1, 1], [0, 0, 0, 0]), ([0, 0, 1, 1], [1, 0, 1, 0])],
 )
-def test_no_triplets_is_a_zero_with_a_gradient(
-    mining: Mining, condition: list[int], counted: list[int] | None
-) -> None:
+def test_no_triplets_is_a_zero_with_a_gradient(mining: Mining, condition: list[int], counted: list[int] | None) -> None:
     x = torch.randn(4, 2, requires_grad=True)
     got = mine(x, facts(condition, counted=counted), mining)
     got.total.backward()
