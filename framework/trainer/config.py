@@ -1,0 +1,69 @@
+"""The sections ``optim`` and ``train`` of a run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from framework.config import StrictModel
+
+
+class OptimConfig(StrictModel):
+    """The section ``optim``; the defaults are those of Image2Omics' pretraining."""
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: float = Field(default=1e-4, gt=0.0)
+    """Learning rate after warm-up."""
+    weight_decay: float = Field(default=0.01, ge=0.0)
+    """Decoupled for ``adamw``, an L2 term of the gradient for the others."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the first and second moments; ``sgd`` takes the first as its momentum."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """``cosine`` falls to 0 at ``train.steps``."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """The learning rate rises linearly over so many steps."""
+    clip_norm: float | None = Field(default=None, gt=0.0)
+    """Longest gradient, as the L2 norm over all parameters; longer ones are scaled down."""
+
+    @model_validator(mode="after")
+    def _betas_are_decays(self) -> OptimConfig:
+        if not all(0.0 <= beta < 1.0 for beta in self.betas):
+            raise ValueError(f"betas: expected two numbers in [0, 1), found {list(self.betas)}")
+        return self
+
+
+class TrainConfig(StrictModel):
+    """The section ``train``."""
+
+    steps: int = Field(ge=1, description="how many steps to train, a whole number >= 1")
+    seed: int = Field(default=0, ge=0)
+    """Of initial weights, batches, augmentation and dropout."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """``bf16`` computes the forward pass under autocast; weights stay float32."""
+    channels_last: bool = False
+    compile: bool = False
+    """torch.compile: slower to start, then faster."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    save_every: int = Field(default=500, ge=1)
+    """Steps between checkpoints; the last step is always saved."""
+    keep: int = Field(default=2, ge=1)
+    """How many checkpoints to keep, besides the best one."""
+    evaluate_every: int | None = Field(default=None, ge=1)
+    """Steps between passes over the validation part; nothing: never."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after so many evaluations in a row without a lower validation loss, and use the weights of the best."""
+    log_every: int = Field(default=10, ge=1)
+    batch_norm: Literal["local", "sync", "frozen"] = "local"
+    """``local``: each rank normalises by its own rows, so the world size matters; ``sync``: by the rows of all ranks,
+    so it does not; ``frozen``: by the running statistics, which stay as they are."""
+    threads: int = Field(default=2, ge=1)
+    """Loader threads a rank."""
+    prefetch: int = Field(default=2, ge=1)
+    """Batches read ahead a rank."""
+
+    @model_validator(mode="after")
+    def _patience_needs_evaluations(self) -> TrainConfig:
+        if self.patience is not None and self.evaluate_every is None:
+            raise ValueError("patience counts evaluations: set evaluate_every too, or leave patience out")
+        return self

@@ -1,0 +1,272 @@
+"""The training loop, read from top to bottom: five collaborators, no callbacks.
+
+Every step is a function of (weights, optimiser, step number): batches come from a plan, and all other randomness is
+seeded anew from (seed, step, rank). So a resume needs one integer, and ends bit for bit where an unbroken run ends.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from framework import checkpoint
+from framework.data.batch import Batch
+from framework.data.permutation import hash_u64
+from framework.data.plan import StepRows, digest_rows
+from framework.distributed import Ranks
+from framework.errors import RunError
+from framework.objectives import Losses, Objective
+from framework.tracking import AuditLog, Tracker
+from framework.trainer.config import OptimConfig, TrainConfig
+from framework.trainer.display import Display
+from framework.trainer.meters import Clock, LossMeter, Speed
+from framework.trainer.progress import Progress
+from framework.trainer.stop import Signals, StoppedBy
+
+WARM_UP_STEPS = 5
+"""Steps left out of the steady state: they fill caches and choose kernels."""
+
+
+class Source(Protocol):
+    """What the loop needs of a loader."""
+
+    wait_s: float
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """Yield this rank's part of steps ``start`` to ``stop``."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collaborators:
+    """Whom the loop calls.
+
+    Attributes:
+        ranks: the processes.
+        loader: training batches.
+        validation: validation batches and how many make one pass; None without a validation part.
+        objective: on its device, weights loaded.
+        optimiser: over the objective's parameters, state loaded.
+        scheduler: its learning rate, state loaded.
+        checkpoints: folder of the run's checkpoints.
+        tracker: metrics.
+        audit: this rank's record of what it consumed.
+        facts: JSON-ready facts for every ``state.json``.
+    """
+
+    ranks: Ranks
+    loader: Source
+    validation: tuple[Source, int] | None
+    objective: Objective
+    optimiser: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    checkpoints: Path
+    tracker: Tracker
+    audit: AuditLog
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How training ended.
+
+    Attributes:
+        ended_by: all steps done, no better validation loss for too long, or a signal.
+        progress: what is done.
+        seconds: this attempt took.
+        speed: of the steady state; None when there were too few steps.
+        values: the last logged numbers.
+    """
+
+    ended_by: Literal["steps", "patience"] | StoppedBy
+    progress: Progress
+    seconds: float
+    speed: Speed | None
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepFacts:
+    """One step: this rank's losses, rate and L2 norm of the global gradient, and whether any rank was told to stop."""
+
+    losses: Losses
+    rate: float
+    gradient_norm: float
+    stopped_by: StoppedBy | None
+
+
+def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Progress) -> Outcome:
+    """Train from ``progress`` to ``train.steps``, early stopping or a signal; the last state is always checkpointed.
+
+    Raises:
+        RunError: the loss or gradient is not finite; nothing is saved then.
+    """
+    began, first = time.perf_counter(), progress.step
+    model = run.ranks.wrap(run.objective)
+    meter, interval, steady = LossMeter(), Clock(), Clock()
+    values: dict[str, float] = {}
+    stopped_by: StoppedBy | None = None
+    torchrun = run.ranks.world_size > 1
+    with (
+        Signals(patient=torchrun) as signals,
+        Display(shown=run.ranks.is_main, done=first, steps=train.steps) as display,
+        closing(_iterator(run.loader, first, train.steps)) as batches,
+    ):
+        _train_mode(run.objective, train)
+        while not stopped_by and not _is_over(progress, train):
+            started, waited_before = time.perf_counter(), run.loader.wait_s
+            batch = next(batches)
+            waited_s = run.loader.wait_s - waited_before
+            facts = train_step(run, model, batch, train, optim, signals)
+            rows = consumed_rows(batch)
+            counted = int((rows.weights > 0).sum())
+            run.audit.append(batch.step, counted, digest_rows(rows))
+            for clock in (interval,) if progress.step < first + WARM_UP_STEPS else (interval, steady):
+                clock.add(time.perf_counter() - started, waited_s, counted * rows.tiles.shape[1])
+            meter.add(facts.losses)
+            progress, stopped_by = progress.after_step(), facts.stopped_by
+            display.step(progress.step)
+
+            if progress.step % train.log_every == 0 or progress.step == train.steps:
+                values = _log(run, meter, interval, facts, progress.step)
+                display.numbers(progress.step, values, interval.seconds / max(1, interval.steps))
+                interval.reset()
+            if run.validation and train.evaluate_every and _is_due(progress, train.evaluate_every, train):
+                losses = evaluate(run, *run.validation)
+                _train_mode(run.objective, train)
+                run.tracker.log(progress.step, losses)
+                values |= losses
+                progress = progress.after_evaluation(losses["val_loss"])
+                display.say(f"step {progress.step}: validation loss {losses['val_loss']:.4g}")
+            is_best = train.patience is not None and progress.best_step == progress.step
+            if _is_due(progress, train.save_every, train) or is_best or stopped_by or _is_over(progress, train):
+                save(run, progress, train, is_best)
+    speed = steady.read(run.ranks)
+    ended_by = "steps" if progress.step >= train.steps else stopped_by or "patience"
+    seconds = time.perf_counter() - began
+    return Outcome(ended_by=ended_by, progress=progress, seconds=seconds, speed=speed, values=values)
+
+
+def train_step(
+    run: Collaborators, model: nn.Module, batch: Batch, train: TrainConfig, optim: OptimConfig, signals: Signals
+) -> StepFacts:
+    """Make one step.
+
+    The local loss is a sum; multiplied by world_size / (items of all ranks) it makes the average that DDP takes over
+    ranks the gradient of the global mean, however unevenly items lie on ranks.
+
+    Raises:
+        RunError: the loss or gradient is not finite.
+    """
+    ranks = run.ranks
+    torch.manual_seed(int(hash_u64(train.seed, batch.step, ranks.rank)) >> 1)
+    with ranks.autocast():
+        losses: Losses = model(batch, ranks.gather_rows)
+    told = [float(signals.received == name) for name in ("SIGTERM", "SIGINT")]
+    mine = torch.stack([losses.total.detach().double(), losses.count.double()])
+    # One small collective carries the loss, its count and the wish to stop, so that all ranks stop at the same step.
+    sums = ranks.sum(torch.cat([mine, mine.new_tensor(told)]))
+    loss = losses.total * (ranks.world_size / sums[1].clamp(min=1.0)).to(losses.total.dtype)
+    run.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    parameters = [parameter for group in run.optimiser.param_groups for parameter in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, optim.clip_norm or math.inf)
+    rate = float(run.optimiser.param_groups[0]["lr"])
+    run.optimiser.step()
+    run.scheduler.step()
+    total, count, terminated, interrupted = sums.tolist()
+    _need_finite(batch.step, total / max(count, 1.0), float(norm))
+    stopped_by: StoppedBy | None = "SIGTERM" if terminated else "SIGINT" if interrupted else None
+    return StepFacts(losses=losses, rate=rate, gradient_norm=float(norm), stopped_by=stopped_by)
+
+
+def _need_finite(step: int, loss: float, gradient_norm: float) -> None:
+    if math.isfinite(loss) and math.isfinite(gradient_norm):
+        return
+    what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {gradient_norm}"
+    raise RunError(
+        f"step {step}: {what}; earlier checkpoints are unharmed. Try a lower optim.lr, optim.clip_norm=1, a longer "
+        "optim.warmup_steps or train.precision=fp32; and look at the data with: wellstream inspect DATASET"
+    )
+
+
+def evaluate(run: Collaborators, source: Source, steps: int) -> dict[str, float]:
+    """Return ``val_loss`` and the other means over one pass through the validation part."""
+    meter = LossMeter()
+    run.objective.eval()
+    with torch.no_grad(), closing(_iterator(source, 0, steps)) as batches:
+        for batch in batches:
+            with run.ranks.autocast():
+                meter.add(run.objective(batch, run.ranks.gather_rows))
+    return {f"val_{name}": value for name, value in meter.read(run.ranks).items()}
+
+
+def save(run: Collaborators, progress: Progress, train: TrainConfig, is_best: bool) -> None:
+    """Publish a checkpoint of ``progress``, after every rank's audit records of its steps are on the disk."""
+    run.audit.sync()
+    run.tracker.sync()
+    run.ranks.barrier()
+    if run.ranks.is_main:
+        path = checkpoint.save(
+            run.checkpoints,
+            step=progress.step,
+            objective=run.objective,
+            optimiser=run.optimiser,
+            scheduler=run.scheduler,
+            state={**run.facts, "progress": progress.plain()},
+        )
+        if is_best:
+            checkpoint.write_pointer(run.checkpoints, "best", path.name)
+        checkpoint.prune(run.checkpoints, train.keep)
+    run.ranks.barrier()
+
+
+def consumed_rows(batch: Batch) -> StepRows:
+    """Return what ``batch`` really holds, for the audit: not what the plan says it should hold."""
+    return StepRows(
+        step=batch.step,
+        epoch=batch.epoch,
+        bags=batch.bags.cpu().numpy(),
+        tiles=batch.tile_ids.cpu().numpy(),
+        weights=batch.weights.cpu().numpy(),
+    )
+
+
+def _log(run: Collaborators, meter: LossMeter, interval: Clock, facts: StepFacts, step: int) -> dict[str, float]:
+    values = meter.read(run.ranks)
+    speed = interval.read(run.ranks)
+    if speed:
+        values |= {"tiles_per_s": speed.tiles_per_s, "wait_share": speed.wait_share, "wait_rank": speed.wait_rank}
+    values |= {"lr": facts.rate, "grad_norm": facts.gradient_norm}
+    run.tracker.log(step, values)
+    return values
+
+
+def _train_mode(objective: Objective, train: TrainConfig) -> None:
+    objective.train()
+    if train.batch_norm == "frozen":
+        for module in objective.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+
+
+def _is_over(progress: Progress, train: TrainConfig) -> bool:
+    return progress.step >= train.steps or (train.patience is not None and progress.stale >= train.patience)
+
+
+def _is_due(progress: Progress, every: int, train: TrainConfig) -> bool:
+    return progress.step % every == 0 or progress.step == train.steps
+
+
+def _iterator(source: Source, start: int, stop: int) -> Any:
+    """The batches as something ``closing`` can close, whatever kind of iterator a source returns."""
+    yield from source.batches(start, stop)

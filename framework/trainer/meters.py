@@ -1,0 +1,82 @@
+"""Averages over a log interval, and where its time went."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from framework.distributed import Ranks
+from framework.objectives import Losses
+
+
+class LossMeter:
+    """Sums and counts over steps, added up on the device and divided only when read."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, torch.Tensor] = {}
+
+    def add(self, losses: Losses) -> None:
+        """Add one step's sums of this rank."""
+        for name, (total, count) in {"loss": (losses.total, losses.count), **losses.parts}.items():
+            pair = torch.stack([total.detach().double(), count.detach().double()])
+            self._sums[name] = self._sums[name] + pair if name in self._sums else pair
+
+    def read(self, ranks: Ranks) -> dict[str, float]:
+        """Return means over all ranks and steps since the last read, NaN where nothing counted; a collective."""
+        if not self._sums:
+            return {}
+        totals = ranks.sum(torch.stack(list(self._sums.values()))).tolist()
+        names = list(self._sums)
+        self._sums.clear()
+        return {name: total / count if count else math.nan for name, (total, count) in zip(names, totals, strict=True)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Where time went.
+
+    Attributes:
+        tiles_per_s: counted tiles of all ranks a second.
+        wait_share: the largest share of its time that a rank waited for data, [0, 1].
+        wait_rank: that rank.
+    """
+
+    tiles_per_s: float
+    wait_share: float
+    wait_rank: int
+
+
+class Clock:
+    """Seconds of training steps and, among them, seconds waiting for data.
+
+    Waiting is measured on each rank before any collective: afterwards all ranks have waited for the slowest, and nobody
+    could say which it was. Logging, validation and checkpoints are not in it.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def add(self, seconds: float, waited_s: float, tiles: int) -> None:
+        """Add a step of this rank: how long it took, the wait for data within that, and the tiles that counted."""
+        self.seconds += seconds
+        self.waited_s += waited_s
+        self.tiles += tiles
+        self.steps += 1
+
+    def read(self, ranks: Ranks) -> Speed | None:
+        """Return the speed since the last reset, None before the first step; a collective."""
+        every: list[tuple[float, float, int]] = ranks.gather_objects((self.seconds, self.waited_s, self.tiles))
+        if min(seconds for seconds, _, _ in every) <= 0:
+            return None
+        shares = [min(1.0, waited / seconds) for seconds, waited, _ in every]
+        return Speed(
+            tiles_per_s=sum(tiles for _, _, tiles in every) / max(seconds for seconds, _, _ in every),
+            wait_share=max(shares),
+            wait_rank=shares.index(max(shares)),
+        )
+
+    def reset(self) -> None:
+        """Forget everything measured."""
+        self.seconds, self.waited_s, self.tiles, self.steps = 0.0, 0.0, 0, 0

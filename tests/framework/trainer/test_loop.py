@@ -1,0 +1,227 @@
+"""The loop with a made-up objective and loader: what it computes, when it saves, how it stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from framework import checkpoint
+from framework.config import StrictModel
+from framework.data.batch import Batch
+from framework.distributed import Ranks
+from framework.errors import RunError
+from framework.objectives import Gather, Losses, Objective
+from framework.tracking import AuditLog, Tracker, TrackingConfig, read_audit, read_metrics
+from framework.tracking.audit import Header
+from framework.trainer import Collaborators, OptimConfig, Progress, TrainConfig, build_optimiser, build_scheduler, fit
+
+
+class Nothing(StrictModel):
+    pass
+
+
+class Line(Objective):
+    """(y - w x)^2 with dropout noise, so that the random state matters; batch norm, so that modes matter."""
+
+    profile_type = Nothing
+    output = "none"
+
+    def __init__(self) -> None:
+        super().__init__(Nothing(), Nothing())
+        torch.manual_seed(0)
+        self.norm = nn.BatchNorm1d(3)
+        self.layer = nn.Linear(3, 1)
+        self.noise = nn.Dropout(0.2)
+        self.modes: list[tuple[bool, bool]] = []
+
+    def forward(self, batch: Batch, gather: Gather) -> Losses:
+        self.modes.append((self.training, self.norm.training))
+        x = batch.tiles.reshape(len(batch.bags), -1)
+        error = (self.layer(self.noise(self.norm(x))).squeeze(1) - x.sum(1)).square() * batch.weights
+        count = batch.weights.sum()
+        return Losses(total=error.sum(), count=count, parts={"twice": (2 * error.sum().detach(), count)})
+
+
+class Random:
+    """Batches that are a function of the step."""
+
+    def __init__(self, poison: int | None = None, tell: tuple[int, int] | None = None) -> None:
+        self.wait_s = 0.0
+        self.poison = poison
+        self.tell = tell
+        self.closed = 0
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        try:
+            for step in range(start, stop):
+                tiles = torch.randn((8, 1, 3), generator=torch.Generator().manual_seed(step))
+                if step == self.poison:
+                    tiles[0] = torch.nan
+                if self.tell and step == self.tell[0]:
+                    os.kill(os.getpid(), self.tell[1])
+                ids = torch.arange(8)
+                weights = torch.ones(8)
+                weights[-1] = 0
+                yield Batch(
+                    tiles=tiles, bags=ids, tile_ids=ids[:, None], weights=weights, labels={}, step=step, epoch=0
+                )
+        finally:
+            self.closed += 1
+
+
+def collaborators(run: Path, optim: OptimConfig, steps: int, source: Random, **changes: Any) -> Collaborators:
+    objective = Line()
+    optimiser = build_optimiser(objective, optim)
+    facts: dict[str, Any] = {
+        "ranks": Ranks.solo(),
+        "loader": source,
+        "validation": None,
+        "objective": objective,
+        "optimiser": optimiser,
+        "scheduler": build_scheduler(optimiser, optim, steps),
+        "checkpoints": run / "checkpoints",
+        "tracker": Tracker.open(run, TrackingConfig(wandb="disabled"), True),
+        "audit": AuditLog(run, rank=0, attempt=0, header=Header(start=0, parent=None, world=1)),
+        "facts": {"attempt": 0},
+    }
+    return Collaborators(**{**facts, **changes})
+
+
+OPTIM = OptimConfig(lr=0.01, schedule="cosine", warmup_steps=2, clip_norm=1.0)
+
+
+def weights(run: Collaborators) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in run.objective.state_dict().items()}
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_one_step_is_the_gradient_of_the_mean(tmp_path: Path) -> None:
+    train, optim = TrainConfig(steps=1), OptimConfig(name="sgd", lr=0.5, betas=(0.0, 0.0), weight_decay=0.0)
+    run = collaborators(tmp_path, optim, 1, Random())
+    run.objective.noise = nn.Identity()
+    before = weights(run)
+    fit(run, train, optim, Progress())
+    other = Line()
+    other.noise = nn.Identity()
+    batch = next(Random().batches(0, 1))
+    losses = other(batch, lambda x: x)
+    (losses.total / 7).backward()
+    assert losses.count == 7
+    expected = before["layer.weight"] - 0.5 * other.layer.weight.grad
+    assert torch.allclose(run.objective.layer.weight, expected, rtol=1e-6)
+
+
+def test_resuming_ends_bit_for_bit_where_an_unbroken_run_ends(tmp_path: Path) -> None:
+    train = TrainConfig(steps=12, save_every=5)
+    whole = collaborators(tmp_path / "whole", OPTIM, 12, Random())
+    fit(whole, train, OPTIM, Progress())
+
+    run = collaborators(tmp_path / "resumed", OPTIM, 12, Random())
+    torch.manual_seed(99)
+    found = checkpoint.load(tmp_path / "whole" / "checkpoints" / "step-00000010")
+    checkpoint.restore(found, run.objective)
+    run.optimiser.load_state_dict(found.optimiser)
+    assert found.scheduler is not None
+    run.scheduler.load_state_dict(found.scheduler)
+    fit(run, train, OPTIM, Progress.from_plain(found.state["progress"]))
+    assert same(weights(run), weights(whole))
+
+
+def test_checkpoints_metrics_and_audit_are_written(tmp_path: Path) -> None:
+    source = Random()
+    run = collaborators(tmp_path, OPTIM, 7, source)
+    outcome = fit(run, TrainConfig(steps=7, save_every=3, keep=2, log_every=2), OPTIM, Progress())
+    assert (outcome.ended_by, outcome.progress.step) == ("steps", 7)
+    assert source.closed == 1
+    assert sorted(p.name for p in (tmp_path / "checkpoints").glob("step-*")) == ["step-00000006", "step-00000007"]
+    table = read_metrics(tmp_path)
+    assert table["step"].tolist() == [2, 4, 6, 7]
+    assert (table["twice"] / table["loss"]).tolist() == pytest.approx([2, 2, 2, 2])
+    assert table["lr"][0] == pytest.approx(0.01 * 2 / 3)
+    assert {"tiles_per_s", "wait_share", "wait_rank", "grad_norm"} <= set(table.columns)
+    trail = read_audit(tmp_path)
+    assert [trail.records[0, step][0][1] for step in range(7)] == [7] * 7
+    state = json.loads((tmp_path / "checkpoints" / "step-00000007" / "state.json").read_text())
+    assert state["progress"] == {"step": 7, "best_step": None, "best_loss": None, "stale": 0}
+
+
+def test_a_number_that_is_none_stops_before_anything_is_saved(tmp_path: Path) -> None:
+    run = collaborators(tmp_path, OPTIM, 9, Random(poison=5))
+    with pytest.raises(RunError, match=r"step 5: the loss is nan.*optim\.clip_norm=1"):
+        fit(run, TrainConfig(steps=9, save_every=3), OPTIM, Progress())
+    assert checkpoint.newest_valid(tmp_path / "checkpoints") == tmp_path / "checkpoints" / "step-00000003"
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "SIGINT")])
+def test_a_signal_ends_the_step_and_saves(tmp_path: Path, number: int, name: str) -> None:
+    before = signal.getsignal(number)
+    run = collaborators(tmp_path, OPTIM, 50, Random(tell=(4, number)))
+    outcome = fit(run, TrainConfig(steps=50), OPTIM, Progress())
+    assert (outcome.ended_by, outcome.progress.step) == (name, 5)
+    assert checkpoint.newest_valid(tmp_path / "checkpoints") == tmp_path / "checkpoints" / "step-00000005"
+    assert signal.getsignal(number) is before
+
+
+def test_patience_keeps_the_best_step(tmp_path: Path) -> None:
+    class Worse(Random):
+        """Ten times larger numbers in each pass, so that the first evaluation stays the best."""
+
+        def batches(self, start: int, stop: int) -> Iterator[Batch]:
+            for batch in super().batches(start, stop):
+                yield replace(batch, tiles=batch.tiles * 10**self.closed)
+
+    optim = OptimConfig(lr=1e-6)
+    run = collaborators(tmp_path, optim, 100, Random(), validation=(Worse(), 2))
+    train = TrainConfig(steps=100, evaluate_every=2, patience=3, keep=1)
+    outcome = fit(run, train, optim, Progress())
+    assert outcome.ended_by == "patience"
+    assert (outcome.progress.step, outcome.progress.best_step) == (8, 2)
+    assert checkpoint.read_pointer(tmp_path / "checkpoints", "best") == tmp_path / "checkpoints" / "step-00000002"
+    assert sorted(p.name for p in (tmp_path / "checkpoints").glob("step-*")) == ["step-00000002", "step-00000008"]
+    assert read_metrics(tmp_path)["val_loss"].dropna().min() == outcome.progress.best_loss
+
+
+def test_validation_does_not_change_training(tmp_path: Path) -> None:
+    train = TrainConfig(steps=6, evaluate_every=2)
+    first = collaborators(tmp_path / "a", OPTIM, 6, Random(), validation=(Random(), 3))
+    second = collaborators(tmp_path / "b", OPTIM, 6, Random())
+    fit(first, train, OPTIM, Progress())
+    fit(second, train, OPTIM, Progress())
+    assert same(weights(first), weights(second))
+    assert first.objective.modes[:6] == [(True, True)] * 2 + [(False, False)] * 3 + [(True, True)]
+
+
+def test_frozen_batch_norm_keeps_its_statistics(tmp_path: Path) -> None:
+    run = collaborators(tmp_path, OPTIM, 3, Random())
+    before = run.objective.norm.running_mean.clone()
+    fit(run, TrainConfig(steps=3, batch_norm="frozen"), OPTIM, Progress())
+    assert torch.equal(run.objective.norm.running_mean, before)
+    assert run.objective.modes == [(True, False)] * 3
+
+
+def test_steady_state_leaves_out_the_first_steps(tmp_path: Path) -> None:
+    class Slow(Random):
+        def batches(self, start: int, stop: int) -> Iterator[Batch]:
+            for batch in super().batches(start, stop):
+                # 1,000 s of waiting in the first steps only; the wall clock does not have to agree.
+                self.wait_s += 1000.0 if batch.step < 5 else 0.0
+                yield batch
+
+    outcome = fit(collaborators(tmp_path, OPTIM, 9, Slow()), TrainConfig(steps=9), OPTIM, Progress())
+    assert outcome.speed is not None
+    assert outcome.speed.wait_share == 0.0
+    assert outcome.values["wait_share"] == 1.0
+    short = fit(collaborators(tmp_path, OPTIM, 5, Slow()), TrainConfig(steps=5), OPTIM, Progress())
+    assert short.speed is None

@@ -1,0 +1,62 @@
+"""Learning rates by hand; optimisers by their torch class."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from framework.errors import RunError
+from framework.trainer import OptimConfig, TrainConfig, build_optimiser, build_scheduler
+from framework.trainer.optim import rate_factor
+
+
+def test_warm_up_then_cosine() -> None:
+    config = OptimConfig(schedule="cosine", warmup_steps=4)
+    rates = [rate_factor(step, config, 14) for step in range(15)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[9] == pytest.approx(0.5)
+    assert rates[13] == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.9)))
+    assert rates[14] == pytest.approx(0.0)
+    assert all(rate > 0 for rate in rates[:14])
+
+
+def test_constant_stays() -> None:
+    assert {rate_factor(step, OptimConfig(), 10) for step in range(10)} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
+)
+def test_optimisers(name: str, kind: type) -> None:
+    model = nn.Linear(2, 2)
+    model.bias.requires_grad_(False)
+    optimiser = build_optimiser(model, OptimConfig(name=name, lr=0.3, betas=(0.8, 0.9), weight_decay=0.1))
+    assert type(optimiser) is kind
+    group = optimiser.param_groups[0]
+    assert (group["lr"], group["weight_decay"], len(group["params"])) == (0.3, 0.1, 1)
+    assert group["momentum"] == 0.8 if name == "sgd" else group["betas"] == (0.8, 0.9)
+
+
+def test_scheduler_sets_the_rate_of_each_step() -> None:
+    optimiser = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=2.0)
+    scheduler = build_scheduler(optimiser, OptimConfig(lr=2.0, warmup_steps=1), 10)
+    assert optimiser.param_groups[0]["lr"] == 1.0
+    optimiser.step()
+    scheduler.step()
+    assert optimiser.param_groups[0]["lr"] == 2.0
+
+
+def test_nothing_to_train_is_an_error() -> None:
+    with pytest.raises(RunError, match="no parameter to train"):
+        build_optimiser(nn.Linear(1, 1).requires_grad_(False), OptimConfig())
+
+
+def test_contradictions_are_sentences() -> None:
+    with pytest.raises(ValidationError, match="patience counts evaluations: set evaluate_every too"):
+        TrainConfig(steps=1, patience=3)
+    with pytest.raises(ValidationError, match=r"expected two numbers in \[0, 1\), found \[0.9, 1.0\]"):
+        OptimConfig(betas=(0.9, 1.0))
