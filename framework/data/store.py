@@ -1,0 +1,232 @@
+"""Where samples come from: byte ranges of memory-mapped shards, or rows of cached embeddings, into a given buffer.
+
+A store never makes an object a sample. It is told which tiles go where and copies, with NumPy and so without the
+interpreter lock; any number of threads may gather at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from framework.data.dataset import Dataset
+from framework.data.permutation import I64
+from framework.errors import DatasetError, InputError
+
+_OPEN_MAPS = 256
+"""Mapped shards at a time; each holds a file descriptor, of which a process commonly has 1,024."""
+
+
+class Store(Protocol):
+    """A source of equally shaped samples, one a tile of the dataset.
+
+    Attributes:
+        sample_shape: shape of one sample: (C, H, W) or (D,).
+        dtype: stored type.
+    """
+
+    sample_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __len__(self) -> int: ...
+
+    def gather(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+        """Write sample ``tile_ids[i]`` to ``out[i]``; ids may repeat and come in any order."""
+        ...
+
+
+class TileStore:
+    """Pixels of a dataset, of all channels or some.
+
+    Args:
+        dataset: the dataset.
+        channels: names, in the order wanted; None takes all as stored.
+
+    Raises:
+        DatasetError: a shard is missing or has another size than recorded, or a channel is unknown.
+    """
+
+    def __init__(self, dataset: Dataset, channels: tuple[str, ...] | None = None) -> None:
+        tile = dataset.manifest.tile
+        self.dataset = dataset
+        self.channels = tile.channels if channels is None else channels
+        self.sample_shape: tuple[int, ...] = (len(self.channels), tile.height, tile.width)
+        self.dtype: np.dtype[Any] = np.dtype(tile.dtype).newbyteorder("<")
+        plane = tile.height * tile.width * self.dtype.itemsize
+        wanted = np.asarray(dataset.channel_indices(self.channels), dtype=np.int64)
+        # Byte ranges of one tile, from the stored one to the sample; neighbours are merged with everything else.
+        self._source, self._target, self._plane = wanted * plane, np.arange(len(wanted)) * plane, plane
+        self._files = [_checked(dataset.root, record.name, record.bytes) for record in dataset.manifest.shards]
+        self._sizes = np.asarray([record.bytes for record in dataset.manifest.shards], dtype=np.int64)
+        self._maps: OrderedDict[int, npt.NDArray[np.uint8]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.dataset.index)
+
+    def gather(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+        """Copy tiles into a buffer.
+
+        Args:
+            tile_ids: int64 (n,), rows of tiles.parquet, in any order, repeats allowed.
+            out: (n, C, H, W) of the stored type, C-contiguous.
+
+        Raises:
+            IndexError: an id outside the dataset.
+            ValueError: ``out`` has another shape, type or layout.
+            DatasetError: the tile index points outside a shard.
+        """
+        _check_request(self, tile_ids, out)
+        flat = out.reshape(-1).view(np.uint8)
+        current, source = -1, flat
+        for shard, begin, target, length in self._ranges(tile_ids):
+            if shard != current:
+                current, source = shard, self._mapped(shard)
+            flat[target : target + length] = source[begin : begin + length]
+
+    def _ranges(self, tile_ids: I64) -> list[tuple[int, int, int, int]]:
+        """(shard, first byte there, first byte in the buffer, length) of each copy, in the order of the files.
+
+        Ranges that continue each other on both sides become one.
+        """
+        index = self.dataset.index
+        if np.any(index.offset[tile_ids] + self.dataset.manifest.tile.nbytes > self._sizes[index.shard[tile_ids]]):
+            raise DatasetError(
+                f"{self.dataset.root}: tiles.parquet points beyond the end of a shard; check everything with: wellstream "
+                f"verify {self.dataset.root}"
+            )
+        shard = np.repeat(index.shard[tile_ids], len(self._source))
+        begin = (index.offset[tile_ids][:, None] + self._source).ravel()
+        each = len(self._source) * self._plane
+        target = (np.arange(len(tile_ids))[:, None] * each + self._target).ravel()
+        order = np.lexsort((target, begin, shard))
+        shard, begin, target = shard[order], begin[order], target[order]
+        breaks = (np.diff(shard) != 0) | (np.diff(begin) != self._plane) | (np.diff(target) != self._plane)
+        first = np.concatenate([[0], np.flatnonzero(breaks) + 1]) if len(order) else np.empty(0, np.int64)
+        lengths = np.diff(first, append=len(order)) * self._plane
+        columns = (shard[first], begin[first], target[first], lengths)
+        return list(zip(*(column.tolist() for column in columns), strict=True))
+
+    def _mapped(self, shard: int) -> npt.NDArray[np.uint8]:
+        """The bytes of a shard; the least recently used map is dropped when there are too many."""
+        with self._lock:
+            found = self._maps.pop(shard, None)
+            if found is None:
+                with self._files[shard].open("rb") as file:
+                    found = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=np.uint8)
+            self._maps[shard] = found
+            # A thread that still copies from a dropped map keeps it alive by its own reference.
+            while len(self._maps) > _OPEN_MAPS:
+                self._maps.popitem(last=False)
+            return found
+
+
+class EmbeddingStore:
+    """Cached tile embeddings (an .h5ad that ``wellstream embed --level tile`` wrote) in place of pixels.
+
+    Args:
+        path: the file; its ``X`` is float32 (T, D).
+        dataset: the dataset whose tiles they describe.
+
+    Raises:
+        InputError: not such a file.
+        DatasetError: it was made from another dataset.
+    """
+
+    def __init__(self, path: Path | str, dataset: Dataset) -> None:
+        self.dtype: np.dtype[Any] = np.dtype("<f4")
+        self._path = Path(path)
+        self._lock = threading.Lock()
+        shape, offset = self._inspect(dataset)
+        self.sample_shape: tuple[int, ...] = (shape[1],)
+        self._length = shape[0]
+        self._rows = None if offset is None else np.memmap(self._path, self.dtype, "r", offset, shape)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def gather(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+        """Copy embeddings into a buffer.
+
+        Args:
+            tile_ids: int64 (n,), rows of tiles.parquet, in any order, repeats allowed.
+            out: float32 (n, D), C-contiguous.
+
+        Raises:
+            IndexError: an id outside the dataset.
+            ValueError: ``out`` has another shape, type or layout.
+        """
+        _check_request(self, tile_ids, out)
+        if self._rows is not None:
+            # Ids are checked above; mode clip spares the buffered second copy of mode raise.
+            np.take(self._rows, tile_ids, axis=0, out=out, mode="clip")
+            return
+        unique, inverse = np.unique(tile_ids, return_inverse=True)
+        with self._lock, h5py.File(self._path, "r") as file:
+            rows = file["X"][unique]
+        np.take(rows, inverse, axis=0, out=out, mode="clip")
+
+    def _inspect(self, dataset: Dataset) -> tuple[tuple[int, int], int | None]:
+        """Shape of ``X`` and where it begins in the file, None when it is stored in chunks."""
+        try:
+            with h5py.File(self._path, "r") as file:
+                matrix = file["X"]
+                digest = file["uns/wellstream/dataset_digest"].asstr()[()]
+                if not isinstance(matrix, h5py.Dataset) or matrix.ndim != 2 or matrix.dtype != self.dtype:
+                    raise InputError(f"{self._path}: expected X as a dense float32 matrix, found another kind")
+                shape, offset = (int(matrix.shape[0]), int(matrix.shape[1])), matrix.id.get_offset()
+        except (OSError, KeyError, AttributeError) as error:
+            raise InputError(
+                f"{self._path}: not a file of tile embeddings ({type(error).__name__}: {error}); make one with: "
+                f"{self._command(dataset)}"
+            ) from None
+        expected = dataset_digest(dataset)
+        if digest != expected or shape[0] != len(dataset.index):
+            raise DatasetError(
+                f"{self._path}: {shape[0]} embeddings of dataset {digest[:12]}, but {dataset.root} is {expected[:12]} "
+                f"with {len(dataset.index)} tiles; embed again: {self._command(dataset)}"
+            )
+        return shape, offset
+
+    def _command(self, dataset: Dataset) -> str:
+        return f"wellstream embed RUN --data {dataset.root} --level tile --out {self._path}"
+
+
+def dataset_digest(dataset: Dataset) -> str:
+    """Return 64 hex digits that name the stored pixels: SHA-256 over tile format and shard checksums."""
+    manifest = dataset.manifest
+    facts = {"tile": manifest.tile.plain(), "shards": [record.plain() for record in manifest.shards]}
+    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _checked(root: Path, name: str, size: int) -> Path:
+    file = root / name
+    repair = f"check everything with: wellstream verify {root}; then remove the folder and ingest again"
+    if not file.resolve().is_relative_to(root.resolve()):
+        raise DatasetError(f"{root}: the manifest names a shard outside the dataset folder: '{name}'; {repair}")
+    if not file.is_file():
+        raise DatasetError(f"{file}: shard is missing, expected {size} bytes; {repair}")
+    found = file.stat().st_size
+    if found != size:
+        raise DatasetError(f"{file}: shard is damaged, expected {size} bytes, found {found}; {repair}")
+    return file
+
+
+def _check_request(store: Store, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+    expected = (len(tile_ids), *store.sample_shape)
+    if out.shape != expected or out.dtype != store.dtype or not out.flags.c_contiguous:
+        raise ValueError(
+            f"gather: expected a C-contiguous buffer {expected} of {store.dtype}, found {out.shape} of {out.dtype}"
+        )
+    if len(tile_ids) and not 0 <= tile_ids.min() <= tile_ids.max() < len(store):
+        raise IndexError(f"gather: tile ids must lie in [0, {len(store)})")

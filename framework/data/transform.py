@@ -1,0 +1,238 @@
+"""From stored integers to what a network sees: scaling fixed at the start of a run, flips fixed by the plan's numbers.
+
+Stored tiles travel to the device as integers; everything here runs there, in float32.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import model_validator
+
+from framework.config import StrictModel
+from framework.data.permutation import I64, hash_u64, permute
+from framework.data.store import TileStore
+from framework.errors import RunError
+
+ScaleName = Literal[
+    "per_tile_standardise", "per_tile_log1p", "log1p_standardise", "plate_standardise", "unit_range", "none"
+]
+_SAMPLE = 2000
+_BLOCK = 100
+
+
+class ScaleProfile(StrictModel):
+    """A fitted scaling; it travels with every checkpoint, so that prediction scales as training did.
+
+    Attributes:
+        name: ``per_tile_standardise``: each tile and channel to mean 0 and (population) sd 1;
+            ``per_tile_log1p``: log(1 + x), then the same;
+            ``log1p_standardise``: log(1 + x), then by mean and sd of log(1 + x) over a sample of the training tiles;
+            ``plate_standardise``: by mean and sd of the whole dataset;
+            ``unit_range``: percentiles 0.1 to 99.9 of the whole dataset to 0..1, clipped; ``none``: float32 as stored.
+        channels: names, in the order of the tiles.
+        mean: one a channel, where the method needs it; else empty. So also:
+        sd: > 0.
+        low: stored units.
+        high: > low, stored units.
+    """
+
+    name: ScaleName
+    channels: tuple[str, ...]
+    mean: tuple[float, ...] = ()
+    sd: tuple[float, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _complete(self) -> ScaleProfile:
+        needed = {
+            "log1p_standardise": ("mean", "sd"),
+            "plate_standardise": ("mean", "sd"),
+            "unit_range": ("low", "high"),
+        }
+        for field in ("mean", "sd", "low", "high"):
+            values = getattr(self, field)
+            wanted = len(self.channels) if field in needed.get(self.name, ()) else 0
+            if len(values) != wanted:
+                raise ValueError(f"scale '{self.name}': expected {wanted} value(s) of {field}, found {len(values)}")
+        if any(sd <= 0 for sd in self.sd) or any(high <= low for low, high in zip(self.low, self.high, strict=True)):
+            raise ValueError(f"scale '{self.name}': expected every sd > 0 and every high > low")
+        return self
+
+    @classmethod
+    def fit(cls, name: ScaleName, store: TileStore, tile_ids: I64, seed: int = 0) -> ScaleProfile:
+        """Measure what a scaling needs.
+
+        Args:
+            name: method.
+            store: source of the tiles; its channels are the profile's.
+            tile_ids: int64, tiles of the training part; ``log1p_standardise`` samples up to 2,000 of them.
+            seed: of that sample.
+
+        Raises:
+            RunError: there are no training tiles to measure.
+        """
+        channels = store.channels
+        statistics = [store.dataset.manifest.channel_statistics[channel] for channel in channels]
+        match name:
+            case "log1p_standardise":
+                mean, sd = _log1p_moments(store, tile_ids, seed)
+                return cls(name=name, channels=channels, mean=mean, sd=sd)
+            case "plate_standardise":
+                # A constant channel keeps its scale instead of dividing by nothing.
+                sd = tuple(s.sd or 1.0 for s in statistics)
+                return cls(name=name, channels=channels, mean=tuple(s.mean for s in statistics), sd=sd)
+            case "unit_range":
+                low = tuple(s.percentiles["0.1"] for s in statistics)
+                high = tuple(max(s.percentiles["99.9"], s.percentiles["0.1"] + 1) for s in statistics)
+                return cls(name=name, channels=channels, low=low, high=high)
+            case _:
+                return cls(name=name, channels=channels)
+
+
+class AugmentConfig(StrictModel):
+    """Which symmetries tiles are shown in during training.
+
+    Attributes:
+        flip: mirror up-down and left-right, each with probability 1/2.
+        rotate90: turn by 0, 90, 180 or 270 degrees, equally likely; needs square tiles.
+    """
+
+    flip: bool = False
+    rotate90: bool = False
+
+
+def scale(tiles: torch.Tensor, profile: ScaleProfile) -> torch.Tensor:
+    """Scale stored tiles.
+
+    Args:
+        tiles: (..., C, H, W), uint8, uint16 or float32, on any device; never changed.
+        profile: fitted for these channels.
+
+    Returns:
+        float32, the same shape, newly allocated.
+
+    Raises:
+        ValueError: another number of channels than the profile's.
+    """
+    if tiles.shape[-3] != len(profile.channels):
+        raise ValueError(f"scale: expected {len(profile.channels)} channels, found tiles with {tiles.shape[-3]}")
+    x = as_float(tiles)
+    match profile.name:
+        case "per_tile_standardise":
+            return _standardise_each(x)
+        case "per_tile_log1p":
+            return _standardise_each(x.log1p_())
+        case "log1p_standardise":
+            return x.log1p_().sub_(_plane(profile.mean, x)).div_(_plane(profile.sd, x))
+        case "plate_standardise":
+            return x.sub_(_plane(profile.mean, x)).div_(_plane(profile.sd, x))
+        case "unit_range":
+            low = _plane(profile.low, x)
+            return x.sub_(low).div_(_plane(profile.high, x) - low).clamp_(0, 1)
+        case "none":
+            return x
+
+
+def as_float(tiles: torch.Tensor) -> torch.Tensor:
+    """Return a float32 copy of stored pixels."""
+    if tiles.dtype == torch.uint16 and tiles.device.type != "cpu":
+        return from_signed(tiles.view(torch.int16))
+    return tiles.to(torch.float32, copy=True)
+
+
+def from_signed(bits: torch.Tensor) -> torch.Tensor:
+    """Return the values of uint16 pixels that are held as int16 bits, as float32.
+
+    PyTorch computes with uint16 on few devices, and with int16 on all.
+    """
+    return bits.to(torch.float32).remainder_(65536.0)
+
+
+def augment(tiles: torch.Tensor, positions: I64, key: int, config: AugmentConfig) -> torch.Tensor:
+    """Flip and turn each tile by a code that depends on ``key`` and its position alone.
+
+    Args:
+        tiles: (n, C, H, W) of any type.
+        positions: int64 (n,), place of each tile in the GLOBAL step, so that any world size sees the same pixels.
+        key: of the step.
+        config: which symmetries.
+
+    Returns:
+        The same shape and type; ``tiles`` itself when there is nothing to do.
+
+    Raises:
+        RunError: turns of tiles that are not square.
+    """
+    if not (config.flip or config.rotate90):
+        return tiles
+    if config.rotate90 and tiles.shape[-1] != tiles.shape[-2]:
+        raise RunError(
+            f"augment.rotate90 needs square tiles, these have {tiles.shape[-2]} x {tiles.shape[-1]} px; set it to false"
+        )
+    codes = (hash_u64(key, positions) & np.uint64(7)).astype(np.int64)
+    # Copies of uint16 are not offered on every device; copies of the same bits are.
+    source = tiles.view(torch.int16) if tiles.dtype == torch.uint16 else tiles
+    result = torch.empty_like(source)
+    for code in np.unique(codes).tolist():
+        where = torch.from_numpy(np.flatnonzero(codes == code)).to(source.device)
+        result[where] = _turned(source[where], code, config)
+    return result.view(tiles.dtype)
+
+
+def augment_key(seed: int, step: int) -> int:
+    """Return the key of a step for ``augment``."""
+    return int(hash_u64(seed, _AUGMENT_STREAM, step))
+
+
+_AUGMENT_STREAM = 101
+
+
+def _turned(tiles: torch.Tensor, code: int, config: AugmentConfig) -> torch.Tensor:
+    """Three bits: mirror rows, mirror columns, transpose; all eight together are the symmetries of the square."""
+    rows, columns, transpose = bool(code & 1), bool(code & 2), bool(code & 4)
+    if not config.rotate90:
+        transpose = False
+    elif not config.flip:
+        # Turns alone: transposing and mirroring one axis is a quarter turn, mirroring both a half turn.
+        columns = rows ^ transpose
+    if transpose:
+        tiles = tiles.transpose(-1, -2)
+    axes = [axis for axis, mirrored in ((-2, rows), (-1, columns)) if mirrored]
+    return tiles.flip(axes) if axes else tiles
+
+
+def _standardise_each(x: torch.Tensor) -> torch.Tensor:
+    pixels = x.shape[-1] * x.shape[-2]
+    x -= x.mean(dim=(-2, -1), keepdim=True)
+    sd = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).div_(pixels**0.5)
+    return x.mul_(sd.add_(1e-8).reciprocal_())
+
+
+def _plane(values: tuple[float, ...], like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=like.device)[:, None, None]
+
+
+def _log1p_moments(store: TileStore, tile_ids: I64, seed: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if not len(tile_ids):
+        raise RunError("scale 'log1p_standardise': the training part has no tiles to measure")
+    count = min(_SAMPLE, len(tile_ids))
+    chosen = np.sort(tile_ids[permute(np.arange(count), len(tile_ids), hash_u64(seed, _SAMPLE))])
+    # Blocks bound the memory; their means and squared deviations merge without losing digits (Chan et al. 1979).
+    total, mean, squares = 0.0, np.zeros(len(store.channels)), np.zeros(len(store.channels))
+    for first in range(0, count, _BLOCK):
+        ids = chosen[first : first + _BLOCK]
+        tiles = np.empty((len(ids), *store.sample_shape), dtype=store.dtype)
+        store.gather(ids, tiles)
+        values = np.log1p(tiles.astype(np.float64)).transpose(1, 0, 2, 3).reshape(len(mean), -1)
+        block, pixels = values.mean(axis=1), values.shape[1]
+        squares += ((values - block[:, None]) ** 2).sum(axis=1) + (block - mean) ** 2 * total * pixels / (
+            total + pixels
+        )
+        mean += (block - mean) * pixels / (total + pixels)
+        total += pixels
+    sd = np.sqrt(squares / total)
+    return tuple(mean.tolist()), tuple(np.where(sd > 0, sd, 1.0).tolist())
