@@ -140,6 +140,10 @@ def _read_table(file: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:  # pandas' parser errors and wrong encodings are ValueErrors
         found = " ".join(str(error).split())
         raise InputError(f"{file}: no readable table ({found}); expected UTF-8 CSV or TSV") from None
+    if not isinstance(raw.index, pd.RangeIndex):  # pandas would take surplus cells for row names
+        raise InputError(
+            f"{file}: rows have more cells than the header; expected {len(raw.columns)}, as the header has"
+        )
     if raw.empty:
         raise InputError(f"{file}: the plate map has no row")
     return pd.DataFrame({str(name).strip(): raw[name].str.strip() for name in raw.columns})

@@ -6,8 +6,8 @@ the expected diameter d of a nucleus:
 - ``log_binary``: Laplacian of Gaussian of the thresholded image, sigma d / (2 sqrt 2), which answers most to a disc.
 - ``log_intensity``: the same of the intensities inside the threshold.
 - ``intensity_peaks``: maxima of the intensities inside the threshold after a Gaussian of 0.15 d, at least 0.3 d apart;
-  of two peaks with hardly a dip between them the brighter stays. Each then claims the pixels nearest to it; the centre is
-  their centroid, and peaks with too few pixels are debris.
+  of two peaks with hardly a dip between them the brighter stays. Each then claims the pixels nearest to it: their
+  centroid is the centre, and peaks with too few pixels are debris.
 
 Large nuclei are sought in a reduced image (the Gaussian keeps a sigma of 2 px of it), which costs no accuracy that
 matters, and makes the time a field takes depend little on the magnification.
@@ -168,9 +168,7 @@ def _maxima(response: FloatImage, allowed: npt.NDArray[np.bool_], reach: float) 
     return np.stack([y[first], x[first]], axis=1).astype(np.int64)
 
 
-def _separate_peaks(
-    smooth: FloatImage, peaks: npt.NDArray[np.int64], diameter: float
-) -> npt.NDArray[np.int64]:
+def _separate_peaks(smooth: FloatImage, peaks: npt.NDArray[np.int64], diameter: float) -> npt.NDArray[np.int64]:
     """Drop a peak where the straight way to a higher one within a diameter hardly dips: both belong to one nucleus."""
     order = np.lexsort((peaks[:, 1], peaks[:, 0], -smooth[peaks[:, 0], peaks[:, 1]]))
     peaks = peaks[order]

@@ -43,9 +43,7 @@ class Matching:
         return 2 * len(self.pairs) / (self.n_found + self.n_truth) if self.n_found + self.n_truth else 1.0
 
 
-def match_centres(
-    found: npt.NDArray[np.floating], truth: npt.NDArray[np.floating], max_distance_px: float
-) -> Matching:
+def match_centres(found: npt.NDArray[np.floating], truth: npt.NDArray[np.floating], max_distance_px: float) -> Matching:
     """Match centres one to one, the nearest free pair first, up to a distance.
 
     Args:

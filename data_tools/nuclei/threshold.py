@@ -14,6 +14,7 @@ FloatImage = npt.NDArray[np.float32]
 _BINS = 4096
 _MIN_SEPARATION = 4.0
 _NOISE_SDS = 6.0
+_MAX_ZOOMS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class Levels:
 
 
 def find_levels(image: FloatImage, config: NucleiConfig, diameter_px: float) -> Levels | None:
-    """Return background and threshold of an image, or None where it is constant.
+    """Return background and threshold of an image, or None where it is constant or smaller than a quarter nucleus.
 
     Otsu's threshold is taken over intensities clipped at the level that fewer pixels exceed than a quarter of a nucleus
     has, so that hot pixels and specks cannot stretch it. Where the two classes lie closer than four standard deviations
@@ -42,13 +43,15 @@ def find_levels(image: FloatImage, config: NucleiConfig, diameter_px: float) -> 
         config: fixed threshold or Otsu.
         diameter_px: expected diameter of a nucleus in px of ``image``.
     """
-    few = np.pi / 16 * diameter_px**2
     low, high = float(image.min()), float(image.max())
-    if not high > low:
+    few = np.pi / 16 * diameter_px**2
+    if not high > low or few >= image.size:
         return None
     step, counts = _histogram(image, low, high)
-    top = len(counts) - int(np.searchsorted(np.cumsum(counts[::-1]), few, side="right"))
-    if top < len(counts):  # again, so that few extreme pixels cost no resolution
+    for _ in range(_MAX_ZOOMS):  # again without the few brightest pixels, so that they cost no resolution
+        top = len(counts) - int(np.searchsorted(np.cumsum(counts[::-1]), few, side="right"))
+        if top == len(counts):
+            break
         step, counts = _histogram(image, low, low + step * max(top, 1))
     split, separation = _otsu(counts)
     background = low + step * _quantile(counts[: split + 1], 0.5)

@@ -225,7 +225,7 @@ class _Listing:
         """Return the file of an image URL, and why it cannot be used (None: it can)."""
         relative = PurePosixPath(url.replace("\\", "/"))
         file = self.root / relative
-        if relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
+        if not relative.parts or relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
             return file, "path_outside_export"
         folder = relative.parent
         if folder not in self._names:

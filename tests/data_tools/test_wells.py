@@ -1,0 +1,52 @@
+"""Well names, worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from data_tools.wells import normalise_well, row_letters, row_number, well_order
+from framework.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("written", "well"),
+    [
+        ("a1", "A01"),
+        ("A1", "A01"),
+        ("a01", "A01"),
+        ("A01", "A01"),
+        ("A001", "A01"),
+        (" h12 ", "H12"),
+        ("P24", "P24"),
+        ("af48", "AF48"),
+        ((1, 1), "A01"),
+        ((26, 9), "Z09"),
+        ((27, 1), "AA01"),
+        ((32, 48), "AF48"),
+    ],
+)
+def test_every_spelling_becomes_one(written: str | tuple[int, int], well: str) -> None:
+    assert normalise_well(written) == well
+    assert normalise_well(well) == well
+
+
+@pytest.mark.parametrize(
+    "written", ["", "A", "1", "A0", "A00", "A49", "AG01", "1A", "A-1", "A1B", "É1", (0, 1), (33, 1), (1, 0), (1, 49)]
+)
+def test_what_is_no_well_is_refused(written: str | tuple[int, int]) -> None:
+    with pytest.raises(InputError):
+        normalise_well(written)
+
+
+def test_rows_and_letters_are_inverse() -> None:
+    letters = [row_letters(row) for row in range(1, 33)]
+    assert letters[:3] == ["A", "B", "C"]
+    assert letters[25:28] == ["Z", "AA", "AB"]
+    assert [row_number(text) for text in letters] == list(range(1, 33))
+    with pytest.raises(InputError, match="A to AF"):
+        row_number("BA")
+
+
+def test_plate_order_puts_aa_after_z() -> None:
+    wells = ["AA01", "B01", "A10", "A02", "Z48"]
+    assert sorted(wells, key=well_order) == ["A02", "A10", "B01", "Z48", "AA01"]
