@@ -15,6 +15,9 @@ from rich.table import Table
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
+_SHOWN = 5
+_LIST_WIDTH = 200
+
 Report = Callable[[str, int, int], None]
 """(stage, done, total) -> None"""
 
@@ -46,10 +49,13 @@ def summary(value: Any) -> None:
     """Print a frozen summary object as a two-column table; long lists by their length."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, item in _fields(value).items():
-        if item is None or item == ():
+        if item is None or item == () or _is_long(item):
             continue
         table.add_row(name.replace("_", " "), escape(_short(item)))
     console.print(table)
+    for name, item in _fields(value).items():
+        if _is_long(item):
+            sentences(f"{name.replace('_', ' ')} ({len(item)})", [str(part) for part in item])
 
 
 def dataset(opened: Any) -> None:
@@ -76,27 +82,38 @@ def dataset(opened: Any) -> None:
     for name, text in rows.items():
         table.add_row(name, escape(text))
     console.print(table)
-    for item in manifest.skipped[:20]:
-        console.print(f"  {item.plate} {item.well}: {item.reason}: {item.detail}", markup=False)
-    if len(manifest.skipped) > 20:
-        console.print(f"  ... and {len(manifest.skipped) - 20} more in {opened.root}/dataset.json", markup=False)
+    if manifest.skipped:
+        sentences("left out", [f"{item.reason}: {item.detail}" for item in manifest.skipped])
+
+
+def sentences(title: str, lines: list[str]) -> None:
+    """Print the first few of many sentences, one a line, and how many more there are."""
+    console.print(f"{title}:", markup=False)
+    for line in lines[:_SHOWN]:
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    if len(lines) > _SHOWN:
+        console.print(f"  ... and {len(lines) - _SHOWN} more", markup=False)
 
 
 def verdict(result: Any) -> None:
     """Print the sentences of a verification."""
     for sentence in result.sentences:
-        console.print(sentence, markup=False)
+        console.print(sentence, markup=False, soft_wrap=True)
 
 
 def failure(error: object) -> None:
     """Print one error sentence on standard error."""
-    errors.print(f"wellstream: {error}", markup=False, style="bold red")
+    errors.print(f"wellstream: {error}", markup=False, style="bold red", soft_wrap=True)
 
 
 def _fields(value: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return dict(value)
+
+
+def _is_long(item: Any) -> bool:
+    return isinstance(item, tuple) and sum(len(str(part)) for part in item) > _LIST_WIDTH
 
 
 def _short(item: Any) -> str:

@@ -41,7 +41,9 @@ class Protocol:
         code = subprocess.call([sys.executable, "-m", "launch", *words])  # noqa: S603 - our own command
         self.seconds.append((title, time.perf_counter() - start))
         if code:
-            raise StepFailed(f"'{title}' ended with exit code {code}; repair what it says and run the same command again")
+            raise StepFailed(
+                f"'{title}' ended with exit code {code}; repair what it says and run the same command again"
+            )
 
     def times(self) -> str:
         """Return ``simulate 21 s, ingest 30 s, ... (in all 300 s)``."""
