@@ -101,8 +101,8 @@ class TileStore:
         index = self.dataset.index
         if np.any(index.offset[tile_ids] + self.dataset.manifest.tile.nbytes > self._sizes[index.shard[tile_ids]]):
             raise DatasetError(
-                f"{self.dataset.root}: tiles.parquet points beyond the end of a shard; check everything with: wellstream "
-                f"verify {self.dataset.root}"
+                f"{self.dataset.root}: tiles.parquet points beyond the end of a shard; check everything with: "
+                f"wellstream verify {self.dataset.root}"
             )
         shard = np.repeat(index.shard[tile_ids], len(self._source))
         begin = (index.offset[tile_ids][:, None] + self._source).ravel()
