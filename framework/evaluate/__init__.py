@@ -1,0 +1,23 @@
+"""Scores: prediction files of a run go in, tables with errors, tests and intervals come out."""
+
+from framework.evaluate.config import EvaluateConfig
+from framework.evaluate.evaluation import Evaluation, read_evaluation, render, write_evaluation
+from framework.evaluate.markers import MarkerEvaluation, evaluate_markers, linear_baseline, tile_mean_intensities
+from framework.evaluate.omics import OmicsEvaluation, evaluate_omics, rank_genes
+from framework.evaluate.score import evaluate
+
+__all__ = [
+    "EvaluateConfig",
+    "Evaluation",
+    "MarkerEvaluation",
+    "OmicsEvaluation",
+    "evaluate",
+    "evaluate_markers",
+    "evaluate_omics",
+    "linear_baseline",
+    "rank_genes",
+    "read_evaluation",
+    "render",
+    "tile_mean_intensities",
+    "write_evaluation",
+]

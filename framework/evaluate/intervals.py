@@ -1,0 +1,148 @@
+"""How sure a score is: quantiles over splits, bootstrap over cells, Fisher's interval, and the key that parts folds.
+
+The authors of Image2Omics merged predictions of several splits on (plate, well, gene) without the seed, which pairs a
+train well of one split with a test well of another. Here a split is keyed by (seed, perturbation), and checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from framework.errors import InputError
+from framework.evaluate.metrics import Floats, pearson
+
+LOW, HIGH = 0.025, 0.975
+_RESAMPLED_VALUES = 4_000_000
+"""Bootstrap draws held at a time: 32 MB."""
+
+
+def over_splits(table: pd.DataFrame, keys: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+    """Summarise each column over splits.
+
+    Args:
+        table: one row for each split and key.
+        keys: columns that name a row whatever the split, as target and gene.
+        columns: numeric columns.
+
+    Returns:
+        One row a key, in order of first appearance: the keys, then ``c`` (median), ``c_low`` and ``c_high`` (2.5 and
+        97.5 % quantiles; equal to the median when there is one split) for each column; NaNs are left out.
+    """
+    groups = table.groupby(list(keys), sort=False, observed=True, dropna=False)[list(columns)]
+    parts = [groups.median()]
+    for quantile, suffix in ((LOW, "_low"), (HIGH, "_high")):
+        parts.append(groups.quantile(quantile).add_suffix(suffix))
+    joined = pd.concat(parts, axis=1)
+    ordered = [column + suffix for column in columns for suffix in ("", "_low", "_high")]
+    return joined[ordered].reset_index()
+
+
+def quantile_interval(values: npt.ArrayLike) -> tuple[float, float]:
+    """Return the 2.5 and 97.5 % quantiles of ``values`` without NaNs; NaNs when nothing is left."""
+    known = np.asarray(values, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [LOW, HIGH])
+    return float(low), float(high)
+
+
+def check_one_row_per_key(table: pd.DataFrame, keys: Sequence[str], what: str) -> None:
+    """Refuse a table in which a key stands twice.
+
+    Raises:
+        InputError: naming the first repeated key.
+    """
+    repeated = table.duplicated(list(keys))
+    if repeated.any():
+        first = table.loc[repeated, list(keys)].iloc[0]
+        shown = ", ".join(f"{key}={first[key]}" for key in keys)
+        raise InputError(
+            f"{what}: expected one row for each ({', '.join(keys)}), found {int(repeated.sum())} repeated, first "
+            f"{shown}; "
+            "predictions of several splits must not be merged into one table without the seed of the split"
+        )
+
+
+def split_table(seed: str, values: pd.Series, parts: pd.Series, what: str) -> pd.DataFrame:
+    """Return (seed, value, part), one row for each value the split is made by.
+
+    Args:
+        seed: key of the split.
+        values: what was split by (perturbation) of each bag.
+        parts: ``train``, ``val`` or ``test`` of each bag.
+        what: name of the predictions, for messages.
+
+    Raises:
+        InputError: a value lies in two parts, so that its replicates leak from train to test.
+    """
+    pairs = pd.DataFrame({"seed": seed, "value": values.astype(str).to_numpy(), "part": parts.astype(str).to_numpy()})
+    distinct = pairs.drop_duplicates(ignore_index=True)
+    twice = distinct[distinct.duplicated(["seed", "value"], keep=False)]
+    if len(twice):
+        value = twice["value"].iloc[0]
+        found = sorted(twice.loc[twice["value"] == value, "part"])
+        raise InputError(
+            f"{what}: '{value}' stands in the parts {' and '.join(found)} of split {seed}; expected each value of "
+            f"'{values.name}' in one part, otherwise replicates that share labels leak from train to test"
+        )
+    return distinct
+
+
+def bootstrap_pearson(
+    predicted: npt.ArrayLike, measured: npt.ArrayLike, *, seed: int = 0, resamples: int = 10_000
+) -> tuple[float, float, float]:
+    """Return (2.5 % quantile, 97.5 % quantile, standard deviation) of Pearson's r over resampled pairs.
+
+    Args:
+        predicted: (n,), NaN where unknown.
+        measured: (n,), NaN where unknown.
+        seed: of the resampling; equal seeds give equal intervals.
+        resamples: how many samples of n pairs are drawn with replacement.
+
+    Returns:
+        NaNs when r itself is undefined. Resamples with a constant column do not count.
+    """
+    left = np.asarray(predicted, dtype=np.float64)
+    right = np.asarray(measured, dtype=np.float64)
+    known = ~(np.isnan(left) | np.isnan(right))
+    left, right = left[known], right[known]
+    if len(left) < 2 or np.isnan(pearson(left[:, None], right[:, None])[0]):
+        return float("nan"), float("nan"), float("nan")
+    # Standardised first: the moments below would otherwise cancel.
+    left = (left - left.mean()) / left.std()
+    right = (right - right.mean()) / right.std()
+    moments = np.stack([left, right, left**2, right**2, left * right], axis=1)
+    random = np.random.default_rng(seed)
+    chunk = max(1, _RESAMPLED_VALUES // len(left))
+    sizes = [min(chunk, resamples - start) for start in range(0, resamples, chunk)]
+    r = np.concatenate([_resampled_r(moments, size, random) for size in sizes])
+    low, high = quantile_interval(r)
+    return low, high, float(np.nanstd(r))
+
+
+def fisher_interval(r: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a Pearson r of n pairs by Fisher's z; NaNs for n < 4 or an undefined r."""
+    if n < 4 or np.isnan(r):
+        return float("nan"), float("nan")
+    if abs(r) >= 1:
+        return float(r), float(r)
+    middle, half = np.arctanh(r), 1.959963984540054 / np.sqrt(n - 3)
+    return float(np.tanh(middle - half)), float(np.tanh(middle + half))
+
+
+def _resampled_r(moments: Floats, resamples: int, random: np.random.Generator) -> Floats:
+    n = len(moments)
+    drawn = random.integers(0, n, size=(resamples, n))
+    drawn += np.arange(resamples)[:, None] * n
+    counts = np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
+    x, y, xx, yy, xy = (counts @ moments / n).T
+    spread = (xx - x * x) * (yy - y * y)
+    r: Floats = np.full(resamples, np.nan)
+    varies = spread > 1e-20
+    r[varies] = np.clip((xy - x * y)[varies] / np.sqrt(spread[varies]), -1.0, 1.0)
+    return r

@@ -1,0 +1,260 @@
+"""How well genes are predicted from wells: Image2Omics' evaluation, over one split or many.
+
+Prediction files go in, one for each split (and target); out come a row a gene with errors, tests and their intervals
+over splits, and a row a target with the share of significantly predictable genes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from framework.data.schema import PERTURBATION, PLATE, STIMULATION, WELL
+from framework.errors import InputError
+from framework.evaluate import intervals, metrics, significance
+from framework.evaluate.config import EvaluateConfig
+from framework.evaluate.metrics import Floats
+from framework.evaluate.predictions import TEST, Predictions, open_all
+
+_SCORES = ("r2", "smape", "smape_baseline", "p_wilcoxon", "p_mannwhitney")
+_SHOWN_GENES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class OmicsEvaluation:
+    """Result of ``evaluate_omics``.
+
+    Attributes:
+        genes: one row a (target, gene): r2, smape, smape_baseline, p_wilcoxon, p_mannwhitney (medians over splits, each
+            with ``_low`` and ``_high`` quantiles), q_bh, significant, n_wells, n_splits.
+        per_split: one row a (target, seed, gene) before the medians.
+        targets: one row a target, the headline.
+        wells: measured and predicted values of the best and worst genes of each target, a row a (split, well, gene).
+        splits: (seed, value, part): which perturbation lay in which part.
+        notes: sentences a reader of the numbers must know.
+    """
+
+    genes: pd.DataFrame
+    per_split: pd.DataFrame
+    targets: pd.DataFrame
+    wells: pd.DataFrame
+    splits: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scored:
+    table: pd.DataFrame
+    wells: pd.DataFrame
+    predicted: Floats
+    measured: Floats
+    observations: int
+
+
+def evaluate_omics(
+    sources: Sequence[Predictions | anndata.AnnData | Path | str],
+    config: EvaluateConfig | None = None,
+    filtered: Mapping[str, int] | None = None,
+) -> OmicsEvaluation:
+    """Score predictions of genes for wells against the train-mean predictor, on test rows only.
+
+    Args:
+        sources: prediction files; several of one target must come from splits with different seeds;
+            a folder stands for the files in it.
+        config: test, correction, alpha, unit of observation.
+        filtered: target -> genes removed before training (low expression); they count in the denominator of the share.
+
+    Raises:
+        InputError: a bad file, two files of one (target, seed), or a split that leaks.
+    """
+    options = config or EvaluateConfig()
+    opened = open_all(sources)
+    scored: dict[tuple[str, str], _Scored] = {}
+    for item in opened:
+        for target, columns in item.targets().items():
+            key = (target, item.split_key)
+            if key in scored:
+                raise InputError(
+                    f"{item.name}: a second prediction file of target '{target}' for split seed {item.split_key}; "
+                    "expected one for each seed"
+                )
+            scored[key] = _score(item, target, columns, options)
+    per_split = pd.concat([part.table for part in scored.values()], ignore_index=True)
+    intervals.check_one_row_per_key(per_split, ["target", "seed", "gene"], "scores")
+    genes = _over_splits(per_split, options)
+    return OmicsEvaluation(
+        genes=genes,
+        per_split=per_split,
+        targets=_headline(genes, per_split, options, filtered or {}),
+        wells=_shown_wells(genes, scored),
+        splits=_splits(opened),
+        notes=_notes(scored, options),
+    )
+
+
+def _splits(opened: Sequence[Predictions]) -> pd.DataFrame:
+    tables = []
+    for item in opened:
+        column = item.split_column if item.split_column in item.rows.columns else PERTURBATION
+        if column in item.rows.columns:
+            tables.append(intervals.split_table(item.split_key, item.rows[column], item.rows["part"], item.name))
+    if not tables:
+        return pd.DataFrame({"seed": [], "value": [], "part": []}, dtype=str)
+    table = pd.concat(tables, ignore_index=True).drop_duplicates(ignore_index=True)
+    # Files of one seed may hold different targets, but must agree about the split.
+    intervals.check_one_row_per_key(table, ["seed", "value"], "splits of the prediction files")
+    return table
+
+
+def _score(item: Predictions, target: str, columns: npt.NDArray[np.int64], options: EvaluateConfig) -> _Scored:
+    measured = item.measured[:, columns]
+    rows = np.flatnonzero(item.part(TEST) & ~np.isnan(measured).all(axis=1))
+    if not len(rows):
+        raise InputError(f"{item.name}: target '{target}' has no measured test wells; predict on a dataset that has it")
+    measured, predicted = measured[rows], item.predicted[np.ix_(rows, columns)]
+    baseline = np.broadcast_to(item.train_mean()[columns], measured.shape)
+    wells = item.rows.iloc[rows].reset_index(drop=True)
+    ours = metrics.smape_terms(predicted, measured)
+    theirs = metrics.smape_terms(baseline, measured)
+    tested_ours, tested_theirs = (_by_unit(terms, wells, options) for terms in (ours, theirs))
+    genes = np.asarray(item.genes(), dtype=object)[columns]
+    table = pd.DataFrame(
+        {
+            "gene": genes,
+            "target": target,
+            "seed": item.split_key,
+            "r2": metrics.r2(predicted, measured),
+            "smape": metrics.column_mean(ours),
+            "smape_baseline": metrics.column_mean(theirs),
+            "p_wilcoxon": significance.wilcoxon_less(tested_ours, tested_theirs),
+            "p_mannwhitney": significance.mann_whitney_less(tested_ours, tested_theirs),
+            "train_mean": item.train_mean()[columns],
+            "n_wells": (~np.isnan(measured)).sum(axis=0),
+        }
+    )
+    return _Scored(table=table, wells=wells, predicted=predicted, measured=measured, observations=len(tested_ours))
+
+
+def _by_unit(terms: Floats, wells: pd.DataFrame, options: EvaluateConfig) -> Floats:
+    if options.unit == "well":
+        return terms
+    by = [column for column in (PERTURBATION, STIMULATION) if column in wells.columns]
+    if not by:
+        raise InputError(f"unit 'condition' needs the column '{PERTURBATION}' in obs; use unit 'well'")
+    keys = [wells[column].astype(str).to_numpy() for column in by]
+    return pd.DataFrame(terms).groupby(keys, sort=True).mean().to_numpy(dtype=np.float64)
+
+
+def _p_column(options: EvaluateConfig) -> str:
+    return {"wilcoxon": "p_wilcoxon", "mann_whitney": "p_mannwhitney"}[options.test]
+
+
+def _adjusted(p: pd.Series, options: EvaluateConfig) -> Floats:
+    values = p.to_numpy(dtype=np.float64)
+    return significance.benjamini_hochberg(values) if options.correction == "benjamini_hochberg" else values
+
+
+def _over_splits(per_split: pd.DataFrame, options: EvaluateConfig) -> pd.DataFrame:
+    genes = intervals.over_splits(per_split, ["target", "gene"], _SCORES)
+    counts = per_split.groupby(["target", "gene"], sort=False).agg(
+        train_mean=("train_mean", "median"), n_wells=("n_wells", "median"), n_splits=("seed", "size")
+    )
+    genes = genes.merge(counts, left_on=["target", "gene"], right_index=True, validate="one_to_one")
+    by_target = genes.groupby("target", sort=False)[_p_column(options)]
+    genes["q_bh"] = by_target.transform(significance.benjamini_hochberg)
+    decisive = "q_bh" if options.correction == "benjamini_hochberg" else _p_column(options)
+    genes["significant"] = genes[decisive] < options.alpha
+    return genes
+
+
+def _headline(
+    genes: pd.DataFrame, per_split: pd.DataFrame, options: EvaluateConfig, filtered: Mapping[str, int]
+) -> pd.DataFrame:
+    rows = []
+    for target, table in genes.groupby("target", sort=False):
+        removed = int(filtered.get(str(target), 0))
+        shares = significance.count_shares(_adjusted(table[_p_column(options)], options), options.alpha, removed)
+        of_split = [
+            significance.count_shares(_adjusted(split[_p_column(options)], options), options.alpha, removed).share
+            for _, split in per_split[per_split["target"] == target].groupby("seed", sort=False)
+        ]
+        low, high = intervals.quantile_interval(of_split)
+        rows.append(
+            {
+                "target": str(target),
+                "n_splits": len(of_split),
+                "n_test_wells": int(table["n_wells"].max()),
+                "genes": shares.total,
+                "significant": shares.significant,
+                "not_significant": shares.not_significant,
+                "filtered": shares.filtered,
+                "share": shares.share,
+                "share_low": low,
+                "share_high": high,
+                "r2": float(table["r2"].median()),
+                "smape": float(table["smape"].median()),
+                "smape_baseline": float(table["smape_baseline"].median()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def rank_genes(table: pd.DataFrame, count: int = 10) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the ``count`` best and worst genes of one target by r2, as in Tables 1-4 of Image2Omics.
+
+    Genes without an r2 are left out; the two never share a gene.
+    """
+    known = table[table["r2"].notna()].sort_values(
+        ["r2", "smape", "gene"], ascending=[False, True, True], kind="stable"
+    )
+    best = known.head(count)
+    worst = known.iloc[max(len(best), len(known) - count) :]
+    return best, worst.iloc[::-1]
+
+
+def _shown_wells(genes: pd.DataFrame, scored: Mapping[tuple[str, str], _Scored]) -> pd.DataFrame:
+    parts = []
+    for target, table in genes.groupby("target", sort=False):
+        best, worst = rank_genes(table, _SHOWN_GENES)
+        shown = [*best["gene"], *worst["gene"]]
+        for (name, seed), item in scored.items():
+            if name != target:
+                continue
+            position = {gene: column for column, gene in enumerate(item.table["gene"])}
+            keys = [key for key in (PLATE, WELL, PERTURBATION, STIMULATION) if key in item.wells.columns]
+            for gene in (gene for gene in shown if gene in position):
+                part = item.wells[keys].astype(str)
+                part.insert(0, "gene", gene)
+                part.insert(0, "seed", seed)
+                part.insert(0, "target", name)
+                part["measured"] = item.measured[:, position[gene]]
+                part["predicted"] = item.predicted[:, position[gene]]
+                parts.append(part)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _notes(scored: Mapping[tuple[str, str], _Scored], options: EvaluateConfig) -> tuple[str, ...]:
+    notes: list[str] = []
+    for (target, seed), item in scored.items():
+        smallest = 0.5**item.observations
+        if options.test == "wilcoxon" and smallest >= options.alpha:
+            notes.append(
+                f"{target}, split {seed}: {item.observations} {options.unit}s in the test part; the smallest p the "
+                f"signed-"
+                f"rank test can give is {smallest:.3g}, so no gene can be significant at {options.alpha:g}"
+            )
+        negative = int((item.measured < 0).sum())
+        if negative:
+            share = negative / item.measured.size
+            notes.append(
+                f"{target}, split {seed}: {share:.1%} of the measured values are negative; SMAPE then reaches 100 for "
+                "any prediction of the other sign, so judge this target by r2"
+            )
+    return tuple(dict[str, Any].fromkeys(notes))

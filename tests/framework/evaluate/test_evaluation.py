@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from fixtures.tiny_dataset import make_dataset
+from rich.console import Console
+
+from framework.data.schema import PLATE, WELL
+from framework.errors import InputError
+from framework.evaluate import EvaluateConfig, evaluate, read_evaluation, render, write_evaluation
+
+QUICK = EvaluateConfig(resamples=200)
+
+
+def shown(table: object) -> str:
+    console = Console(width=100, record=True)
+    console.print(table)
+    return console.export_text()
+
+
+def tile_predictions(dataset, parts: dict[int, str], transform: str = "none") -> anndata.AnnData:
+    """Predict every tile of the bags in ``parts`` as its measured value plus noise."""
+    raw = dataset.markers(("FRA1",)).astype(np.float64)
+    values = np.log10(raw) if transform == "log10" else raw
+    bag = dataset.index.bag
+    rows = np.flatnonzero(np.isin(bag, list(parts)))
+    obs = pd.DataFrame({PLATE: "plate1", WELL: dataset.bags[WELL].to_numpy()[bag[rows]], "tile": rows})
+    obs["part"] = [parts[b] for b in bag[rows]]
+    obs.index = obs.index.astype(str)
+    config = f"split: {{by: {WELL}, train: [A01, A02, A03, A04], test: [A05, A06]}}\n"
+    config += f"objective: {{name: marker_regression, markers: [FRA1], transform: {transform}}}\n"
+    noise = np.random.default_rng(0).normal(0, 0.1, (len(rows), 1))
+    return anndata.AnnData(
+        X=np.nan_to_num(values[rows]) + noise,
+        obs=obs,
+        var=pd.DataFrame({"train_mean": [np.nanmean(values)], "train_sd": [1.0]}, index=["FRA1"]),
+        layers={"measured": values[rows]},
+        uns={"wellstream": {"kind": "predictions", "objective": "marker_regression", "config": config}},
+    )
+
+
+def test_omics_round_trip(wells, tmp_path: Path) -> None:
+    for seed in range(2):
+        wells(seed).write_h5ad(tmp_path / f"{seed}.h5ad")
+    made = evaluate([tmp_path], out=tmp_path / "out")
+    back = read_evaluation(tmp_path / "out")
+    assert back.kind == "omics"
+    assert back.summary["rows"][0]["significant"] == 10
+    assert [item["split"] for item in back.summary["predictions"]] == ["0", "1"]
+    assert back.summary["predictions"][0]["file"] == "0.h5ad"
+    for name, table in made.tables.items():
+        pd.testing.assert_frame_equal(back.tables[name], table.reset_index(drop=True), check_dtype=False)
+    csv = pd.read_csv(tmp_path / "out" / "per_gene.csv")
+    assert csv["gene"].tolist() == made.tables["per_gene"]["gene"].tolist()
+    assert "50.0%" in shown(render(made))
+    assert shown(render(made)) == shown(render(back.summary))
+
+
+def test_writing_twice_gives_the_same_bytes(wells, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        evaluate([wells(0)], out=tmp_path / name)
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
+
+
+def test_json_holds_no_nan(wells, tmp_path: Path) -> None:
+    data = wells(0)
+    data.X[:, 0] = 1.0
+    evaluation = evaluate([data])
+    summary = {**evaluation.summary, "rows": [{**evaluation.summary["rows"][0], "r2": float("nan")}]}
+    write_evaluation(tmp_path, type(evaluation)(kind="omics", summary=summary, tables=evaluation.tables))
+    assert json.loads((tmp_path / "evaluation.json").read_text())["rows"][0]["r2"] is None
+    assert "–" in shown(render(read_evaluation(tmp_path)))
+
+
+def test_dropped_genes_of_the_dataset_are_the_filtered_ones(wells, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", targets={"rna_M1": 25})
+    file = dataset.root / "targets" / "rna_M1.h5ad"
+    target = anndata.read_h5ad(file)
+    target.uns["wellstream"] = {"dropped_genes": np.array(["X1", "X2"], dtype=object)}
+    target.write_h5ad(file)
+    row = evaluate([wells(0)], dataset.root).summary["rows"][0]
+    # 2 dropped at ingest, 25 - 20 without a prediction.
+    assert (row["filtered"], row["genes"]) == (7, 27)
+
+
+@pytest.mark.parametrize("transform", ["none", "log10"])
+@pytest.mark.parametrize("with_train", [True, False])
+def test_markers_get_a_linear_baseline(tmp_path: Path, transform: str, with_train: bool) -> None:
+    dataset = make_dataset(tmp_path / "d", markers=("FRA1",), tiles_per_bag=12)
+    parts = {4: "test", 5: "test"} | (dict.fromkeys(range(4), "train") if with_train else {})
+    evaluation = evaluate([tile_predictions(dataset, parts, transform)], dataset.root, tmp_path / "out", QUICK)
+    row = evaluation.summary["rows"][0]
+    assert evaluation.summary["notes"] == []
+    # The disc's radius sets the marker and the mean intensity.
+    assert row["r_linear"] > 0.8
+    assert row["rmse_linear"] < row["rmse_mean"]
+    assert "FRA1" in shown(render(read_evaluation(tmp_path / "out")))
+
+
+def test_both_ways_to_the_train_cells_agree(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", markers=("FRA1",), tiles_per_bag=12)
+    test = {4: "test", 5: "test"}
+    alone = evaluate([tile_predictions(dataset, test)], dataset.root, config=QUICK)
+    whole = evaluate([tile_predictions(dataset, test | dict.fromkeys(range(4), "train"))], dataset.root, config=QUICK)
+    assert alone.summary["rows"][0]["rmse_linear"] == pytest.approx(whole.summary["rows"][0]["rmse_linear"])
+
+
+def test_a_missing_baseline_is_said(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", markers=("FRA1",), tiles_per_bag=12)
+    data = tile_predictions(dataset, {4: "test", 5: "test"})
+    assert "add --data DATASET" in evaluate([data], config=QUICK).summary["notes"][0]
+    data.layers["measured"] = data.layers["measured"] * 1000
+    assert "in other units" in evaluate([data], dataset.root, config=QUICK).summary["notes"][0]
+    del data.uns["wellstream"]["config"]
+    assert "does not say how it was split" in evaluate([data], dataset.root, config=QUICK).summary["notes"][0]
+    with pytest.raises(InputError, match="expected one prediction file of tiles, found 2"):
+        evaluate([data, data], config=QUICK)
+
+
+def test_reading_what_is_no_evaluation(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="make one with: wellstream evaluate"):
+        read_evaluation(tmp_path)
+    file = tmp_path / "evaluation.json"
+    for text, message in (
+        ("{", "not JSON"),
+        ('{"format": 9}', "expected format 1"),
+        ('{"format": 1, "kind": "x"}', "kind"),
+    ):
+        file.write_text(text)
+        with pytest.raises(InputError, match=message):
+            read_evaluation(tmp_path)
+    file.write_text('{"format": 1, "kind": "omics", "tables": ["../secret"]}')
+    with pytest.raises(InputError, match="missing although"):
+        read_evaluation(tmp_path)
