@@ -1,0 +1,5 @@
+"""The report: one self-contained HTML page made from a run folder and what was computed with it."""
+
+from framework.report.write import REPORT_NAME, write_report
+
+__all__ = ["REPORT_NAME", "write_report"]

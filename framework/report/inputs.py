@@ -1,0 +1,156 @@
+"""What a report reads: a run folder, and the dataset, evaluation and embeddings it is shown with.
+
+A report is made for finished and for broken runs, so everything but the folder itself may be missing; what is there
+must still be readable, and a damaged file is an error that names it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anndata
+import pandas as pd
+import yaml
+
+from framework.data.dataset import Dataset
+from framework.errors import InputError, RunError
+from framework.evaluate import Evaluation, read_evaluation
+from framework.tracking import read_metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What a run folder says about itself.
+
+    Attributes:
+        root: the folder.
+        config_text: config.yaml as it stands, empty when there is none.
+        config: the same, parsed.
+        summary: summary.json, empty before the run has ended.
+        metrics: one row a logged step, the last attempt at a step counts.
+        split: split.csv, or None.
+        checkpoints: names of the checkpoint folders, oldest first.
+    """
+
+    root: Path
+    config_text: str
+    config: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    metrics: pd.DataFrame
+    split: pd.DataFrame | None
+    checkpoints: tuple[str, ...]
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Return a section of the config, empty when it is not there."""
+        found = self.config.get(name)
+        return found if isinstance(found, Mapping) else {}
+
+    def column(self, name: str) -> pd.Series:
+        """Return a logged quantity by step without gaps, empty when it was never logged."""
+        if name not in self.metrics.columns or "step" not in self.metrics.columns:
+            return pd.Series(dtype=float)
+        values = pd.to_numeric(self.metrics[name], errors="coerce")
+        values.index = pd.Index(self.metrics["step"].astype(int))
+        return values.dropna().sort_index()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Everything a page is made from; None stands for what was not given."""
+
+    run: RunFacts
+    dataset: Dataset | None
+    evaluation: Evaluation | None
+    embeddings: anndata.AnnData | None
+
+
+def read_run(root: Path) -> RunFacts:
+    """Read a run folder.
+
+    Raises:
+        RunError: no such folder, or nothing of a run in it.
+        InputError: a file in it cannot be read.
+    """
+    if not root.is_dir() or not any(
+        (root / name).exists() for name in ("config.yaml", "metrics.jsonl", "summary.json")
+    ):
+        raise RunError(
+            f"{root}: no run folder (no config.yaml, metrics.jsonl or summary.json); make one with: wellstream train"
+        )
+    config_file = root / "config.yaml"
+    text = config_file.read_text(encoding="utf-8") if config_file.is_file() else ""
+    return RunFacts(
+        root=root,
+        config_text=text,
+        config=_mapping(config_file, _yaml(config_file, text)),
+        summary=_json(root / "summary.json"),
+        metrics=read_metrics(root) if (root / "metrics.jsonl").is_file() else pd.DataFrame(),
+        split=pd.read_csv(root / "split.csv", dtype=str) if (root / "split.csv").is_file() else None,
+        checkpoints=tuple(sorted(path.name for path in (root / "checkpoints").glob("step-*") if path.is_dir())),
+    )
+
+
+def read_inputs(run: Path, dataset: Path | None, evaluation: Path | None, embeddings: Path | None) -> Inputs:
+    """Read all a page needs; ``evaluation`` and ``embeddings`` default to those inside the run folder.
+
+    Raises:
+        WellstreamError: what was asked for is missing or cannot be read.
+    """
+    facts = read_run(run)
+    found_evaluation = evaluation or _inside(run / "evaluation", "evaluation.json")
+    return Inputs(
+        run=facts,
+        dataset=Dataset.open(dataset) if dataset is not None else None,
+        evaluation=read_evaluation(found_evaluation) if found_evaluation is not None else None,
+        embeddings=read_embeddings(embeddings) if embeddings is not None else None,
+    )
+
+
+def read_embeddings(file: Path) -> anndata.AnnData:
+    """Read an embeddings file.
+
+    Raises:
+        InputError: no such file, or no embeddings.
+    """
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; make one with: wellstream embed RUN --data DATASET --out {file.name}")
+    try:
+        data = anndata.read_h5ad(file)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{file}: not a readable .h5ad file: {error}; embed again") from None
+    facts = data.uns.get("wellstream")
+    if not isinstance(facts, Mapping) or facts.get("kind") != "embeddings":
+        raise InputError(
+            f"{file}: expected uns['wellstream']['kind'] = 'embeddings'; make it with: wellstream embed RUN"
+        )
+    return data
+
+
+def _inside(folder: Path, name: str) -> Path | None:
+    return folder if (folder / name).is_file() else None
+
+
+def _yaml(file: Path, text: str) -> Any:
+    try:
+        return yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{file}: not YAML: {error}") from None
+
+
+def _json(file: Path) -> Mapping[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        return _mapping(file, json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not JSON: {error}") from None
+
+
+def _mapping(file: Path, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{file}: expected a mapping of names to values")
+    return value

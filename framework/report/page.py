@@ -1,0 +1,117 @@
+"""What a report page is made of: sections of figures, tables, facts and notes, as plain values the template lays out.
+
+Nothing here is markup: every string is text and the template escapes it, so ``<script>`` as a name stays text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import ClassVar, TypeAlias
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A figure.
+
+    Attributes:
+        source: ``data:`` URI of a PNG or SVG.
+        alt: what a reader who does not see it must know.
+        caption: what it shows and what to look for.
+        width: ``full``, or ``half`` to stand beside another.
+    """
+
+    kind: ClassVar[str] = "picture"
+    source: str
+    alt: str
+    caption: str
+    width: str = "full"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table; columns listed in ``numeric`` are set flush right."""
+
+    kind: ClassVar[str] = "grid"
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str
+    numeric: frozenset[int] = frozenset()
+    width: str = "full"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Named values, in reading order."""
+
+    kind: ClassVar[str] = "facts"
+    items: Sequence[tuple[str, str]]
+    title: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """The few values a reader wants first: (value, what it is)."""
+
+    kind: ClassVar[str] = "numbers"
+    items: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """A sentence, with the command that does something about it."""
+
+    kind: ClassVar[str] = "note"
+    text: str
+    command: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """Long preformatted text, folded away under its title."""
+
+    kind: ClassVar[str] = "listing"
+    title: str
+    text: str
+
+
+Block: TypeAlias = Picture | Grid | Facts | Numbers | Note | Listing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of the page with an entry in the table of contents.
+
+    Attributes:
+        anchor: id of the section, a word.
+        title: heading.
+        lead: one sentence on what the section answers.
+        blocks: its content.
+    """
+
+    anchor: str
+    title: str
+    lead: str
+    blocks: Sequence[Block]
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals["style"] = Markup(_text("style.css"))  # noqa: S704 (our own file)
+    return environment
+
+
+def _text(name: str) -> str:
+    return files("framework.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+    """Return the page as HTML that loads nothing from anywhere."""
+    template = _environment().from_string(_text("template.html.j2"))
+    return template.render(title=title, subtitle=subtitle, sections=sections)
