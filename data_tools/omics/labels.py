@@ -56,10 +56,11 @@ def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int) -> list[Ta
     """
     table = read_omics(config)
     usable = bags[bags[CONTROL_TYPE] != "empty"]
+    stimulation_of = usable[STIMULATION].astype(object)
     if config.stimulation is None:
-        usable = usable.assign(**{STIMULATION: "none"})
+        stimulation_of[:] = "none"
     stimulations = sorted(set(table.stimulation))
-    imaged = set(zip(usable[PERTURBATION], usable[STIMULATION], strict=True))
+    imaged = set(zip(usable[PERTURBATION], stimulation_of, strict=True))
     measured = set(zip(table.perturbation, table.stimulation, strict=True))
     if not imaged & measured:
         raise InputError(_nothing_in_common(config, imaged, measured))
@@ -74,7 +75,7 @@ def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int) -> list[Ta
         targets.append(
             Target(
                 name=name,
-                data=_target(config, part, usable[usable[STIMULATION] == stimulation], stimulation, seed),
+                data=_target(config, part, usable[stimulation_of == stimulation], stimulation, seed),
                 without_images=tuple(sorted((of_here & measured) - imaged)),
                 without_omics=tuple(sorted((of_here & imaged) - measured)),
             )

@@ -197,7 +197,7 @@ def _nothing_found(config: IngestConfig, rows: Sequence[dict[str, Any]]) -> str:
     sites = sum(row["n_sites"] for row in rows)
     if nuclei:
         return (
-            f"{nuclei} nuclei in {sites} sites, but none whose tile of {config.tiles.size_px} px lies inside the image; "
+            f"{nuclei} nuclei in {sites} sites, but none whose tile of {config.tiles.size_px} px is inside the image; "
             "lower tiles.size_px"
         )
     return (

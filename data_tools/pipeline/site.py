@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from data_tools.illumination import FloatImage, correct
 from data_tools.ingest_config import ChecksConfig
-from data_tools.pipeline.survey import Site
+from data_tools.pipeline.survey import Site, relative_text
 from data_tools.readers import ImageRef, Problem, read_image
 from framework.errors import InputError
 
@@ -74,11 +74,6 @@ def correct_site(
         image = images.pop(0)
         stack[channel] = image if flatfields is None else correct(image, flatfields[channel], dtype)
     return stack
-
-
-def relative_text(text: str, base: Path) -> str:
-    """Return ``text`` without the folder of the command: equal inputs give equal messages wherever they lie."""
-    return text.replace(f"{base}/", "")
 
 
 def _shown(file: Path, base: Path) -> str:

@@ -97,7 +97,8 @@ def _values(is_float: bool) -> npt.NDArray[np.float64]:
         return bins.astype(np.float64)
     ordered = (bins << 16) | np.uint32(1 << 15)
     bits = np.where(ordered >> 31 == 1, ordered & np.uint32(0x7FFFFFFF), ~ordered).astype(np.uint32)
-    return bits.view(np.float32).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # bins that are NaN by their bits; no pixel falls into them
+        return bits.view(np.float32).astype(np.float64)
 
 
 def _percentile(values: npt.NDArray[np.float64], above: npt.NDArray[np.int64], n: int, percent: Fraction) -> float:

@@ -96,8 +96,17 @@ class Survey:
         return None if None in sizes else sizes[0]
 
 
-def survey(config: IngestConfig) -> Survey:
+def relative_text(text: str, base: Path) -> str:
+    """Return ``text`` without the folder of the command: equal inputs give equal messages wherever they lie."""
+    return text.replace(f"{base}/", "")
+
+
+def survey(config: IngestConfig, base: Path) -> Survey:
     """List what the config names.
+
+    Args:
+        config: of the ingest.
+        base: folder that messages leave out of file names.
 
     Raises:
         InputError: nothing can be made of it whatever ``on_error`` says: no export, an unknown channel, plates of one
@@ -116,9 +125,14 @@ def survey(config: IngestConfig) -> Survey:
     for entry, export in zip(config.plates, exports, strict=True):
         plate, found = _plate(entry, export, config, keys[export.plate], first)
         plates.append(plate)
-        problems += found
+        problems += [_relative(problem, base) for problem in found]
         first += len(plate.bags)
     return Survey(plates=tuple(plates), problems=tuple(problems))
+
+
+def _relative(problem: Problem, base: Path) -> Problem:
+    file = None if problem.file is None else relative_text(problem.file, base)
+    return replace(problem, file=file, detail=relative_text(problem.detail, base))
 
 
 def _read(entry: PlateEntry, config: IngestConfig) -> Export:
@@ -241,7 +255,7 @@ def _cell_tables(
     problems = []
     for well, file in files.items():
         if well not in wells:
-            problems.append(_cells_problem(plate, well, file, "cells_without_well", "is no imaged well of the plate map"))
+            problems.append(_cells_problem(plate, well, file, "cells_without_well", "is no imaged, mapped well"))
         elif not file.is_file():
             problems.append(_cells_problem(plate, well, file, "missing_cell_table", "has no such table of cells"))
     good = {well: file.absolute() for well, file in files.items() if well in wells and file.is_file()}

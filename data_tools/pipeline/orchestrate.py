@@ -97,7 +97,7 @@ def ingest(
     if dry_run:
         return _dry_run(config, build, report)
     build.check(config)
-    found = None if build.complete(config) else survey(config)
+    found = None if build.complete(config) else survey(config, build.base)
     if found is not None and config.on_error == "raise" and found.problems:
         raise _as_error(found.problems)
     with explained(build.root):
@@ -106,7 +106,7 @@ def ingest(
         complete = build.claim(config)
         if complete is not None:
             return _of_complete(complete, build)
-        return _build(config, found or survey(config), build, scheduler, workers, report)
+        return _build(config, found or survey(config, build.base), build, scheduler, workers, report)
 
 
 def _build(
@@ -256,7 +256,7 @@ def _shards(
         done += len(job.bags)
         report("wells", done, total)
     facts = [fresh[job.index] if old is None else old for job, old in zip(jobs, known, strict=True)]
-    return facts, len(jobs) - len(missing)
+    return facts, sum(old is not None and old["shard"] is not None for old in known)
 
 
 def _known(job: ShardJob, build: BuildFolder) -> dict[str, Any] | None:
@@ -299,7 +299,7 @@ def _of_complete(manifest: Manifest, build: BuildFolder) -> IngestSummary:
 
 
 def _dry_run(config: IngestConfig, build: BuildFolder, report: Progress) -> IngestSummary:
-    found = survey(config)
+    found = survey(config, build.base)
     guess = estimate(config, found, build.base, report)
     wells = [(plate, bag) for plate in found.plates for bag in plate.bags]
     return IngestSummary(

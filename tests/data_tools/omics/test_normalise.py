@@ -1,0 +1,127 @@
+"""Normalisation on numbers worked out by hand."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from data_tools.omics import normalise, remove_batch, size_factors
+from framework.errors import InputError
+
+
+def _text(*values: str) -> np.ndarray:
+    return np.array(values, dtype=object)
+
+
+def test_size_factors_by_hand() -> None:
+    # Gene 3 is unseen in sample 2 and does not count. Geometric means of genes 1 and 2: sqrt(2 * 8), sqrt(10 * 90).
+    # Ratios of sample 1: 2/4, 10/30; of sample 2: 8/4, 90/30; medians in log: sqrt(1/2 * 1/3), sqrt(2 * 3).
+    counts = np.array([[2, 10, 5], [8, 90, 0]], dtype=float)
+    np.testing.assert_allclose(size_factors(counts), [np.sqrt(1 / 6), np.sqrt(6)])
+
+
+def test_a_sample_twice_as_deep_has_twice_the_factor() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.integers(5, 500, (1, 50)) * np.array([[1.0], [2.0], [4.0]])
+    factors = size_factors(counts)
+    np.testing.assert_allclose(factors / factors[0], [1, 2, 4])
+
+
+def test_without_a_gene_seen_everywhere_poscounts_is_used() -> None:
+    # No gene is seen in both samples. Log means count an unseen gene as log 1 = 0: ln(4)/2, ln(16)/2.
+    # Ratios ln 4 - ln(4)/2 = ln 2 and ln 16 - ln(16)/2 = ln 4; minus their mean: sqrt(1/2), sqrt(2).
+    counts = np.array([[4, 0], [0, 16]], dtype=float)
+    np.testing.assert_allclose(size_factors(counts), [np.sqrt(0.5), np.sqrt(2)])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pydeseq2") is None, reason="pydeseq2 is not installed")
+def test_size_factors_agree_with_pydeseq2() -> None:
+    preprocessing = pytest.importorskip("pydeseq2.preprocessing")
+    counts = np.random.default_rng(0).poisson(50, (6, 200)) + 1
+    np.testing.assert_allclose(size_factors(counts.astype(float)), preprocessing.deseq2_norm(counts)[1], rtol=1e-9)
+
+
+def test_balanced_plates_end_with_equal_means_and_the_condition_effect() -> None:
+    batch, condition = _text("p1", "p1", "p2", "p2"), _text("a", "b", "a", "b")
+    values = np.array([[1.0], [3.0], [11.0], [13.0]])
+    for protected in (condition, None):
+        corrected, effect = remove_batch(values, batch, protected)
+        np.testing.assert_allclose(corrected[:, 0], [6, 8, 6, 8])
+        assert effect == "removed"
+
+
+def test_the_design_protects_an_unbalanced_condition() -> None:
+    # Condition b (+4) lies mostly on plate 2 (+10). Protected, exactly the plate effect goes; the mean of plates stays.
+    batch = _text("p1", "p1", "p1", "p2", "p2", "p2")
+    condition = _text("a", "a", "b", "a", "b", "b")
+    truth = np.where(condition == "b", 4.0, 0.0)
+    values = (truth + np.where(batch == "p2", 10.0, 0.0))[:, None]
+    corrected, _ = remove_batch(values, batch, condition)
+    np.testing.assert_allclose(corrected[:, 0], truth + 5)
+    # limma with the intercept alone subtracts half the difference of plate means, 2.67 against 14.67 - 4/3 ...
+    plain, _ = remove_batch(values, batch, None)
+    means = [values[batch == plate].mean() for plate in ("p1", "p2")]
+    np.testing.assert_allclose(plain[batch == "p1", 0], values[batch == "p1", 0] + (means[1] - means[0]) / 2)
+
+
+def test_a_plate_confounded_with_its_condition_is_left_alone() -> None:
+    batch = condition = _text("x", "x", "y", "y")
+    values = np.array([[0.0], [1.0], [10.0], [11.0]])
+    corrected, effect = remove_batch(values, batch, condition)
+    np.testing.assert_array_equal(corrected, values)
+    assert effect == "confounded"
+    assert remove_batch(values, _text("p", "p", "p", "p"), condition)[1] == "one_plate"
+
+
+def test_three_plates_of_which_one_is_confounded() -> None:
+    batch = _text("p1", "p2", "p1", "p2", "p3", "p3")
+    condition = _text("a", "a", "b", "b", "c", "c")
+    values = np.array([[0.0], [6.0], [1.0], [7.0], [50.0], [52.0]])
+    corrected, effect = remove_batch(values, batch, condition)
+    assert effect == "removed"
+    np.testing.assert_allclose(corrected[0], corrected[1])
+    np.testing.assert_allclose(corrected[2] - corrected[0], 1)
+    assert corrected[5, 0] - corrected[4, 0] == pytest.approx(2)
+
+
+def test_missing_values_stay_missing_and_do_not_spread() -> None:
+    batch, condition = _text("p1", "p1", "p2", "p2"), _text("a", "b", "a", "b")
+    values = np.array([[1.0, 1.0], [3.0, np.nan], [11.0, 11.0], [13.0, 13.0]])
+    corrected, _ = remove_batch(values, batch, condition)
+    np.testing.assert_allclose(corrected[:, 0], [6, 8, 6, 8])
+    assert np.isnan(corrected[1, 1])
+    assert corrected[0, 1] == pytest.approx(corrected[2, 1])
+
+
+def test_counts_are_filtered_scaled_and_logged() -> None:
+    counts = np.array([[3, 0, 6], [3, 0, 6], [6, 1, 12]], dtype=float)
+    result = normalise(counts, kind="counts", batch=_text("p", "p", "p"), condition=None, min_share=0.5)
+    assert result.kept.tolist() == [True, False, True]
+    assert result.share.tolist() == [1.0, pytest.approx(1 / 3), 1.0]
+    # All three samples are the same up to depth, so they end equal.
+    np.testing.assert_allclose(result.values, np.repeat(result.values[:1], 3, axis=0))
+    np.testing.assert_allclose(result.values[0], np.log2(counts[0, [0, 2]] / result.factors[0] + 1))
+
+
+def test_intensities_are_logged_and_centred_on_their_medians() -> None:
+    values = np.array([[2, 4, 8, np.nan], [4, 8, 16, 1]], dtype=float)
+    result = normalise(values, kind="intensities", batch=_text("p", "p"), condition=None, min_share=0.6)
+    assert result.factors.tolist() == [2.0, 2.5]
+    assert result.kept.tolist() == [True, True, True, False]
+    np.testing.assert_allclose(result.values, [[1.25, 2.25, 3.25], [1.75, 2.75, 3.75]])
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "sentence"),
+    [
+        ([[1, 2], [0, 0]], "counts", "sample 2 of 2 has no count at all"),
+        ([[1, 2], [np.nan, 0]], "intensities", "sample 2 of 2 has no intensity at all"),
+        ([[1, 0], [0, 1]], "counts", "no gene is seen in at least 90% of the 2 samples"),
+    ],
+)
+def test_hopeless_samples_are_refused(values: list[list[float]], kind: str, sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        normalise(np.array(values, float), kind=kind, batch=_text("p", "p"), condition=None, min_share=0.9)  # type: ignore[arg-type]
+    assert sentence in str(caught.value)

@@ -1,0 +1,78 @@
+"""The same bytes from one process and from a Dask cluster, also one that is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import LocalCluster
+
+from data_tools.pipeline import PipelineError, ingest
+
+ROOT = Path(__file__).resolve().parents[3]
+Tree = Callable[[Path], dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def reference(two_plates: Any, tmp_path_factory: pytest.TempPathFactory, tree: Tree) -> dict[str, str]:
+    out = tmp_path_factory.mktemp("reference") / "data"
+    ingest(two_plates.config(), out, workers=0)
+    return tree(out)
+
+
+def test_two_workers_write_the_bytes_of_one(
+    two_plates: Any, tmp_path: Path, tree: Tree, reference: dict[str, str]
+) -> None:
+    ingest(two_plates.config(), tmp_path / "data", workers=2)
+    assert tree(tmp_path / "data") == reference
+
+
+def test_a_cluster_killed_in_the_middle_is_picked_up(
+    two_plates: Any, tmp_path: Path, tree: Tree, reference: dict[str, str]
+) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import json, sys\n"
+        "from data_tools.pipeline import IngestConfig, ingest\n"
+        "if __name__ == '__main__':\n"
+        "    ingest(IngestConfig.from_plain(json.loads(sys.argv[1])), sys.argv[2], workers=2)\n"
+    )
+    out = tmp_path / "data"
+    process = subprocess.Popen(
+        [sys.executable, str(script), json.dumps(two_plates.plain), str(out)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    deadline = time.monotonic() + 60
+    while not list(out.glob(".build/shard-*.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.kill()
+    output = process.communicate(timeout=30)[0].decode()
+    assert process.returncode == -signal.SIGKILL, output
+    assert not (out / "dataset.json").exists()
+    summary = ingest(two_plates.config(), out, workers=0)
+    assert summary.shards_reused >= 1
+    assert tree(out) == reference
+
+
+def test_an_address_without_a_scheduler_is_a_sentence(two_plates: Any, tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="no Dask scheduler answers at 'nowhere://x'"):
+        ingest(two_plates.config(), tmp_path / "data", scheduler="nowhere://x")
+
+
+def test_the_workers_of_a_scheduler_write_the_same_bytes(
+    two_plates: Any, tmp_path: Path, tree: Tree, reference: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:
+        monkeypatch.chdir(two_plates.folder)
+        ingest(two_plates.config(), tmp_path / "data", scheduler=cluster.scheduler_address)
+    assert tree(tmp_path / "data") == reference
