@@ -206,8 +206,8 @@ class Loader:
         vectors = len(self._store.sample_shape) == 1
         if vectors and (self._scale is not None or self._augment is not None or self._channels_last):
             raise RunError(
-                "data.embeddings: cached embeddings are vectors, so data.scale, data.augment and train.channels_last do "
-                "not apply; leave them out, or leave out data.embeddings to train on pixels"
+                "data.embeddings: cached embeddings are vectors, so data.scale, data.augment and train.channels_last "
+                "do not apply; leave them out, or leave out data.embeddings to train on pixels"
             )
         for name, table in self._labels.items():
             if table.per == "tile" and len(table.values) != len(self._store):
