@@ -19,6 +19,8 @@ from defusedxml.ElementTree import iterparse
 from framework.errors import InputError
 
 _METRES_TO_UM = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 1e-3}
+_ROOT = "EvaluationInputData"
+_PARENTS = {"Image": ["Images"], "Entry": ["Maps", "Map"], "Plate": ["Plates"], "Well": ["Wells"]}
 _CHANNEL_FACTS = ("ChannelName", "ImageResolutionX", "ImageResolutionY")
 _NUMBERS = ("Row", "Col", "FieldID", "PlaneID", "ChannelID")
 MAX_PIXEL_SIZE_UM = 1000.0
@@ -98,18 +100,20 @@ def read_index(file: Path) -> Index:
 def _elements(file: Path) -> Iterator[tuple[str, Element]]:
     """Yield complete Image, Entry and Plate elements with their local names, and free each after use."""
     parents: list[Element] = []
+    names: list[str] = []
     for event, element in iterparse(file, events=("start", "end")):
         if event == "start":
-            if not parents and _local(element) != "EvaluationInputData":
-                raise InputError(f"{file}: no Harmony index: expected EvaluationInputData, found {_local(element)}")
+            name = _local(element)
+            if not parents and name != _ROOT:
+                raise InputError(f"{file}: no Harmony index: expected {_ROOT}, found {name}")
             parents.append(element)
+            names.append(name)
             continue
         parents.pop()
-        path = tuple(_local(parent) for parent in parents[1:])
-        name = _local(element)
-        if (path, name) in {(("Images",), "Image"), (("Maps", "Map"), "Entry"), (("Plates",), "Plate")}:
-            yield name, element
-        if path in {("Images",), ("Maps", "Map"), ("Wells",), ("Plates",)}:
+        name = names.pop()
+        if name in _PARENTS and names[1:] == _PARENTS[name]:
+            if name != "Well":
+                yield name, element
             parents[-1].clear()
 
 

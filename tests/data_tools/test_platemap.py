@@ -76,8 +76,8 @@ def test_control_types_are_translated(tmp_path: Path) -> None:
         (
             "Metadata_Well,Metadata_Perturbation,Metadata_Control_Type\nA1,x,negcom\n",
             {},
-            "well A01 has Metadata_Control_Type 'negcom'; expected one of negcon, poscon, treatment, empty; did you mean "
-            "'negcon'?",
+            "well A01 has Metadata_Control_Type 'negcom'; expected one of negcon, poscon, treatment, empty; "
+            "did you mean 'negcon'?",
         ),
         ("Metadata_Well,Metadata_Perturbation\n", {}, "the plate map has no row"),
         ("", {}, "no readable table"),

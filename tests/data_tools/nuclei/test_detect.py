@@ -67,7 +67,12 @@ def test_any_magnification(method: str, diameter: float) -> None:
     size = int(diameter * 12) + 3
     truth = np.array([(y, x) for y in range(1, 6) for x in range(1, 6)]) * diameter * 1.9 + 0.4 * diameter
     image = _u16(_field(truth, radius=diameter / 2, size=size))
-    _assert_found(image, truth, _config(method, diameter), max(1, diameter / 14))
+    config = _config(method, diameter)
+    _assert_found(image, truth, config, max(1, diameter / 14))
+    matching = match_centres(find_nuclei(image, config).centres(), truth, diameter)
+    found, known = matching.pairs.T
+    shift = (find_nuclei(image, config).centres()[found] - truth[known]).mean(axis=0)
+    np.testing.assert_allclose(shift, 0, atol=0.4)
 
 
 @pytest.mark.parametrize("method", METHODS)

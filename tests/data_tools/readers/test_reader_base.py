@@ -47,8 +47,10 @@ def test_truncated_file_is_refused(tmp_path: Path, compression: str | None, shar
     file = tmp_path / "a.tif"
     tifffile.imwrite(file, _image(), compression=compression, rowsperstrip=8)
     file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
-    with pytest.raises(InputError, match=r"a\.tif: truncated or damaged TIFF .*well B02"):
+    with pytest.raises(InputError, match=r"a\.tif: truncated or damaged TIFF .*well B02") as caught:
         read_image(_ref(file))
+    if share > 0.1:
+        assert "pixel data end at byte" in str(caught.value)
 
 
 def test_a_strip_beyond_the_end_is_no_black_band(tmp_path: Path) -> None:
