@@ -1,6 +1,6 @@
 """How every theme is measured: interleaved arms on the same bytes, ratios to a limit, and a digest that they agree.
 
-An arm is a function that does the work once and returns a digest of the pixels it produced. Arms run A B C A B C ...;
+An arm does the work once; outside the clock it gives a digest of what it produced. Arms run A B C A B C ...;
 the result of an arm is its median rate as a ratio to the limit arm of the same run. Absolute rates are notes.
 """
 
@@ -37,12 +37,14 @@ class Arm:
 
     Attributes:
         name: as printed.
-        work: does it once; returns a digest of what it produced, or None where it produces no pixels (a pure limit).
+        work: does it once.
+        result: called after a run, outside the clock: a digest of what it produced; None for arms without one, as limits.
         is_limit: whether other arms are shown as a ratio to this one.
     """
 
     name: str
-    work: Callable[[], str | None]
+    work: Callable[[], object]
+    result: Callable[[], str] | None = None
     is_limit: bool = False
 
 
@@ -91,12 +93,12 @@ def measure(arms: list[Arm], repetitions: int) -> dict[str, list[float]]:
     for repetition in range(repetitions + 1):
         for arm in arms:
             start = time.perf_counter()
-            mark = arm.work()
+            arm.work()
             elapsed = time.perf_counter() - start
             if repetition:
                 seconds[arm.name].append(elapsed)
-            if mark is not None:
-                seen[arm.name] = mark
+            elif arm.result is not None:
+                seen[arm.name] = arm.result()
     if len(set(seen.values())) > 1:
         raise WrongPixels(f"arms returned different pixels: {seen}")
     return seconds

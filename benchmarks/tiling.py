@@ -1,7 +1,7 @@
 """Theme ``tiling``: finding nuclei in a field, against the paper's recipe written down with scipy and scikit-image.
 
-Limit: decoding the TIFFs of the same field (three LZW channels) and nothing else. Our arms must agree with the reference:
->= 99 % of its centres within 2 px, or the comparison is void.
+Limit: decoding the TIFFs of the same field (three LZW channels) and nothing else. Our arms must agree with the
+reference, >= 99 % of its centres within 2 px, or the comparison is void.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def field(size_px: int, seed: int = 0) -> npt.NDArray[np.uint16]:
 
 
 def reference(image: npt.NDArray[Any], sigma: float) -> npt.NDArray[np.float64]:
-    """The paper's steps (Mehrizi 2023, Image Preprocessing): Otsu, Laplacian of Gaussian of the binary image, maxima."""
+    """The paper's steps (Mehrizi 2023, Image Preprocessing): Otsu, Laplacian of Gaussian of the mask, maxima."""
     binary = ndimage.median_filter(image, 3) > threshold_otsu(image)
     response = -ndimage.gaussian_laplace(binary.astype(np.float64), sigma) * sigma**2
     centres = peak_local_max(response, min_distance=1, threshold_abs=1e-6, labels=binary.astype(int))
@@ -66,17 +66,11 @@ def run(*, quick: bool) -> list[Measured]:
         stream.seek(0)
         tifffile.imread(stream)
 
-    def silent(work: Any, *arguments: Any) -> Any:
-        def once() -> None:
-            work(*arguments)
-
-        return once
-
     arms = [
         Arm(name="decode 3 TIFFs", work=decode, is_limit=True),
-        Arm(name="scipy + scikit-image", work=silent(reference, image, DIAMETER_PX / np.sqrt(8))),
-        Arm(name="wellstream log_binary", work=silent(find_nuclei, image, config)),
-        Arm(name="wellstream default", work=silent(find_nuclei, image, default)),
+        Arm(name="scipy + scikit-image", work=lambda: reference(image, DIAMETER_PX / np.sqrt(8))),
+        Arm(name="wellstream log_binary", work=lambda: find_nuclei(image, config)),
+        Arm(name="wellstream default", work=lambda: find_nuclei(image, default)),
     ]
     seconds = measure(arms, 3 if quick else 9)
     return [Measured(theme="tiling", unit="fields", items=1, seconds=seconds, limit="decode 3 TIFFs")]
