@@ -38,7 +38,7 @@ class Arm:
     Attributes:
         name: as printed.
         work: does it once.
-        result: called after a run, outside the clock: a digest of what it produced; None for arms without one, as limits.
+        result: called after a run, outside the clock: a digest of what it produced; None for limits.
         is_limit: whether other arms are shown as a ratio to this one.
     """
 
