@@ -53,6 +53,8 @@ def find_levels(image: FloatImage, config: NucleiConfig, diameter_px: float) -> 
         if top == len(counts):
             break
         step, counts = _histogram(image, low, low + step * max(top, 1))
+        if top > _BINS // 2:
+            break
     split, separation = _otsu(counts)
     background = low + step * _quantile(counts[: split + 1], 0.5)
     threshold = low + step * (split + 0.5)
