@@ -1,0 +1,112 @@
+"""From a run folder to the collaborators of the training loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from framework import checkpoint
+from framework.config import config_digest
+from framework.data import split
+from framework.data.dataset import Dataset
+from framework.distributed import Ranks, sync_batch_norm
+from framework.objectives import Objective
+from framework.run.config import RunConfig
+from framework.run.folder import RunFolder
+from framework.run.parts import (
+    BATCHES,
+    VALIDATION,
+    WEIGHTS,
+    open_loader,
+    open_store,
+    plan_of,
+    prepared,
+    stream,
+    versions,
+)
+from framework.run.prepare import Start
+from framework.run.pretrained import foundation
+from framework.tracking import AuditLog, Tracker
+from framework.trainer import Collaborators, Progress, build_optimiser, build_scheduler
+
+
+def build(config: RunConfig, start: Start, ranks: Ranks) -> tuple[Collaborators, Progress]:
+    """Return the collaborators of this rank, with everything that ``start`` resumes from loaded.
+
+    Raises:
+        WellstreamError: data, split, plan and objective do not fit together; the message says how.
+    """
+    folder = RunFolder(root=Path(config.run_dir))
+    objective = _objective(config, folder, start, ranks)
+    optimiser = build_optimiser(objective, config.optim)
+    scheduler = build_scheduler(optimiser, config.optim, config.train.steps)
+    progress = Progress()
+    if start.checkpoint is not None:
+        found = checkpoint.load(start.checkpoint)
+        checkpoint.restore(found, objective)
+        optimiser.load_state_dict(found.optimiser)
+        if found.scheduler is not None:
+            scheduler.load_state_dict(found.scheduler)
+        # What was best in another run says nothing about this one.
+        progress = (
+            Progress.from_plain(found.state["progress"]) if start.parent is not None else Progress(step=found.step)
+        )
+    if config.train.compile:
+        objective.compile()
+
+    dataset = Dataset.open(config.data.path)
+    parts, scale = split.read(folder.split_file, dataset.bags), folder.scale()
+    labels, seed = objective.labels(dataset), config.train.seed
+    store = open_store(config, dataset, scale.channels)
+    plan = plan_of(config, dataset, parts, "train", labels, objective.output, stream(seed, BATCHES))
+    loader = open_loader(config, store, plan, ranks=ranks, scale=scale, labels=labels, augment=config.data.augment)
+    validation = None
+    if config.train.evaluate_every is not None:
+        held_out = plan_of(config, dataset, parts, "val", labels, objective.output, stream(seed, VALIDATION))
+        source = open_loader(config, store, held_out, ranks=ranks, scale=scale, labels=labels)
+        validation = (source, held_out.steps_per_epoch)
+
+    tracker = Tracker.open(
+        folder.root,
+        config.tracking,
+        ranks.is_main,
+        attempt=start.attempt,
+        start=start.step,
+        settings={**config.plain(), "world_size": ranks.world_size},
+    )
+    collaborators = Collaborators(
+        ranks=ranks,
+        loader=loader,
+        validation=validation,
+        objective=objective,
+        optimiser=optimiser,
+        scheduler=scheduler,
+        checkpoints=folder.checkpoints,
+        tracker=tracker,
+        audit=AuditLog(folder.root, rank=ranks.rank, attempt=start.attempt, header=start.header(ranks.world_size)),
+        facts={
+            "attempt": start.attempt,
+            "seed": seed,
+            "world_size": ranks.world_size,
+            "config_digest": config_digest(config),
+            "objective": folder.objective_facts().plain(),
+            "scale": scale.plain(),
+            "channels": list(scale.channels),
+            "wandb_id": tracker.wandb_id,
+            "versions": versions(),
+        },
+    )
+    return collaborators, progress
+
+
+def _objective(config: RunConfig, folder: RunFolder, start: Start, ranks: Ranks) -> Objective:
+    """Return the objective on its device, with initial weights that depend on the seed alone."""
+    torch.manual_seed(stream(config.train.seed, WEIGHTS))
+    objective = folder.objective(config)
+    base = foundation(config) if start.checkpoint is None else None
+    if base is not None:
+        objective.start_from(base.backbone)
+    if config.train.batch_norm == "sync":
+        sync_batch_norm(objective, ranks)
+    return prepared(objective, config, ranks)

@@ -1,0 +1,106 @@
+"""``fit``: one call from a config to a trained run folder; the same call again continues it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+from framework import checkpoint, trainer
+from framework.distributed import Ranks
+from framework.errors import ConfigError
+from framework.run.build import build
+from framework.run.config import RunConfig
+from framework.run.folder import RunFolder, resolved
+from framework.run.parts import versions
+from framework.run.prepare import Start, prepare, together
+from framework.trainer import Outcome, Stopped
+
+log = logging.getLogger(__name__)
+
+
+def fit(config: RunConfig, resume: str = "auto") -> Path:
+    """Train; under torchrun, every rank calls this.
+
+    Args:
+        config: what to train.
+        resume: ``auto`` continues ``run_dir`` from its newest valid checkpoint, if it has one; ``none`` insists on a
+            new run; a path names a checkpoint (or a run) to go on from. Another number of ranks than before is fine;
+            bit for bit the same weights need the same number.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        WellstreamError: what is wrong, in a sentence.
+        Stopped: SIGTERM or Ctrl-C; the run is checkpointed and can be continued.
+    """
+    if not resume.strip():
+        raise ConfigError("resume: expected auto, none or the path of a checkpoint, found nothing")
+    settings = resolved(config)
+    ranks = Ranks.open(settings.train.device, settings.train.precision)
+    try:
+        return _fit(settings, resume, ranks)
+    finally:
+        ranks.close()
+
+
+def _fit(config: RunConfig, resume: str, ranks: Ranks) -> Path:
+    folder = RunFolder(root=Path(config.run_dir))
+    start = together(ranks, lambda: prepare(config, resume))
+    collaborators, progress = build(config, start, ranks)
+    code = 1
+    try:
+        outcome = trainer.fit(collaborators, config.train, config.optim, progress)
+        code = 0
+    finally:
+        collaborators.audit.close()
+        collaborators.tracker.close(code)
+    if ranks.is_main:
+        _write_summary(folder, config, start, ranks, outcome)
+    ranks.barrier()
+    if outcome.ended_by in ("SIGTERM", "SIGINT"):
+        raise Stopped(outcome.progress.step, outcome.ended_by)
+    return folder.root
+
+
+def _write_summary(folder: RunFolder, config: RunConfig, start: Start, ranks: Ranks, outcome: Outcome) -> None:
+    """Write ``summary.json``: how the run ended, how fast it was, and which checkpoint to use."""
+    before = _former(folder)
+    progress, speed = outcome.progress, outcome.speed
+    again = start.step == progress.step
+    facts: dict[str, Any] = {
+        "status": "finished" if outcome.ended_by in ("steps", "patience") else "stopped",
+        "ended_by": outcome.ended_by,
+        "steps": progress.step,
+        "attempt": start.attempt,
+        "world_size": ranks.world_size,
+        "device": str(ranks.device),
+        "seconds": round(outcome.seconds + float(before.get("seconds", 0.0)), 3),
+        "checkpoint": folder.chosen_checkpoint().name,
+        "best_step": progress.best_step,
+        "best_val_loss": _finite(progress.best_loss),
+        "tiles_per_s": speed.tiles_per_s if speed else None,
+        "wait_share": speed.wait_share if speed else None,
+        "wait_rank": speed.wait_rank if speed else None,
+        "versions": versions(),
+        **{name: _finite(value) for name, value in outcome.values.items() if name not in ("tiles_per_s", "wait_share")},
+    }
+    if again and before:
+        # Nothing was left to do: what the working attempt measured stays.
+        facts = {**facts, **before}
+    checkpoint.write_json(folder.summary_file, facts)
+
+
+def _former(folder: RunFolder) -> dict[str, Any]:
+    try:
+        found = json.loads(folder.summary_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,200 @@
+"""``predict``: what a trained run says about bags or tiles, beside what was measured, as AnnData."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from framework.data.dataset import Dataset
+from framework.data.permutation import I64
+from framework.data.plan import EveryBag, EveryTile, Plan, PlanUniverse
+from framework.data.split import PARTS
+from framework.data.store import Store, TileStore
+from framework.distributed import Ranks
+from framework.errors import ConfigError, DatasetError, RunError, did_you_mean
+from framework.run.embed import parts_for
+from framework.run.parts import bags_in, open_loader, open_store
+from framework.run.pretrained import OpenedRun, open_run, solo
+from framework.run.tables import Report, bag_rows, facts_of, tile_rows, write_table
+
+TILES_A_STEP = 2048
+Values = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """One walk of a loader: the plan, and how many walks of the same bags are averaged."""
+
+    plan: Plan
+    share: float
+
+
+def predict(
+    run: Path | str,
+    data: Path | str | None,
+    out: Path | str,
+    part: str = "test",
+    tiles: int = 512,
+    seeds: int = 3,
+    progress: Report | None = None,
+) -> dict[str, Any]:
+    """Write predictions, with the measured values in layer ``measured``.
+
+    An objective of bags draws ``tiles`` tiles a bag ``seeds`` times and averages the predictions (Mehrizi 2023); a bag
+    with no more tiles than that is predicted once, from each of its tiles exactly once. An objective of tiles predicts
+    every tile.
+
+    Args:
+        run: run folder; its best or newest checkpoint and its own scaling are used.
+        data: dataset folder; None: what the run trained on (also from its cached embeddings).
+        out: .h5ad for a run of one target; otherwise a folder that gets ``<target>.h5ad`` each.
+        part: ``train``, ``val``, ``test`` or ``all``; for another dataset than the run's only ``all``.
+        tiles: tiles drawn a bag, >= 1.
+        seeds: draws averaged, >= 1.
+        progress: called with (stage, done, total).
+
+    Returns:
+        What was written, for a summary.
+
+    Raises:
+        ConfigError: an argument out of range.
+        RunError: nothing to predict, or several targets for one file.
+    """
+    if part not in (*PARTS, "all"):
+        raise ConfigError(f"part: expected one of: {', '.join(PARTS)}, all, found '{part}'" + did_you_mean(part, PARTS))
+    if tiles < 1 or seeds < 1:
+        raise ConfigError(f"expected tiles >= 1 and seeds >= 1, found {tiles} and {seeds}")
+    opened = open_run(run)
+    kind = opened.objective.output
+    if kind == "none":
+        name = str(getattr(opened.config.objective, "name", ""))
+        raise RunError(f"{run}: objective '{name}' predicts nothing; its embeddings come from: wellstream embed {run}")
+    dataset = Dataset.open(opened.config.data.path if data is None else data)
+    files = _files(opened, Path(out))
+    parts = parts_for(opened, dataset)
+    bags = bags_in(parts, part)
+    if not len(bags):
+        raise RunError(
+            f"{dataset.root}: no bag in part '{part}' (parts: {', '.join(sorted(set(parts)))}); use part all"
+        )
+    universe = PlanUniverse.of(dataset, bags)
+    store: Store = TileStore(dataset, opened.scale.channels)
+    if data is None and opened.config.data.embeddings is not None:
+        store = open_store(opened.config, dataset, opened.scale.channels)
+    ranks = solo(opened.config)
+    if kind == "bag":
+        rows, passes = universe.bags, list(_bag_passes(universe, tiles, seeds))
+        obs = bag_rows(dataset, parts, rows)
+    else:
+        rows = np.concatenate([np.arange(*dataset.index.bag_start[[b, b + 1]]) for b in universe.bags])
+        passes = [Pass(plan=EveryTile(universe, rows=TILES_A_STEP // 8), share=1.0)]
+        obs = tile_rows(dataset, parts, rows)
+    predicted = _predicted(opened, store, passes, rows, ranks, progress)
+    measured = _measured(opened, dataset, rows)
+    written = _write(opened, dataset, files, obs, predicted, measured)
+    return {
+        "files": tuple(written),
+        "rows": len(rows),
+        "columns": predicted.shape[1],
+        "part": part,
+        "step": opened.step,
+    }
+
+
+def _bag_passes(universe: PlanUniverse, tiles: int, seeds: int) -> Iterator[Pass]:
+    """Large bags: ``seeds`` draws of ``tiles``. Small ones, grouped by size: all their tiles, once."""
+    counts = universe.counts
+    large = counts > tiles
+    if large.any():
+        some = _some(universe, large)
+        for seed in range(seeds):
+            yield Pass(plan=EveryBag(some, max(1, TILES_A_STEP // tiles), tiles, seed), share=1.0 / seeds)
+    for count in np.unique(counts[~large]).tolist():
+        some = _some(universe, counts == count)
+        yield Pass(plan=EveryBag(some, max(1, min(len(some.bags), TILES_A_STEP // count)), count, 0), share=1.0)
+
+
+def _some(universe: PlanUniverse, chosen: npt.NDArray[np.bool_]) -> PlanUniverse:
+    return PlanUniverse(
+        bags=universe.bags[chosen], bag_start=universe.bag_start, group=universe.group[chosen], tiles=None
+    )
+
+
+def _predicted(
+    run: OpenedRun, store: Store, passes: list[Pass], rows: I64, ranks: Ranks, progress: Report | None
+) -> Values:
+    """(rows, P) predictions, averaged over the passes that visit a row."""
+    found = np.zeros((len(rows), len(run.objective.outputs())), dtype=np.float64)
+    total, done = sum(each.plan.steps_per_epoch for each in passes), 0
+    for each in passes:
+        loader = open_loader(run.config, store, each.plan, ranks=ranks, scale=run.scale, labels={})
+        with torch.inference_mode():
+            for batch in loader.batches(0, each.plan.steps_per_epoch):
+                with ranks.autocast():
+                    values = run.objective.predict(batch)
+                counted = (batch.weights > 0).cpu().numpy()
+                ids = batch.bags if run.objective.output == "bag" else batch.tile_ids[:, 0]
+                flat = values.reshape(len(counted), -1).double().cpu().numpy()
+                found[np.searchsorted(rows, ids.cpu().numpy()[counted])] += flat[counted] * each.share
+                done += 1
+                if progress:
+                    progress("predict", done, total)
+    return found.astype(np.float32)
+
+
+def _measured(run: OpenedRun, dataset: Dataset, rows: I64) -> Values:
+    """(rows, P) measured values in the units of the predictions, NaN where unknown."""
+    outputs = len(run.objective.outputs())
+    try:
+        tables = run.objective.labels(dataset).values()
+    except DatasetError:
+        # A dataset without these markers can be predicted, but not compared.
+        return np.full((len(rows), outputs), np.nan, dtype=np.float32)
+    for table in tables:
+        if table.per == run.objective.output and table.values.shape[1:] == (outputs,):
+            return table.values[torch.from_numpy(rows)].float().numpy()
+    return np.full((len(rows), outputs), np.nan, dtype=np.float32)
+
+
+def _files(run: OpenedRun, out: Path) -> dict[str, Path]:
+    """Return target -> file."""
+    targets = list(dict.fromkeys(run.objective.output_table()["target"].astype(str)))
+    unsafe = [target for target in targets if Path(target).name != target]
+    if unsafe:
+        raise RunError(f"target '{unsafe[0]}' cannot be a file name; rename it and ingest again")
+    if out.suffix != ".h5ad":
+        return {target: out / f"{target}.h5ad" for target in targets}
+    if len(targets) > 1:
+        raise RunError(
+            f"{out}: this run predicts {len(targets)} targets ({', '.join(targets)}), one file each: name a folder"
+        )
+    return dict.fromkeys(targets, out)
+
+
+def _write(
+    run: OpenedRun, dataset: Dataset, files: dict[str, Path], obs: pd.DataFrame, predicted: Values, measured: Values
+) -> list[str]:
+    """Write a file a target; columns are named by gene or marker."""
+    table = run.objective.output_table()
+    for target, file in files.items():
+        mine = (table["target"].astype(str) == target).to_numpy()
+        var = table.loc[mine, ["train_mean", "train_sd"]].set_index(
+            pd.Index(table.loc[mine, "gene"].astype(str).tolist())
+        )
+        data = anndata.AnnData(
+            X=predicted[:, mine],
+            obs=obs,
+            var=var,
+            layers={"measured": measured[:, mine]},
+            uns={"wellstream": facts_of(run, dataset, "predictions") | {"target": target}},
+        )
+        write_table(file, data)
+    return [str(file) for file in files.values()]

@@ -1,0 +1,131 @@
+"""Building on another run: its frozen backbone, its channels and its scaling."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import torch
+
+from framework import checkpoint
+from framework.data.transform import ScaleProfile
+from framework.distributed import Ranks
+from framework.errors import RunError
+from framework.objectives import Objective, PretrainedBackbone
+from framework.run.config import RunConfig
+from framework.run.folder import RunFolder
+from framework.run.parts import prepared
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedRun:
+    """A trained run, ready to use.
+
+    Attributes:
+        folder: where it lies.
+        config: its config.
+        objective: on its device, in eval mode, with the chosen weights.
+        scale: how its pixels are scaled.
+        step: completed steps of the chosen checkpoint.
+        weights: SHA-256 of the chosen weights' file.
+    """
+
+    folder: RunFolder
+    config: RunConfig
+    objective: Objective
+    scale: ScaleProfile
+    step: int
+    weights: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foundation:
+    """What a run on a frozen backbone takes over from its pretraining.
+
+    Attributes:
+        backbone: plan and weights.
+        scale: the pretraining's scaling.
+        weights: SHA-256 of the weights' file.
+    """
+
+    backbone: PretrainedBackbone
+    scale: ScaleProfile
+    weights: str
+
+
+def open_run(run: Path | str, ranks: Ranks | None = None) -> OpenedRun:
+    """Open a trained run with its best or newest valid checkpoint.
+
+    Args:
+        run: the run folder.
+        ranks: where to compute; default: this process, on the device the run's config asks for.
+
+    Raises:
+        RunError: no run folder, or no checkpoint.
+        CheckpointError: the chosen checkpoint is damaged.
+    """
+    folder = RunFolder(root=Path(run))
+    config = folder.config()
+    objective = folder.objective(config)
+    path = folder.chosen_checkpoint()
+    found = checkpoint.load(path)
+    checkpoint.restore(found, objective)
+    objective = prepared(objective, config, ranks or solo(config))
+    objective.eval()
+    return OpenedRun(
+        folder=folder,
+        config=config,
+        objective=objective,
+        scale=folder.scale(),
+        step=found.step,
+        weights=_digest_of_weights(path),
+    )
+
+
+def solo(config: RunConfig) -> Ranks:
+    """Return one process on the device and in the precision of ``config``."""
+    wanted = config.train.device
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+    return Ranks.solo(device, config.train.precision)
+
+
+def foundation(config: RunConfig) -> Foundation | None:
+    """Return what ``objective.pretrained`` names; None where the objective builds on nothing.
+
+    Raises:
+        RunError: no such run, or one that offers no backbone.
+    """
+    path = getattr(config.objective, "pretrained", None)
+    if path is None:
+        return None
+    run = open_run(path, Ranks.solo())
+    return Foundation(backbone=run.objective.backbone_facts(), scale=run.scale, weights=run.weights)
+
+
+def need_matching_embeddings(config: RunConfig, found: Foundation | None) -> None:
+    """Check that cached embeddings were made with the very weights this run builds on.
+
+    Raises:
+        RunError: they come from another run, or from another checkpoint of it.
+    """
+    path = config.data.embeddings
+    if path is None or found is None:
+        return
+    try:
+        with h5py.File(path, "r") as file:
+            weights = str(file["uns/wellstream/weights"].asstr()[()])
+    except (OSError, KeyError, AttributeError) as error:
+        raise RunError(f"{path}: not a file of 'wellstream embed' ({type(error).__name__}: {error})") from None
+    if weights != found.weights:
+        pretrained = getattr(config.objective, "pretrained", "")
+        raise RunError(
+            f"{path}: made with other weights than objective.pretrained ({pretrained}) has now; embed again: "
+            f"wellstream embed {pretrained} --out {path}"
+        )
+
+
+def _digest_of_weights(path: Path) -> str:
+    files = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["files"]
+    return str(files["model.safetensors"]["sha256"])
