@@ -36,7 +36,8 @@ _BOUNDS = {
 
 def explain(error: ValidationError, source: Source, model: type[BaseModel]) -> ConfigError:
     """Return one ConfigError with a line for each mistake, in file order."""
-    rows = [_sentence(dict(item), source, model) for item in error.errors(include_url=False)]
+    items = [dict(item) for item in error.errors(include_url=False)]
+    rows = [_sentence(item, source, model) for item in items if not _is_echo(item, items)]
     unique = list(dict.fromkeys(rows))
     return ConfigError("\n".join(unique))
 
@@ -44,6 +45,14 @@ def explain(error: ValidationError, source: Source, model: type[BaseModel]) -> C
 def dotted(path: KeyPath) -> str:
     """Return ``a.b.0.c`` for a key path."""
     return ".".join(str(part) for part in path) or "(top level)"
+
+
+def _is_echo(item: dict[str, Any], items: list[dict[str, Any]]) -> bool:
+    """Whether a list seems too short only because one of its entries is wrong, which another error says."""
+    loc = item["loc"]
+    return item["type"] == "too_short" and any(
+        len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in items
+    )
 
 
 def _sentence(item: dict[str, Any], source: Source, model: type[BaseModel]) -> str:
@@ -65,7 +74,8 @@ def _sentence(item: dict[str, Any], source: Source, model: type[BaseModel]) -> s
         text = f"expected {_EXPECTED[kind]}{found}"
     elif kind in {"too_short", "too_long"}:
         word, bound = ("at least", "min_length") if kind == "too_short" else ("at most", "max_length")
-        text = f"expected {word} {context[bound]} entries, found {context['actual_length']}"
+        plural = "entry" if context[bound] == 1 else "entries"
+        text = f"expected {word} {context[bound]} {plural}, found {context['actual_length']}"
     elif kind.startswith("choice_"):
         text = item["msg"]
     else:
