@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - pinned messages stand on one line
 """What a user is told about mistakes in real files: the run YAML of the demo, and its ingest YAML, word for word."""
 
 from __future__ import annotations
@@ -68,8 +67,7 @@ def told(path: Path, override: str) -> str:
 
 def expected() -> dict[str, str]:
     text = (Path(__file__).parent / "bad_configs.txt").read_text()
-    pairs = [block.split("\n", 1) for block in text.strip().split("\n\n")]
-    return {head: body for head, body in pairs}
+    return dict(block.split("\n", 1) for block in text.strip().split("\n\n"))
 
 
 CASES = [*RUNS, *((INGEST, override) for override in INGESTS)]
