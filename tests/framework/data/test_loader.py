@@ -181,6 +181,29 @@ def test_leaving_early_joins_the_threads(dataset: Dataset, plan: Plan) -> None:
     assert store.begun == begun
 
 
+class GatedStore(SlowStore):
+    """The first gather passes; the others wait for the gate."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        super().__init__(dataset)
+        self.gate = threading.Event()
+
+    def gather(self, tile_ids: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> None:
+        super().gather(tile_ids, out)
+        if self.begun > 1:
+            self.gate.wait()
+
+
+def test_leaving_early_drops_what_has_not_begun(dataset: Dataset, plan: Plan) -> None:
+    store = GatedStore(dataset)
+    timer = threading.Timer(0.1, store.gate.set)
+    for _ in Loader(store, plan, prefetch=6, threads=1).batches(0, 100):
+        timer.start()
+        break
+    timer.join()
+    assert store.begun <= 2
+
+
 def test_an_interrupt_in_the_loop_joins_the_threads(dataset: Dataset, plan: Plan) -> None:
     def interrupted(loader: Loader) -> None:
         for _ in loader.batches(0, 10**9):
