@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from framework.data.dataset import Dataset
 from framework.data.split import SplitConfig, assign
-from framework.data.store import TileStore
+from framework.data.store import TileStore, dataset_digest
 from framework.errors import InputError, WellstreamError
 from framework.evaluate.config import EvaluateConfig
 from framework.evaluate.evaluation import Evaluation, write_evaluation
@@ -45,12 +45,13 @@ def evaluate(
         config: which test decides, and so on.
 
     Raises:
-        InputError: a bad file, none, several of one (target, seed), or a mix of wells and tiles.
+        InputError: a bad file, none, several of one (target, seed), a mix of wells and tiles, or another dataset.
         DatasetError: the dataset cannot be opened.
     """
     options = config or EvaluateConfig()
     opened = open_all(predictions)
     opened_dataset = Dataset.open(dataset) if dataset is not None else None
+    _check_same_dataset(opened, opened_dataset)
     evaluation = (
         _markers(opened, opened_dataset, options)
         if opened[0].kind == "markers"
@@ -59,6 +60,17 @@ def evaluate(
     if out is not None:
         write_evaluation(out, evaluation)
     return evaluation
+
+
+def _check_same_dataset(opened: Sequence[Predictions], dataset: Dataset | None) -> None:
+    """Refuse predictions of other wells or tiles than the dataset's: ids would point at other cells."""
+    for item in opened:
+        told = str(item.facts.get("dataset_digest", ""))
+        if dataset is not None and told and told != dataset_digest(dataset):
+            raise InputError(
+                f"{item.name} was made on dataset '{item.facts.get('dataset', '')}' in another state "
+                f"than {dataset.root}; predict again on this dataset"
+            )
 
 
 def _summary(

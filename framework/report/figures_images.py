@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ _OTHERS = (
 )
 _STATUS_COLOURS = {"tile": "#3ddc84", "border": "#ffb347"}
 _OTHER_STATUS = "#ff5c5c"
+_NUCLEI_SHOWN = 250
 
 
 def channel_colours(channels: Sequence[str]) -> list[tuple[str, tuple[float, float, float]]]:
@@ -110,48 +112,38 @@ def flat_fields(fields: Mapping[str, Floats]) -> Picture:
 
 
 @styled
-def overview(file: Path, nuclei: pd.DataFrame, scale: float, title: str) -> Picture:
-    """Draw a field with its nuclei.
+def overview(file: Path, nuclei: pd.DataFrame, scale: float, diameter_px: float, title: str) -> Picture:
+    """Draw a field with its nuclei, or the middle of a field that has too many to tell apart.
 
     Args:
         file: PNG of the field.
         nuclei: columns y_px, x_px (field pixels) and status.
         scale: overview pixels per field pixel.
+        diameter_px: of the circles, in field pixels.
         title: what the field is.
     """
     image = np.asarray(imread(file))
     height, width = image.shape[:2]
+    shown = min(1.0, math.sqrt(_NUCLEI_SHOWN / max(len(nuclei), 1)))
+    middle = (f"the middle {shown:.0%} of each side of " if shown < 1 else "") + title
     drawn, axes = figure(4.6, 4.6 * height / width + 0.3)
     panel = axes[0, 0]
     bare(panel)
     panel.imshow(image[..., :3] if image.ndim == 3 else image, cmap="gray", interpolation="nearest")
+    points_per_pixel = 4.4 * 72 / (width * shown)
+    size = (1.2 * diameter_px * scale * points_per_pixel) ** 2
     counts = nuclei["status"].astype(str).value_counts()
     handles = []
     for status in sorted(counts.index, key=lambda name: (name != "tile", name)):
         part = nuclei[nuclei["status"].astype(str) == status]
         colour = _STATUS_COLOURS.get(status, _OTHER_STATUS)
-        panel.scatter(
-            # A pixel's centre lies at whole numbers in both grids.
-            (part["x_px"] + 0.5) * scale - 0.5,
-            (part["y_px"] + 0.5) * scale - 0.5,
-            s=14,
-            facecolors="none",
-            edgecolors=colour,
-            linewidths=0.7,
-        )
-        handles.append(
-            Line2D(
-                [],
-                [],
-                marker="o",
-                linestyle="",
-                markerfacecolor="none",
-                color=colour,
-                label=f"{status} {counts[status]}",
-            )
-        )
-    panel.set_xlim(-0.5, width - 0.5)
-    panel.set_ylim(height - 0.5, -0.5)
+        # A pixel's centre lies at whole numbers in both grids.
+        x, y = ((part[column] + 0.5) * scale - 0.5 for column in ("x_px", "y_px"))
+        panel.scatter(x, y, s=size, facecolors="none", edgecolors=colour, linewidths=0.9)
+        label = f"{status} {counts[status]}"
+        handles.append(Line2D([], [], marker="o", linestyle="", markerfacecolor="none", color=colour, label=label))
+    panel.set_xlim((width - 1) / 2 - shown * width / 2, (width - 1) / 2 + shown * width / 2)
+    panel.set_ylim((height - 1) / 2 + shown * height / 2, (height - 1) / 2 - shown * height / 2)
     if handles:
         panel.legend(
             handles=handles, frameon=False, loc="upper center", ncols=4, fontsize=7.5, bbox_to_anchor=(0.5, 0.0)
@@ -159,10 +151,10 @@ def overview(file: Path, nuclei: pd.DataFrame, scale: float, title: str) -> Pict
     listed = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none"
     return Picture(
         source=uri(drawn, "png"),
-        alt=f"{title} with detected nuclei: {listed}",
-        caption=f"{title}. One circle a nucleus ({listed}). Look for nuclei without a circle, circles on debris, "
-        f"and two "
-        "circles on one nucleus.",
+        alt=f"{middle} with detected nuclei: {listed}",
+        caption=f"{middle[0].upper()}{middle[1:]}. One circle a nucleus (in the whole field {listed}). Look for "
+        f"nuclei without "
+        "a circle, circles on debris, and two circles on one nucleus.",
         width="half",
     )
 

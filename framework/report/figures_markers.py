@@ -30,8 +30,9 @@ def marker_scatters(cells: pd.DataFrame, markers: pd.DataFrame) -> Picture:
         x, y = part["measured"].to_numpy(dtype=np.float64), part["predicted"].to_numpy(dtype=np.float64)
         if len(part):
             panel.hexbin(x, y, gridsize=32, cmap="Blues", mincnt=1, bins="log", linewidths=0.1)
-            low, high = max(x.min(), y.min()), min(x.max(), y.max())
-            panel.plot([low, high], [low, high], color=SOFT, linewidth=0.8, linestyle="--")
+            panel.axline((float(x.mean()), float(x.mean())), slope=1, color=SOFT, linewidth=0.8, linestyle="--")
+            panel.set_xlim(x.min(), x.max() if np.ptp(x) else x.min() + 1)
+            panel.set_ylim(y.min(), y.max() if np.ptp(y) else y.min() + 1)
         panel.set_title(
             f"{shortened(row['marker'], 20)}\nr = {row['r']:.2f} ({row['r_low']:.2f}, {row['r_high']:.2f})", fontsize=8
         )

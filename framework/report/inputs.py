@@ -44,6 +44,11 @@ class RunFacts:
     split: pd.DataFrame | None
     checkpoints: tuple[str, ...]
 
+    @property
+    def path_shown(self) -> str:
+        """The folder as commands name it: ``run_dir`` of the config, so a page does not depend on where it is made."""
+        return str(self.config.get("run_dir") or self.root.resolve().name)
+
     def section(self, name: str) -> Mapping[str, Any]:
         """Return a section of the config, empty when it is not there."""
         found = self.config.get(name)

@@ -31,6 +31,8 @@ _FLAT_FIELDS = 16
 _OVERVIEWS = 4
 _SKIPPED_ROWS = 100
 _CHANNELS = 4
+_NOTES = 20
+_NUCLEUS_UM = 12.0
 _PLATE_COUNTS = (
     (
         "n_tiles",
@@ -72,7 +74,7 @@ def plates(dataset: Dataset, embeddings: anndata.AnnData | None) -> Section | No
     return Section(
         anchor="plates",
         title="Plates",
-        lead="Does anything depend on where a well lies? Grey wells hold no data, crossed-out ones no value.",
+        lead="Does anything depend on where a well lies? Grey: no data; crossed out: no value.",
         blocks=shown,
     )
 
@@ -136,7 +138,7 @@ def _conditions(table: pd.DataFrame) -> list[tuple[str, npt.NDArray[np.int64]]]:
     kept = controls + [others[position] for position in _evenly(0, len(others), _CONDITIONS - len(controls))]
     return [
         (
-            " · ".join(part for part in key if part not in {"", "none", "None", "nan"}),
+            " · ".join(part for part in key if part not in {"", "none", "None", "nan"}) or "all wells",
             groups[key]["bag"].to_numpy(dtype=np.int64),
         )
         for key in kept
@@ -176,7 +178,7 @@ def nuclei(dataset: Dataset) -> Section | None:
     for entry in (entries[position] for position in _evenly(0, len(entries), _OVERVIEWS)):
         here = table[(table["bag"] == int(entry["bag"])) & (table["site"] == int(entry["site"]))]
         title = f"{entry['plate']} {entry['well']}, site {entry['site']}, {entry['channel']}"
-        blocks.append(overview(dataset.root / entry["file"], here, float(entry["scale"]), title))
+        blocks.append(overview(dataset.root / entry["file"], here, float(entry["scale"]), _diameter_px(dataset), title))
     counts = table["status"].astype(str).value_counts()
     blocks.append(
         Grid(
@@ -187,6 +189,18 @@ def nuclei(dataset: Dataset) -> Section | None:
         )
     )
     return Section(anchor="nuclei", title="Nuclei", lead="Were the cells found?", blocks=blocks)
+
+
+def _diameter_px(dataset: Dataset) -> float:
+    """Return the nucleus diameter the ingest expected, else the usual 12 um, else a quarter of a tile."""
+    config = dataset.manifest.source.get("nuclei", {})
+    found = config if isinstance(config, Mapping) else {}
+    pixel_um = dataset.manifest.pixel_size_um
+    if found.get("diameter_px"):
+        return float(found["diameter_px"])
+    if pixel_um:
+        return float(found.get("diameter_um") or _NUCLEUS_UM) / pixel_um
+    return dataset.manifest.tile.width / 4
 
 
 def _fields(dataset: Dataset) -> list[Mapping[str, Any]]:
@@ -201,15 +215,20 @@ def _fields(dataset: Dataset) -> list[Mapping[str, Any]]:
     return [chosen[key] for key in sorted(chosen)]
 
 
-def _index(dataset: Dataset, name: str, keys: tuple[str, ...]) -> list[Mapping[str, Any]]:
-    """Return the entries of a list in qc/index.json that have ``keys`` and whose file lies in the dataset."""
+def _index_file(dataset: Dataset) -> Mapping[str, Any]:
     index = dataset.root / "qc" / "index.json"
     if not index.is_file():
-        return []
+        return {}
     try:
-        found = json.loads(index.read_text(encoding="utf-8")).get(name, [])
-    except (ValueError, AttributeError) as error:
-        raise DatasetError(f"{index}: not a mapping in JSON: {error}; ingest again") from None
+        found = json.loads(index.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatasetError(f"{index}: not JSON: {error}; ingest again") from None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _index(dataset: Dataset, name: str, keys: tuple[str, ...]) -> list[Mapping[str, Any]]:
+    """Return the entries of a list in qc/index.json that have ``keys`` and whose file lies in the dataset."""
+    found = _index_file(dataset).get(name, [])
     entries = [entry for entry in found if isinstance(entry, Mapping) and set(keys) <= set(entry)]
     root = dataset.root.resolve()
     # A name read from a file must not lead out of the dataset.
@@ -218,32 +237,57 @@ def _index(dataset: Dataset, name: str, keys: tuple[str, ...]) -> list[Mapping[s
 
 
 def skipped(dataset: Dataset) -> Section | None:
-    """Return the raw input that ingest left out; None when it used everything."""
-    left_out = dataset.manifest.skipped
-    if not left_out:
+    """Return what ingest left out: raw input, conditions with images or omics alone; None when it used all."""
+    blocks: list[Block] = []
+    if dataset.manifest.skipped:
+        blocks.append(_skipped_table(dataset))
+    targets = _index_file(dataset).get("targets", {})
+    labels = _label_table(targets) if isinstance(targets, Mapping) and targets else None
+    if labels is not None:
+        blocks.append(labels)
+    notes = _index_file(dataset).get("notes", [])
+    blocks += [Note(text=str(note)) for note in notes[:_NOTES]]
+    if not blocks:
         return None
+    return Section(
+        anchor="skipped", title="Left out", lead="What did not become part of the dataset, and why?", blocks=blocks
+    )
+
+
+def _skipped_table(dataset: Dataset) -> Grid:
+    left_out = dataset.manifest.skipped
     reasons = pd.Series([item.reason for item in left_out]).value_counts()
     rows = [
         (item.plate, item.well, "" if item.site is None else str(item.site), item.reason.replace("_", " "), item.detail)
         for item in left_out[:_SKIPPED_ROWS]
     ]
     told = ", ".join(f"{n} × {str(reason).replace('_', ' ')}" for reason, n in reasons.items())
-    more = (
-        f" The first {_SKIPPED_ROWS} of {len(left_out)}; all are in dataset.json."
-        if len(left_out) > _SKIPPED_ROWS
-        else ""
+    rest = f" The first {_SKIPPED_ROWS} of {len(left_out)}; all are in dataset.json."
+    return Grid(
+        headers=("plate", "well", "site", "reason", "detail"),
+        rows=rows,
+        caption=f"{told}.{rest if len(left_out) > _SKIPPED_ROWS else ''} Check that what is missing is what you "
+        f"expected "
+        "to be missing.",
     )
-    return Section(
-        anchor="skipped",
-        title="Skipped input",
-        lead="What did not become part of the dataset, and why?",
-        blocks=[
-            Grid(
-                headers=("plate", "well", "site", "reason", "detail"),
-                rows=rows,
-                caption=f"{told}.{more} Check that what is missing is what you expected to be missing.",
-            )
-        ],
+
+
+def _label_table(targets: Mapping[str, Any]) -> Grid | None:
+    """Return what the omics tables and the plates do not share; None when the index is of another form."""
+    keys = ("bags", "genes", "dropped_genes", "without_images", "without_omics")
+    known = {name: facts for name, facts in targets.items() if isinstance(facts, Mapping) and set(keys) <= set(facts)}
+    rows = [
+        (str(name), *(count(facts[key]) for key in keys[:3]), *(count(len(facts[key])) for key in keys[3:]))
+        for name, facts in sorted(known.items())
+    ]
+    if not rows:
+        return None
+    return Grid(
+        headers=("target", "wells", "genes", "genes dropped", "conditions without images", "without omics"),
+        rows=rows,
+        numeric=frozenset(range(1, 6)),
+        caption="Omics targets: genes dropped for low expression, and conditions that only one side has. Names of "
+        "perturbations that differ between plate map and omics table show up here.",
     )
 
 

@@ -60,7 +60,7 @@ def reproduce(run: RunFacts) -> Section | None:
     blocks: list[Block] = [
         Note(
             text="The same run again, from the config kept in its folder:",
-            command=f"wellstream train {run.root.name}/config.yaml",
+            command=f"wellstream train {run.path_shown}/config.yaml",
         )
     ]
     blocks.append(Listing(title="config.yaml (resolved)", text=run.config_text))
@@ -76,7 +76,7 @@ def reproduce(run: RunFacts) -> Section | None:
 
 def count(value: Any) -> str:
     """Return a whole number with thin separators, anything else as text."""
-    return f"{value:,}".replace(",", " ") if isinstance(value, int) else str(value)
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}") if isinstance(value, int) else str(value)
 
 
 def duration(seconds: float) -> str:
@@ -145,7 +145,7 @@ def _run_facts(run: RunFacts) -> list[tuple[str, str]]:
     objective, plan, optim, train = (run.section(name) for name in ("objective", "plan", "optim", "train"))
     backbone = objective.get("backbone")
     items = [
-        ("Folder", run.root.name),
+        ("Folder", run.path_shown),
         ("Objective", str(objective.get("name", ""))),
         ("Backbone", str(backbone.get("name", "")) if isinstance(backbone, Mapping) else ""),
         ("Batch", _batch(plan)),
@@ -159,6 +159,7 @@ def _run_facts(run: RunFacts) -> list[tuple[str, str]]:
         ("Seed", str(train.get("seed", ""))),
         ("Processes", _first(run.summary, "world_size", "world")),
         ("Device", _first(run.summary, "device")),
+        ("Ended", _ended(run.summary)),
         (
             "Median tiles per second",
             f"{run.column('tiles_per_s').median():.4g}" if len(run.column("tiles_per_s")) else "",
@@ -166,6 +167,12 @@ def _run_facts(run: RunFacts) -> list[tuple[str, str]]:
         ("Checkpoints kept", count(len(run.checkpoints)) if run.checkpoints else ""),
     ]
     return [(name, value) for name, value in items if value]
+
+
+def _ended(summary: Mapping[str, Any]) -> str:
+    by = {"steps": "after the last step", "patience": "early, validation no longer fell"}
+    told = str(summary.get("ended_by", ""))
+    return by.get(told, f"stopped by {told}" if told else "")
 
 
 def _first(summary: Mapping[str, Any], *keys: str) -> str:

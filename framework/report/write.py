@@ -84,7 +84,7 @@ def _parts(inputs: Inputs) -> list[tuple[Callable[[], Section | None], Note | No
 
 
 def _notes(inputs: Inputs) -> Mapping[str, Note | None]:
-    name = inputs.run.root.name
+    name = inputs.run.path_shown
     again = f"wellstream report {name} --data DATASET"
     ingest = "wellstream ingest CONFIG"
     no_data = inputs.dataset is None

@@ -11,6 +11,7 @@ from fixtures.tiny_dataset import make_dataset
 from rich.console import Console
 
 from framework.data.schema import PLATE, WELL
+from framework.data.store import dataset_digest
 from framework.errors import InputError
 from framework.evaluate import EvaluateConfig, evaluate, read_evaluation, render, write_evaluation
 
@@ -109,6 +110,15 @@ def test_both_ways_to_the_train_cells_agree(tmp_path: Path) -> None:
     alone = evaluate([tile_predictions(dataset, test)], dataset.root, config=QUICK)
     whole = evaluate([tile_predictions(dataset, test | dict.fromkeys(range(4), "train"))], dataset.root, config=QUICK)
     assert alone.summary["rows"][0]["rmse_linear"] == pytest.approx(whole.summary["rows"][0]["rmse_linear"])
+
+
+def test_predictions_of_another_dataset_are_refused(wells, tmp_path: Path) -> None:
+    dataset, other = make_dataset(tmp_path / "d"), make_dataset(tmp_path / "e", bags=5)
+    data = wells(0)
+    data.uns["wellstream"]["dataset_digest"] = dataset_digest(dataset)
+    evaluate([data], dataset.root)
+    with pytest.raises(InputError, match=r"in another state than .*predict again"):
+        evaluate([data], other.root)
 
 
 def test_a_missing_baseline_is_said(tmp_path: Path) -> None:

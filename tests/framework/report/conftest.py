@@ -83,7 +83,6 @@ def facts(kind: str, **more: object) -> dict[str, object]:
         "objective": "omics_heads",
         "config": "objective: {name: omics_heads}",
         "dataset": "tiny",
-        "dataset_digest": "0",
         **more,
     }
 

@@ -137,9 +137,9 @@ def test_what_is_missing_is_said_with_its_command(world, tmp_path: Path) -> None
     page = Page(write_report(world.run, out=tmp_path / "bare.html"))
     assert page.sections == ["overview", "training", "reproduce", "missing"]
     text = " ".join(page.text)
-    assert "wellstream embed run --data DATASET" in text
+    assert "wellstream embed runs/demo --data DATASET" in text
     assert "wellstream evaluate" in text
-    assert "wellstream report run --data DATASET" in text
+    assert "wellstream report runs/demo --data DATASET" in text
 
 
 def test_a_young_run_and_a_dataset_without_qc(world, tmp_path: Path) -> None:
