@@ -118,7 +118,7 @@ def _build(
     report: Progress,
 ) -> IngestSummary:
     n_shards = sum(len(_groups(plate, config)) for plate in found.plates)
-    with open_runner(scheduler, workers, n_shards) as runner:
+    with open_runner(scheduler, workers, n_shards, build.parts / "dask") as runner:
         shapes = [plate_shape(plate, config, build.base) if plate.sites() else (0, 0) for plate in found.plates]
         flatfields = _flatfields(config, found, build, runner, shapes, report)
         jobs = _jobs(config, found, build, shapes, flatfields)

@@ -207,11 +207,7 @@ class _ShardTask:
             self.overviews += write_overview(stack, plate.name, plate.key, bag, site, config, self.job.root)
         size = config.tiles.size_px
         inside = tiles_inside(nuclei.y_px, nuclei.x_px, size, self.job.shape)
-        stored = stack[: len(config.channels)]
-        for y, x in zip(nuclei.y_px[inside], nuclei.x_px[inside], strict=True):
-            tile = np.ascontiguousarray(cut_tile(stored, float(y), float(x), size))
-            self.counts.add(tile)
-            spill.write(tile.astype(tile.dtype.newbyteorder("<"), copy=False).data)
+        self._spill(stack[: len(config.channels)], nuclei.y_px[inside], nuclei.x_px[inside], spill)
         markers, matched = self._markers(cells, site, nuclei.y_px, nuclei.x_px)
         return Found(
             site=site.number,
@@ -222,6 +218,17 @@ class _ShardTask:
             markers=markers,
             matched=matched,
         )
+
+    def _spill(
+        self, stack: npt.NDArray[Any], y_px: npt.NDArray[Any], x_px: npt.NDArray[Any], spill: BinaryIO
+    ) -> None:
+        """Cut tiles, count their pixels and append them to the spill file, a chunk at a time."""
+        size, step = self.config.tiles.size_px, self.config.shards.chunk_tiles
+        for start in range(0, len(y_px), step):
+            centres = zip(y_px[start : start + step], x_px[start : start + step], strict=True)
+            tiles = np.stack([cut_tile(stack, float(y), float(x), size) for y, x in centres])
+            self.counts.add(tiles)
+            spill.write(tiles.astype(tiles.dtype.newbyteorder("<"), copy=False).data)
 
     def _markers(
         self, cells: CellTable | None, site: Site, y_px: npt.NDArray[Any], x_px: npt.NDArray[Any]

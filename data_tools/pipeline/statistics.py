@@ -42,9 +42,9 @@ class PixelCounts:
             counts=np.zeros((channels, _BINS), np.int64), sums=np.zeros((channels, 2), np.float64), is_float=is_float
         )
 
-    def add(self, tile: npt.NDArray[Any]) -> None:
-        """Count the pixels of a tile (C, H, W)."""
-        for channel, pixels in enumerate(tile):
+    def add(self, tiles: npt.NDArray[Any]) -> None:
+        """Count the pixels of tiles (n, C, H, W)."""
+        for channel, pixels in enumerate(np.moveaxis(tiles, 1, 0)):
             self.counts[channel] += np.bincount(_bins(pixels, self.is_float), minlength=_BINS)
             if self.is_float:
                 wide = pixels.astype(np.float64)

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 from distributed import LocalCluster
+from distributed.scheduler import KilledWorker
 
 from data_tools.pipeline import PipelineError, ingest
+from data_tools.pipeline.runner import DaskRunner
 
 ROOT = Path(__file__).resolve().parents[3]
 Tree = Callable[[Path], dict[str, str]]
@@ -76,3 +78,55 @@ def test_the_workers_of_a_scheduler_write_the_same_bytes(
         monkeypatch.chdir(two_plates.folder)
         ingest(two_plates.config(), tmp_path / "data", scheduler=cluster.scheduler_address)
     assert tree(tmp_path / "data") == reference
+
+
+class _Future:
+    def __init__(self, client: _Client, value: Any) -> None:
+        self.client, self.value = client, value
+
+    def result(self) -> Any:
+        self.client.flying -= 1
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+
+class _Client:
+    """Stands for a Dask client with two workers; runs a job when it is submitted and counts how many are under way."""
+
+    flying = most = 0
+
+    def scheduler_info(self, n_workers: int) -> dict[str, Any]:
+        return {"workers": {"a": {}, "b": {}}}
+
+    def submit(self, run: Any, function: Any, job: Any, pure: bool) -> _Future:
+        self.flying += 1
+        self.most = max(self.most, self.flying)
+        try:
+            return _Future(self, run(function, job))
+        except Exception as error:
+            return _Future(self, error)
+
+
+def test_results_keep_the_order_of_the_jobs_and_few_are_in_flight() -> None:
+    client = _Client()
+    assert list(DaskRunner(client).each(lambda job: job * 10, list(range(50)))) == [job * 10 for job in range(50)]
+    assert 2 <= client.most <= 6
+
+
+class Killed(KilledWorker):
+    """What Dask raises, without a scheduler's picture of the worker."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self)
+
+    def __str__(self) -> str:
+        return "make_shard"
+
+
+def test_workers_that_die_are_a_sentence() -> None:
+    def die(job: int) -> int:
+        raise Killed
+
+    with pytest.raises(PipelineError, match=r"workers died while they worked on a task \(make_shard\)"):
+        list(DaskRunner(_Client()).each(die, [1]))

@@ -15,8 +15,7 @@ def test_integers_are_exact_and_merge_in_any_order() -> None:
     parts = []
     for half in (tiles[:2], tiles[2:]):
         counts = PixelCounts.empty(2, False)
-        for tile in half:
-            counts.add(tile)
+        counts.add(half)
         parts.append(counts)
     parts[1].merge(parts[0])
     for channel in range(2):
@@ -31,7 +30,7 @@ def test_integers_are_exact_and_merge_in_any_order() -> None:
 
 def test_hand_worked() -> None:
     counts = PixelCounts.empty(1, False)
-    counts.add(np.array([[[1, 2, 3, 6]]], dtype=np.uint16))
+    counts.add(np.array([[[[1, 2, 3, 6]]]], dtype=np.uint16))
     found = counts.statistics(0)
     assert (found.mean, found.sd**2) == (3.0, pytest.approx(3.5))
     assert found.percentiles["50"] == 2.5
@@ -42,8 +41,7 @@ def test_floats_are_within_a_percent_also_below_zero() -> None:
     rng = np.random.default_rng(1)
     tiles = np.concatenate([rng.normal(-3, 1, (3, 1, 20, 20)), rng.gamma(2, 0.1, (3, 1, 20, 20))]).astype(np.float32)
     counts = PixelCounts.empty(1, True)
-    for tile in tiles:
-        counts.add(tile)
+    counts.add(tiles)
     found = counts.statistics(0)
     assert found.mean == pytest.approx(tiles.astype(float).mean(), rel=1e-9)
     assert found.sd == pytest.approx(tiles.astype(float).std(), rel=1e-9)
