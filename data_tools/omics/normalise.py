@@ -118,35 +118,43 @@ def remove_batch(
     levels = sorted(set(batch))
     if len(levels) < 2:
         return values.copy(), "one_plate"
-    groups = sorted(set(condition)) if condition is not None else [""]
-    labels = condition if condition is not None else np.full(len(batch), "", dtype=object)
-    design = np.stack([labels == group for group in groups], axis=1).astype(np.float64)
+    groups = np.zeros(len(batch), dtype=np.intp)
+    if condition is not None:
+        groups = np.unique(condition.astype(str), return_inverse=True)[1]
     coded = np.stack([(batch == level).astype(float) - (batch == levels[-1]) for level in levels[:-1]], axis=1)
     corrected = values.copy()
-    measured = np.isfinite(values)
     estimated = False
-    patterns, which = np.unique(measured, axis=1, return_inverse=True)
+    patterns, which = np.unique(np.isfinite(values), axis=1, return_inverse=True)
     for index in range(patterns.shape[1]):
         rows, genes = patterns[:, index], np.flatnonzero(which.reshape(-1) == index)
-        free = _estimable(design[rows], coded[rows])
+        within = _without_group_means(coded[rows], groups[rows])
+        free = _estimable(within)
         if not free:
             continue
         estimated = True
-        used = coded[rows][:, free]
-        fit = np.linalg.lstsq(np.hstack([design[rows], used]), values[np.ix_(rows, genes)], rcond=None)[0]
-        corrected[np.ix_(rows, genes)] -= used @ fit[design.shape[1] :]
+        measured = values[np.ix_(rows, genes)]
+        fit = np.linalg.lstsq(within[:, free], _without_group_means(measured, groups[rows]), rcond=None)[0]
+        corrected[np.ix_(rows, genes)] -= coded[rows][:, free] @ fit
     return corrected, "removed" if estimated else "confounded"
 
 
-def _estimable(design: F64, coded: F64) -> list[int]:
-    """Return the batch columns that add rank to the design, first come first served."""
-    if not len(design):
-        return []
-    current, rank, free = design, int(np.linalg.matrix_rank(design)), []
-    for column in range(coded.shape[1]):
-        tried = np.hstack([current, coded[:, column : column + 1]])
-        if (grown := int(np.linalg.matrix_rank(tried))) > rank:
-            current, rank = tried, grown
+def _without_group_means(columns: F64, groups: npt.NDArray[np.intp]) -> F64:
+    """Subtract from each row the mean of its group: what is left is what a design of group means cannot explain.
+
+    Coefficients fitted to the rests are those of the whole model (Frisch & Waugh 1933), without a column a condition.
+    """
+    sums = np.zeros((int(groups.max(initial=-1)) + 1, columns.shape[1]))
+    np.add.at(sums, groups, columns)
+    counts = np.maximum(np.bincount(groups, minlength=len(sums)), 1)[:, None]
+    rest: F64 = columns - (sums / counts)[groups]
+    return rest
+
+
+def _estimable(within: F64) -> list[int]:
+    """Return the batch columns that add rank to the design and to each other, first come first served."""
+    free: list[int] = []
+    for column in range(within.shape[1] if len(within) else 0):
+        if np.linalg.matrix_rank(within[:, [*free, column]], tol=1e-8) > len(free):
             free.append(column)
     return free
 

@@ -125,3 +125,18 @@ def test_hopeless_samples_are_refused(values: list[list[float]], kind: str, sent
     with pytest.raises(InputError) as caught:
         normalise(np.array(values, float), kind=kind, batch=_text("p", "p"), condition=None, min_share=0.9)  # type: ignore[arg-type]
     assert sentence in str(caught.value)
+
+
+def test_the_fit_is_that_of_the_whole_linear_model() -> None:
+    """limma's model written out: one column a condition, batches coded to sum to zero, one fit a gene."""
+    rng = np.random.default_rng(3)
+    batch, condition = rng.choice(["p", "q", "r"], 40).astype(object), rng.choice(list("abcdef"), 40).astype(object)
+    values = rng.normal(size=(40, 7)) + (batch == "q")[:, None] * 3
+    values[rng.random(values.shape) < 0.2] = np.nan
+    corrected, _ = remove_batch(values, batch, condition)
+    design = (condition[:, None] == np.array(list("abcdef"), dtype=object)).astype(float)
+    coded = np.stack([(batch == level).astype(float) - (batch == "r") for level in "pq"], axis=1)
+    for gene in range(7):
+        rows = np.isfinite(values[:, gene])
+        fit = np.linalg.lstsq(np.hstack([design, coded])[rows], values[rows, gene], rcond=None)[0]
+        np.testing.assert_allclose(corrected[rows, gene], values[rows, gene] - coded[rows] @ fit[6:], atol=1e-12)
