@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import anndata
 import numpy as np
@@ -241,20 +240,27 @@ def _shown_wells(genes: pd.DataFrame, scored: Mapping[tuple[str, str], _Scored])
 
 
 def _notes(scored: Mapping[tuple[str, str], _Scored], options: EvaluateConfig) -> tuple[str, ...]:
-    notes: list[str] = []
-    for (target, seed), item in scored.items():
+    notes = []
+    for target in dict.fromkeys(name for name, _ in scored):
+        splits = {seed: item for (name, seed), item in scored.items() if name == target}
+        notes += _target_notes(target, splits, options)
+    return tuple(notes)
+
+
+def _target_notes(target: str, splits: Mapping[str, _Scored], options: EvaluateConfig) -> list[str]:
+    notes = []
+    for seed, item in splits.items():
         smallest = 0.5**item.observations
         if options.test == "wilcoxon" and smallest >= options.alpha:
             notes.append(
                 f"{target}, split {seed}: {item.observations} {options.unit}s in the test part; the smallest p the "
-                f"signed-"
-                f"rank test can give is {smallest:.3g}, so no gene can be significant at {options.alpha:g}"
+                f"signed-rank test can give is {smallest:.3g}, so no gene can be significant at {options.alpha:g}"
             )
-        negative = int((item.measured < 0).sum())
-        if negative:
-            share = negative / item.measured.size
-            notes.append(
-                f"{target}, split {seed}: {share:.1%} of the measured values are negative; SMAPE then reaches 100 for "
-                "any prediction of the other sign, so judge this target by r2"
-            )
-    return tuple(dict[str, Any].fromkeys(notes))
+    negative = sum(int((item.measured < 0).sum()) for item in splits.values())
+    if negative:
+        share = negative / sum(item.measured.size for item in splits.values())
+        notes.append(
+            f"{target}: {share:.1%} of the measured values are negative; SMAPE then reaches 100 for any prediction of "
+            "the other sign, so judge this target by r2"
+        )
+    return notes

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments.demo.truth import check_one_split, check_over_splits
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    genes = ["a", "b", "c", "d"]
+    classes = ["strong", "strong", "independent", "weak"]
+    truth = pd.DataFrame({"gene": genes, "modality": "rna", "stimulation": "M1", "class": classes})
+    truth.to_parquet(tmp_path / "truth.parquet")
+    per_gene = pd.DataFrame({"target": "rna_M1", "gene": genes, "significant": [True, True, False, True]})
+    per_gene.to_parquet(tmp_path / "per_gene.parquet")
+    rows = [("rna_M1", gene, seed, p) for seed, ps in (("0", (0.01, 0.2, 0.01, 0.9)), ("1", (0.01, 0.01, 0.9, 0.9)))
+            for gene, p in zip(genes, ps, strict=True)]  # fmt: skip
+    pd.DataFrame(rows, columns=["target", "gene", "seed", "p_wilcoxon"]).to_parquet(tmp_path / "per_split.parquet")
+    return tmp_path
+
+
+def test_shares_by_hand(folder: Path) -> None:
+    zero = check_one_split(folder, folder / "truth.parquet", 0)
+    assert (zero.strong, zero.independent, zero.n_strong, zero.n_independent) == (0.5, 1.0, 2, 1)
+    assert not zero.holds
+    one = check_one_split(folder, folder / "truth.parquet", 1)
+    assert (one.strong, one.independent) == (1.0, 0.0)
+    assert one.holds
+    over = check_over_splits(folder, folder / "truth.parquet")
+    assert over.holds
+    assert "100.0% of 2 genes with strong true dependence" in over.sentence()
