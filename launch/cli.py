@@ -156,15 +156,20 @@ def evaluate(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for evaluation.json and per_gene tables")],
     data: DatasetOption = None,
+    test: Annotated[str, typer.Option(help="wilcoxon (paired) or mann_whitney")] = "wilcoxon",
+    unit: Annotated[str, typer.Option(help="what the test counts: well, or condition (averages its wells)")] = "well",
+    correction: Annotated[str, typer.Option(help="none or benjamini_hochberg")] = "none",
 ) -> None:
     """Score predictions on held-out bags or cells: r2, SMAPE, significance, Pearson with intervals, baselines.
 
-    Python: framework.evaluate.evaluate(predictions, dataset, out)
+    Python: framework.evaluate.evaluate(predictions, dataset, out, config)
     """
-    room = _room("framework.evaluate")
-    evaluation = room.evaluate(predictions, dataset=Path(data) if data else None, out=out)
+    room, configs = _room("framework.evaluate"), _room("framework.config")
+    options = [f"test={test}", f"unit={unit}", f"correction={correction}"]
+    settings = configs.parse_config("{}", room.EvaluateConfig, "evaluate", options)
+    evaluation = room.evaluate(predictions, dataset=Path(data) if data else None, out=out, config=settings)
     show.console.print(room.render(evaluation))
-    show.console.print(f"wrote {out}")
+    show.console.print(f"wrote {out}", markup=False, soft_wrap=True)
 
 
 @app.command()
