@@ -35,9 +35,9 @@ class TruthCheck:
     def sentence(self) -> str:
         """Say both shares and what was asked of them."""
         return (
-            f"{self.strong:.1%} of {self.n_strong} genes with strong true dependence are significant (asked for: "
-            f"at least {STRONG_AT_LEAST:.0%}), and {self.independent:.1%} of {self.n_independent} independent genes (at most "
-            f"{INDEPENDENT_AT_MOST:.0%})"
+            f"{self.strong:.1%} of {self.n_strong} genes with strong true dependence are significant "
+            f"(asked for: at least {STRONG_AT_LEAST:.0%}), "
+            f"and {self.independent:.1%} of {self.n_independent} independent genes (at most {INDEPENDENT_AT_MOST:.0%})"
         )
 
 
