@@ -307,7 +307,7 @@ def _dry_run(config: IngestConfig, build: BuildFolder, report: Progress) -> Inge
         out=str(build.root),
         plates=tuple(plate.name for plate in found.plates),
         wells=len(wells),
-        sites=sum(len(bag.sites) for _, bag in wells),
+        sites=sum(bag.n_sites_imaged for _, bag in wells),
         channels=config.channels,
         pixel_size_um=found.pixel_size_um,
         nuclei=guess.nuclei,

@@ -208,7 +208,7 @@ def test_dry_run_lists_and_writes_nothing(raw: Any, tmp_path: Path) -> None:
     raw.image("P1", "A02", 1, "DNA").unlink()
     summary = ingest(raw.config(), tmp_path / "data", dry_run=True)
     assert not (tmp_path / "data").exists()
-    assert (summary.state, summary.plates, summary.wells, summary.sites) == ("dry_run", ("P1",), 5, 7)
+    assert (summary.state, summary.plates, summary.wells, summary.sites) == ("dry_run", ("P1",), 5, 9)
     assert (summary.channels, summary.pixel_size_um) == (("Actin", "DNA"), 0.5)
     assert summary.bytes == summary.tiles * 2 * 24 * 24 * 2 > 0
     assert len(summary.problems) == 1
