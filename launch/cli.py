@@ -137,6 +137,7 @@ def predict(
     part: Annotated[str, typer.Option(help="train, val, test or all")] = "test",
     tiles: Annotated[int, typer.Option(min=1, help="tiles sampled a bag (Mehrizi 2023: 512)")] = 512,
     seeds: Annotated[int, typer.Option(min=1, help="draws averaged (Mehrizi 2023: 3)")] = 3,
+    views: Annotated[int, typer.Option(help="1; 4 or 8: average over mirror images, or all turns too, of tiles")] = 1,
 ) -> None:
     """Write predictions as AnnData, with the measured values beside them where the dataset has them.
 
@@ -144,7 +145,7 @@ def predict(
     """
     with show.progress() as report:
         summary = _room("framework.run").predict(
-            run, data=data, out=out, part=part, tiles=tiles, seeds=seeds, progress=report
+            run, data=data, out=out, part=part, tiles=tiles, seeds=seeds, views=views, progress=report
         )
     show.summary(summary)
 

@@ -5,6 +5,7 @@ Stored tiles travel to the device as integers; everything here runs there, in fl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -181,6 +182,18 @@ def augment(tiles: torch.Tensor, positions: I64, key: int, config: AugmentConfig
         where = torch.from_numpy(np.flatnonzero(codes == code)).to(source.device)
         result[where] = _turned(source[where], code, config)
     return result.view(tiles.dtype)
+
+
+def views(tiles: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
+    """Yield tiles as stored and mirrored, for predictions that are averaged over symmetries.
+
+    Args:
+        tiles: (..., H, W).
+        count: 1: as stored; 4: both mirrors and their product; 8: the same transposed too, for square tiles.
+    """
+    square = AugmentConfig(flip=True, rotate90=count == 8)
+    for code in range(count):
+        yield _turned(tiles, code, square).contiguous()
 
 
 def augment_key(seed: int, step: int) -> int:

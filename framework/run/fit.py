@@ -21,7 +21,7 @@ from framework.trainer import Outcome, Stopped
 log = logging.getLogger(__name__)
 
 
-def fit(config: RunConfig, resume: str = "auto") -> Path:
+def fit(config: RunConfig, resume: str = "auto", ranks: Ranks | None = None) -> Path:
     """Train; under torchrun, every rank calls this.
 
     Args:
@@ -29,6 +29,9 @@ def fit(config: RunConfig, resume: str = "auto") -> Path:
         resume: ``auto`` continues ``run_dir`` from its newest valid checkpoint, if it has one; ``none`` insists on a
             new run; a path names a checkpoint (or a run) to go on from. Another number of ranks than before is fine;
             bit for bit the same weights need the same number.
+        ranks: processes that are joined already and stay so, for several runs in a row (a process group cannot be
+            joined twice under one torchrun); None joins those of the environment, on the device of the config, and
+            leaves them at the end.
 
     Returns:
         The run folder.
@@ -40,11 +43,13 @@ def fit(config: RunConfig, resume: str = "auto") -> Path:
     if not resume.strip():
         raise ConfigError("resume: expected auto, none or the path of a checkpoint, found nothing")
     settings = resolved(config)
-    ranks = Ranks.open(settings.train.device, settings.train.precision)
-    try:
+    if ranks is not None:
         return _fit(settings, resume, ranks)
+    joined = Ranks.open(settings.train.device, settings.train.precision)
+    try:
+        return _fit(settings, resume, joined)
     finally:
-        ranks.close()
+        joined.close()
 
 
 def _fit(config: RunConfig, resume: str, ranks: Ranks) -> Path:

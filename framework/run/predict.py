@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from framework.data.batch import Batch
 from framework.data.dataset import Dataset
 from framework.data.permutation import I64
 from framework.data.plan import EveryBag, EveryTile, Plan, PlanUniverse
 from framework.data.split import PARTS
 from framework.data.store import Store, TileStore
+from framework.data.transform import views as mirrored
 from framework.distributed import Ranks
 from framework.errors import ConfigError, DatasetError, RunError, did_you_mean
 from framework.run.embed import parts_for
@@ -26,6 +28,7 @@ from framework.run.pretrained import OpenedRun, open_run, solo
 from framework.run.tables import Report, bag_rows, facts_of, tile_rows, write_table
 
 TILES_A_STEP = 2048
+VIEWS = (1, 4, 8)
 Values = npt.NDArray[np.float32]
 
 
@@ -44,9 +47,12 @@ def predict(
     part: str = "test",
     tiles: int = 512,
     seeds: int = 3,
+    views: int = 1,
     progress: Report | None = None,
 ) -> dict[str, Any]:
     """Write predictions, with the measured values in layer ``measured``.
+
+    Cached embeddings have one view of each tile, so more views read the pixels again.
 
     An objective of bags draws ``tiles`` tiles a bag ``seeds`` times and averages the predictions (Mehrizi 2023); a bag
     with no more tiles than that is predicted once, from each of its tiles exactly once. An objective of tiles predicts
@@ -59,6 +65,8 @@ def predict(
         part: ``train``, ``val``, ``test`` or ``all``; for another dataset than the run's only ``all``.
         tiles: tiles drawn a bag, >= 1.
         seeds: draws averaged, >= 1.
+        views: 1: tiles as stored; 4 or 8: the mean over their mirror images, or all symmetries of the square (test-time
+            augmentation; the code of Mehrizi 2023 averages four views).
         progress: called with (stage, done, total).
 
     Returns:
@@ -72,6 +80,8 @@ def predict(
         raise ConfigError(f"part: expected one of: {', '.join(PARTS)}, all, found '{part}'" + did_you_mean(part, PARTS))
     if tiles < 1 or seeds < 1:
         raise ConfigError(f"expected tiles >= 1 and seeds >= 1, found {tiles} and {seeds}")
+    if views not in VIEWS:
+        raise ConfigError(f"views: expected one of: {', '.join(map(str, VIEWS))}, found {views}")
     opened = open_run(run)
     kind = opened.objective.output
     if kind == "none":
@@ -87,7 +97,7 @@ def predict(
         )
     universe = PlanUniverse.of(dataset, bags)
     store: Store = TileStore(dataset, opened.scale.channels)
-    if data is None and opened.config.data.embeddings is not None:
+    if data is None and opened.config.data.embeddings is not None and views == 1:
         store = open_store(opened.config, dataset, opened.scale.channels)
     ranks = solo(opened.config)
     if kind == "bag":
@@ -97,7 +107,7 @@ def predict(
         rows = np.concatenate([np.arange(*dataset.index.bag_start[[b, b + 1]]) for b in universe.bags])
         passes = [Pass(plan=EveryTile(universe, rows=TILES_A_STEP // 8), share=1.0)]
         obs = tile_rows(dataset, parts, rows)
-    predicted = _predicted(opened, store, passes, rows, ranks, progress)
+    predicted = _predicted(opened, store, passes, rows, ranks, views, progress)
     measured = _measured(opened, dataset, rows)
     written = _write(opened, dataset, files, obs, predicted, measured)
     return {
@@ -129,9 +139,9 @@ def _some(universe: PlanUniverse, chosen: npt.NDArray[np.bool_]) -> PlanUniverse
 
 
 def _predicted(
-    run: OpenedRun, store: Store, passes: list[Pass], rows: I64, ranks: Ranks, progress: Report | None
+    run: OpenedRun, store: Store, passes: list[Pass], rows: I64, ranks: Ranks, views: int, progress: Report | None
 ) -> Values:
-    """(rows, P) predictions, averaged over the passes that visit a row."""
+    """(rows, P) predictions, averaged over the passes that visit a row and over the views of its tiles."""
     found = np.zeros((len(rows), len(run.objective.outputs())), dtype=np.float64)
     total, done = sum(each.plan.steps_per_epoch for each in passes), 0
     for each in passes:
@@ -139,7 +149,7 @@ def _predicted(
         with torch.inference_mode():
             for batch in loader.batches(0, each.plan.steps_per_epoch):
                 with ranks.autocast():
-                    values = run.objective.predict(batch)
+                    values = _over_views(run, batch, views)
                 counted = (batch.weights > 0).cpu().numpy()
                 ids = batch.bags if run.objective.output == "bag" else batch.tile_ids[:, 0]
                 flat = values.reshape(len(counted), -1).double().cpu().numpy()
@@ -148,6 +158,13 @@ def _predicted(
                 if progress:
                     progress("predict", done, total)
     return found.astype(np.float32)
+
+
+def _over_views(run: OpenedRun, batch: Batch, count: int) -> torch.Tensor:
+    if count == 1:
+        return run.objective.predict(batch)
+    seen = [run.objective.predict(replace(batch, tiles=tiles)) for tiles in mirrored(batch.tiles, count)]
+    return torch.stack(seen).mean(dim=0)
 
 
 def _measured(run: OpenedRun, dataset: Dataset, rows: I64) -> Values:

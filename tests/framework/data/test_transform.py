@@ -17,6 +17,7 @@ from framework.data.transform import (
     augment_key,
     from_signed,
     scale,
+    views,
 )
 from framework.errors import RunError
 
@@ -203,3 +204,14 @@ def test_cuda_gives_the_same_pixels(name: ScaleName) -> None:
     on_cpu = scale(augment(tiles, np.arange(12), 7, both), profile(name))
     on_gpu = scale(augment(tiles.cuda(), np.arange(12), 7, both), profile(name))
     torch.testing.assert_close(on_gpu.cpu(), on_cpu, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 4, 8])
+def test_views_are_the_symmetries_of_the_square(count: int) -> None:
+    tile = np.arange(9).reshape(1, 3, 3)
+    seen = {tuple(view.numpy().ravel()) for view in views(torch.from_numpy(tile), count)}
+    mirrored = [tile, tile[..., ::-1]]
+    every = {tuple(np.rot90(side, turn, axes=(1, 2)).ravel()) for side in mirrored for turn in range(4)}
+    assert len(seen) == count
+    assert seen <= every
+    assert tuple(tile.ravel()) in seen
