@@ -144,9 +144,7 @@ def read_cells(config: CellsConfig, file: Path, well: str) -> CellTable:
         raise _unreadable(file, error) from None
     if config.well is not None:
         raw = raw[[_same_well(text, well, file) for text in raw[positions["well"]]]]
-    numbers = {
-        key: _numbers(raw[index], key, file) for key, index in positions.items() if key not in ("well",)
-    }
+    numbers = {key: _numbers(raw[index], key, file) for key, index in positions.items() if key not in ("well",)}
     y, x = numbers["y"] + config.offset_px.y, numbers["x"] + config.offset_px.x
     placed = np.isfinite(y) & np.isfinite(x)
     values = np.stack([numbers[f"markers.{name}"] for name in config.markers], axis=1)

@@ -91,9 +91,7 @@ def draw_samples(
     return sorted(int(index) for index in order[:wanted])
 
 
-def _target(
-    config: OmicsConfig, part: OmicsTable, bags: pd.DataFrame, stimulation: str, seed: int
-) -> anndata.AnnData:
+def _target(config: OmicsConfig, part: OmicsTable, bags: pd.DataFrame, stimulation: str, seed: int) -> anndata.AnnData:
     protect = part.perturbation if config.design == "condition" else None
     try:
         normalised = normalise(
@@ -152,9 +150,7 @@ def _facts(config: OmicsConfig, part: OmicsTable, normalised: Normalised, stimul
     }
 
 
-def _nothing_in_common(
-    config: OmicsConfig, imaged: set[tuple[str, str]], measured: set[tuple[str, str]]
-) -> str:
+def _nothing_in_common(config: OmicsConfig, imaged: set[tuple[str, str]], measured: set[tuple[str, str]]) -> str:
     first, other = sorted(measured)[0], sorted(imaged)
     shown = ", ".join(f"{p}/{s}" for p, s in other[:5])
     near = did_you_mean("/".join(first), ["/".join(pair) for pair in other])

@@ -35,9 +35,7 @@ class Estimate:
     problems: tuple[Problem, ...]
 
 
-def estimate(
-    config: IngestConfig, survey: Survey, base: Path, progress: Callable[[str, int, int], None]
-) -> Estimate:
+def estimate(config: IngestConfig, survey: Survey, base: Path, progress: Callable[[str, int, int], None]) -> Estimate:
     """Find nuclei in three sites of each plate (uncorrected, drawn by seed) and scale up."""
     nuclei, tiles, problems = 0.0, 0.0, []
     for done, plate in enumerate(survey.plates):
@@ -49,9 +47,7 @@ def estimate(
         problems += bad
     progress("sample", len(survey.plates), len(survey.plates))
     tile_bytes = len(config.channels) * config.tiles.size_px**2 * np.dtype(config.tiles.dtype).itemsize
-    return Estimate(
-        nuclei=round(nuclei), tiles=round(tiles), bytes=round(tiles) * tile_bytes, problems=tuple(problems)
-    )
+    return Estimate(nuclei=round(nuclei), tiles=round(tiles), bytes=round(tiles) * tile_bytes, problems=tuple(problems))
 
 
 def _sample(plate: Plate, config: IngestConfig, base: Path) -> tuple[float, float, list[Problem]]:
@@ -61,9 +57,7 @@ def _sample(plate: Plate, config: IngestConfig, base: Path) -> tuple[float, floa
     problems = []
     for index in random_order(len(sites), config.seed, "estimate", plate.name)[:_SITES_A_PLATE]:
         try:
-            images = load_site(
-                sites[index][1], shape=None, dtype=config.tiles.dtype, checks=config.checks, base=base
-            )
+            images = load_site(sites[index][1], shape=None, dtype=config.tiles.dtype, checks=config.checks, base=base)
         except SiteError as error:
             problems.append(error.problem)
             continue

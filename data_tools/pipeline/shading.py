@@ -50,9 +50,7 @@ def add_up(job: MeanJob) -> list[StreamingMean]:
 
 def _add_site(means: list[StreamingMean], site: Site, job: MeanJob) -> None:
     try:
-        images = load_site(
-            site, shape=job.shape, dtype=job.config.tiles.dtype, checks=job.config.checks, base=job.base
-        )
+        images = load_site(site, shape=job.shape, dtype=job.config.tiles.dtype, checks=job.config.checks, base=job.base)
     except SiteError:
         if job.config.on_error == "raise":
             raise

@@ -219,9 +219,7 @@ class _ShardTask:
             matched=matched,
         )
 
-    def _spill(
-        self, stack: npt.NDArray[Any], y_px: npt.NDArray[Any], x_px: npt.NDArray[Any], spill: BinaryIO
-    ) -> None:
+    def _spill(self, stack: npt.NDArray[Any], y_px: npt.NDArray[Any], x_px: npt.NDArray[Any], spill: BinaryIO) -> None:
         """Cut tiles, count their pixels and append them to the spill file, a chunk at a time."""
         size, step = self.config.tiles.size_px, self.config.shards.chunk_tiles
         for start in range(0, len(y_px), step):

@@ -65,9 +65,7 @@ def load_site(
     return images
 
 
-def correct_site(
-    images: list[npt.NDArray[Any]], flatfields: list[FloatImage] | None, dtype: str
-) -> npt.NDArray[Any]:
+def correct_site(images: list[npt.NDArray[Any]], flatfields: list[FloatImage] | None, dtype: str) -> npt.NDArray[Any]:
     """Return the corrected site, (C, H, W) of ``dtype``; ``images`` is emptied on the way, to hold one copy."""
     stack = np.empty((len(images), *images[0].shape), dtype=dtype)
     for channel in range(len(images)):
@@ -113,9 +111,7 @@ def _refused(ref: ImageRef, base: Path, reason: str, what: str, remedy: str = ""
 
 def _problem(ref: ImageRef, base: Path, reason: str, detail: str) -> Problem:
     shown = replace(ref, file=Path(_shown(ref.file, base)))
-    return Problem(
-        plate=ref.plate, well=ref.well, site=ref.site, file=str(shown.file), reason=reason, detail=detail
-    )
+    return Problem(plate=ref.plate, well=ref.well, site=ref.site, file=str(shown.file), reason=reason, detail=detail)
 
 
 def _px(shape: tuple[int, ...]) -> str:

@@ -245,9 +245,7 @@ def _no_file(ref: ImageRef) -> Problem:
     )
 
 
-def _cell_tables(
-    config: CellsConfig | None, plate: str, table: pd.DataFrame
-) -> tuple[dict[str, Path], list[Problem]]:
+def _cell_tables(config: CellsConfig | None, plate: str, table: pd.DataFrame) -> tuple[dict[str, Path], list[Problem]]:
     if config is None:
         return {}, []
     wells = list(table.loc[table[CONTROL_TYPE] != "empty", WELL])
