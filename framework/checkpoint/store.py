@@ -14,6 +14,7 @@ the pointer ``latest`` moved; whatever moment the machine dies at, the newest va
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -36,6 +37,7 @@ from framework.errors import CheckpointError
 log = logging.getLogger(__name__)
 
 WEIGHTS, OPTIMISER, STATE, MANIFEST = "model.safetensors", "optimiser.pt", "state.json", "manifest.json"
+_LITTLE_MB = 100.0
 _NAME = re.compile(r"^step-(\d{8,})$")
 
 
@@ -81,26 +83,49 @@ def save(
 
     Returns:
         The checkpoint's folder.
+
+    Raises:
+        CheckpointError: the disk is full or refuses; nothing of this checkpoint is left and older ones are untouched.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(".step-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
     name = f"step-{step:08d}"
     inside = folder / f".{name}.tmp-{os.getpid()}"
-    inside.mkdir()
     # Clones, because safetensors refuses tensors that share memory, and tied weights do.
     weights = {key: value.detach().cpu().contiguous().clone() for key, value in objective.state_dict().items()}
-    save_file(weights, inside / WEIGHTS)
     facts = {"optimiser": optimiser.state_dict(), "scheduler": scheduler.state_dict() if scheduler else None}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".step-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        _write(inside, weights, facts, {**state, "step": step})
+        _publish(inside, folder / name)
+        write_pointer(folder, "latest", name)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        # torch and safetensors report a full disk as errors of their own, with their own words.
+        shutil.rmtree(inside, ignore_errors=True)
+        raise CheckpointError(
+            f"{folder / name}: cannot be written: {_reason(folder, error)}; repair that and run the same command "
+            "again, it continues from the newest checkpoint"
+        ) from error
+    return folder / name
+
+
+def _write(inside: Path, weights: Mapping[str, torch.Tensor], facts: Mapping[str, Any], state: Any) -> None:
+    """Fill the folder ``inside``, the manifest last."""
+    inside.mkdir()
+    save_file(dict(weights), inside / WEIGHTS)
     torch.save(facts, inside / OPTIMISER)
-    write_json(inside / STATE, {**state, "step": step})
+    write_json(inside / STATE, state)
     for part in (WEIGHTS, OPTIMISER):
         sync_file(inside / part)
     files = {part: _record(inside / part) for part in (WEIGHTS, OPTIMISER, STATE)}
     write_json(inside / MANIFEST, {"format": 1, "files": files})
-    _publish(inside, folder / name)
-    write_pointer(folder, "latest", name)
-    return folder / name
+
+
+def _reason(folder: Path, error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.errno != errno.ENOSPC:
+        return error.strerror
+    free_mb = shutil.disk_usage(folder).free / 1e6 if folder.is_dir() else 0.0
+    return f"the disk is full ({free_mb:.1f} MB free)" if free_mb < _LITTLE_MB else str(error)
 
 
 def _publish(inside: Path, target: Path) -> None:

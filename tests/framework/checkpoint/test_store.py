@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,17 @@ def test_manifest_lists_size_and_digest_of_every_file(tmp_path: Path) -> None:
     assert {name: facts["bytes"] for name, facts in files.items()} == {
         name: (path / name).stat().st_size for name in ("model.safetensors", "optimiser.pt", "state.json")
     }
+
+
+@pytest.mark.parametrize("limit_bytes", [100, 1500])
+def test_a_disk_that_refuses_leaves_a_sentence_and_the_older_checkpoint(tmp_path: Path, limit_bytes: int) -> None:
+    older = save(tmp_path, 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
+    try:
+        with pytest.raises(CheckpointError, match=r"step-00000002: cannot be written: .*run the same command again"):
+            save(tmp_path, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert checkpoint.newest_valid(tmp_path) == older
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", older.name]
