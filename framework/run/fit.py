@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from framework.errors import ConfigError
 from framework.run.build import build
 from framework.run.config import RunConfig
 from framework.run.folder import RunFolder, resolved
+from framework.run.lock import sole_writer
 from framework.run.parts import versions
 from framework.run.prepare import Start, prepare, together
 from framework.trainer import Outcome, Stopped
@@ -54,6 +56,13 @@ def fit(config: RunConfig, resume: str = "auto", ranks: Ranks | None = None) -> 
 
 def _fit(config: RunConfig, resume: str, ranks: Ranks) -> Path:
     folder = RunFolder(root=Path(config.run_dir))
+    with ExitStack() as held:
+        # Rank 0 is the writer; what it raises here reaches the other ranks too.
+        together(ranks, lambda: held.enter_context(sole_writer(folder.root)))
+        return _fit_alone(config, folder, resume, ranks)
+
+
+def _fit_alone(config: RunConfig, folder: RunFolder, resume: str, ranks: Ranks) -> Path:
     start = together(ranks, lambda: prepare(config, resume))
     collaborators, progress = build(config, start, ranks)
     code = 1
