@@ -54,7 +54,7 @@ def run(*, quick: bool) -> list[Measured]:
     """
     image = field(540 if quick else 1080)
     stream = io.BytesIO()
-    tifffile.imwrite(stream, np.stack([image, image[::-1], image.T]), compression="lzw")
+    tifffile.imwrite(stream, np.stack([image, image[::-1], image.T]), compression="lzw", photometric="minisblack")
     config = NucleiConfig(channel="nuclei", diameter_px=DIAMETER_PX, method="log_binary")
     default = NucleiConfig(channel="nuclei", diameter_px=DIAMETER_PX)
     truth = reference(image, DIAMETER_PX / np.sqrt(8))

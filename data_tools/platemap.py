@@ -44,6 +44,8 @@ class PlatemapConfig(StrictModel):
     """The plate all rows belong to, where the file has no column for it."""
     control_types: dict[str, Literal["negcon", "poscon", "treatment", "empty"]] = Field(default={})
     """Their control type -> ours, as ``{WT: negcon, Null: treatment}``."""
+    partial: bool = False
+    """The map describes more wells than the export holds: wells without images are a note, not a problem."""
 
     @model_validator(mode="after")
     def _check_columns(self) -> PlatemapConfig:

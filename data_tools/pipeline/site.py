@@ -12,7 +12,7 @@ import numpy.typing as npt
 from data_tools.illumination import FloatImage, correct
 from data_tools.ingest_config import ChecksConfig
 from data_tools.pipeline.survey import Site, relative_text
-from data_tools.readers import ImageRef, Problem, read_image
+from data_tools.readers import ImageError, ImageRef, Problem, read_image
 from framework.errors import InputError
 
 _CAMERA_TOPS = (255, 1023, 4095, 16383, 65535)
@@ -81,12 +81,8 @@ def _shown(file: Path, base: Path) -> str:
 def _read(ref: ImageRef, base: Path) -> npt.NDArray[Any]:
     try:
         return read_image(ref)
-    except InputError as error:
-        text = str(error)
-        reason = "missing_image" if "no such file" in text else "damaged_image"
-        if "NaN" in text:
-            reason = "nan_pixels"
-        raise SiteError(_problem(ref, base, reason, relative_text(text, base))) from error
+    except ImageError as error:
+        raise SiteError(_problem(ref, base, error.reason, relative_text(str(error), base))) from error
 
 
 def _check_pixels(ref: ImageRef, image: npt.NDArray[Any], checks: ChecksConfig, base: Path) -> None:

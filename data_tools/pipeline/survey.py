@@ -161,6 +161,11 @@ def _plate(
     entry: PlateEntry, export: Export, config: IngestConfig, key: str, first: int
 ) -> tuple[Plate, list[Problem]]:
     table, joined = join(export.wells(), read_platemap(entry.platemap), plate=export.plate)
+    unseen = [problem.well for problem in joined if problem.reason == "well_without_images" and problem.well]
+    notes = export.notes
+    if entry.platemap.partial and unseen:
+        notes = (*notes, f"{len(unseen)} wells of the plate map have no images: {', '.join(unseen)}")
+        joined = tuple(problem for problem in joined if problem.reason != "well_without_images")
     empty = set(table.loc[table[CONTROL_TYPE] == "empty", WELL])
     sites, incomplete = _complete_sites(export, config, empty)
     cells, tables = _cell_tables(entry.cells, export.plate, table)
@@ -189,7 +194,7 @@ def _plate(
         bags=tuple(bags),
         cells=entry.cells,
         channels=export.channels,
-        notes=export.notes,
+        notes=notes,
     )
     return plate, _in_order([*problems, *joined, *tables])
 

@@ -197,6 +197,18 @@ def one_of(values: Mapping[int, int], wanted: int | None, word: str, plate: str)
     return next(iter(values)) if wanted is None else wanted
 
 
+class ImageError(InputError):
+    """An image that cannot be read.
+
+    Attributes:
+        reason: ``missing_image``, ``damaged_image`` or ``nan_pixels``.
+    """
+
+    def __init__(self, text: str, reason: str = "damaged_image") -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
 def read_image(ref: ImageRef) -> Image:
     """Read the pixels of one image.
 
@@ -204,22 +216,24 @@ def read_image(ref: ImageRef) -> Image:
         (H, W) in native byte order: uint8, uint16 or float32.
 
     Raises:
-        InputError: missing, truncated or damaged TIFF, not one 2-D image, another pixel type, NaN or infinity; names
+        ImageError: missing, truncated or damaged TIFF, not one 2-D image, another pixel type, NaN or infinity; names
             file, plate, well, site and channel.
     """
     try:
         pixels = _decode(ref.file)
     except FileNotFoundError:
-        raise _image_error(ref, "no such file") from None
+        raise _image_error(ref, "missing_image", "no such file") from None
     except Exception as error:  # tifffile and the codecs raise many kinds on damaged files, each means the same here
-        raise _image_error(ref, f"truncated or damaged TIFF ({' '.join(str(error).split())})") from error
+        raise _image_error(
+            ref, "damaged_image", f"truncated or damaged TIFF ({' '.join(str(error).split())})"
+        ) from error
     if pixels.ndim != 2 or 0 in pixels.shape:
-        raise _image_error(ref, f"expected one 2-D greyscale image, found shape {pixels.shape}")
+        raise _image_error(ref, "damaged_image", f"expected one 2-D greyscale image, found shape {pixels.shape}")
     if pixels.dtype.type not in _DTYPES:
-        raise _image_error(ref, f"expected pixels of uint8, uint16 or float32, found {pixels.dtype}")
+        raise _image_error(ref, "damaged_image", f"expected pixels of uint8, uint16 or float32, found {pixels.dtype}")
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         count = int(np.size(pixels) - np.isfinite(pixels).sum())
-        raise _image_error(ref, f"{count} of {pixels.size} pixels are NaN or infinite")
+        raise _image_error(ref, "nan_pixels", f"{count} of {pixels.size} pixels are NaN or infinite")
     return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
 
 
@@ -234,8 +248,9 @@ def _decode(file: Path) -> npt.NDArray[Any]:
         return np.asarray(tiff.asarray(maxworkers=1))
 
 
-def _image_error(ref: ImageRef, what: str) -> InputError:
-    return InputError(
+def _image_error(ref: ImageRef, reason: str, what: str) -> ImageError:
+    return ImageError(
         f"{ref.file}: {what}; plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}'; export the "
-        "image again, or set 'on_error: skip' to leave it out"
+        "image again, or set 'on_error: skip' to leave it out",
+        reason,
     )

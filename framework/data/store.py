@@ -123,6 +123,11 @@ class TileStore:
             if found is None:
                 with self._files[shard].open("rb") as file:
                     found = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=np.uint8)
+                if len(found) != self._sizes[shard]:
+                    raise DatasetError(
+                        f"{self._files[shard]}: {len(found)} bytes, {self._sizes[shard]} when it was opened: it "
+                        "changed while it was read; end what writes there and run the same command again"
+                    )
             self._maps[shard] = found
             # A thread that still copies from a dropped map keeps it alive by its own reference.
             while len(self._maps) > _OPEN_MAPS:

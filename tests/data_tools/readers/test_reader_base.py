@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import tifffile
 
 from data_tools.readers import READERS
-from data_tools.readers.base import Export, ImageRef, assemble, one_of, read_image
+from data_tools.readers.base import Export, ImageError, ImageRef, assemble, one_of, read_image
 from framework.config import StrictModel
 from framework.errors import InputError
 
@@ -92,8 +93,11 @@ def test_pixels_that_are_no_numbers_are_counted(tmp_path: Path, bad: float) -> N
     image = np.ones((8, 8), np.float32)
     image[2, 1:4] = bad
     tifffile.imwrite(tmp_path / "a.tif", image)
-    with pytest.raises(InputError, match=r"a\.tif: 3 of 64 pixels are NaN or infinite; plate P1 well B02"):
+    with pytest.raises(ImageError, match=r"a\.tif: 3 of 64 pixels are NaN or infinite; plate P1 well B02") as caught:
         read_image(_ref(tmp_path / "a.tif"))
+    assert caught.value.reason == "nan_pixels"
+    copy = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - as Dask sends it back from a worker
+    assert (str(copy), copy.reason) == (str(caught.value), "nan_pixels")
 
 
 def _export(refs: list[ImageRef]) -> Export:
