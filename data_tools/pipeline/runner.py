@@ -112,7 +112,7 @@ def open_runner(scheduler: str | None, workers: int | None, jobs: int, scratch: 
             n_workers=min(count, jobs),
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # None means port 8787, which another build may hold
             local_directory=str(scratch),
             memory_limit=None,
             silence_logs=logging.CRITICAL,
