@@ -41,17 +41,7 @@ def build(config: RunConfig, start: Start, ranks: Ranks) -> tuple[Collaborators,
     objective = _objective(config, folder, start, ranks)
     optimiser = build_optimiser(objective, config.optim)
     scheduler = build_scheduler(optimiser, config.optim, config.train.steps)
-    progress = Progress()
-    if start.checkpoint is not None:
-        found = checkpoint.load(start.checkpoint)
-        checkpoint.restore(found, objective)
-        optimiser.load_state_dict(found.optimiser)
-        if found.scheduler is not None:
-            scheduler.load_state_dict(found.scheduler)
-        # What was best in another run says nothing about this one.
-        progress = (
-            Progress.from_plain(found.state["progress"]) if start.parent is not None else Progress(step=found.step)
-        )
+    progress = _resumed(start, objective, optimiser, scheduler)
     if config.train.compile:
         objective.compile()
 
@@ -98,6 +88,24 @@ def build(config: RunConfig, start: Start, ranks: Ranks) -> tuple[Collaborators,
         },
     )
     return collaborators, progress
+
+
+def _resumed(
+    start: Start,
+    objective: Objective,
+    optimiser: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+) -> Progress:
+    """Load the checkpoint of ``start``, where there is one, and return how far it had come."""
+    if start.checkpoint is None:
+        return Progress()
+    found = checkpoint.load(start.checkpoint)
+    checkpoint.restore(found, objective)
+    optimiser.load_state_dict(found.optimiser)
+    if found.scheduler is not None:
+        scheduler.load_state_dict(found.scheduler)
+    # What was best in another run says nothing about this one.
+    return Progress.from_plain(found.state["progress"]) if start.parent is not None else Progress(step=found.step)
 
 
 def _objective(config: RunConfig, folder: RunFolder, start: Start, ranks: Ranks) -> Objective:
