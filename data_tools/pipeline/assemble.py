@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from data_tools.ingest_config import IngestConfig
 from data_tools.omics import build_targets
 from data_tools.pipeline.build import BuildFolder, versions
-from data_tools.pipeline.durable import explained, json_bytes, record, replacing, write_json, write_with
+from data_tools.pipeline.durable import explained, record, write_json, write_with
 from data_tools.pipeline.shading import flatfield_name
 from data_tools.pipeline.shard_task import ShardJob, load_counts
 from data_tools.pipeline.statistics import PixelCounts
@@ -100,8 +100,7 @@ def assemble(
         shards=tuple(shards),
     )
     build.finish({item.name for item in (*manifest.files, *manifest.shards)})
-    with replacing(root / MANIFEST_NAME) as stream:
-        stream.write(json_bytes(manifest.model_dump(mode="json")))
+    write_json(root / MANIFEST_NAME, manifest.model_dump(mode="json"))
     with explained(root):
         shutil.rmtree(build.parts, ignore_errors=True)
     return manifest

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from framework.data.schema import FileRecord
+from framework.durable import json_text, sync_folder
 from framework.errors import DatasetError
 
 TEMPORARY_PREFIX = ".partial-"
@@ -88,21 +88,7 @@ def write_with(file: Path, write: Callable[[Path], object]) -> None:
 def write_json(file: Path, value: Any) -> None:
     """Write ``value`` with sorted keys: equal values, equal bytes."""
     with replacing(file) as stream:
-        stream.write(json_bytes(value))
-
-
-def json_bytes(value: Any) -> bytes:
-    """Return readable JSON with sorted keys and a final newline."""
-    return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        stream.write(json_text(value).encode())
 
 
 def record(file: Path, root: Path) -> FileRecord:

@@ -1,6 +1,5 @@
 """What a run can go on from: checkpoints that are whole or absent."""
 
-from framework.checkpoint.durable import write_json, write_text
 from framework.checkpoint.store import (
     Checkpoint,
     load,
@@ -20,7 +19,5 @@ __all__ = [
     "read_pointer",
     "restore",
     "save",
-    "write_json",
     "write_pointer",
-    "write_text",
 ]

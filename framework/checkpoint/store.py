@@ -31,7 +31,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from framework.checkpoint.durable import sync_file, sync_folder, write_json, write_text
+from framework.durable import sync_file, sync_folder, write_json, write_text
 from framework.errors import CheckpointError
 
 log = logging.getLogger(__name__)

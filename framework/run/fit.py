@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from framework import checkpoint, trainer
+from framework import trainer
 from framework.distributed import Ranks
+from framework.durable import write_json
 from framework.errors import ConfigError
 from framework.run.build import build
 from framework.run.config import RunConfig
@@ -105,7 +106,7 @@ def _write_summary(folder: RunFolder, config: RunConfig, start: Start, ranks: Ra
     if again and before:
         # Nothing was left to do: what the working attempt measured stays.
         facts = {**facts, **before}
-    checkpoint.write_json(folder.summary_file, facts)
+    write_json(folder.summary_file, facts)
 
 
 def _former(folder: RunFolder) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from framework import checkpoint
 from framework.config import StrictModel, to_yaml
 from framework.data.transform import ScaleProfile
+from framework.durable import write_json, write_text
 from framework.errors import RunError
 from framework.objectives import OBJECTIVES, Objective
 from framework.run.config import RunConfig, load_run_config
@@ -174,12 +175,12 @@ def need_same_run(folder: RunFolder, config: RunConfig) -> None:
 
 def write_json_model(file: Path, model: StrictModel) -> None:
     """Replace ``file`` by a section as JSON, in one step."""
-    checkpoint.write_json(file, model.plain())
+    write_json(file, model.plain())
 
 
 def write_config(folder: RunFolder, config: RunConfig) -> None:
     """Replace ``config.yaml``, in one step."""
-    checkpoint.write_text(folder.config_file, to_yaml(config))
+    write_text(folder.config_file, to_yaml(config))
 
 
 def _read(file: Path, model: type[M]) -> M:

@@ -15,6 +15,7 @@ LEVELS = {
     "framework": 0,
     "framework.errors": 0,
     "framework.registry": 0,
+    "framework.durable": 0,
     "framework.config": 1,
     "framework.distributed": 1,
     "framework.data": 2,
@@ -30,7 +31,13 @@ LEVELS = {
 }
 # registry builds on errors although both are at the bottom.
 ALLOWED_SIBLINGS = {("framework.registry", "framework.errors")}
-OF_FRAMEWORK_IN_DATA_TOOLS = ("framework.errors", "framework.registry", "framework.config", "framework.data.schema")
+OF_FRAMEWORK_IN_DATA_TOOLS = (
+    "framework.errors",
+    "framework.registry",
+    "framework.durable",
+    "framework.config",
+    "framework.data.schema",
+)
 # A library that belongs to one place: everything else asks that place.
 LIBRARY_ROOMS = {
     "torch.distributed": ("framework.distributed",),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.checkpoint import write_json, write_text
+from framework.durable import write_json, write_text
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:

@@ -36,4 +36,9 @@ def write_text(file: Path, text: str) -> None:
 
 def write_json(file: Path, value: Any) -> None:
     """Replace ``file`` by ``value`` as indented JSON, in one step."""
-    write_text(file, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text(file, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return readable JSON with sorted keys and a final newline: equal values, equal text."""
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
