@@ -107,9 +107,8 @@ def train(
     """
     arguments = [str(config), *(options or []), "--resume", resume]
     if nproc > 1:
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={nproc}"]
-        sys.stdout.flush()
-        os.execv(sys.executable, [*command, "-m", "launch.train", *arguments])  # noqa: S606 - our own interpreter
+        _room("framework.run").load_run_config(config, options or [])  # a mistake is said once, not by every rank
+        raise typer.Exit(_room("framework.distributed").start_processes("launch.train", arguments, nproc))
     raise typer.Exit(_room("launch.train").main(arguments))
 
 
