@@ -121,9 +121,11 @@ class ZarrShardWriter:
             raise InputError(f"a tile of {tile.nbytes} bytes: chunks hold 2 GiB; lower tiles.size_px")
         if self._codec is None:
             return tile.data.cast("B")
+        # The array, not its bytes: the encoder takes the type size from it, without which shuffling moves nothing.
+        pixels: Any = tile
         # One thread: with more, Blosc appends blocks in the order they finish, and equal tiles give unequal bytes.
         frame = imagecodecs.blosc_encode(
-            tile.tobytes(),
+            pixels,
             level=self._codec.clevel,
             compressor=self._codec.cname,
             shuffle=_SHUFFLES[self._codec.shuffle],
