@@ -32,6 +32,7 @@ class TileIndex:
         bag: int32 (T,), bag of each tile.
         shard: int32 (T,), index into ``Manifest.shards``.
         offset: int64 (T,), first byte of the tile in its shard.
+        nbytes: int32 (T,), encoded bytes of each tile where the dataset has a codec; None where all are equal.
         bag_start: int64 (B + 1,); tiles of bag b are rows ``bag_start[b]:bag_start[b + 1]``.
     """
 
@@ -39,6 +40,7 @@ class TileIndex:
     shard: npt.NDArray[np.int32]
     offset: npt.NDArray[np.int64]
     bag_start: npt.NDArray[np.int64]
+    nbytes: npt.NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.bag)
@@ -143,7 +145,8 @@ def _read_index(folder: Path, manifest: Manifest, n_bags: int) -> TileIndex:
     file = _existing(folder / TILES_NAME)
     schema_names = pq.read_schema(file).names
     _need_columns(schema_names, TILE_COLUMNS, file)
-    table = pq.read_table(file, columns=["bag", "shard", "offset"])
+    coded = manifest.codec is not None
+    table = pq.read_table(file, columns=["bag", "shard", "offset", *(["nbytes"] if coded else [])])
     bag = table["bag"].to_numpy().astype(np.int32, copy=False)
     if n_bags != manifest.n_bags or len(bag) != manifest.n_tiles:
         raise DatasetError(
@@ -157,4 +160,5 @@ def _read_index(folder: Path, manifest: Manifest, n_bags: int) -> TileIndex:
         shard=table["shard"].to_numpy().astype(np.int32, copy=False),
         offset=table["offset"].to_numpy().astype(np.int64, copy=False),
         bag_start=np.searchsorted(bag, np.arange(n_bags + 1)).astype(np.int64),
+        nbytes=table["nbytes"].to_numpy().astype(np.int32, copy=False) if coded else None,
     )
