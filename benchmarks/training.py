@@ -65,13 +65,13 @@ class Trainer:
 
 def run(*, quick: bool, device: str = "cpu") -> list[Measured]:
     """Train on random tiles; quick: a narrow network and small batches."""
-    rows, tiles, steps = (4, 4, 3) if quick else (8, 8, 4)
+    rows, tiles, steps = (4, 4, 3) if quick else (8, 4, 3)
     if device == "cuda":
         rows, tiles, steps = 16, 16, 8 if quick else 32
     width = 16 if quick and device == "cpu" else 64
     with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name:
         store = TileStore(write_dataset(Path(name) / "tar", draw_pixels(N_BAGS * PER_BAG), PER_BAG))
-        main, share = _feeding(store, device, width, (rows, tiles, steps), 2 if quick else 5)
+        main, share = _feeding(store, device, width, (rows, tiles, steps), 2 if quick else 3)
         growth = _growth(store, device, width, quick=quick)
     if not quick:
         _plot(growth, RESULTS / f"training_growth_{device}.svg")
