@@ -65,7 +65,7 @@ class Trainer:
 
 def run(*, quick: bool, device: str = "cpu") -> list[Measured]:
     """Train on random tiles; quick: a narrow network and small batches."""
-    rows, tiles, steps = (4, 4, 3) if quick else (8, 4, 3)
+    rows, tiles, steps = (4, 4, 3) if quick else (8, 4, 2)
     if device == "cuda":
         rows, tiles, steps = 16, 16, 8 if quick else 32
     width = 16 if quick and device == "cpu" else 64
@@ -139,7 +139,7 @@ def _feeding(
 
 def _growth(store: TileStore, device: str, width: int, *, quick: bool) -> dict[str, float]:
     """Median seconds of a step on resident batches, over bags and over tiles a bag."""
-    sizes = [(2, 4), (4, 4), (4, 8)] if quick else [(2, 4), (4, 4), (8, 4), (16, 4), (4, 8), (4, 16)]
+    sizes = [(2, 4), (4, 4), (4, 8)] if quick else [(2, 4), (4, 4), (8, 4), (4, 8), (4, 12)]
     found = {}
     trainer = Trainer(device, width=width, channels_last=False, bf16=False)
     for rows, tiles in sizes:
