@@ -22,6 +22,9 @@ from framework.errors import InputError
 _SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
 _MAX_TILE = 2**31 - 64  # of a Blosc frame, whose sizes are signed 32-bit with 16 bytes of header
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
+_LEAD_BYTES = 640
+"""Zeros before the first chunk; the specification lets chunks begin anywhere. Large buffers begin 0 to 64 bytes after a
+page: plain tiles that begin at a page would make every load of a copy wait for the store before it (half the speed)."""
 DATA_KEY = "c/0/0/0/0"
 """File of the only shard of an array of four dimensions."""
 
@@ -41,6 +44,7 @@ class ZarrShardWriter:
         self._bags: dict[int, dict[str, Any]] = {}
         self.tiles = 0
         self.tile_nbytes: list[npt.NDArray[np.int32]] = []
+        self._stream.put(bytes(_LEAD_BYTES))
 
     @property
     def nbytes(self) -> int:
