@@ -171,5 +171,5 @@ def test_growth_is_drawn_from_what_was_measured(tmp_path: Path) -> None:
     assert text == (tmp_path / "b.svg").read_text()
     # One panel: of the other only one of two curves was measured.
     assert text.count('<g id="axes_') == 1
-    # One curve: its error bars.
-    assert text.count('<g id="LineCollection_') == 1
+    # One curve: its error bars, there and in the legend.
+    assert text.count('<g id="LineCollection_') == 2
