@@ -1,7 +1,8 @@
 """Training from disk on several ranks: ``launch`` starts them with torchrun, and this module is what each runs.
 
-All ranks are on this machine and share its cores, as every report of them must say: 2 ranks on 2 cores cannot be
-faster than one rank with both. What they show is what the communication and the split of a batch cost.
+All ranks are on this machine and share its cores, as every report of them must say: one rank uses all of them with
+threads, two ranks half of them each. What they show is what communication and a split batch cost, not what more
+machines would bring.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ class Feed:
     """
 
     def __init__(self, trainer: Trainer, steps: int, ahead: int = 2) -> None:
-        self._trainer, self._steps, self._ahead = trainer, steps, ahead
+        self.trainer, self._steps, self._ahead = trainer, steps, ahead
         self._held = ExitStack()
         self._batches: Iterator[Batch] = iter(())
         self._began: list[torch.cuda.Event] = []
@@ -172,14 +172,14 @@ class Feed:
     def warm(self) -> None:
         """Bring the loader into its steady state."""
         self.close()
-        self._batches = self._trainer.loader.batches(0, self.steps.stop + self._ahead)
-        self._trainer.run(islice(self._batches, self._ahead + 1))
+        self._batches = self.trainer.loader.batches(0, self.steps.stop + self._ahead)
+        self.trainer.run(islice(self._batches, self._ahead + 1))
 
     def run(self) -> None:
         """Train on the next steps."""
-        before = self._trainer.loader.wait_s
-        self._trainer.run(self._timed(islice(self._batches, self._steps)))
-        self.waited_s.append(self._trainer.loader.wait_s - before)
+        before = self.trainer.loader.wait_s
+        self.trainer.run(self._timed(islice(self._batches, self._steps)))
+        self.waited_s.append(self.trainer.loader.wait_s - before)
         if self._began:
             pairs = zip(self._began, self._ready, strict=True)
             self.device_s.append(sum(began.elapsed_time(ready) for began, ready in pairs) / 1e3)
@@ -206,7 +206,7 @@ class Feed:
             yield batch
 
     def _event(self) -> torch.cuda.Event | None:
-        if self._trainer.ranks.device.type != "cuda":
+        if self.trainer.ranks.device.type != "cuda":
             return None
         event = torch.cuda.Event(enable_timing=True)
         event.record()
