@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import re
 import statistics
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from benchmarks.harness import Finding, Measured
 
 RESULTS = Path(__file__).parent / "results"
 MARKERS = ("<!-- benchmarks -->", "<!-- /benchmarks -->")
+_NAME = re.compile(r"[^_]+_(?P<hardware>.+?)_(?P<day>\d{4}-\d\d-\d\d)(_quick)?")
 _PACKAGES = ("numpy", "torch", "scipy", "scikit-image", "opencv-python-headless", "tifffile", "imagecodecs", "dask")
 _PEERS = ("webdataset", "litdata", "tensorstore", "zarr", "zarrs", "pytorch-metric-learning", "mosaicml-streaming")
 
@@ -213,13 +215,13 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _day(file: Path, facts: Mapping[str, Any]) -> str:
-    parts = file.stem.split("_")
-    return str(facts.get("measured_at", parts[2] if len(parts) > 2 else ""))[:10]
+    found = _NAME.fullmatch(file.stem)
+    return str(facts.get("measured_at", found["day"] if found else ""))[:10]
 
 
 def _hardware(file: Path) -> str:
-    parts = file.stem.split("_")
-    return parts[1] if len(parts) > 1 else "unknown"
+    found = _NAME.fullmatch(file.stem)
+    return found["hardware"] if found else "unknown"
 
 
 def _row(theme: str, what: str, value: str, bound: str, good: bool) -> str:

@@ -55,10 +55,12 @@ def test_table_names_day_hardware_commit_and_absent_peers(tmp_path: Path) -> Non
     facts |= {"cpu": "Some CPU", "commit": "abc1234", "measured_at": "2020-02-03T04:05:06+00:00"}
     facts["cases"][0]["absent"] = {"litdata": "No module named 'litdata'\nand more"}
     file.rename(tmp_path / "gone")
-    other = tmp_path / "stream_8cpu-x_2020-02-03.json"
+    other = tmp_path / "stream_8cpu-x86_64_2020-02-03.json"
+    other.write_text(json.dumps(facts))
+    del facts["measured_at"]
     other.write_text(json.dumps(facts))
     last = results.readme_table(tmp_path).splitlines()[-2:]
-    assert last[0] == "stream: 2020-02-03, Some CPU (8cpu-x), commit abc1234."
+    assert last[0] == "stream: 2020-02-03, Some CPU (8cpu-x86_64), commit abc1234."
     assert last[1] == "Absent: litdata (No module named 'litdata')."
 
 
