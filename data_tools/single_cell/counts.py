@@ -99,14 +99,15 @@ def _read_text(file: Path, kind: str) -> Counts:
     names: list[str] = []
     cells = pd.Index([])
     for part in pd.read_csv(file, sep=separator, index_col=0, chunksize=_ROWS_AT_ONCE, low_memory=False):
-        text = [str(column) for column in part.columns if part[column].dtype.kind not in "iufb"]
+        text = [str(column) for column in part.columns if len(part) and part[column].dtype.kind not in "iufb"]
         if text:
             bad = pd.to_numeric(part[text[0]], errors="coerce").isna()
             row = part.index[bad.to_numpy()][0] if bad.any() else part.index[0]
             raise InputError(
                 f"{file}: column '{text[0]}' holds '{part.loc[row, text[0]]}' for '{row}'; expected a number"
             )
-        pieces.append(csr(part.to_numpy(dtype=np.float32)))
+        if len(part):
+            pieces.append(csr(part.to_numpy(dtype=np.float32)))
         names += [str(name) for name in part.index]
         cells = part.columns
     if not pieces:
