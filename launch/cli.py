@@ -191,6 +191,40 @@ def report(
 
 
 @app.command()
+def prepare(
+    config: Annotated[Path, typer.Argument(help="single-cell YAML; see experiments/ifc_seq/*.yaml")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write")],
+    options: Overrides = None,
+) -> None:
+    """Prepare a CITE-seq experiment: filter cells and genes, log, gate populations, rank their marker genes.
+
+    Python: data_tools.single_cell.prepare_cells(config, out)
+    """
+    room, configs = _room("data_tools.single_cell"), _room("framework.config")
+    show.summary(room.prepare_cells(configs.load_config(config, room.SingleCellConfig, options or []), out))
+
+
+@app.command()
+def express(
+    config: Annotated[Path, typer.Argument(help="expression YAML; see experiments/ifc_seq/*.yaml")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder for tables, expression and report.html")],
+    options: Overrides = None,
+    scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler to grow trees on")] = None,
+) -> None:
+    """Learn expression from surface markers on single cells, score it, and give it to imaged cells (IFC-seq).
+
+    Python: framework.expression.express(config, out)
+    """
+    room, configs = _room("framework.expression"), _room("framework.config")
+    settings = configs.load_config(config, room.ExpressionConfig, options or [])
+    with show.progress() as tick:
+        summary = room.express(settings, out, scheduler=scheduler, progress=tick)
+    show.summary(summary)
+    page = _room("framework.report").write_expression_report(out)
+    show.console.print(f"report: {page.resolve()}")
+
+
+@app.command()
 def verify(folder: Annotated[Path, typer.Argument(help="dataset folder or run folder")]) -> None:
     """Prove that a dataset is undamaged, or that a run consumed every planned tile exactly once.
 
