@@ -67,11 +67,13 @@ class Directory:
 
     Attributes:
         offset: where it begins in the file.
+        size: its bytes, tags that come twice included.
         entries: tag -> (type, count, the four bytes that hold the value or its offset).
         next_offset: where the next one begins, 0 for none.
     """
 
     offset: int
+    size: int
     entries: Mapping[int, tuple[int, int, bytes]]
     next_offset: int
 
@@ -130,7 +132,7 @@ class TiffDirectories:
             for tag, kind, length, value in struct.iter_unpack(self.order + "HHI4s", body[: 12 * count])
         }
         (following,) = struct.unpack(self.order + "I", body[-4:])
-        return Directory(offset=offset, entries=entries, next_offset=following)
+        return Directory(offset=offset, size=2 + len(body), entries=entries, next_offset=following)
 
     def chain(self) -> Iterator[Directory]:
         """Walk all directories.
@@ -145,7 +147,7 @@ class TiffDirectories:
                 raise self.damaged(f"the directory at byte {offset} follows itself in a circle")
             seen.add(offset)
             directory = self.directory(offset)
-            used += 6 + 12 * len(directory.entries)
+            used += directory.size
             if used > self.source.size:
                 raise self.damaged("its directories overlap")
             yield directory

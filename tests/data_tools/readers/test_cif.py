@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -159,11 +160,9 @@ def test_overlapping_directories_end_in_linear_time() -> None:
         struct.pack_into("<H", body, at, 500)
         struct.pack_into("<I", body, at + 2 + 12 * 500, at + step)
     chain = TiffDirectories("a.cif", BytesSource(bytes(body))).chain()
-    walked = 0
+    most = len(body) // 6006 + 1
     with pytest.raises(InputError, match=r"a\.cif: its directories overlap"):
-        for _ in chain:
-            walked += 1
-    assert walked <= len(body) // 6006 + 1
+        list(islice(chain, most))
 
 
 @pytest.mark.parametrize(
