@@ -220,7 +220,7 @@ def read_image(ref: ImageRef) -> Image:
             file, plate, well, site and channel.
     """
     try:
-        pixels = _decode(ref.file)
+        pixels = decode_tiff(ref.file)
     except FileNotFoundError:
         raise _image_error(ref, "missing_image", "no such file") from None
     except Exception as error:  # tifffile and the codecs raise many kinds on damaged files, each means the same here
@@ -237,7 +237,8 @@ def read_image(ref: ImageRef) -> Image:
     return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
 
 
-def _decode(file: Path) -> npt.NDArray[Any]:
+def decode_tiff(file: Path) -> npt.NDArray[Any]:
+    """Return all pages of a TIFF as one array; raises what ``tifffile`` raises, and ValueError if it is cut short."""
     size = file.stat().st_size
     with tifffile.TiffFile(file) as tiff:
         for page in tiff.pages:
