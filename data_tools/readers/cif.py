@@ -2,7 +2,7 @@
 
 The file looks like a TIFF: its first directory holds the metadata of the acquisition, every other one the image or the
 mask of an object, with the channels side by side. ``index_cif`` walks the directories once into three columns of
-numbers; ``CifPixels`` then reads single objects by them, from any thread.
+numbers; ``CifPixels`` then reads single objects by them.
 """
 
 from __future__ import annotations
@@ -100,48 +100,44 @@ class CifPixels:
     """The pixels of one indexed file; a context manager that holds one open file.
 
     Args:
-        index: from ``index_cif``.
+        file: the ``.cif``.
+        channels: how many channels lie side by side, as in its index.
 
     Raises:
-        InputError: the file is gone.
+        InputError: on entering, where the file is gone.
     """
 
-    def __init__(self, index: CifIndex) -> None:
-        self._index = index
-        self._descriptor = _Descriptor(index.file)
+    def __init__(self, file: Path, channels: int) -> None:
+        self._file, self._channels = file, channels
+        self._open = _Descriptor(file)
 
     def __enter__(self) -> CifPixels:
-        self._tiff = TiffDirectories(str(self._index.file), DescriptorSource(self._descriptor.__enter__()))
+        self._tiff = TiffDirectories(str(self._file), DescriptorSource(self._open.__enter__()))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._descriptor.__exit__(kind, error, trace)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._open.__exit__(kind, error, at)
 
-    def image(self, row: int) -> U16:
-        """Return the image of the object in row ``row`` of the index, uint16 (C, H, W).
+    def image(self, at: int) -> U16:
+        """Return the image whose directory begins at byte ``at``, uint16 (C, H, W).
 
         Raises:
-            InputError: damaged; names file and object.
+            InputError: damaged; names the file and the place.
         """
-        plane = self._plane(row, int(self._index.image_at[row]), mask=False)
-        return np.ascontiguousarray(plane, dtype=np.uint16)
+        return np.ascontiguousarray(self._stack(at, f"the image at byte {at}"), dtype=np.uint16)
 
-    def mask(self, row: int) -> U8 | None:
-        """Return the mask of an object, uint8 (C, H, W), not 0 inside; None where the file has none.
+    def mask(self, at: int) -> U8:
+        """Return the mask whose directory begins at byte ``at``, uint8 (C, H, W), not 0 inside.
 
         Raises:
-            InputError: damaged; names file and object.
+            InputError: damaged; names the file and the place.
         """
-        at = int(self._index.mask_at[row])
-        return None if at < 0 else np.ascontiguousarray(self._plane(row, at, mask=True), dtype=np.uint8)
+        return np.ascontiguousarray(self._stack(at, f"the mask at byte {at}"), dtype=np.uint8)
 
-    def _plane(self, row: int, at: int, *, mask: bool) -> npt.NDArray[np.generic]:
-        tiff, what = self._tiff, f"{'mask' if mask else 'image'} of object {self._index.objects[row]}"
+    def _stack(self, at: int, what: str) -> npt.NDArray[np.generic]:
+        tiff, n = self._tiff, self._channels
         directory = tiff.directory(at)
         height, width = tiff.integer(directory, IMAGE_LENGTH), tiff.integer(directory, IMAGE_WIDTH)
-        n = len(self._index.channels)
         if width % n:
             raise tiff.damaged(f"{what}: {width} columns are not {n} channels side by side")
         try:

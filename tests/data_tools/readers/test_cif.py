@@ -80,21 +80,22 @@ def test_a_file_comes_back(tmp_path: Path, order: str, strips: int) -> None:
     index = index_cif(file)
     assert index.objects.tolist() == [4, 0, 9]
     assert index.channels == ("Ch1", "Ch2")
-    with CifPixels(index) as pixels:
+    with CifPixels(file, 2) as pixels:
         for row, (image, mask) in enumerate(zip(images, masks, strict=True)):
-            assert pixels.image(row).dtype == np.uint16
-            np.testing.assert_array_equal(pixels.image(row), image)
-            np.testing.assert_array_equal(pixels.mask(row), mask)
+            found = pixels.image(int(index.image_at[row]))
+            assert found.dtype == np.uint16
+            np.testing.assert_array_equal(found, image)
+            np.testing.assert_array_equal(pixels.mask(int(index.mask_at[row])), mask)
 
 
 def test_objects_without_masks_and_without_numbers_count_from_0(tmp_path: Path) -> None:
     images, _ = objects()
-    index = index_cif(write_cif(tmp_path / "a.cif", images, [None] * 3, numbers=[None] * 3))
+    file = write_cif(tmp_path / "a.cif", images, [None] * 3, numbers=[None] * 3)
+    index = index_cif(file)
     assert index.objects.tolist() == [0, 1, 2]
     assert index.mask_at.tolist() == [-1, -1, -1]
-    with CifPixels(index) as pixels:
-        assert pixels.mask(1) is None
-        np.testing.assert_array_equal(pixels.image(2), images[2])
+    with CifPixels(file, 2) as pixels:
+        np.testing.assert_array_equal(pixels.image(int(index.image_at[2])), images[2])
 
 
 def test_channels_take_their_names_from_the_file(tmp_path: Path) -> None:
@@ -127,8 +128,9 @@ def test_a_width_that_is_no_multiple_of_the_channels_is_refused(tmp_path: Path) 
     at = data.index(struct.pack("<HHI", 33000, 3, 1)) + 8
     data[at] = 3
     file.write_bytes(data)
-    with CifPixels(index_cif(file)) as pixels, pytest.raises(InputError, match="object 0: 10 columns are not 3 chan"):
-        pixels.image(0)
+    at = int(index_cif(file).image_at[0])
+    with CifPixels(file, 3) as pixels, pytest.raises(InputError, match=f"byte {at}: 10 columns are not 3 channels"):
+        pixels.image(at)
 
 
 def test_a_mask_before_its_image_is_refused(tmp_path: Path) -> None:
@@ -200,10 +202,11 @@ def test_entities_in_the_metadata_are_refused(tmp_path: Path) -> None:
 
 def _read_all(file: Path) -> None:
     index = index_cif(file)
-    with CifPixels(index) as pixels:
-        for row in range(len(index)):
-            pixels.image(row)
-            pixels.mask(row)
+    with CifPixels(file, len(index.channels)) as pixels:
+        for image_at, mask_at in zip(index.image_at, index.mask_at, strict=True):
+            pixels.image(int(image_at))
+            if mask_at >= 0:
+                pixels.mask(int(mask_at))
 
 
 _HEALTHY: list[bytes] = []
