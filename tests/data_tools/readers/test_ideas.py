@@ -65,7 +65,7 @@ def test_a_compressed_file_is_read_and_a_damaged_one_is_a_problem(tmp_path: Path
     export(tmp_path, "1_Ch1.ome.tif", "2_Ch1.ome.tif", "3_Ch1.ome.tif")
     tifffile.imwrite(tmp_path / "1_Ch1.ome.tif", np.full((9, 9), 7, dtype=np.uint16), compression="lzw")
     whole = (tmp_path / "2_Ch1.ome.tif").read_bytes()
-    (tmp_path / "2_Ch1.ome.tif").write_bytes(whole[:-40])
+    (tmp_path / "2_Ch1.ome.tif").write_bytes(whole[: len(whole) // 2])
     listing = reader(tmp_path).survey(("Ch1",))
     first, second, third = reader(tmp_path).read(listing.places, ("Ch1",))
     assert isinstance(first, CellImage)
