@@ -64,6 +64,7 @@ def test_one_object_number_twice_without_label_is_a_problem(tmp_path: Path) -> N
 def test_a_compressed_file_is_read_and_a_damaged_one_is_a_problem(tmp_path: Path) -> None:
     export(tmp_path, "1_Ch1.ome.tif", "2_Ch1.ome.tif", "3_Ch1.ome.tif")
     tifffile.imwrite(tmp_path / "1_Ch1.ome.tif", np.full((9, 9), 7, dtype=np.uint16), compression="lzw")
+    tifffile.imwrite(tmp_path / "2_Ch1.ome.tif", np.full((40, 40), 7, dtype=np.uint16))
     whole = (tmp_path / "2_Ch1.ome.tif").read_bytes()
     (tmp_path / "2_Ch1.ome.tif").write_bytes(whole[: len(whole) // 2])
     listing = reader(tmp_path).survey(("Ch1",))
