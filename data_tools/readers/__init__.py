@@ -1,6 +1,6 @@
 """Readers of raw exports, chosen by ``name`` in a config: plates give an ``Export``, single cells a ``CellListing``."""
 
-from data_tools.readers import crops, filenames, harmony
+from data_tools.readers import cif_cells, crops, fcs_table, feature_table, filenames, harmony, ideas
 from data_tools.readers.base import READERS, Export, ImageError, ImageRef, Problem, read_image
 from data_tools.readers.cells_base import (
     CELL_READERS,
@@ -23,8 +23,12 @@ __all__ = [
     "ImageError",
     "ImageRef",
     "Problem",
+    "cif_cells",
     "crops",
+    "fcs_table",
+    "feature_table",
     "filenames",
     "harmony",
+    "ideas",
     "read_image",
 ]
