@@ -59,6 +59,27 @@ def simulate_plate(
     show.summary(summary)
 
 
+@simulate.command("ifc")
+def simulate_ifc(
+    out: Annotated[Path, typer.Argument(help="folder to write: IDEAS export, features, CITE-seq tables, truth")],
+    config: Annotated[Path | None, typer.Option(help="YAML with simulator options")] = None,
+    options: Overrides = None,
+) -> None:
+    """Simulate a pair of experiments: imaging flow cytometry, and sequencing of the same populations of cells.
+
+    Example: wellstream simulate ifc ifc/raw cells=500 informative=0.8
+    Python: data_tools.simulate.simulate_ifc(IfcConfig(...), out)
+    """
+    room, configs = _room("data_tools.simulate"), _room("framework.config")
+    if config:
+        pair = configs.load_config(config, room.IfcConfig, options or [])
+    else:
+        pair = configs.parse_config("{}", room.IfcConfig, "simulate ifc", options or [])
+    with show.progress() as report:
+        summary = room.simulate_ifc(pair, out, progress=lambda done, total: report("simulate", done, total))
+    show.summary(summary)
+
+
 @app.command()
 def ingest(
     config: Annotated[Path, typer.Argument(help="ingest YAML; see experiments/*/ingest.yaml")],
@@ -74,8 +95,8 @@ def ingest(
 
     Python: data_tools.pipeline.ingest(config, out)
     """
-    pipeline, configs = _room("data_tools.pipeline"), _room("framework.config")
-    settings = configs.load_config(config, pipeline.IngestConfig, options or [])
+    pipeline = _room("data_tools.pipeline")
+    settings = pipeline.load_ingest_config(config, options or [])
     with show.progress() as report:
         summary = pipeline.ingest(settings, out, scheduler=scheduler, workers=workers, progress=report, dry_run=dry_run)
     show.summary(summary)

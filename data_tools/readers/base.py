@@ -6,6 +6,7 @@ drop an image silently: what cannot be used is a ``Problem`` with a short reason
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ from framework.registry import Registry
 Image = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float32]
 IMAGE_SUFFIXES = (".tif", ".tiff")
 _DTYPES = (np.uint8, np.uint16, np.float32)
+_HARMLESS_TAGS = ("FILLORDER", "subfiletype")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,7 +222,7 @@ def read_image(ref: ImageRef) -> Image:
             file, plate, well, site and channel.
     """
     try:
-        pixels = _decode(ref.file)
+        pixels = decode_tiff(ref.file)
     except FileNotFoundError:
         raise _image_error(ref, "missing_image", "no such file") from None
     except Exception as error:  # tifffile and the codecs raise many kinds on damaged files, each means the same here
@@ -237,7 +239,18 @@ def read_image(ref: ImageRef) -> Image:
     return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
 
 
-def _decode(file: Path) -> npt.NDArray[Any]:
+class _WithoutHarmlessTags(logging.Filter):
+    """Drops what ``tifffile`` says of tags that cytometers write wrongly and no pixel depends on, once a file."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not any(tag in record.getMessage() for tag in _HARMLESS_TAGS)
+
+
+logging.getLogger("tifffile").addFilter(_WithoutHarmlessTags())
+
+
+def decode_tiff(file: Path) -> npt.NDArray[Any]:
+    """Return all pages of a TIFF as one array; raises what ``tifffile`` raises, and ValueError if it is cut short."""
     size = file.stat().st_size
     with tifffile.TiffFile(file) as tiff:
         for page in tiff.pages:
