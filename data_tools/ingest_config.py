@@ -69,6 +69,7 @@ class QcConfig(StrictModel):
 class IngestConfig(StrictModel):
     """A dataset to be made from raw plates."""
 
+    kind: Literal["plates"] = "plates"
     name: str = Field(min_length=1, description="the name of the dataset")
     plates: tuple[PlateEntry, ...] = Field(min_length=1, description="a list with one entry a plate")
     channels: tuple[str, ...] = Field(min_length=1, description="the names of the channels to store, in stored order")

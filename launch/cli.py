@@ -95,8 +95,8 @@ def ingest(
 
     Python: data_tools.pipeline.ingest(config, out)
     """
-    pipeline, configs = _room("data_tools.pipeline"), _room("framework.config")
-    settings = configs.load_config(config, pipeline.IngestConfig, options or [])
+    pipeline = _room("data_tools.pipeline")
+    settings = pipeline.load_ingest_config(config, options or [])
     with show.progress() as report:
         summary = pipeline.ingest(settings, out, scheduler=scheduler, workers=workers, progress=report, dry_run=dry_run)
     show.summary(summary)

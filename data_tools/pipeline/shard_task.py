@@ -7,12 +7,10 @@ chunk of tiles, however large the plate.
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,19 +18,19 @@ import numpy.typing as npt
 from data_tools.illumination import FloatImage
 from data_tools.ingest_config import IngestConfig
 from data_tools.nuclei import find_nuclei
-from data_tools.pipeline.durable import explained, record, replacing, write_json, write_with
+from data_tools.pipeline.durable import explained, write_json
 from data_tools.pipeline.overview import write_overview
 from data_tools.pipeline.shading import read_flatfields
+from data_tools.pipeline.shard_file import ShardFile, ShardFiles, Spill, open_shard, save_counts, stored_order
 from data_tools.pipeline.site import SiteError, correct_site, load_site
 from data_tools.pipeline.statistics import PixelCounts
 from data_tools.pipeline.survey import Bag, Plate, Site
 from data_tools.pipeline.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
 from data_tools.readers import Problem
-from data_tools.shards import DATA_KEY, ShardWriter, ZarrShardWriter, random_order, safe_name
+from data_tools.shards import safe_name
 from data_tools.single_cell import CellTable, join_cells, read_cells
 from data_tools.tiles import cut_tile, tiles_inside
-from framework.data.schema import PERTURBATION, STIMULATION, ShardRecord
-from framework.durable import sync_folder
+from framework.data.schema import PERTURBATION, STIMULATION
 from framework.errors import InputError
 
 HAS_TILE, AT_BORDER = "tile", "border"
@@ -69,28 +67,9 @@ class ShardJob:
     inputs: str
 
     @property
-    def file(self) -> Path:
-        """The shard."""
-        name = f"shard-{self.index:06d}"
-        if self.config.shards.layout == "zarr":
-            return self.root / "shards" / f"{name}.zarr" / DATA_KEY
-        return self.root / "shards" / f"{name}.tar"
-
-    @property
-    def metadata_file(self) -> Path | None:
-        """What a stock reader needs beside the shard: ``zarr.json``."""
-        if self.config.shards.layout == "zarr":
-            return self.root / "shards" / f"shard-{self.index:06d}.zarr" / "zarr.json"
-        return None
-
-    @property
-    def marker(self) -> Path:
-        """The file that says this shard is done."""
-        return self.parts / f"shard-{self.index:06d}.json"
-
-    def part(self, what: str) -> Path:
-        """A part table of this shard."""
-        return self.parts / f"shard-{self.index:06d}.{what}"
+    def files(self) -> ShardFiles:
+        """Where the shard goes."""
+        return ShardFiles(index=self.index, root=self.root, parts=self.parts, shards=self.config.shards)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,69 +118,35 @@ class _ShardTask:
         self.n_nuclei = 0
 
     def run(self) -> dict[str, Any]:
-        job = self.job
-        with replacing(job.file) as stream:
-            writer = self._writer(stream)
+        job, tiles = self.job, self.config.tiles
+        with open_shard(job.files, self.config.channels, tiles.size_px, tiles.dtype) as shard:
             for bag in job.bags:
-                self._bag(bag, writer)
-            digest = writer.finish()
-        shard = None
-        if writer.tiles:
-            shard = ShardRecord(
-                name=job.file.relative_to(job.root).as_posix(), bytes=writer.nbytes, sha256=digest, tiles=writer.tiles
-            ).model_dump()
-        else:
-            job.file.unlink()  # stock readers refuse an archive without samples
-        metadata = self._write_metadata(writer)
-        self._write_parts(concatenated(writer.tile_nbytes, np.int32))
+                self._bag(bag, shard)
+        self._write_parts(concatenated(shard.writer.tile_nbytes, np.int32))
         facts = {
             "inputs": job.inputs,
-            "shard": shard,
-            "block_sums": list(writer.block_sums),
-            "metadata": metadata,
+            **shard.facts,
             "bags": self.bag_rows,
             "n_nuclei": self.n_nuclei,
             "problems": [asdict(problem) for problem in self.problems],
             "overviews": self.overviews,
             "cells": self.cells,
         }
-        write_json(job.marker, facts)
+        write_json(job.files.marker, facts)
         return facts
 
-    def _writer(self, stream: BinaryIO) -> ShardWriter | ZarrShardWriter:
-        shards = self.config.shards
-        return ZarrShardWriter(stream, shards.codec) if shards.layout == "zarr" else ShardWriter(stream)
-
-    def _write_metadata(self, writer: ShardWriter | ZarrShardWriter) -> dict[str, Any] | None:
-        """Write ``zarr.json``, after the data it describes, and return its record."""
-        file = self.job.metadata_file
-        if file is None or not isinstance(writer, ZarrShardWriter):
-            return None
-        if not writer.tiles:
-            with explained(self.job.root):
-                shutil.rmtree(file.parent)
-            return None
-        tiles = self.config.tiles
-        write_json(file, writer.metadata(self.config.channels, tiles.size_px, tiles.dtype))
-        # The file systems keep the new folders between data and shards only once their parents are synced.
-        with explained(self.job.root):
-            for folder in self.job.file.parents:
-                sync_folder(folder)
-                if folder == self.job.root:
-                    break
-        return record(file, self.job.root).model_dump()
-
-    def _bag(self, bag: Bag, writer: ShardWriter | ZarrShardWriter) -> None:
+    def _bag(self, bag: Bag, shard: ShardFile) -> None:
         cells = read_cells(self._cells_config, bag.cells, bag.well) if bag.cells and bag.sites else None
         if cells is not None and cells.site is None and len(bag.sites) > 1:
             raise InputError(
                 f"{bag.cells}: plate {self.job.plate.name} well {bag.well} has {len(bag.sites)} sites, but the table "
                 "does not say which cell lies in which; name its column with 'cells.site'"
             )
-        with explained(self.job.parts), tempfile.TemporaryFile(dir=self.job.parts) as spill:
+        with explained(self.job.parts), tempfile.TemporaryFile(dir=self.job.parts) as stream:
+            size = self.config.tiles.size_px
+            spill = Spill(stream, (len(self.config.channels), size, size), self.config.tiles.dtype)
             found = [item for site in bag.sites if (item := self._site(bag, site, cells, spill)) is not None]
-            spill.flush()
-            n_tiles = self._lay_out(bag, found, spill, writer)
+            n_tiles = self._lay_out(bag, found, spill, shard)
         if cells is not None:
             self.cells.append(
                 {
@@ -225,7 +170,7 @@ class _ShardTask:
     def _cells_config(self) -> Any:
         return self.job.plate.cells
 
-    def _site(self, bag: Bag, site: Site, cells: CellTable | None, spill: BinaryIO) -> Found | None:
+    def _site(self, bag: Bag, site: Site, cells: CellTable | None, spill: Spill) -> Found | None:
         """Spill the tiles of a site; None if it is unusable and to be skipped. Its pixels live no longer than this."""
         config = self.config
         try:
@@ -257,14 +202,14 @@ class _ShardTask:
             matched=matched,
         )
 
-    def _spill(self, stack: npt.NDArray[Any], y_px: npt.NDArray[Any], x_px: npt.NDArray[Any], spill: BinaryIO) -> None:
+    def _spill(self, stack: npt.NDArray[Any], y_px: npt.NDArray[Any], x_px: npt.NDArray[Any], spill: Spill) -> None:
         """Cut tiles, count their pixels and append them to the spill file, a chunk at a time."""
         size, step = self.config.tiles.size_px, self.config.shards.chunk_tiles
         for start in range(0, len(y_px), step):
             centres = zip(y_px[start : start + step], x_px[start : start + step], strict=True)
             tiles = np.stack([cut_tile(stack, float(y), float(x), size) for y, x in centres])
             self.counts.add(tiles)
-            spill.write(tiles.astype(tiles.dtype.newbyteorder("<"), copy=False).data)
+            spill.add(tiles)
 
     def _markers(
         self, cells: CellTable | None, site: Site, y_px: npt.NDArray[Any], x_px: npt.NDArray[Any]
@@ -279,34 +224,14 @@ class _ShardTask:
             values[:, names.index(name)] = mine[:, column]
         return values, matched
 
-    def _lay_out(self, bag: Bag, found: list[Found], spill: BinaryIO, writer: ShardWriter | ZarrShardWriter) -> int:
-        """Move the tiles of a bag from the spill to the shard in random order, chunk by chunk; return how many."""
-        n_tiles = sum(item.n_tiles for item in found)
-        order = random_order(n_tiles, self.config.seed, "tiles", self.job.plate.name, bag.well)
+    def _lay_out(self, bag: Bag, found: list[Found], spill: Spill, shard: ShardFile) -> int:
+        """Move the tiles of a bag from the spill to the shard in random order; return how many."""
+        order = stored_order(spill.tiles, self.config.seed, self.job.plate.name, bag.well)
         rows = self._unordered_rows(bag, found, order)
-        step = self.config.shards.chunk_tiles
-        offsets = [np.zeros(0, dtype=np.int64)]
-        for chunk, start in enumerate(range(0, n_tiles, step)):
-            chosen = order[start : start + step]
-            key = f"{safe_name(self.job.plate.key)}_{bag.well}_{chunk:05d}"
-            offsets.append(writer.add(key, self._from_spill(spill, chosen), self._facts(bag, rows, start, len(chosen))))
-        self.tile_rows.append({**rows, "offset": np.concatenate(offsets)})
-        return n_tiles
-
-    @property
-    def _tile_nbytes(self) -> int:
-        size = self.config.tiles.size_px
-        return len(self.config.channels) * size * size * np.dtype(self.config.tiles.dtype).itemsize
-
-    def _from_spill(self, spill: BinaryIO, chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        size = self.config.tiles.size_px
-        shape = (len(chosen), len(self.config.channels), size, size)
-        tiles = np.empty(shape, dtype=np.dtype(self.config.tiles.dtype).newbyteorder("<"))
-        for tile, position in zip(tiles, chosen, strict=True):
-            got = os.preadv(spill.fileno(), [tile.data.cast("B")], int(position) * self._tile_nbytes)
-            if got != self._tile_nbytes:
-                raise OSError(f"the spill file gave {got} of {self._tile_nbytes} bytes")
-        return tiles
+        key = f"{safe_name(self.job.plate.key)}_{bag.well}"
+        offsets = shard.lay_out(spill, order, key, lambda start, count: self._facts(bag, rows, start, count))
+        self.tile_rows.append({**rows, "offset": offsets})
+        return spill.tiles
 
     def _unordered_rows(
         self, bag: Bag, found: list[Found], order: npt.NDArray[np.int64]
@@ -346,7 +271,7 @@ class _ShardTask:
 
     def _write_parts(self, tile_nbytes: npt.NDArray[np.int32]) -> None:
         job, names = self.job, self.config.markers
-        write_tables(job.part("nuclei.parquet"), [self._nuclei_table()], NUCLEI_SCHEMA)
+        write_tables(job.files.part("nuclei.parquet"), [self._nuclei_table()], NUCLEI_SCHEMA)
         columns = {
             name: concatenated([rows[name] for rows in self.tile_rows], dtype)
             for name, dtype in (
@@ -364,11 +289,8 @@ class _ShardTask:
         for column, name in enumerate(names):
             columns[f"Marker_{name}"] = markers[:, column]
         schema = tiles_schema(names)
-        write_tables(job.part("tiles.parquet"), [table_of(columns, schema)], schema)
-        write_with(
-            job.part("counts.npz"),
-            lambda path: _save_counts(path, self.counts),
-        )
+        write_tables(job.files.part("tiles.parquet"), [table_of(columns, schema)], schema)
+        save_counts(job.files.part("counts.npz"), self.counts)
 
     def _nuclei_table(self) -> Any:
         columns: dict[str, Any] = {
@@ -380,14 +302,3 @@ class _ShardTask:
             "status": [HAS_TILE if has else AT_BORDER for _, item in self.nuclei for has in item.has_tile],
         }
         return table_of(columns, NUCLEI_SCHEMA)
-
-
-def _save_counts(path: Path, counts: PixelCounts) -> None:
-    with path.open("wb") as stream:
-        np.savez_compressed(stream, counts=counts.counts, sums=counts.sums)
-
-
-def load_counts(path: Path, is_float: bool) -> PixelCounts:
-    """Return the pixel counts a shard task saved."""
-    with np.load(path, allow_pickle=False) as saved:
-        return PixelCounts(counts=saved["counts"], sums=saved["sums"], is_float=is_float)

@@ -26,8 +26,8 @@ NUCLEI_SCHEMA = pa.schema(
 )
 
 
-def tiles_schema(markers: Sequence[str]) -> pa.Schema:
-    """Return the columns of tiles.parquet."""
+def tiles_schema(markers: Sequence[str], labels: Sequence[str] = ()) -> pa.Schema:
+    """Return the columns of tiles.parquet; ``labels`` are columns of text that follow the markers."""
     fixed = [
         ("bag", pa.int32()),
         ("site", pa.int16()),
@@ -38,7 +38,8 @@ def tiles_schema(markers: Sequence[str]) -> pa.Schema:
         ("offset", pa.int64()),
         ("nbytes", pa.int32()),
     ]
-    return pa.schema([*fixed, *((MARKER_PREFIX + name, pa.float32()) for name in markers)])
+    further = [*((MARKER_PREFIX + name, pa.float32()) for name in markers), *((name, pa.string()) for name in labels)]
+    return pa.schema([*fixed, *further])
 
 
 def bags_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -32,6 +32,8 @@ CELL = "Metadata_Cell"
 """Column of every listing: name of a cell as its export numbers it, unique with the other ``Metadata_*`` columns."""
 PLACE_COLUMNS = ("site", "y_px", "x_px")
 """Columns a listing may have: where in which field of view the cell lay."""
+HAS_TILE = "tile"
+"""Status of a cell that becomes a tile."""
 TEXT: Any = "string[pyarrow]"
 """Column type of text: bytes in one block, not an object a value."""
 
@@ -66,6 +68,7 @@ class CellImage:
         name: what tells cells of one row apart, for readers that find several in a field; else empty.
         y_px: centre row in its field of view, where the reader finds it only now.
         x_px: centre column.
+        status: ``tile``, or why a cell that was found gets none (``border``, ``small``); then ``pixels`` is empty.
     """
 
     row: int
@@ -73,6 +76,7 @@ class CellImage:
     name: str = ""
     y_px: float | None = None
     x_px: float | None = None
+    status: str = HAS_TILE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,10 +141,10 @@ CELL_READERS: Registry[CellReaderBuilder] = Registry("reader of cells")
 
 
 class CellTableReader(Protocol):
-    """A table with a row a cell or a sample: reads all of it, column names as in the file."""
+    """A table with a row a cell or a sample: reads all of it, column names as in the file, a name once."""
 
     def __call__(self, config: Any) -> pd.DataFrame:
-        """Return the table; text columns as text, others as numbers."""
+        """Return the table; numbers may be text, the ingest turns what it needs into numbers."""
         ...
 
 
