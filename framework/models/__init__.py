@@ -2,6 +2,7 @@
 
 from framework.models.bag import Aggregate, BagEncoder, Pool
 from framework.models.base import BACKBONES, BackboneChoice, TileEncoder, build_backbone, dense_head, glorot_
+from framework.models.guided import guided_gradients
 from framework.models.ifcseq import IfcSeqConfig
 from framework.models.pooling import GatedAttention, mean_over_tiles
 from framework.models.published import from_image2omics, from_torchvision
@@ -24,5 +25,6 @@ __all__ = [
     "from_image2omics",
     "from_torchvision",
     "glorot_",
+    "guided_gradients",
     "mean_over_tiles",
 ]
