@@ -5,6 +5,7 @@ Every sub-command is also a Python call; its docstring names it.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import sys
@@ -260,7 +261,8 @@ def express(
     settings = configs.load_config(config, room.ExpressionConfig, options or [])
     with show.progress() as tick:
         summary = room.express(settings, out, scheduler=scheduler, progress=tick)
-    show.summary(summary)
+    show.summary(dataclasses.replace(summary, table=()))
+    show.rows(summary.table)
     page = _room("framework.report").write_expression_report(out)
     show.console.print(f"report: {page.resolve()}")
 

@@ -48,8 +48,8 @@ class StackConfig(StrictModel):
         channels: names of the channels, in the order of the array.
         labels: ``Metadata_*`` column to make -> array of text (or whole numbers).
         measurements: arrays of numbers to keep for ``markers`` and ``keep``.
-        copies: ``Metadata_*`` column to make: the row of the first image with the same pixels, so that ``bags.together``
-            can keep copies of a cell in one group. Reads every image once more.
+        copies: ``Metadata_*`` column to make: the row of the first image with the same pixels, by which
+            ``bags.together`` keeps copies of a cell in one group. Reads every image once more.
     """
 
     name: Literal["stack"] = "stack"

@@ -103,7 +103,13 @@ def spread(table: pd.DataFrame) -> Picture | None:
         panel.scatter(
             of_name["r_forest"], of_name["spread"], s=14, color=colour, linewidths=0, label=shortened(name, 30)
         )
+    reach = np.array([np.ptp(part["r_forest"]) or 1, np.ptp(part["spread"]) or 1]) * (0.09, 0.035)
+    named: list[npt.NDArray[np.float64]] = []
     for row in part.nlargest(_LABELLED, "r_forest").itertuples():
+        here = np.array([row.r_forest, row.spread], dtype=np.float64)
+        if any((np.abs(here - there) < reach).all() for there in named):
+            continue
+        named.append(here)
         panel.annotate(str(row.gene), (row.r_forest, row.spread), fontsize=7, xytext=(3, 2), textcoords="offset points")
     panel.set_xlabel("Pearson r of the forest")
     panel.set_ylabel("standard deviation of r over trees")
@@ -112,8 +118,8 @@ def spread(table: pd.DataFrame) -> Picture | None:
     return Picture(
         source=uri(drawn, "svg"),
         alt=f"Pearson r of {len(part)} marker genes against its standard deviation over trees",
-        caption=f"How sure the forest is of each marker gene: the spread of r over single trees. The {_LABELLED} genes "
-        "predicted best are named.",
+        caption="How sure the forest is of each marker gene: the spread of r over single trees. Of the "
+        f"{_LABELLED} genes predicted best those with room for it are named.",
     )
 
 
