@@ -38,17 +38,19 @@ class IntensityConfig(StrictModel):
     """What is done to one channel of each tile, in this order.
 
     Attributes:
-        min_max: scale so that the lowest pixel is 0 and the highest 1; a flat tile becomes 0 (Lu 2019, Methods).
+        divide_by: first, as 255 for 8-bit pictures.
+        min_max: then scale so that the lowest pixel is 0 and the highest 1; a flat tile becomes 0 (Lu 2019, Methods).
         floor: then clip((x - floor) / (1 - floor)) to 0..1, which hides a dim background (Lu 2019: 0.05).
     """
 
+    divide_by: float | None = Field(default=None, gt=0)
     min_max: bool = False
     floor: float | None = Field(default=None, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _check(self) -> IntensityConfig:
-        if not self.min_max and self.floor is None:
-            raise ValueError("expected 'min_max: true' or a 'floor', found neither; leave the channel out")
+        if not self.min_max and self.floor is None and self.divide_by is None:
+            raise ValueError("expected 'divide_by', 'min_max: true' or a 'floor', found none; leave the channel out")
         return self
 
 
@@ -87,6 +89,8 @@ def scale_tile(tile: npt.NDArray[Any], channels: Sequence[str], rules: Mapping[s
     """Apply the rules of each channel to a float32 tile (C, H, W), in place."""
     for channel, rule in rules.items():
         plane = tile[channels.index(channel)]
+        if rule.divide_by is not None:
+            plane /= np.float32(rule.divide_by)
         if rule.min_max:
             low, high = plane.min(), plane.max()
             plane -= low

@@ -62,10 +62,9 @@ def assemble(
     bags = bags_table(rows)
     write_tables(root / BAGS_NAME, [bags], bags.schema)
     write_tables(root / NUCLEI_NAME, (pq.read_table(job.files.part("nuclei.parquet")) for job in jobs), NUCLEI_SCHEMA)
+    counts, tiles = ([job.files.part(what) for job in jobs] for what in ("counts.npz", "tiles.parquet"))
     schema = tiles_schema(config.markers)
-    write_tables(
-        root / TILES_NAME, tile_tables([job.files.part("tiles.parquet") for job in jobs], facts, schema), schema
-    )
+    write_tables(root / TILES_NAME, tile_tables(tiles, facts, schema), schema)
     targets = _write_targets(config, bags.to_pandas(), root)
     _write_qc(config, survey, facts, targets, root)
     fixed = [
@@ -96,9 +95,7 @@ def assemble(
         n_nuclei=sum(item["n_nuclei"] for item in facts),
         markers=config.markers,
         targets=tuple(targets),
-        channel_statistics=channel_statistics(
-            [job.files.part("counts.npz") for job in jobs], config.channels, config.tiles.dtype
-        ),
+        channel_statistics=channel_statistics(counts, config.channels, config.tiles.dtype),
         skipped=tuple(skipped(problem) for problem in all_problems(survey, facts)),
         source=config.plain(),
         versions=versions(),

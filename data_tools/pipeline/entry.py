@@ -46,7 +46,9 @@ def ingest(
     workers: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     dry_run: bool = False,
-) -> IngestSummary: ...
+) -> IngestSummary:
+    """Ingest plates."""
+    ...
 
 
 @overload
@@ -58,7 +60,9 @@ def ingest(
     workers: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     dry_run: bool = False,
-) -> CellsSummary: ...
+) -> CellsSummary:
+    """Ingest cells."""
+    ...
 
 
 def ingest(

@@ -6,6 +6,7 @@ drop an image silently: what cannot be used is a ``Problem`` with a short reason
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ from framework.registry import Registry
 Image = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float32]
 IMAGE_SUFFIXES = (".tif", ".tiff")
 _DTYPES = (np.uint8, np.uint16, np.float32)
+_HARMLESS_TAGS = ("FILLORDER", "subfiletype")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,6 +237,16 @@ def read_image(ref: ImageRef) -> Image:
         count = int(np.size(pixels) - np.isfinite(pixels).sum())
         raise _image_error(ref, "nan_pixels", f"{count} of {pixels.size} pixels are NaN or infinite")
     return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+
+
+class _WithoutHarmlessTags(logging.Filter):
+    """Drops what ``tifffile`` says of tags that cytometers write wrongly and no pixel depends on, once a file."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not any(tag in record.getMessage() for tag in _HARMLESS_TAGS)
+
+
+logging.getLogger("tifffile").addFilter(_WithoutHarmlessTags())
 
 
 def decode_tiff(file: Path) -> npt.NDArray[Any]:

@@ -6,7 +6,6 @@ One regular expression with named groups reads the path below the folder: ``cell
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import Field, model_validator
 
-from data_tools.readers.base import IMAGE_SUFFIXES, decode_tiff
+from data_tools.readers.base import decode_tiff
 from data_tools.readers.cells_base import (
     CELL_READERS,
     TEXT,
@@ -25,8 +24,9 @@ from data_tools.readers.cells_base import (
     CellListing,
     CellProblem,
     check_channels,
-    metadata_name,
 )
+from data_tools.readers.file_names import NUMBER, check_pattern, labels_of, match_names, missed_note, tiffs_below
+from data_tools.readers.plain_tiff import read_plain
 from framework.config import StrictModel
 from framework.errors import InputError
 
@@ -50,20 +50,7 @@ class CropsConfig(StrictModel):
 
     @model_validator(mode="after")
     def _check_pattern(self) -> CropsConfig:
-        try:
-            groups = set(re.compile(self.pattern).groupindex)
-        except re.error as error:
-            raise ValueError(f"'pattern' is no regular expression: {error}") from None
-        missing = [name for name in (_CELL, _CHANNEL) if name not in groups]
-        if missing:
-            raise ValueError(f"'pattern' lacks the group(s) {', '.join(f'(?P<{name}>...)' for name in missing)}")
-        names = [metadata_name(name) for name in sorted(groups - {_CHANNEL})]
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise ValueError(f"'pattern' has two groups for the column {twice[0]}")
-        unknown = [name for name in self.lower_case if name not in groups]
-        if unknown:
-            raise ValueError(f"'lower_case' names '{unknown[0]}', which is no group of 'pattern'")
+        check_pattern(self.pattern, (_CELL, _CHANNEL), self.lower_case)
         if len(set(self.channel_names.values())) < len(self.channel_names):
             raise ValueError("'channel_names' gives two channels the same name")
         return self
@@ -85,28 +72,19 @@ class CropsReader:
         config = self.config
         root = Path(config.path).absolute()
         names, facts = tiffs_below(root, config.path)
-        files, missed = self._matched(names)
-        if not len(files):
-            raise InputError(
-                f"{config.path}: none of its {len(names)} TIFFs matches {config.pattern!r}; the first is {names[0]}; "
-                "correct 'pattern', which must match the whole path below the folder"
-            )
+        files, missed = match_names(config.path, names, re.compile(config.pattern), config.lower_case)
+        if config.channel_names:
+            files[_CHANNEL] = self._named(files[_CHANNEL])
         found = tuple(dict.fromkeys([*config.channel_names.values(), *sorted(files[_CHANNEL].unique())]))
         found = tuple(name for name in found if name in set(files[_CHANNEL].unique()))
         check_channels(channels, found, config.path)
         cells, places, problems = self._by_cell(files, names, facts, channels, root)
-        notes: tuple[str, ...] = ()
-        if missed:
-            notes = (
-                f"{config.path}: {len(missed)} of {len(names)} TIFFs do not match the pattern and are not read, as "
-                f"{missed[0]}",
-            )
         return CellListing(
             cells=cells,
             places=places,
             channels=found,
             problems=tuple(problems),
-            notes=notes,
+            notes=missed_note(config.path, names, missed),
             pixel_size_um=config.pixel_size_um,
         )
 
@@ -115,30 +93,6 @@ class CropsReader:
         columns = [places[f"file {channel}"].tolist() for channel in channels]
         for row, files in enumerate(zip(*columns, strict=True)):
             yield read_files(row, [Path(file) for file in files])
-
-    def _matched(self, names: list[str]) -> tuple[pd.DataFrame, list[str]]:
-        """Return a row a file that matches (its groups, and ``number`` in ``names``), and the names that do not."""
-        pattern = re.compile(self.config.pattern)
-        groups = sorted(pattern.groupindex, key=pattern.groupindex.__getitem__)
-        values: list[tuple[str | None, ...]] = []
-        numbers, missed = [], []
-        places = [pattern.groupindex[group] for group in groups]
-        for number, name in enumerate(names):
-            match = pattern.fullmatch(name)
-            if match is None:
-                missed.append(name)
-                continue
-            values.append(tuple(match[place] for place in places))
-            numbers.append(number)
-        columns = {
-            group: pd.Series([row[place] or "" for row in values], dtype=TEXT) for place, group in enumerate(groups)
-        }
-        for group in self.config.lower_case:
-            columns[group] = columns[group].str.lower().astype(TEXT)
-        files = pd.DataFrame({**columns, "number": np.asarray(numbers, dtype=np.int64)})
-        if len(files) and self.config.channel_names:
-            files[_CHANNEL] = self._named(files[_CHANNEL])
-        return files, missed
 
     def _named(self, found: pd.Series[Any]) -> pd.Series[Any]:
         names = self.config.channel_names
@@ -159,11 +113,11 @@ class CropsReader:
         root: Path,
     ) -> tuple[pd.DataFrame, pd.DataFrame, list[CellProblem]]:
         """Return cells and places of cells that have every channel, and a problem for each file or cell left out."""
-        groups = [name for name in files.columns if name not in (_CHANNEL, "number")]
+        groups = [name for name in files.columns if name not in (_CHANNEL, NUMBER)]
         code = files.groupby(groups, sort=False).ngroup().to_numpy()
         n_cells = int(code.max()) + 1
         first = np.unique(code, return_index=True)[1]
-        number = files["number"].to_numpy()
+        number = files[NUMBER].to_numpy()
         chosen = np.full((n_cells, len(channels)), -1, dtype=np.int64)
         problems: list[CellProblem] = []
         for position, channel in enumerate(channels):
@@ -175,13 +129,12 @@ class CropsReader:
         whole = (chosen >= 0).all(axis=1)
         lacking = np.flatnonzero(~whole)
         problems += [self._incomplete(names[number[first[cell]]], channels, chosen[cell] >= 0) for cell in lacking]
-        cells = files.iloc[first[whole]][groups].rename(columns={name: metadata_name(name) for name in groups})
         places: dict[str, Any] = {}
         for position, channel in enumerate(channels):
             mine = chosen[whole, position]
             places[f"file {channel}"] = pd.Series([str(root / names[row]) for row in mine], dtype=TEXT)
             places[f"bytes {channel}"], places[f"mtime_ns {channel}"] = facts[mine].T
-        return cells.reset_index(drop=True), pd.DataFrame(places), problems
+        return labels_of(files.iloc[first[whole]]), pd.DataFrame(places), problems
 
     def _duplicate(self, names: list[str], second: int, first: int, channel: str) -> CellProblem:
         file = f"{self.config.path}/{names[second]}"
@@ -202,37 +155,13 @@ class CropsReader:
         )
 
 
-def tiffs_below(root: Path, shown: str) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """Return the TIFFs below a folder as sorted paths relative to it, and int64 (n, 2) of size and time of change.
-
-    Raises:
-        InputError: no such folder, or no TIFF in it.
-    """
-    if not root.is_dir():
-        raise InputError(f"{shown}: no such folder of crops")
-    found: list[tuple[str, int, int]] = []
-    waiting = [""]
-    while waiting:
-        below = waiting.pop()
-        with os.scandir(root / below) as entries:
-            for entry in entries:
-                if entry.is_dir():
-                    waiting.append(f"{below}{entry.name}/")
-                elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                    fact = entry.stat()
-                    found.append((f"{below}{entry.name}", fact.st_size, fact.st_mtime_ns))
-    if not found:
-        raise InputError(f"{shown}: no TIFF in this folder or below it; correct 'path'")
-    found.sort()
-    return [name for name, _, _ in found], np.asarray([facts for _, *facts in found], dtype=np.int64)
-
-
 def read_files(row: int, files: list[Path]) -> CellImage | CellProblem:
     """Return a cell whose channels are single-image TIFFs; files are opened and closed one at a time."""
     images = []
     for file in files:
         try:
-            images.append(decode_tiff(file))
+            plain = read_plain(file)
+            images.append(decode_tiff(file) if plain is None else plain)
         except FileNotFoundError:
             return CellProblem(row=row, file=str(file), reason="missing_image", detail=f"{file}: no such file")
         except Exception as error:  # tifffile and codecs raise many kinds on damaged files, all mean the same

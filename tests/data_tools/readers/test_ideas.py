@@ -78,7 +78,7 @@ def test_a_compressed_file_is_read_and_a_damaged_one_is_a_problem(tmp_path: Path
 
 def test_a_folder_without_such_names_shows_one(tmp_path: Path) -> None:
     export(tmp_path, "cell.tif")
-    with pytest.raises(InputError, match=r"none of its 1 TIFFs.*cell\.tif"):
+    with pytest.raises(InputError, match=r"none of its 1 images.*cell\.tif"):
         reader(tmp_path).survey(("Ch1",))
 
 

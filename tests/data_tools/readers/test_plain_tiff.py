@@ -33,13 +33,18 @@ def test_plain_files_are_decoded(byteorder: str, rows: int) -> None:
     small = decode_plain(written(IMAGE.astype(np.uint8)))
     assert small is not None
     np.testing.assert_array_equal(small, IMAGE.astype(np.uint8))
+    real = decode_plain(written(IMAGE.astype(np.float32) / 7, byteorder=byteorder, rowsperstrip=rows))
+    assert real is not None
+    assert real.dtype == np.dtype("=f4")
+    np.testing.assert_array_equal(real, IMAGE.astype(np.float32) / 7)
 
 
 @pytest.mark.parametrize(
     "data",
     [
         written(IMAGE, compression="lzw"),
-        written(IMAGE.astype(np.float32)),
+        written(IMAGE.astype(np.float16)),
+        written(IMAGE, extratags=[(266, 3, 1, 2, True)]),
         written(IMAGE.astype(np.int16)),
         written(IMAGE, photometric="miniswhite"),
         written(np.stack([IMAGE, IMAGE]), photometric="minisblack", metadata=None),
