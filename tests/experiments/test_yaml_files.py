@@ -30,7 +30,7 @@ def name(file: Path) -> str:
 def test_all_files_are_found() -> None:
     folders = {"demo", "ifc_seq", "image2omics", "marker_regression", "nf1_genotype"}
     assert {name(file).split("/")[0] for file in FILES} == folders
-    assert len(INGESTS) == 6
+    assert len(INGESTS) == 7
     assert len(RUNS) == 6
 
 
