@@ -74,8 +74,10 @@ class TileStore:
         self.dtype: np.dtype[Any] = np.dtype(tile.dtype).newbyteorder("<")
         plane = tile.height * tile.width * self.dtype.itemsize
         wanted = np.asarray(dataset.channel_indices(self.channels), dtype=np.int64)
-        # Byte ranges of one tile, from the stored one to the sample; neighbours are merged with everything else.
-        self._source, self._target, self._plane = wanted * plane, np.arange(len(wanted)) * plane, plane
+        # Byte ranges of one tile, from the stored one to the sample: one for each run of channels stored side by side.
+        first = np.concatenate([[0], np.flatnonzero(np.diff(wanted) != 1) + 1])
+        self._source, self._target = wanted[first] * plane, first * plane
+        self._length, self._nbytes = np.diff(first, append=len(wanted)) * plane, len(wanted) * plane
         self._files = [_checked(dataset.root, record.name, record.bytes) for record in dataset.manifest.shards]
         self._sizes = np.asarray([record.bytes for record in dataset.manifest.shards], dtype=np.int64)
         self._maps: OrderedDict[int, npt.NDArray[np.uint8]] = OrderedDict()
@@ -117,16 +119,16 @@ class TileStore:
 
         Ranges that continue each other on both sides become one.
         """
-        index = self.dataset.index
-        shard = np.repeat(index.shard[tile_ids], len(self._source))
+        index, runs = self.dataset.index, len(self._source)
+        shard = np.repeat(index.shard[tile_ids], runs)
         begin = (index.offset[tile_ids][:, None] + self._source).ravel()
-        each = len(self._source) * self._plane
-        target = (np.arange(len(tile_ids))[:, None] * each + self._target).ravel()
+        target = (np.arange(len(tile_ids))[:, None] * self._nbytes + self._target).ravel()
         order = np.lexsort((target, begin, shard))
         shard, begin, target = shard[order], begin[order], target[order]
-        breaks = (np.diff(shard) != 0) | (np.diff(begin) != self._plane) | (np.diff(target) != self._plane)
+        length = self._length[order % runs]
+        breaks = (np.diff(shard) != 0) | (np.diff(begin) != length[:-1]) | (np.diff(target) != length[:-1])
         first = np.concatenate([[0], np.flatnonzero(breaks) + 1]) if len(order) else np.empty(0, np.int64)
-        lengths = np.diff(first, append=len(order)) * self._plane
+        lengths = np.add.reduceat(length, first) if len(order) else length
         columns = (shard[first], begin[first], target[first], lengths)
         return list(zip(*(column.tolist() for column in columns), strict=True))
 

@@ -36,7 +36,7 @@ from framework.data.schema import (
 from framework.errors import DatasetError
 
 _BLOCK = 1 << 22
-_PIECE = 1 << 18
+_PIECE = 1 << 20
 """Bytes read and summed at a time: they are still in the core's cache when they are summed."""
 _THREADS = 2
 
