@@ -7,13 +7,14 @@ EXTRAS := analysis,dev
 DEMO ?= demo
 JOBS ?= 2
 
-.PHONY: help demo demo-real test test-slow lint types check constraints clean
+.PHONY: help demo demo-real test test-slow lint types check bench constraints clean
 help:
 	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 10 minutes on 2 cores)"
 	@echo "make demo-real EXPORT=FOLDER  ingest a real Harmony export with a per-cell table, regress its markers"
 	@echo "make test                     the test suite (minutes)"
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
 	@echo "make lint types               ruff; mypy --strict on framework and data_tools"
+	@echo "make bench                    measure this machine against its limits and the peers that are installed"
 	@echo "make clean                    remove .venv and the demo folder"
 
 $(READY): constraints.txt setup.cfg pyproject.toml
@@ -47,6 +48,9 @@ types: $(READY)
 	$(BIN)/mypy
 
 check: lint types test
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks all $(ARGS)
 
 constraints: $(READY)
 	@{ echo "# Versions this release is tested with; made from a clean environment by: make constraints"; \

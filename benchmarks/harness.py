@@ -1,30 +1,25 @@
 """How every theme is measured: interleaved arms on the same bytes, ratios to a limit, and a digest that they agree.
 
-An arm does the work once; outside the clock it gives a digest of what it produced. Arms run A B C A B C ...;
-the result of an arm is its median rate as a ratio to the limit arm of the same run. Absolute rates are notes.
+An arm does the work once; outside the clock it gives a digest of what it produced. Arms run A B C A B C ...; the result
+of an arm is its median rate as a ratio to another arm of the same run, most often the physical limit. Absolute rates
+are notes. What is no rate of an arm (memory, a share of waiting) is a ``Finding`` beside its bound.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import json
-import platform
+import os
 import statistics
-import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
-from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import psutil
-from rich.console import Console
-from rich.table import Table
 
-RESULTS = Path(__file__).parent / "results"
+_SAMPLE_S = 0.005
 
 
 class WrongPixels(Exception):
@@ -39,126 +34,208 @@ class Arm:
         name: as printed.
         work: does it once.
         result: called after a run, outside the clock: a digest of what it produced; None for limits.
+        first: does only as much as gives the first batch, from nothing opened; None where that says nothing.
         is_limit: whether other arms are shown as a ratio to this one.
     """
 
     name: str
     work: Callable[[], object]
     result: Callable[[], str] | None = None
+    first: Callable[[], object] | None = None
     is_limit: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
+class Target:
+    """The rate of ``arm`` is to be at least ``least`` times the rate of ``over``.
+
+    ``gates`` is False where a target is known to be missed: it is still measured and shown as missed, but a run does
+    not fail on it, and a note of the table says why it is missed.
+    """
+
+    arm: str
+    over: str
+    least: float
+    gates: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A number that is no rate of an arm, with the bound the design asks for.
+
+    Attributes:
+        name: as printed.
+        value: what was measured.
+        unit: ``x`` or ``share`` for numbers without a unit, which a run may fail on; ``s``, ``MB`` and so on for notes.
+        least, most: bounds; None for none.
+        gates: as of ``Target``.
+    """
+
+    name: str
+    value: float
+    unit: str
+    least: float | None = None
+    most: float | None = None
+    gates: bool = True
+
+    @property
+    def met(self) -> bool:
+        """Whether the value lies within its bounds."""
+        return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
+
+    @property
+    def far_off(self) -> bool:
+        """Whether a number without a unit is below half of its lower bound, or above twice the upper."""
+        if not self.gates or self.unit not in ("x", "share"):
+            return False
+        too_low = self.least is not None and self.value < self.least / 2
+        return too_low or (self.most is not None and self.value > self.most * 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What the repetitions of the arms took.
+
+    Attributes:
+        seconds: arm -> seconds of each repetition.
+        cpu_seconds: arm -> CPU-seconds of each repetition, of all threads and ended child processes.
+        first_s: arm -> median seconds to the first batch, where it was asked for.
+        peak_mb: arm -> memory in use above the start, of this process and its children, in the unmeasured repetition.
+    """
+
+    seconds: Mapping[str, list[float]]
+    cpu_seconds: Mapping[str, list[float]] = field(default_factory=dict)
+    first_s: Mapping[str, float] = field(default_factory=dict)
+    peak_mb: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Seconds of each repetition of each arm, and what one repetition amounts to.
+    """One table of a theme.
 
     Attributes:
         theme: name of the suite.
+        case: what was measured, in words; distinct within a theme.
         unit: what ``items`` counts, as ``tiles``.
         items: units of work a repetition.
-        seconds: arm -> seconds of each repetition.
+        item_bytes: bytes of one item, 0 where that says nothing.
+        costs: of each arm.
         limit: name of the limit arm.
         absent: peers that could not run, with the reason.
-        targets: arm -> least ratio to the limit that the design asks for.
+        targets: ratios that the design asks for.
+        findings: numbers that are no rates.
+        notes: sentences a reader of the numbers needs.
     """
 
     theme: str
+    case: str
     unit: str
     items: int
-    seconds: Mapping[str, list[float]]
+    costs: Costs
     limit: str
+    item_bytes: int = 0
     absent: Mapping[str, str] = field(default_factory=dict)
-    targets: Mapping[str, float] = field(default_factory=dict)
+    targets: tuple[Target, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def ratio(self, arm: str) -> float:
-        """Median rate of ``arm`` over the median rate of the limit, 1.0 = at the limit."""
-        return statistics.median(self.seconds[self.limit]) / statistics.median(self.seconds[arm])
+    def ratio(self, arm: str, over: str | None = None) -> float:
+        """Median rate of ``arm`` over the median rate of another arm, by default of the limit."""
+        seconds = self.costs.seconds
+        return statistics.median(seconds[over or self.limit]) / statistics.median(seconds[arm])
+
+    def far_off(self) -> list[str]:
+        """Sentences about ratios below half of their target: noise does not explain those."""
+        found = [
+            f"{target.arm}: {self.ratio(target.arm, target.over):.3g} of {target.over}, target {target.least:g}"
+            for target in self.targets
+            if target.gates
+            and target.over in self.costs.seconds
+            and self.ratio(target.arm, target.over) < target.least / 2
+        ]
+        return found + [f"{item.name}: {item.value:.3g} {item.unit}" for item in self.findings if item.far_off]
 
 
-def digest(pixels: np.ndarray) -> str:
+def digest(pixels: npt.NDArray[np.generic]) -> str:
     """Return the SHA-256 of an array's bytes, shape and type."""
     state = hashlib.sha256(f"{pixels.shape}{pixels.dtype}".encode())
     state.update(np.ascontiguousarray(pixels).data)
     return state.hexdigest()
 
 
-def measure(arms: list[Arm], repetitions: int) -> dict[str, list[float]]:
+def measure(arms: list[Arm], repetitions: int) -> Costs:
     """Run the arms interleaved, once unmeasured and then ``repetitions`` times.
 
     Raises:
         WrongPixels: two arms disagree; names them.
     """
     seconds: dict[str, list[float]] = {arm.name: [] for arm in arms}
+    cpu: dict[str, list[float]] = {arm.name: [] for arm in arms}
+    first: dict[str, list[float]] = {arm.name: [] for arm in arms if arm.first is not None}
     seen: dict[str, str] = {}
-    for repetition in range(repetitions + 1):
-        for arm in arms:
-            start = time.perf_counter()
+    peak: dict[str, float] = {}
+    for arm in arms:
+        with PeakMemory() as memory:
             arm.work()
-            elapsed = time.perf_counter() - start
-            if repetition:
-                seconds[arm.name].append(elapsed)
-            elif arm.result is not None:
-                seen[arm.name] = arm.result()
+        peak[arm.name] = memory.above_start_mb
+        if arm.result is not None:
+            seen[arm.name] = arm.result()
     if len(set(seen.values())) > 1:
-        raise WrongPixels(f"arms returned different pixels: {seen}")
-    return seconds
+        raise WrongPixels(f"arms returned different results: {seen}")
+    for _ in range(repetitions):
+        for arm in arms:
+            if arm.first is not None:
+                first[arm.name].append(_timed(arm.first)[0])
+            elapsed, spent = _timed(arm.work)
+            seconds[arm.name].append(elapsed)
+            cpu[arm.name].append(spent)
+    medians = {name: statistics.median(values) for name, values in first.items()}
+    return Costs(seconds=seconds, cpu_seconds=cpu, first_s=medians, peak_mb=peak)
 
 
-def show(result: Measured, console: Console) -> None:
-    """Print one row an arm: ratio to the limit, its target, rate with range."""
-    table = Table(title=f"{result.theme}: ratios to {result.limit}")
-    for column in ("arm", "ratio", "target", f"{result.unit}/s (median)", "min", "max"):
-        table.add_column(column, justify="left" if column == "arm" else "right")
-    for arm, seconds in result.seconds.items():
-        rates = sorted(result.items / value for value in seconds)
-        target = f">= {result.targets[arm]:.2f}" if arm in result.targets else ""
-        table.add_row(
-            arm,
-            f"{result.ratio(arm):.3f}",
-            target,
-            f"{statistics.median(rates):,.0f}",
-            f"{rates[0]:,.0f}",
-            f"{rates[-1]:,.0f}",
-        )
-    console.print(table)
-    for name, reason in result.absent.items():
-        console.print(f"absent: {name}: {reason}", markup=False)
+class PeakMemory:
+    """Samples resident memory of this process and its children while a block runs.
+
+    Attributes:
+        above_start_mb: the most that was in use, less what was in use at the start.
+        child_mb: the most that any one child used.
+    """
+
+    def __init__(self) -> None:
+        self.above_start_mb = self.child_mb = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._start = self._now()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.above_start_mb = max(self.above_start_mb, self._now() - self._start)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_SAMPLE_S):
+            self.above_start_mb = max(self.above_start_mb, self._now() - self._start)
+
+    def _now(self) -> float:
+        process = psutil.Process()
+        total = process.memory_info().rss
+        for child in process.children(recursive=True):
+            try:
+                used = child.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+            self.child_mb = max(self.child_mb, used / 1e6)
+            total += used
+        return total / 1e6
 
 
-def write(result: Measured, *, quick: bool) -> Path:
-    """Write ``benchmarks/results/<theme>_<hardware>_<date>.json`` and return its path."""
-    RESULTS.mkdir(exist_ok=True)
-    hardware = f"{psutil.cpu_count(logical=True)}cpu-{platform.machine()}"
-    suffix = "_quick" if quick else ""
-    path = RESULTS / f"{result.theme}_{hardware}_{date.today().isoformat()}{suffix}.json"
-    facts: dict[str, Any] = {
-        "theme": result.theme,
-        "quick": quick,
-        "unit": result.unit,
-        "items": result.items,
-        "limit": result.limit,
-        "seconds": dict(result.seconds),
-        "ratios": {arm: result.ratio(arm) for arm in result.seconds},
-        "targets": dict(result.targets),
-        "absent": dict(result.absent),
-        "peak_rss_mb": psutil.Process().memory_info().rss / 1e6,
-        "cpu": _cpu_name(),
-        "commit": _commit(),
-        "versions": {name: importlib.metadata.version(name) for name in ("numpy", "torch", "webdataset", "scipy")},
-    }
-    path.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
-    return path
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
-
-
-def _commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)  # noqa: S603
-    return done.stdout.strip() or "unknown"
+def _timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Return wall-clock and CPU seconds."""
+    cpu, start = os.times(), time.perf_counter()
+    work()
+    elapsed, after = time.perf_counter() - start, os.times()
+    return elapsed, sum(after[:4]) - sum(cpu[:4])

@@ -1,134 +1,174 @@
-"""Theme ``stream``: random bags from warm shards (20 wells x 12 random tiles of 3 x 128 x 128 uint16), one process.
+"""Theme ``stream``: random bags from warm files (20 wells x 12 random tiles of 3 x 128 x 128 uint16), one process.
 
-Limit: ``memcpy`` of the same bytes from one contiguous array. Random arms must return the same pixels; webdataset reads
-front to back, so it returns as many tiles, not the same ones, and its rate is its best case.
+Limit: ``memcpy`` of the same bytes from one contiguous array, by one thread. Arms of random access must return the same
+pixels. Readers that only go front to back, or in a shuffled order of their own, return as many tiles, not the same
+ones: their rate is their best case.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-import webdataset
+import torch
 
-from benchmarks.harness import Arm, Measured, digest, measure
-from data_tools.shards import ShardWriter
-from framework.data.dataset import Dataset, TileIndex
-from framework.data.schema import ChannelStatistics, Manifest, ShardRecord, TileFormat
+from benchmarks import stream_peers, stream_zarr
+from benchmarks.harness import Arm, Costs, Measured, Target, digest, measure
+from benchmarks.synthetic import RandomBags, draw_pixels, write_dataset
+from framework.data.batch import Batch
+from framework.data.dataset import Dataset
+from framework.data.loader import Loader
 from framework.data.store import TileStore
+from framework.data.transform import ScaleProfile
 
-CHUNK = 64
 BAGS_A_STEP, TILES_A_BAG = 20, 12
-CHANNELS = ("a", "b", "c")
-SIZE_PX = 128
+GATHER, LOADED = "wellstream gather", "wellstream loader, stored integers"
+_LOADER_NOTE = (
+    "the loader is bound by page faults: every batch is freshly allocated memory, which the kernel clears and maps "
+    "page by page (when MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ were set so high that freed memory was kept, "
+    "float32 batches came 4 times as fast)"
+)
+_OVER_LITDATA, _OVER_WEBDATASET, _OF_MEMCPY = 4.0, 3.0, 0.65
+
+
+class StoredLoader(Loader):
+    """The loader without its last step: batches hold copies of the stored integers, to be compared with ``memcpy``."""
+
+    def _transformed(self, stored: torch.Tensor, step: int) -> torch.Tensor:
+        return stored.clone().view(-1, self._plan.tiles_per_row, *stored.shape[1:])
+
+
+@dataclass(kw_only=True)
+class Job:
+    """What every arm reads, and the buffer it fills last."""
+
+    dataset: Dataset
+    pixels: npt.NDArray[np.uint16]
+    plan: RandomBags
+    out: npt.NDArray[np.uint16]
+
+    def result(self) -> str:
+        """Digest of the tiles of the last step."""
+        return digest(self.out)
+
+    def keep(self, batches: Iterable[Batch]) -> None:
+        """Consume batches, and keep the pixels of the last."""
+        last = None
+        for batch in batches:
+            last = batch
+        if last is not None:
+            np.copyto(self.out, last.tiles.flatten(0, 1).numpy(), casting="unsafe")
 
 
 def run(*, quick: bool) -> list[Measured]:
-    """Build a dataset of random tiles and read random bags from it.
+    """Write the same tiles in every layout and read random bags from each.
 
     Raises:
         WrongPixels: the arms disagree.
     """
-    n_bags, per_bag, steps = (20, 128, 4) if quick else (40, 384, 16)
-    with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as folder:
-        dataset, pixels = build(Path(folder), n_bags, per_bag)
-        random = np.random.default_rng(0)
-        wanted = [_random_bags(random, n_bags, per_bag) for _ in range(steps)]
+    n_bags, per_bag, steps = (20, 64, 4) if quick else (40, 192, 16)
+    repetitions = 3 if quick else 7
+    with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name:
+        folder = Path(name)
+        pixels = draw_pixels(n_bags * per_bag)
+        plan = RandomBags.draw(n_bags, per_bag, steps, BAGS_A_STEP, TILES_A_BAG)
         out = np.empty((BAGS_A_STEP * TILES_A_BAG, *pixels.shape[1:]), dtype=np.uint16)
-        arms = [*_arms(dataset, pixels, wanted, out), _webdataset(dataset, steps * len(out))]
-        seconds = measure(arms, 3 if quick else 7)
-    targets = {"wellstream gather": 0.65}
+        job = Job(dataset=write_dataset(folder / "tar", pixels, per_bag), pixels=pixels, plan=plan, out=out)
+        peers, absent = stream_peers.arms(folder, job.dataset, pixels, steps * len(out), per_bag)
+        random = measure([*_limits(job), *_ours(job), *peers], repetitions)
+        arrays = stream_zarr.write(folder, pixels, per_bag)
+        compared, missing = stream_zarr.arms(arrays, plan, out)
+        zarr = measure([*_limits(job)[:1], _gather(job), *compared], repetitions)
+        slow = stream_zarr.slow_arms(arrays, plan, out)
+        one = Job(dataset=job.dataset, pixels=pixels, plan=RandomBags(wanted=plan.wanted[:1], per_bag=per_bag), out=out)
+        slowest = measure([*_limits(one)[:1], _gather(one), *slow], 3 if quick else 5)
+    tiles, nbytes = len(out), pixels[0].nbytes
     return [
-        Measured(theme="stream", unit="tiles", items=steps * len(out), seconds=seconds, limit="memcpy", targets=targets)
+        _measured("tar and its peers", steps * tiles, nbytes, random, absent, _targets(random)),
+        _measured("sharded Zarr", steps * tiles, nbytes, zarr, missing, ()),
+        _measured("zarr-python, one step", tiles, nbytes, slowest, {}, ()),
     ]
 
 
-def build(folder: Path, n_bags: int, per_bag: int) -> tuple[Dataset, npt.NDArray[np.uint16]]:
-    """Write one shard a bag; return the opened dataset and all its pixels, uint16 (T, C, H, W)."""
-    random = np.random.default_rng(1)
-    pixels = random.integers(0, 4096, (n_bags * per_bag, len(CHANNELS), SIZE_PX, SIZE_PX), dtype=np.uint16)
-    (folder / "shards").mkdir()
-    records, offsets = [], []
-    for bag in range(n_bags):
-        name = f"shards/shard-{bag:06d}.tar"
-        with (folder / name).open("wb") as file:
-            writer = ShardWriter(file)
-            for start in range(0, per_bag, CHUNK):
-                first = bag * per_bag + start
-                offsets.append(writer.add(f"{bag}_{start}", pixels[first : first + CHUNK], {"bag": bag}))
-            checksum = writer.finish()
-            records.append(ShardRecord(name=name, bytes=writer.nbytes, sha256=checksum, tiles=per_bag))
-    index = TileIndex(
-        bag=np.repeat(np.arange(n_bags, dtype=np.int32), per_bag),
-        shard=np.repeat(np.arange(n_bags, dtype=np.int32), per_bag),
-        offset=np.concatenate(offsets),
-        bag_start=np.arange(n_bags + 1, dtype=np.int64) * per_bag,
+def _measured(
+    case: str, items: int, nbytes: int, costs: Costs, absent: dict[str, str], targets: tuple[Target, ...]
+) -> Measured:
+    return Measured(
+        theme="stream",
+        case=case,
+        unit="tiles",
+        items=items,
+        item_bytes=nbytes,
+        costs=costs,
+        limit="memcpy",
+        absent=absent,
+        targets=targets,
+        notes=(_LOADER_NOTE,) if targets else (),
     )
-    statistics = ChannelStatistics(mean=0.0, sd=1.0, percentiles={})
-    manifest = Manifest(
-        schema_version=1,
-        name="bench",
-        tile=TileFormat(channels=CHANNELS, height=SIZE_PX, width=SIZE_PX),
-        pixel_size_um=None,
-        chunk_tiles=CHUNK,
-        n_plates=1,
-        n_bags=n_bags,
-        n_tiles=len(pixels),
-        n_nuclei=len(pixels),
-        channel_statistics=dict.fromkeys(CHANNELS, statistics),
-        source={},
-        versions={},
-        files=(),
-        shards=tuple(records),
-    )
-    return Dataset(root=folder, manifest=manifest, bags=pd.DataFrame({"bag": range(n_bags)}), index=index), pixels
 
 
-def _random_bags(random: np.random.Generator, n_bags: int, per_bag: int) -> npt.NDArray[np.int64]:
-    bags = random.choice(n_bags, BAGS_A_STEP, replace=False)
-    tiles = np.stack([random.choice(per_bag, TILES_A_BAG, replace=False) for _ in bags])
-    return (bags[:, None] * per_bag + tiles).ravel().astype(np.int64)
+def _targets(costs: Costs) -> tuple[Target, ...]:
+    best = [name for name in costs.seconds if name.startswith("webdataset")]
+    found = []
+    for arm, gates in ((GATHER, True), (LOADED, False)):
+        found.append(Target(arm=arm, over="memcpy", least=_OF_MEMCPY, gates=gates))
+        found.append(Target(arm=arm, over="litdata, shuffled iteration", least=_OVER_LITDATA, gates=gates))
+        found += [Target(arm=arm, over=name, least=_OVER_WEBDATASET, gates=gates) for name in best]
+    return tuple(found)
 
 
-def _arms(
-    dataset: Dataset, pixels: npt.NDArray[np.uint16], wanted: list[npt.NDArray[np.int64]], out: npt.NDArray[np.uint16]
-) -> list[Arm]:
-    store = TileStore(dataset)
-
+def _limits(job: Job) -> list[Arm]:
     def memcpy() -> None:
-        for step in range(len(wanted)):
+        out, pixels = job.out, job.pixels
+        for step in range(len(job.plan.wanted)):
             start = (step * len(out)) % (len(pixels) - len(out))
             np.copyto(out, pixels[start : start + len(out)])
 
     def take() -> None:
-        for ids in wanted:
-            np.take(pixels, ids, axis=0, out=out)
-
-    def gather() -> None:
-        for ids in wanted:
-            store.gather(ids, out)
-
-    def result() -> str:
-        return digest(out)
+        for ids in job.plan.wanted:
+            np.take(job.pixels, ids.ravel(), axis=0, out=job.out, mode="clip")
 
     return [
         Arm(name="memcpy", work=memcpy, is_limit=True),
-        Arm(name="numpy take from memory", work=take, result=result),
-        Arm(name="wellstream gather", work=gather, result=result),
+        Arm(name="numpy take from memory", work=take, result=job.result),
     ]
 
 
-def _webdataset(dataset: Dataset, n_tiles: int) -> Arm:
-    shards = [str(dataset.root / shard.name) for shard in dataset.manifest.shards]
+def _gather(job: Job) -> Arm:
+    store = TileStore(job.dataset)
 
-    def read() -> None:
-        seen = 0
-        for sample in webdataset.WebDataset(shards, shardshuffle=False, empty_check=False).decode():
-            seen += len(sample["npy"])
-            if seen >= n_tiles:
-                return
+    def gather() -> None:
+        for ids in job.plan.wanted:
+            store.gather(ids.ravel(), job.out)
 
-    return Arm(name="webdataset, 64-tile samples, sequential", work=read)
+    def first() -> None:
+        TileStore(job.dataset).gather(job.plan.wanted[0].ravel(), job.out)
+
+    return Arm(name=GATHER, work=gather, first=first, result=job.result)
+
+
+def _ours(job: Job) -> list[Arm]:
+    store = TileStore(job.dataset)
+    profile = ScaleProfile.fit("plate_standardise", store, np.arange(len(store)))
+
+    def loaded(loader: type[Loader], name: str, scale: ScaleProfile | None) -> Arm:
+        def work(steps: int = len(job.plan.wanted)) -> None:
+            batches = loader(store, job.plan, scale=scale).batches(0, steps)
+            if scale is None:
+                job.keep(batches)
+            else:
+                for _ in batches:
+                    pass
+
+        return Arm(name=name, work=work, first=lambda: work(1), result=None if scale else job.result)
+
+    return [
+        _gather(job),
+        loaded(StoredLoader, LOADED, None),
+        loaded(Loader, "wellstream loader, float32", None),
+        loaded(Loader, "wellstream loader, float32 standardised", profile),
+    ]

@@ -107,9 +107,8 @@ def train(
     """
     arguments = [str(config), *(options or []), "--resume", resume]
     if nproc > 1:
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={nproc}"]
-        sys.stdout.flush()
-        os.execv(sys.executable, [*command, "-m", "launch.train", *arguments])  # noqa: S606 - our own interpreter
+        _room("framework.run").load_run_config(config, options or [])  # a mistake is said once, not by every rank
+        raise typer.Exit(_room("framework.distributed").start_processes("launch.train", arguments, nproc))
     raise typer.Exit(_room("launch.train").main(arguments))
 
 
@@ -192,12 +191,12 @@ def report(
 
 
 @app.command()
-def verify(folder: Annotated[Path, typer.Argument(help="dataset folder or run folder")]) -> None:
+def verify(folder: Annotated[str, typer.Argument(help="dataset folder or run folder")]) -> None:
     """Prove that a dataset is undamaged, or that a run consumed every planned tile exactly once.
 
     Python: framework.data.verify.verify_dataset(folder), framework.run.verify_run(folder)
     """
-    if (folder / "config.yaml").is_file():
+    if (Path(folder) / "config.yaml").is_file():
         show.verdict(_room("framework.run").verify_run(folder))
     else:
         with show.progress() as tick:

@@ -24,10 +24,12 @@ from data_tools.pipeline.tables import NUCLEI_SCHEMA, bags_table, tiles_schema, 
 from data_tools.readers import Problem
 from framework.data.schema import (
     BAGS_NAME,
+    CHECKSUMS_NAME,
     MANIFEST_NAME,
     NUCLEI_NAME,
     SCHEMA_VERSION,
     TILES_NAME,
+    BlockSums,
     ChannelStatistics,
     FileRecord,
     Manifest,
@@ -71,9 +73,15 @@ def assemble(
     write_tables(root / TILES_NAME, _tiles(config, jobs, facts), tiles_schema(config.markers))
     targets = _write_targets(config, bags.to_pandas(), root)
     _write_qc(config, survey, facts, targets, root)
-    fixed = [BAGS_NAME, TILES_NAME, NUCLEI_NAME, "qc/index.json", *(f"targets/{name}.h5ad" for name in targets)]
+    fixed = [
+        BAGS_NAME,
+        TILES_NAME,
+        NUCLEI_NAME,
+        "qc/index.json",
+        *(f"targets/{name}.h5ad" for name in targets),
+    ]
     pictures = [entry["file"] for item in facts for entry in item["overviews"]]
-    files = [*flatfields, *(record(root / name, root) for name in (*fixed, *pictures))]
+    files = [*flatfields, *_beside_shards(facts, root), *(record(root / name, root) for name in (*fixed, *pictures))]
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         name=config.name,
@@ -85,6 +93,7 @@ def assemble(
         ),
         pixel_size_um=survey.pixel_size_um,
         layout=config.shards.layout,
+        codec=config.shards.codec,
         chunk_tiles=config.shards.chunk_tiles,
         n_plates=len(survey.plates),
         n_bags=len(rows),
@@ -104,6 +113,14 @@ def assemble(
     with explained(root):
         shutil.rmtree(build.parts, ignore_errors=True)
     return manifest
+
+
+def _beside_shards(facts: Sequence[dict[str, Any]], root: Path) -> list[FileRecord]:
+    """Write the sums of all blocks; return the records of these and of the metadata of Zarr shards."""
+    sums = {item["shard"]["name"]: tuple(item["block_sums"]) for item in facts if item["shard"]}
+    write_json(root / CHECKSUMS_NAME, BlockSums(crc32c=sums).plain())
+    metadata = [FileRecord.model_validate(item["metadata"]) for item in facts if item["metadata"]]
+    return [record(root / CHECKSUMS_NAME, root), *metadata]
 
 
 def all_problems(survey: Survey, facts: Sequence[dict[str, Any]]) -> list[Problem]:

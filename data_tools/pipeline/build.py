@@ -138,9 +138,13 @@ class BuildFolder:
         """Remove files no part of the dataset: parts of an earlier listing of the same export."""
         with explained(self.root):
             for folder in ("shards", "qc", "targets"):
-                for file in sorted((self.root / folder).glob("*")):
-                    if file.relative_to(self.root).as_posix() not in keep:
-                        file.unlink()
+                # Deepest first, so that a folder is empty when its turn comes.
+                for entry in sorted((self.root / folder).rglob("*"), reverse=True):
+                    if entry.is_dir() and not entry.is_symlink():
+                        if not any(entry.iterdir()):
+                            entry.rmdir()
+                    elif entry.relative_to(self.root).as_posix() not in keep:
+                        entry.unlink()
 
 
 def _plan(config: IngestConfig) -> dict[str, Any]:

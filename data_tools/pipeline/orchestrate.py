@@ -15,6 +15,7 @@ from data_tools.pipeline.build import BuildFolder, file_state, sites_digest
 from data_tools.pipeline.durable import explained, only_writer
 from data_tools.pipeline.estimate import estimate
 from data_tools.pipeline.overview import overview_sites
+from data_tools.pipeline.repair import lost_files, remake, stored_flatfields
 from data_tools.pipeline.runner import Runner, open_runner
 from data_tools.pipeline.shading import fit_plate, mean_sites, plate_shape
 from data_tools.pipeline.shard_task import ShardJob, make_shard
@@ -32,7 +33,8 @@ class IngestSummary:
     """What an ingest made, or what it would make.
 
     Attributes:
-        state: ``built``, ``already_complete`` (nothing was done) or ``dry_run`` (nothing was written).
+        state: ``built``, ``already_complete`` (nothing was done), ``repaired`` (lost shards were made
+            again) or ``dry_run`` (nothing was written).
         out: the dataset folder.
         plates, wells, sites, channels: what there is to read.
         pixel_size_um: of the dataset.
@@ -48,7 +50,7 @@ class IngestSummary:
         notes: sentences of the readers.
     """
 
-    state: Literal["built", "already_complete", "dry_run"]
+    state: Literal["built", "already_complete", "repaired", "dry_run"]
     out: str
     plates: tuple[str, ...]
     wells: int
@@ -104,8 +106,10 @@ def ingest(
         build.root.mkdir(parents=True, exist_ok=True)
     with only_writer(build.root):
         complete = build.claim(config)
-        if complete is not None:
+        if complete is not None and not lost_files(complete, build.root):
             return _of_complete(complete, build)
+        if complete is not None:
+            return _repair(config, build, complete, scheduler, workers)
         return _build(config, found or survey(config, build.base), build, scheduler, workers, report)
 
 
@@ -151,6 +155,28 @@ def _build(
         problems=tuple(problem.detail for problem in all_problems(found, facts)),
         notes=tuple(note for plate in found.plates for note in plate.notes),
     )
+
+
+def _repair(
+    config: IngestConfig, build: BuildFolder, manifest: Manifest, scheduler: str | None, workers: int | None
+) -> IngestSummary:
+    """Make the lost shards of a finished dataset again, and nothing else."""
+    lost = lost_files(manifest, build.root)
+    found = survey(config, build.base)
+    shapes = [plate_shape(plate, config, build.base) if plate.sites() else (0, 0) for plate in found.plates]
+    fields = [stored_flatfields(plate, config, manifest, build.root) for plate in found.plates]
+    jobs = [
+        job
+        for job in _jobs(config, found, build, shapes, fields)
+        if any(file and file.relative_to(build.root).as_posix() in lost for file in (job.file, job.metadata_file))
+    ]
+    with explained(build.root):
+        build.parts.mkdir(exist_ok=True)
+    with open_runner(scheduler, workers, len(jobs), build.parts / "dask") as runner:
+        remake(jobs, manifest, build, runner)
+    note = f"{len(jobs)} lost shards were made again, each with its recorded checksum"
+    reused = len(manifest.shards) - len(jobs)
+    return replace(_of_complete(manifest, build), state="repaired", shards_reused=reused, notes=(note,))
 
 
 def _flatfields(
@@ -263,6 +289,8 @@ def _known(job: ShardJob, build: BuildFolder) -> dict[str, Any] | None:
     parts = [job.part(what) for what in ("nuclei.parquet", "tiles.parquet", "counts.npz")]
     facts = build.finished(job.marker, job.inputs, parts)
     if facts is None or not all((job.root / entry["file"]).is_file() for entry in facts["overviews"]):
+        return None
+    if facts["metadata"] and not (job.root / facts["metadata"]["name"]).is_file():
         return None
     shard = facts["shard"]
     if shard and not (job.file.is_file() and job.file.stat().st_size == shard["bytes"]):

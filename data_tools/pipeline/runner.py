@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -107,19 +109,30 @@ def open_runner(scheduler: str | None, workers: int | None, jobs: int, scratch: 
         yield HereRunner()
         return
     with (
-        dask.config.set(_WORKER_SETTINGS),
-        LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=min(count, jobs),
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",  # None means port 8787, which another build may hold
-            local_directory=str(scratch),
-            memory_limit=None,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
+        _local_cluster(min(count, jobs), scratch) as cluster,
         Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
     ):
         yield DaskRunner(client)
+
+
+def _local_cluster(workers: int, scratch: Path) -> LocalCluster:
+    """Start workers that leave Ctrl-C to this process, which then ends them in order and without their tracebacks."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    try:
+        with dask.config.set(_WORKER_SETTINGS):
+            return LocalCluster(  # type: ignore[no-untyped-call]
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",  # None means port 8787, which another build may hold
+                local_directory=str(scratch),
+                memory_limit=None,
+                silence_logs=logging.CRITICAL,
+            )
+    finally:
+        if heard is not None:
+            signal.signal(signal.SIGINT, heard)
 
 
 def _single_threaded(function: Callable[[J], R], job: J) -> R:

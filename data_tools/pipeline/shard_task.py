@@ -8,6 +8,7 @@ chunk of tiles, however large the plate.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from data_tools.illumination import FloatImage
 from data_tools.ingest_config import IngestConfig
 from data_tools.nuclei import find_nuclei
-from data_tools.pipeline.durable import explained, replacing, write_json, write_with
+from data_tools.pipeline.durable import explained, record, replacing, write_json, write_with
 from data_tools.pipeline.overview import write_overview
 from data_tools.pipeline.shading import read_flatfields
 from data_tools.pipeline.site import SiteError, correct_site, load_site
@@ -27,10 +28,11 @@ from data_tools.pipeline.statistics import PixelCounts
 from data_tools.pipeline.survey import Bag, Plate, Site
 from data_tools.pipeline.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
 from data_tools.readers import Problem
-from data_tools.shards import ShardWriter, random_order, safe_name
+from data_tools.shards import DATA_KEY, ShardWriter, ZarrShardWriter, random_order, safe_name
 from data_tools.single_cell import CellTable, join_cells, read_cells
 from data_tools.tiles import cut_tile, tiles_inside
 from framework.data.schema import PERTURBATION, STIMULATION, ShardRecord
+from framework.durable import sync_folder
 from framework.errors import InputError
 
 HAS_TILE, AT_BORDER = "tile", "border"
@@ -69,7 +71,17 @@ class ShardJob:
     @property
     def file(self) -> Path:
         """The shard."""
-        return self.root / "shards" / f"shard-{self.index:06d}.tar"
+        name = f"shard-{self.index:06d}"
+        if self.config.shards.layout == "zarr":
+            return self.root / "shards" / f"{name}.zarr" / DATA_KEY
+        return self.root / "shards" / f"{name}.tar"
+
+    @property
+    def metadata_file(self) -> Path | None:
+        """What a stock reader needs beside the shard: ``zarr.json``."""
+        if self.config.shards.layout == "zarr":
+            return self.root / "shards" / f"shard-{self.index:06d}.zarr" / "zarr.json"
+        return None
 
     @property
     def marker(self) -> Path:
@@ -129,7 +141,7 @@ class _ShardTask:
     def run(self) -> dict[str, Any]:
         job = self.job
         with replacing(job.file) as stream:
-            writer = ShardWriter(stream)
+            writer = self._writer(stream)
             for bag in job.bags:
                 self._bag(bag, writer)
             digest = writer.finish()
@@ -140,10 +152,13 @@ class _ShardTask:
             ).model_dump()
         else:
             job.file.unlink()  # stock readers refuse an archive without samples
-        self._write_parts()
+        metadata = self._write_metadata(writer)
+        self._write_parts(concatenated(writer.tile_nbytes, np.int32))
         facts = {
             "inputs": job.inputs,
             "shard": shard,
+            "block_sums": list(writer.block_sums),
+            "metadata": metadata,
             "bags": self.bag_rows,
             "n_nuclei": self.n_nuclei,
             "problems": [asdict(problem) for problem in self.problems],
@@ -153,7 +168,30 @@ class _ShardTask:
         write_json(job.marker, facts)
         return facts
 
-    def _bag(self, bag: Bag, writer: ShardWriter) -> None:
+    def _writer(self, stream: BinaryIO) -> ShardWriter | ZarrShardWriter:
+        shards = self.config.shards
+        return ZarrShardWriter(stream, shards.codec) if shards.layout == "zarr" else ShardWriter(stream)
+
+    def _write_metadata(self, writer: ShardWriter | ZarrShardWriter) -> dict[str, Any] | None:
+        """Write ``zarr.json``, after the data it describes, and return its record."""
+        file = self.job.metadata_file
+        if file is None or not isinstance(writer, ZarrShardWriter):
+            return None
+        if not writer.tiles:
+            with explained(self.job.root):
+                shutil.rmtree(file.parent)
+            return None
+        tiles = self.config.tiles
+        write_json(file, writer.metadata(self.config.channels, tiles.size_px, tiles.dtype))
+        # The file systems keep the new folders between data and shards only once their parents are synced.
+        with explained(self.job.root):
+            for folder in self.job.file.parents:
+                sync_folder(folder)
+                if folder == self.job.root:
+                    break
+        return record(file, self.job.root).model_dump()
+
+    def _bag(self, bag: Bag, writer: ShardWriter | ZarrShardWriter) -> None:
         cells = read_cells(self._cells_config, bag.cells, bag.well) if bag.cells and bag.sites else None
         if cells is not None and cells.site is None and len(bag.sites) > 1:
             raise InputError(
@@ -241,7 +279,7 @@ class _ShardTask:
             values[:, names.index(name)] = mine[:, column]
         return values, matched
 
-    def _lay_out(self, bag: Bag, found: list[Found], spill: BinaryIO, writer: ShardWriter) -> int:
+    def _lay_out(self, bag: Bag, found: list[Found], spill: BinaryIO, writer: ShardWriter | ZarrShardWriter) -> int:
         """Move the tiles of a bag from the spill to the shard in random order, chunk by chunk; return how many."""
         n_tiles = sum(item.n_tiles for item in found)
         order = random_order(n_tiles, self.config.seed, "tiles", self.job.plate.name, bag.well)
@@ -252,8 +290,7 @@ class _ShardTask:
             chosen = order[start : start + step]
             key = f"{safe_name(self.job.plate.key)}_{bag.well}_{chunk:05d}"
             offsets.append(writer.add(key, self._from_spill(spill, chosen), self._facts(bag, rows, start, len(chosen))))
-        tile_bytes = np.full(n_tiles, self._tile_nbytes, dtype=np.int32)
-        self.tile_rows.append({**rows, "offset": np.concatenate(offsets), "nbytes": tile_bytes})
+        self.tile_rows.append({**rows, "offset": np.concatenate(offsets)})
         return n_tiles
 
     @property
@@ -307,7 +344,7 @@ class _ShardTask:
             "x_px": rows["x_px"][part].astype(float).tolist(),
         }
 
-    def _write_parts(self) -> None:
+    def _write_parts(self, tile_nbytes: npt.NDArray[np.int32]) -> None:
         job, names = self.job, self.config.markers
         write_tables(job.part("nuclei.parquet"), [self._nuclei_table()], NUCLEI_SCHEMA)
         columns = {
@@ -319,9 +356,9 @@ class _ShardTask:
                 ("x_px", np.float32),
                 ("nucleus", np.int64),
                 ("offset", np.int64),
-                ("nbytes", np.int32),
             )
         }
+        columns["nbytes"] = tile_nbytes
         columns["shard"] = np.zeros(len(columns["bag"]), dtype=np.int32)
         markers = np.concatenate([rows["markers"] for rows in self.tile_rows])
         for column, name in enumerate(names):

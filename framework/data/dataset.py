@@ -35,6 +35,7 @@ class TileIndex:
         bag: int32 (T,), bag of each tile.
         shard: int32 (T,), index into ``Manifest.shards``.
         offset: int64 (T,), first byte of the tile in its shard.
+        nbytes: int32 (T,), encoded bytes of each tile where the dataset has a codec; None where all are equal.
         bag_start: int64 (B + 1,); tiles of bag b are rows ``bag_start[b]:bag_start[b + 1]``.
     """
 
@@ -42,6 +43,7 @@ class TileIndex:
     shard: npt.NDArray[np.int32]
     offset: npt.NDArray[np.int64]
     bag_start: npt.NDArray[np.int64]
+    nbytes: npt.NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.bag)
@@ -81,7 +83,7 @@ class Dataset:
         if is_url(place) and not place.startswith("file:"):
             remote = RemoteFiles(place, cache or CacheConfig())
             return cls._of(remote.root, remote.manifest, remote)
-        folder = Path(unquote(place.removeprefix("file://"))) if is_url(place) else Path(root)
+        folder = local_folder(root)
         return cls._of(folder, read_manifest(folder), None)
 
     @classmethod
@@ -159,6 +161,12 @@ class Dataset:
         return [stored.index(name) for name in channels]
 
 
+def local_folder(root: Path | str) -> Path:
+    """Return a path given as such or as a ``file://`` URL."""
+    place = str(root)
+    return Path(unquote(place.removeprefix("file://"))) if is_url(place) else Path(root)
+
+
 def _existing(file: Path, where: str) -> Path:
     if not file.is_file():
         raise DatasetError(f"{where}: missing although the dataset is listed as complete; ingest again")
@@ -174,7 +182,8 @@ def _need_columns(found: list[str], wanted: tuple[str, ...], file: str) -> None:
 def _read_index(file: Path, where: str, manifest: Manifest, n_bags: int) -> TileIndex:
     schema_names = pq.read_schema(file).names
     _need_columns(schema_names, TILE_COLUMNS, f"{where}/{TILES_NAME}")
-    table = pq.read_table(file, columns=["bag", "shard", "offset"])
+    coded = manifest.codec is not None
+    table = pq.read_table(file, columns=["bag", "shard", "offset", *(["nbytes"] if coded else [])])
     bag = table["bag"].to_numpy().astype(np.int32, copy=False)
     if n_bags != manifest.n_bags or len(bag) != manifest.n_tiles:
         raise DatasetError(
@@ -190,4 +199,5 @@ def _read_index(file: Path, where: str, manifest: Manifest, n_bags: int) -> Tile
         shard=table["shard"].to_numpy().astype(np.int32, copy=False),
         offset=table["offset"].to_numpy().astype(np.int64, copy=False),
         bag_start=np.searchsorted(bag, np.arange(n_bags + 1)).astype(np.int64),
+        nbytes=table["nbytes"].to_numpy().astype(np.int32, copy=False) if coded else None,
     )

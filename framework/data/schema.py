@@ -6,11 +6,15 @@ A dataset is a folder::
     bags.parquet         one row a bag (a well), in bag order
     tiles.parquet        one row a tile, sorted by bag: where its pixels lie, where in the field it was cut
     nuclei.parquet       one row a nucleus found, with or without a tile
-    shards/              WebDataset tarballs: one sample is a chunk of up to ``chunk_tiles`` tiles of one bag
+    checksums.json       CRC-32C of every 8 MiB of every shard, so that damage is found fast and located
+    shards/              layout ``tar``: WebDataset tarballs, one sample is a chunk of up to ``chunk_tiles`` tiles of
+                         one bag; layout ``zarr``: ``<shard>.zarr``, a Zarr v3 array (tiles, C, H, W) with the sharding
+                         codec, one chunk a tile, one shard a file
     targets/<name>.h5ad  AnnData, bags x genes; ``obs['bag']`` is the row of bags.parquet
     qc/                  flat-fields and site overviews for the report
 
-A tile is the bytes ``[offset, offset + nbytes)`` of its shard: C x H x W stored integers in C order, little endian.
+A tile is the bytes ``[offset, offset + nbytes)`` of its shard: C x H x W stored integers in C order, little endian;
+where the manifest names a codec, a Blosc frame of them.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ MANIFEST_NAME = "dataset.json"
 BAGS_NAME = "bags.parquet"
 TILES_NAME = "tiles.parquet"
 NUCLEI_NAME = "nuclei.parquet"
+CHECKSUMS_NAME = "checksums.json"
+CHECKSUM_BLOCK_BYTES = 8 << 20
 
 PLATE = "Metadata_Plate"
 WELL = "Metadata_Well"
@@ -70,6 +76,22 @@ class TileFormat(StrictModel):
         return len(self.channels) * self.height * self.width * item
 
 
+class BloscCodec(StrictModel):
+    """Lossless compression of each tile by itself.
+
+    Attributes:
+        id: of the numcodecs registry.
+        cname: ``lz4`` decodes fastest, ``zstd`` packs tightest.
+        clevel: effort of packing.
+        shuffle: reorders bytes or bits of neighbouring pixels first; 12 bits in 16 pack best with ``bitshuffle``.
+    """
+
+    id: Literal["blosc"] = "blosc"
+    cname: Literal["lz4", "zstd"] = "lz4"
+    clevel: int = Field(default=5, ge=1, le=9)
+    shuffle: Literal["noshuffle", "shuffle", "bitshuffle"] = "shuffle"
+
+
 class ChannelStatistics(StrictModel):
     """Pixel statistics of one channel over all stored tiles, in stored units."""
 
@@ -93,6 +115,14 @@ class ShardRecord(FileRecord):
     tiles: int = Field(ge=0)
 
 
+class BlockSums(StrictModel):
+    """``checksums.json``: CRC-32C of each block of each shard, in order; the last block is what remains."""
+
+    block_bytes: int = Field(default=CHECKSUM_BLOCK_BYTES, ge=1)
+    crc32c: dict[str, tuple[int, ...]]
+    """Name of a shard, as in the manifest -> sums."""
+
+
 class Skipped(StrictModel):
     """Raw input that did not become part of the dataset (``on_error: skip``), and why."""
 
@@ -113,8 +143,8 @@ class Manifest(StrictModel):
     name: str
     tile: TileFormat
     pixel_size_um: float | None
-    layout: Literal["tar"] = "tar"
-    codec: None = None
+    layout: Literal["tar", "zarr"] = "tar"
+    codec: BloscCodec | None = None
     chunk_tiles: int = Field(ge=1)
     n_plates: int = Field(ge=0)
     n_bags: int = Field(ge=0)

@@ -9,14 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import os
+import struct
 import threading
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
 import h5py
 import numpy as np
 import numpy.typing as npt
+from numcodecs import blosc
 
 from framework.data.dataset import Dataset
 from framework.data.permutation import I64
@@ -24,6 +28,10 @@ from framework.errors import DatasetError, InputError
 
 _OPEN_MAPS = 256
 """Mapped shards at a time; each holds a file descriptor, of which a process commonly has 1,024."""
+
+
+_FRAME = struct.Struct("<4xIII")
+"""Header of a Blosc frame: bytes unpacked, of a block, packed."""
 
 
 class Store(Protocol):
@@ -45,17 +53,20 @@ class Store(Protocol):
 
 
 class TileStore:
-    """Pixels of a dataset, of all channels or some.
+    """Pixels of a dataset, of all channels or some, from any layout.
 
     Args:
         dataset: the dataset.
         channels: names, in the order wanted; None takes all as stored.
+        decoders: threads that unpack tiles of one ``gather`` where the dataset has a codec; None for one a core.
 
     Raises:
         DatasetError: a shard is missing or has another size than recorded, or a channel is unknown.
     """
 
-    def __init__(self, dataset: Dataset, channels: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self, dataset: Dataset, channels: tuple[str, ...] | None = None, *, decoders: int | None = None
+    ) -> None:
         tile = dataset.manifest.tile
         self.dataset = dataset
         self.channels = tile.channels if channels is None else channels
@@ -70,6 +81,10 @@ class TileStore:
         self._sizes = np.asarray([record.bytes for record in dataset.manifest.shards], dtype=np.int64)
         self._maps: OrderedDict[int, npt.NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.Lock()
+        self._wanted = None if np.array_equal(wanted, np.arange(len(tile.channels))) else wanted
+        self._decoders = decoders or len(os.sched_getaffinity(0))
+        # Starts no thread before its first task, so it costs nothing where there is no codec.
+        self._pool = ThreadPoolExecutor(self._decoders, thread_name_prefix="tile-decoder")
 
     def __len__(self) -> int:
         return len(self.dataset.index)
@@ -84,9 +99,13 @@ class TileStore:
         Raises:
             IndexError: an id outside the dataset.
             ValueError: ``out`` has another shape, type or layout.
-            DatasetError: the tile index points outside a shard.
+            DatasetError: the tile index points outside a shard, or a compressed tile is damaged.
         """
         _check_request(self, tile_ids, out)
+        self._check_inside(tile_ids)
+        if self.dataset.manifest.codec is not None:
+            self._gather_coded(tile_ids, out)
+            return
         flat = out.reshape(-1).view(np.uint8)
         current, source = -1, flat
         for shard, begin, target, length in self._ranges(tile_ids):
@@ -100,11 +119,6 @@ class TileStore:
         Ranges that continue each other on both sides become one.
         """
         index = self.dataset.index
-        if np.any(index.offset[tile_ids] + self.dataset.manifest.tile.nbytes > self._sizes[index.shard[tile_ids]]):
-            raise DatasetError(
-                f"{self.dataset.where}: tiles.parquet points beyond the end of a shard; check everything with: "
-                f"wellstream verify {self.dataset.where}"
-            )
         shard = np.repeat(index.shard[tile_ids], len(self._source))
         begin = (index.offset[tile_ids][:, None] + self._source).ravel()
         each = len(self._source) * self._plane
@@ -116,6 +130,63 @@ class TileStore:
         lengths = np.diff(first, append=len(order)) * self._plane
         columns = (shard[first], begin[first], target[first], lengths)
         return list(zip(*(column.tolist() for column in columns), strict=True))
+
+    def _check_inside(self, tile_ids: I64) -> None:
+        index = self.dataset.index
+        begin, shard = index.offset[tile_ids], index.shard[tile_ids]
+        length = self.dataset.manifest.tile.nbytes if index.nbytes is None else index.nbytes[tile_ids]
+        known = (shard >= 0) & (shard < len(self._sizes)) & (begin >= 0)
+        if not np.all(known) or np.any(begin + length > self._sizes[shard]):
+            raise DatasetError(
+                f"{self.dataset.where}: tiles.parquet points beyond the end of a shard; check everything with: "
+                f"wellstream verify {self.dataset.where}"
+            )
+
+    def _gather_coded(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+        """Unpack tiles in the order of the files, the parts of that order side by side.
+
+        All parts go to the pool, none is done here: numcodecs unpacks on the main thread with a lock around it.
+        """
+        index = self.dataset.index
+        order = np.lexsort((index.offset[tile_ids], index.shard[tile_ids]))
+        parts = np.array_split(order, min(self._decoders, len(order)) or 1)
+        for done in [self._pool.submit(self._unpack, tile_ids, part, out) for part in parts]:
+            done.result()
+
+    def _unpack(self, tile_ids: I64, rows: npt.NDArray[np.intp], out: npt.NDArray[Any]) -> None:
+        """Fill the rows of ``out``, straight from the shard where all channels are wanted as stored."""
+        index, lengths = self.dataset.index, self.dataset.index.nbytes
+        if lengths is None:
+            raise DatasetError(f"{self.dataset.where}: a codec without sizes of tiles; ingest again")
+        scratch = np.empty(self.dataset.manifest.tile.shape, dtype=self.dtype)
+        ids = tile_ids[rows]
+        places = zip(
+            rows.tolist(),
+            ids.tolist(),
+            index.shard[ids].tolist(),
+            index.offset[ids].tolist(),
+            lengths[ids].tolist(),
+            strict=True,
+        )
+        previous, filled = -1, -1
+        for row, tile, shard, begin, length in places:
+            if tile == previous:
+                out[row] = out[filled]
+                continue
+            target = out[row] if self._wanted is None else scratch
+            frame = self._mapped(shard)[begin : begin + length]
+            try:
+                _check_frame(frame, target.nbytes)
+                blosc.decompress(frame, target)
+            except (RuntimeError, ValueError) as error:
+                name = self.dataset.manifest.shards[shard].name
+                raise DatasetError(
+                    f"{self.dataset.where}/{name}: bytes {begin} to {begin + length} (tile {tile}) hold no tile of "
+                    f"this dataset ({error}); find all damage with: wellstream verify {self.dataset.where}"
+                ) from None
+            if self._wanted is not None:
+                np.take(scratch, self._wanted, axis=0, out=out[row], mode="clip")
+            previous, filled = tile, row
 
     def _mapped(self, shard: int) -> npt.NDArray[np.uint8]:
         """The bytes of a shard; the least recently used map is dropped when there are too many."""
@@ -229,6 +300,15 @@ def dataset_digest(dataset: Dataset) -> str:
     facts = {"tile": manifest.tile.plain(), "shards": [record.plain() for record in manifest.shards]}
     canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _check_frame(frame: npt.NDArray[np.uint8], nbytes: int) -> None:
+    """Refuse a Blosc header that would make the decoder read beyond the frame or fill less than the tile."""
+    if len(frame) < _FRAME.size:
+        raise ValueError(f"{len(frame)} bytes are no Blosc frame")
+    unpacked, _, packed = _FRAME.unpack_from(frame.data)
+    if (unpacked, packed) != (nbytes, len(frame)):
+        raise ValueError(f"a frame of {unpacked} bytes packed to {packed}, expected {nbytes} packed to {len(frame)}")
 
 
 def _checked(root: Path, name: str, size: int) -> Path:

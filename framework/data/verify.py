@@ -1,17 +1,45 @@
-"""Proof that a dataset folder is what its build left: every file present, of its size, with its checksum."""
+"""Proof that a dataset folder is what its build left, and where it is not: file, block, tiles, and what repairs it.
+
+Shards are checked by the CRC-32C of their blocks, at the speed of reading and to 8 MiB exactly; ``checksums.json``
+that lists these and every other file by SHA-256. SHA-256 stays the identity of a shard; of a dataset without block sums
+it is also the check.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import tarfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from framework.data.dataset import Dataset
-from framework.data.schema import FileRecord, read_manifest
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from framework.data.dataset import Dataset, local_folder
+from framework.data.remote import is_url
+from framework.data.schema import (
+    BAGS_NAME,
+    CHECKSUMS_NAME,
+    PLATE,
+    TILES_NAME,
+    WELL,
+    BlockSums,
+    FileRecord,
+    Manifest,
+    ShardRecord,
+    read_manifest,
+)
 from framework.errors import DatasetError
 
 _BLOCK = 1 << 22
+_PIECE = 1 << 18
+"""Bytes read and summed at a time: they are still in the core's cache when they are summed."""
+_THREADS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +47,21 @@ class Verdict:
     """What a verification found, as sentences for a person."""
 
     sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fault:
+    """Damage of one file.
+
+    Attributes:
+        record: the file as it should be.
+        what: sentence about it.
+        blocks: (first byte, end) of each bad block, where the file is there and of its size.
+    """
+
+    record: FileRecord
+    what: str
+    blocks: tuple[tuple[int, int], ...] = ()
 
 
 def sha256_of(file: Path) -> str:
@@ -34,42 +77,193 @@ def verify_dataset(root: Path | str, progress: Callable[[str, int, int], None] |
     """Check every file and shard of a dataset against its manifest, then that the tables fit together.
 
     Raises:
-        DatasetError: lists each missing, truncated or altered file and the command that repairs.
+        DatasetError: lists each missing, truncated or altered file, the first bad bytes and whose tiles they hold, and
+            the command that repairs.
     """
-    folder = Path(root)
+    if is_url(str(root)) and not str(root).startswith("file:"):
+        raise DatasetError(
+            f"{root}: verify a dataset where it lies; what is fetched from a URL is checked against its SHA-256 then"
+        )
+    folder = local_folder(root)
     manifest = read_manifest(folder)
+    sums = _block_sums(folder, manifest)
+    shards = {record.name for record in manifest.shards}
     records: list[FileRecord] = [*manifest.files, *manifest.shards]
-    faults = []
-    for done, record in enumerate(records):
-        if progress:
-            progress("verify", done, len(records))
-        fault = _fault(folder, record)
-        if fault:
-            faults.append(f"{folder / record.name}: {fault}")
+    faults: list[_Fault] = []
+
+    def check(record: FileRecord) -> _Fault | None:
+        return _fault(folder, record, sums.get(record.name) if record.name in shards else None)
+
+    # Reading and summing release the interpreter lock in turn, so a second thread keeps the disk busy.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for done, fault in enumerate(pool.map(check, records)):
+            if progress:
+                progress("verify", done, len(records))
+            faults += [fault] if fault else []
     if progress:
         progress("verify", len(records), len(records))
     if faults:
-        raise DatasetError(
-            "\n".join(faults) + f"\n{len(faults)} of {len(records)} files are damaged; remove the folder {folder} and "
-            "ingest again with the config in its dataset.json (key 'source')"
-        )
+        raise DatasetError(_report(folder, manifest, faults, len(records)))
     dataset = Dataset.open(folder)
+    _check_places(dataset)
     total = sum(record.bytes for record in records)
+    how = "size and checksum" if sums else "size and SHA-256"
     return Verdict(
         sentences=(
-            f"{folder}: {len(records)} files, {total / 1e6:.1f} MB: every size and SHA-256 as recorded",
+            f"{folder}: {len(records)} files, {total / 1e6:.1f} MB: every {how} as recorded",
             f"{len(dataset.bags)} bags and {len(dataset.index)} tiles: tables and manifest agree",
         )
     )
 
 
-def _fault(folder: Path, record: FileRecord) -> str | None:
+def _block_sums(folder: Path, manifest: Manifest) -> dict[str, npt.NDArray[np.int64]]:
+    """Return the sums of each shard's blocks; none where the file that lists them is absent or not to be trusted."""
+    listed = [record for record in manifest.files if record.name == CHECKSUMS_NAME]
+    if not listed or _fault(folder, listed[0], None):
+        return {}
+    try:
+        sums = BlockSums.model_validate_json((folder / CHECKSUMS_NAME).read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise DatasetError(f"{folder / CHECKSUMS_NAME}: not a list of checksums: {error}; {_anew(folder)}") from None
+    return {name: np.asarray([sums.block_bytes, *values], dtype=np.int64) for name, values in sums.crc32c.items()}
+
+
+def _fault(folder: Path, record: FileRecord, sums: npt.NDArray[np.int64] | None) -> _Fault | None:
     file = folder / record.name
     if not file.resolve().is_relative_to(folder.resolve()):
-        return "named outside the dataset folder"
+        return _Fault(record=record, what="named outside the dataset folder")
     if not file.is_file():
-        return "missing"
+        return _Fault(record=record, what="missing")
     size = file.stat().st_size
     if size != record.bytes:
-        return f"expected {record.bytes} bytes, found {size}"
-    return None if sha256_of(file) == record.sha256 else "content differs from its recorded SHA-256"
+        return _Fault(record=record, what=f"expected {record.bytes} bytes, found {size}")
+    if sums is None:
+        same = sha256_of(file) == record.sha256
+        return None if same else _Fault(record=record, what="content differs from its recorded SHA-256")
+    bad = _bad_blocks(file, size, int(sums[0]), sums[1:])
+    if not bad:
+        return None
+    more = f" (the first of {len(bad)} damaged blocks)" if len(bad) > 1 else ""
+    return _Fault(
+        record=record, what=f"bytes {bad[0][0]} to {bad[0][1]} differ from their recorded CRC-32C{more}", blocks=bad
+    )
+
+
+def _bad_blocks(file: Path, size: int, block: int, sums: npt.NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
+    """Return (first byte, end) of the blocks whose sum is another."""
+    bad = []
+    buffer = np.empty(_PIECE, dtype=np.uint8)
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        for number, start in enumerate(range(0, size, block)):
+            end, at, found = min(start + block, size), start, 0
+            while at < end:
+                got = os.preadv(handle, [buffer[: min(_PIECE, end - at)].data], at)
+                if not got:
+                    break
+                found = google_crc32c.extend(found, buffer[:got])
+                at += got
+            if number >= len(sums) or found != sums[number]:
+                bad.append((start, end))
+    finally:
+        os.close(handle)
+    return tuple(bad)
+
+
+def _report(folder: Path, manifest: Manifest, faults: list[_Fault], n_files: int) -> str:
+    """Return a line a damaged file, then what to do about them."""
+    shards = {record.name: number for number, record in enumerate(manifest.shards)}
+    sound = {fault.record.name for fault in faults}.isdisjoint((BAGS_NAME, TILES_NAME))
+    lines = []
+    for fault in faults:
+        whose = ""
+        if fault.record.name in shards and sound:
+            whose = _tiles_of(Dataset.open(folder), shards[fault.record.name], fault.blocks)
+        lines.append(f"{folder / fault.record.name}: {fault.what}{whose}")
+    lines.append(f"{len(faults)} of {n_files} files are damaged; {_repair(folder, faults)}")
+    return "\n".join(lines)
+
+
+def _repair(folder: Path, faults: list[_Fault]) -> str:
+    if all(fault.record.name.startswith("shards/") for fault in faults):
+        there = [str(folder / fault.record.name) for fault in faults if (folder / fault.record.name).is_file()]
+        remove = f"rm {' '.join(there)} && " if there else ""
+        return (
+            f"make these shards again, from the config in dataset.json (key 'source') and the same raw files, with: "
+            f"{remove}wellstream ingest CONFIG --out {folder}"
+        )
+    return _anew(folder)
+
+
+def _anew(folder: Path) -> str:
+    return (
+        f"ingest again with the config in dataset.json (key 'source'): rm -r {folder} && "
+        f"wellstream ingest CONFIG --out {folder}"
+    )
+
+
+def _tiles_of(dataset: Dataset, shard: int, blocks: tuple[tuple[int, int], ...]) -> str:
+    """Return whose tiles lie in the first bad block, or in all of the shard if there is none to name."""
+    start, end = blocks[0] if blocks else (0, dataset.manifest.shards[shard].bytes)
+    index = dataset.index
+    length = dataset.manifest.tile.nbytes if index.nbytes is None else index.nbytes
+    rows = np.flatnonzero((index.shard == shard) & (index.offset < end) & (index.offset + length > start))
+    if not len(rows):
+        return "; they hold no tile"
+    bags = [int(bag) for bag in np.unique(index.bag[rows])]
+    wells = ", ".join(f"{dataset.bags[PLATE].iloc[bag]}/{dataset.bags[WELL].iloc[bag]}" for bag in bags)
+    return (
+        f"; they hold {len(rows)} tiles, rows {rows[0]} to {rows[-1]} of tiles.parquet, of bag(s) "
+        f"{', '.join(map(str, bags))}, well(s) {wells}"
+    )
+
+
+def _check_places(dataset: Dataset) -> None:
+    """Check that the tile index says of every tile what its shard says: number, order, first byte and length.
+
+    Raises:
+        DatasetError: it is of another build.
+    """
+    index, manifest = dataset.index, dataset.manifest
+    whole = manifest.tile.nbytes
+    read = _places_in_zarr if manifest.layout == "zarr" else _places_in_tar
+    order = np.argsort(index.shard, kind="stable")
+    begins = np.searchsorted(index.shard[order], np.arange(len(manifest.shards) + 1))
+    # Rows of unknown shards lie before the first or behind the last known one.
+    wrong = begins[0] != 0 or begins[-1] != len(order)
+    for number, record in enumerate(manifest.shards):
+        rows = order[begins[number] : begins[number + 1]]
+        lengths = np.full(len(rows), whole, dtype=np.int64) if index.nbytes is None else index.nbytes[rows]
+        mine = np.stack([index.offset[rows], lengths], axis=1)
+        wrong |= len(rows) != record.tiles or not np.array_equal(mine, read(dataset.root / record.name, record, whole))
+    if wrong:
+        raise DatasetError(
+            f"{dataset.root}: tiles.parquet does not fit the shards, so it is of another build (a stale index); "
+            f"{_anew(dataset.root)}"
+        )
+
+
+def _places_in_zarr(file: Path, record: ShardRecord, tile_nbytes: int) -> npt.NDArray[np.int64]:
+    """Return (offset, bytes) of each chunk, int64 (n, 2): the shard index at the end of the file."""
+    size = 16 * record.tiles
+    if record.bytes < size + 4:
+        return np.zeros((0, 2), dtype=np.int64)
+    with file.open("rb") as stream:
+        stream.seek(-size - 4, os.SEEK_END)
+        return np.frombuffer(stream.read(size), dtype="<u8").reshape(-1, 2).astype(np.int64)
+
+
+def _places_in_tar(file: Path, record: ShardRecord, tile_nbytes: int) -> npt.NDArray[np.int64]:
+    """Return (offset, bytes) of each tile, int64 (n, 2): behind the headers of the members and of their arrays."""
+    places = [np.zeros((0, 2), dtype=np.int64)]
+    with tarfile.open(file, "r:") as tar, file.open("rb") as stream:
+        for member in tar:
+            if not member.name.endswith(".npy"):
+                continue
+            stream.seek(member.offset_data + 8)
+            head = 10 + int.from_bytes(stream.read(2), "little")
+            count = (member.size - head) // tile_nbytes
+            offsets = member.offset_data + head + np.arange(count, dtype=np.int64) * tile_nbytes
+            places.append(np.stack([offsets, np.full(count, tile_nbytes, dtype=np.int64)], axis=1))
+    return np.concatenate(places)

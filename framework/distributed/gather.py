@@ -7,6 +7,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+# The name since PyTorch 2.13, and the one before.
+_gather_into = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+
 
 class GatherRows(torch.autograd.Function):
     """(K, ...) rows of this rank -> (world * K, ...) rows of all ranks, rank by rank.
@@ -21,7 +24,7 @@ class GatherRows(torch.autograd.Function):
         """Gather; every rank must hold as many rows."""
         ctx.count = len(rows)
         gathered = rows.new_empty((dist.get_world_size() * len(rows), *rows.shape[1:]))
-        dist.all_gather_into_tensor(gathered, rows.contiguous())
+        _gather_into(gathered, rows.contiguous())
         return gathered
 
     @staticmethod

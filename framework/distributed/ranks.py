@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -134,7 +135,10 @@ class Ranks:
         """
         if self.world_size == 1:
             return module
-        return cast(nn.Module, _need(self.accelerator).prepare_model(module, device_placement=False))
+        with warnings.catch_warnings():
+            # The replacement for broadcast_buffers=False would overwrite every rank's buffers at the start.
+            warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
+            return cast(nn.Module, _need(self.accelerator).prepare_model(module, device_placement=False))
 
     def unwrap(self, module: nn.Module) -> nn.Module:
         """Return the module inside ``wrap`` and ``torch.compile``."""

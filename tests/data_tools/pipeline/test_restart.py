@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,16 +66,26 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
+TAR = {"bags_per_shard": 2, "chunk_tiles": 4}
+ZARR = {**TAR, "layout": "zarr", "codec": {"id": "blosc", "cname": "zstd", "shuffle": "bitshuffle"}}
+
+
+@pytest.fixture(scope="module", params=[TAR, ZARR], ids=["tar", "zarr"])
+def experiment(request: pytest.FixtureRequest, two_plates: Any) -> Any:
+    """The two plates, to be packed in either layout."""
+    return replace(two_plates, plain={**two_plates.plain, "shards": request.param})
+
+
 @pytest.fixture(scope="module")
-def reference(two_plates: Any, tmp_path_factory: pytest.TempPathFactory, tree: Tree) -> dict[str, str]:
+def reference(experiment: Any, tmp_path_factory: pytest.TempPathFactory, tree: Tree) -> dict[str, str]:
     out = tmp_path_factory.mktemp("reference") / "data"
-    ingest(two_plates.config(), out, workers=0)
+    ingest(experiment.config(), out, workers=0)
     return tree(out)
 
 
-def test_killed_at_every_kind_of_step(two_plates: Any, tmp_path: Path, tree: Tree, reference: dict[str, str]) -> None:
+def test_killed_at_every_kind_of_step(experiment: Any, tmp_path: Path, tree: Tree, reference: dict[str, str]) -> None:
     out = tmp_path / "data"
-    command = [sys.executable, "-c", KILLER, json.dumps(two_plates.plain), str(out)]
+    command = [sys.executable, "-c", KILLER, json.dumps(experiment.plain), str(out)]
     result = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=120, check=True)
     kills, code = json.loads(result.stdout)
     assert code == 0, result.stderr
@@ -83,33 +94,43 @@ def test_killed_at_every_kind_of_step(two_plates: Any, tmp_path: Path, tree: Tre
 
 
 def test_an_unfinished_build_of_another_config_is_refused(
-    two_plates: Any, tmp_path: Path, stop_before_tables: Callable[..., None]
+    experiment: Any, tmp_path: Path, stop_before_tables: Callable[..., None]
 ) -> None:
-    stop_before_tables(two_plates.config(), tmp_path / "data")
+    stop_before_tables(experiment.config(), tmp_path / "data")
     with pytest.raises(DatasetError, match=r"unfinished ingest of another config; .* start anew: rm -r .*data"):
-        ingest(two_plates.config(seed=3), tmp_path / "data", workers=0)
+        ingest(experiment.config(seed=3), tmp_path / "data", workers=0)
 
 
 def test_a_lost_or_cut_shard_is_made_again(
-    two_plates: Any, tmp_path: Path, tree: Tree, reference: dict[str, str], stop_before_tables: Callable[..., None]
+    experiment: Any, tmp_path: Path, tree: Tree, reference: dict[str, str], stop_before_tables: Callable[..., None]
 ) -> None:
     out = tmp_path / "data"
-    stop_before_tables(two_plates.config(), out)
-    shards = sorted((out / "shards").iterdir())
+    stop_before_tables(experiment.config(), out)
+    shards = sorted(file for file in (out / "shards").rglob("*") if file.is_file() and file.suffix != ".json")
     shards[0].unlink()
     shards[1].write_bytes(shards[1].read_bytes()[:-1])
     (out / "shards" / "shard-000099.tar").write_bytes(b"of an earlier listing")
-    summary = ingest(two_plates.config(), out, workers=0)
+    (out / "shards" / "shard-000098.zarr" / "c").mkdir(parents=True)
+    (out / "shards" / "shard-000098.zarr" / "c" / "0").write_bytes(b"of an earlier listing")
+    summary = ingest(experiment.config(), out, workers=0)
     assert summary.shards_reused == 2
     assert tree(out) == reference
+    assert not (out / "shards" / "shard-000098.zarr").exists()
+
+
+def test_workers_change_no_byte_of_a_zarr_dataset(two_plates: Any, tmp_path: Path, tree: Tree) -> None:
+    config = two_plates.config(shards=ZARR)
+    for workers in (0, 1, 2):
+        ingest(config, tmp_path / str(workers), workers=workers)
+    assert tree(tmp_path / "1") == tree(tmp_path / "0") == tree(tmp_path / "2")
 
 
 def test_leftovers_of_a_kill_after_the_manifest_are_removed(
-    two_plates: Any, tmp_path: Path, tree: Tree, reference: dict[str, str]
+    experiment: Any, tmp_path: Path, tree: Tree, reference: dict[str, str]
 ) -> None:
     out = tmp_path / "data"
-    ingest(two_plates.config(), out, workers=0)
+    ingest(experiment.config(), out, workers=0)
     (out / ".build").mkdir()
     (out / ".build" / "plan.json").write_text("{}")
-    assert ingest(two_plates.config(), out, workers=0).state == "already_complete"
+    assert ingest(experiment.config(), out, workers=0).state == "already_complete"
     assert tree(out) == reference

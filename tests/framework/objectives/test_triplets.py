@@ -201,3 +201,17 @@ def test_digest_has_no_collisions_among_many_rows() -> None:
     rng = torch.Generator().manual_seed(0)
     rows = torch.randint(0, 300, (200_000, 2), generator=rng).sort(dim=1).values
     assert len(sample_digest(rows).unique()) == len(rows.unique(dim=0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_among_equally_near_negatives_the_first_row_is_taken(dtype: torch.dtype) -> None:
+    # From a = 0 with p = 1: rows 2 and 4 are both 4 away; only the first may receive a gradient.
+    x = torch.tensor([[0.0], [1.0], [2.0], [5.0], [-2.0]], dtype=dtype, requires_grad=True)
+    rows = facts([0, 0, 1, 1, 1])
+    anchor = RowFacts(**{name: getattr(rows, name)[:1] for name in ("condition", "bag", "sample", "counted")})
+    got = triplet_sums(x[:1].detach(), anchor, x, rows, margin=9.0, mining="semi_hard", same_bag_positives=True)
+    got.total.backward()
+    assert got.d_an.item() == pytest.approx(4)
+    assert x.grad is not None
+    assert x.grad[2].item() != 0
+    assert x.grad[4].item() == 0

@@ -7,72 +7,20 @@ byte range ``[offset, offset + nbytes)`` of the file.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO, Literal
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.lib.format as npy_format
 import numpy.typing as npt
-from pydantic import Field
 
-from framework.config import StrictModel
+from data_tools.shards.stream import SummedStream
 from framework.errors import InputError
 
 _BLOCK = 512
 _MAX_MEMBER = 8**11  # eleven octal digits of the ustar size field
-_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
-_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-
-
-class ShardsConfig(StrictModel):
-    """How bags are packed.
-
-    Attributes:
-        layout: ``tar`` (WebDataset).
-        bags_per_shard: consecutive wells of one plate in a shard; one shard is one task.
-        chunk_tiles: tiles of one WebDataset sample, at most.
-    """
-
-    layout: Literal["tar"] = "tar"
-    bags_per_shard: int = Field(default=8, ge=1)
-    chunk_tiles: int = Field(default=64, ge=1)
-
-
-def safe_name(text: str) -> str:
-    """Return ``text`` as a part of a file name or sample key: letters, digits, ``_`` and ``-``, at most 60 of them."""
-    return _UNSAFE.sub("_", text)[:60] or "_"
-
-
-def safe_names(texts: Sequence[str]) -> dict[str, str]:
-    """Return a distinct safe name for each distinct text; the second of two that become alike gets ``-2``."""
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-    for text in dict.fromkeys(texts):
-        base = name = safe_name(text)
-        count = 1
-        while name.lower() in taken:  # file systems that ignore case
-            count += 1
-            name = f"{base}-{count}"
-        taken.add(name.lower())
-        names[text] = name
-    return names
-
-
-def random_order(n: int, seed: int, *labels: str) -> npt.NDArray[np.int64]:
-    """Return a permutation of ``range(n)`` that depends on ``seed`` and ``labels`` alone.
-
-    SplitMix64 (Steele 2014) of a counter, sorted: the same on every machine and with every NumPy.
-    """
-    digest = hashlib.sha256(json.dumps([seed, *labels]).encode()).digest()
-    gamma, first, second = _MIX
-    z = np.arange(1, n + 1, dtype=np.uint64) * gamma + np.uint64(int.from_bytes(digest[:8], "little"))
-    z = (z ^ (z >> np.uint64(30))) * first
-    z = (z ^ (z >> np.uint64(27))) * second
-    return np.argsort(z ^ (z >> np.uint64(31)), kind="stable").astype(np.int64)
 
 
 def ustar_header(name: str, size: int) -> bytes:
@@ -112,15 +60,24 @@ class ShardWriter:
     """Writes chunks to an open file front to back and says where each tile went.
 
     Attributes:
-        nbytes: bytes written so far.
         tiles: tiles written so far.
+        tile_nbytes: int32 arrays; bytes each tile takes, one array a chunk.
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-        self.nbytes = 0
+        self._stream = SummedStream(file)
         self.tiles = 0
+        self.tile_nbytes: list[npt.NDArray[np.int32]] = []
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes written so far."""
+        return self._stream.nbytes
+
+    @property
+    def block_sums(self) -> tuple[int, ...]:
+        """CRC-32C of each block; complete after ``finish``."""
+        return self._stream.block_sums
 
     def add(self, key: str, tiles: npt.NDArray[Any], facts: Mapping[str, Any]) -> npt.NDArray[np.int64]:
         """Append one sample.
@@ -135,27 +92,23 @@ class ShardWriter:
         """
         data = np.ascontiguousarray(tiles, dtype=tiles.dtype.newbyteorder("<"))
         head = npy_header(data.shape, data.dtype)
-        self._put(ustar_header(f"{key}.npy", len(head) + data.nbytes))
-        self._put(head)
-        first = self.nbytes
-        self._put(data.data)
+        self._stream.put(ustar_header(f"{key}.npy", len(head) + data.nbytes))
+        self._stream.put(head)
+        first, each = self.nbytes, data.nbytes // max(len(data), 1)
+        self._stream.put(data.data)
         self._pad()
         text = json.dumps(facts, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
-        self._put(ustar_header(f"{key}.json", len(text)))
-        self._put(text)
+        self._stream.put(ustar_header(f"{key}.json", len(text)))
+        self._stream.put(text)
         self._pad()
         self.tiles += len(data)
-        return first + np.arange(len(data), dtype=np.int64) * (data.nbytes // max(len(data), 1))
+        self.tile_nbytes.append(np.full(len(data), each, dtype=np.int32))
+        return first + np.arange(len(data), dtype=np.int64) * each
 
     def finish(self) -> str:
         """Write the end of the archive and return the SHA-256 of the whole file."""
-        self._put(bytes(2 * _BLOCK))
-        return self._hash.hexdigest()
-
-    def _put(self, data: bytes | memoryview) -> None:
-        self._file.write(data)
-        self._hash.update(data)
-        self.nbytes += data.nbytes if isinstance(data, memoryview) else len(data)
+        self._stream.put(bytes(2 * _BLOCK))
+        return self._stream.sha256
 
     def _pad(self) -> None:
-        self._put(bytes(-self.nbytes % _BLOCK))
+        self._stream.put(bytes(-self.nbytes % _BLOCK))

@@ -1,0 +1,207 @@
+"""Results as files and tables: one JSON a theme, hardware and day; a table on the terminal and one in the README."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import statistics
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.harness import Finding, Measured
+
+RESULTS = Path(__file__).parent / "results"
+MARKERS = ("<!-- benchmarks -->", "<!-- /benchmarks -->")
+_PACKAGES = ("numpy", "torch", "scipy", "scikit-image", "opencv-python-headless", "tifffile", "imagecodecs", "dask")
+_PEERS = ("webdataset", "litdata", "tensorstore", "zarr", "zarrs", "pytorch-metric-learning", "mosaicml-streaming")
+
+
+def show(result: Measured, console: Console) -> None:
+    """Print one row an arm: ratio to the limit and rate with range; then targets, findings and notes."""
+    table = Table(title=f"{result.theme}, {result.case}: ratios to {result.limit}")
+    columns = ("arm", "ratio", f"{result.unit}/s (median)", "min", "max", "MB/s", "first s", "peak MB", "CPU s/1,000")
+    for column in columns:
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    costs = result.costs
+    for arm, seconds in costs.seconds.items():
+        rates = sorted(result.items / value for value in seconds)
+        median = statistics.median(rates)
+        cpu = costs.cpu_seconds.get(arm)
+        table.add_row(
+            arm,
+            f"{result.ratio(arm):.3f}",
+            f"{median:,.4g}" if median < 1000 else f"{median:,.0f}",
+            f"{rates[0]:,.4g}" if median < 1000 else f"{rates[0]:,.0f}",
+            f"{rates[-1]:,.4g}" if median < 1000 else f"{rates[-1]:,.0f}",
+            f"{median * result.item_bytes / 1e6:,.0f}" if result.item_bytes else "",
+            f"{costs.first_s[arm]:.3f}" if arm in costs.first_s else "",
+            f"{costs.peak_mb[arm]:,.0f}" if arm in costs.peak_mb else "",
+            f"{statistics.median(cpu) / result.items * 1000:.3g}" if cpu else "",
+        )
+    console.print(table)
+    for line in _verdicts(result):
+        console.print(line, markup=False)
+
+
+def _verdicts(result: Measured) -> Iterable[str]:
+    for target in result.targets:
+        if target.over in result.costs.seconds:
+            ratio = result.ratio(target.arm, target.over)
+            word = "met" if ratio >= target.least else "MISSED"
+            yield f"{word}: {target.arm} / {target.over} = {ratio:.3g}, target >= {target.least:g}"
+    for item in result.findings:
+        yield f"{'met' if item.met else 'MISSED'}: {item.name} = {item.value:.4g} {item.unit}{_bound(item)}"
+    yield from result.notes
+    for name, reason in result.absent.items():
+        yield f"absent: {name}: {reason}"
+
+
+def write(theme: str, results: Sequence[Measured], *, quick: bool, device: str, folder: Path = RESULTS) -> Path:
+    """Write ``<theme>_<hardware>_<date>.json`` and return its path."""
+    folder.mkdir(exist_ok=True)
+    accelerator = f"-{torch.cuda.get_device_name().replace(' ', '-')}" if device == "cuda" else ""
+    hardware = f"{psutil.cpu_count(logical=True)}cpu-{platform.machine()}{accelerator}"
+    path = folder / f"{theme}_{hardware}_{date.today().isoformat()}{'_quick' if quick else ''}.json"
+    facts = {
+        "theme": theme,
+        "quick": quick,
+        "cases": [_plain(result) for result in results],
+        "cpu": _cpu_name(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "commit": _commit(),
+        "load_at_end": psutil.getloadavg()[0],
+        "versions": _versions(),
+    }
+    path.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return path
+
+
+def _plain(result: Measured) -> dict[str, Any]:
+    costs = result.costs
+    arms = {
+        arm: {
+            "seconds": [float(f"{value:.5g}") for value in seconds],
+            "ratio": float(f"{result.ratio(arm):.4g}"),
+            "per_s": float(f"{result.items / statistics.median(seconds):.5g}"),
+            "cpu_s_per_1000": _rounded(costs.cpu_seconds, arm, 1000 / result.items),
+            "first_s": float(f"{costs.first_s[arm]:.3g}") if arm in costs.first_s else None,
+            "peak_mb": float(f"{costs.peak_mb[arm]:.4g}") if arm in costs.peak_mb else None,
+        }
+        for arm, seconds in costs.seconds.items()
+    }
+    targets = [
+        {
+            "arm": target.arm,
+            "over": target.over,
+            "least": target.least,
+            "ratio": float(f"{result.ratio(target.arm, target.over):.4g}"),
+        }
+        for target in result.targets
+        if target.over in costs.seconds
+    ]
+    return {
+        "case": result.case,
+        "unit": result.unit,
+        "items": result.items,
+        "item_bytes": result.item_bytes,
+        "limit": result.limit,
+        "arms": arms,
+        "targets": targets,
+        "findings": [{**vars(item), "met": item.met} for item in result.findings],
+        "absent": dict(result.absent),
+        "notes": list(result.notes),
+    }
+
+
+def _rounded(values: Mapping[str, list[float]], arm: str, factor: float) -> float | None:
+    return float(f"{statistics.median(values[arm]) * factor:.4g}") if values.get(arm) else None
+
+
+def readme_table(folder: Path = RESULTS) -> str:
+    """Return a Markdown table of all targets and findings with bounds, from the newest full result of each theme.
+
+    A quick result stands in only where a theme has no full one.
+    """
+    lines = ["| theme | measured | result | target | |", "|---|---|---|---|---|"]
+    sources = []
+    for theme, facts in sorted(_newest(folder).items()):
+        sources.append(f"{theme}: {facts['cpu']}, {facts['device']}, commit {facts['commit']}")
+        for case in facts["cases"]:
+            for target in case["targets"]:
+                what = f"{case['case']}: {target['arm']} / {target['over']}"
+                good = target["ratio"] >= target["least"]
+                lines.append(_row(theme, what, f"{target['ratio']:.3g}", f">= {target['least']:g}", good))
+            for item in case["findings"]:
+                if item["least"] is not None or item["most"] is not None:
+                    finding = Finding(**{key: value for key, value in item.items() if key != "met"})
+                    value = f"{finding.value:.3g} {'' if finding.unit == 'x' else finding.unit}".strip()
+                    bound = _bound(finding).removeprefix(", target ")
+                    lines.append(_row(theme, f"{case['case']}: {finding.name}", value, bound, finding.met))
+    return "\n".join([*lines, "", *(f"{source}." for source in dict.fromkeys(sources))])
+
+
+def update_readme(readme: Path, folder: Path = RESULTS) -> None:
+    """Put the table between the markers of a README.
+
+    Raises:
+        ValueError: it has no markers.
+    """
+    text = readme.read_text(encoding="utf-8")
+    if any(text.count(marker) != 1 for marker in MARKERS):
+        raise ValueError(f"{readme}: expected the lines {MARKERS[0]} and {MARKERS[1]}, once each")
+    before, rest = text.split(MARKERS[0])
+    after = rest.split(MARKERS[1])[1]
+    readme.write_text(f"{before}{MARKERS[0]}\n{readme_table(folder)}\n{MARKERS[1]}{after}", encoding="utf-8")
+
+
+def _newest(folder: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, tuple[tuple[bool, str], dict[str, Any]]] = {}
+    for file in sorted(folder.glob("*.json")):
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        key = (not facts["quick"], file.stem.split("_")[2])
+        if facts["theme"] not in found or key >= found[facts["theme"]][0]:
+            found[facts["theme"]] = (key, facts)
+    return {theme: facts for theme, (_, facts) in found.items()}
+
+
+def _row(theme: str, what: str, value: str, bound: str, good: bool) -> str:
+    return f"| {theme} | {what} | **{value}** | {bound} | {'' if good else 'missed'} |"
+
+
+def _bound(item: Finding) -> str:
+    bounds = [f">= {item.least:g}"] if item.least is not None else []
+    bounds += [f"<= {item.most:g}"] if item.most is not None else []
+    return f", target {' and '.join(bounds)}" if bounds else ""
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in (*_PACKAGES, *_PEERS):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+
+
+def _commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip() or "unknown"

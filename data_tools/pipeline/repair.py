@@ -1,0 +1,73 @@
+"""Shards of a finished dataset that were lost: made again from the same raw files, or not at all.
+
+A build is a function of its input, so a shard that is made again must have the checksum the manifest records.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_tools.ingest_config import IngestConfig
+from data_tools.pipeline.build import BuildFolder
+from data_tools.pipeline.durable import explained, record
+from data_tools.pipeline.runner import Runner
+from data_tools.pipeline.shading import flatfield_name
+from data_tools.pipeline.shard_task import ShardJob, make_shard
+from data_tools.pipeline.survey import Plate
+from framework.data.schema import FileRecord, Manifest
+from framework.errors import DatasetError
+
+
+def lost_files(manifest: Manifest, root: Path) -> set[str]:
+    """Return the names of shards, and of files beside them, that are absent or of another size than recorded."""
+    beside = [item for item in manifest.files if item.name.startswith("shards/")]
+    return {item.name for item in (*manifest.shards, *beside) if not _is_there(root / item.name, item.bytes)}
+
+
+def stored_flatfields(plate: Plate, config: IngestConfig, manifest: Manifest, root: Path) -> list[FileRecord]:
+    """Return the records of a plate's flat-fields in the order of the channels that are read.
+
+    Raises:
+        DatasetError: one of them is damaged, so no shard can be made as it was.
+    """
+    if config.illumination.method == "none" or not plate.sites():
+        return []
+    recorded = {item.name: item for item in manifest.files}
+    found = []
+    for channel in config.read_channels:
+        name = flatfield_name(plate, channel, config)
+        if name not in recorded or not (root / name).is_file() or record(root / name, root) != recorded[name]:
+            raise DatasetError(f"{root / name}: damaged, so no shard can be made as it was; {_anew(root)}")
+        found.append(recorded[name])
+    return found
+
+
+def remake(jobs: Sequence[ShardJob], manifest: Manifest, build: BuildFolder, runner: Runner) -> None:
+    """Make shards again and compare them with the manifest.
+
+    Raises:
+        DatasetError: one came out otherwise; it is removed, so that nobody takes it for the lost one.
+    """
+    recorded = {item.name: item for item in (*manifest.shards, *manifest.files)}
+    for job, facts in zip(jobs, runner.each(make_shard, jobs), strict=True):
+        made = [item for item in (facts["shard"], facts["metadata"]) if item]
+        wrong = [item["name"] for item in made if recorded[item["name"]].model_dump() != item]
+        if wrong or not made:
+            for name in wrong:
+                (build.root / name).unlink()
+            raise DatasetError(
+                f"{job.file}: made again it is another shard, so the raw files or the versions of the libraries "
+                f"changed since; {_anew(build.root)}"
+            )
+    with explained(build.root):
+        shutil.rmtree(build.parts, ignore_errors=True)
+
+
+def _is_there(file: Path, size: int) -> bool:
+    return file.is_file() and file.stat().st_size == size
+
+
+def _anew(root: Path) -> str:
+    return f"to start anew: rm -r {root} and ingest again"

@@ -1,0 +1,51 @@
+"""A file written front to back whose checksums are known when its last byte is."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import BinaryIO
+
+import google_crc32c
+import numpy as np
+
+from framework.data.schema import CHECKSUM_BLOCK_BYTES
+
+
+class SummedStream:
+    """Passes bytes on to an open file and sums them up.
+
+    Attributes:
+        nbytes: bytes written so far.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._blocks: list[int] = []
+        self.nbytes = 0
+
+    def put(self, data: bytes | memoryview) -> None:
+        """Append ``data``."""
+        self._file.write(data)
+        self._hash.update(data)
+        # As an array, because the checksum takes no memoryview; cut at the ends of blocks.
+        view = np.frombuffer(data, dtype=np.uint8) if memoryview(data).nbytes else np.zeros(0, np.uint8)
+        at = 0
+        while at < len(view):
+            filled = self.nbytes % CHECKSUM_BLOCK_BYTES
+            piece = view[at : at + CHECKSUM_BLOCK_BYTES - filled]
+            if not filled:
+                self._blocks.append(0)
+            self._blocks[-1] = google_crc32c.extend(self._blocks[-1], piece)
+            self.nbytes += len(piece)
+            at += len(piece)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of all bytes so far."""
+        return self._hash.hexdigest()
+
+    @property
+    def block_sums(self) -> tuple[int, ...]:
+        """CRC-32C of each block of ``CHECKSUM_BLOCK_BYTES``, the last one of what there is."""
+        return tuple(self._blocks)

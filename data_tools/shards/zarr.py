@@ -1,0 +1,140 @@
+"""Shards as Zarr v3 arrays with the sharding codec: one chunk a tile, one shard a file, the shard index at its end.
+
+Written by arithmetic rather than through a Zarr library: those encode a whole shard in memory before its first byte
+reaches the disk, and it must be known here where each tile went. Memory is one chunk of tiles and 16 bytes a tile of
+index. Sources: Zarr v3 specification, codecs ``sharding_indexed``, ``blosc`` and ``crc32c``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import google_crc32c
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+
+from data_tools.shards.stream import SummedStream
+from framework.data.schema import BloscCodec
+from framework.errors import InputError
+
+_SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
+_MAX_TILE = 2**31 - 64  # of a Blosc frame, whose sizes are signed 32-bit with 16 bytes of header
+_LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
+DATA_KEY = "c/0/0/0/0"
+"""File of the only shard of an array of four dimensions."""
+
+
+class ZarrShardWriter:
+    """Writes tiles to an open file front to back and says where each went.
+
+    Attributes:
+        tiles: tiles written so far.
+        tile_nbytes: int32 arrays; encoded bytes of each tile, one array a chunk.
+    """
+
+    def __init__(self, file: BinaryIO, codec: BloscCodec | None) -> None:
+        self._stream = SummedStream(file)
+        self._codec = codec
+        self._offsets: list[npt.NDArray[np.int64]] = []
+        self._bags: dict[int, dict[str, Any]] = {}
+        self.tiles = 0
+        self.tile_nbytes: list[npt.NDArray[np.int32]] = []
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes written so far."""
+        return self._stream.nbytes
+
+    @property
+    def block_sums(self) -> tuple[int, ...]:
+        """CRC-32C of each block; complete after ``finish``."""
+        return self._stream.block_sums
+
+    def add(self, key: str, tiles: npt.NDArray[Any], facts: Mapping[str, Any]) -> npt.NDArray[np.int64]:
+        """Append tiles of one bag.
+
+        Args:
+            key: not stored; a Zarr chunk has no name.
+            tiles: (n, C, H, W).
+            facts: of these, bag, plate, well and conditions become attributes of the array.
+
+        Returns:
+            int64 (n,), first byte of each encoded tile in the shard.
+
+        Raises:
+            InputError: a tile of 2 GiB and more.
+        """
+        data = np.ascontiguousarray(tiles, dtype=tiles.dtype.newbyteorder("<"))
+        lengths = np.empty(len(data), dtype=np.int32)
+        first = self.nbytes
+        for row, tile in enumerate(data):
+            encoded = self._encoded(tile)
+            self._stream.put(encoded)
+            lengths[row] = len(encoded)
+        offsets = first + np.concatenate([[0], np.cumsum(lengths[:-1], dtype=np.int64)])[: len(data)]
+        known = ("bag", "plate", "well", "perturbation", "stimulation")
+        bag = self._bags.setdefault(
+            facts["bag"], {**{name: facts[name] for name in known if name in facts}, "first": self.tiles, "tiles": 0}
+        )
+        bag["tiles"] += len(data)
+        self.tiles += len(data)
+        self.tile_nbytes.append(lengths)
+        self._offsets.append(offsets)
+        return offsets
+
+    def finish(self) -> str:
+        """Write the shard index and return the SHA-256 of the whole file."""
+        places = np.empty((self.tiles, 2), dtype="<u8")
+        places[:, 0] = np.concatenate([np.zeros(0, np.int64), *self._offsets])
+        places[:, 1] = np.concatenate([np.zeros(0, np.int32), *self.tile_nbytes])
+        index = places.tobytes()
+        self._stream.put(index + google_crc32c.value(index).to_bytes(4, "little"))
+        return self._stream.sha256
+
+    def metadata(self, channels: tuple[str, ...], size_px: int, dtype: str) -> dict[str, Any]:
+        """Return ``zarr.json`` of the array written so far."""
+        item = np.dtype(dtype)
+        shape = [self.tiles, len(channels), size_px, size_px]
+        sharding = {
+            "chunk_shape": [1, *shape[1:]],
+            "codecs": [_LITTLE, *([] if self._codec is None else [_blosc(self._codec, item.itemsize)])],
+            "index_codecs": [_LITTLE, {"name": "crc32c"}],
+            "index_location": "end",
+        }
+        return {
+            "zarr_format": 3,
+            "node_type": "array",
+            "shape": shape,
+            "data_type": dtype,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shape}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "fill_value": 0.0 if item.kind == "f" else 0,
+            "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+            "attributes": {"channels": list(channels), "bags": list(self._bags.values())},
+            "dimension_names": ["tile", "channel", "y", "x"],
+        }
+
+    def _encoded(self, tile: npt.NDArray[Any]) -> bytes | memoryview:
+        if tile.nbytes > _MAX_TILE:
+            raise InputError(f"a tile of {tile.nbytes} bytes: chunks hold 2 GiB; lower tiles.size_px")
+        if self._codec is None:
+            return tile.data.cast("B")
+        # The array, not its bytes: the encoder takes the type size from it, without which shuffling moves nothing.
+        pixels: Any = tile
+        # One thread: with more, Blosc appends blocks in the order they finish, and equal tiles give unequal bytes.
+        frame = imagecodecs.blosc_encode(
+            pixels,
+            level=self._codec.clevel,
+            compressor=self._codec.cname,
+            shuffle=_SHUFFLES[self._codec.shuffle],
+            typesize=tile.dtype.itemsize,
+            numthreads=1,
+        )
+        return bytes(frame)
+
+
+def _blosc(codec: BloscCodec, typesize: int) -> dict[str, Any]:
+    options = {"cname": codec.cname, "clevel": codec.clevel, "shuffle": codec.shuffle}
+    return {"name": "blosc", "configuration": {**options, "typesize": typesize, "blocksize": 0}}
