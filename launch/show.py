@@ -66,7 +66,7 @@ def dataset(opened: Any) -> None:
     size = sum(shard.bytes for shard in manifest.shards)
     per_bag = bags["n_tiles"]
     rows = {
-        "dataset": f"{manifest.name} ({opened.root})",
+        "dataset": f"{manifest.name} ({opened.where})",
         "tiles": f"{manifest.n_tiles} of {len(tile.channels)} x {tile.height} x {tile.width} {tile.dtype}",
         "channels": ", ".join(tile.channels),
         "pixel size": f"{manifest.pixel_size_um} um" if manifest.pixel_size_um else "unknown",

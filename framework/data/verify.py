@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from framework.data.dataset import Dataset
+from framework.data.dataset import Dataset, local_folder
+from framework.data.remote import is_url
 from framework.data.schema import (
     BAGS_NAME,
     CHECKSUMS_NAME,
@@ -79,7 +80,11 @@ def verify_dataset(root: Path | str, progress: Callable[[str, int, int], None] |
         DatasetError: lists each missing, truncated or altered file, the first bad bytes and whose tiles they hold, and
             the command that repairs.
     """
-    folder = Path(root)
+    if is_url(str(root)) and not str(root).startswith("file:"):
+        raise DatasetError(
+            f"{root}: verify a dataset where it lies; what is fetched from a URL is checked against its SHA-256 then"
+        )
+    folder = local_folder(root)
     manifest = read_manifest(folder)
     sums = _block_sums(folder, manifest)
     shards = {record.name for record in manifest.shards}
