@@ -79,6 +79,8 @@ def dataset(opened: Any) -> None:
         "shards": f"{len(manifest.shards)}, {size / 1e6:.1f} MB, layout {manifest.layout}",
         "left out": f"{len(manifest.skipped)} entries",
     }
+    if opened.remote is not None:
+        rows["cache"] = f"{opened.remote.cache.root}: {opened.remote.shards_here()} of these shards here"
     for name, text in rows.items():
         table.add_row(name, escape(text))
     console.print(table)

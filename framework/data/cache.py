@@ -1,9 +1,9 @@
 """The node's cache of remote files: whole, verified, shared by every process, bounded in size.
 
-A file is kept under its SHA-256. ``<sha>.part`` is a download under way, locked by whoever downloads; the rename to
-``<sha>`` publishes it. A finished file in use is locked by its reader: the lock belongs to the open file, which a
-memory map keeps open, so it lasts exactly as long as the map and dies with the process. Eviction removes what nobody
-has locked, least recently used first.
+A file is kept under its SHA-256. ``<sha>-<bytes>.part`` is a download, locked by whoever is at it and continued by the
+next when that process died; the rename to ``<sha>`` publishes it. A finished file in use is locked by its reader: the
+lock belongs to the open file, which a memory map keeps open, so it lasts exactly as long as the map and dies with the
+process. Eviction removes what nobody has locked, broken downloads first, then the least recently used.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ import hashlib
 import io
 import logging
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,15 +26,14 @@ from pydantic import Field
 
 from framework.config import StrictModel
 from framework.data.remote import Patience, RemoteFolder
-from framework.data.schema import MANIFEST_NAME, FileRecord, Manifest, read_manifest
-from framework.durable import write_text
+from framework.data.schema import FileRecord
 from framework.errors import DatasetError
 
 log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "WELLSTREAM_CACHE"
-_PART, _LOCK = ".part", ".lock"
-_FIRST_WORD_S = 15.0
+_ASK_AGAIN_S = 0.02
+_FILES, _PART, _LOCK = "files", ".part", ".lock"
 
 
 class CacheConfig(StrictModel):
@@ -58,6 +60,44 @@ class CacheConfig(StrictModel):
         return Patience(stall_s=self.stall_s, total_s=self.total_s)
 
 
+class _NoRoom(Exception):
+    """All that is cached is in use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """A file in the cache's folder.
+
+    Attributes:
+        path: where.
+        is_part: whether it is a download.
+        used_ns: when it was used last.
+        bytes: what it takes, or will take when it is complete.
+        here: what it takes now.
+    """
+
+    path: Path
+    is_part: bool
+    used_ns: int
+    bytes: int
+    here: int
+
+    @classmethod
+    def of(cls, entry: os.DirEntry[str]) -> _Entry:
+        facts, is_part = entry.stat(), entry.name.endswith(_PART)
+        promised = entry.name.removesuffix(_PART).rpartition("-")[2]
+        size = int(promised) if is_part and promised.isdecimal() else facts.st_size
+        return cls(
+            path=Path(entry.path), is_part=is_part, used_ns=facts.st_mtime_ns, bytes=size, here=facts.st_size
+        )  # fmt: skip
+
+
+def held_in(config: CacheConfig) -> tuple[int, int]:
+    """Return how many files the cache holds and their bytes, without making its folder."""
+    entries = _entries(config.place() / _FILES)
+    return len(entries), sum(entry.here for entry in entries)
+
+
 class FileCache:
     """Files of known checksum, fetched once a node.
 
@@ -70,7 +110,7 @@ class FileCache:
 
     def __init__(self, config: CacheConfig) -> None:
         self.root = config.place()
-        self.files = self.root / "files"
+        self.files = self.root / _FILES
         self.limit = int(config.limit_gb * 1e9)
         self._patience, self._has_warned = config.patience, False
         with self._explained():
@@ -94,7 +134,7 @@ class FileCache:
             )
 
     def has(self, record: FileRecord) -> bool:
-        """Whether the file is there; if so it counts as used now."""
+        """Return whether the file is there; if so it counts as used now."""
         try:
             os.utime(self.files / record.sha256)
         except FileNotFoundError:
@@ -109,11 +149,36 @@ class FileCache:
         """
         with self._explained():
             while True:
-                found = self._opened(record) or self._downloaded(folder, record)
+                found = self._opened(record) or self._downloaded(folder, record, may_exceed=True)
                 if found is not None:
                     return found
 
-    def _opened(self, record: FileRecord) -> BinaryIO | None:
+    def fetch(self, folder: RemoteFolder, record: FileRecord) -> bool:
+        """Have the file here, as just used, unless that would exceed the limit; return whether it is. Raises as open.
+
+        Only what is needed at once may exceed the limit (and a warning tells), never what is fetched ahead.
+        """
+        with self._explained(), suppress(_NoRoom):
+            while not self.has(record):
+                file = self._downloaded(folder, record, may_exceed=False)
+                if file is not None:
+                    file.close()
+            return True
+        return False
+
+    def drop_if_damaged(self, record: FileRecord) -> bool:
+        """Remove the file when its content is no longer what was fetched; return whether it was so."""
+        with self._explained():
+            file = self._opened(record)
+            if file is None:
+                return False
+            with file:
+                if hashlib.file_digest(file, "sha256").hexdigest() == record.sha256:
+                    return False
+            (self.files / record.sha256).unlink(missing_ok=True)
+            return True
+
+    def _opened(self, record: FileRecord) -> io.BufferedReader | None:
         """The finished file, locked against eviction; None when there is none."""
         path = self.files / record.sha256
         try:
@@ -131,85 +196,89 @@ class FileCache:
         file.close()
         return None
 
-    def _downloaded(self, folder: RemoteFolder, record: FileRecord) -> BinaryIO | None:
+    def _downloaded(self, folder: RemoteFolder, record: FileRecord, *, may_exceed: bool) -> BinaryIO | None:
         """Download under the lock of the temporary file; None when another process did so or removed it meanwhile."""
-        part, path = self.files / (record.sha256 + _PART), self.files / record.sha256
+        path = self.files / record.sha256
+        part = self.files / f"{record.sha256}-{record.bytes}{_PART}"
         file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o644), "rb+")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        published = False
+        is_published = False
         try:
-            if not _is_at(file, part) or path.exists():
+            if not _locked_while_at(file, part) or path.exists():
                 return None
+            self._make_room(may_exceed=may_exceed)
             self._fill(folder, record, file)
             part.rename(path)
             # Changing the kind of a lock may let an eviction slip in between.
             fcntl.flock(file, fcntl.LOCK_SH)
-            published = _is_at(file, path)
-            return file if published else None
+            is_published = _is_at(file, path)
+            return file if is_published else None
         finally:
-            if not published:
-                if _is_at(file, part):
+            if not is_published:
+                # What came before a failure stays: the next download goes on from there.
+                if not os.fstat(file.fileno()).st_size and _is_at(file, part):
                     part.unlink()
                 file.close()
 
     def _fill(self, folder: RemoteFolder, record: FileRecord, file: io.BufferedRandom) -> None:
-        """Fetch and verify; a wrong checksum gets a second chance."""
-        # What a killed download left behind is of unknown extent.
-        file.truncate(0)
-        self._reserve(record.bytes, file)
-        for _ in range(2):
-            folder.download(record.name, file, record.bytes, self._patience)
+        """Fetch what is missing and verify the whole; a wrong checksum gets a second chance, from the first byte."""
+        # What a killed download left is a beginning, unless the machine went down with it; the checksum tells.
+        had = min(file.seek(0, os.SEEK_END), record.bytes)
+        for start in (had, 0, 0) if had else (0, 0):
+            try:
+                folder.download(record.name, file, record.bytes, self._patience, start)
+            except FileNotFoundError as error:
+                raise DatasetError(
+                    f"{error}; the dataset lists this file, so it was not copied there completely: copy it again"
+                ) from None
             file.truncate()
             file.flush()
             os.fsync(file.fileno())
             file.seek(0)
-            if hashlib.file_digest(file, "sha256").hexdigest() == record.sha256:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found == record.sha256:
                 file.seek(0)
                 return
-            log.warning("%s/%s: another SHA-256 than recorded", folder.url, record.name)
+            log.warning("%s/%s: its SHA-256 is %s, recorded is %s", folder.url, record.name, found, record.sha256)
+        file.truncate(0)
         raise DatasetError(
             f"{folder.url}/{record.name}: fetched twice, and its SHA-256 is not the recorded one: the file there is "
-            "damaged or of another build; copy the dataset there again"
+            "damaged or of another build. See what else is with: wellstream verify "
+            f"{folder.url}; then copy the dataset there again, dataset.json last"
         )
 
-    def _reserve(self, wanted: int, file: BinaryIO) -> None:
-        """Evict until ``wanted`` bytes fit, then claim them on the disk, so that other processes count them too."""
+    def _make_room(self, *, may_exceed: bool) -> None:
+        """Evict until all that is here and all that was promised to downloads, this one too, fits.
+
+        Raises:
+            OSError: it does not fit on the disk (ENOSPC).
+            _NoRoom: it does not fit into the limit.
+        """
         with (self.root / _LOCK).open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            held = self._evict(self.limit - wanted)
-            if held > self.limit - wanted and not self._has_warned:
-                self._has_warned = True
-                log.warning(
-                    "%s: %.3g GB are in use and %.3g GB more are needed, above data.cache.limit_gb = %.3g; nothing "
-                    "else can be removed",
-                    self.root, held / 1e9, wanted / 1e9, self.limit / 1e9,
-                )  # fmt: skip
-            if wanted:
-                os.posix_fallocate(file.fileno(), 0, wanted)
-
-    def _evict(self, limit: int) -> int:
-        """Remove what killed downloads left, then unused files until ``limit`` bytes remain; return what remains."""
-        entries = []
-        for entry in os.scandir(self.files):
-            with suppress(FileNotFoundError):
-                facts = entry.stat()
-                is_part = entry.name.endswith(_PART)
-                entries.append((not is_part, facts.st_mtime_ns, entry.name, facts.st_size))
-        held = sum(size for *_, size in entries)
-        for is_finished, _, name, size in sorted(entries):
-            if is_finished and held <= limit:
-                break
-            if _removed_unless_in_use(self.files / name):
-                held -= size
-        return held
+            entries = _entries(self.files)
+            held = sum(entry.bytes for entry in entries)
+            disk = sum(entry.here for entry in entries) + shutil.disk_usage(self.files).free
+            for entry in entries:
+                if held <= min(self.limit, disk):
+                    return
+                if _removed_unless_in_use(entry.path):
+                    held -= entry.bytes
+        if held > disk:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if held > self.limit and not may_exceed:
+            raise _NoRoom
+        if held > self.limit and not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "%s: %.3g GB are in use or being fetched, above data.cache.limit_gb = %.3g, and nothing can be removed",
+                self.root, held / 1e9, self.limit / 1e9,
+            )  # fmt: skip
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn what the operating system says about the cache folder into sentences."""
         try:
             yield
-        except FileNotFoundError as error:
-            raise DatasetError(f"{error}; the dataset lists this file: it was not copied there completely") from None
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 advice = "the disk is full; free some space, lower data.cache.limit_gb, or choose another folder"
@@ -228,6 +297,31 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
         return False
 
 
+def _locked_while_at(file: BinaryIO, path: Path) -> bool:
+    """Wait for the lock on a file as long as it has that name; return whether both came true.
+
+    It asks again and again instead of sleeping in the kernel: the holder publishes the same file under another name
+    and keeps it locked for its reading, which may last as long as its process.
+    """
+    while _is_at(file, path):
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _is_at(file, path)
+        time.sleep(_ASK_AGAIN_S)
+    return False
+
+
+def _entries(folder: Path) -> list[_Entry]:
+    """What the folder holds, in the order of eviction."""
+    found = []
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(folder):
+            # Another process may rename or remove it right now.
+            with suppress(FileNotFoundError):
+                found.append(_Entry.of(entry))
+    return sorted(found, key=lambda entry: (not entry.is_part, entry.used_ns, entry.path.name))
+
+
 def _removed_unless_in_use(path: Path) -> bool:
     try:
         with path.open("rb+") as file:
@@ -238,87 +332,3 @@ def _removed_unless_in_use(path: Path) -> bool:
     except (FileNotFoundError, BlockingIOError):
         return False
     return True
-
-
-class RemoteFiles:
-    """The files of one remote dataset, as local ones.
-
-    Attributes:
-        url: of the dataset.
-        root: local folder with its ``dataset.json``.
-        manifest: that file, read.
-        connections: shards to download at a time.
-        share: bytes of shards one process keeps mapped; a node's processes together leave half the limit to eviction.
-    """
-
-    def __init__(self, url: str, config: CacheConfig) -> None:
-        self._folder = RemoteFolder(url)
-        self._cache = FileCache(config)
-        self.url, self.connections = self._folder.url, config.connections
-        self.root, self.manifest = self._fetch_manifest(config.patience)
-        self._records: dict[str, FileRecord] = {r.name: r for r in (*self.manifest.files, *self.manifest.shards)}
-        self._held: dict[str, BinaryIO] = {}
-        self.share = self._cache.limit // (2 * int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-        for name in self._records:
-            if ".." in Path(name).parts or Path(name).is_absolute():
-                raise DatasetError(f"{self.url}: the manifest names a file outside the dataset folder: '{name}'")
-        if self._records:
-            self._cache.check(max(self._records.values(), key=lambda record: record.bytes), self.url)
-        total = sum(record.bytes for record in self.manifest.shards)
-        if total > self._cache.limit:
-            log.warning(
-                "%s: %.3g GB of shards, data.cache.limit_gb is %.3g: shards will be fetched again in each epoch",
-                self.url, total / 1e9, self._cache.limit / 1e9,
-            )  # fmt: skip
-
-    def file(self, name: str) -> Path:
-        """Return a file of the dataset as a local one, which stays while this object does.
-
-        A name the manifest does not list gives a path where nothing is.
-
-        Raises:
-            DatasetError: it cannot be had.
-        """
-        record = self._records.get(name)
-        if record is None:
-            return self.root / name
-        if name not in self._held:
-            self._held[name] = self._cache.open(self._folder, record)
-        return self._cache.files / record.sha256
-
-    def open_shard(self, number: int) -> BinaryIO:
-        """Return shard ``number`` open for reading; it is kept while the file or a map of it is open.
-
-        Raises:
-            DatasetError: it cannot be had.
-        """
-        return self._cache.open(self._folder, self.manifest.shards[number])
-
-    def fetch_shard(self, number: int) -> None:
-        """Have shard ``number`` in the cache, as just used. Raises as ``open_shard``."""
-        if not self._cache.has(self.manifest.shards[number]):
-            self.open_shard(number).close()
-
-    def _fetch_manifest(self, patience: Patience) -> tuple[Path, Manifest]:
-        content = io.BytesIO()
-        # Nothing was waited for yet: a wrong host should be told soon.
-        hurry = Patience(stall_s=min(_FIRST_WORD_S, patience.stall_s), total_s=patience.total_s)
-        try:
-            self._folder.download(MANIFEST_NAME, content, None, hurry)
-        except FileNotFoundError:
-            raise DatasetError(
-                f"{self.url}: no {MANIFEST_NAME} there (404), so there is no dataset, or it is not finished; check "
-                "the URL, and copy dataset.json last"
-            ) from None
-        root = self._cache.root / "manifests" / hashlib.sha256(content.getvalue()).hexdigest()
-        try:
-            if not (root / MANIFEST_NAME).is_file():
-                root.mkdir(parents=True, exist_ok=True)
-                write_text(root / MANIFEST_NAME, content.getvalue().decode("utf-8", "replace"))
-            return root, read_manifest(root)
-        except OSError as error:
-            raise DatasetError(
-                f"{root}: cannot be written: {error.strerror}; choose another data.cache.folder"
-            ) from None
-        except DatasetError as error:
-            raise DatasetError(str(error).replace(str(root), self.url)) from None

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 
-from framework.data.cache import CacheConfig, RemoteFiles
+from framework.data.cache import CacheConfig
 from framework.data.remote import is_url
+from framework.data.remote_files import RemoteFiles
 from framework.data.schema import (
     BAG_COLUMNS,
     BAGS_NAME,

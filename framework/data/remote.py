@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -25,6 +25,8 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
 _SILENCE_S = 30.0
 """A connection without a byte for so long is given up and made anew."""
 _WORTH_ANOTHER_TRY = {408, 425, 429}
+_SHORTER, _LONGER = 416, -1
+"""HTTP's status for a range beyond the end, and ours for what has no status."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,22 @@ class Patience:
 
     stall_s: float = 120.0
     total_s: float = 3600.0
+
+
+class Sink(Protocol):
+    """What a download is written to: a file, or something that only looks at it."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take bytes at the position."""
+        ...
+
+    def seek(self, offset: int, /) -> int:
+        """Go to a position, counted from the start."""
+        ...
+
+    def tell(self) -> int:
+        """Return the position."""
+        ...
 
 
 class _Refused(Exception):
@@ -95,28 +113,32 @@ class RemoteFolder:
         try:
             self._files, self._root = fsspec.core.url_to_fs(self.url, **options)
         except ImportError as error:
-            raise DatasetError(f"{self.url}: reading it needs another package: {error}") from None
+            raise DatasetError(
+                f"{self.url}: reading it needs another package: {error}; s3:// comes with: "
+                "pip install 'wellstream[remote]'"
+            ) from None
         except ValueError as error:
             raise DatasetError(f"{self.url}: cannot be opened: {without_secrets(str(error))}") from None
 
-    def download(self, name: str, stream: BinaryIO, size: int | None, patience: Patience) -> None:
-        """Write a file of the folder into ``stream``, from its start; cut connections are taken up where they broke.
+    def download(self, name: str, stream: Sink, size: int | None, patience: Patience, start: int = 0) -> None:
+        """Write a file of the folder into ``stream``; cut connections are taken up where they broke.
 
         Args:
             name: relative to the folder.
-            stream: seekable; what it held before is overwritten.
+            stream: seekable; what it held from ``start`` on is overwritten.
             size: bytes expected; None reads to the end.
             patience: when to give up.
+            start: bytes that ``stream`` has already.
 
         Raises:
             FileNotFoundError: there is no such file.
-            DatasetError: access denied, host not reachable, or patience lost; names the URL.
+            DatasetError: access denied, host not reachable, another size, or patience lost; names the URL.
             OSError: ``stream`` could not be written.
         """
         place = f"{self.url}/{name}"
         began = fresh = time.monotonic()
         pause, block = _FIRST_PAUSE_S, _LARGEST_BLOCK
-        stream.seek(0)
+        stream.seek(start)
         while True:
             had, fault = stream.tell(), ""
             try:
@@ -140,26 +162,29 @@ class RemoteFolder:
                 time.sleep(min(pause, max(patience.stall_s - (now - fresh), 0.01)))
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    def _some(self, name: str, stream: BinaryIO, size: int | None, block: int, deadline: float) -> bool:
+    def _some(self, name: str, stream: Sink, size: int | None, block: int, deadline: float) -> bool:
         """Read on from the stream's position; whether the file is complete."""
         if time.monotonic() > deadline:
             raise TimeoutError("the time for one file is over")
+        start = stream.tell()
+        if size is not None and start >= size:
+            return True
         if self._is_http:
-            silence = min(_SILENCE_S, max(deadline - time.monotonic(), 0.01))
-            sync(self._files.loop, self._stream_http, f"{self.url}/{quote(name)}", stream, silence, deadline)
-            return _complete(stream.tell(), size)
+            sync(self._files.loop, self._stream_http, f"{self.url}/{quote(name)}", stream, size, deadline)
+            if size is not None and stream.tell() < size:
+                raise ConnectionError(f"the connection ended at byte {stream.tell()} of {size}")
+            return True
         if size is None:
             _write(stream, self._files.cat_file(f"{self._root}/{name}"))
             return True
-        start = stream.tell()
-        if start < size:
-            found = self._files.cat_file(f"{self._root}/{name}", start=start, end=min(start + block, size))
-            if not found:
-                raise EOFError(f"the file ends at byte {start}, {size} are recorded")
-            _write(stream, found)
+        found = self._files.cat_file(f"{self._root}/{name}", start=start, end=min(start + block, size))
+        if not found:
+            raise _Refused(_SHORTER)
+        _write(stream, found)
         return stream.tell() >= size
 
-    async def _stream_http(self, url: str, stream: BinaryIO, silence_s: float, deadline: float) -> None:
+    async def _stream_http(self, url: str, stream: Sink, size: int | None, deadline: float) -> None:
+        silence_s = min(_SILENCE_S, max(deadline - time.monotonic(), 0.01))
         session = await self._files.set_session()
         start = stream.tell()
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
@@ -174,21 +199,17 @@ class RemoteFolder:
                 stream.seek(0)
             async for chunk in answer.content.iter_chunked(_CHUNK):
                 _write(stream, chunk)
+                if size is not None and stream.tell() > size:
+                    raise _Refused(_LONGER)
                 if time.monotonic() > deadline:
                     raise TimeoutError("the time for one file is over")
 
 
-def _write(stream: BinaryIO, data: bytes) -> None:
+def _write(stream: Sink, data: bytes) -> None:
     try:
         stream.write(data)
     except OSError as error:
         raise _OwnDisk(error) from None
-
-
-def _complete(position: int, size: int | None) -> bool:
-    if size is not None and position < size:
-        raise ConnectionError(f"the connection ended at byte {position} of {size}")
-    return True
 
 
 def _answer(place: str, error: Exception) -> Exception:
@@ -200,8 +221,11 @@ def _answer(place: str, error: Exception) -> Exception:
             f"{place}: access denied ({status}); give credentials by the environment (AWS_*), ~/.netrc for HTTP, or "
             "~/.config/fsspec, and check that they may read this place"
         )
-    if status == 416:
-        return DatasetError(f"{place}: shorter there than recorded; it was changed or not copied completely")
+    if status in {_SHORTER, _LONGER}:
+        return DatasetError(
+            f"{place}: {'shorter' if status == _SHORTER else 'longer'} there than recorded: it was changed, or not "
+            "copied completely; copy the dataset there again, dataset.json last"
+        )
     return DatasetError(f"{place}: the server answered {status}, which another try would not change")
 
 

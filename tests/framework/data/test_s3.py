@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,20 +20,9 @@ from framework.data.dataset import Dataset
 from framework.data.store import TileStore
 from framework.errors import DatasetError
 
-
-@cache
-def moto_python() -> str | None:
-    """A Python that has moto's server: this one, or that of the machine, whose packages need not fit ours."""
-    for python in (sys.executable, shutil.which("python3", path="/usr/local/bin:/usr/bin"), shutil.which("python3")):
-        found = python and subprocess.run([python, "-c", "import moto.server, flask"], capture_output=True, check=False)
-        if found and found.returncode == 0:
-            return python
-    return None
-
-
 pytestmark = [
-    pytest.mark.skipif(find_spec("s3fs") is None, reason="no s3fs; see CONTRIBUTING.md"),
-    pytest.mark.skipif(moto_python() is None, reason="no Python with moto[server]; see CONTRIBUTING.md"),
+    pytest.mark.skipif(find_spec("s3fs") is None, reason="no s3fs; pip install '.[remote]'"),
+    pytest.mark.skipif(find_spec("moto") is None or find_spec("flask") is None, reason="no moto[server]; '.[dev]'"),
 ]
 
 
@@ -44,7 +31,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Da
     """A dataset, and the proxy before the server that holds its copy in ``s3://screens/tiny``."""
     local, port = tiny_data(tmp_path / "local"), free_port()
     server = subprocess.Popen(
-        [str(moto_python()), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
