@@ -18,6 +18,7 @@ from fixtures.web import Proxy, await_port, free_port
 from framework.data.cache import CacheConfig
 from framework.data.dataset import Dataset
 from framework.data.store import TileStore
+from framework.data.verify import verify_dataset
 from framework.errors import DatasetError
 
 pytestmark = [
@@ -60,7 +61,9 @@ def put(url: str, content: bytes) -> None:
     urllib.request.urlopen(urllib.request.Request(url, data=content, method="PUT", headers=head), timeout=30).close()  # noqa: S310 - our own server
 
 
-def test_a_dataset_in_a_bucket_reads_as_the_local_one(bucket: tuple[Dataset, Proxy], tmp_path: Path) -> None:
+def test_a_dataset_in_a_bucket_reads_as_the_local_one(
+    bucket: tuple[Dataset, Proxy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     local, proxy = bucket
     settings = CacheConfig(folder=str(tmp_path / "cache"), stall_s=20.0)
     proxy.cuts += [0, 300, 2_000]
@@ -72,5 +75,7 @@ def test_a_dataset_in_a_bucket_reads_as_the_local_one(bucket: tuple[Dataset, Pro
     store.gather(ids, out)
     assert np.array_equal(out, stored_tiles(local)[ids])
     assert np.array_equal(remote.target("rna").X, local.target("rna").X)
+    monkeypatch.setenv("WELLSTREAM_CACHE", str(tmp_path / "cache"))
+    assert "every size and SHA-256 as recorded" in verify_dataset("s3://screens/tiny").sentences[0]
     with pytest.raises(DatasetError, match=r"s3://screens/other: no dataset.json there"):
         Dataset.open("s3://screens/other", settings)
