@@ -20,6 +20,8 @@ from framework.errors import DatasetError
 log = logging.getLogger(__name__)
 
 _STEPS_AHEAD = 32
+_STEPS_BACK = 4
+"""A loader's threads may begin their steps out of order by so many."""
 
 
 class Prefetcher:
@@ -46,7 +48,10 @@ class Prefetcher:
     def __call__(self, step: int, stop: int) -> None:
         """Ask for the shards of ``step`` and those after it, before ``stop``; returns at once."""
         with self._lock:
-            self._asked = {known: shards for known, shards in self._asked.items() if step <= known < stop}
+            # A loader that begins again, as at each evaluation, asks again: shards may have been evicted since.
+            is_again = step < min(self._asked, default=0) - _STEPS_BACK
+            kept = {} if is_again else self._asked
+            self._asked = {known: shards for known, shards in kept.items() if step <= known < stop}
             seen: set[int] = set()
             for ahead in range(step, min(step + _STEPS_AHEAD, stop)):
                 is_new = ahead not in self._asked

@@ -87,7 +87,7 @@ class RemoteFiles:
     @property
     def share(self) -> int:
         """Bytes of shards one process keeps mapped, and fetches ahead: half of what the tables leave of the limit."""
-        tables = sum(self._records[name].bytes for name in self._held)
+        tables = sum(self._records[name].bytes for name in list(self._held))
         return (self.cache.limit - tables) // (2 * int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
     def shards_here(self) -> int:

@@ -12,7 +12,7 @@ import google_crc32c
 import numpy as np
 import pytest
 from fixtures.tiny_dataset import make_dataset, stored_tiles
-from fixtures.tiny_run import MARKERS, TRIPLET, config, same_bits, tiny_data, weights
+from fixtures.tiny_run import MARKERS, TRIPLET, command, config, same_bits, start, tiny_data, weights
 from fixtures.web import Nginx, Proxy, needs_nginx, serve
 from typer.testing import CliRunner
 
@@ -69,6 +69,18 @@ def test_a_run_over_http_ends_with_the_same_weights(local: Dataset, web: Nginx, 
     fit(config(TRIPLET, run=tmp_path / "near", data=local.root))
     assert same_bits(weights(tmp_path / "far", 12), weights(tmp_path / "near", 12))
     assert f"path: {proxy.url}/my data" in (tmp_path / "far" / "config.yaml").read_text()
+
+
+@needs_nginx
+@pytest.mark.distributed
+def test_ranks_of_a_node_share_the_cache(local: Dataset, web: Nginx, tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(TRIPLET.format(run=tmp_path / "run", data=f'"{web.url}/my data"'))
+    done = start(command(file, f"data.cache.folder={tmp_path / 'cache'}", ranks=2))
+    assert done.returncode == 0, done.stderr
+    fetched = [len(web.requests(record.name)) for record in (*local.manifest.files, *local.manifest.shards)]
+    assert max(fetched) == 1
+    assert sum(fetched) > 2
 
 
 @needs_nginx
