@@ -29,7 +29,7 @@ app.add_typer(simulate, name="simulate")
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="dotted overrides of the config")]
 DatasetOption = Annotated[
-    str | None, typer.Option("--data", help="dataset folder; default: the one the run trained on")
+    str | None, typer.Option("--data", help="dataset folder or URL; default: the one the run trained on")
 ]
 
 
@@ -82,7 +82,7 @@ def ingest(
 
 
 @app.command()
-def inspect(dataset: Annotated[Path, typer.Argument(help="dataset folder")]) -> None:
+def inspect(dataset: Annotated[str, typer.Argument(help="dataset folder or URL")]) -> None:
     """Show what a dataset holds: plates, bags, tiles, channels, targets, markers, and input that was left out.
 
     Python: framework.data.dataset.Dataset.open(folder)
@@ -167,7 +167,7 @@ def evaluate(
     room, configs = _room("framework.evaluate"), _room("framework.config")
     options = [f"test={test}", f"unit={unit}", f"correction={correction}"]
     settings = configs.parse_config("{}", room.EvaluateConfig, "evaluate", options)
-    evaluation = room.evaluate(predictions, dataset=Path(data) if data else None, out=out, config=settings)
+    evaluation = room.evaluate(predictions, dataset=data, out=out, config=settings)
     show.console.print(room.render(evaluation))
     show.console.print(f"wrote {out}", markup=False, soft_wrap=True)
 
@@ -185,7 +185,7 @@ def report(
     Python: framework.report.write_report(run, ...)
     """
     path = _room("framework.report").write_report(
-        run, dataset=Path(data) if data else None, evaluation=evaluation, embeddings=embeddings, out=out
+        run, dataset=data, evaluation=evaluation, embeddings=embeddings, out=out
     )
     show.console.print(f"report: {path.resolve()}")
 
@@ -225,12 +225,12 @@ def express(
 
 
 @app.command()
-def verify(folder: Annotated[Path, typer.Argument(help="dataset folder or run folder")]) -> None:
+def verify(folder: Annotated[str, typer.Argument(help="dataset folder or run folder")]) -> None:
     """Prove that a dataset is undamaged, or that a run consumed every planned tile exactly once.
 
     Python: framework.data.verify.verify_dataset(folder), framework.run.verify_run(folder)
     """
-    if (folder / "config.yaml").is_file():
+    if (Path(folder) / "config.yaml").is_file():
         show.verdict(_room("framework.run").verify_run(folder))
     else:
         with show.progress() as tick:

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -82,6 +82,8 @@ class Loader:
             channels_last view of (K * N, C, H, W), without a copy.
         pin: page-lock the buffers that are copied to the device; None does so for CUDA.
         as_stored: give tiles of the stored type, for callers who scale themselves.
+        upcoming: told (step, stop) when a step is begun, so that what it and the steps before ``stop`` need can be
+            fetched; returns at once.
 
     Raises:
         RunError: scaling, flips or channels_last asked of cached embeddings, or a label table of another length.
@@ -105,10 +107,11 @@ class Loader:
         channels_last: bool = False,
         pin: bool | None = None,
         as_stored: bool = False,
+        upcoming: Callable[[int, int], None] | None = None,
     ) -> None:
         if prefetch < 1 or threads < 1:
             raise ValueError(f"expected prefetch >= 1 and threads >= 1, found {prefetch} and {threads}")
-        self._store, self._plan = store, plan
+        self._store, self._plan, self._upcoming = store, plan, upcoming
         self._rank, self._world_size, self._device = rank, world_size, torch.device(device)
         self._scale, self._augment, self._seed = scale, augment, seed
         self._labels = dict(labels or {})
@@ -143,10 +146,12 @@ class Loader:
         ) as threads:
             pending: deque[Future[tuple[Batch, _Buffer | None]]] = deque()
             try:
-                pending.extend(threads.submit(self._prepare, step, memory) for step in islice(steps, self._prefetch))
+                pending.extend(
+                    threads.submit(self._prepare, step, stop, memory) for step in islice(steps, self._prefetch)
+                )
                 while pending:
                     batch, buffer = self._waited(pending.popleft())
-                    pending.extend(threads.submit(self._prepare, step, memory) for step in islice(steps, 1))
+                    pending.extend(threads.submit(self._prepare, step, stop, memory) for step in islice(steps, 1))
                     if buffer is not None and not isinstance(memory, _Memory):
                         batch = self._to_device(batch, buffer, memory)
                     yield batch
@@ -162,8 +167,10 @@ class Loader:
         self.wait_s += time.perf_counter() - began
         return ready
 
-    def _prepare(self, step: int, memory: _Memory | _Pool) -> tuple[Batch, _Buffer | None]:
+    def _prepare(self, step: int, stop: int, memory: _Memory | _Pool) -> tuple[Batch, _Buffer | None]:
         """In a thread: a finished batch, or for CUDA a batch of stored tiles in the buffer that has to be copied."""
+        if self._upcoming is not None:
+            self._upcoming(step, stop)
         rows = self.rows_at(step)
         if isinstance(memory, _Memory):
             return self._labelled(rows, self._filled(rows, memory)), None
