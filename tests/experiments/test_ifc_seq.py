@@ -74,22 +74,3 @@ def test_the_real_ideas_export(real_data: Path, tmp_path: Path) -> None:
     tiles = tiles_of(dataset)
     assert tiles.shape == (154, 3, 96, 96)
     assert tiles.max() < 4096
-
-
-@pytest.mark.real_data
-def test_the_real_cell_cycle(real_data: Path, tmp_path: Path) -> None:
-    folder = real_data / "ifc-jurkat-cellcycle"
-    summary, dataset = ingested(
-        "ingest_jurkat.yaml",
-        tmp_path / "dataset",
-        f"sources.0.reader.path={folder / 'exp1_a.npz'}",
-        f"sources.0.tables.0.table.path={folder / 'exp1_a_labels.csv'}",
-    )
-    assert (summary.tiles, summary.bags, summary.problems) == (1710, 30, ())
-    table = pd.read_parquet(tmp_path / "dataset" / "tiles.parquet")
-    with np.load(folder / "exp1_a.npz", allow_pickle=False) as arrays:
-        cells = table["Metadata_Cell"].astype(int).to_numpy()
-        np.testing.assert_array_equal(tiles_of(dataset), arrays["images"][cells])
-        np.testing.assert_array_equal(table["Metadata_Phase"], arrays["phase"][cells])
-    medians = table.groupby("Metadata_Phase")["Marker_DNA"].median()
-    assert medians["G2"] / medians["G1"] == pytest.approx(253 / 140, rel=0.05)
