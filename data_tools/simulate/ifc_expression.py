@@ -88,9 +88,10 @@ class ExpressionModel:
         return self.base + centred @ self.loading.T + centred**2 @ self.bend.T + self.effect.T[cells.population]
 
     def truth(self, config: IfcConfig, cells: LatentCells) -> pd.DataFrame:
-        """Return one row a gene; ``strength`` is the share of the variance of ln(count) that the model explains.
+        """Return one row a gene.
 
-        Noise of counting is that of the negative binomial by the delta method (1 / mean + dispersion).
+        ``strength`` is the share of the variance of ln(count) that marker levels and population explain. The noise of
+        counting is that of the negative binomial by the delta method (1 / mean + dispersion).
         """
         log_mean = self.log_mean(config, cells)
         explained = log_mean.var(axis=0)
@@ -98,7 +99,7 @@ class ExpressionModel:
         columns: dict[str, object] = {
             "gene": list(self.names),
             "class": list(self.kind),
-            "strength": explained / (explained + noise),
+            "strength": np.where(np.array(self.kind) == INDEPENDENT, 0.0, explained / (explained + noise)),
             "mean_count": np.exp(log_mean).mean(axis=0),
         }
         for number, marker in enumerate(config.markers):
