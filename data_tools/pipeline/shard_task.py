@@ -1,15 +1,13 @@
 """Second pass: one task makes one whole shard, its part of every table, and last of all the marker that says so.
 
-For each site of each well: read, correct, find nuclei, cut tiles, append them to a spill file. When the last site of
-the well is through, its tiles go from the spill into the shard in a seeded random order. Memory holds one site and one
+For each site of each well: read, correct, find nuclei. When the last site of the well is through, its tiles are cut
+from the corrected fields straight into the shard, in a seeded random order. Memory holds the fields of one well and one
 chunk of tiles, however large the plate.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +18,8 @@ import numpy.typing as npt
 from data_tools.illumination import FloatImage
 from data_tools.ingest_config import IngestConfig
 from data_tools.nuclei import find_nuclei
-from data_tools.pipeline.durable import explained, record, replacing, write_json, write_with
+from data_tools.pipeline.durable import WriteBehind, explained, record, replacing, write_json, write_with
+from data_tools.pipeline.fields import cut_tiles, open_fields
 from data_tools.pipeline.overview import write_overview
 from data_tools.pipeline.shading import read_flatfields
 from data_tools.pipeline.site import SiteError, correct_site, load_site
@@ -30,7 +29,7 @@ from data_tools.pipeline.tables import NUCLEI_SCHEMA, concatenated, table_of, ti
 from data_tools.readers import Problem
 from data_tools.shards import DATA_KEY, ShardWriter, ZarrShardWriter, random_order, safe_name
 from data_tools.single_cell import CellTable, join_cells, read_cells
-from data_tools.tiles import cut_tile, tiles_inside
+from data_tools.tiles import tiles_inside
 from framework.data.schema import PERTURBATION, STIMULATION, ShardRecord
 from framework.durable import sync_folder
 from framework.errors import InputError
@@ -95,13 +94,14 @@ class ShardJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Nuclei of one site: centres, scores, whether each has a tile, and its measured markers."""
+    """Nuclei of one site: centres, scores, whether each has a tile, its measured markers; and where its pixels are."""
 
     site: int
     y_px: npt.NDArray[np.float32]
     x_px: npt.NDArray[np.float32]
     score: npt.NDArray[np.float32]
     has_tile: npt.NDArray[np.bool_]
+    field: int
     markers: npt.NDArray[np.float32]
     matched: int
 
@@ -137,6 +137,9 @@ class _ShardTask:
         self.overviews: list[dict[str, Any]] = []
         self.cells: list[dict[str, Any]] = []
         self.n_nuclei = 0
+        most = max((len(bag.sites) for bag in job.bags), default=0)
+        shape = (len(self.config.read_channels), *job.shape)
+        self.fields = open_fields(most, shape, self.config.tiles.dtype, job.parts)
 
     def run(self) -> dict[str, Any]:
         job = self.job
@@ -169,8 +172,8 @@ class _ShardTask:
         return facts
 
     def _writer(self, stream: BinaryIO) -> ShardWriter | ZarrShardWriter:
-        shards = self.config.shards
-        return ZarrShardWriter(stream, shards.codec) if shards.layout == "zarr" else ShardWriter(stream)
+        shards, file = self.config.shards, WriteBehind(stream)
+        return ZarrShardWriter(file, shards.codec) if shards.layout == "zarr" else ShardWriter(file)
 
     def _write_metadata(self, writer: ShardWriter | ZarrShardWriter) -> dict[str, Any] | None:
         """Write ``zarr.json``, after the data it describes, and return its record."""
@@ -198,10 +201,9 @@ class _ShardTask:
                 f"{bag.cells}: plate {self.job.plate.name} well {bag.well} has {len(bag.sites)} sites, but the table "
                 "does not say which cell lies in which; name its column with 'cells.site'"
             )
-        with explained(self.job.parts), tempfile.TemporaryFile(dir=self.job.parts) as spill:
-            found = [item for site in bag.sites if (item := self._site(bag, site, cells, spill)) is not None]
-            spill.flush()
-            n_tiles = self._lay_out(bag, found, spill, writer)
+        sites = enumerate(bag.sites)
+        found = [item for field, site in sites if (item := self._site(bag, field, site, cells)) is not None]
+        n_tiles = self._lay_out(bag, found, writer)
         if cells is not None:
             self.cells.append(
                 {
@@ -225,8 +227,8 @@ class _ShardTask:
     def _cells_config(self) -> Any:
         return self.job.plate.cells
 
-    def _site(self, bag: Bag, site: Site, cells: CellTable | None, spill: BinaryIO) -> Found | None:
-        """Spill the tiles of a site; None if it is unusable and to be skipped. Its pixels live no longer than this."""
+    def _site(self, bag: Bag, field: int, site: Site, cells: CellTable | None) -> Found | None:
+        """Correct a site into ``fields[field]`` and find its nuclei; None if it is unusable and to be skipped."""
         config = self.config
         try:
             images = load_site(
@@ -237,7 +239,8 @@ class _ShardTask:
                 raise
             self.problems.append(error.problem)
             return None
-        stack = correct_site(images, self.flatfields, config.tiles.dtype)
+        stack = self.fields[field]
+        correct_site(images, self.flatfields, stack)
         channel = config.read_channels.index(config.nuclei.channel)
         nuclei = find_nuclei(stack[channel], config.nuclei, self.job.plate.pixel_size_um)
         if (bag.well, site.number) in self.job.overviews:
@@ -245,7 +248,6 @@ class _ShardTask:
             self.overviews += write_overview(stack, plate.name, plate.key, bag, site, config, self.job.root)
         size = config.tiles.size_px
         inside = tiles_inside(nuclei.y_px, nuclei.x_px, size, self.job.shape)
-        self._spill(stack[: len(config.channels)], nuclei.y_px[inside], nuclei.x_px[inside], spill)
         markers, matched = self._markers(cells, site, nuclei.y_px, nuclei.x_px)
         return Found(
             site=site.number,
@@ -253,18 +255,10 @@ class _ShardTask:
             x_px=nuclei.x_px,
             score=nuclei.score,
             has_tile=inside,
+            field=field,
             markers=markers,
             matched=matched,
         )
-
-    def _spill(self, stack: npt.NDArray[Any], y_px: npt.NDArray[Any], x_px: npt.NDArray[Any], spill: BinaryIO) -> None:
-        """Cut tiles, count their pixels and append them to the spill file, a chunk at a time."""
-        size, step = self.config.tiles.size_px, self.config.shards.chunk_tiles
-        for start in range(0, len(y_px), step):
-            centres = zip(y_px[start : start + step], x_px[start : start + step], strict=True)
-            tiles = np.stack([cut_tile(stack, float(y), float(x), size) for y, x in centres])
-            self.counts.add(tiles)
-            spill.write(tiles.astype(tiles.dtype.newbyteorder("<"), copy=False).data)
 
     def _markers(
         self, cells: CellTable | None, site: Site, y_px: npt.NDArray[Any], x_px: npt.NDArray[Any]
@@ -279,34 +273,22 @@ class _ShardTask:
             values[:, names.index(name)] = mine[:, column]
         return values, matched
 
-    def _lay_out(self, bag: Bag, found: list[Found], spill: BinaryIO, writer: ShardWriter | ZarrShardWriter) -> int:
-        """Move the tiles of a bag from the spill to the shard in random order, chunk by chunk; return how many."""
+    def _lay_out(self, bag: Bag, found: list[Found], writer: ShardWriter | ZarrShardWriter) -> int:
+        """Cut the tiles of a bag into the shard in random order, chunk by chunk; return how many."""
         n_tiles = sum(item.n_tiles for item in found)
         order = random_order(n_tiles, self.config.seed, "tiles", self.job.plate.name, bag.well)
         rows = self._unordered_rows(bag, found, order)
-        step = self.config.shards.chunk_tiles
+        field = concatenated([np.full(item.n_tiles, item.field) for item in found], np.int64)[order]
+        size, step, channels = self.config.tiles.size_px, self.config.shards.chunk_tiles, len(self.config.channels)
         offsets = [np.zeros(0, dtype=np.int64)]
         for chunk, start in enumerate(range(0, n_tiles, step)):
-            chosen = order[start : start + step]
+            part = slice(start, start + step)
+            tiles = cut_tiles(self.fields, field[part], rows["y_px"][part], rows["x_px"][part], size, channels)
+            self.counts.add(tiles)
             key = f"{safe_name(self.job.plate.key)}_{bag.well}_{chunk:05d}"
-            offsets.append(writer.add(key, self._from_spill(spill, chosen), self._facts(bag, rows, start, len(chosen))))
+            offsets.append(writer.add(key, tiles, self._facts(bag, rows, start, len(tiles))))
         self.tile_rows.append({**rows, "offset": np.concatenate(offsets)})
         return n_tiles
-
-    @property
-    def _tile_nbytes(self) -> int:
-        size = self.config.tiles.size_px
-        return len(self.config.channels) * size * size * np.dtype(self.config.tiles.dtype).itemsize
-
-    def _from_spill(self, spill: BinaryIO, chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        size = self.config.tiles.size_px
-        shape = (len(chosen), len(self.config.channels), size, size)
-        tiles = np.empty(shape, dtype=np.dtype(self.config.tiles.dtype).newbyteorder("<"))
-        for tile, position in zip(tiles, chosen, strict=True):
-            got = os.preadv(spill.fileno(), [tile.data.cast("B")], int(position) * self._tile_nbytes)
-            if got != self._tile_nbytes:
-                raise OSError(f"the spill file gave {got} of {self._tile_nbytes} bytes")
-        return tiles
 
     def _unordered_rows(
         self, bag: Bag, found: list[Found], order: npt.NDArray[np.int64]
