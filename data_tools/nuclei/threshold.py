@@ -85,7 +85,7 @@ def _histogram(
     step = (high - low) / (_BINS - 1)
     bins = np.minimum((values - np.float32(low)) * np.float32(1 / step) + np.float32(0.5), np.float32(_BINS - 1))
     if weights is not None:
-        return step, np.bincount(bins.astype(np.intp), weights, minlength=_BINS)
+        return step, np.asarray(np.bincount(bins.astype(np.intp), weights, minlength=_BINS), dtype=np.float64)
     counts = cv2.calcHist([bins.astype(np.uint16)], [0], None, [_BINS], [0, _BINS])
     return step, np.asarray(counts, dtype=np.float64).ravel()
 

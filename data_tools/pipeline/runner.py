@@ -109,13 +109,13 @@ def open_runner(scheduler: str | None, workers: int | None, jobs: int, scratch: 
         yield HereRunner()
         return
     with (
-        _local_cluster(min(count, jobs), scratch) as cluster,
+        local_cluster(min(count, jobs), scratch) as cluster,
         Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
     ):
         yield DaskRunner(client)
 
 
-def _local_cluster(workers: int, scratch: Path) -> LocalCluster:
+def local_cluster(workers: int, scratch: Path) -> LocalCluster:
     """Start workers that leave Ctrl-C to this process, which then ends them in order and without their tracebacks."""
     in_main_thread = threading.current_thread() is threading.main_thread()
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
