@@ -80,6 +80,27 @@ def simulate_ifc(
     show.summary(summary)
 
 
+@simulate.command("crops")
+def simulate_crops(
+    out: Annotated[Path, typer.Argument(help="folder to write: crops of single cells, truth")],
+    config: Annotated[Path | None, typer.Option(help="YAML with simulator options")] = None,
+    options: Overrides = None,
+) -> None:
+    """Simulate a library of tagged proteins: crops of single cells with a structure and a protein channel.
+
+    Example: wellstream simulate crops crops/raw proteins=8 cells_per_field=20
+    Python: data_tools.simulate.simulate_crops(CropsConfig(...), out)
+    """
+    room, configs = _room("data_tools.simulate"), _room("framework.config")
+    if config:
+        library = configs.load_config(config, room.CropsConfig, options or [])
+    else:
+        library = configs.parse_config("{}", room.CropsConfig, "simulate crops", options or [])
+    with show.progress() as report:
+        summary = room.simulate_crops(library, out, progress=lambda done, total: report("simulate", done, total))
+    show.summary(summary)
+
+
 @app.command()
 def ingest(
     config: Annotated[Path, typer.Argument(help="ingest YAML; see experiments/*/ingest.yaml")],
@@ -92,6 +113,8 @@ def ingest(
     ] = False,
 ) -> None:
     """Turn raw exports into a dataset: flat-field, nuclei, tiles, shards, targets. Run again to continue after a stop.
+
+    A config with ``kind: cells`` takes cells that are cropped already.
 
     Python: data_tools.pipeline.ingest(config, out)
     """

@@ -10,6 +10,7 @@ import itertools
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -240,8 +241,8 @@ class _CellShardTask:
         columns = self._tile_columns(number, cells.iloc[where], known[where], self.n_nuclei + where)
         columns[CELL] = [f"{cell}{names[row]}" for cell, row in zip(columns[CELL], where, strict=True)]
         key = f"{number:06d}-{safe_name(str(bag[WELL]))[:40]}"
-        facts = lambda start, count: self._facts(bag, columns, start, count)  # noqa: E731
-        offsets = shard.lay_out(mine.spill, order, key, facts, self.counts)
+        facts = partial(self._facts, bag, columns)
+        offsets = shard.lay_out(len(order), lambda part: mine.spill.take(order[part]), key, facts, self.counts)
         self.tile_rows.append({**columns, "offset": offsets})
         self.n_nuclei += len(rows)
         counts = {"n_sites": int(cells["site"].nunique()), "n_nuclei": len(rows), "n_tiles": len(order)}
