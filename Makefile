@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := analysis,dev
+EXTRAS := analysis,remote,dev
 DEMO ?= demo
 JOBS ?= 2
 

@@ -30,7 +30,7 @@ app.add_typer(simulate, name="simulate")
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="dotted overrides of the config")]
 DatasetOption = Annotated[
-    str | None, typer.Option("--data", help="dataset folder; default: the one the run trained on")
+    str | None, typer.Option("--data", help="dataset folder or URL; default: the one the run trained on")
 ]
 
 
@@ -81,6 +81,27 @@ def simulate_ifc(
     show.summary(summary)
 
 
+@simulate.command("crops")
+def simulate_crops(
+    out: Annotated[Path, typer.Argument(help="folder to write: crops of single cells, truth")],
+    config: Annotated[Path | None, typer.Option(help="YAML with simulator options")] = None,
+    options: Overrides = None,
+) -> None:
+    """Simulate a library of tagged proteins: crops of single cells with a structure and a protein channel.
+
+    Example: wellstream simulate crops crops/raw proteins=8 cells_per_field=20
+    Python: data_tools.simulate.simulate_crops(CropsConfig(...), out)
+    """
+    room, configs = _room("data_tools.simulate"), _room("framework.config")
+    if config:
+        library = configs.load_config(config, room.CropsConfig, options or [])
+    else:
+        library = configs.parse_config("{}", room.CropsConfig, "simulate crops", options or [])
+    with show.progress() as report:
+        summary = room.simulate_crops(library, out, progress=lambda done, total: report("simulate", done, total))
+    show.summary(summary)
+
+
 @app.command()
 def ingest(
     config: Annotated[Path, typer.Argument(help="ingest YAML; see experiments/*/ingest.yaml")],
@@ -94,6 +115,8 @@ def ingest(
 ) -> None:
     """Turn raw exports into a dataset: flat-field, nuclei, tiles, shards, targets. Run again to continue after a stop.
 
+    A config with ``kind: cells`` takes cells that are cropped already.
+
     Python: data_tools.pipeline.ingest(config, out)
     """
     pipeline = _room("data_tools.pipeline")
@@ -104,7 +127,7 @@ def ingest(
 
 
 @app.command()
-def inspect(dataset: Annotated[Path, typer.Argument(help="dataset folder")]) -> None:
+def inspect(dataset: Annotated[str, typer.Argument(help="dataset folder or URL")]) -> None:
     """Show what a dataset holds: plates, bags, tiles, channels, targets, markers, and input that was left out.
 
     Python: framework.data.dataset.Dataset.open(folder)
@@ -209,7 +232,7 @@ def evaluate(
     room, configs = _room("framework.evaluate"), _room("framework.config")
     options = [f"test={test}", f"unit={unit}", f"correction={correction}"]
     settings = configs.parse_config("{}", room.EvaluateConfig, "evaluate", options)
-    evaluation = room.evaluate(predictions, dataset=Path(data) if data else None, out=out, config=settings)
+    evaluation = room.evaluate(predictions, dataset=data, out=out, config=settings)
     show.console.print(room.render(evaluation))
     show.console.print(f"wrote {out}", markup=False, soft_wrap=True)
 
@@ -227,7 +250,7 @@ def report(
     Python: framework.report.write_report(run, ...)
     """
     path = _room("framework.report").write_report(
-        run, dataset=Path(data) if data else None, evaluation=evaluation, embeddings=embeddings, out=out
+        run, dataset=data, evaluation=evaluation, embeddings=embeddings, out=out
     )
     show.console.print(f"report: {path.resolve()}")
 
@@ -268,12 +291,12 @@ def express(
 
 
 @app.command()
-def verify(folder: Annotated[Path, typer.Argument(help="dataset folder or run folder")]) -> None:
+def verify(folder: Annotated[str, typer.Argument(help="dataset folder or run folder")]) -> None:
     """Prove that a dataset is undamaged, or that a run consumed every planned tile exactly once.
 
     Python: framework.data.verify.verify_dataset(folder), framework.run.verify_run(folder)
     """
-    if (folder / "config.yaml").is_file():
+    if (Path(folder) / "config.yaml").is_file():
         show.verdict(_room("framework.run").verify_run(folder))
     else:
         with show.progress() as tick:

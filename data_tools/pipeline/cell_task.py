@@ -10,6 +10,7 @@ import itertools
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class CellShardJob:
         few: bool (rows,), cells that are not read.
         types: pixel type of each channel, as in the first cell of the export.
         labels: ``Metadata_*`` columns to store with the tiles.
+        least: tiles a bag needs, where its cells are only known now.
         inputs: digest of everything above, for the marker.
     """
 
@@ -64,6 +66,7 @@ class CellShardJob:
     few: npt.NDArray[np.bool_]
     types: tuple[str, ...]
     labels: tuple[str, ...]
+    least: int
     inputs: str
 
 
@@ -215,7 +218,7 @@ class _CellShardTask:
         rows = np.concatenate([np.asarray(mine.rows, np.int64), few])
         status = np.asarray([*mine.status, *[_FEW] * len(few)], dtype=object)
         has = status == HAS_TILE
-        if mine.spill.tiles < self.config.bags.min_cells:
+        if mine.spill.tiles < self.job.least:
             status[has] = _FEW
             has[:] = False
         cells = self.job.cells.iloc[rows]
@@ -238,8 +241,8 @@ class _CellShardTask:
         columns = self._tile_columns(number, cells.iloc[where], known[where], self.n_nuclei + where)
         columns[CELL] = [f"{cell}{names[row]}" for cell, row in zip(columns[CELL], where, strict=True)]
         key = f"{number:06d}-{safe_name(str(bag[WELL]))[:40]}"
-        facts = lambda start, count: self._facts(bag, columns, start, count)  # noqa: E731
-        offsets = shard.lay_out(mine.spill, order, key, facts, self.counts)
+        facts = partial(self._facts, bag, columns)
+        offsets = shard.lay_out(len(order), lambda part: mine.spill.take(order[part]), key, facts, self.counts)
         self.tile_rows.append({**columns, "offset": offsets})
         self.n_nuclei += len(rows)
         counts = {"n_sites": int(cells["site"].nunique()), "n_nuclei": len(rows), "n_tiles": len(order)}

@@ -1,7 +1,7 @@
-"""What every task that makes a shard shares: where its files lie, the spill of a bag, and the writing of the shard.
+"""What every task that makes a shard shares: where its files lie, the writing of the shard, and the spill of a bag.
 
-Tiles come in the order they are read and are stored in a seeded random order; between the two they lie in a spill file,
-so that memory holds one chunk of tiles, however large the bag.
+Tiles are stored in a seeded random order. Where they come in another order and cannot be cut again, they lie in a spill
+file between the two, so that memory holds one chunk of tiles, however large the bag.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from data_tools.pipeline.build import BuildFolder
-from data_tools.pipeline.durable import explained, record, replacing, write_json, write_with
+from data_tools.pipeline.durable import WriteBehind, explained, record, replacing, write_json, write_with
 from data_tools.pipeline.statistics import PixelCounts
 from data_tools.shards import DATA_KEY, ShardsConfig, ShardWriter, ZarrShardWriter, random_order
 from framework.data.schema import ShardRecord
 from framework.durable import sync_folder
 
 Writer = ShardWriter | ZarrShardWriter
+Take = Callable[[slice], npt.NDArray[Any]]
 ChunkFacts = Callable[[int, int], Mapping[str, Any]]
 """(first tile of the bag, number of tiles) -> what the sample's JSON says"""
 
@@ -97,38 +98,31 @@ class ShardFile:
 
     def __init__(self, files: ShardFiles, stream: BinaryIO) -> None:
         self._files = files
-        shards = files.shards
-        self.writer: Writer = ZarrShardWriter(stream, shards.codec) if shards.layout == "zarr" else ShardWriter(stream)
+        shards, file = files.shards, WriteBehind(stream)
+        self.writer: Writer = ZarrShardWriter(file, shards.codec) if shards.layout == "zarr" else ShardWriter(file)
         self.facts: dict[str, Any] = {}
 
     def lay_out(
-        self,
-        spill: Spill,
-        chosen: npt.NDArray[np.int64],
-        key: str,
-        facts: ChunkFacts,
-        counts: PixelCounts | None = None,
+        self, tiles: int, take: Take, key: str, facts: ChunkFacts, counts: PixelCounts
     ) -> npt.NDArray[np.int64]:
-        """Move tiles of a bag from its spill to the shard, chunk by chunk.
+        """Write the tiles of a bag, chunk by chunk, so that memory holds one chunk.
 
         Args:
-            spill: of the bag.
-            chosen: int64 (n,), places in the spill, in stored order.
+            tiles: how many.
+            take: part of the stored order -> its tiles.
             key: of the bag in sample names.
             facts: what a sample's JSON says.
-            counts: gets the pixels of the tiles, where they are not counted elsewhere.
+            counts: gets the pixels.
 
         Returns:
             int64 (n,), first byte of each tile in the shard.
         """
         step = self._files.shards.chunk_tiles
         offsets = [np.zeros(0, dtype=np.int64)]
-        for chunk, start in enumerate(range(0, len(chosen), step)):
-            part = chosen[start : start + step]
-            tiles = spill.take(part)
-            if counts is not None:
-                counts.add(tiles)
-            offsets.append(self.writer.add(f"{key}_{chunk:05d}", tiles, facts(start, len(part))))
+        for chunk, start in enumerate(range(0, tiles, step)):
+            part = take(slice(start, start + step))
+            counts.add(part)
+            offsets.append(self.writer.add(f"{key}_{chunk:05d}", part, facts(start, len(part))))
         return np.concatenate(offsets)
 
 

@@ -1,14 +1,14 @@
 """Second pass: one task makes one whole shard, its part of every table, and last of all the marker that says so.
 
-For each site of each well: read, correct, find nuclei, cut tiles, append them to a spill file. When the last site of
-the well is through, its tiles go from the spill into the shard in a seeded random order. Memory holds one site and one
+For each site of each well: read, correct, find nuclei. When the last site of the well is through, its tiles are cut
+from the corrected fields straight into the shard, in a seeded random order. Memory holds the fields of one well and one
 chunk of tiles, however large the plate.
 """
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ import numpy.typing as npt
 from data_tools.illumination import FloatImage
 from data_tools.ingest_config import IngestConfig
 from data_tools.nuclei import find_nuclei
-from data_tools.pipeline.durable import explained, write_json
+from data_tools.pipeline.durable import write_json
+from data_tools.pipeline.fields import cut_tiles, open_fields
 from data_tools.pipeline.overview import write_overview
 from data_tools.pipeline.shading import read_flatfields
-from data_tools.pipeline.shard_file import ShardFile, ShardFiles, Spill, open_shard, save_counts, stored_order
+from data_tools.pipeline.shard_file import ShardFile, ShardFiles, open_shard, save_counts, stored_order
 from data_tools.pipeline.site import SiteError, correct_site, load_site
 from data_tools.pipeline.statistics import PixelCounts
 from data_tools.pipeline.survey import Bag, Plate, Site
@@ -29,7 +30,7 @@ from data_tools.pipeline.tables import NUCLEI_SCHEMA, concatenated, table_of, ti
 from data_tools.readers import Problem
 from data_tools.shards import safe_name
 from data_tools.single_cell import CellTable, join_cells, read_cells
-from data_tools.tiles import cut_tile, tiles_inside
+from data_tools.tiles import tiles_inside
 from framework.data.schema import PERTURBATION, STIMULATION
 from framework.errors import InputError
 
@@ -74,13 +75,14 @@ class ShardJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Nuclei of one site: centres, scores, whether each has a tile, and its measured markers."""
+    """Nuclei of one site: centres, scores, whether each has a tile, its measured markers; and where its pixels are."""
 
     site: int
     y_px: npt.NDArray[np.float32]
     x_px: npt.NDArray[np.float32]
     score: npt.NDArray[np.float32]
     has_tile: npt.NDArray[np.bool_]
+    field: int
     markers: npt.NDArray[np.float32]
     matched: int
 
@@ -116,6 +118,9 @@ class _ShardTask:
         self.overviews: list[dict[str, Any]] = []
         self.cells: list[dict[str, Any]] = []
         self.n_nuclei = 0
+        most = max((len(bag.sites) for bag in job.bags), default=0)
+        shape = (len(self.config.read_channels), *job.shape)
+        self.fields = open_fields(most, shape, self.config.tiles.dtype, job.parts)
 
     def run(self) -> dict[str, Any]:
         job, tiles = self.job, self.config.tiles
@@ -142,11 +147,9 @@ class _ShardTask:
                 f"{bag.cells}: plate {self.job.plate.name} well {bag.well} has {len(bag.sites)} sites, but the table "
                 "does not say which cell lies in which; name its column with 'cells.site'"
             )
-        with explained(self.job.parts), tempfile.TemporaryFile(dir=self.job.parts) as stream:
-            size = self.config.tiles.size_px
-            spill = Spill(stream, (len(self.config.channels), size, size), self.config.tiles.dtype)
-            found = [item for site in bag.sites if (item := self._site(bag, site, cells, spill)) is not None]
-            n_tiles = self._lay_out(bag, found, spill, shard)
+        sites = enumerate(bag.sites)
+        found = [item for field, site in sites if (item := self._site(bag, field, site, cells)) is not None]
+        n_tiles = self._lay_out(bag, found, shard)
         if cells is not None:
             self.cells.append(
                 {
@@ -170,8 +173,8 @@ class _ShardTask:
     def _cells_config(self) -> Any:
         return self.job.plate.cells
 
-    def _site(self, bag: Bag, site: Site, cells: CellTable | None, spill: Spill) -> Found | None:
-        """Spill the tiles of a site; None if it is unusable and to be skipped. Its pixels live no longer than this."""
+    def _site(self, bag: Bag, field: int, site: Site, cells: CellTable | None) -> Found | None:
+        """Correct a site into ``fields[field]`` and find its nuclei; None if it is unusable and to be skipped."""
         config = self.config
         try:
             images = load_site(
@@ -182,7 +185,8 @@ class _ShardTask:
                 raise
             self.problems.append(error.problem)
             return None
-        stack = correct_site(images, self.flatfields, config.tiles.dtype)
+        stack = self.fields[field]
+        correct_site(images, self.flatfields, stack)
         channel = config.read_channels.index(config.nuclei.channel)
         nuclei = find_nuclei(stack[channel], config.nuclei, self.job.plate.pixel_size_um)
         if (bag.well, site.number) in self.job.overviews:
@@ -190,7 +194,6 @@ class _ShardTask:
             self.overviews += write_overview(stack, plate.name, plate.key, bag, site, config, self.job.root)
         size = config.tiles.size_px
         inside = tiles_inside(nuclei.y_px, nuclei.x_px, size, self.job.shape)
-        self._spill(stack[: len(config.channels)], nuclei.y_px[inside], nuclei.x_px[inside], spill)
         markers, matched = self._markers(cells, site, nuclei.y_px, nuclei.x_px)
         return Found(
             site=site.number,
@@ -198,18 +201,10 @@ class _ShardTask:
             x_px=nuclei.x_px,
             score=nuclei.score,
             has_tile=inside,
+            field=field,
             markers=markers,
             matched=matched,
         )
-
-    def _spill(self, stack: npt.NDArray[Any], y_px: npt.NDArray[Any], x_px: npt.NDArray[Any], spill: Spill) -> None:
-        """Cut tiles, count their pixels and append them to the spill file, a chunk at a time."""
-        size, step = self.config.tiles.size_px, self.config.shards.chunk_tiles
-        for start in range(0, len(y_px), step):
-            centres = zip(y_px[start : start + step], x_px[start : start + step], strict=True)
-            tiles = np.stack([cut_tile(stack, float(y), float(x), size) for y, x in centres])
-            self.counts.add(tiles)
-            spill.add(tiles)
 
     def _markers(
         self, cells: CellTable | None, site: Site, y_px: npt.NDArray[Any], x_px: npt.NDArray[Any]
@@ -224,14 +219,21 @@ class _ShardTask:
             values[:, names.index(name)] = mine[:, column]
         return values, matched
 
-    def _lay_out(self, bag: Bag, found: list[Found], spill: Spill, shard: ShardFile) -> int:
-        """Move the tiles of a bag from the spill to the shard in random order; return how many."""
-        order = stored_order(spill.tiles, self.config.seed, self.job.plate.name, bag.well)
+    def _lay_out(self, bag: Bag, found: list[Found], shard: ShardFile) -> int:
+        """Cut the tiles of a bag into the shard in random order, chunk by chunk; return how many."""
+        n_tiles = sum(item.n_tiles for item in found)
+        order = stored_order(n_tiles, self.config.seed, self.job.plate.name, bag.well)
         rows = self._unordered_rows(bag, found, order)
+        field = concatenated([np.full(item.n_tiles, item.field) for item in found], np.int64)[order]
+        size, channels = self.config.tiles.size_px, len(self.config.channels)
+
+        def cut(part: slice) -> npt.NDArray[Any]:
+            return cut_tiles(self.fields, field[part], rows["y_px"][part], rows["x_px"][part], size, channels)
+
         key = f"{safe_name(self.job.plate.key)}_{bag.well}"
-        offsets = shard.lay_out(spill, order, key, lambda start, count: self._facts(bag, rows, start, count))
-        self.tile_rows.append({**rows, "offset": offsets})
-        return spill.tiles
+        facts = partial(self._facts, bag, rows)
+        self.tile_rows.append({**rows, "offset": shard.lay_out(n_tiles, cut, key, facts, self.counts)})
+        return n_tiles
 
     def _unordered_rows(
         self, bag: Bag, found: list[Found], order: npt.NDArray[np.int64]

@@ -6,6 +6,7 @@ drop an image silently: what cannot be used is a ``Problem`` with a short reason
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import imagecodecs  # noqa: F401 - Phenix TIFFs are LZW, which tifffile decodes through it: fail here, not per image
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import tifffile
@@ -251,14 +252,26 @@ logging.getLogger("tifffile").addFilter(_WithoutHarmlessTags())
 
 def decode_tiff(file: Path) -> npt.NDArray[Any]:
     """Return all pages of a TIFF as one array; raises what ``tifffile`` raises, and ValueError if it is cut short."""
-    size = file.stat().st_size
-    with tifffile.TiffFile(file) as tiff:
+    data = file.read_bytes()
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         for page in tiff.pages:
             ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
-            if not ends or max(ends) > size or 0 in page.databytecounts:
+            if not ends or max(ends) > len(data) or 0 in page.databytecounts:
                 # tifffile fills absent strips with zeros; a black band must not pass for pixels
-                raise ValueError(f"pixel data end at byte {max(ends, default=0)}, the file at {size}")
+                raise ValueError(f"pixel data end at byte {max(ends, default=0)}, the file at {len(data)}")
+        if len(tiff.pages) == 1 and _is_plain_lzw(tiff.pages.first):
+            return np.asarray(imagecodecs.tiff_decode(data))
         return np.asarray(tiff.asarray(maxworkers=1))
+
+
+def _is_plain_lzw(page: Any) -> bool:
+    """Return whether a page is grey LZW, as Phenix writes it: libtiff decodes that in half the time of tifffile."""
+    return bool(
+        page.compression == tifffile.COMPRESSION.LZW
+        and page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+        and page.bitspersample in (8, 16, 32)
+        and page.fillorder == 1
+    )
 
 
 def _image_error(ref: ImageRef, reason: str, what: str) -> ImageError:

@@ -33,6 +33,8 @@ class Stream(IntEnum):
     IFC_GENES = 17
     IFC_COUNTS = 18
     FOREIGN_CELLS = 19
+    CROP_PROTEIN = 20
+    CROP_CELL = 21
 
 
 def generator(seed: int, stream: Stream, *place: int) -> np.random.Generator:
