@@ -226,7 +226,7 @@ def _truth(table: pd.DataFrame) -> Section:
             genes,
             f"{len(part):,}",
             title,
-            number(part[f"r_{name}"].median()),
+            number(part[f"r_{name}"].median()) if name != "mean" else "–",
             number(part[f"rmse_{name}"].median(), ".3f"),
             number((part[f"rmse_{name}"] < part["rmse_mean"]).mean() * 100, ".0f") if name != "mean" else "–",
         )
