@@ -69,7 +69,7 @@ def saliency(
             f"{run}: guided maps explain predictions of single tiles, and this run predicts "
             f"{'bags' if opened.objective.output == 'bag' else 'nothing'}; use a run of marker_regression"
         )
-    dataset = Dataset.open(opened.config.data.path if data is None else data)
+    dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
     ids = _drawn(dataset, opened, part, tiles, seed)
     store = TileStore(dataset, opened.scale.channels)
     images = np.empty((len(ids), *store.sample_shape), dtype=store.dtype)
