@@ -75,7 +75,7 @@ def _headline(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"squared error, source of the same condition ({facts['pairs']} cells, {facts['part']})",
         ),
         (f"{facts['loss_mismatched']:.4g}", "the same cells, source of another condition"),
-        (f"{difference:.2g} [{low:.2g}, {high:.2g}]", "the difference and its 95 % interval"),
+        (f"{difference:+.4f}", f"the difference, 95 % interval {low:+.4f} to {high:+.4f}"),
         (f"{facts['right_is_better']:.0%}", "cells painted better after the right source"),
     ]
 

@@ -83,7 +83,8 @@ def test_the_section_tells_what_a_wrong_source_costs(tmp_path: Path) -> None:
     assert section is not None
     numbers, picture, grid = section.blocks
     assert isinstance(numbers, Numbers)
-    assert [value for value, _ in numbers.items] == ["0.02", "0.05", "0.03 [0.025, 0.035]", "88%"]
+    assert [value for value, _ in numbers.items] == ["0.02", "0.05", "+0.0300", "88%"]
+    assert numbers.items[2][1] == "the difference, 95 % interval +0.0250 to +0.0350"
     assert isinstance(picture, Picture)
     assert isinstance(grid, Grid)
     assert grid.rows[1] == ("AAC1", "3", "0.02", "0.05", "2.50")
