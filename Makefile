@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := analysis,dev
+EXTRAS := analysis,remote,dev
 DEMO ?= demo
 JOBS ?= 2
 
-.PHONY: help demo demo-real test test-slow lint types check bench constraints clean
+.PHONY: help demo demo-real test test-slow lint types check bench bench-quick constraints clean
 help:
 	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 10 minutes on 2 cores)"
 	@echo "make demo-real EXPORT=FOLDER  ingest a real Harmony export with a per-cell table, regress its markers"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
 	@echo "make lint types               ruff; mypy --strict on framework and data_tools"
 	@echo "make bench                    measure this machine against its limits and the peers that are installed"
+	@echo "make bench-quick              about a minute of the same; fails on wrong pixels and on ratios far below target"
 	@echo "make clean                    remove .venv and the demo folder"
 
 $(READY): constraints.txt setup.cfg pyproject.toml
@@ -51,6 +52,9 @@ check: lint types test
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks all $(ARGS)
+
+bench-quick: $(READY)
+	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && $(BIN)/python -m benchmarks all --quick --out "$$out" $(ARGS)
 
 constraints: $(READY)
 	@{ echo "# Versions this release is tested with; made from a clean environment by: make constraints"; \

@@ -1,17 +1,25 @@
-"""Theme ``plans``: a plan over 1e9 tiles in 1e6 bags, which only its index of bags is made for, and how well it mixes.
+"""Theme ``plans``: a plan over 1e9 tiles in 1e6 bags, which only its index of bags is made for; how well it mixes; and
+the index of tiles of a real dataset.
 
-Limit: hashing as many integers as a step names tiles. Opening and memory are findings.
+Limit: hashing as many integers as a step names tiles. Opening, memory and mixing are findings. Mixing is the entropy of
+plates within a step, averaged over steps, over that of an ideal. The ideal of all plans is as many bags drawn from all
+plates at random. Where all replicates of a condition lie on one plate, a step of P conditions with Q bags each cannot
+show more than P plates, however it is drawn: there the plan is compared with conditions drawn at random too.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness import Arm, Finding, Measured, measure
-from framework.data.permutation import hash_u64
+from benchmarks import tables
+from benchmarks.harness import Arm, Finding, Measured, PeakMemory, measure
+from framework.data.dataset import Dataset, TileIndex
+from framework.data.permutation import I64, hash_u64
 from framework.data.plan import BagsConfig, BalancedBagsConfig, Plan, PlanUniverse, TilesConfig, build_plan
 
 ROWS, TILES = 240, 12
@@ -19,6 +27,8 @@ PER_BAG, PER_CONDITION, PER_PLATE = 1000, 20, 384
 _OPEN_S, _OPEN_MB, _STEP_S = 2.0, 200.0, 1e-3
 _ENTROPY = 0.97
 _STEPS = 20
+_INDEX_BYTES = 24.0
+_CONDITIONS_A_STEP = 60
 
 
 def run(*, quick: bool) -> list[Measured]:
@@ -27,7 +37,9 @@ def run(*, quick: bool) -> list[Measured]:
     start = np.arange(n_bags + 1, dtype=np.int64) * PER_BAG
     bags = np.arange(n_bags, dtype=np.int64)
     configs = {
-        "balanced_bags": BalancedBagsConfig(by=("condition",), conditions=60, bags=4, tiles=TILES),
+        "balanced_bags": BalancedBagsConfig(
+            by=("condition",), conditions=_CONDITIONS_A_STEP, bags=ROWS // _CONDITIONS_A_STEP, tiles=TILES
+        ),
         "bags": BagsConfig(bags=ROWS, tiles=TILES),
         "tiles": TilesConfig(tiles=ROWS),
     }
@@ -61,17 +73,86 @@ def run(*, quick: bool) -> list[Measured]:
                 most=_STEP_S * 1e3,
             )
         )
+    findings += _one_plate_a_condition(bags, start)
     case = f"{n_bags * PER_BAG:.0e} tiles in {n_bags:.0e} bags"
     limit = "hash as many integers"
     return [
         Measured(
             theme="plans", case=case, unit="steps", items=_STEPS, costs=costs, limit=limit, findings=tuple(findings)
-        )
+        ),
+        _index(100_000 if quick else 10_000_000),
     ]
 
 
-def entropy(plan: Plan, steps: int = 20) -> float:
-    """Return the mean entropy of plates within a step over that of as many bags drawn from all plates at random."""
+def _one_plate_a_condition(bags: I64, start: I64) -> list[Finding]:
+    """Mixing of ``balanced_bags`` where consecutive bags, on one plate, are the replicates of a condition."""
+    config = BalancedBagsConfig(
+        by=("condition",), conditions=_CONDITIONS_A_STEP, bags=ROWS // _CONDITIONS_A_STEP, tiles=TILES
+    )
+    wells = ROWS // _CONDITIONS_A_STEP
+    plan = build_plan(config, PlanUniverse(bags=bags, bag_start=start, group=bags // wells), seed=0)
+    name = "plate entropy of balanced_bags, each condition on one plate, over"
+    return [
+        Finding(name=f"{name} bags drawn at random", value=entropy(plan), unit="x"),
+        Finding(name=f"{name} conditions drawn at random", value=entropy(plan, wells), unit="x", least=_ENTROPY),
+    ]
+
+
+def _index(n_tiles: int) -> Measured:
+    """What the index of tiles of an opened dataset takes; limit: reading its file."""
+    with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name:
+        folder = Path(name) / "dataset"
+        tables.write_without_pixels(folder, n_tiles, n_tiles // PER_BAG)
+        file = folder / "tiles.parquet"
+        with PeakMemory() as memory:
+            dataset = Dataset.open(folder)
+        arms = [
+            Arm(name="read the bytes of tiles.parquet", work=file.read_bytes, is_limit=True),
+            Arm(name="open the dataset", work=lambda: Dataset.open(folder)),
+        ]
+        costs = measure(arms, 3)
+        on_disk = file.stat().st_size / n_tiles
+    held, mapped = index_bytes(dataset.index)
+    return Measured(
+        theme="plans",
+        case=f"index of a dataset of {n_tiles:.0e} tiles",
+        unit="tiles",
+        items=n_tiles,
+        costs=costs,
+        limit=arms[0].name,
+        findings=(
+            Finding(name="index, bytes a tile", value=(held + mapped) / n_tiles, unit="bytes", most=_INDEX_BYTES),
+            Finding(name="of it in memory of each process", value=held / n_tiles, unit="bytes"),
+            Finding(name="tiles.parquet on the disk", value=on_disk, unit="bytes"),
+            Finding(
+                name="peak while it opens, bytes a tile", value=memory.above_start_mb * 1e6 / n_tiles, unit="bytes"
+            ),
+        ),
+        notes=() if mapped else ("the index lies in memory, once a process; it is not memory-mapped",),
+    )
+
+
+def index_bytes(index: TileIndex) -> tuple[int, int]:
+    """Return the bytes of the columns of an index that lie in memory, and of those that are memory-mapped."""
+    held = mapped = 0
+    for column in (index.bag, index.shard, index.offset, index.bag_start, index.nbytes):
+        if column is None:
+            continue
+        if isinstance(column, np.memmap) or isinstance(column.base, np.memmap):
+            mapped += column.nbytes
+        else:
+            held += column.nbytes
+    return held, mapped
+
+
+def entropy(plan: Plan, together: int = 1, steps: int = 20) -> float:
+    """Return the mean entropy of plates within a step over that of an ideal step.
+
+    Args:
+        plan: over bags of which ``PER_PLATE`` in a row lie on a plate.
+        together: in the ideal, so many bags at a time lie on a plate drawn at random.
+        steps: to average over.
+    """
     n_plates = -(-int(1 + max(plan.at(step).bags.max() for step in range(steps))) // PER_PLATE)
     random = np.random.default_rng(0)
     found, ideal = [], []
@@ -79,7 +160,7 @@ def entropy(plan: Plan, steps: int = 20) -> float:
         rows = plan.at(step)
         bags = rows.bags[rows.weights > 0]
         found.append(_entropy(bags // PER_PLATE))
-        ideal.append(_entropy(random.integers(0, n_plates, len(bags))))
+        ideal.append(_entropy(np.repeat(random.integers(0, n_plates, len(bags) // together), together)))
     return float(np.mean(found) / np.mean(ideal))
 
 

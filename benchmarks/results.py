@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import re
 import statistics
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from benchmarks.harness import Finding, Measured
 
 RESULTS = Path(__file__).parent / "results"
 MARKERS = ("<!-- benchmarks -->", "<!-- /benchmarks -->")
+_NAME = re.compile(r"[^_]+_(?P<hardware>.+?)_(?P<day>\d{4}-\d\d-\d\d)(_quick)?")
 _PACKAGES = ("numpy", "torch", "scipy", "scikit-image", "opencv-python-headless", "tifffile", "imagecodecs", "dask")
 _PEERS = ("webdataset", "litdata", "tensorstore", "zarr", "zarrs", "pytorch-metric-learning", "mosaicml-streaming")
 
@@ -59,7 +61,8 @@ def _verdicts(result: Measured) -> Iterable[str]:
             word = "met" if ratio >= target.least else "MISSED"
             yield f"{word}: {target.arm} / {target.over} = {ratio:.3g}, target >= {target.least:g}"
     for item in result.findings:
-        yield f"{'met' if item.met else 'MISSED'}: {item.name} = {item.value:.4g} {item.unit}{_bound(item)}"
+        word = "" if item.least is item.most is None else "met: " if item.met else "MISSED: "
+        yield f"{word}{item.name} = {item.value:.4g} {item.unit}{_bound(item)}"
     yield from result.notes
     for name, reason in result.absent.items():
         yield f"absent: {name}: {reason}"
@@ -67,13 +70,15 @@ def _verdicts(result: Measured) -> Iterable[str]:
 
 def write(theme: str, results: Sequence[Measured], *, quick: bool, device: str, folder: Path = RESULTS) -> Path:
     """Write ``<theme>_<hardware>_<date>.json`` and return its path."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    now = datetime.now(UTC)
     accelerator = f"-{torch.cuda.get_device_name().replace(' ', '-')}" if device == "cuda" else ""
     hardware = f"{psutil.cpu_count(logical=True)}cpu-{platform.machine()}{accelerator}"
-    path = folder / f"{theme}_{hardware}_{date.today().isoformat()}{'_quick' if quick else ''}.json"
+    path = folder / f"{theme}_{hardware}_{now.date().isoformat()}{'_quick' if quick else ''}.json"
     facts = {
         "theme": theme,
         "quick": quick,
+        "measured_at": now.isoformat(timespec="seconds"),
         "cases": [_plain(result) for result in results],
         "cpu": _cpu_name(),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
@@ -83,6 +88,11 @@ def write(theme: str, results: Sequence[Measured], *, quick: bool, device: str, 
     }
     path.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return path
+
+
+def picture_of(file: Path) -> Path:
+    """Where the picture of a results file lies, if its theme draws one."""
+    return file.with_suffix(".svg")
 
 
 def _plain(result: Measured) -> dict[str, Any]:
@@ -104,6 +114,7 @@ def _plain(result: Measured) -> dict[str, Any]:
             "over": target.over,
             "least": target.least,
             "ratio": float(f"{result.ratio(target.arm, target.over):.4g}"),
+            "gates": target.gates,
         }
         for target in result.targets
         if target.over in costs.seconds
@@ -127,33 +138,48 @@ def _rounded(values: Mapping[str, list[float]], arm: str, factor: float) -> floa
 
 
 def readme_table(folder: Path = RESULTS) -> str:
-    """Return a Markdown table of all targets and findings with bounds, from the newest full result of each theme.
+    """Return a Markdown table of all targets, and of findings that are ratios or have bounds.
 
-    A quick result stands in only where a theme has no full one.
+    Of each theme and device it takes the newest full result; a quick one stands in only where there is no full one.
     """
     lines = ["| theme | measured | result | target | |", "|---|---|---|---|---|"]
-    sources = []
-    for theme, facts in sorted(_newest(folder).items()):
-        sources.append(f"{theme}: {facts['cpu']}, {facts['device']}, commit {facts['commit']}")
+    sources, absent, pictures = [], {}, []
+    for file, facts in _newest(folder):
+        theme = facts["theme"] if facts["device"] == "cpu" else f"{facts['theme']}, {facts['device']}"
+        sources.append(_source(theme, file, facts))
+        if picture_of(file).exists():
+            pictures.append(f"![{theme}]({folder.parent.name}/{folder.name}/{picture_of(file).name})")
         for case in facts["cases"]:
-            for target in case["targets"]:
-                what = f"{case['case']}: {target['arm']} / {target['over']}"
-                good = target["ratio"] >= target["least"]
-                lines.append(_row(theme, what, f"{target['ratio']:.3g}", f">= {target['least']:g}", good))
-            for item in case["findings"]:
-                if item["least"] is not None or item["most"] is not None:
-                    finding = Finding(**{key: value for key, value in item.items() if key != "met"})
-                    value = f"{finding.value:.3g} {'' if finding.unit == 'x' else finding.unit}".strip()
-                    bound = _bound(finding).removeprefix(", target ")
-                    lines.append(_row(theme, f"{case['case']}: {finding.name}", value, bound, finding.met))
-    return "\n".join([*lines, "", *(f"{source}." for source in dict.fromkeys(sources))])
+            lines += _rows(theme, case)
+            absent |= {name: str(reason).splitlines()[0] for name, reason in case["absent"].items()}
+    missing = [f"Absent: {name} ({reason})." for name, reason in sorted(absent.items())]
+    return "\n".join([*lines, "", *pictures, *([""] if pictures else []), " ".join(sources), *missing])
+
+
+def _source(theme: str, file: Path, facts: Mapping[str, Any]) -> str:
+    quick = ", a quick run and so no result" if facts["quick"] else ""
+    where = facts["cpu"] if facts["device"] == "cpu" else f"{facts['device']}, {facts['cpu']}"
+    return f"{theme}: {_day(file, facts)}, {where} ({_hardware(file)}), commit {facts['commit']}{quick}."
+
+
+def _rows(theme: str, case: Mapping[str, Any]) -> Iterable[str]:
+    for target in case["targets"]:
+        what = f"{case['case']}: {target['arm']} / {target['over']}"
+        good = target["ratio"] >= target["least"]
+        yield _row(theme, what, f"{target['ratio']:.3g}", f">= {target['least']:g}", good)
+    for item in case["findings"]:
+        finding = Finding(**{key: value for key, value in item.items() if key != "met"})
+        bound = _bound(finding).removeprefix(", target ")
+        if bound or finding.unit in ("x", "share"):
+            value = f"{finding.value:.3g} {'' if finding.unit == 'x' else finding.unit}".strip()
+            yield _row(theme, f"{case['case']}: {finding.name}", value, bound, finding.met)
 
 
 def update_readme(readme: Path, folder: Path = RESULTS) -> None:
     """Put the table between the markers of a README.
 
     Raises:
-        ValueError: it has no markers.
+        ValueError: it has no markers, or a results file is not one.
     """
     text = readme.read_text(encoding="utf-8")
     if any(text.count(marker) != 1 for marker in MARKERS):
@@ -163,14 +189,39 @@ def update_readme(readme: Path, folder: Path = RESULTS) -> None:
     readme.write_text(f"{before}{MARKERS[0]}\n{readme_table(folder)}\n{MARKERS[1]}{after}", encoding="utf-8")
 
 
-def _newest(folder: Path) -> dict[str, dict[str, Any]]:
-    found: dict[str, tuple[tuple[bool, str], dict[str, Any]]] = {}
+def _newest(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """(file, content) of the newest full result of each theme and device, by theme."""
+    found: dict[tuple[str, str], tuple[tuple[bool, str, str], Path, dict[str, Any]]] = {}
     for file in sorted(folder.glob("*.json")):
+        facts = _read(file)
+        of = (facts["theme"], facts["device"])
+        age = (not facts["quick"], _day(file, facts), facts.get("measured_at", ""))
+        if of not in found or age >= found[of][0]:
+            found[of] = (age, file, facts)
+    # The CPU first.
+    order = sorted(found, key=lambda of: (of[0], of[1] != "cpu", of[1]))
+    return [found[of][1:] for of in order]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
         facts = json.loads(file.read_text(encoding="utf-8"))
-        key = (not facts["quick"], file.stem.split("_")[2])
-        if facts["theme"] not in found or key >= found[facts["theme"]][0]:
-            found[facts["theme"]] = (key, facts)
-    return {theme: facts for theme, (_, facts) in found.items()}
+        missing = {"theme", "quick", "device", "cpu", "commit", "cases"} - set(facts)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file}: not a file of results ({error}); remove it or measure again") from None
+    if missing:
+        raise ValueError(f"{file}: a file of results without {', '.join(sorted(missing))}; remove it or measure again")
+    return facts
+
+
+def _day(file: Path, facts: Mapping[str, Any]) -> str:
+    found = _NAME.fullmatch(file.stem)
+    return str(facts.get("measured_at", found["day"] if found else ""))[:10]
+
+
+def _hardware(file: Path) -> str:
+    found = _NAME.fullmatch(file.stem)
+    return found["hardware"] if found else "unknown"
 
 
 def _row(theme: str, what: str, value: str, bound: str, good: bool) -> str:
@@ -203,5 +254,8 @@ def _cpu_name() -> str:
 
 def _commit() -> str:
     command = ["git", "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)  # noqa: S603
-    return done.stdout.strip() or "unknown"
+    here = {"cwd": Path(__file__).parents[1], "capture_output": True, "text": True, "check": False}
+    done = subprocess.run(command, **here)  # type: ignore[call-overload] # noqa: S603
+    changed = ["git", "status", "--porcelain", "--untracked-files=no", "--", "*.py"]
+    local = subprocess.run(changed, **here).stdout.strip()  # type: ignore[call-overload] # noqa: S603
+    return f"{done.stdout.strip() or 'unknown'}{' with local changes' if local else ''}"

@@ -1,164 +1,194 @@
-"""Theme ``training``: the same step on batches already on the device, and fed by the loader from disk.
+"""Theme ``training``: the same step on batches that lie on the device, and fed by the loader from disk.
 
-Limit: steps on resident batches. Further arms give indicative costs of memory format and precision; findings say how
-the time of a step grows with tiles and bags. ``--device cuda`` runs all of it on a GPU.
+Limit: steps on resident batches. The fast arms compute in bf16 with channels_last, which leaves the loader least time.
+On the CPU the same training runs on two ranks as well. ``--device cuda`` runs all but the ranks on a GPU; ``--compile``
+compiles the model of every arm.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterable
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
+from statistics import median
 
-import matplotlib
-import numpy as np
 import torch
-from matplotlib.figure import Figure
 
-from benchmarks.harness import Arm, Costs, Finding, Measured, Target, measure
-from benchmarks.results import RESULTS
-from benchmarks.synthetic import CHANNELS, RandomBags, draw_pixels, write_dataset
+from benchmarks import tables
+from benchmarks.harness import Arm, Costs, Finding, Measured, Target, digest, measure
+from benchmarks.ranks import RankFacts, launch, named, rank_costs
+from benchmarks.steps import Feed, Setting, Trainer
+from benchmarks.synthetic import draw_pixels, write_dataset
 from framework.data.batch import Batch
-from framework.data.loader import Loader
-from framework.data.store import TileStore
-from framework.data.transform import AugmentConfig, ScaleProfile
-from framework.models import BagEncoder, ResNet18Config, build_backbone
-from framework.objectives.triplets import RowFacts, sample_digest, triplet_sums
+from framework.data.dataset import Dataset
+from framework.distributed import Ranks
 
-PER_BAG, N_BAGS = 32, 16
-_WAIT_SHARE, _OF_RESIDENT = 0.02, 0.95
+WAIT_SHARE, OF_RESIDENT = 0.02, 0.95
+FAST = ", bf16 and channels_last"
 
 
-class Trainer:
-    """A model and its optimiser; ``step`` is forward, triplet loss, backward and update."""
+def run(*, quick: bool, device: str = "cpu", compiled: bool = False) -> list[Measured]:
+    """Train on random tiles; quick: a narrow network, one process.
 
-    def __init__(self, device: str, *, width: int, channels_last: bool, bf16: bool) -> None:
-        torch.manual_seed(0)
-        backbone = build_backbone(ResNet18Config(width=width, dense=(128,)), len(CHANNELS))
-        self.model = BagEncoder(backbone).to(device)
-        if channels_last:
-            self.model = self.model.to(memory_format=torch.channels_last)
-        self.device, self.channels_last, self.bf16 = device, channels_last, bf16
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
-
-    def step(self, batch: Batch) -> None:
-        """Train on one batch; bags are conditions in pairs."""
-        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.bf16):
-            embedding = self.model(batch.tiles).float()
-        rows = torch.arange(len(embedding), device=embedding.device)
-        facts = RowFacts(
-            condition=rows // 2, bag=rows, sample=sample_digest(batch.tile_ids), counted=torch.ones_like(rows)
-        )
-        sums = triplet_sums(embedding, facts, embedding, facts, margin=0.2, mining="semi_hard", same_bag_positives=True)
-        self.optimiser.zero_grad(set_to_none=True)
-        (sums.total / sums.pairs.clamp_min(1)).backward()
-        self.optimiser.step()
-
-    def run(self, batches: Iterable[Batch]) -> None:
-        """Train on all; wait until a GPU is done."""
-        for batch in batches:
-            self.step(batch)
-        if self.device == "cuda":
-            torch.cuda.synchronize()
-
-
-def run(*, quick: bool, device: str = "cpu") -> list[Measured]:
-    """Train on random tiles; quick: a narrow network and small batches."""
-    rows, tiles, steps = (4, 4, 3) if quick else (8, 4, 2)
-    if device == "cuda":
-        rows, tiles, steps = 16, 16, 8 if quick else 32
-    width = 16 if quick and device == "cpu" else 64
+    Raises:
+        WrongPixels: batches from disk are not the resident ones.
+    """
+    setting, steps, n_bags, per_bag = _sizes(quick, device, compiled)
     with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name:
-        store = TileStore(write_dataset(Path(name) / "tar", draw_pixels(N_BAGS * PER_BAG), PER_BAG))
-        main, share = _feeding(store, device, width, (rows, tiles, steps), 2 if quick else 3)
-        growth = _growth(store, device, width, quick=quick)
-    if not quick:
-        _plot(growth, RESULTS / f"training_growth_{device}.svg")
-    findings = [Finding(name=f"seconds a step, {what}", value=value, unit="s") for what, value in growth.items()]
-    if device == "cpu":
-        findings.append(
-            Finding(name="share of step time waiting for data", value=share, unit="share", most=_WAIT_SHARE)
-        )
-    main_case = f"ResNet-18 of width {width}, {rows} bags of {tiles} tiles, {device}"
-    return [
-        Measured(
-            theme="training",
-            case=main_case,
-            unit="tiles",
-            items=rows * tiles * steps,
-            costs=main,
-            limit="resident",
-            targets=(Target(arm="from disk", over="resident", least=_OF_RESIDENT),) if device == "cuda" else (),
-            findings=tuple(findings),
-        )
-    ]
+        dataset = write_dataset(Path(name) / "tar", draw_pixels(n_bags * per_bag), per_bag)
+        fed = _feeding(dataset, setting, device, steps, 3 if quick else 5)
+        if quick or device == "cuda":
+            return [fed]
+        tables.write(dataset)
+        return [fed, _ranks(dataset.root, setting, steps)]
 
 
-def _loader(store: TileStore, device: str, rows: int, tiles: int, *, channels_last: bool = False) -> Loader:
-    profile = ScaleProfile.fit("plate_standardise", store, np.arange(len(store)))
-    plan = RandomBags.draw(N_BAGS, PER_BAG, 8, rows, tiles)
-    augment = AugmentConfig(flip=True, rotate90=True)
-    return Loader(store, plan, device=device, scale=profile, augment=augment, channels_last=channels_last)
+def _sizes(quick: bool, device: str, compiled: bool) -> tuple[Setting, int, int, int]:
+    """Setting, steps of a repetition, bags and tiles a bag."""
+    if device == "cuda":
+        # The paper's batch is 240 wells of 12 tiles on several GPUs; this is the share of one of four.
+        setting = Setting(bags=16 if quick else 60, tiles=12, compiled=compiled)
+        return setting, 8 if quick else 16, 64, 64
+    if quick:
+        return Setting(bags=4, tiles=4, width=16, compiled=compiled), 4, 16, 32
+    return Setting(bags=8, tiles=4, compiled=compiled), 3, 16, 32
 
 
-def _feeding(
-    store: TileStore, device: str, width: int, sizes: tuple[int, int, int], repetitions: int
-) -> tuple[Costs, float]:
-    """Costs of all arms, and the share of the time "from disk" that its steps waited for data."""
-    rows, tiles, steps = sizes
-    waited: list[float] = []
+def _feeding(dataset: Dataset, setting: Setting, device: str, steps: int, repetitions: int) -> Measured:
+    feeds: dict[str, Feed] = {}
+    with ExitStack() as held:
+        folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="wellstream-bench-")))
 
-    def resident(name: str, *, channels_last: bool = False, bf16: bool = False, is_limit: bool = False) -> Arm:
-        trainer = Trainer(device, width=width, channels_last=channels_last, bf16=bf16)
-        batches = list(_loader(store, device, rows, tiles, channels_last=channels_last).batches(0, steps))
-        return Arm(name=name, work=lambda: trainer.run(batches), is_limit=is_limit)
+        def trainer(name: str, fast: bool) -> Trainer:
+            chosen = Setting(**{**vars(setting), "fast": fast})
+            ranks = Ranks.solo(device, "bf16" if fast else "fp32")
+            made = Trainer(dataset, chosen, ranks, folder / name)
+            held.callback(made.close)
+            return made
 
-    fed = Trainer(device, width=width, channels_last=False, bf16=False)
-    loader = _loader(store, device, rows, tiles)
+        arms: list[Arm] = []
+        for ending, fast in (("", False), (FAST, True)):
+            feeds[ending] = Feed(trainer(f"disk{ending}", fast), steps)
+            held.callback(feeds[ending].close)
+            arms += [
+                _resident(f"resident{ending}", trainer(f"resident{ending}", fast), feeds[ending].steps),
+                _from_disk(f"from disk{ending}", feeds[ending]),
+            ]
+        costs = measure(arms, repetitions)
+    case = f"ResNet-18 of width {setting.width}, {setting.bags} bags of {setting.tiles} tiles, {device}"
+    return Measured(
+        theme="training",
+        case=case + (", compiled" if setting.compiled else ""),
+        unit="tiles",
+        items=setting.batch * steps,
+        costs=costs,
+        limit="resident",
+        targets=tuple(
+            Target(arm=f"from disk{ending}", over=f"resident{ending}", least=OF_RESIDENT) for ending in feeds
+        ),
+        findings=tuple(_findings(feeds, costs, device)),
+        notes=tuple(_what_binds(feeds, costs)),
+    )
 
-    # One iterator for all repetitions: a training of thousands of steps, of which each repetition sees some.
-    batches = loader.batches(0, steps * (repetitions + 1) + 1)
-    next(batches)
 
-    def from_disk() -> None:
-        before = loader.wait_s
-        fed.run(islice(batches, steps))
-        waited.append(loader.wait_s - before)
-
-    arms = [
-        resident("resident", is_limit=True),
-        Arm(name="from disk", work=from_disk),
-        resident("resident, channels_last", channels_last=True),
-        resident("resident, bf16", bf16=True),
-        resident("resident, channels_last and bf16", channels_last=True, bf16=True),
-    ]
-    costs = measure(arms, repetitions)
-    return costs, float(np.median(waited[1:])) / float(np.median(costs.seconds["from disk"]))
+def _resident(name: str, trainer: Trainer, steps: range) -> Arm:
+    """The steps of the other arm, on batches made beforehand."""
+    with ExitStack() as held:
+        made = trainer.loader.batches(steps.start, steps.stop)
+        held.callback(made.close)  # type: ignore[attr-defined]
+        batches = list(made)
+    return Arm(
+        name=name,
+        work=lambda: trainer.run(batches),
+        before=lambda: trainer.run(islice(batches, 1)),
+        result=lambda: _pixels(batches[-1]),
+        is_limit=name == "resident",
+    )
 
 
-def _growth(store: TileStore, device: str, width: int, *, quick: bool) -> dict[str, float]:
-    """Median seconds of a step on resident batches, over bags and over tiles a bag."""
-    sizes = [(2, 4), (4, 4), (4, 8)] if quick else [(2, 4), (4, 4), (8, 4), (4, 8), (4, 12)]
-    found = {}
-    trainer = Trainer(device, width=width, channels_last=False, bf16=False)
-    for rows, tiles in sizes:
-        batches = list(_loader(store, device, rows, tiles).batches(0, 1))
-        costs = measure([Arm(name="step", work=lambda batches=batches: trainer.run(batches))], 2 if quick else 3)
-        found[f"{rows} bags of {tiles} tiles"] = float(np.median(costs.seconds["step"]))
+def _from_disk(name: str, feed: Feed) -> Arm:
+    def first() -> None:
+        batches = feed.trainer.new_loader().batches(0, 1)
+        next(batches)
+        feed.trainer.finish()
+
+    return Arm(name=name, work=feed.run, before=feed.warm, first=first, result=lambda: _pixels(feed.last))
+
+
+def _pixels(batch: Batch | None) -> str:
+    return "nothing" if batch is None else digest(batch.tiles.contiguous().cpu().numpy())
+
+
+def _findings(feeds: dict[str, Feed], costs: Costs, device: str) -> list[Finding]:
+    found = []
+    for ending, feed in feeds.items():
+        # The first run was not measured.
+        share = _share(feed.waited_s[1:], costs.seconds[f"from disk{ending}"])
+        name = f"share of step time waiting for data{ending}"
+        # A GPU in bf16 may well outrun two loader threads: there the bound is the rate, not the wait.
+        most = WAIT_SHARE if device == "cpu" else None
+        found.append(Finding(name=name, value=share, unit="share", most=most))
+        if feed.device_s:
+            share = _share(feed.device_s[1:], costs.seconds[f"from disk{ending}"])
+            found.append(
+                Finding(name=f"share of the GPU's time until batches lie there{ending}", value=share, unit="share")
+            )
+    if device == "cuda":
+        found.append(Finding(name="peak memory of the GPU", value=torch.cuda.max_memory_allocated() / 1e6, unit="MB"))
     return found
 
 
-def _plot(growth: dict[str, float], path: Path) -> None:
-    """Write seconds a step against tiles a step; a straight line through 0 means the cost is that of the tiles."""
-    matplotlib.rcParams["svg.hashsalt"] = "wellstream"
-    figure = Figure(figsize=(5, 3.2), layout="constrained")
-    axes = figure.subplots()
-    counts = [(int(text.split()[0]), int(text.split()[3])) for text in growth]
-    for chosen, label in ((lambda _, n: n == 4, "more bags of 4 tiles"), (lambda b, _: b == 4, "4 bags of more tiles")):
-        points = [(b * n, s) for (b, n), s in zip(counts, growth.values(), strict=True) if chosen(b, n)]
-        axes.plot(*zip(*sorted(points), strict=True), marker="o", label=label)
-    axes.set(xlabel="tiles a step", ylabel="seconds a step", xlim=(0, None), ylim=(0, None))
-    axes.legend()
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
+def _share(parts: list[float], of: list[float]) -> float:
+    return median(part / whole for part, whole in zip(parts, of, strict=True))
+
+
+def _what_binds(feeds: dict[str, Feed], costs: Costs) -> list[str]:
+    """A sentence for each pair of arms that misses its target."""
+    found = []
+    for ending, feed in feeds.items():
+        disk, resident = costs.seconds[f"from disk{ending}"], costs.seconds[f"resident{ending}"]
+        rate = _share(resident, disk)
+        if rate >= OF_RESIDENT:
+            continue
+        waited = _share(feed.waited_s[1:], disk)
+        lost = 1 - rate
+        if waited > lost / 2:
+            why = f"the loader's threads: {waited:.1%} of the time is waiting for them"
+        elif feed.device_s:
+            why = f"copying and scaling on the GPU, {_share(feed.device_s[1:], disk) - waited:.1%} of the time"
+        else:
+            why = "loader threads and the step sharing the cores: there is hardly any wait"
+        found.append(f"from disk{ending} is {rate:.3f} of resident; what binds is {why}")
+    return found
+
+
+def _ranks(root: Path, setting: Setting, steps: int) -> Measured:
+    """The same training on one rank and on two, started in turn."""
+    worlds = (1, 2)
+    facts: dict[int, list[list[RankFacts]]] = {world: [] for world in worlds}
+    for _ in range(3):
+        for world in worlds:
+            facts[world].append(launch(root, setting, world, steps, 2))
+    cores = len(os.sched_getaffinity(0))
+    findings = []
+    for world in worlds:
+        every = [rank for ranks in facts[world] for rank in ranks]
+        waited = max(_share(rank.waited_s, rank.seconds) for rank in every)
+        findings += [
+            Finding(
+                name=f"share of step time waiting for data, {named(world)}", value=waited, unit="share", most=WAIT_SHARE
+            ),
+            Finding(name=f"peak memory of a process, {named(world)}", value=max(r.peak_mb for r in every), unit="MB"),
+        ]
+    return Measured(
+        theme="training",
+        case=f"ranks (gloo), the same batches of {setting.bags} bags of {setting.tiles} tiles from disk",
+        unit="tiles",
+        items=setting.batch * steps,
+        costs=rank_costs(facts),
+        limit=named(1),
+        findings=tuple(findings),
+        notes=(f"all ranks share {cores} cores, which {named(1)} uses with as many threads",),
+    )

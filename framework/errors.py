@@ -7,6 +7,7 @@ a library user may catch what Python users expect.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -43,3 +44,9 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     by_lower = {option.lower(): option for option in options}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean '{by_lower[near[0]]}'?" if near else ""
+
+
+def without_secrets(text: str) -> str:
+    """Return ``text`` with user names, passwords and queries of URLs cut out."""
+    text = re.sub(r"(?<=://)[^/\s'\"]*@", "", text)
+    return re.sub(r"(\w://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)

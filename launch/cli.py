@@ -29,7 +29,7 @@ app.add_typer(simulate, name="simulate")
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="dotted overrides of the config")]
 DatasetOption = Annotated[
-    str | None, typer.Option("--data", help="dataset folder; default: the one the run trained on")
+    str | None, typer.Option("--data", help="dataset folder or URL; default: the one the run trained on")
 ]
 
 
@@ -82,7 +82,7 @@ def ingest(
 
 
 @app.command()
-def inspect(dataset: Annotated[Path, typer.Argument(help="dataset folder")]) -> None:
+def inspect(dataset: Annotated[str, typer.Argument(help="dataset folder or URL")]) -> None:
     """Show what a dataset holds: plates, bags, tiles, channels, targets, markers, and input that was left out.
 
     Python: framework.data.dataset.Dataset.open(folder)
@@ -167,7 +167,7 @@ def evaluate(
     room, configs = _room("framework.evaluate"), _room("framework.config")
     options = [f"test={test}", f"unit={unit}", f"correction={correction}"]
     settings = configs.parse_config("{}", room.EvaluateConfig, "evaluate", options)
-    evaluation = room.evaluate(predictions, dataset=Path(data) if data else None, out=out, config=settings)
+    evaluation = room.evaluate(predictions, dataset=data, out=out, config=settings)
     show.console.print(room.render(evaluation))
     show.console.print(f"wrote {out}", markup=False, soft_wrap=True)
 
@@ -185,18 +185,52 @@ def report(
     Python: framework.report.write_report(run, ...)
     """
     path = _room("framework.report").write_report(
-        run, dataset=Path(data) if data else None, evaluation=evaluation, embeddings=embeddings, out=out
+        run, dataset=data, evaluation=evaluation, embeddings=embeddings, out=out
     )
     show.console.print(f"report: {path.resolve()}")
 
 
 @app.command()
-def verify(folder: Annotated[Path, typer.Argument(help="dataset folder or run folder")]) -> None:
+def prepare(
+    config: Annotated[Path, typer.Argument(help="single-cell YAML; see experiments/ifc_seq/*.yaml")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write")],
+    options: Overrides = None,
+) -> None:
+    """Prepare a CITE-seq experiment: filter cells and genes, log, gate populations, rank their marker genes.
+
+    Python: data_tools.single_cell.prepare_cells(config, out)
+    """
+    room, configs = _room("data_tools.single_cell"), _room("framework.config")
+    show.summary(room.prepare_cells(configs.load_config(config, room.SingleCellConfig, options or []), out))
+
+
+@app.command()
+def express(
+    config: Annotated[Path, typer.Argument(help="expression YAML; see experiments/ifc_seq/*.yaml")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder for tables, expression and report.html")],
+    options: Overrides = None,
+    scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler to grow trees on")] = None,
+) -> None:
+    """Learn expression from surface markers on single cells, score it, and give it to imaged cells (IFC-seq).
+
+    Python: framework.expression.express(config, out)
+    """
+    room, configs = _room("framework.expression"), _room("framework.config")
+    settings = configs.load_config(config, room.ExpressionConfig, options or [])
+    with show.progress() as tick:
+        summary = room.express(settings, out, scheduler=scheduler, progress=tick)
+    show.summary(summary)
+    page = _room("framework.report").write_expression_report(out)
+    show.console.print(f"report: {page.resolve()}")
+
+
+@app.command()
+def verify(folder: Annotated[str, typer.Argument(help="dataset folder or run folder")]) -> None:
     """Prove that a dataset is undamaged, or that a run consumed every planned tile exactly once.
 
     Python: framework.data.verify.verify_dataset(folder), framework.run.verify_run(folder)
     """
-    if (folder / "config.yaml").is_file():
+    if (Path(folder) / "config.yaml").is_file():
         show.verdict(_room("framework.run").verify_run(folder))
     else:
         with show.progress() as tick:

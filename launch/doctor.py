@@ -13,10 +13,15 @@ import psutil
 import torch
 
 from framework import __version__
+from framework.data.cache import CACHE_VARIABLE, CacheConfig, held_in
 from launch.show import console
 
 REQUIRED = ("torch", "accelerate", "webdataset", "zarr", "numcodecs", "dask", "anndata", "wandb", "pydantic", "numpy")
-OPTIONAL = {"umap-learn": "pip install 'wellstream[analysis]'", "tensorstore": "pip install 'wellstream[peers]'"}
+OPTIONAL = {
+    "umap-learn": "pip install 'wellstream[analysis]'",
+    "s3fs": "pip install 'wellstream[remote]'",
+    "tensorstore": "pip install 'wellstream[peers]'",
+}
 LEAST_FREE_GB = 5
 
 
@@ -39,6 +44,13 @@ def checks() -> Iterator[tuple[bool, str]]:
     yield True, f"process groups: {', '.join(backends)}"
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     yield free > LEAST_FREE_GB, f"{free:.0f} GiB free in this folder" + ("" if free > LEAST_FREE_GB else ": make room")
+    yield True, _cache()
+
+
+def _cache() -> str:
+    config = CacheConfig()
+    files, size = held_in(config)
+    return f"cache of remote datasets ({CACHE_VARIABLE}): {config.place()}, {files} files, {size / 1e9:.3g} GB"
 
 
 def _version(name: str) -> str | None:

@@ -66,7 +66,7 @@ def dataset(opened: Any) -> None:
     size = sum(shard.bytes for shard in manifest.shards)
     per_bag = bags["n_tiles"]
     rows = {
-        "dataset": f"{manifest.name} ({opened.root})",
+        "dataset": f"{manifest.name} ({opened.where})",
         "tiles": f"{manifest.n_tiles} of {len(tile.channels)} x {tile.height} x {tile.width} {tile.dtype}",
         "channels": ", ".join(tile.channels),
         "pixel size": f"{manifest.pixel_size_um} um" if manifest.pixel_size_um else "unknown",
@@ -79,6 +79,8 @@ def dataset(opened: Any) -> None:
         "shards": f"{len(manifest.shards)}, {size / 1e6:.1f} MB, layout {manifest.layout}",
         "left out": f"{len(manifest.skipped)} entries",
     }
+    if opened.remote is not None:
+        rows["cache"] = f"{opened.remote.cache.root}: {opened.remote.shards_here()} of these shards here"
     for name, text in rows.items():
         table.add_row(name, escape(text))
     console.print(table)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from framework.config.model import Choice
 from framework.config.source import KeyPath, Source
-from framework.errors import ConfigError, did_you_mean
+from framework.errors import ConfigError, did_you_mean, without_secrets
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -39,7 +39,7 @@ def explain(error: ValidationError, source: Source, model: type[BaseModel]) -> C
     items = [dict(item) for item in error.errors(include_url=False)]
     rows = [_sentence(item, source, model) for item in items if not _is_echo(item, items)]
     unique = list(dict.fromkeys(rows))
-    return ConfigError("\n".join(unique))
+    return ConfigError(without_secrets("\n".join(unique)))
 
 
 def dotted(path: KeyPath) -> str:

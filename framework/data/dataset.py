@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import anndata
 import numpy as np
@@ -11,6 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 
+from framework.data.cache import CacheConfig
+from framework.data.remote import is_url
+from framework.data.remote_files import RemoteFiles
 from framework.data.schema import (
     BAG_COLUMNS,
     BAGS_NAME,
@@ -48,40 +52,69 @@ class TileIndex:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A finished dataset folder.
+    """A finished dataset folder, here or behind a URL.
 
     Attributes:
-        root: the folder.
+        root: the folder; for a remote dataset one of the cache, where nothing but its ``dataset.json`` lies.
         manifest: its ``dataset.json``.
         bags: bags.parquet, one row a bag, index 0..B-1 = column ``bag``.
         index: where tiles lie.
+        remote: its files, when it is behind a URL.
     """
 
     root: Path
     manifest: Manifest
     bags: pd.DataFrame
     index: TileIndex
+    remote: RemoteFiles | None = None
 
     @classmethod
-    def open(cls, root: Path | str) -> Dataset:
-        """Open a dataset folder.
+    def open(cls, root: Path | str, cache: CacheConfig | None = None) -> Dataset:
+        """Open a dataset.
+
+        Args:
+            root: its folder: a path or any fsspec URL (``https://``, ``s3://`` ...).
+            cache: how a remote one is kept on this machine; default: the defaults of ``data.cache``.
 
         Raises:
-            DatasetError: no finished dataset, a missing column, or tables that contradict the manifest.
+            DatasetError: no finished dataset, a missing column, tables that contradict the manifest, or a URL that
+                cannot be read.
         """
-        folder = Path(root)
-        manifest = read_manifest(folder)
-        bags = pd.read_parquet(_existing(folder / BAGS_NAME))
-        _need_columns(bags.columns.tolist(), BAG_COLUMNS, folder / BAGS_NAME)
-        return cls(root=folder, manifest=manifest, bags=bags, index=_read_index(folder, manifest, len(bags)))
+        place = str(root)
+        if is_url(place) and not place.startswith("file:"):
+            remote = RemoteFiles(place, cache or CacheConfig())
+            return cls._of(remote.root, remote.manifest, remote)
+        folder = local_folder(root)
+        return cls._of(folder, read_manifest(folder), None)
+
+    @classmethod
+    def _of(cls, root: Path, manifest: Manifest, remote: RemoteFiles | None) -> Dataset:
+        where = str(root) if remote is None else remote.url
+        file = root.joinpath if remote is None else remote.file
+        bags = pd.read_parquet(_existing(file(BAGS_NAME), f"{where}/{BAGS_NAME}"))
+        _need_columns(bags.columns.tolist(), BAG_COLUMNS, f"{where}/{BAGS_NAME}")
+        index = _read_index(_existing(file(TILES_NAME), f"{where}/{TILES_NAME}"), where, manifest, len(bags))
+        return cls(root=root, manifest=manifest, bags=bags, index=index, remote=remote)
+
+    @property
+    def where(self) -> str:
+        """The folder or URL, as messages name it."""
+        return str(self.root) if self.remote is None else self.remote.url
+
+    def file(self, name: str) -> Path:
+        """Return a file of the dataset, by its name below the folder, fetched when it is remote; it may not exist."""
+        return self.root / name if self.remote is None else self.remote.file(name)
 
     def tile_table(self, columns: list[str] | None = None) -> pd.DataFrame:
         """Return tiles.parquet (or the named columns), one row a tile in tile order."""
-        return pd.read_parquet(self.root / TILES_NAME, columns=columns)
+        return pd.read_parquet(self.file(TILES_NAME), columns=columns)
 
     def nuclei(self) -> pd.DataFrame:
         """Return nuclei.parquet, one row a nucleus."""
-        return pd.read_parquet(_existing(self.root / NUCLEI_NAME))
+        return pd.read_parquet(self._existing(NUCLEI_NAME))
+
+    def _existing(self, name: str) -> Path:
+        return _existing(self.file(name), f"{self.where}/{name}")
 
     def markers(self, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
         """Return measured markers, float32 (T, M), NaN where a cell has no measurement.
@@ -93,7 +126,7 @@ class Dataset:
             if name not in self.manifest.markers:
                 known = self.manifest.markers
                 raise DatasetError(
-                    f"{self.root}: no marker '{name}'; this dataset has: {', '.join(known) or 'none'}"
+                    f"{self.where}: no marker '{name}'; this dataset has: {', '.join(known) or 'none'}"
                     + did_you_mean(name, known)
                 )
         table = self.tile_table([MARKER_PREFIX + name for name in names])
@@ -108,10 +141,10 @@ class Dataset:
         if name not in self.manifest.targets:
             known = self.manifest.targets
             raise DatasetError(
-                f"{self.root}: no target '{name}'; this dataset has: {', '.join(known) or 'none'}"
+                f"{self.where}: no target '{name}'; this dataset has: {', '.join(known) or 'none'}"
                 + did_you_mean(name, known)
             )
-        return anndata.read_h5ad(_existing(self.root / "targets" / f"{name}.h5ad"))
+        return anndata.read_h5ad(self._existing(f"targets/{name}.h5ad"))
 
     def channel_indices(self, channels: tuple[str, ...]) -> list[int]:
         """Return the positions of ``channels`` (by name) in the stored tiles.
@@ -123,38 +156,45 @@ class Dataset:
         for name in channels:
             if name not in stored:
                 raise DatasetError(
-                    f"{self.root}: no channel '{name}'; this dataset has: {', '.join(stored)}"
+                    f"{self.where}: no channel '{name}'; this dataset has: {', '.join(stored)}"
                     + did_you_mean(name, stored)
                 )
         return [stored.index(name) for name in channels]
 
 
-def _existing(file: Path) -> Path:
+def local_folder(root: Path | str) -> Path:
+    """Return a path given as such or as a ``file://`` URL."""
+    place = str(root)
+    return Path(unquote(place.removeprefix("file://"))) if is_url(place) else Path(root)
+
+
+def _existing(file: Path, where: str) -> Path:
     if not file.is_file():
-        raise DatasetError(f"{file}: missing although the dataset is listed as complete; ingest again")
+        raise DatasetError(f"{where}: missing although the dataset is listed as complete; ingest again")
     return file
 
 
-def _need_columns(found: list[str], wanted: tuple[str, ...], file: Path) -> None:
+def _need_columns(found: list[str], wanted: tuple[str, ...], file: str) -> None:
     missing = [name for name in wanted if name not in found]
     if missing:
         raise DatasetError(f"{file}: missing column(s) {', '.join(missing)}; found: {', '.join(found)}; ingest again")
 
 
-def _read_index(folder: Path, manifest: Manifest, n_bags: int) -> TileIndex:
-    file = _existing(folder / TILES_NAME)
+def _read_index(file: Path, where: str, manifest: Manifest, n_bags: int) -> TileIndex:
     schema_names = pq.read_schema(file).names
-    _need_columns(schema_names, TILE_COLUMNS, file)
+    _need_columns(schema_names, TILE_COLUMNS, f"{where}/{TILES_NAME}")
     coded = manifest.codec is not None
     table = pq.read_table(file, columns=["bag", "shard", "offset", *(["nbytes"] if coded else [])])
     bag = table["bag"].to_numpy().astype(np.int32, copy=False)
     if n_bags != manifest.n_bags or len(bag) != manifest.n_tiles:
         raise DatasetError(
-            f"{folder}: the manifest counts {manifest.n_bags} bags and {manifest.n_tiles} tiles, the tables hold "
+            f"{where}: the manifest counts {manifest.n_bags} bags and {manifest.n_tiles} tiles, the tables hold "
             f"{n_bags} and {len(bag)}: a stale index; ingest again"
         )
     if np.any(np.diff(bag) < 0) or (len(bag) and (bag[0] < 0 or bag[-1] >= n_bags)):
-        raise DatasetError(f"{file}: tiles are not sorted by bag, or name bags that do not exist; ingest again")
+        raise DatasetError(
+            f"{where}/{TILES_NAME}: tiles are not sorted by bag, or name bags that do not exist; ingest again"
+        )
     return TileIndex(
         bag=bag,
         shard=table["shard"].to_numpy().astype(np.int32, copy=False),

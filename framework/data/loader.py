@@ -1,16 +1,18 @@
 """From a plan to batches on the device, by threads: plan, gather into a reusable buffer, copy, scale, flip.
 
 No worker process, no pickling, no queue of samples. A step's batch is a pure function of the plan and the seeds, so
-threads may finish in any order; batches come out in the order of steps. On the CPU threads do all of it; for CUDA they
-fill page-locked buffers, and the copy, scaling and flips are queued on the current stream by the consumer.
+threads may finish in any order; batches come out in the order of steps. On the CPU threads do all of it, a block of
+tiles at a time, into memory of batches that nobody holds any more; for CUDA they fill page-locked buffers, and the
+copy, scaling and flips are queued on the current stream by the consumer.
 """
 
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -19,18 +21,38 @@ import numpy as np
 import torch
 
 from framework.data.batch import Batch, LabelTable
+from framework.data.buffers import Recycler
 from framework.data.plan import Plan, StepRows
 from framework.data.store import Store
 from framework.data.transform import AugmentConfig, ScaleProfile, as_float, augment, augment_key, scale
 from framework.errors import RunError
 
+_BLOCK_BYTES = 1 << 22
+"""Stored tiles gathered before they are scaled: few enough to be in the processor's cache still."""
+_SETTING_THREADS = threading.Lock()
+
 
 @dataclass(kw_only=True)
 class _Buffer:
-    """Host memory for one rank's stored tiles of a step, and the copy to the device that may still read it."""
+    """Page-locked memory for one rank's stored tiles of a step, and the copy to the device that may still read it."""
 
     tiles: torch.Tensor
     copied: torch.cuda.Event | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Memory:
+    """What batches on the CPU are made in.
+
+    Attributes:
+        batches: the tiles of a step, as the caller gets them.
+        stored: a block of tiles as stored.
+        planar: a block of scaled tiles, channel by channel, where the batch wants another order.
+    """
+
+    batches: Recycler
+    stored: Recycler
+    planar: Recycler
 
 
 _Pool = queue.SimpleQueue[_Buffer]
@@ -39,8 +61,10 @@ _Pool = queue.SimpleQueue[_Buffer]
 class Loader:
     """Turns steps into batches of one rank.
 
-    Memory, beside the batches the caller keeps: at most ``prefetch`` batches prepared ahead, and buffers of stored
-    tiles, min(threads, prefetch) of them on the CPU and prefetch + 1 page-locked ones for CUDA.
+    A batch is the caller's for as long as anything refers to its tiles; then its memory serves another batch. Memory,
+    beside the batches the caller keeps, while ``batches`` runs: at most ``prefetch + 2`` batches (those ahead, the one
+    handed over and the one the caller's loop variable still holds) and a few MB a thread; for CUDA ``prefetch + 1``
+    page-locked buffers of stored tiles.
 
     Args:
         store: where samples come from.
@@ -56,10 +80,14 @@ class Loader:
         threads: >= 1; more than ``prefetch`` are of no use.
         channels_last: give pixels the memory format that convolutions prefer; ``batch.tiles.flatten(0, 1)`` is then a
             channels_last view of (K * N, C, H, W), without a copy.
-        pin: page-lock the buffers; None does so for CUDA.
+        pin: page-lock the buffers that are copied to the device; None does so for CUDA.
+        as_stored: give tiles of the stored type, for callers who scale themselves.
+        upcoming: told (step, stop) when a step is begun, so that what it and the steps before ``stop`` need can be
+            fetched; returns at once.
 
     Raises:
         RunError: scaling, flips or channels_last asked of cached embeddings, or a label table of another length.
+        ValueError: ``as_stored`` together with any of these.
     """
 
     def __init__(
@@ -78,10 +106,12 @@ class Loader:
         threads: int = 2,
         channels_last: bool = False,
         pin: bool | None = None,
+        as_stored: bool = False,
+        upcoming: Callable[[int, int], None] | None = None,
     ) -> None:
         if prefetch < 1 or threads < 1:
             raise ValueError(f"expected prefetch >= 1 and threads >= 1, found {prefetch} and {threads}")
-        self._store, self._plan = store, plan
+        self._store, self._plan, self._upcoming = store, plan, upcoming
         self._rank, self._world_size, self._device = rank, world_size, torch.device(device)
         self._scale, self._augment, self._seed = scale, augment, seed
         self._labels = dict(labels or {})
@@ -89,6 +119,12 @@ class Loader:
         self._channels_last = channels_last
         self._on_cuda = self._device.type == "cuda"
         self._pin = self._on_cuda if pin is None else pin
+        self._as_stored = as_stored
+        changed = scale is not None or augment is not None or channels_last
+        if as_stored and changed:
+            raise ValueError("as_stored gives tiles as they are stored; leave out scale, augment and channels_last")
+        # What is stored in the type of the batch, and stays as it is, is gathered straight into the batch.
+        self._straight = as_stored or (store.dtype == np.float32 and not changed)
         self.wait_s = 0.0
         """Seconds the consumer has waited for data so far, before any collective."""
         self._check()
@@ -103,17 +139,21 @@ class Loader:
         What a thread raises is raised here, at its step. Leaving the loop early, by ``break`` or an exception, ends and
         joins the threads.
         """
-        pool = self._new_pool()
+        memory = self._page_locked() if self._on_cuda else self._reusable()
         steps = iter(range(start, stop))
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="wellstream-loader") as threads:
+        with ThreadPoolExecutor(
+            self._threads, "wellstream-loader", None if self._on_cuda else _compute_alone
+        ) as threads:
             pending: deque[Future[tuple[Batch, _Buffer | None]]] = deque()
             try:
-                pending.extend(threads.submit(self._prepare, step, pool) for step in islice(steps, self._prefetch))
+                pending.extend(
+                    threads.submit(self._prepare, step, stop, memory) for step in islice(steps, self._prefetch)
+                )
                 while pending:
                     batch, buffer = self._waited(pending.popleft())
-                    pending.extend(threads.submit(self._prepare, step, pool) for step in islice(steps, 1))
-                    if buffer is not None:
-                        batch = self._to_device(batch, buffer, pool)
+                    pending.extend(threads.submit(self._prepare, step, stop, memory) for step in islice(steps, 1))
+                    if buffer is not None and not isinstance(memory, _Memory):
+                        batch = self._to_device(batch, buffer, memory)
                     yield batch
                     # While the next one is waited for, only the caller decides whether this one lives on.
                     del batch
@@ -127,24 +167,48 @@ class Loader:
         self.wait_s += time.perf_counter() - began
         return ready
 
-    def _prepare(self, step: int, pool: _Pool) -> tuple[Batch, _Buffer | None]:
+    def _prepare(self, step: int, stop: int, memory: _Memory | _Pool) -> tuple[Batch, _Buffer | None]:
         """In a thread: a finished batch, or for CUDA a batch of stored tiles in the buffer that has to be copied."""
+        if self._upcoming is not None:
+            self._upcoming(step, stop)
         rows = self.rows_at(step)
-        buffer = pool.get()
+        if isinstance(memory, _Memory):
+            return self._labelled(rows, self._filled(rows, memory)), None
+        buffer = memory.get()
         try:
             if buffer.copied is not None:
                 buffer.copied.synchronize()
             self._store.gather(rows.tiles.ravel(), buffer.tiles.numpy())
-            batch = self._labelled(rows, buffer.tiles)
-            if self._on_cuda:
-                return batch, buffer
-            finished = replace(batch, tiles=self._transformed(buffer.tiles, step))
+            return self._labelled(rows, buffer.tiles), buffer
         except BaseException:
-            pool.put(buffer)
+            memory.put(buffer)
             raise
-        # Scaling has made a new tensor: the buffer is free for the next step.
-        pool.put(buffer)
-        return finished, None
+
+    def _filled(self, rows: StepRows, memory: _Memory) -> torch.Tensor:
+        """Return the tiles of a step, (K, N, ...), in memory that nobody else refers to."""
+        tile_ids, whole = rows.tiles.ravel(), memory.batches.take()
+        if self._straight:
+            self._store.gather(tile_ids, whole)
+        else:
+            tiles = torch.from_numpy(whole)
+            scratch = memory.stored.take()
+            planar = torch.from_numpy(memory.planar.take()) if self._channels_last else None
+            for first in range(0, len(tile_ids), len(scratch)):
+                block = slice(first, min(first + len(scratch), len(tile_ids)))
+                stored = scratch[: block.stop - first]
+                self._store.gather(tile_ids[block], stored)
+                if planar is None:
+                    self._transformed(torch.from_numpy(stored), first, rows.step, tiles[block])
+                else:
+                    ready = self._transformed(torch.from_numpy(stored), first, rows.step, planar[: len(stored)])
+                    tiles[block].copy_(ready.permute(0, 2, 3, 1))
+        return self._shaped(torch.from_numpy(whole))
+
+    def _shaped(self, tiles: torch.Tensor) -> torch.Tensor:
+        """(K * N, ...) as in memory -> (K, N, ...), a view."""
+        if self._channels_last:
+            tiles = tiles.permute(0, 3, 1, 2)
+        return tiles.view(-1, self._plan.tiles_per_row, *tiles.shape[1:])
 
     def _to_device(self, batch: Batch, buffer: _Buffer, pool: _Pool) -> Batch:
         """Queue the copy of stored integers and what follows it; the buffer is free once the copy has happened."""
@@ -152,30 +216,36 @@ class Loader:
         buffer.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
         buffer.copied.record()
         pool.put(buffer)
+        if not self._as_stored:
+            tiles = self._transformed(tiles, 0, batch.step)
+        if self._channels_last:
+            tiles = tiles.permute(0, 2, 3, 1).contiguous()
         return replace(
             batch,
-            tiles=self._transformed(tiles, batch.step),
+            tiles=self._shaped(tiles),
             bags=batch.bags.to(self._device, non_blocking=True),
             tile_ids=batch.tile_ids.to(self._device, non_blocking=True),
             weights=batch.weights.to(self._device, non_blocking=True),
             labels={name: values.to(self._device, non_blocking=True) for name, values in batch.labels.items()},
         )
 
-    def _transformed(self, stored: torch.Tensor, step: int) -> torch.Tensor:
-        """(K * N, ...) stored values -> (K, N, ...) float32, newly allocated."""
-        n = self._plan.tiles_per_row
-        if len(self._store.sample_shape) == 1:
-            return as_float(stored).view(-1, n, *stored.shape[1:])
+    def _transformed(
+        self, stored: torch.Tensor, first: int, step: int, out: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Stored values (n, ...) -> float32, the same shape.
+
+        Args:
+            stored: some tiles of this rank's step.
+            first: place of the first of them among all of this rank's.
+            step: global step.
+            out: float32 (n, ...) to fill; None allocates.
+        """
         tiles = stored
         if self._augment is not None:
-            first = self._rank * len(stored)
-            positions = np.arange(first, first + len(stored))
-            tiles = augment(tiles, positions, augment_key(self._seed, step), self._augment)
-        tiles = as_float(tiles) if self._scale is None else scale(tiles, self._scale)
-        if self._channels_last:
-            tiles = tiles.contiguous(memory_format=torch.channels_last)
-        # Splitting the first axis is a view in either memory format.
-        return tiles.view(-1, n, *tiles.shape[1:])
+            begin = self._rank * self._share + first
+            key = augment_key(self._seed, step)
+            tiles = augment(tiles, np.arange(begin, begin + len(stored)), key, self._augment)
+        return as_float(tiles, out) if self._scale is None else scale(tiles, self._scale, out)
 
     def _labelled(self, rows: StepRows, tiles: torch.Tensor) -> Batch:
         bags, tile_ids = torch.from_numpy(rows.bags), torch.from_numpy(rows.tiles)
@@ -193,14 +263,29 @@ class Loader:
             epoch=rows.epoch,
         )
 
-    def _new_pool(self) -> _Pool:
-        share = -(-self._plan.rows // self._world_size) * self._plan.tiles_per_row
+    @property
+    def _share(self) -> int:
+        """Tiles of one rank in a step."""
+        return -(-self._plan.rows // self._world_size) * self._plan.tiles_per_row
+
+    def _page_locked(self) -> _Pool:
         dtype: torch.dtype = getattr(torch, self._store.dtype.name)
         pool: _Pool = queue.SimpleQueue()
-        for _ in range(self._prefetch + 1 if self._on_cuda else self._threads):
-            tiles = torch.empty((share, *self._store.sample_shape), dtype=dtype, pin_memory=self._pin)
+        for _ in range(self._prefetch + 1):
+            tiles = torch.empty((self._share, *self._store.sample_shape), dtype=dtype, pin_memory=self._pin)
             pool.put(_Buffer(tiles=tiles))
         return pool
+
+    def _reusable(self) -> _Memory:
+        sample, stored = self._store.sample_shape, self._store.dtype
+        each = int(np.prod(sample)) * stored.itemsize
+        block = (max(1, min(self._share, _BLOCK_BYTES // each)), *sample)
+        laid_out = (*sample[1:], sample[0]) if self._channels_last else sample
+        return _Memory(
+            batches=Recycler((self._share, *laid_out), stored if self._straight else np.float32, self._prefetch + 2),
+            stored=Recycler(block, stored, self._threads),
+            planar=Recycler(block, np.float32, self._threads),
+        )
 
     def _check(self) -> None:
         vectors = len(self._store.sample_shape) == 1
@@ -214,3 +299,14 @@ class Loader:
                 raise RunError(
                     f"label '{name}': expected {len(self._store)} rows, one a tile, found {len(table.values)}"
                 )
+
+
+def _compute_alone() -> None:
+    """Let PyTorch compute on one core in this thread: the threads of a loader share the cores among themselves."""
+    with _SETTING_THREADS:
+        usual = torch.get_num_threads()
+        torch.set_num_threads(1)
+        # That is also what threads begin with that are yet to come; only another thread can set it back.
+        restoring = threading.Thread(target=torch.set_num_threads, args=(usual,))
+        restoring.start()
+        restoring.join()

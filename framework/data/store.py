@@ -74,9 +74,12 @@ class TileStore:
         self.dtype: np.dtype[Any] = np.dtype(tile.dtype).newbyteorder("<")
         plane = tile.height * tile.width * self.dtype.itemsize
         wanted = np.asarray(dataset.channel_indices(self.channels), dtype=np.int64)
-        # Byte ranges of one tile, from the stored one to the sample; neighbours are merged with everything else.
-        self._source, self._target, self._plane = wanted * plane, np.arange(len(wanted)) * plane, plane
-        self._files = [_checked(dataset.root, record.name, record.bytes) for record in dataset.manifest.shards]
+        # Byte ranges of one tile, from the stored one to the sample: one for each run of channels stored side by side.
+        first = np.concatenate([[0], np.flatnonzero(np.diff(wanted) != 1) + 1])
+        self._source, self._target = wanted[first] * plane, first * plane
+        self._length, self._nbytes = np.diff(first, append=len(wanted)) * plane, len(wanted) * plane
+        records = dataset.manifest.shards
+        self._files = [] if dataset.remote else [_checked(dataset.root, file.name, file.bytes) for file in records]
         self._sizes = np.asarray([record.bytes for record in dataset.manifest.shards], dtype=np.int64)
         self._maps: OrderedDict[int, npt.NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.Lock()
@@ -117,16 +120,16 @@ class TileStore:
 
         Ranges that continue each other on both sides become one.
         """
-        index = self.dataset.index
-        shard = np.repeat(index.shard[tile_ids], len(self._source))
+        index, runs = self.dataset.index, len(self._source)
+        shard = np.repeat(index.shard[tile_ids], runs)
         begin = (index.offset[tile_ids][:, None] + self._source).ravel()
-        each = len(self._source) * self._plane
-        target = (np.arange(len(tile_ids))[:, None] * each + self._target).ravel()
+        target = (np.arange(len(tile_ids))[:, None] * self._nbytes + self._target).ravel()
         order = np.lexsort((target, begin, shard))
         shard, begin, target = shard[order], begin[order], target[order]
-        breaks = (np.diff(shard) != 0) | (np.diff(begin) != self._plane) | (np.diff(target) != self._plane)
+        length = self._length[order % runs]
+        breaks = (np.diff(shard) != 0) | (np.diff(begin) != length[:-1]) | (np.diff(target) != length[:-1])
         first = np.concatenate([[0], np.flatnonzero(breaks) + 1]) if len(order) else np.empty(0, np.int64)
-        lengths = np.diff(first, append=len(order)) * self._plane
+        lengths = np.add.reduceat(length, first) if len(order) else length
         columns = (shard[first], begin[first], target[first], lengths)
         return list(zip(*(column.tolist() for column in columns), strict=True))
 
@@ -137,8 +140,8 @@ class TileStore:
         known = (shard >= 0) & (shard < len(self._sizes)) & (begin >= 0)
         if not np.all(known) or np.any(begin + length > self._sizes[shard]):
             raise DatasetError(
-                f"{self.dataset.root}: tiles.parquet points beyond the end of a shard; check everything with: "
-                f"wellstream verify {self.dataset.root}"
+                f"{self.dataset.where}: tiles.parquet points beyond the end of a shard; check everything with: "
+                f"wellstream verify {self.dataset.where}"
             )
 
     def _gather_coded(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
@@ -156,7 +159,7 @@ class TileStore:
         """Fill the rows of ``out``, straight from the shard where all channels are wanted as stored."""
         index, lengths = self.dataset.index, self.dataset.index.nbytes
         if lengths is None:
-            raise DatasetError(f"{self.dataset.root}: a codec without sizes of tiles; ingest again")
+            raise DatasetError(f"{self.dataset.where}: a codec without sizes of tiles; ingest again")
         scratch = np.empty(self.dataset.manifest.tile.shape, dtype=self.dtype)
         ids = tile_ids[rows]
         places = zip(
@@ -178,9 +181,10 @@ class TileStore:
                 _check_frame(frame, target.nbytes)
                 blosc.decompress(frame, target)
             except (RuntimeError, ValueError) as error:
+                name = self.dataset.manifest.shards[shard].name
                 raise DatasetError(
-                    f"{self._files[shard]}: bytes {begin} to {begin + length} (tile {tile}) hold no tile of this "
-                    f"dataset ({error}); find all damage with: wellstream verify {self.dataset.root}"
+                    f"{self.dataset.where}/{name}: bytes {begin} to {begin + length} (tile {tile}) hold no tile of "
+                    f"this dataset ({error}); find all damage with: wellstream verify {self.dataset.where}"
                 ) from None
             if self._wanted is not None:
                 np.take(scratch, self._wanted, axis=0, out=out[row], mode="clip")
@@ -190,19 +194,35 @@ class TileStore:
         """The bytes of a shard; the least recently used map is dropped when there are too many."""
         with self._lock:
             found = self._maps.pop(shard, None)
-            if found is None:
-                with self._files[shard].open("rb") as file:
-                    found = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=np.uint8)
-                if len(found) != self._sizes[shard]:
-                    raise DatasetError(
-                        f"{self._files[shard]}: {len(found)} bytes, {self._sizes[shard]} when it was opened: it "
-                        "changed while it was read; end what writes there and run the same command again"
-                    )
+            if found is not None:
+                self._maps[shard] = found
+                return found
+        # A shard that has to be fetched first must not hold up threads whose shards are there.
+        found = self._map(shard)
+        with self._lock:
             self._maps[shard] = found
             # A thread that still copies from a dropped map keeps it alive by its own reference.
-            while len(self._maps) > _OPEN_MAPS:
+            while len(self._maps) > 1 and self._maps_too_much():
                 self._maps.popitem(last=False)
             return found
+
+    def _map(self, shard: int) -> npt.NDArray[np.uint8]:
+        remote = self.dataset.remote
+        # The cache's lock on a remote shard lives as long as the map.
+        with self._files[shard].open("rb") if remote is None else remote.open_shard(shard) as file:
+            found = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=np.uint8)
+            if len(found) != self._sizes[shard]:
+                raise DatasetError(
+                    f"{file.name}: {len(found)} bytes, {self._sizes[shard]} when it was opened: it "
+                    "changed while it was read; end what writes there and run the same command again"
+                )
+        return found
+
+    def _maps_too_much(self) -> bool:
+        remote = self.dataset.remote
+        return len(self._maps) > _OPEN_MAPS or (
+            remote is not None and int(self._sizes[list(self._maps)].sum()) > remote.share
+        )
 
 
 class EmbeddingStore:
@@ -267,13 +287,13 @@ class EmbeddingStore:
         expected = dataset_digest(dataset)
         if digest != expected or shape[0] != len(dataset.index):
             raise DatasetError(
-                f"{self._path}: {shape[0]} embeddings of dataset {digest[:12]}, but {dataset.root} is {expected[:12]} "
+                f"{self._path}: {shape[0]} embeddings of dataset {digest[:12]}, but {dataset.where} is {expected[:12]} "
                 f"with {len(dataset.index)} tiles; embed again: {self._command(dataset)}"
             )
         return shape, offset
 
     def _command(self, dataset: Dataset) -> str:
-        return f"wellstream embed RUN --data {dataset.root} --level tile --out {self._path}"
+        return f"wellstream embed RUN --data {dataset.where} --level tile --out {self._path}"
 
 
 def dataset_digest(dataset: Dataset) -> str:

@@ -106,22 +106,23 @@ class AugmentConfig(StrictModel):
     rotate90: bool = False
 
 
-def scale(tiles: torch.Tensor, profile: ScaleProfile) -> torch.Tensor:
+def scale(tiles: torch.Tensor, profile: ScaleProfile, out: torch.Tensor | None = None) -> torch.Tensor:
     """Scale stored tiles.
 
     Args:
         tiles: (..., C, H, W), uint8, uint16 or float32, on any device; never changed.
         profile: fitted for these channels.
+        out: float32 of that shape, not the tiles themselves, to put the result in; None allocates.
 
     Returns:
-        float32, the same shape, newly allocated.
+        float32, the same shape.
 
     Raises:
         ValueError: another number of channels than the profile's.
     """
     if tiles.shape[-3] != len(profile.channels):
         raise ValueError(f"scale: expected {len(profile.channels)} channels, found tiles with {tiles.shape[-3]}")
-    x = as_float(tiles)
+    x = as_float(tiles, out)
     match profile.name:
         case "per_tile_standardise":
             return _standardise_each(x)
@@ -138,8 +139,10 @@ def scale(tiles: torch.Tensor, profile: ScaleProfile) -> torch.Tensor:
             return x
 
 
-def as_float(tiles: torch.Tensor) -> torch.Tensor:
-    """Return a float32 copy of stored pixels."""
+def as_float(tiles: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    """Return a float32 copy of stored pixels, in ``out`` where that is given."""
+    if out is not None:
+        return out.copy_(tiles)
     if tiles.dtype == torch.uint16 and tiles.device.type != "cpu":
         return from_signed(tiles.view(torch.int16))
     return tiles.to(torch.float32, copy=True)

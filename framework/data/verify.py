@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from framework.data.dataset import Dataset
+from framework.data.dataset import Dataset, local_folder
+from framework.data.remote import is_url
 from framework.data.schema import (
     BAGS_NAME,
     CHECKSUMS_NAME,
@@ -33,10 +34,11 @@ from framework.data.schema import (
     ShardRecord,
     read_manifest,
 )
+from framework.data.verify_remote import verify_remote
 from framework.errors import DatasetError
 
 _BLOCK = 1 << 22
-_PIECE = 1 << 18
+_PIECE = 1 << 20
 """Bytes read and summed at a time: they are still in the core's cache when they are summed."""
 _THREADS = 2
 
@@ -73,13 +75,15 @@ def sha256_of(file: Path) -> str:
 
 
 def verify_dataset(root: Path | str, progress: Callable[[str, int, int], None] | None = None) -> Verdict:
-    """Check every file and shard of a dataset against its manifest, then that the tables fit together.
+    """Check every file and shard of a dataset, here or behind a URL, against its manifest; then that the tables fit.
 
     Raises:
         DatasetError: lists each missing, truncated or altered file, the first bad bytes and whose tiles they hold, and
             the command that repairs.
     """
-    folder = Path(root)
+    if is_url(str(root)) and not str(root).startswith("file:"):
+        return Verdict(sentences=verify_remote(str(root), progress))
+    folder = local_folder(root)
     manifest = read_manifest(folder)
     sums = _block_sums(folder, manifest)
     shards = {record.name for record in manifest.shards}

@@ -111,18 +111,43 @@ def bootstrap_pearson(
     right = np.asarray(measured, dtype=np.float64)
     known = ~(np.isnan(left) | np.isnan(right))
     left, right = left[known], right[known]
-    if len(left) < 2 or np.isnan(pearson(left[:, None], right[:, None])[0]):
-        return float("nan"), float("nan"), float("nan")
+    low, high, sd = bootstrap_columns(left[:, None], right[:, None], seed=seed, resamples=resamples)
+    return float(low[0]), float(high[0]), float(sd[0])
+
+
+def bootstrap_columns(
+    predicted: npt.ArrayLike, measured: npt.ArrayLike, *, seed: int = 0, resamples: int = 10_000
+) -> tuple[Floats, Floats, Floats]:
+    """Return (2.5 % quantile, 97.5 % quantile, standard deviation) of each column's r, (G,) each.
+
+    Rows are resampled, so all columns see the same draws: one multiplication a chunk serves them all.
+
+    Args:
+        predicted, measured: (n, G) without NaN.
+        seed, resamples: as for ``bootstrap_pearson``.
+
+    Returns:
+        NaNs where r itself is undefined.
+    """
+    left = np.array(predicted, dtype=np.float64)
+    right = np.array(measured, dtype=np.float64)
+    none = np.full(left.shape[1], np.nan)
+    defined = ~np.isnan(pearson(left, right)) if len(left) > 1 else np.zeros(left.shape[1], dtype=np.bool_)
+    if not defined.any():
+        return none, none.copy(), none.copy()
     # Standardised first: the moments below would otherwise cancel.
-    left = (left - left.mean()) / left.std()
-    right = (right - right.mean()) / right.std()
-    moments = np.stack([left, right, left**2, right**2, left * right], axis=1)
+    left, right = ((side - side.mean(axis=0)) / side.std(axis=0) for side in (left[:, defined], right[:, defined]))
     random = np.random.default_rng(seed)
     chunk = max(1, _RESAMPLED_VALUES // len(left))
     sizes = [min(chunk, resamples - start) for start in range(0, resamples, chunk)]
+    moments = np.concatenate([left, right, left**2, right**2, left * right], axis=1)
     r = np.concatenate([_resampled_r(moments, size, random) for size in sizes])
-    low, high = quantile_interval(r)
-    return low, high, float(np.nanstd(r))
+    results = []
+    for values in (np.nanquantile(r, LOW, axis=0), np.nanquantile(r, HIGH, axis=0), np.nanstd(r, axis=0)):
+        full = none.copy()
+        full[defined] = values
+        results.append(full)
+    return results[0], results[1], results[2]
 
 
 def fisher_interval(r: float, n: int) -> tuple[float, float]:
@@ -136,13 +161,14 @@ def fisher_interval(r: float, n: int) -> tuple[float, float]:
 
 
 def _resampled_r(moments: Floats, resamples: int, random: np.random.Generator) -> Floats:
+    """Return (resamples, G) for moments (n, 5 G): x, y, xx, yy, xy of all columns; NaN where a side is constant."""
     n = len(moments)
     drawn = random.integers(0, n, size=(resamples, n))
     drawn += np.arange(resamples)[:, None] * n
     counts = np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
-    x, y, xx, yy, xy = (counts @ moments / n).T
+    x, y, xx, yy, xy = np.split(counts @ moments / n, 5, axis=1)
     spread = (xx - x * x) * (yy - y * y)
-    r: Floats = np.full(resamples, np.nan)
     varies = spread > 1e-20
+    r: Floats = np.full(spread.shape, np.nan)
     r[varies] = np.clip((xy - x * y)[varies] / np.sqrt(spread[varies]), -1.0, 1.0)
     return r

@@ -69,7 +69,7 @@ def _check_same_dataset(opened: Sequence[Predictions], dataset: Dataset | None) 
         if dataset is not None and told and told != dataset_digest(dataset):
             raise InputError(
                 f"{item.name} was made on dataset '{item.facts.get('dataset', '')}' in another state "
-                f"than {dataset.root}; predict again on this dataset"
+                f"than {dataset.where}; predict again on this dataset"
             )
 
 
@@ -148,7 +148,7 @@ def _markers(opened: Sequence[Predictions], dataset: Dataset | None, options: Ev
 def _linear(item: Predictions, dataset: Dataset) -> tuple[Floats | None, tuple[str, ...]]:
     test_tiles = item.rows["tile"].to_numpy(dtype=np.int64)[item.part(TEST)]
     if len(dataset.index) <= int(test_tiles.max(initial=0)):
-        return None, (f"{item.name} was not made on {dataset.root}, so the linear baseline is missing",)
+        return None, (f"{item.name} was not made on {dataset.where}, so the linear baseline is missing",)
     try:
         train_tiles, targets = _train_cells(item, dataset)
     except WellstreamError as error:
@@ -181,7 +181,7 @@ def _train_cells(item: Predictions, dataset: Dataset) -> tuple[npt.NDArray[np.in
     test = item.part(TEST)
     same = values[item.rows["tile"].to_numpy(dtype=np.int64)[test]]
     if not np.allclose(same, item.measured[test], rtol=_SAME_UNITS, atol=_SAME_UNITS * 0.01, equal_nan=True):
-        raise InputError(f"markers of {dataset.root} are in other units than {item.name}; predict with --part all")
+        raise InputError(f"markers of {dataset.where} are in other units than {item.name}; predict with --part all")
     tiles = np.flatnonzero((parts == "train")[dataset.index.bag])
     known = ~np.isnan(values[tiles]).all(axis=1)
     return tiles[known].astype(np.int64), values[tiles[known]]

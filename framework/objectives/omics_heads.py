@@ -243,11 +243,11 @@ def _read(dataset: Dataset, name: str) -> tuple[npt.NDArray[np.int64], Matrix, p
     dense = values.toarray() if hasattr(values, "toarray") else values
     bags = table.obs["bag"].to_numpy(dtype=np.int64)
     if len(np.unique(bags)) != len(bags):
-        raise RunError(f"{dataset.root}: target '{name}' has several rows for one bag; ingest again")
+        raise RunError(f"{dataset.where}: target '{name}' has several rows for one bag; ingest again")
     genes = pd.Index(table.var_names)
     if genes.has_duplicates:
         again = genes[genes.duplicated()][0]
-        raise RunError(f"{dataset.root}: target '{name}' has several columns '{again}'; give each gene its own name")
+        raise RunError(f"{dataset.where}: target '{name}' has several columns '{again}'; give each gene its own name")
     return bags, np.asarray(dense, dtype=np.float64), genes
 
 
@@ -257,7 +257,7 @@ def _measure(dataset: Dataset, name: str, train_bags: npt.NDArray[np.int64]) -> 
     counts = np.isfinite(train).sum(axis=0)
     if not counts.any():
         raise RunError(
-            f"{dataset.root}: no training bag has the target '{name}' ({len(bags)} bags have it); check the split, or "
+            f"{dataset.where}: no training bag has the target '{name}' ({len(bags)} bags have it); check the split, or "
             "remove it from objective.targets"
         )
     kept = counts > 0

@@ -102,12 +102,12 @@ class TripletMIL(Objective):
         classes = tuple(sorted(set(names.tolist())))
         if len(np.unique(ids)) < 2:
             raise RunError(
-                f"{dataset.root}: the {len(train_bags)} training bags have {len(classes)} condition(s) by "
+                f"{dataset.where}: the {len(train_bags)} training bags have {len(classes)} condition(s) by "
                 f"{', '.join(config.by)}; triplets need at least 2: check 'by' and the split"
             )
         if not config.same_bag_positives and np.unique(ids, return_counts=True)[1].max() < 2:
             raise RunError(
-                f"{dataset.root}: no two training bags share a condition by {', '.join(config.by)}, so there are no "
+                f"{dataset.where}: no two training bags share a condition by {', '.join(config.by)}, so there are no "
                 "positives; set same_bag_positives: true or choose coarser columns"
             )
         return TripletMILProfile(channels=channels, by=config.by, classes=classes)
@@ -179,7 +179,7 @@ def _conditions(dataset: Dataset, by: tuple[str, ...]) -> npt.NDArray[np.int64]:
         if column not in dataset.bags.columns:
             known = [str(name) for name in dataset.bags.columns]
             raise RunError(
-                f"{dataset.root}: bags.parquet has no column '{column}' for triplet_mil's 'by'; it has: "
+                f"{dataset.where}: bags.parquet has no column '{column}' for triplet_mil's 'by'; it has: "
                 f"{', '.join(known)}{did_you_mean(column, known)}"
             )
     groups = dataset.bags.groupby(list(by), sort=True, dropna=False, observed=True)

@@ -99,7 +99,7 @@ def read_run(root: Path) -> RunFacts:
     )
 
 
-def read_inputs(run: Path, dataset: Path | None, evaluation: Path | None, embeddings: Path | None) -> Inputs:
+def read_inputs(run: Path, dataset: Path | str | None, evaluation: Path | None, embeddings: Path | None) -> Inputs:
     """Read all a page needs; ``evaluation`` and ``embeddings`` default to those inside the run folder.
 
     Raises:

@@ -150,7 +150,7 @@ def illumination(dataset: Dataset) -> Section | None:
     entries = _index(dataset, "flatfields", ("file", "plate", "channel"))
     fields = {}
     for entry in entries[:_FLAT_FIELDS]:
-        field = np.load(dataset.root / entry["file"], allow_pickle=False)
+        field = np.load(dataset.file(entry["file"]), allow_pickle=False)
         if field.ndim == 2:
             fields[f"{entry['channel']} · {entry['plate']}"] = field.astype(np.float64)
     if not fields:
@@ -171,14 +171,14 @@ def illumination(dataset: Dataset) -> Section | None:
 def nuclei(dataset: Dataset) -> Section | None:
     """Return fields with their nuclei; None when ingest kept no overview."""
     entries = _fields(dataset)
-    if not entries or not (dataset.root / NUCLEI_NAME).is_file():
+    if not entries or not dataset.file(NUCLEI_NAME).is_file():
         return None
     table = dataset.nuclei()
     blocks: list[Block] = []
     for entry in (entries[position] for position in _evenly(0, len(entries), _OVERVIEWS)):
         here = table[(table["bag"] == int(entry["bag"])) & (table["site"] == int(entry["site"]))]
         title = f"{entry['plate']} {entry['well']}, site {entry['site']}, {entry['channel']}"
-        blocks.append(overview(dataset.root / entry["file"], here, float(entry["scale"]), _diameter_px(dataset), title))
+        blocks.append(overview(dataset.file(entry["file"]), here, float(entry["scale"]), _diameter_px(dataset), title))
     counts = table["status"].astype(str).value_counts()
     blocks.append(
         Grid(
@@ -216,7 +216,7 @@ def _fields(dataset: Dataset) -> list[Mapping[str, Any]]:
 
 
 def _index_file(dataset: Dataset) -> Mapping[str, Any]:
-    index = dataset.root / "qc" / "index.json"
+    index = dataset.file("qc/index.json")
     if not index.is_file():
         return {}
     try:
@@ -232,8 +232,8 @@ def _index(dataset: Dataset, name: str, keys: tuple[str, ...]) -> list[Mapping[s
     entries = [entry for entry in found if isinstance(entry, Mapping) and set(keys) <= set(entry)]
     root = dataset.root.resolve()
     # A name read from a file must not lead out of the dataset.
-    files = [(entry, (root / str(entry["file"])).resolve()) for entry in entries]
-    return [entry for entry, file in files if file.is_relative_to(root) and file.is_file()]
+    inside = [entry for entry in entries if (root / str(entry["file"])).resolve().is_relative_to(root)]
+    return [entry for entry in inside if dataset.file(str(entry["file"])).is_file()]
 
 
 def skipped(dataset: Dataset) -> Section | None:

@@ -37,8 +37,8 @@ def write_report(
         WellstreamError: a given input cannot be read.
     """
     folder = Path(run)
-    given = (Path(path) if path is not None else None for path in (dataset, evaluation, embeddings))
-    inputs = read_inputs(folder, *given)
+    given = (Path(path) if path is not None else None for path in (evaluation, embeddings))
+    inputs = read_inputs(folder, dataset, *given)
     file = Path(out) if out is not None else folder / REPORT_NAME
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.partial")

@@ -45,7 +45,7 @@ def build(config: RunConfig, start: Start, ranks: Ranks) -> tuple[Collaborators,
     if config.train.compile:
         objective.compile()
 
-    dataset = Dataset.open(config.data.path)
+    dataset = Dataset.open(config.data.path, config.data.cache)
     parts, scale = split.read(folder.split_file, dataset.bags), folder.scale()
     labels, seed = objective.labels(dataset), config.train.seed
     store = open_store(config, dataset, scale.channels)

@@ -12,12 +12,14 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from framework.config import StrictModel, choice
 from framework.config.load import apply_overrides, build_config
 from framework.config.source import Source, parse_yaml, read_yaml
+from framework.data.cache import CacheConfig
 from framework.data.plan import PLANS
+from framework.data.remote import checked_url, is_url
 from framework.data.split import SplitConfig
 from framework.data.transform import AugmentConfig, ScaleName
 from framework.errors import ConfigError, did_you_mean
@@ -39,7 +41,9 @@ PLUGIN_GROUP = "wellstream.plugins"
 class DataConfig(StrictModel):
     """The section ``data``."""
 
-    path: str = Field(description="the folder of a dataset, made with: wellstream ingest")
+    path: str = Field(description="a dataset: the folder that wellstream ingest made, or a URL of one")
+    cache: CacheConfig = CacheConfig()
+    """How a dataset behind a URL is kept on this machine."""
     channels: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Channels by name, in the order the network sees them; default: all, or those of the pretrained run."""
     scale: ScaleName | None = None
@@ -47,6 +51,11 @@ class DataConfig(StrictModel):
     augment: AugmentConfig = AugmentConfig()
     embeddings: str | None = None
     """Cached tile embeddings (.h5ad of ``wellstream embed``) in place of pixels, for objectives on frozen ones."""
+
+    @field_validator("path")
+    @classmethod
+    def _no_credentials(cls, path: str) -> str:
+        return checked_url(path) if is_url(path) else path
 
     @model_validator(mode="after")
     def _embeddings_have_no_pixels(self) -> DataConfig:

@@ -51,7 +51,7 @@ def embed(
     if level not in ("tile", "bag"):
         raise ConfigError(f"level: expected one of: tile, bag, found '{level}'")
     opened = open_run(run)
-    dataset = Dataset.open(opened.config.data.path if data is None else data)
+    dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
     parts = parts_for(opened, dataset)
     ranks = solo(opened.config)
     vectors = _tile_vectors(opened, dataset, ranks, progress)
@@ -87,7 +87,7 @@ def parts_for(run: OpenedRun, dataset: Dataset) -> Parts:
 def _tile_vectors(run: OpenedRun, dataset: Dataset, ranks: Ranks, progress: Report | None) -> Iterator[Vectors]:
     """Yield (n, E) blocks of tile embeddings in tile order."""
     if not len(dataset.index):
-        raise RunError(f"{dataset.root}: no tiles to embed")
+        raise RunError(f"{dataset.where}: no tiles to embed")
     universe = PlanUniverse.of(dataset, np.arange(len(dataset.bags)))
     plan = EveryTile(universe, rows=TILES_A_STEP)
     store = TileStore(dataset, run.scale.channels)
@@ -120,7 +120,7 @@ def _bag_vectors(run: OpenedRun, dataset: Dataset, ranks: Ranks, tiles: Iterator
         yield bag.float().cpu().numpy()
     # Let the loader report that it is done and close its threads.
     for _ in tiles:
-        raise RunError(f"{dataset.root}: more tiles than the bag table counts; check it with: wellstream verify")
+        raise RunError(f"{dataset.where}: more tiles than the bag table counts; check it with: wellstream verify")
 
 
 def _chained(first: Vectors, rest: Iterator[Vectors]) -> Iterator[Vectors]:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from framework import checkpoint
 from framework.config import StrictModel, to_yaml
+from framework.data.remote import is_url
 from framework.data.transform import ScaleProfile
 from framework.durable import write_json, write_text
 from framework.errors import RunError
@@ -29,6 +30,7 @@ CHANGEABLE = (
     "debug",
     "tracking",
     "data.path",
+    "data.cache",
     "data.embeddings",
     "train.device",
     "train.threads",
@@ -193,7 +195,9 @@ def _read(file: Path, model: type[M]) -> M:
 
 
 def _absolute(path: str | None) -> str | None:
-    return None if path is None else str(Path(path).expanduser().absolute())
+    if path is None or is_url(path):
+        return path
+    return str(Path(path).expanduser().absolute())
 
 
 def _flat(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -17,6 +17,7 @@ from framework.data.dataset import Dataset
 from framework.data.loader import Loader
 from framework.data.permutation import hash_u64
 from framework.data.plan import Plan, PlanUniverse, build_plan
+from framework.data.prefetch import Prefetcher
 from framework.data.split import Parts
 from framework.data.store import EmbeddingStore, Store, TileStore
 from framework.data.transform import AugmentConfig, ScaleProfile
@@ -111,6 +112,9 @@ def open_loader(
 ) -> Loader:
     """Return a loader with the run's settings; scaling and memory format apply to pixels alone."""
     pixels = len(store.sample_shape) > 1
+    upcoming = None
+    if isinstance(store, TileStore) and store.dataset.remote is not None:
+        upcoming = Prefetcher(store.dataset, lambda step: plan.at(step).for_rank(ranks.rank, ranks.world_size))
     return Loader(
         store,
         plan,
@@ -124,6 +128,7 @@ def open_loader(
         prefetch=config.train.prefetch,
         threads=config.train.threads,
         channels_last=config.train.channels_last and pixels,
+        upcoming=upcoming,
     )
 
 

@@ -87,13 +87,13 @@ def predict(
     if kind == "none":
         name = str(getattr(opened.config.objective, "name", ""))
         raise RunError(f"{run}: objective '{name}' predicts nothing; its embeddings come from: wellstream embed {run}")
-    dataset = Dataset.open(opened.config.data.path if data is None else data)
+    dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
     files = _files(opened, Path(out))
     parts = parts_for(opened, dataset)
     bags = bags_in(parts, part)
     if not len(bags):
         raise RunError(
-            f"{dataset.root}: no bag in part '{part}' (parts: {', '.join(sorted(set(parts)))}); use part all"
+            f"{dataset.where}: no bag in part '{part}' (parts: {', '.join(sorted(set(parts)))}); use part all"
         )
     universe = PlanUniverse.of(dataset, bags)
     store: Store = TileStore(dataset, opened.scale.channels)

@@ -88,7 +88,7 @@ def prepare(config: RunConfig, resume: str) -> Start:
             f"{folder.root} already holds a run and --resume none starts a new one: choose another run_dir, remove "
             "that folder, or continue it with --resume auto"
         )
-    dataset = Dataset.open(config.data.path)
+    dataset = Dataset.open(config.data.path, config.data.cache)
     if begun:
         need_same_run(folder, config)
         _need_same_data(folder, dataset)

@@ -52,7 +52,7 @@ def verify_run(run: Path | str) -> Verdict:
 
 
 def _plan(folder: RunFolder, config: RunConfig) -> Plan:
-    dataset = Dataset.open(config.data.path)
+    dataset = Dataset.open(config.data.path, config.data.cache)
     facts = folder.objective_facts()
     if dataset_digest(dataset) != facts.dataset_digest:
         raise RunError(f"{config.data.path} is not the dataset this run was trained on ('{facts.dataset}')")

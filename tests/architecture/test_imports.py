@@ -27,6 +27,7 @@ LEVELS = {
     "framework.tracking": 4,
     "framework.trainer": 5,
     "framework.report": 5,
+    "framework.expression": 5,
     "framework.run": 6,
 }
 # registry builds on errors although both are at the bottom.
@@ -37,6 +38,7 @@ OF_FRAMEWORK_IN_DATA_TOOLS = (
     "framework.durable",
     "framework.config",
     "framework.data.schema",
+    "framework.data.markers",
 )
 # A library that belongs to one place: everything else asks that place.
 LIBRARY_ROOMS = {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,9 @@ def test_json_holds_ratios_costs_and_versions(tmp_path: Path) -> None:
 
 def test_table_shows_bounds_and_misses_of_the_newest_full_result(tmp_path: Path) -> None:
     old = results.write("stream", [one(1.0)], quick=False, device="cpu", folder=tmp_path)
-    old.rename(tmp_path / "stream_2cpu_2001-01-01.json")
+    older = json.loads(old.read_text())
+    del older["measured_at"]
+    (tmp_path / "stream_2cpu_2001-01-01.json").write_text(json.dumps(older))
     results.write("stream", [one(2.0)], quick=False, device="cpu", folder=tmp_path)
     results.write("stream", [one(1.1)], quick=True, device="cpu", folder=tmp_path)
     rows = results.readme_table(tmp_path).splitlines()[2:4]
@@ -44,6 +47,53 @@ def test_table_shows_bounds_and_misses_of_the_newest_full_result(tmp_path: Path)
         "| stream | tar: ours / memcpy | **0.5** | >= 0.65 | missed |",
         "| stream | tar: waiting | **0.01 share** | <= 0.02 |  |",
     ]
+
+
+def test_table_names_day_hardware_commit_and_absent_peers(tmp_path: Path) -> None:
+    file = results.write("stream", [one(2.0)], quick=False, device="cpu", folder=tmp_path)
+    facts = json.loads(file.read_text())
+    facts |= {"cpu": "Some CPU", "commit": "abc1234", "measured_at": "2020-02-03T04:05:06+00:00"}
+    facts["cases"][0]["absent"] = {"litdata": "No module named 'litdata'\nand more"}
+    file.rename(tmp_path / "gone")
+    other = tmp_path / "stream_8cpu-x86_64_2020-02-03.json"
+    other.write_text(json.dumps(facts))
+    del facts["measured_at"]
+    other.write_text(json.dumps(facts))
+    last = results.readme_table(tmp_path).splitlines()[-2:]
+    assert last[0] == "stream: 2020-02-03, Some CPU (8cpu-x86_64), commit abc1234."
+    assert last[1] == "Absent: litdata (No module named 'litdata')."
+
+
+def test_results_of_a_gpu_stand_beside_those_of_the_cpu(tmp_path: Path) -> None:
+    file = results.write("stream", [one(2.0)], quick=False, device="cpu", folder=tmp_path)
+    facts = json.loads(file.read_text())
+    facts["device"] = "GPU X"
+    (tmp_path / "stream_2cpu-GPU-X_2001-01-01.json").write_text(json.dumps(facts))
+    rows = [line for line in results.readme_table(tmp_path).splitlines() if "ours / memcpy" in line]
+    assert [row.split(" | ")[0] for row in rows] == ["| stream", "| stream, GPU X"]
+
+
+def test_a_picture_beside_the_newest_result_is_shown(tmp_path: Path) -> None:
+    file = results.write("stream", [one(2.0)], quick=False, device="cpu", folder=tmp_path / "results")
+    assert "![" not in results.readme_table(file.parent)
+    results.picture_of(file).write_text("<svg/>")
+    assert f"![stream]({tmp_path.name}/results/{file.stem}.svg)" in results.readme_table(file.parent).splitlines()
+
+
+def test_a_finding_without_bounds_is_neither_met_nor_missed(tmp_path: Path) -> None:
+    free = Finding(name="over an ideal", value=0.8, unit="x")
+    results.write("stream", [replace(one(2.0), findings=(free,))], quick=False, device="cpu", folder=tmp_path)
+    assert "| stream | tar: over an ideal | **0.8** |  |  |" in results.readme_table(tmp_path).splitlines()
+
+
+def test_a_broken_results_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "stream_2cpu_2001-01-01.json"
+    file.write_text("{")
+    with pytest.raises(ValueError, match="not a file of results"):
+        results.readme_table(tmp_path)
+    file.write_text('{"theme": "stream"}')
+    with pytest.raises(ValueError, match="without cases, commit"):
+        results.readme_table(tmp_path)
 
 
 def test_readme_keeps_all_but_the_table(tmp_path: Path) -> None:

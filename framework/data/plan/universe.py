@@ -118,7 +118,7 @@ def _conditions(dataset: Dataset, by: tuple[str, ...]) -> pd.Series[str]:
         if column not in table.columns:
             known = [str(name) for name in table.columns]
             raise RunError(
-                f"plan.by: {dataset.root} has no bag column '{column}'; expected one of: {', '.join(known)}"
+                f"plan.by: {dataset.where} has no bag column '{column}'; expected one of: {', '.join(known)}"
                 + did_you_mean(column, known)
             )
     if not by:

@@ -99,6 +99,53 @@ def test_a_batch_is_never_overwritten(dataset: Dataset, plan: Plan) -> None:
     assert len({batch.tiles.data_ptr() for batch in kept}) == 20
 
 
+@pytest.mark.parametrize("options", [{}, {"as_stored": True}, {"channels_last": True}])
+def test_memory_of_dropped_batches_is_used_again(dataset: Dataset, plan: Plan, options: dict[str, Any]) -> None:
+    """Every other batch is kept by a view of one tile: it keeps its values, and the dropped ones give their memory."""
+    loader = Loader(TileStore(dataset), plan, **options)
+    kept, copies, places = [], [], set()
+    for batch in loader.batches(0, 40):
+        if batch.step % 10 == 0:
+            kept.append(batch.tiles[1, 2])
+            copies.append(batch.tiles[1, 2].clone())
+        else:
+            places.add(batch.tiles.data_ptr())
+        del batch
+    assert all(torch.equal(tile, copy) for tile, copy in zip(kept, copies, strict=True))
+    assert len(places) <= 12
+
+
+def test_batches_as_stored(dataset: Dataset, plan: Plan, pixels: npt.NDArray[np.generic]) -> None:
+    loader = Loader(TileStore(dataset), plan, as_stored=True)
+    for batch in loader.batches(0, 4):
+        assert batch.tiles.dtype == torch.uint16
+        assert np.array_equal(batch.tiles.numpy(), pixels[batch.tile_ids.numpy()])
+    with pytest.raises(ValueError, match="as_stored gives tiles as they are stored"):
+        Loader(TileStore(dataset), plan, as_stored=True, scale=standardise(dataset))
+
+
+def test_blocks_make_the_same_batch(dataset: Dataset, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"scale": standardise(dataset), "augment": BOTH, "channels_last": True}
+    whole = list(Loader(TileStore(dataset), plan, **options).batches(0, 4))
+    monkeypatch.setattr(loader_module, "_BLOCK_BYTES", 1)
+    parts = list(Loader(TileStore(dataset), plan, **options).batches(0, 4))
+    assert all(torch.equal(a.tiles, b.tiles) for a, b in zip(whole, parts, strict=True))
+
+
+def test_threads_of_the_caller_stay_as_they_are(dataset: Dataset, plan: Plan) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        list(Loader(TileStore(dataset), plan).batches(0, 4))
+        seen: list[int] = []
+        thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert [torch.get_num_threads(), *seen] == [3, 3]
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
 def test_every_world_size_sees_the_same_pixels(dataset: Dataset, plan: Plan, world: int) -> None:
     options: dict[str, Any] = {"scale": standardise(dataset), "augment": BOTH, "seed": 4}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from data_tools.single_cell import CellsConfig, join_cells, read_cells
+from data_tools.single_cell.measurements import CellsConfig, join_cells, read_cells
 from framework.errors import InputError
 
 TWO_ROWS = """Image,Nucleus,Nucleus,Nucleus,Cell

@@ -1,0 +1,91 @@
+"""What the preparation of a CITE-seq experiment is made of: the YAML behind ``wellstream prepare``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from framework.config import StrictModel
+from framework.data.markers import Gates
+
+
+class SpeciesFilter(StrictModel):
+    """Keep the cells of one species of a mixed experiment, told apart by the prefix of gene names.
+
+    A cell is kept when it has more expressed genes (count above 0) of ``keep`` than of any other prefix (IFC-seq,
+    "SCT - human cord blood mononuclear cells"). Genes of other prefixes are dropped, and the prefix is cut off.
+    """
+
+    prefixes: dict[str, str] = Field(min_length=2, description="a mapping species: prefix of its genes")
+    keep: str
+
+    @model_validator(mode="after")
+    def _check(self) -> SpeciesFilter:
+        if self.keep not in self.prefixes:
+            raise ValueError(f"'keep' is '{self.keep}'; expected one of 'prefixes': {', '.join(self.prefixes)}")
+        return self
+
+
+class DispersionFilter(StrictModel):
+    """Keep variable genes with Scanpy's ``filter_genes_dispersion`` on log counts; bounds as in IFC-seq."""
+
+    min_mean: float = 0.0125
+    max_mean: float = 3.0
+    min_disp: float = -0.15
+
+
+class MarkerGenes(StrictModel):
+    """The genes that mark each gated population: the ``top`` of Scanpy's ``rank_genes_groups``."""
+
+    top: int = Field(default=100, ge=1)
+    method: Literal["t-test", "t-test_overestim_var", "wilcoxon", "logreg"] = "t-test"
+    include_other: bool = False
+    """Whether cells in no gate have marker genes of their own."""
+
+
+class SingleCellConfig(StrictModel):
+    """A CITE-seq experiment: counts of genes and of surface proteins in the same cells.
+
+    Attributes:
+        name: of the experiment.
+        genes: counts: ``.csv``, ``.tsv`` (also ``.gz``; genes x cells, first column gene names), ``.h5ad`` (cells x
+            genes), or 10x: a folder with ``matrix.mtx.gz``, or its ``.h5``.
+        proteins: the same for surface proteins; null where ``genes`` is 10x with ``Antibody Capture`` features, or an
+            ``.h5ad`` with the proteins in ``obsm["markers"]``.
+        labels: CSV with a row a cell, joined by the first column, its other columns become facts of the cell.
+        markers: proteins to keep, in order; null for all.
+        species: see the class; null for one species.
+        min_genes: expressed genes below which a cell is dropped.
+        min_cells: cells expressing it below which a gene is dropped.
+        log: the natural logarithm of 1 + counts.
+        normalise_total: scale each cell to this many counts before the logarithm; null: not at all, as in the paper.
+        dispersion: see the class; null to keep all genes.
+        clr: also store centred log ratios of the proteins (Stoeckius et al. 2017).
+        gates: populations.
+        marker_genes: see the class; needs gates.
+    """
+
+    name: str = Field(min_length=1)
+    genes: str
+    proteins: str | None = None
+    labels: str | None = None
+    markers: tuple[str, ...] | None = Field(default=None, min_length=1)
+    species: SpeciesFilter | None = None
+    min_genes: int = Field(default=200, ge=0)
+    min_cells: int = Field(default=20, ge=0)
+    normalise_total: float | None = Field(default=None, gt=0)
+    log: bool = True
+    dispersion: DispersionFilter | None = DispersionFilter()
+    clr: bool = False
+    gates: Gates | None = None
+    marker_genes: MarkerGenes = MarkerGenes()
+
+    @model_validator(mode="after")
+    def _check(self) -> SingleCellConfig:
+        missing = [name for name in (self.gates.markers if self.gates else ()) if name not in (self.markers or (name,))]
+        if missing:
+            raise ValueError(f"'gates' looks at '{missing[0]}', which 'markers' leaves out")
+        if self.dispersion is not None and not self.log:
+            raise ValueError("'dispersion' is defined on log counts; set log: true or dispersion: null")
+        return self

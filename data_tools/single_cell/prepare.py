@@ -1,0 +1,236 @@
+"""CITE-seq counts in, one AnnData out: filtered, logged, gated, with the genes that mark each population."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+
+from data_tools.single_cell.config import MarkerGenes, SingleCellConfig, SpeciesFilter
+from data_tools.single_cell.counts import GENE, PROTEIN, Counts, csr, read_counts
+from data_tools.single_cell.proteins import centred_log_ratio
+from framework import __version__
+from framework.config import to_yaml
+from framework.errors import InputError, did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedCells:
+    """What ``prepare_cells`` kept, step by step.
+
+    Attributes:
+        out: the file.
+        cells, genes: how many were left after each step, by its name.
+        markers: surface proteins.
+        populations: cells in each gate.
+        marker_genes: genes that mark at least one population.
+    """
+
+    out: str
+    cells: dict[str, int]
+    genes: dict[str, int]
+    markers: tuple[str, ...]
+    populations: dict[str, int]
+    marker_genes: int
+
+
+def prepare_cells(config: SingleCellConfig, out: Path | str) -> PreparedCells:
+    """Prepare a CITE-seq experiment for expression prediction (IFC-seq, "Preprocessing the SCT datasets").
+
+    Writes ``X`` float32 CSR (cells, genes); ``obsm["markers"]`` protein counts as measured; ``obsm["clr"]`` where asked
+    for; ``obs["population"]``; ``var["marker_of"]`` (populations joined by ``|``, empty for none) and ``var["rank"]``.
+
+    Raises:
+        InputError: files that cannot be read or do not fit, or filters that leave nothing.
+    """
+    genes, proteins = _read(config)
+    cells, kept = {"read": len(genes.cells)}, {"read": len(genes.features)}
+    if config.species:
+        genes = _one_species(genes, config.species)
+        cells["species"], kept["species"] = len(genes.cells), len(genes.features)
+    expressed = np.diff(genes.values.indptr)
+    genes = genes.rows(expressed >= config.min_genes)
+    cells[f"at least {config.min_genes} genes"] = len(genes.cells)
+    seen_in = np.bincount(genes.values.indices, minlength=len(genes.features))
+    genes = genes.columns(seen_in >= config.min_cells)
+    kept[f"in at least {config.min_cells} cells"] = len(genes.features)
+    _something_left(config, genes)
+    genes = _logged(genes, config)
+    if config.dispersion:
+        genes = genes.columns(_variable(genes, config))
+        kept["variable"] = len(genes.features)
+        _something_left(config, genes)
+    proteins = proteins.rows(proteins.cells.get_indexer(genes.cells))
+    data = _annotated(config, genes, proteins)
+    data.uns["wellstream"]["kept"] = {"cells": cells, "genes": kept}
+    _write(data, Path(out))
+    populations = data.obs["population"].value_counts(sort=False) if "population" in data.obs else pd.Series(dtype=int)
+    return PreparedCells(
+        out=str(out),
+        cells=cells,
+        genes=kept,
+        markers=tuple(data.obsm["markers"].columns),
+        populations={str(name): int(count) for name, count in populations.items()},
+        marker_genes=int((data.var["marker_of"] != "").sum()) if "marker_of" in data.var else 0,
+    )
+
+
+def _read(config: SingleCellConfig) -> tuple[Counts, Counts]:
+    """Return genes and the chosen proteins of the cells that have both, in the order of the gene table."""
+    genes = read_counts(config.genes)
+    proteins = read_counts(config.proteins, PROTEIN) if config.proteins else _proteins_inside(config, genes)
+    genes = genes.of_kind(GENE) if config.proteins is None else genes
+    shared = genes.cells[genes.cells.isin(proteins.cells)]
+    if not len(shared):
+        raise InputError(
+            f"{config.proteins or config.genes}: no cell of {config.genes} ('{genes.cells[0]}', ...) has proteins "
+            f"('{proteins.cells[0]}', ...); expected the same cell names in both"
+        )
+    genes = genes.rows(genes.cells.get_indexer(shared))
+    proteins = proteins.rows(proteins.cells.get_indexer(shared))
+    for marker in config.markers or ():
+        if marker not in proteins.features:
+            hint = did_you_mean(marker, map(str, proteins.features))
+            raise InputError(f"{config.proteins or config.genes}: no protein '{marker}'{hint}")
+    if config.markers:
+        proteins = proteins.columns(proteins.features.get_indexer(pd.Index(config.markers)))
+    return genes, proteins
+
+
+def _proteins_inside(config: SingleCellConfig, genes: Counts) -> Counts:
+    found = genes.of_kind(PROTEIN)
+    if not len(found.features):
+        raise InputError(
+            f"{config.genes}: holds no feature of type '{PROTEIN}'; name the table of surface proteins: proteins: FILE"
+        )
+    return found
+
+
+def _one_species(genes: Counts, config: SpeciesFilter) -> Counts:
+    of_species: dict[str, npt.NDArray[np.bool_]] = {
+        name: np.array(genes.features.str.startswith(prefix)) for name, prefix in config.prefixes.items()
+    }
+    for name, mask in of_species.items():
+        if not mask.any():
+            raise InputError(
+                f"no gene begins with '{config.prefixes[name]}' (species '{name}'); genes look like "
+                f"'{genes.features[0]}': check species.prefixes"
+            )
+    expressed = {name: np.diff(genes.values[:, mask].indptr) for name, mask in of_species.items()}
+    mine = expressed[config.keep]
+    more = np.logical_and.reduce([mine > count for name, count in expressed.items() if name != config.keep])
+    kept = genes.rows(more).columns(of_species[config.keep])
+    names = kept.features.str.removeprefix(config.prefixes[config.keep])
+    return Counts(values=kept.values, cells=kept.cells, features=names, kinds=kept.kinds)
+
+
+def _something_left(config: SingleCellConfig, genes: Counts) -> None:
+    if not len(genes.cells) or not len(genes.features):
+        raise InputError(
+            f"'{config.name}': the filters leave {len(genes.cells)} cells and {len(genes.features)} genes; lower "
+            "min_genes, min_cells or the bounds of dispersion"
+        )
+
+
+def _logged(genes: Counts, config: SingleCellConfig) -> Counts:
+    values = genes.values
+    if config.normalise_total:
+        totals = np.asarray(values.sum(axis=1)).ravel()
+        values = csr(sparse.diags_array(config.normalise_total / np.maximum(totals, 1)) @ values)
+    if config.log:
+        values = values.copy()
+        values.data = np.log1p(values.data)
+    return Counts(values=csr(values, dtype=np.float32), cells=genes.cells, features=genes.features, kinds=genes.kinds)
+
+
+def _variable(genes: Counts, config: SingleCellConfig) -> npt.NDArray[np.bool_]:
+    import scanpy
+
+    options = config.dispersion
+    if options is None:
+        return np.ones(len(genes.features), dtype=np.bool_)
+    with warnings.catch_warnings():
+        # The paper used this function; Scanpy keeps it beside its successor and says so at each call.
+        warnings.simplefilter("ignore", FutureWarning)
+        found = scanpy.pp.filter_genes_dispersion(sparse.csr_matrix(genes.values), log=False, **options.plain())
+    chosen: npt.NDArray[np.bool_] = np.asarray(found["gene_subset"], dtype=np.bool_)
+    return chosen
+
+
+def _annotated(config: SingleCellConfig, genes: Counts, proteins: Counts) -> anndata.AnnData:
+    markers = pd.DataFrame(proteins.values.toarray(), index=genes.cells, columns=proteins.features)
+    data = anndata.AnnData(
+        X=sparse.csr_matrix(genes.values),
+        obs=_labels(config, genes.cells),
+        var=pd.DataFrame(index=genes.features),
+        obsm={"markers": markers},
+        uns={
+            "wellstream": {
+                "kind": "single_cell",
+                "config": to_yaml(config),
+                "versions": {"wellstream": __version__},
+            }
+        },
+    )
+    if config.clr:
+        data.obsm["clr"] = pd.DataFrame(
+            centred_log_ratio(markers.to_numpy()), index=genes.cells, columns=proteins.features
+        )
+    if config.gates:
+        data.obs["population"] = config.gates.assign(markers, config.name)
+        ranks = _marker_genes(data, config.marker_genes, config.gates.other)
+        data.var["marker_of"] = ranks.groupby("gene")["population"].agg("|".join).reindex(data.var_names).fillna("")
+        data.uns["marker_genes"] = {str(name): part["gene"].tolist() for name, part in ranks.groupby("population")}
+    return data
+
+
+def _labels(config: SingleCellConfig, cells: pd.Index) -> pd.DataFrame:
+    if config.labels is None:
+        return pd.DataFrame(index=cells)
+    file = Path(config.labels)
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; expected a CSV whose first column is the cell")
+    table = pd.read_csv(file, index_col=0, dtype=str)
+    table.index = table.index.astype(str)
+    if table.index.has_duplicates:
+        raise InputError(f"{file}: the cell '{table.index[table.index.duplicated()][0]}' stands twice")
+    unknown = cells[~cells.isin(table.index)]
+    if len(unknown):
+        raise InputError(f"{file}: {len(unknown)} of {len(cells)} cells have no row, first '{unknown[0]}'")
+    return table.loc[cells]
+
+
+def _marker_genes(data: anndata.AnnData, config: MarkerGenes, other: str) -> pd.DataFrame:
+    """Return (population, gene), best first; a population of fewer than 2 cells has none, as nothing can be tested."""
+    import scanpy
+
+    counts = data.obs["population"].value_counts(sort=False)
+    groups = [str(name) for name, count in counts.items() if count > 1 and (config.include_other or name != other)]
+    if not groups or len(counts[counts > 0]) < 2:
+        raise InputError(
+            "gates: cells fall into "
+            + ", ".join(f"'{name}' {count}" for name, count in counts.items())
+            + "; expected at least two populations, one of them gated with 2 cells: move the gates"
+        )
+    tested = anndata.AnnData(X=data.X, obs=data.obs[["population"]].copy(), var=data.var.copy())
+    tested.obs["population"] = tested.obs["population"].cat.remove_unused_categories()
+    scanpy.tl.rank_genes_groups(tested, "population", groups=groups, n_genes=config.top, method=config.method)
+    names = tested.uns["rank_genes_groups"]["names"]
+    rows = [(group, str(gene)) for group in groups for gene in names[group]]
+    return pd.DataFrame(rows, columns=["population", "gene"])
+
+
+def _write(data: anndata.AnnData, out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.partial")
+    try:
+        data.write_h5ad(temporary)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)

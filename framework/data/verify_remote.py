@@ -1,0 +1,134 @@
+"""Proof that a dataset behind a URL is what its build left: every byte there is read, and nothing of it is kept.
+
+The copies of it in this machine's cache are read as well; one that is damaged is removed, so that it is fetched again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import google_crc32c
+from pydantic import ValidationError
+
+from framework.data.cache import CacheConfig
+from framework.data.dataset import Dataset
+from framework.data.remote import Patience, RemoteFolder
+from framework.data.remote_files import RemoteFiles
+from framework.data.schema import CHECKSUMS_NAME, BlockSums, FileRecord
+from framework.errors import DatasetError
+
+_THREADS = 4
+
+
+class _Sums:
+    """Takes a download and keeps its checksums alone.
+
+    Args:
+        block: bytes of one block.
+    """
+
+    def __init__(self, block: int) -> None:
+        self._block = block
+        self._begin()
+
+    def _begin(self) -> None:
+        self._at, self._crc, self._sha = 0, [0], hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        view = memoryview(data)
+        self._sha.update(view)
+        while len(view):
+            inside = self._at % self._block
+            if self._at and not inside:
+                self._crc.append(0)
+            piece, view = view[: self._block - inside], view[self._block - inside :]
+            self._crc[-1] = google_crc32c.extend(self._crc[-1], bytes(piece))
+            self._at += len(piece)
+        return len(data)
+
+    def seek(self, offset: int) -> int:
+        # A download begins anew from the first byte or goes on.
+        if offset != self._at:
+            self._begin()
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def fault(self, record: FileRecord, sums: tuple[int, ...]) -> str | None:
+        """Say what is wrong, with the first bad block where its sum is known."""
+        if self._at == record.bytes and self._sha.hexdigest() == record.sha256:
+            return None
+        for number, (found, wanted) in enumerate(zip(self._crc, sums, strict=False)):
+            if found != wanted:
+                start = number * self._block
+                end = min(start + self._block, record.bytes)
+                return f"bytes {start} to {end} differ from their recorded CRC-32C"
+        return "content differs from its recorded SHA-256"
+
+
+def verify_remote(url: str, progress: Callable[[str, int, int], None] | None = None) -> tuple[str, ...]:
+    """Read every file of a dataset behind a URL and compare it with the manifest there.
+
+    Args:
+        url: of the dataset.
+        progress: told (stage, files done, files).
+
+    Returns:
+        Sentences about what was found sound.
+
+    Raises:
+        DatasetError: lists each missing, shortened or altered file and the first bad bytes, and what repairs it.
+    """
+    config = CacheConfig()
+    files = RemoteFiles(url, config)
+    records: list[FileRecord] = [*files.manifest.files, *files.manifest.shards]
+    sums = _block_sums(files)
+
+    def check(record: FileRecord) -> str | None:
+        return _fault(files.folder, record, sums, config.patience)
+
+    faults = []
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for done, fault in enumerate(pool.map(check, records), start=1):
+            faults += [fault] if fault else []
+            if progress:
+                progress("verify", done, len(records))
+    if faults:
+        raise DatasetError(
+            "\n".join(faults) + f"\n{len(faults)} of {len(records)} files are damaged; check the folder they were "
+            f"copied from with: wellstream verify FOLDER; then copy these files to {files.url} again"
+        )
+    total = sum(record.bytes for record in records)
+    dropped = sum(files.cache.drop_if_damaged(record) for record in records)
+    dataset = Dataset.open(files.url, config)
+    return (
+        f"{files.url}: {len(records)} files, {total / 1e6:.1f} MB: every size and SHA-256 as recorded",
+        f"{len(dataset.bags)} bags and {len(dataset.index)} tiles: tables and manifest agree",
+        f"{files.cache.root}: {files.shards_here()} of {len(files.manifest.shards)} shards here, as recorded"
+        + (f"; {dropped} damaged copies removed, they will be fetched again" if dropped else ""),
+    )
+
+
+def _block_sums(files: RemoteFiles) -> BlockSums:
+    """The sums of each shard's blocks; none where the file that lists them is absent or not to be trusted."""
+    try:
+        file = files.file(CHECKSUMS_NAME)
+        return BlockSums.model_validate_json(file.read_text(encoding="utf-8"))
+    except (DatasetError, FileNotFoundError, ValidationError):
+        # What is wrong with it is found again when its turn comes.
+        return BlockSums(crc32c={})
+
+
+def _fault(folder: RemoteFolder, record: FileRecord, sums: BlockSums, patience: Patience) -> str | None:
+    sink = _Sums(sums.block_bytes)
+    try:
+        folder.download(record.name, sink, record.bytes, patience)
+    except FileNotFoundError:
+        return f"{folder.url}/{record.name}: missing (404)"
+    except DatasetError as error:
+        return str(error)
+    fault = sink.fault(record, sums.crc32c.get(record.name, ()))
+    return f"{folder.url}/{record.name}: {fault}" if fault else None

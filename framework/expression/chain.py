@@ -1,0 +1,253 @@
+"""``express``: learn expression from markers on single cells, score it there, and give it to imaged cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.linear_model import LinearRegression
+
+from framework import __version__
+from framework.config import to_yaml
+from framework.durable import write_json, write_text
+from framework.evaluate.intervals import bootstrap_columns
+from framework.evaluate.metrics import pearson
+from framework.expression.config import ExpressionConfig
+from framework.expression.forest import MedianForest, fit_forest
+from framework.expression.imaged_cells import LABEL_FREE, MODES, STANDARD, Imaged, open_imaged_cells
+from framework.expression.populations import agreement, population_means, similarities
+from framework.expression.scores import score_genes, spread_over_trees, summarise
+from framework.expression.single_cells import SingleCells, open_single_cells
+
+Progress = Callable[[str, int, int], None]
+_SHOWN_CELLS = 5_000
+"""Cells whose markers are kept for the report's gates; drawn by seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpressionSummary:
+    """What ``express`` found, as far as a screen can show it; the folder holds the rest.
+
+    Attributes:
+        out: the folder.
+        single_cells: learned from, and held out.
+        genes, marker_genes: predicted.
+        table: rows of ``summary.csv`` for all genes and for marker genes.
+        imaged_cells: cells given expression, 0 without an imaging side.
+        notes: sentences a reader must know.
+    """
+
+    out: str
+    single_cells: tuple[int, int]
+    genes: int
+    marker_genes: int
+    table: tuple[dict[str, Any], ...]
+    imaged_cells: int
+    notes: tuple[str, ...] = ()
+
+
+def express(
+    config: ExpressionConfig,
+    out: Path | str,
+    *,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> ExpressionSummary:
+    """Run the chain of IFC-seq from prepared single cells and predicted markers to expression per imaged cell.
+
+    Writes into ``out``: ``config.yaml``, ``per_gene.csv``, ``summary.csv`` (IFC-seq, Tables 1 and 2),
+    ``populations.csv``, ``similarity.csv``, ``cells.csv`` (markers and gates for the report), ``expression.json``; with
+    an imaging side also ``agreement.csv``, ``markers.csv`` and ``expression_<mode>.h5ad``.
+
+    Args:
+        config: what to do.
+        out: folder to write.
+        scheduler: see ``fit_forest``.
+        progress: called with (stage, done, total).
+
+    Raises:
+        InputError: input that cannot be used.
+    """
+    folder = Path(out)
+    cells = open_single_cells(config)
+    imaged = open_imaged_cells(config.images, config.markers) if config.images else None
+    folder.mkdir(parents=True, exist_ok=True)
+    forest = fit_forest(
+        cells.scaled[cells.train],
+        cells.expression[cells.train],
+        config.forest,
+        config.seed,
+        scheduler=scheduler,
+        progress=(lambda done, total: progress("trees", done, total)) if progress else None,
+    )
+    table = _score(config, cells, forest)
+    summary = summarise(table)
+    table.to_csv(folder / "per_gene.csv", index=False)
+    summary.to_csv(folder / "summary.csv", index=False)
+    means = _single_cell_means(cells, forest)
+    if imaged:
+        means |= _write_imaged(config, cells, forest, imaged, folder, progress)
+        _markers(config, imaged).to_csv(folder / "markers.csv", index=False)
+        compared = [agreement(means["measured"], means[mode]).assign(source=mode) for mode in MODES]
+        pd.concat(compared).to_csv(folder / "agreement.csv", index=False)
+    _write_populations(means, folder)
+    _shown(config, cells, imaged).to_csv(folder / "cells.csv", index=False)
+    write_text(folder / "config.yaml", to_yaml(config))
+    result = _summary(config, cells, imaged, summary, folder)
+    write_json(folder / "expression.json", _facts(result))
+    return result
+
+
+def _score(config: ExpressionConfig, cells: SingleCells, forest: MedianForest) -> pd.DataFrame:
+    test, train = ~cells.train, cells.train
+    measured = cells.expression[test]
+    linear = LinearRegression().fit(cells.scaled[train], cells.expression[train])
+    predicted = {
+        "forest": forest.predict(cells.scaled[test]),
+        "linear": linear.predict(cells.scaled[test]),
+        "mean": np.broadcast_to(cells.expression[train].mean(axis=0), measured.shape),
+    }
+    marked = cells.marker_genes()
+    table = score_genes(
+        predicted,
+        measured,
+        np.array(cells.genes),
+        cells.marker_of,
+        chosen=marked if marked.any() else np.ones(len(marked), dtype=np.bool_),
+        seed=config.seed,
+        resamples=config.resamples,
+    )
+    table["spread"] = spread_over_trees(forest, cells.scaled[test], measured)
+    return table
+
+
+def _single_cell_means(cells: SingleCells, forest: MedianForest) -> dict[str, pd.DataFrame]:
+    """Measured over all single cells, predicted over those held out; marker genes only."""
+    genes = _reported(cells)
+    names = np.array(cells.genes)[genes]
+    test = np.flatnonzero(~cells.train)
+    return {
+        "measured": population_means(cells.expression[:, genes], cells.population, names),
+        "predicted": population_means(forest.predict(cells.scaled[test])[:, genes], cells.population[test], names),
+    }
+
+
+def _reported(cells: SingleCells) -> npt.NDArray[np.int64]:
+    marked = np.flatnonzero(cells.marker_genes())
+    return marked if len(marked) else np.arange(len(cells.genes))
+
+
+def _write_imaged(
+    config: ExpressionConfig,
+    cells: SingleCells,
+    forest: MedianForest,
+    imaged: Imaged,
+    folder: Path,
+    progress: Progress | None,
+) -> dict[str, pd.DataFrame]:
+    """Write expression of imaged cells in both modes; return the population means of each."""
+    genes = _reported(cells) if config.genes == "markers" else np.arange(len(cells.genes))
+    var = pd.DataFrame({"marker_of": cells.marker_of[genes]}, index=np.array(cells.genes)[genes])
+    obs = imaged.rows.assign(population=imaged.population)
+    obs.index = obs.index.astype(str)
+    narrowed = MedianForest(trees=forest.trees, cells=forest.cells[:, genes], markers=forest.markers)
+    means = {}
+    for done, mode in enumerate(MODES):
+        if progress:
+            progress("expression", done, len(MODES))
+        values = narrowed.predict(imaged.scaled[mode])
+        data = anndata.AnnData(X=values, obs=obs, var=var)
+        data.obsm["markers"] = pd.DataFrame(imaged.scaled[mode], index=obs.index, columns=list(config.markers))
+        data.uns["wellstream"] = {
+            "kind": "expression",
+            "mode": mode,
+            "config": to_yaml(config),
+            "versions": {"wellstream": __version__},
+        }
+        data.write_h5ad(folder / f"expression_{mode}.h5ad")
+        marked = np.isin(genes, _reported(cells))
+        means[mode] = population_means(values[:, marked], imaged.population, var.index[marked])
+    if progress:
+        progress("expression", len(MODES), len(MODES))
+    return means
+
+
+def _markers(config: ExpressionConfig, imaged: Imaged) -> pd.DataFrame:
+    """Return how well the network reads each marker, on the scale the forest is asked: r with a bootstrap interval."""
+    guess, truth = imaged.scaled[LABEL_FREE], imaged.scaled[STANDARD]
+    low, high, spread = bootstrap_columns(guess, truth, seed=config.seed, resamples=config.resamples)
+    return pd.DataFrame(
+        {
+            "marker": config.markers,
+            "r": pearson(guess, truth),
+            "low": low,
+            "high": high,
+            "sd": spread,
+            "cells": len(truth),
+        }
+    )
+
+
+def _write_populations(means: dict[str, pd.DataFrame], folder: Path) -> None:
+    """``populations.csv``: source, population, then a column a gene; ``similarity.csv``: pairs of populations."""
+    pd.concat(
+        [table.rename_axis("population").reset_index().assign(source=source) for source, table in means.items()]
+    ).set_index(["source", "population"]).to_csv(folder / "populations.csv")
+    pd.concat([similarities(table).assign(source=source) for source, table in means.items()]).to_csv(
+        folder / "similarity.csv", index=False
+    )
+
+
+def _shown(config: ExpressionConfig, cells: SingleCells, imaged: Imaged | None) -> pd.DataFrame:
+    parts = [_drawn(config, "single cells", cells.scaled, cells.population)]
+    if imaged:
+        parts += [_drawn(config, mode, imaged.scaled[mode], imaged.population) for mode in MODES]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _drawn(
+    config: ExpressionConfig, source: str, scaled: npt.NDArray[np.float64], population: pd.Categorical
+) -> pd.DataFrame:
+    order = np.sort(np.random.default_rng(config.seed).permutation(len(scaled))[:_SHOWN_CELLS])
+    table = pd.DataFrame(scaled[order], columns=list(config.markers))
+    return table.assign(population=np.asarray(population)[order], source=source)
+
+
+def _summary(
+    config: ExpressionConfig, cells: SingleCells, imaged: Imaged | None, summary: pd.DataFrame, folder: Path
+) -> ExpressionSummary:
+    shown = summary[summary["genes"].isin(("all", "marker genes")) & (summary["n"] > 0)]
+    notes = []
+    if imaged and imaged.left_out:
+        notes.append(f"{imaged.left_out} imaged cells were left out: a marker was not measured")
+    if not cells.marker_genes().any():
+        notes.append("no gene marks a population: prepare with gates to see marker genes apart")
+    if config.scale == "part":
+        notes.append(
+            "each part is scaled by its own range, as in the authors' code: the test part sees its own extremes"
+        )
+    return ExpressionSummary(
+        out=str(folder),
+        single_cells=(int(cells.train.sum()), int((~cells.train).sum())),
+        genes=len(cells.genes),
+        marker_genes=int(cells.marker_genes().sum()),
+        table=tuple({str(key): value for key, value in row.items()} for row in shown.to_dict("records")),
+        imaged_cells=len(imaged.rows) if imaged else 0,
+        notes=tuple(notes),
+    )
+
+
+def _facts(summary: ExpressionSummary) -> dict[str, Any]:
+    return {
+        "single_cells": {"train": summary.single_cells[0], "test": summary.single_cells[1]},
+        "genes": summary.genes,
+        "marker_genes": summary.marker_genes,
+        "imaged_cells": summary.imaged_cells,
+        "notes": list(summary.notes),
+    }

@@ -1,0 +1,77 @@
+"""What an expression prediction is made of: the YAML behind ``wellstream express``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from framework.config import StrictModel
+from framework.data.markers import Gates, MarkerTransform
+from framework.expression.forest import ForestConfig
+
+
+class ImagedCells(StrictModel):
+    """Cells of an imaging-flow experiment, as ``wellstream predict`` wrote them.
+
+    Attributes:
+        predictions: ``.h5ad`` of a marker regression, every cell (``--part all``): measured markers give the standard
+            chain, predicted ones the label-free chain.
+        names: marker of the single-cell side -> marker of this file, where they differ.
+        transform: of measured and predicted markers, before each is brought into [0, 1].
+        gates: populations on the measured markers.
+        part: which cells to predict: those the network never saw, or all.
+        label_free_range: ``predicted``: predicted markers fill [0, 1] by their own range, as the authors scale each
+            table; ``measured``: they are scaled as the measured ones are, so a timid network gives a narrow range.
+    """
+
+    predictions: str
+    names: dict[str, str] = Field(default_factory=dict)
+    transform: MarkerTransform = "log10p1"
+    gates: Gates | None = None
+    part: Literal["test", "all"] = "test"
+    label_free_range: Literal["predicted", "measured"] = "predicted"
+
+
+class ExpressionConfig(StrictModel):
+    """Expression of every gene from surface markers, learned on single cells, applied to imaged cells.
+
+    Attributes:
+        single_cell: ``.h5ad`` of ``wellstream prepare``.
+        markers: surface markers both sides measure.
+        also_predict: surface markers of the single-cell side predicted beside the genes (CD4 in IFC-seq), log counts.
+        transform: of the markers of the single-cell side.
+        scale: on which cells a marker's range is measured: ``modality`` all (paper), ``train`` those of the training
+            part, or ``part`` each part its own (the authors' code).
+        test_fraction: share of single cells held out.
+        seed: of the split, the forest and the bootstrap.
+        forest: see ``ForestConfig``.
+        resamples: of the bootstrap of each gene's r.
+        images: the imaging side; null to score single cells only.
+        genes: which genes are written for imaged cells: markers of a population, or all.
+    """
+
+    single_cell: str
+    markers: tuple[str, ...] = Field(min_length=1)
+    also_predict: tuple[str, ...] = ()
+    transform: MarkerTransform = "none"
+    scale: Literal["modality", "train", "part"] = "modality"
+    test_fraction: float = Field(default=0.3, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+    forest: ForestConfig = ForestConfig()
+    resamples: int = Field(default=10_000, ge=100)
+    images: ImagedCells | None = None
+    genes: Literal["markers", "all"] = "markers"
+
+    @model_validator(mode="after")
+    def _check(self) -> ExpressionConfig:
+        twice = [name for name in self.markers if self.markers.count(name) > 1]
+        if twice:
+            raise ValueError(f"'markers' names '{twice[0]}' twice")
+        both = [name for name in self.also_predict if name in self.markers]
+        if both:
+            raise ValueError(f"'{both[0]}' is in 'markers' and in 'also_predict'; a marker cannot predict itself")
+        unknown = [name for name in (self.images.names if self.images else {}) if name not in self.markers]
+        if unknown:
+            raise ValueError(f"'images.names' maps '{unknown[0]}', which is not in 'markers'")
+        return self

@@ -1,0 +1,126 @@
+"""The single-cell side: a prepared file opened, checked, split and scaled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from framework.data.markers import Floats, MarkerRange
+from framework.errors import InputError, did_you_mean
+from framework.expression.config import ExpressionConfig
+
+Single = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleCells:
+    """Cells whose markers and genes were measured.
+
+    Attributes:
+        names: (n,) cells.
+        expression: float32 (n, G), the predicted proteins last.
+        genes: (G,) names, ``name (protein)`` for proteins.
+        marker_of: (G,) populations a gene marks, joined by ``|``; empty for none.
+        population: (n,) of each cell.
+        markers: (n, d) as measured.
+        scaled: float64 (n, d), in [0, 1] on the cells the range was measured on.
+        ranges: one a marker; of the training part where each part has its own.
+        train: (n,) cells to learn from.
+    """
+
+    names: pd.Index
+    expression: Single
+    genes: tuple[str, ...]
+    marker_of: npt.NDArray[np.object_]
+    population: pd.Categorical
+    markers: Floats
+    scaled: Floats
+    ranges: tuple[MarkerRange, ...]
+    train: Mask
+
+    def marker_genes(self) -> Mask:
+        """Return which genes mark a population, (G,)."""
+        chosen: Mask = self.marker_of != ""
+        return chosen
+
+
+def open_single_cells(config: ExpressionConfig) -> SingleCells:
+    """Read, split and scale the single-cell side of a config.
+
+    Raises:
+        InputError: no such file, not prepared by ``wellstream prepare``, a marker missing, too few cells.
+    """
+    data = _read(Path(config.single_cell))
+    proteins = data.obsm["markers"]
+    for name in (*config.markers, *config.also_predict):
+        if name not in proteins:
+            raise InputError(
+                f"{config.single_cell}: no surface marker '{name}'{did_you_mean(name, map(str, proteins.columns))}; "
+                f"found: {', '.join(map(str, proteins.columns))}"
+            )
+    train = split_cells(data.n_obs, config.test_fraction, config.seed)
+    markers = proteins[list(config.markers)].to_numpy(dtype=np.float64)
+    scaled, ranges = _scaled(config, markers, train)
+    genes = np.asarray(data.X.toarray() if hasattr(data.X, "toarray") else data.X, dtype=np.float32)
+    extra = np.log1p(proteins[list(config.also_predict)].to_numpy(dtype=np.float32))
+    marked = data.var["marker_of"].to_numpy(dtype=object) if "marker_of" in data.var else np.full(data.n_vars, "")
+    everyone = pd.Categorical(["all"] * data.n_obs)
+    return SingleCells(
+        names=data.obs_names,
+        expression=np.concatenate([genes, extra], axis=1),
+        genes=(*map(str, data.var_names), *(f"{name} (protein)" for name in config.also_predict)),
+        marker_of=np.concatenate([marked, np.full(len(config.also_predict), "protein")]).astype(object),
+        population=data.obs["population"].array if "population" in data.obs else everyone,
+        markers=markers,
+        scaled=scaled,
+        ranges=ranges,
+        train=train,
+    )
+
+
+def split_cells(cells: int, test_fraction: float, seed: int) -> Mask:
+    """Return which of ``cells`` to learn from, (cells,); a pure function of its arguments.
+
+    Raises:
+        InputError: too few cells for both parts.
+    """
+    tested = round(cells * test_fraction)
+    if tested < 2 or cells - tested < 2:
+        raise InputError(
+            f"{cells} single cells cannot be split with test_fraction {test_fraction:g}; expected 2 a part"
+        )
+    train = np.ones(cells, dtype=np.bool_)
+    train[np.random.default_rng(seed).permutation(cells)[:tested]] = False
+    return train
+
+
+def _scaled(config: ExpressionConfig, markers: Floats, train: Mask) -> tuple[Floats, tuple[MarkerRange, ...]]:
+    scaled = np.empty_like(markers)
+    ranges = []
+    for column, name in enumerate(config.markers):
+        values = markers[:, column]
+        fitted = MarkerRange.fit(name, values if config.scale == "modality" else values[train], config.transform)
+        scaled[:, column] = fitted.apply(values)
+        if config.scale == "part":
+            scaled[~train, column] = MarkerRange.fit(name, values[~train], config.transform).apply(values[~train])
+        ranges.append(fitted)
+    return scaled, tuple(ranges)
+
+
+def _read(file: Path) -> anndata.AnnData:
+    made_by = "make it with: wellstream prepare CONFIG --out FILE.h5ad"
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; {made_by}")
+    try:
+        data = anndata.read_h5ad(file)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{file}: not a readable .h5ad file: {error}; {made_by}") from None
+    if dict(data.uns.get("wellstream", {})).get("kind") != "single_cell" or "markers" not in data.obsm:
+        raise InputError(f"{file}: expected single cells with surface markers in obsm['markers']; {made_by}")
+    return data

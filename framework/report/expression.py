@@ -1,0 +1,226 @@
+"""The page about expression per cell: reads the folder of ``wellstream express`` alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from framework.errors import InputError
+from framework.report.figures_expression import TITLES, gates, gene_violins, heat_maps, similarity, spread
+from framework.report.page import Block, Facts, Grid, Listing, Note, Numbers, Section, render_page
+from framework.report.sections_scores import number
+
+EXPRESSION_REPORT_NAME = "report.html"
+_GENES_A_POPULATION = 10
+_TABLES = ("per_gene", "summary", "populations", "similarity", "cells")
+
+
+def write_expression_report(folder: Path | str, out: Path | str | None = None) -> Path:
+    """Write one self-contained HTML page: IFC-seq's Figures 3 to 6 and Tables 1 and 2 for this experiment.
+
+    Args:
+        folder: written by ``wellstream express``.
+        out: the file to write; default ``report.html`` in the folder.
+
+    Raises:
+        InputError: the folder is not one of ``wellstream express``.
+    """
+    root = Path(folder)
+    tables = _read(root)
+    facts: dict[str, Any] = json.loads((root / "expression.json").read_text(encoding="utf-8"))
+    config: dict[str, Any] = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
+    sections = [_overview(facts, tables, config), _single_cells(tables), _by_population(tables)]
+    if "agreement" in tables:
+        sections.insert(2, _imaged(tables))
+    sections.append(
+        Section(
+            anchor="reproduce",
+            title="Reproduce",
+            lead="The resolved config: wellstream express config.yaml --out FOLDER",
+            blocks=[Listing(title="config.yaml", text=(root / "config.yaml").read_text(encoding="utf-8"))],
+        )
+    )
+    file = Path(out) if out is not None else root / EXPRESSION_REPORT_NAME
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(render_page("Expression per cell", str(config["single_cell"]), sections), encoding="utf-8")
+    partial.replace(file)
+    return file
+
+
+def _read(root: Path) -> dict[str, pd.DataFrame]:
+    for name in ("expression.json", "config.yaml", *(f"{table}.csv" for table in _TABLES)):
+        if not (root / name).is_file():
+            raise InputError(f"{root}: no {name}; expected a folder written by: wellstream express CONFIG --out {root}")
+    names = [*_TABLES, *(name for name in ("agreement", "markers") if (root / f"{name}.csv").is_file())]
+    tables = {name: pd.read_csv(root / f"{name}.csv") for name in names}
+    tables["per_gene"]["marker_of"] = tables["per_gene"]["marker_of"].fillna("")
+    return tables
+
+
+def _overview(facts: dict[str, Any], tables: dict[str, pd.DataFrame], config: dict[str, Any]) -> Section:
+    forest = tables["summary"].query("method == 'forest'").set_index("genes")
+    numbers = [(f"{facts['single_cells']['train']:,}", "single cells learned from")]
+    numbers += [(f"{facts['genes']:,}", "genes predicted")]
+    if forest.loc["marker genes", "n"]:
+        numbers.append((number(forest.loc["marker genes", "r"]), "median r, marker genes"))
+    numbers.append((number(forest.loc["all", "r"]), "median r, all genes"))
+    if facts["imaged_cells"]:
+        numbers.append((f"{facts['imaged_cells']:,}", "imaged cells given expression"))
+    shown = [("markers", ", ".join(config["markers"])), ("trees", str(config["forest"]["trees"]))]
+    shown += [("held out", f"{facts['single_cells']['test']:,} single cells"), ("scale", str(config["scale"]))]
+    blocks: list[Block] = [Numbers(items=numbers), Facts(items=shown, title="What was done")]
+    blocks += [Note(text=note) for note in facts["notes"]]
+    blocks.append(gates(tables["cells"], config["markers"], _populations(tables["cells"])))
+    return Section(anchor="overview", title="Overview", lead="Markers in, expression out.", blocks=blocks)
+
+
+def _populations(cells: pd.DataFrame) -> list[str]:
+    """Populations by size of the gated ones, cells in no gate last."""
+    names = list(dict.fromkeys(cells["population"].astype(str)))
+    return sorted(names, key=lambda name: (name in ("other", "all"), name))
+
+
+def _single_cells(tables: dict[str, pd.DataFrame]) -> Section:
+    table, summary = tables["per_gene"], tables["summary"]
+    rows = [
+        (
+            str(row["genes"]),
+            str(row["n"]),
+            str(row["method"]),
+            number(row["r"]),
+            number(row["spearman"]),
+            number(row["rmse"]),
+            number(row["spread"]),
+        )
+        for row in summary.to_dict("records")
+        if row["n"]
+    ]
+    headers = ("genes", "n", "method", "Pearson r", "Spearman", "RMSE", "spread over trees")
+    blocks: list[Block] = [
+        Grid(
+            headers=headers,
+            rows=rows,
+            numeric=frozenset({1, 3, 4, 5, 6}),
+            caption="Medians over genes, on single cells that were held out (the paper's Tables 1 and 2). The mean "
+            "predictor has no correlation.",
+        ),
+        gene_violins(table),
+    ]
+    drawn = spread(table)
+    if drawn is not None:
+        blocks.append(drawn)
+    best = table.nlargest(_GENES_A_POPULATION, "r_forest")
+    blocks.append(
+        Grid(
+            headers=("gene", "marks", "r", "95 % bootstrap", "95 % Fisher", "RMSE", "RMSE of the mean"),
+            rows=[_gene_row(row) for row in best.to_dict("records")],
+            numeric=frozenset({2, 3, 4, 5, 6}),
+            caption="The genes predicted best; intervals over held-out cells.",
+        )
+    )
+    return Section(
+        anchor="single-cells",
+        title="On single cells",
+        lead="Where the truth is known: how well the markers predict each gene.",
+        blocks=blocks,
+    )
+
+
+def _gene_row(row: dict[Any, Any]) -> tuple[str, ...]:
+    def pair(low: str, high: str) -> str:
+        return "–" if pd.isna(row[low]) else f"{number(row[low])} to {number(row[high])}"
+
+    return (
+        str(row["gene"]),
+        str(row["marker_of"]) or "–",
+        number(row["r_forest"]),
+        pair("r_low", "r_high"),
+        pair("r_fisher_low", "r_fisher_high"),
+        number(row["rmse_forest"]),
+        number(row["rmse_mean"]),
+    )
+
+
+def _imaged(tables: dict[str, pd.DataFrame]) -> Section:
+    markers = [
+        (str(row["marker"]), f"{number(row['r'])} ± {number(row['sd'], '.3f')}", f"{row['cells']:,}")
+        for row in tables["markers"].to_dict("records")
+    ]
+    rows = [
+        (
+            TITLES[str(row["source"])],
+            str(row["population"]),
+            number(row["r"]),
+            number(row["r_centred"]),
+            str(row["genes"]),
+        )
+        for row in tables["agreement"].to_dict("records")
+    ]
+    blocks: list[Block] = [
+        Grid(
+            headers=("marker", "Pearson r ± bootstrap sd", "cells"),
+            rows=markers,
+            numeric=frozenset({1, 2}),
+            caption="How well the network reads each marker from the image.",
+            width="half",
+        ),
+        Grid(
+            headers=("chain", "population", "r", "r centred", "genes"),
+            rows=rows,
+            numeric=frozenset({2, 3, 4}),
+            caption="Population means of imaged cells against measured ones of single cells, over marker genes. "
+            "Centred: after taking off each gene's mean over populations, so genes high everywhere do not count.",
+            width="half",
+        ),
+    ]
+    return Section(
+        anchor="imaged",
+        title="On imaged cells",
+        lead="No cell has both an image and a transcriptome, so populations are compared.",
+        blocks=blocks,
+    )
+
+
+def _by_population(tables: dict[str, pd.DataFrame]) -> Section:
+    means = {
+        str(source): part.drop(columns="source").set_index("population")
+        for source, part in tables["populations"].groupby("source", sort=False)
+    }
+    pairs = {str(source): part for source, part in tables["similarity"].groupby("source", sort=False)}
+    blocks: list[Block] = [heat_maps(means, _chosen_genes(tables["per_gene"], means["measured"]))]
+    drawn = similarity(pairs)
+    if drawn is not None:
+        rows = [
+            (
+                TITLES[str(row["source"])],
+                str(row["one"]),
+                str(row["other"]),
+                number(row["r"], ".3f"),
+                f"{number(row['low'], '.3f')} to {number(row['high'], '.3f')}",
+            )
+            for row in tables["similarity"].to_dict("records")
+        ]
+        headers = ("cells", "population", "population", "r", "95 % Fisher")
+        caption = "Similarity of populations with Fisher's interval over genes."
+        blocks += [drawn, Grid(headers=headers, rows=rows, numeric=frozenset({3, 4}), caption=caption)]
+    return Section(
+        anchor="populations",
+        title="By population",
+        lead="Does the pattern of expression over populations come back?",
+        blocks=blocks,
+    )
+
+
+def _chosen_genes(table: pd.DataFrame, means: pd.DataFrame) -> list[str]:
+    """Return the genes of each population that are predicted best, population by population."""
+    known = table[table["gene"].isin(means.columns)].sort_values("r_forest", ascending=False, kind="stable")
+    populations = sorted({name for names in known["marker_of"] for name in names.split("|")})
+    chosen: dict[str, None] = {}
+    for name in populations:
+        of_name = known[[name in names.split("|") for names in known["marker_of"]]]
+        chosen |= dict.fromkeys(str(gene) for gene in of_name["gene"].head(_GENES_A_POPULATION))
+    return list(chosen)

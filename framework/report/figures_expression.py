@@ -1,0 +1,186 @@
+"""Figures of expression per cell: gates, scores of genes, spread over trees, heat maps, likeness of populations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from framework.report.canvas import ACCENT, PALETTE, SEQUENTIAL, bare, faint_grid, figure, shortened, styled, uri
+from framework.report.page import Picture
+
+_GREY = "#c4ccd3"
+TITLES = {
+    "single cells": "single cells, measured",
+    "measured": "single cells, measured",
+    "predicted": "single cells held out, predicted",
+    "standard": "imaged cells, measured markers",
+    "label_free": "imaged cells, label-free",
+}
+"""How each source of cells is called where it is shown."""
+_LABELLED = 12
+
+
+@styled
+def gates(cells: pd.DataFrame, markers: Sequence[str], populations: Sequence[str]) -> Picture:
+    """Draw the cells of each source over two markers, coloured by population (IFC-seq, Figures 3A, 4A, 5A, S3).
+
+    Args:
+        cells: columns ``source``, ``population`` and one a marker, in [0, 1].
+        markers: their names; with one, the other axis is the rank of the cell.
+        populations: in order; the last is that of cells in no gate, in grey.
+    """
+    sources = [name for name in TITLES if (cells["source"] == name).any()]
+    drawn, axes = figure(3.1 * len(sources) + 0.4, 3.4, columns=len(sources))
+    for panel, source in zip(axes[0], sources, strict=True):
+        part = cells[cells["source"] == source]
+        for name, colour in _coloured(populations):
+            of_name = part[part["population"] == name]
+            y = of_name[markers[1]] if len(markers) > 1 else np.linspace(0, 1, len(of_name))
+            panel.scatter(of_name[markers[0]], y, s=3, color=colour, linewidths=0, label=f"{name} ({len(of_name)})")
+        panel.set_title(TITLES[source])
+        panel.set_xlabel(f"{markers[0]}, scaled")
+        panel.set_ylabel(f"{markers[1]}, scaled" if len(markers) > 1 else "cells")
+        panel.legend(frameon=False, fontsize=7, markerscale=3, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    return Picture(
+        source=uri(drawn, "png"),
+        alt=f"Scatter of {', '.join(markers[:2])} for {len(cells)} cells, coloured by population",
+        caption="Surface markers after co-registration: each modality scaled to [0, 1] on its own. The forest only "
+        "works where the clouds of both modalities lie over each other. Populations are gated on measured markers, so "
+        "in the label-free panel mixed colours show what the image does not tell.",
+    )
+
+
+@styled
+def gene_violins(table: pd.DataFrame) -> Picture:
+    """Draw r over genes: all, marker genes, and those of each population (IFC-seq, Figures 3B and 5B)."""
+    marked = table["marker_of"].fillna("")
+    names = sorted({name for names in marked for name in names.split("|") if name})
+    groups = {"all genes": table, "marker genes": table[marked != ""]}
+    groups |= {name: table[[name in names.split("|") for names in marked]] for name in names}
+    groups = {name: part for name, part in groups.items() if part["r_forest"].notna().sum() > 1}
+    drawn, axes = figure(max(4.0, 1.3 * len(groups) + 1), 3.0)
+    panel = axes[0, 0]
+    for place, (_, part) in enumerate(groups.items()):
+        for offset, method, colour in ((-0.2, "forest", ACCENT), (0.2, "linear", PALETTE[1])):
+            values = part[f"r_{method}"].dropna()
+            shape = panel.violinplot(values, [place + offset], widths=0.36, showextrema=False)
+            for body in shape["bodies"]:
+                body.set(facecolor=colour, alpha=0.55)
+            panel.plot(
+                place + offset, values.median(), "o", color=colour, markersize=4, label=method if place == 0 else None
+            )
+    panel.axhline(0, color=_GREY, linewidth=0.8)
+    panel.set_xticks(range(len(groups)), [f"{shortened(name, 18)}\n{len(part)}" for name, part in groups.items()])
+    panel.set_ylabel("Pearson r of a gene")
+    panel.legend(frameon=False, fontsize=8)
+    faint_grid(panel)
+    return Picture(
+        source=uri(drawn, "svg"),
+        alt="Violins of Pearson r over genes: all genes, marker genes, genes of each population",
+        caption="Correlation of predicted and measured expression over held-out single cells, one value a gene; dots "
+        "are medians. Genes that mark a gated population are predicted better than the bulk, which the surface markers "
+        "do not see.",
+    )
+
+
+@styled
+def spread(table: pd.DataFrame) -> Picture | None:
+    """Draw r of marker genes against its spread over trees (IFC-seq, Figures 3C and 5C); None without marker genes."""
+    part = table[(table["marker_of"].fillna("") != "") & table["r_forest"].notna() & table["spread"].notna()]
+    if not len(part):
+        return None
+    drawn, axes = figure(5.6, 3.4)
+    panel = axes[0, 0]
+    names = sorted(set(part["marker_of"]))
+    for position, name in enumerate(names):
+        of_name = part[part["marker_of"] == name]
+        colour = PALETTE[position % len(PALETTE)]
+        panel.scatter(
+            of_name["r_forest"], of_name["spread"], s=14, color=colour, linewidths=0, label=shortened(name, 30)
+        )
+    for row in part.nlargest(_LABELLED, "r_forest").itertuples():
+        panel.annotate(str(row.gene), (row.r_forest, row.spread), fontsize=7, xytext=(3, 2), textcoords="offset points")
+    panel.set_xlabel("Pearson r of the forest")
+    panel.set_ylabel("standard deviation of r over trees")
+    panel.legend(frameon=False, fontsize=7.5)
+    faint_grid(panel, "both")
+    return Picture(
+        source=uri(drawn, "svg"),
+        alt=f"Pearson r of {len(part)} marker genes against its standard deviation over trees",
+        caption=f"How sure the forest is of each marker gene: the spread of r over single trees. The {_LABELLED} genes "
+        "predicted best are named.",
+    )
+
+
+@styled
+def heat_maps(means: Mapping[str, pd.DataFrame], genes: Sequence[str]) -> Picture:
+    """Draw mean expression by population for each source (IFC-seq, Figures 4E-F and 6A-C).
+
+    Args:
+        means: source -> (populations, genes).
+        genes: columns to show, in order.
+    """
+    shown = [name for name in TITLES if name in means]
+    rows = sum(len(means[name]) for name in shown)
+    drawn, axes = figure(max(6.0, 0.22 * len(genes) + 2), 0.28 * rows + 0.55 * len(shown) + 0.7, rows=len(shown))
+    highest = max(float(means[name][list(genes)].to_numpy().max()) for name in shown)
+    for panel, name in zip(axes[:, 0], shown, strict=True):
+        values = means[name][list(genes)]
+        image = panel.imshow(values.to_numpy(), aspect="auto", cmap=SEQUENTIAL, vmin=0, vmax=highest)
+        panel.set_title(TITLES[name])
+        panel.set_yticks(range(len(values)), [shortened(label) for label in values.index])
+        panel.set_xticks([])
+        for spine in panel.spines.values():
+            spine.set_visible(False)
+    axes[-1, 0].set_xticks(range(len(genes)), [shortened(gene, 16) for gene in genes], rotation=90, fontsize=7)
+    drawn.colorbar(image, ax=list(axes[:, 0]), label="mean log expression", shrink=0.6)
+    return Picture(
+        source=uri(drawn, "png"),
+        alt=f"Mean expression of {len(genes)} genes by population, for {', '.join(TITLES[name] for name in shown)}",
+        caption="Mean expression by population, one colour scale for all panels. Where the chain works, the pattern of "
+        "the first panel comes back below; fading towards one colour means that the cells are not told apart.",
+    )
+
+
+@styled
+def similarity(tables: Mapping[str, pd.DataFrame]) -> Picture | None:
+    """Draw how alike populations are, by source (IFC-seq, Figures 4G-H and 6D-F); None with fewer than two populations.
+
+    Args:
+        tables: source -> columns ``one``, ``other``, ``r``.
+    """
+    shown = [name for name in TITLES if name in tables and len(tables[name])]
+    if not shown:
+        return None
+    drawn, axes = figure(2.6 * len(shown) + 0.8, 3.0, columns=len(shown))
+    lowest = min(float(tables[name]["r"].min()) for name in shown)
+    for panel, name in zip(axes[0], shown, strict=True):
+        table = tables[name]
+        populations = list(dict.fromkeys([*table["one"], *table["other"]]))
+        matrix = pd.DataFrame(np.eye(len(populations)), index=populations, columns=populations)
+        for row in table.itertuples():
+            matrix.loc[row.one, row.other] = matrix.loc[row.other, row.one] = row.r
+        panel.imshow(matrix.to_numpy(), cmap=SEQUENTIAL, vmin=lowest, vmax=1)
+        middle = (1 + lowest) / 2
+        for (i, j), value in np.ndenumerate(matrix.to_numpy()):
+            panel.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color="k" if value > middle else "w")
+        bare(panel)
+        panel.set_title(TITLES[name], fontsize=8.5)
+        panel.set_xticks(
+            range(len(populations)), [shortened(label, 14) for label in populations], rotation=45, ha="right"
+        )
+        panel.set_yticks(range(len(populations)), [shortened(label, 14) for label in populations])
+    return Picture(
+        source=uri(drawn, "svg"),
+        alt="Matrices of Pearson r between population means",
+        caption="Pearson r between the mean expression of populations, over marker genes; Fisher's 95 % "
+        "intervals are in the table.",
+    )
+
+
+def _coloured(populations: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (name, colour), the cells in no gate first and grey, so that gated ones lie over them."""
+    named = [(name, PALETTE[position % len(PALETTE)]) for position, name in enumerate(populations[:-1])]
+    return [(populations[-1], _GREY), *named] if named else [(populations[-1], ACCENT)]

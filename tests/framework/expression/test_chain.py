@@ -1,0 +1,153 @@
+"""The whole chain on cells whose expression follows their markers: single cells, then imaged cells in both modes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from framework.errors import InputError
+from framework.expression import ExpressionConfig, express
+from framework.report import write_expression_report
+
+GATES = {"transform": "none", "populations": {"high": {"CD3": {"low": 60.0}}}}
+
+
+def single_cells(folder: Path, cells: int = 300) -> Path:
+    random = np.random.default_rng(0)
+    markers = random.uniform(0, 100, (cells, 2))
+    genes = np.column_stack([markers[:, 0] / 30, markers[:, 1] / 40, random.random(cells), random.random(cells)])
+    genes += 0.1 * random.random((cells, 4))
+    data = anndata.AnnData(
+        genes.astype(np.float32),
+        pd.DataFrame(
+            {"population": pd.Categorical(np.where(markers[:, 0] >= 60, "high", "other"))},
+            index=[f"c{i}" for i in range(cells)],
+        ),
+        pd.DataFrame({"marker_of": ["high", "high", "", ""]}, index=["A", "B", "noise 1", "noise 2"]),
+    )
+    data.obsm["markers"] = pd.DataFrame(
+        np.column_stack([markers, markers[:, 0]]), index=data.obs_names, columns=["CD3", "CD8", "CD4"]
+    )
+    data.uns["wellstream"] = {"kind": "single_cell"}
+    data.write_h5ad(folder / "cells.h5ad")
+    return folder / "cells.h5ad"
+
+
+def predictions(folder: Path, cells: int = 120, noise: float = 20.0) -> Path:
+    random = np.random.default_rng(1)
+    measured = random.uniform(0, 1000, (cells, 2))
+    predicted = measured + noise * random.standard_normal((cells, 2))
+    measured[30, 0] = np.nan
+    obs = pd.DataFrame({"Metadata_Plate": "p", "Metadata_Well": "A01", "tile": np.arange(cells)})
+    obs["part"] = np.where(np.arange(cells) < 20, "train", "test")
+    data = anndata.AnnData(
+        predicted,
+        obs.set_index(obs.index.astype(str)),
+        pd.DataFrame({"train_mean": 1.0, "train_sd": 1.0}, index=["CD3 PE-Cy7", "CD8"]),
+        layers={"measured": measured},
+        uns={"wellstream": {"kind": "predictions"}},
+    )
+    data.write_h5ad(folder / "predictions.h5ad")
+    return folder / "predictions.h5ad"
+
+
+def plain(folder: Path, **images: Any) -> dict[str, Any]:
+    side = {"predictions": str(predictions(folder)), "names": {"CD3": "CD3 PE-Cy7"}, "transform": "none"}
+    gates = {"transform": "none", "populations": {"high": {"CD3": {"low": 600.0}}}}
+    return {
+        "single_cell": str(single_cells(folder)),
+        "markers": ["CD3", "CD8"],
+        "forest": {"trees": 8},
+        "resamples": 200,
+        "images": {**side, "gates": gates, **images},
+    }
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("express")
+    config = ExpressionConfig.from_plain(plain(folder) | {"also_predict": ["CD4"]})
+    summary = express(config, folder / "out")
+    assert summary.single_cells == (210, 90)
+    assert summary.imaged_cells == 99
+    assert summary.notes == ("1 imaged cells were left out: a marker was not measured",)
+    return folder / "out"
+
+
+def test_genes_that_follow_the_markers_are_predicted_and_noise_is_not(done: Path) -> None:
+    table = pd.read_csv(done / "per_gene.csv").set_index("gene")
+    assert table.loc[["A", "B"], "r_forest"].min() > 0.9
+    assert table.loc[["noise 1", "noise 2"], "r_forest"].abs().max() < 0.4
+    assert table.loc["A", "rmse_forest"] < 0.5 * table.loc["A", "rmse_mean"]
+    assert table.loc["CD4 (protein)", "r_forest"] > 0.9
+
+
+def test_imaged_cells_get_expression_in_both_modes(done: Path) -> None:
+    standard, free = (anndata.read_h5ad(done / f"expression_{mode}.h5ad") for mode in ("standard", "label_free"))
+    assert list(standard.var_names) == ["A", "B", "CD4 (protein)"]
+    assert standard.shape == free.shape == (99, 3)
+    # Cell 20 is the first of the test part, and its identity came along.
+    assert standard.obs["tile"].iloc[0] == 20
+    scaled = standard.obsm["markers"]["CD3"]
+    assert np.corrcoef(scaled, standard[:, "A"].X.ravel())[0, 1] > 0.95
+    assert not np.array_equal(standard.X, free.X)
+
+
+def test_populations_are_compared_with_measured_single_cells(done: Path) -> None:
+    means = pd.read_csv(done / "populations.csv").set_index(["source", "population"])
+    assert set(means.index.get_level_values("source")) == {"measured", "predicted", "standard", "label_free"}
+    assert means.loc[("standard", "high"), "A"] > means.loc[("standard", "other"), "A"] + 1
+    agreement = pd.read_csv(done / "agreement.csv")
+    assert len(agreement) == 4
+    assert (agreement["r_centred"] > 0.9).all()
+
+
+def test_the_page_holds_figures_and_tables_and_loads_nothing(done: Path) -> None:
+    page = write_expression_report(done).read_text()
+    for anchor in ("overview", "single-cells", "imaged", "populations", "reproduce"):
+        assert f'id="{anchor}"' in page
+    assert page.count("<img") + page.count("data:image") >= 5
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_equal_configs_give_equal_tables(done: Path, tmp_path: Path) -> None:
+    config = ExpressionConfig.from_plain(plain(tmp_path) | {"also_predict": ["CD4"]})
+    express(config, tmp_path / "out")
+    for name in ("per_gene.csv", "populations.csv", "similarity.csv"):
+        assert (tmp_path / "out" / name).read_bytes() == (done / name).read_bytes()
+
+
+@pytest.mark.parametrize("scale", ["modality", "train", "part"])
+def test_each_way_of_scaling_runs_and_is_said(tmp_path: Path, scale: str) -> None:
+    config = ExpressionConfig.from_plain({**plain(tmp_path), "images": None, "scale": scale})
+    summary = express(config, tmp_path / "out")
+    assert ("its own range" in " ".join(summary.notes)) == (scale == "part")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"markers": ["CD3", "CD88"]}, "no surface marker 'CD88'; did you mean 'CD8'"),
+        ({"single_cell": "gone.h5ad"}, "wellstream prepare"),
+        ({"test_fraction": 0.001}, "cannot be split"),
+    ],
+)
+def test_input_that_cannot_be_used_is_said(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        express(ExpressionConfig.from_plain({**plain(tmp_path), **change}), tmp_path / "out")
+    assert sentence in str(caught.value)
+
+
+def test_a_marker_the_network_does_not_predict_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"predicts no marker 'CD3'; did you mean 'CD8'.*images\.names"):
+        express(ExpressionConfig.from_plain(plain(tmp_path, names={})), tmp_path / "out")
+
+
+def test_a_folder_of_something_else_is_no_report(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="wellstream express CONFIG"):
+        write_expression_report(tmp_path)
