@@ -46,6 +46,7 @@ def shard_jobs(config: CellsIngestConfig, found: CellSurvey, build: BuildFolder)
                     few=export.few[rows],
                     types=types,
                     labels=found.labels,
+                    least=config.bags.min_cells if export.listing.several else 1,
                     inputs=_inputs(mine, cells, places, export.few[rows], types),
                 )
             )

@@ -51,6 +51,7 @@ class CellShardJob:
         few: bool (rows,), cells that are not read.
         types: pixel type of each channel, as in the first cell of the export.
         labels: ``Metadata_*`` columns to store with the tiles.
+        least: tiles a bag needs, where its cells are only known now.
         inputs: digest of everything above, for the marker.
     """
 
@@ -64,6 +65,7 @@ class CellShardJob:
     few: npt.NDArray[np.bool_]
     types: tuple[str, ...]
     labels: tuple[str, ...]
+    least: int
     inputs: str
 
 
@@ -215,7 +217,7 @@ class _CellShardTask:
         rows = np.concatenate([np.asarray(mine.rows, np.int64), few])
         status = np.asarray([*mine.status, *[_FEW] * len(few)], dtype=object)
         has = status == HAS_TILE
-        if mine.spill.tiles < self.config.bags.min_cells:
+        if mine.spill.tiles < self.job.least:
             status[has] = _FEW
             has[:] = False
         cells = self.job.cells.iloc[rows]

@@ -47,7 +47,8 @@ def bags_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
     A plate whose map lacks a column that another has gets empty text there.
     """
-    further = list(dict.fromkeys(name for row in rows for name in row if name not in BAG_COLUMNS))
+    # Sorted: rows of an earlier attempt were read from JSON, whose keys are sorted.
+    further = sorted({name for row in rows for name in row if name not in BAG_COLUMNS})
     numbers = {"bag", "n_sites", "n_nuclei", "n_tiles"}
     fields = [(name, pa.int32() if name in numbers else pa.string()) for name in (*BAG_COLUMNS, *further)]
     schema = pa.schema(fields)

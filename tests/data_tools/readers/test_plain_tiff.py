@@ -23,6 +23,17 @@ def written(image: np.ndarray, **options: object) -> bytes:
     return stream.getvalue()
 
 
+def with_fill_order(value: int, **options: object) -> bytes:
+    """The image with its description (tag 270) turned into a FillOrder (tag 266), which ``tifffile`` never writes."""
+    data = written(IMAGE, description="x" * 9, metadata=None, **options)
+    at = data.index(struct.pack("<HHI", 270, 2, 10))
+    return data[:at] + struct.pack("<HHIHH", 266, 3, 1, value, 0) + data[at + 12 :]
+
+
+def test_a_fill_order_no_standard_allows_is_passed_over() -> None:
+    np.testing.assert_array_equal(decode_plain(with_fill_order(0)), IMAGE)
+
+
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_plain_files_are_decoded(byteorder: str, rows: int) -> None:
@@ -44,7 +55,7 @@ def test_plain_files_are_decoded(byteorder: str, rows: int) -> None:
     [
         written(IMAGE, compression="lzw"),
         written(IMAGE.astype(np.float16)),
-        written(IMAGE, extratags=[(266, 3, 1, 2, True)]),
+        with_fill_order(2),
         written(IMAGE.astype(np.int16)),
         written(IMAGE, photometric="miniswhite"),
         written(np.stack([IMAGE, IMAGE]), photometric="minisblack", metadata=None),
