@@ -32,7 +32,7 @@ def name(file: Path) -> str:
 
 
 def test_all_files_are_found() -> None:
-    folders = {"demo", "ifc_seq", "image2omics", "marker_regression", "nf1_genotype"}
+    folders = {"demo", "ifc_seq", "image2omics", "marker_regression", "nf1_genotype", "paired_cell_inpainting"}
     assert {name(file).split("/")[0] for file in FILES} == folders
     assert len(INGESTS) >= 6
     assert len(RUNS) >= 6
