@@ -68,20 +68,25 @@ class BagsConfig(StrictModel):
         by: columns whose values, together with the export, make a bag; with none, each export is one bag.
         groups: deal the cells of each bag at random into this many bags, ``Metadata_Group`` 0, 1, ...: cells that have
             no other unit can so be split into train and test.
+        together: columns whose values cells of one group share: copies of a cell, or all cells of a donor, are dealt as
+            one; groups are then equal only in the number of such units.
         min_cells: bags with fewer cells get no tiles.
         count_by: the columns that cells are counted by for ``min_cells``; default: the bag without its random group.
     """
 
     by: tuple[str, ...] = ()
     groups: int | None = Field(default=None, ge=2)
+    together: tuple[str, ...] = ()
     min_cells: int = Field(default=1, ge=1)
     count_by: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> BagsConfig:
-        for name in (*self.by, *(self.count_by or ())):
+        for name in (*self.by, *(self.count_by or ()), *self.together):
             if not name.startswith("Metadata_"):
                 raise ValueError(f"'{name}' is no column of the cells; their names begin with Metadata_")
+        if self.together and self.groups is None:
+            raise ValueError("'together' says which cells share a random group: set 'groups' too")
         if CELL in self.by or PLATE in self.by:
             raise ValueError(f"'by' names {CELL if CELL in self.by else PLATE}; cells never share the one, and bags "
                              "never span the other: leave it out")  # fmt: skip

@@ -5,6 +5,7 @@ Every sub-command is also a Python call; its docstring names it.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import sys
@@ -225,6 +226,26 @@ def inpaint(
 
 
 @app.command()
+def saliency(
+    run: Annotated[Path, typer.Argument(help="run folder of a marker regression")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".npz to write; images.saliency of an expression YAML")],
+    data: DatasetOption = None,
+    part: Annotated[str, typer.Option(help="train, val, test or all")] = "test",
+    tiles: Annotated[int, typer.Option(min=1, help="how many tiles, drawn by --seed")] = 256,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Write guided backpropagation maps: which pixels of a cell its predicted markers are read from.
+
+    Python: framework.run.saliency(run, data, out, part, tiles, seed)
+    """
+    with show.progress() as report:
+        summary = _room("framework.run").saliency(
+            run, data=data, out=out, part=part, tiles=tiles, seed=seed, progress=report
+        )
+    show.summary(summary)
+
+
+@app.command()
 def evaluate(
     predictions: Annotated[
         list[Path], typer.Argument(help="prediction files (one a target and split) or folders of them")
@@ -294,7 +315,8 @@ def express(
     settings = configs.load_config(config, room.ExpressionConfig, options or [])
     with show.progress() as tick:
         summary = room.express(settings, out, scheduler=scheduler, progress=tick)
-    show.summary(summary)
+    show.summary(dataclasses.replace(summary, table=()))
+    show.rows(summary.table)
     page = _room("framework.report").write_expression_report(out)
     show.console.print(f"report: {page.resolve()}")
 

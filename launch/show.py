@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,6 +56,18 @@ def summary(value: Any) -> None:
     for name, item in _fields(value).items():
         if _is_long(item):
             sentences(f"{name.replace('_', ' ')} ({len(item)})", [str(part) for part in item])
+
+
+def rows(table: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows of one table, a column a key; numbers to three digits, what is unknown as a dash."""
+    if not table:
+        return
+    drawn = Table(box=None, pad_edge=False)
+    for name, item in table[0].items():
+        drawn.add_column(escape(str(name)), justify="left" if isinstance(item, str) else "right")
+    for row in table:
+        drawn.add_row(*(escape(_cell(item)) for item in row.values()))
+    console.print(drawn)
 
 
 def dataset(opened: Any) -> None:
@@ -112,6 +124,12 @@ def _fields(value: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return dict(value)
+
+
+def _cell(item: Any) -> str:
+    if isinstance(item, float):
+        return "–" if item != item else f"{item:.3f}"
+    return str(item)
 
 
 def _is_long(item: Any) -> bool:

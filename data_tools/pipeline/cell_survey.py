@@ -232,7 +232,7 @@ class _Source:
             self._drop(inside)
 
     def _drop_without_bag(self) -> None:
-        for name in (*self.config.bags.by, *(self.config.bags.count_by or ())):
+        for name in (*self.config.bags.by, *(self.config.bags.count_by or ()), *self.config.bags.together):
             if name not in self.cells:
                 raise InputError(
                     f"source '{self.source.plate}': 'bags' names {name}, which is no column of its cells; they have "
@@ -284,11 +284,17 @@ class _Source:
     ) -> tuple[npt.NDArray[np.int64], list[str]]:
         """Deal the cells of each bag into groups of equal size, give or take one; those without a cell get no bag."""
         group = np.empty(len(code), dtype=np.int64)
+        together = list(self.config.bags.together)
         for bag, name in enumerate(names):
             mine = np.flatnonzero(code == bag)
-            group[mine[random_order(len(mine), self.config.seed, "groups", self.source.plate, name)]] = (
-                np.arange(len(mine)) % groups
-            )
+            unit: npt.NDArray[np.integer[Any]] = np.arange(len(mine))
+            if together:
+                unit = self.cells.iloc[mine].groupby(together, sort=False).ngroup().to_numpy()
+            units = int(unit.max()) + 1
+            dealt = np.empty(units, dtype=np.int64)
+            order = random_order(units, self.config.seed, "groups", self.source.plate, name)
+            dealt[order] = np.arange(units) % groups
+            group[mine] = dealt[unit]
         width = len(str(groups - 1))
         self.cells[GROUP] = pd.Series([f"{number:0{width}d}" for number in group], dtype=TEXT)
         used, fine = np.unique(code * groups + group, return_inverse=True)

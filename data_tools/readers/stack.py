@@ -6,6 +6,7 @@ compressed .npz of more than 256 MiB is unpacked once for each bag; save such a 
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,8 @@ class StackConfig(StrictModel):
         channels: names of the channels, in the order of the array.
         labels: ``Metadata_*`` column to make -> array of text (or whole numbers).
         measurements: arrays of numbers to keep for ``markers`` and ``keep``.
+        copies: ``Metadata_*`` column to make: the row of the first image with the same pixels, by which
+            ``bags.together`` keeps copies of a cell in one group. Reads every image once more.
     """
 
     name: Literal["stack"] = "stack"
@@ -56,6 +59,7 @@ class StackConfig(StrictModel):
     channels: tuple[str, ...] = Field(min_length=1, description="the names of the channels, in the order of the array")
     labels: dict[str, str] = Field(default={})
     measurements: tuple[str, ...] = ()
+    copies: str | None = None
     pixel_size_um: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
@@ -64,9 +68,12 @@ class StackConfig(StrictModel):
             raise ValueError("'channels' gives two channels the same name")
         if self.layout == "nhw" and len(self.channels) > 1:
             raise ValueError(f"layout nhw has one channel, 'channels' names {len(self.channels)}")
-        wrong = [name for name in self.labels if not name.startswith("Metadata_")]
-        if wrong:
-            raise ValueError(f"'labels' makes a column '{wrong[0]}'; names of labels begin with Metadata_")
+        for key, names in (("labels", tuple(self.labels)), ("copies", (self.copies,) if self.copies else ())):
+            wrong = [name for name in names if not name.startswith("Metadata_")]
+            if wrong:
+                raise ValueError(f"'{key}' makes a column '{wrong[0]}'; names of labels begin with Metadata_")
+        if self.copies in self.labels:
+            raise ValueError(f"'labels' and 'copies' both make the column '{self.copies}'")
         return self
 
 
@@ -95,6 +102,9 @@ class StackReader:
                 cells[label] = pd.Series(_texts(self._of_length(arrays, name, n)), dtype=TEXT)
             for name in config.measurements:
                 cells[name] = self._numbers(self._of_length(arrays, name, n), name)
+            if config.copies:
+                digests = [_digest(image) for image in arrays.rows(config.images, list(range(n)))]
+                cells[config.copies] = pd.Series(_first_of_each(digests), dtype=TEXT)
         facts = file_columns([Path(config.path)])
         places = pd.DataFrame({"row": np.arange(n), **{key: np.repeat(values, n) for key, values in facts.items()}})
         places["file"] = pd.Series([str(Path(config.path).absolute())] * n, dtype="category")
@@ -265,3 +275,13 @@ def _texts(values: Array) -> list[str]:
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8")
     return [str(value) for value in values.tolist()]
+
+
+def _digest(image: Array) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
+
+
+def _first_of_each(digests: list[bytes]) -> list[str]:
+    """Return for each digest the position of the first one that equals it, as text."""
+    first: dict[bytes, int] = {}
+    return [str(first.setdefault(digest, row)) for row, digest in enumerate(digests)]

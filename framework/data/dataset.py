@@ -109,6 +109,11 @@ class Dataset:
         """Return tiles.parquet (or the named columns), one row a tile in tile order."""
         return pd.read_parquet(self.file(TILES_NAME), columns=columns)
 
+    def tile_labels(self) -> list[str]:
+        """Return the columns of text that differ between the tiles of a bag, such as ``Metadata_Cell``."""
+        names = pq.read_schema(self.root / TILES_NAME).names
+        return [name for name in names if name.startswith("Metadata_")]
+
     def nuclei(self) -> pd.DataFrame:
         """Return nuclei.parquet, one row a nucleus."""
         return pd.read_parquet(self._existing(NUCLEI_NAME))

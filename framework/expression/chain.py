@@ -23,7 +23,9 @@ from framework.expression.forest import MedianForest, fit_forest
 from framework.expression.imaged_cells import LABEL_FREE, MODES, STANDARD, Imaged, open_imaged_cells
 from framework.expression.populations import agreement, population_means, similarities
 from framework.expression.scores import score_genes, spread_over_trees, summarise
+from framework.expression.shown_maps import shown_maps
 from framework.expression.single_cells import SingleCells, open_single_cells
+from framework.expression.truth import MEAN, open_truth, score_against_truth
 
 Progress = Callable[[str, int, int], None]
 _SHOWN_CELLS = 5_000
@@ -63,7 +65,8 @@ def express(
 
     Writes into ``out``: ``config.yaml``, ``per_gene.csv``, ``summary.csv`` (IFC-seq, Tables 1 and 2),
     ``populations.csv``, ``similarity.csv``, ``cells.csv`` (markers and gates for the report), ``expression.json``; with
-    an imaging side also ``agreement.csv``, ``markers.csv`` and ``expression_<mode>.h5ad``.
+    an imaging side also ``agreement.csv``, ``markers.csv`` and ``expression_<mode>.h5ad``, ``saliency.npz``
+    with maps, and ``truth.csv`` where the truth is known.
 
     Args:
         config: what to do.
@@ -77,6 +80,11 @@ def express(
     folder = Path(out)
     cells = open_single_cells(config)
     imaged = open_imaged_cells(config.images, config.markers) if config.images else None
+    truth, maps = None, None
+    if imaged and config.images and config.images.truth:
+        truth = open_truth(config.images.truth, imaged.rows, cells.measured_genes())
+    if imaged and config.images and config.images.saliency:
+        maps = shown_maps(config.images, config.markers, imaged)
     folder.mkdir(parents=True, exist_ok=True)
     forest = fit_forest(
         cells.scaled[cells.train],
@@ -96,6 +104,10 @@ def express(
         _markers(config, imaged).to_csv(folder / "markers.csv", index=False)
         compared = [agreement(means["measured"], means[mode]).assign(source=mode) for mode in MODES]
         pd.concat(compared).to_csv(folder / "agreement.csv", index=False)
+        if truth is not None:
+            _against_truth(cells, forest, imaged, truth).to_csv(folder / "truth.csv", index=False)
+    if maps is not None:
+        maps.write(folder / "saliency.npz")
     _write_populations(means, folder)
     _shown(config, cells, imaged).to_csv(folder / "cells.csv", index=False)
     write_text(folder / "config.yaml", to_yaml(config))
@@ -176,6 +188,17 @@ def _write_imaged(
     if progress:
         progress("expression", len(MODES), len(MODES))
     return means
+
+
+def _against_truth(
+    cells: SingleCells, forest: MedianForest, imaged: Imaged, truth: npt.NDArray[np.float32]
+) -> pd.DataFrame:
+    """Score both chains and the mean predictor on every gene whose truth is known."""
+    genes = truth.shape[1]
+    predicted = {mode: forest.predict(imaged.scaled[mode])[:, :genes] for mode in MODES}
+    mean = cells.expression[cells.train, :genes].mean(axis=0)
+    predicted[MEAN] = np.broadcast_to(mean, truth.shape)
+    return score_against_truth(predicted, truth, np.array(cells.genes)[:genes], cells.marker_of[:genes])
 
 
 def _markers(config: ExpressionConfig, imaged: Imaged) -> pd.DataFrame:

@@ -11,6 +11,24 @@ from framework.data.markers import Gates, MarkerTransform
 from framework.expression.forest import ForestConfig
 
 
+class Truth(StrictModel):
+    """The expression of the imaged cells themselves, which only a simulation knows.
+
+    Attributes:
+        path: ``.h5ad``, cells x genes, as ``truth_expression.h5ad`` of ``wellstream simulate ifc``.
+        cell: column of the predictions that names a cell as this file does.
+        prefix: what stands before a gene's name there.
+        layer: to compare with; null for ``X``.
+        log: compare log(1 + x), as the single-cell side is prepared.
+    """
+
+    path: str
+    cell: str = "Metadata_Cell"
+    prefix: str = ""
+    layer: str | None = None
+    log: bool = True
+
+
 class ImagedCells(StrictModel):
     """Cells of an imaging-flow experiment, as ``wellstream predict`` wrote them.
 
@@ -23,6 +41,8 @@ class ImagedCells(StrictModel):
         part: which cells to predict: those the network never saw, or all.
         label_free_range: ``predicted``: predicted markers fill [0, 1] by their own range, as the authors scale each
             table; ``measured``: they are scaled as the measured ones are, so a timid network gives a narrow range.
+        saliency: ``.npz`` of ``wellstream saliency``, to show beside images of each population.
+        truth: the true expression of these cells, where a simulation knows it.
     """
 
     predictions: str
@@ -31,6 +51,8 @@ class ImagedCells(StrictModel):
     gates: Gates | None = None
     part: Literal["test", "all"] = "test"
     label_free_range: Literal["predicted", "measured"] = "predicted"
+    saliency: str | None = None
+    truth: Truth | None = None
 
 
 class ExpressionConfig(StrictModel):

@@ -29,6 +29,7 @@ class Imaged:
         scaled: mode -> float64 (c, d), what the forest is asked.
         population: (c,) by the gates on measured markers.
         left_out: cells without a measured marker.
+        dataset_digest: names the pixels they were predicted from; empty where the file does not say.
     """
 
     rows: pd.DataFrame
@@ -37,6 +38,7 @@ class Imaged:
     scaled: dict[str, Floats]
     population: pd.Categorical
     left_out: int
+    dataset_digest: str
 
 
 def open_imaged_cells(config: ImagedCells, markers: tuple[str, ...]) -> Imaged:
@@ -78,6 +80,7 @@ def open_imaged_cells(config: ImagedCells, markers: tuple[str, ...]) -> Imaged:
         scaled=_scaled(config, markers, measured, predicted),
         population=_populations(config, markers, measured),
         left_out=int((chosen & ~complete).sum()),
+        dataset_digest=str(source.facts.get("dataset_digest", "")),
     )
 
 

@@ -76,7 +76,8 @@ def summarise(table: pd.DataFrame, methods: tuple[str, ...] = METHODS) -> pd.Dat
     """Return medians over genes: one row for each method and set of genes, as in IFC-seq's Tables 1 and 2.
 
     Columns ``genes`` (``all``, ``marker genes`` and each population), ``n``, ``method``, ``r``, ``spearman``, ``rmse``,
-    ``spread`` (forest only), and ``above_0.3`` ... ``above_0.9``: genes with a larger r.
+    ``spread`` (forest only), ``better_than_mean``: the share of genes with a smaller RMSE than the mean predictor, and
+    ``above_0.3`` ... ``above_0.9``: genes with a larger r.
     """
     populations = sorted({name for names in table["marker_of"] for name in str(names).split("|") if name})
     marked = table["marker_of"] != ""
@@ -90,6 +91,9 @@ def summarise(table: pd.DataFrame, methods: tuple[str, ...] = METHODS) -> pd.Dat
             row = {"genes": label, "n": len(part), "method": method}
             row |= {score: _median(part[f"{score}_{method}"]) for score in ("r", "spearman", "rmse")}
             row["spread"] = _median(part["spread"]) if method == "forest" and "spread" in part else np.nan
+            row["better_than_mean"] = (
+                float((part[f"rmse_{method}"] < part["rmse_mean"]).mean()) if len(part) else np.nan
+            )
             row |= {f"above_{level / 10:g}": int((part[f"r_{method}"] > level / 10).sum()) for level in range(3, 10)}
             rows.append(row)
     return pd.DataFrame(rows)

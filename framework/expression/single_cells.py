@@ -32,6 +32,7 @@ class SingleCells:
         scaled: float64 (n, d), in [0, 1] on the cells the range was measured on.
         ranges: one a marker; of the training part where each part has its own.
         train: (n,) cells to learn from.
+        proteins: how many of ``genes`` are predicted proteins.
     """
 
     names: pd.Index
@@ -43,6 +44,11 @@ class SingleCells:
     scaled: Floats
     ranges: tuple[MarkerRange, ...]
     train: Mask
+    proteins: int = 0
+
+    def measured_genes(self) -> list[str]:
+        """Return the genes without the predicted proteins."""
+        return list(self.genes[: len(self.genes) - self.proteins])
 
     def marker_genes(self) -> Mask:
         """Return which genes mark a population, (G,)."""
@@ -81,6 +87,7 @@ def open_single_cells(config: ExpressionConfig) -> SingleCells:
         scaled=scaled,
         ranges=ranges,
         train=train,
+        proteins=len(config.also_predict),
     )
 
 

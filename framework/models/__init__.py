@@ -2,6 +2,7 @@
 
 from framework.models.bag import Aggregate, BagEncoder, Pool
 from framework.models.base import BACKBONES, BackboneChoice, TileEncoder, build_backbone, dense_head, glorot_
+from framework.models.guided import guided_gradients
 from framework.models.ifcseq import IfcSeqConfig
 from framework.models.inpainting import (
     REDUCTION,
@@ -46,6 +47,7 @@ __all__ = [
     "from_image2omics",
     "from_torchvision",
     "glorot_",
+    "guided_gradients",
     "layer_names",
     "mean_over_tiles",
     "need_layers",

@@ -25,11 +25,14 @@ class IfcSeqConfig(StrictModel):
     """Dense layers after the pooled trunk; the published network has none."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout before each dense layer."""
+    momentum: float = Field(default=0.01, gt=0.0, le=1.0)
+    """Share of each batch in the running statistics of batch normalisation; 0.01 is published. They then describe the
+    last few hundred steps: in a training of as few, 0.1 makes validation loss and predictions follow the weights."""
 
 
-def _norm(channels: int) -> nn.BatchNorm2d:
+def _norm(channels: int, momentum: float) -> nn.BatchNorm2d:
     """Batch normalisation as in Keras: its momentum 0.99 is 0.01 here."""
-    return nn.BatchNorm2d(channels, momentum=0.01, eps=1e-3)
+    return nn.BatchNorm2d(channels, momentum=momentum, eps=1e-3)
 
 
 class IfcSeqBlock(nn.Module):
@@ -38,13 +41,13 @@ class IfcSeqBlock(nn.Module):
     Normalisation comes after the addition, unlike in ResNet, and the projection itself is not normalised.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, project: bool) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, project: bool, momentum: float) -> None:
         super().__init__()
         self.project: nn.Module = nn.Conv2d(in_channels, out_channels, 1) if project else nn.Identity()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.bn1 = _norm(out_channels)
+        self.bn1 = _norm(out_channels, momentum)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        self.bn2 = _norm(out_channels)
+        self.bn2 = _norm(out_channels, momentum)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, in, H, W) -> (n, out, H, W)."""
@@ -55,16 +58,20 @@ class IfcSeqBlock(nn.Module):
 class IfcSeqTrunk(nn.Module):
     """Stem of 16 channels, then 32, 64, 128 with pooling, then the mean over space: (n, C, H, W) -> (n, 128)."""
 
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, momentum: float = 0.01) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         width = in_channels
         for _ in range(2):
-            layers += [nn.Conv2d(width, _STEM, 3, padding=1), _norm(_STEM), nn.ReLU()]
+            layers += [nn.Conv2d(width, _STEM, 3, padding=1), _norm(_STEM, momentum), nn.ReLU()]
             width = _STEM
         layers.append(nn.MaxPool2d(2))
         for size in _STAGES:
-            layers += [IfcSeqBlock(width, size, project=True), IfcSeqBlock(size, size, project=False), nn.MaxPool2d(2)]
+            layers += [
+                IfcSeqBlock(width, size, project=True, momentum=momentum),
+                IfcSeqBlock(size, size, project=False, momentum=momentum),
+                nn.MaxPool2d(2),
+            ]
             width = size
         self.layers = nn.Sequential(*layers)
         glorot_(self)
@@ -90,7 +97,7 @@ def build_ifcseq(config: IfcSeqConfig, in_channels: int) -> TileEncoder:
     head = dense_head(_STAGES[-1], config.dense, config.dropout)
     glorot_(head)
     return TileEncoder(
-        trunk=IfcSeqTrunk(in_channels),
+        trunk=IfcSeqTrunk(in_channels, config.momentum),
         head=head,
         trunk_width=_STAGES[-1],
         width=config.dense[-1] if config.dense else _STAGES[-1],

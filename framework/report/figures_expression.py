@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from framework.report.canvas import ACCENT, PALETTE, SEQUENTIAL, bare, faint_grid, figure, shortened, styled, uri
@@ -20,6 +22,7 @@ TITLES = {
 }
 """How each source of cells is called where it is shown."""
 _LABELLED = 12
+_MODE_NAMES = {"standard": "measured markers", "label_free": "label-free"}
 
 
 @styled
@@ -100,7 +103,13 @@ def spread(table: pd.DataFrame) -> Picture | None:
         panel.scatter(
             of_name["r_forest"], of_name["spread"], s=14, color=colour, linewidths=0, label=shortened(name, 30)
         )
+    reach = np.array([np.ptp(part["r_forest"]) or 1, np.ptp(part["spread"]) or 1]) * (0.09, 0.035)
+    named: list[npt.NDArray[np.float64]] = []
     for row in part.nlargest(_LABELLED, "r_forest").itertuples():
+        here = np.array([row.r_forest, row.spread], dtype=np.float64)
+        if any((np.abs(here - there) < reach).all() for there in named):
+            continue
+        named.append(here)
         panel.annotate(str(row.gene), (row.r_forest, row.spread), fontsize=7, xytext=(3, 2), textcoords="offset points")
     panel.set_xlabel("Pearson r of the forest")
     panel.set_ylabel("standard deviation of r over trees")
@@ -109,8 +118,77 @@ def spread(table: pd.DataFrame) -> Picture | None:
     return Picture(
         source=uri(drawn, "svg"),
         alt=f"Pearson r of {len(part)} marker genes against its standard deviation over trees",
-        caption=f"How sure the forest is of each marker gene: the spread of r over single trees. The {_LABELLED} genes "
-        "predicted best are named.",
+        caption="How sure the forest is of each marker gene: the spread of r over single trees. Of the "
+        f"{_LABELLED} genes predicted best those with room for it are named.",
+    )
+
+
+@styled
+def truth_violins(table: pd.DataFrame) -> Picture:
+    """Draw r and relative RMSE of each chain over genes whose truth is known.
+
+    Args:
+        table: ``truth.csv``, the genes to show.
+    """
+    drawn, axes = figure(6.4, 3.0, columns=2)
+    modes = [name for name in ("standard", "label_free") if f"r_{name}" in table]
+    series = [
+        (axes[0, 0], "Pearson r with the truth", {mode: table[f"r_{mode}"] for mode in modes}, 0.0),
+        (axes[0, 1], "RMSE / RMSE of the mean", {m: table[f"rmse_{m}"] / table["rmse_mean"] for m in modes}, 1.0),
+    ]
+    for panel, label, columns, nothing in series:
+        for place, values in enumerate(columns.values()):
+            known = values.dropna()
+            for body in panel.violinplot(known, [place], widths=0.7, showextrema=False)["bodies"]:
+                body.set(facecolor=PALETTE[place], alpha=0.55)
+            panel.plot(place, known.median(), "o", color=PALETTE[place], markersize=4)
+        panel.axhline(nothing, color=_GREY, linewidth=0.8)
+        panel.set_xticks(range(len(modes)), [_MODE_NAMES[mode] for mode in modes])
+        panel.set_ylabel(label)
+        faint_grid(panel)
+    return Picture(
+        source=uri(drawn, "svg"),
+        alt=f"Violins of r and relative RMSE of both chains over {len(table)} genes",
+        caption="Each gene of the imaged cells against its true expression; dots are medians, grey lines what the mean "
+        "of the training cells reaches. Label-free should lie between the line and the measured markers.",
+    )
+
+
+@styled
+def saliency_maps(shown: Mapping[str, npt.NDArray[Any]]) -> Picture:
+    """Draw cells of each population over the maps of each marker (IFC-seq, Figure S4).
+
+    Args:
+        shown: ``saliency.npz`` of the expression folder.
+    """
+    names = list(dict.fromkeys(shown["population"].tolist()))
+    markers = shown["markers"].tolist()
+    most = max(int((shown["population"] == name).sum()) for name in names)
+    lines = 1 + len(markers)
+    drawn, axes = figure(1.0 * most + 1.6, 1.0 * lines * len(names), rows=lines * len(names), columns=most)
+    drawn.set_layout_engine("constrained", w_pad=0.015, h_pad=0.015, wspace=0.0, hspace=0.0)
+    low, high = np.percentile(shown["images"][:, 0], (0.5, 99.5))
+    for place, name in enumerate(names):
+        block = axes[lines * place : lines * (place + 1)]
+        rows = np.flatnonzero(shown["population"] == name)
+        for column in range(most):
+            for panel in block[:, column]:
+                bare(panel)
+            if column >= len(rows):
+                continue
+            image, maps = shown["images"][rows[column], 0], shown["maps"][rows[column]]
+            block[0, column].imshow(image, cmap="gray", vmin=low, vmax=high)
+            for panel, values in zip(block[1:, column], maps, strict=True):
+                panel.imshow(values, cmap="inferno", vmin=0, vmax=max(float(np.percentile(values, 99.5)), 1e-12))
+        for panel, label in zip(block[:, 0], (name, *markers), strict=True):
+            weight = "bold" if label == name else "normal"
+            panel.set_ylabel(shortened(label, 18), rotation=0, ha="right", va="center", fontsize=8, fontweight=weight)
+    return Picture(
+        source=uri(drawn, "png"),
+        alt=f"Images of {len(shown['tile'])} cells of {', '.join(names)} with saliency maps of {', '.join(markers)}",
+        caption=f"Cells of each population ({shown['channels'][0]}), and below each what raises the predicted markers: "
+        "guided backpropagation, each map on its own scale. Look for light on the cell, on its rim and its inside; "
+        "light beside it means that the network reads the background or a neighbour.",
     )
 
 

@@ -8,6 +8,7 @@ from framework.run.folder import RunFolder
 from framework.run.inpaint import inpaint
 from framework.run.predict import predict
 from framework.run.pretrained import OpenedRun, open_run
+from framework.run.saliency import saliency
 from framework.run.verify import verify_run
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "open_run",
     "parse_run_config",
     "predict",
+    "saliency",
     "verify_run",
 ]

@@ -65,7 +65,7 @@ def embed_layers(
         raise ConfigError(f"{folder}: every layer gets a file of its own; name a folder")
     opened = open_run(run, untrained=untrained)
     need_layers(opened.objective.feature_network(), layers)
-    dataset = Dataset.open(opened.config.data.path if data is None else data)
+    dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
     if not len(dataset.index):
         raise RunError(f"{dataset.root}: no tiles to embed")
     rows = _write(opened, dataset, folder, layers, pool, progress)

@@ -87,7 +87,7 @@ def inpaint(
     if not isinstance(opened.objective, PairedInpainting):
         name = str(getattr(opened.config.objective, "name", ""))
         raise RunError(f"{run}: objective '{name}' paints no cell after another; inpaint needs paired_inpainting")
-    dataset = Dataset.open(opened.config.data.path if data is None else data)
+    dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
     plan = plan_of(
         opened.config,
         dataset,

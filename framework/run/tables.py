@@ -32,8 +32,8 @@ def bag_rows(dataset: Dataset, parts: Parts, bags: npt.NDArray[np.int64]) -> pd.
 
 
 def tile_rows(dataset: Dataset, parts: Parts, tiles: npt.NDArray[np.int64]) -> pd.DataFrame:
-    """Return a row a tile: the columns of its bag, then part, tile, site, y_px, x_px."""
-    own = dataset.tile_table(["site", "y_px", "x_px"]).iloc[tiles].reset_index(drop=True)
+    """Return a row a tile: the columns of its bag, then part, tile, site, y_px, x_px and the labels of the tile."""
+    own = dataset.tile_table(["site", "y_px", "x_px", *dataset.tile_labels()]).iloc[tiles].reset_index(drop=True)
     bags = dataset.index.bag[tiles]
     table = dataset.bags.iloc[bags].assign(part=parts[bags], tile=tiles).reset_index(drop=True)
     return _writable(pd.concat([table, own], axis=1), [f"tile-{tile}" for tile in tiles])

@@ -12,6 +12,7 @@ import pytest
 import tifffile
 import webdataset as wds
 import zarr
+from pydantic import ValidationError
 
 from data_tools.pipeline import CellsIngestConfig, ingest
 from framework.data.dataset import Dataset
@@ -183,6 +184,21 @@ def test_cells_without_a_unit_are_dealt_into_groups(crops: Path, tmp_path: Path)
     table = dataset.tile_table()
     mine = table[table["bag"] == 0]
     assert mine["Metadata_Field"].nunique() + mine["Metadata_Cell"].nunique() > 3  # a mixture, not the first three
+
+
+def test_cells_of_one_field_are_dealt_together(crops: Path, tmp_path: Path) -> None:
+    bags = {"groups": 2, "together": ["Metadata_Protein", "Metadata_Field"]}
+    ingest(config(crops, bags=bags), tmp_path / "out", workers=0)
+    table = Dataset.open(tmp_path / "out").tile_table()
+    of_field = table.groupby(["Metadata_Protein", "Metadata_Field"], observed=True)["bag"].nunique()
+    assert len(of_field) == len(CELLS)
+    assert (of_field == 1).all()
+    fields = table.drop_duplicates(["Metadata_Protein", "Metadata_Field"]).groupby("bag").size()
+    assert abs(fields.iloc[0] - fields.iloc[1]) <= 1
+    with pytest.raises(ValidationError, match="set 'groups' too"):
+        config(crops, bags={"together": ["Metadata_Field"]})
+    with pytest.raises(InputError, match="no column of its cells"):
+        ingest(config(crops, bags={"groups": 2, "together": ["Metadata_Donor"]}), tmp_path / "other", workers=0)
 
 
 def test_tables_give_labels_markers_and_bounds(crops: Path, tmp_path: Path) -> None:

@@ -59,6 +59,15 @@ def test_rows_come_in_the_order_asked_for(tmp_path: Path, kind: str) -> None:
     np.testing.assert_array_equal(pixels(mine, [5, 0, 6], ("DNA", "BF")), IMAGES[[5, 0, 6]][:, [1, 0]])
 
 
+@pytest.mark.parametrize("kind", ["stored", "packed", "hdf5"])
+def test_copies_carry_the_row_of_the_first_of_them(tmp_path: Path, kind: str) -> None:
+    images = IMAGES.copy()
+    images[5], images[6] = images[2], images[2]
+    images[6, 0, 0, 0] ^= 1
+    cells = reader(write(tmp_path, kind, images), copies="Metadata_Copy").survey(("DNA",)).cells
+    assert cells["Metadata_Copy"].tolist() == ["0", "1", "2", "3", "4", "2", "6"]
+
+
 def test_a_large_packed_array_is_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack, "_UNPACKED_AT_ONCE", 0)
     np.testing.assert_array_equal(
@@ -115,6 +124,8 @@ def test_contradictions_in_the_config(tmp_path: Path) -> None:
         ({"channels": ["A", "A"]}, "two channels the same name"),
         ({"layout": "nhw"}, "names 2"),
         ({"labels": {"Phase": "phase"}}, "begin with Metadata_"),
+        ({"copies": "Copy"}, "begin with Metadata_"),
+        ({"copies": "Metadata_Phase"}, "both make the column"),
     ):
         with pytest.raises(ValidationError, match=words):
             reader(tmp_path / "x.npz", **options)

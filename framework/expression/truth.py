@@ -1,0 +1,87 @@
+"""What only a simulation knows: the expression of the imaged cells themselves, and which predictor comes close."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from framework.errors import InputError, did_you_mean
+from framework.evaluate.metrics import pearson, rmse
+from framework.expression.config import Truth
+
+Single = npt.NDArray[np.float32]
+MEAN = "mean"
+"""The predictor that gives every cell the mean of the training cells: what knowing no marker is worth."""
+
+
+def open_truth(config: Truth, rows: pd.DataFrame, genes: list[str]) -> Single:
+    """Read the true expression of imaged cells, on the scale of the single-cell side.
+
+    Args:
+        config: where it lies.
+        rows: (c,) imaged cells with the column ``config.cell``.
+        genes: wanted, as the single-cell side names them.
+
+    Returns:
+        float32 (c, G).
+
+    Raises:
+        InputError: no such file, no column that names cells, or a cell or gene it does not have.
+    """
+    file = Path(config.path)
+    if config.cell not in rows:
+        columns = [str(name) for name in rows.columns]
+        raise InputError(
+            f"images.truth.cell: the predictions have no column '{config.cell}'{did_you_mean(config.cell, columns)}; "
+            f"found: {', '.join(columns)}"
+        )
+    data = _read(file)
+    cells = data.obs_names.get_indexer(pd.Index(rows[config.cell].astype(str)))
+    if (cells < 0).any():
+        absent = rows[config.cell].astype(str).to_numpy()[cells < 0]
+        raise InputError(f"{file}: {len(absent)} imaged cells are not in it, first '{absent[0]}'")
+    columns_of = data.var_names.get_indexer(pd.Index([config.prefix + gene for gene in genes]))
+    if (columns_of < 0).any():
+        gene = config.prefix + np.array(genes)[columns_of < 0][0]
+        raise InputError(
+            f"{file}: no gene '{gene}'; its genes look like '{data.var_names[0]}': check images.truth.prefix"
+        )
+    if config.layer is not None and config.layer not in data.layers:
+        raise InputError(f"{file}: no layer '{config.layer}'; it has: {', '.join(data.layers) or 'none'}")
+    matrix = data.X if config.layer is None else data.layers[config.layer]
+    dense = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float32)
+    values: Single = dense[np.ix_(cells, columns_of)]
+    return np.log1p(values) if config.log else values
+
+
+def score_against_truth(
+    predicted: dict[str, Single], truth: Single, genes: npt.ArrayLike, marker_of: npt.ArrayLike
+) -> pd.DataFrame:
+    """Score each gene of each predictor.
+
+    Args:
+        predicted: name -> (c, G).
+        truth: (c, G).
+        genes, marker_of: (G,).
+
+    Returns:
+        One row a gene: ``gene``, ``marker_of``, and ``r_<name>``, ``rmse_<name>`` of each predictor.
+    """
+    table = pd.DataFrame({"gene": genes, "marker_of": marker_of})
+    for name, values in predicted.items():
+        table[f"r_{name}"] = pearson(values, truth)
+        table[f"rmse_{name}"] = rmse(values, truth)
+    return table
+
+
+def _read(file: Path) -> anndata.AnnData:
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; expected an .h5ad with the true expression of the imaged cells")
+    try:
+        return anndata.read_h5ad(file)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{file}: not a readable .h5ad file: {error}") from None
