@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from framework.errors import ConfigError, WellstreamError
-from launch import show
+from framework.errors import WellstreamError
+from launch import feature_commands, show
 
 app = typer.Typer(
     name="wellstream",
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 simulate = typer.Typer(no_args_is_help=True, help="Write a simulated experiment with known truth.")
 app.add_typer(simulate, name="simulate")
+feature_commands.register(app)
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="dotted overrides of the config")]
 DatasetOption = Annotated[
@@ -125,57 +126,6 @@ def embed(
     """
     with show.progress() as report:
         summary = _room("framework.run").embed(run, data=data, out=out, level=level, progress=report)
-    show.summary(summary)
-
-
-@app.command()
-def features(
-    dataset: Annotated[Path, typer.Argument(help="dataset folder")],
-    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write, one row a tile")],
-    kind: Annotated[
-        str,
-        typer.Option(
-            help="intensity: five statistics a channel; classic: intensity, correlation and Haralick texture of the "
-            "protein; transfer: a ResNet-18 trained on ImageNet, needs --weights"
-        ),
-    ] = "intensity",
-    protein: Annotated[
-        list[str] | None, typer.Option(help="channel to describe; repeat for more; default: all")
-    ] = None,
-    structure: Annotated[
-        list[str] | None, typer.Option(help="classic: channel the protein is correlated with; default: all others")
-    ] = None,
-    scale: Annotated[
-        str, typer.Option(help="none: stored units; per_tile_minmax: each channel of each crop to 0..1 first")
-    ] = "none",
-    scales_px: Annotated[str, typer.Option(help="classic: distances of the texture's pixel pairs")] = "1,2,4,8,16",
-    weights: Annotated[Path | None, typer.Option(help="transfer: .safetensors or a torch state dict")] = None,
-    layer: Annotated[str, typer.Option(help="transfer: layer1, layer2, layer3 or layer4")] = "layer3",
-    split: Annotated[Path | None, typer.Option(help="split.csv of a run, for the column 'part'")] = None,
-) -> None:
-    """Measure baseline features of every tile, to compare learned embeddings with.
-
-    Example: wellstream features yeast --kind classic --protein gfp --scale per_tile_minmax --out classic.h5ad
-    Python: framework.run.features(dataset, out, kind=...)
-    """
-    try:
-        distances = tuple(int(item) for item in scales_px.split(",") if item.strip())
-    except ValueError:
-        raise ConfigError(f"--scales-px: expected whole numbers such as 1,2,4, found '{scales_px}'") from None
-    with show.progress() as report:
-        summary = _room("framework.run").features(
-            dataset,
-            out,
-            kind=kind,
-            protein=tuple(protein or ()),
-            structure=tuple(structure or ()),
-            scale=scale,
-            scales_px=distances,
-            weights=weights,
-            layer=layer,
-            parts=split,
-            progress=report,
-        )
     show.summary(summary)
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from framework.evaluate.intervals import quantile_interval
-
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+T = TypeVar("T")
 
 _FEW_GROUPS = 10
 _DRAWS = 1 << 22
@@ -103,7 +103,7 @@ class Resamples:
                 notes.append(f"intervals resample {groups} fields: rough")
         return cls(group=group, groups=groups, seed=seed, count=count, blocks=blocks, notes=tuple(notes))
 
-    def scores(self, truth: Ints, predictions: Mapping[str, Ints], classes: int) -> dict[str, Floats]:
+    def scores(self, truth: Ints, predictions: Mapping[T, Ints], classes: int) -> dict[T, Floats]:
         """Return name -> balanced accuracy of each resample, (count,); classes a resample lacks do not count."""
         step = max(1, _DRAWS // max(self.groups, 1))
         random = np.random.default_rng(self.seed)
@@ -114,7 +114,7 @@ class Resamples:
             name: np.bincount(code, truth == predicted, minlength=size).reshape(self.groups, classes)
             for name, predicted in predictions.items()
         }
-        scores: dict[str, Floats] = {name: np.empty(self.count) for name in predictions}
+        scores: dict[T, Floats] = {name: np.empty(self.count) for name in predictions}
         for start in range(0, self.count, step):
             part = slice(start, min(start + step, self.count))
             drawn = np.zeros((part.stop - start, self.groups))
@@ -126,8 +126,3 @@ class Resamples:
                 share = np.divide(drawn @ counts, cells, out=np.full(cells.shape, np.nan), where=cells > 0)
                 scores[name][part] = np.nanmean(share, axis=1)
         return scores
-
-
-def interval_of_difference(scores: Floats, reference: Floats) -> tuple[float, float]:
-    """Return the 95 % interval of how much better ``scores`` are, resample by resample."""
-    return quantile_interval(scores - reference)

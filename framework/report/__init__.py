@@ -1,5 +1,6 @@
 """The report: one self-contained HTML page made from a run folder and what was computed with it."""
 
+from framework.report.feature_page import write_feature_report
 from framework.report.write import REPORT_NAME, write_report
 
-__all__ = ["REPORT_NAME", "write_report"]
+__all__ = ["REPORT_NAME", "write_feature_report", "write_report"]
