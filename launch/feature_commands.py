@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,10 +48,6 @@ def features(
     Example: wellstream features yeast --kind classic --protein gfp --scale per_tile_minmax --out classic.h5ad
     Python: framework.run.features(dataset, out, kind=...)
     """
-    try:
-        distances = tuple(int(item) for item in scales_px.split(",") if item.strip())
-    except ValueError:
-        raise ConfigError(f"--scales-px: expected whole numbers such as 1,2,4, found '{scales_px}'") from None
     with show.progress() as report:
         summary = importlib.import_module("framework.run").features(
             dataset,
@@ -60,7 +56,7 @@ def features(
             protein=tuple(protein or ()),
             structure=tuple(structure or ()),
             scale=scale,
-            scales_px=distances,
+            scales_px=_distances(scales_px),
             weights=weights,
             layer=layer,
             parts=split,
@@ -121,10 +117,9 @@ def evaluate_features(
     --label Metadata_Protein --test-where Metadata_Field=4 --out compared
     Python: framework.evaluate.evaluate_features(files, FeatureEvaluateConfig(label=...), out)
     """
-    room = importlib.import_module("framework.evaluate")
-    values = {
+    options = {
         "label": label,
-        "group": [name.strip() for name in group.split(",") if name.strip()],
+        "group": _listed(group),
         "protocol": protocol,
         "test_where": test_where or [],
         "k": k,
@@ -139,8 +134,12 @@ def evaluate_features(
         "seed": seed,
         "missing": dict(_reason(text) for text in missing or []),
     }
-    configs = importlib.import_module("framework.config")
-    config = configs.parse_config(json.dumps(values), room.FeatureEvaluateConfig, "evaluate-features", [])
+    _compare(files, out, options, data, page=page)
+
+
+def _compare(files: list[str], out: Path, options: dict[str, Any], data: Path | None, *, page: bool) -> None:
+    room, configs = importlib.import_module("framework.evaluate"), importlib.import_module("framework.config")
+    config = configs.parse_config(json.dumps(options), room.FeatureEvaluateConfig, "evaluate-features", [])
     with show.progress() as report:
         tables = room.open_same_cells(files)
         evaluation = room.evaluate_features(tables, config, out, progress=report)
@@ -151,6 +150,17 @@ def evaluate_features(
     for note in evaluation.summary["notes"]:
         show.console.print(f"- {note}", markup=False, soft_wrap=True)
     show.console.print(f"wrote {file.resolve() if page else out}", markup=False, soft_wrap=True)
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _distances(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(item) for item in _listed(text))
+    except ValueError:
+        raise ConfigError(f"--scales-px: expected whole numbers such as 1,2,4, found '{text}'") from None
 
 
 def _reason(text: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,7 @@ class Resamples:
         seed: of the draws.
         count: resamples.
         blocks: sets of groups that are resampled among themselves.
+        unit: what a group is: a field, or a single cell.
         notes: what a reader must know about the intervals.
     """
 
@@ -62,6 +63,7 @@ class Resamples:
     seed: int
     count: int
     blocks: tuple[Ints, ...]
+    unit: Literal["field", "cell"]
     notes: tuple[str, ...]
 
     @classmethod
@@ -79,6 +81,7 @@ class Resamples:
             count: resamples.
         """
         notes: list[str] = []
+        unit: Literal["field", "cell"] = "field" if len(np.unique(group)) < len(group) else "cell"
         _, group = np.unique(group, return_inverse=True)
         group = group.astype(np.int64)
         pairs = np.unique(np.stack([group, truth], axis=1), axis=0)
@@ -86,12 +89,14 @@ class Resamples:
         of_class = pairs[:, 1]
         if nested and len(pairs) and np.bincount(of_class)[np.unique(of_class)].min() < 2:
             group = np.arange(len(truth), dtype=np.int64)
-            of_class = truth
+            of_class, unit = truth, "cell"
             notes.append(
                 "a class has cells of one field only, so the intervals resample single cells: they count cells of one "
                 "field as independent and are too narrow"
             )
-        elif len(pairs) and nested and np.bincount(of_class)[np.unique(of_class)].min() < _FEW_GROUPS:
+        elif (
+            unit == "field" and len(pairs) and nested and np.bincount(of_class)[np.unique(of_class)].min() < _FEW_GROUPS
+        ):
             least = int(np.bincount(of_class)[np.unique(of_class)].min())
             notes.append(f"intervals resample fields within each class, of which some class has only {least}: rough")
         groups = int(group.max(initial=-1)) + 1
@@ -101,7 +106,7 @@ class Resamples:
             blocks = (np.arange(groups, dtype=np.int64),)
             if groups < _FEW_GROUPS:
                 notes.append(f"intervals resample {groups} fields: rough")
-        return cls(group=group, groups=groups, seed=seed, count=count, blocks=blocks, notes=tuple(notes))
+        return cls(group=group, groups=groups, seed=seed, count=count, blocks=blocks, unit=unit, notes=tuple(notes))
 
     def scores(self, truth: Ints, predictions: Mapping[T, Ints], classes: int) -> dict[T, Floats]:
         """Return name -> balanced accuracy of each resample, (count,); classes a resample lacks do not count."""

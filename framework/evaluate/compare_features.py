@@ -75,22 +75,10 @@ def evaluate_features(
         scores += [_between(table, scaled, cells, config, pair) for pair in config.compartments]
     if progress:
         progress("evaluate features", len(tables), len(tables))
-    rows, more = _rows(tables, cells, config, constant, predicted, folds)
+    rows, plan = _rows(tables, cells, config, constant, predicted, folds)
     evaluation = Evaluation(
         kind="features",
-        summary={
-            "kind": "features",
-            "options": config.plain(),
-            "protocol": cells.protocol,
-            "fields": list(cells.group_columns),
-            "n_cells": len(cells.rows),
-            "n_test": int(cells.test.sum()),
-            "n_fields": len(np.unique(cells.group)),
-            "classes": list(cells.classes),
-            "files": [{"set": table.name, "file": table.file, "features": table.kind} for table in tables],
-            "rows": rows + [{"set": name, "missing": reason} for name, reason in config.missing.items()],
-            "notes": list(dict.fromkeys([*notes, *more])),
-        },
+        summary=_summary(tables, cells, config, rows, plan.unit, [*notes, *plan.notes]),
         tables={
             "per_set": pd.DataFrame(rows),
             "per_class": _per_class(cells, predicted),
@@ -144,6 +132,30 @@ def _opened(sources: Sequence[Path | str | FeatureTable]) -> list[FeatureTable]:
     return tables or open_same_cells(files)
 
 
+def _summary(
+    tables: Sequence[FeatureTable],
+    cells: Cells,
+    config: FeatureEvaluateConfig,
+    rows: Sequence[Mapping[str, Any]],
+    unit: str,
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    return {
+        "kind": "features",
+        "options": config.plain(),
+        "protocol": cells.protocol,
+        "fields": list(cells.group_columns),
+        "resampled": unit,
+        "n_cells": len(cells.rows),
+        "n_test": int(cells.test.sum()),
+        "n_fields": len(np.unique(cells.group)),
+        "classes": list(cells.classes),
+        "files": [{"set": table.name, "file": table.file, "features": table.kind} for table in tables],
+        "rows": [*rows, *({"set": name, "missing": reason} for name, reason in config.missing.items())],
+        "notes": list(dict.fromkeys(notes)),
+    }
+
+
 def _score(cells: Cells, predicted: Ints) -> float:
     return balanced_accuracy(cells.label[cells.test], predicted[cells.test], len(cells.classes))
 
@@ -155,7 +167,7 @@ def _rows(
     constant: Mapping[str, int],
     predicted: Mapping[tuple[str, str], Ints],
     folds: Mapping[tuple[str, str], list[float]],
-) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+) -> tuple[list[dict[str, Any]], Resamples]:
     truth, test = cells.label[cells.test], cells.test
     plan = Resamples.plan(truth, cells.group[test], seed=config.seed, count=config.resamples)
     resampled = plan.scores(truth, {key: values[test] for key, values in predicted.items()}, len(cells.classes))
@@ -178,7 +190,7 @@ def _rows(
             if (table.name, name) in folds:
                 row[f"{name}_folds"] = float(np.mean(folds[table.name, name]))
         rows.append(row)
-    return rows, plan.notes
+    return rows, plan
 
 
 def _per_class(cells: Cells, predicted: Mapping[tuple[str, str], Ints]) -> pd.DataFrame:

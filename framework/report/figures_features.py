@@ -142,7 +142,7 @@ def compartment_violins(cells: pd.DataFrame, spread: pd.DataFrame, pair: str, na
     images = (
         images[np.unique(np.linspace(0, len(images) - 1, min(4, len(images))).astype(int))] if len(images) else images
     )
-    drawn, axes = figure(8.6, 3.2)
+    drawn, axes = figure(4.2 if not len(images) else 8.6, 3.2)
     panel = axes[0, 0]
     for place, kind in enumerate(kinds):
         scores = cells.loc[cells["compartments"] == kind, "score"].to_numpy(dtype=float)
@@ -172,4 +172,5 @@ def compartment_violins(cells: pd.DataFrame, spread: pd.DataFrame, pair: str, na
         caption=f"{name}: the log of (distance to the average {first} cell / distance to the average {second} cell); "
         f"negative is nearer to {first}. Bars: quartiles; points: cells of single images labelled with both. A wide "
         "image holds cells that differ.",
+        width="full" if len(images) else "half",
     )

@@ -123,14 +123,14 @@ def _table(summary: Mapping[str, Any]) -> Grid:
             )
         )
     label, k = summary["options"]["label"], summary["options"]["k"]
-    fields = " x ".join(summary["fields"]) or "none, each cell is alone"
+    fields = f"fields ({' x '.join(summary['fields'])})" if summary["resampled"] == "field" else "single cells"
     return Grid(
         headers=("features", "number", *(CLASSIFIERS[name] for name in names), "less the first", "plain accuracy"),
         rows=rows,
         numeric=frozenset(range(1, 4 + len(names))),
         caption=f"Balanced accuracy of {label}, {len(summary['classes'])} classes, {count(summary['n_test'])} cells "
         f"scored: {_PROTOCOLS[summary['protocol']]}, k = {k}, features z-scored, Euclidean. Brackets: 95 % bootstrap "
-        f"intervals over fields ({fields}); less the first: difference of the nearest neighbours to the first row on "
+        f"intervals over {fields}; less the first: difference of the nearest neighbours to the first row on "
         "the same resamples, clear where its interval leaves out 0.",
     )
 
