@@ -17,7 +17,7 @@ from rich.console import Console
 from benchmarks.harness import WrongPixels
 from benchmarks.results import show, update_readme, write
 
-THEMES = ("plans", "stream", "tiling", "mil", "training", "ingest")
+THEMES = ("plans", "stream", "tiling", "mil", "training", "ingest", "knn")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import ingest, mil, plans, stream, tiling, training
+from benchmarks import ingest, knn, mil, plans, stream, tiling, training
 from benchmarks.__main__ import main
 from framework.models.pooling import GatedAttention, mean_over_tiles
 
 
-@pytest.mark.parametrize("theme", [ingest, mil, plans, stream, tiling, training], ids=lambda theme: theme.__name__)
+@pytest.mark.parametrize("theme", [ingest, knn, mil, plans, stream, tiling, training], ids=lambda theme: theme.__name__)
 def test_every_theme_agrees_with_its_peers(theme: object) -> None:
     for result in theme.run(quick=True):  # type: ignore[attr-defined]
         assert result.limit in result.costs.seconds
