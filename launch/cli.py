@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from framework.errors import ConfigError, WellstreamError
-from launch import show
+from launch import feature_commands, show
 
 app = typer.Typer(
     name="wellstream",
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 simulate = typer.Typer(no_args_is_help=True, help="Write a simulated experiment with known truth.")
 app.add_typer(simulate, name="simulate")
+feature_commands.register(app)
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="dotted overrides of the config")]
 DatasetOption = Annotated[

@@ -1,5 +1,6 @@
 """From a config to collaborators: train, embed, predict, and prove what was consumed. Each is one call."""
 
+from framework.run.baseline_features import features
 from framework.run.config import RunConfig, load_run_config, parse_run_config
 from framework.run.embed import embed
 from framework.run.embed_layers import embed_layers
@@ -17,6 +18,7 @@ __all__ = [
     "RunFolder",
     "embed",
     "embed_layers",
+    "features",
     "fit",
     "inpaint",
     "load_run_config",
