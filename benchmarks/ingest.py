@@ -33,24 +33,26 @@ from framework.data.store import dataset_digest
 
 _OF_DECODING, _TWO_WORKERS, _FLAT = 0.7, 1.7, 1.1
 _SHARE = 7
+_DRAWN_SITES = 2
+_CHANNELS = ("Hoechst", "MitoTracker", "Phalloidin")
 DECODE, WRITE = "decode the TIFFs", "our decoder, then as many bytes written"
 FLAT, SAMPLED, ALL = "no flat-field", "flat-field of a seventh of the fields", "flat-field of every field"
 ONE, TWO = "the same on 1 worker", "the same on 2 workers"
 
 
 def run(*, quick: bool) -> list[Measured]:
-    """Ingest a plate; quick: 6 wells of 2 fields of 270 px, else 12 wells of 4 fields of 1,080 px.
+    """Ingest a plate; quick: 6 wells of 2 fields of 270 px, else 12 wells of 3 fields of 1,080 px.
 
     Raises:
         WrongPixels: another number of workers made another dataset.
     """
-    wells, sites, size = (6, 2, 270) if quick else (12, 4, 1080)
+    wells, sites, size = (6, 2, 270) if quick else (12, 3, 1080)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
         with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name:
             folder = Path(name)
-            images = _simulate(folder / "raw", wells, sites, size)
+            images = _plate(folder / "raw", wells, sites, size)
             with _cluster(1, folder) as (one, _), _cluster(2, folder) as (two, started):
                 costs = measure(_arms(folder, images, one, two), 1 if quick else 3)
             findings = [Finding(name="start of 2 workers", value=started, unit="s"), *_of_the_limit(costs)]
@@ -118,23 +120,35 @@ def _cluster(workers: int, folder: Path) -> Iterator[tuple[str, float]]:
         yield cluster.scheduler_address, time.perf_counter() - start
 
 
-def _simulate(folder: Path, wells: int, sites: int, size: int) -> list[Path]:
+def _plate(folder: Path, wells: int, sites: int, size: int) -> list[Path]:
+    """Make a plate of few simulated fields under many names, and return its images."""
     config = PlateConfig(
         plate="BENCH",
-        rows=16,
-        columns=24,
-        perturbations=wells // 2,
+        perturbations=3,
         replicates=1,
         empty_wells=0,
         out_of_focus_wells=0,
-        sites=sites,
+        sites=_DRAWN_SITES,
         size_px=size,
         cells_per_site=200 * size**2 / 1080**2,
         transcripts=10,
         proteins=10,
     )
-    simulate_plate(config, folder)
-    return sorted((folder / "BENCH").rglob("*.tif*"))
+    simulate_plate(config, folder / "drawn")
+    by_channel = [sorted((folder / "drawn" / "BENCH").rglob(f"*-ch{n}sk*.tif*")) for n in range(1, len(_CHANNELS) + 1)]
+    (folder / "images").mkdir()
+    names = [f"{chr(65 + well // 24)}{well % 24 + 1:02d}" for well in range(wells)]
+    images = []
+    for well, name in enumerate(names):
+        for site in range(sites):
+            for channel, drawn in zip(_CHANNELS, by_channel, strict=True):
+                image = folder / "images" / f"{name}_{site + 1}_{channel}.tif"
+                image.hardlink_to(drawn[(well * sites + site) % len(drawn)])
+                images.append(image)
+    rows = [f"BENCH,{name},p{number // 2},s{number % 2},treatment" for number, name in enumerate(names)]
+    header = "Metadata_Plate,Metadata_Well,Metadata_Perturbation,Metadata_Stimulation,Metadata_Control_Type"
+    (folder / "platemap.csv").write_text("\n".join([header, *rows]) + "\n")
+    return images
 
 
 def _config(raw: Path, method: str, **illumination: object) -> IngestConfig:
@@ -143,13 +157,18 @@ def _config(raw: Path, method: str, **illumination: object) -> IngestConfig:
             "name": "bench",
             "plates": [
                 {
-                    "source": {"name": "harmony", "path": str(raw / "BENCH")},
+                    "source": {
+                        "name": "filenames",
+                        "path": str(raw / "images"),
+                        "plate": "BENCH",
+                        "pattern": r"(?P<well>[A-P]\d\d)_(?P<site>\d+)_(?P<channel>\w+)\.tif",
+                    },
                     "platemap": {"path": str(raw / "platemap.csv")},
                 }
             ],
-            "channels": ["Hoechst", "MitoTracker", "Phalloidin"],
+            "channels": list(_CHANNELS),
             "illumination": {"method": method, **illumination},
-            "nuclei": {"channel": "Hoechst", "diameter_um": 14.4},
+            "nuclei": {"channel": _CHANNELS[0], "diameter_px": 24.0},
             "shards": {"bags_per_shard": 2},
         }
     )
@@ -188,7 +207,7 @@ def _memory(folder: Path) -> Finding:
     used = []
     for wells in (8, 384):
         raw = folder / f"raw-{wells}"
-        _simulate(raw, wells, 1, 270)
+        _plate(raw, wells, 1, 270)
         shutil.rmtree(folder / "out", ignore_errors=True)
         with PeakMemory() as memory:
             ingest(_config(raw, "percentile_gaussian", kernel_px=60, sigma_px=12), folder / "out", workers=1)

@@ -23,7 +23,17 @@ from benchmarks.harness import Finding, Measured
 RESULTS = Path(__file__).parent / "results"
 MARKERS = ("<!-- benchmarks -->", "<!-- /benchmarks -->")
 _NAME = re.compile(r"[^_]+_(?P<hardware>.+?)_(?P<day>\d{4}-\d\d-\d\d)(_quick)?")
-_PACKAGES = ("numpy", "torch", "scipy", "scikit-image", "opencv-python-headless", "tifffile", "imagecodecs", "dask")
+_PACKAGES = (
+    "numpy",
+    "torch",
+    "scipy",
+    "scikit-learn",
+    "scikit-image",
+    "opencv-python-headless",
+    "tifffile",
+    "imagecodecs",
+    "dask",
+)
 _PEERS = ("webdataset", "litdata", "tensorstore", "zarr", "zarrs", "pytorch-metric-learning", "mosaicml-streaming")
 
 

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-from framework.errors import WellstreamError
-from launch import show
+from framework.errors import ConfigError, WellstreamError
+from launch import feature_commands, show
 
 app = typer.Typer(
     name="wellstream",
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 simulate = typer.Typer(no_args_is_help=True, help="Write a simulated experiment with known truth.")
 app.add_typer(simulate, name="simulate")
+feature_commands.register(app)
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="dotted overrides of the config")]
 DatasetOption = Annotated[
@@ -160,16 +161,30 @@ def train(
 @app.command()
 def embed(
     run: Annotated[Path, typer.Argument(help="run folder")],
-    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write; with --layers a folder")],
     data: DatasetOption = None,
     level: Annotated[str, typer.Option(help="tile: one row a tile; bag: the mean of each bag")] = "tile",
+    layers: Annotated[
+        str | None, typer.Option(help="layers of the network instead, such as conv3,conv4: a file each, a row a tile")
+    ] = None,
+    pool: Annotated[str, typer.Option(help="how --layers are pooled over space: max or mean")] = "max",
+    untrained: Annotated[bool, typer.Option("--untrained", help="with the weights the run began with")] = False,
 ) -> None:
     """Write embeddings as AnnData. Tile embeddings can train heads: data.embeddings in a run YAML.
 
-    Python: framework.run.embed(run, data, out, level)
+    Python: framework.run.embed(run, data, out, level), framework.run.embed_layers(run, data, out, layers, pool)
     """
+    room = _room("framework.run")
     with show.progress() as report:
-        summary = _room("framework.run").embed(run, data=data, out=out, level=level, progress=report)
+        if layers is None:
+            summary = room.embed(run, data=data, out=out, level=level, progress=report, untrained=untrained)
+        elif level != "tile":
+            raise ConfigError("--layers gives a row a tile: leave out --level")
+        else:
+            names = [name.strip() for name in layers.split(",") if name.strip()]
+            summary = room.embed_layers(
+                run, data=data, out=out, layers=names, pool=pool, untrained=untrained, progress=report
+            )
     show.summary(summary)
 
 
@@ -191,6 +206,23 @@ def predict(
         summary = _room("framework.run").predict(
             run, data=data, out=out, part=part, tiles=tiles, seeds=seeds, views=views, progress=report
         )
+    show.summary(summary)
+
+
+@app.command()
+def inpaint(
+    run: Annotated[Path, typer.Argument(help="run folder of paired_inpainting")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="folder; default: inpainting in the run")] = None,
+    data: DatasetOption = None,
+    part: Annotated[str, typer.Option(help="train, val, test or all")] = "test",
+    panels: Annotated[int, typer.Option(min=0, help="conditions to keep images of, for the report")] = 8,
+) -> None:
+    """Paint every cell after a source of its own protein and after one of another: does the network use its source?
+
+    Python: framework.run.inpaint(run, data, out, part, panels)
+    """
+    with show.progress() as report:
+        summary = _room("framework.run").inpaint(run, data=data, out=out, part=part, panels=panels, progress=report)
     show.summary(summary)
 
 

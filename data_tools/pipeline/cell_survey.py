@@ -287,7 +287,7 @@ class _Source:
         together = list(self.config.bags.together)
         for bag, name in enumerate(names):
             mine = np.flatnonzero(code == bag)
-            unit: npt.NDArray[np.integer] = np.arange(len(mine))
+            unit: npt.NDArray[np.integer[Any]] = np.arange(len(mine))
             if together:
                 unit = self.cells.iloc[mine].groupby(together, sort=False).ngroup().to_numpy()
             units = int(unit.max()) + 1

@@ -1,7 +1,10 @@
 """Scores: prediction files of a run go in, tables with errors, tests and intervals come out."""
 
+from framework.evaluate.compare_features import evaluate_features
 from framework.evaluate.config import EvaluateConfig
 from framework.evaluate.evaluation import Evaluation, read_evaluation, render, write_evaluation
+from framework.evaluate.feature_config import FeatureEvaluateConfig
+from framework.evaluate.feature_table import FeatureTable, open_same_cells
 from framework.evaluate.markers import MarkerEvaluation, evaluate_markers, linear_baseline, tile_mean_intensities
 from framework.evaluate.omics import OmicsEvaluation, evaluate_omics, rank_genes
 from framework.evaluate.score import evaluate
@@ -9,12 +12,16 @@ from framework.evaluate.score import evaluate
 __all__ = [
     "EvaluateConfig",
     "Evaluation",
+    "FeatureEvaluateConfig",
+    "FeatureTable",
     "MarkerEvaluation",
     "OmicsEvaluation",
     "evaluate",
+    "evaluate_features",
     "evaluate_markers",
     "evaluate_omics",
     "linear_baseline",
+    "open_same_cells",
     "rank_genes",
     "read_evaluation",
     "render",

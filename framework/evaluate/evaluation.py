@@ -18,6 +18,7 @@ from framework.errors import InputError
 
 SUMMARY_NAME = "evaluation.json"
 FORMAT_VERSION = 1
+_ALSO_CSV = {"per_gene", "per_marker", "per_set", "per_class", "per_k", "confusion", "distances", "spread"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,19 +26,19 @@ class Evaluation:
     """A finished evaluation.
 
     Attributes:
-        kind: ``omics`` (genes of wells) or ``markers`` (markers of cells).
+        kind: ``omics`` (genes of wells), ``markers`` (markers of cells) or ``features`` (feature sets of cells).
         summary: JSON-shaped headline: options, prediction files, ``rows`` (one a target or marker), ``notes``.
         tables: name -> table; omics: ``per_gene``, ``per_split``, ``per_well``, ``splits``; markers: ``per_marker``,
-            ``per_cell``.
+            ``per_cell``; features: see ``compare_features``.
     """
 
-    kind: Literal["omics", "markers"]
+    kind: Literal["omics", "markers", "features"]
     summary: Mapping[str, Any]
     tables: Mapping[str, pd.DataFrame]
 
 
 def write_evaluation(folder: Path | str, evaluation: Evaluation) -> Path:
-    """Write ``evaluation.json`` (last) and each table as parquet and, for the per-gene or per-marker one, CSV.
+    """Write ``evaluation.json`` (last) and each table as parquet; those a person reads as CSV, too.
 
     Returns:
         The folder.
@@ -47,7 +48,7 @@ def write_evaluation(folder: Path | str, evaluation: Evaluation) -> Path:
     (target / SUMMARY_NAME).unlink(missing_ok=True)
     for name, table in evaluation.tables.items():
         table.to_parquet(target / f"{name}.parquet", index=False)
-        if name in {"per_gene", "per_marker"}:
+        if name in _ALSO_CSV:
             table.to_csv(target / f"{name}.csv", index=False, lineterminator="\n")
     summary = {
         "format": FORMAT_VERSION,
@@ -78,8 +79,8 @@ def read_evaluation(folder: Path | str) -> Evaluation:
         raise InputError(f"{file}: not JSON: {error}; evaluate again") from None
     if not isinstance(summary, dict) or summary.get("format") != FORMAT_VERSION:
         raise InputError(f"{file}: expected format {FORMAT_VERSION}; evaluate again with this version")
-    if summary.get("kind") not in {"omics", "markers"}:
-        raise InputError(f"{file}: expected kind 'omics' or 'markers', found '{summary.get('kind')}'")
+    if summary.get("kind") not in {"omics", "markers", "features"}:
+        raise InputError(f"{file}: expected kind 'omics', 'markers' or 'features', found '{summary.get('kind')}'")
     tables = {name: _table(source, name) for name in summary.get("tables", [])}
     return Evaluation(kind=summary["kind"], summary=summary, tables=tables)
 
@@ -88,6 +89,8 @@ def render(evaluation: Evaluation | Mapping[str, Any]) -> Table:
     """Return the headline (of an evaluation or its summary) as a rich table: a row a target or a marker."""
     summary = evaluation.summary if isinstance(evaluation, Evaluation) else evaluation
     rows = summary.get("rows", [])
+    if summary.get("kind") == "features":
+        return _feature_table(summary, rows)
     return _omics_table(summary, rows) if summary.get("kind") == "omics" else _marker_table(rows)
 
 
@@ -169,5 +172,30 @@ def _marker_table(rows: list[Mapping[str, Any]]) -> Table:
             _number(row["rmse"], ".3g"),
             _number(row["rmse_linear"], ".3g"),
             _number(row["rmse_mean"], ".3g"),
+        )
+    return table
+
+
+def _feature_table(summary: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Table:
+    protocol = str(summary.get("protocol", "")).replace("_", "-")
+    names = [name for name in ("knn", "logistic", "forest") if any(name in row for row in rows)]
+    table = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        title=f"Balanced accuracy of {len(summary.get('classes', []))} classes, {protocol}, k = "
+        f"{summary.get('options', {}).get('k')}",
+    )
+    for name in ("features", "number", *(f"{name} [95 %]" for name in names), "less the first"):
+        table.add_column(name, justify="left" if name == "features" else "right", no_wrap=name != "features")
+    for row in rows:
+        if "missing" in row:
+            table.add_row(Text(f"{row['set']}: missing, {row['missing']}"))
+            continue
+        table.add_row(
+            Text(str(row["set"])),
+            str(row["width"]),
+            *(Text(_range(row, name)) for name in names),
+            Text(_range(row, "knn_difference", "+.2f")) if row is not rows[0] else "",
         )
     return table

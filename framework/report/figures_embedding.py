@@ -41,23 +41,31 @@ def principal(vectors: npt.ArrayLike, dimensions: int) -> Floats:
     return scores
 
 
-def project(vectors: npt.ArrayLike, method: Literal["auto", "umap", "pca"] = "auto") -> tuple[Floats, str]:
+def project(
+    vectors: npt.ArrayLike,
+    method: Literal["auto", "umap", "pca"] = "auto",
+    *,
+    neighbours: int = _NEIGHBOURS,
+    min_dist: float = 0.5,
+    repulsion: int = 20,
+) -> tuple[Floats, str]:
     """Return (n, 2) and the name of the method used.
 
-    UMAP takes 15 neighbours, min_dist 0.5, spread 1 and negative_sample_rate 20 (Image2Omics) and a fixed seed.
+    UMAP takes 15 neighbours, min_dist 0.5, spread 1 and negative_sample_rate 20 (Image2Omics) unless told otherwise,
+    and a fixed seed.
     ``auto`` falls back to principal components without umap-learn or with too few points for that many neighbours.
     """
     values = np.asarray(vectors, dtype=np.float64)
     installed = importlib.util.find_spec("umap") is not None
-    if method == "pca" or (method == "auto" and (not installed or len(values) <= _NEIGHBOURS)):
+    if method == "pca" or (method == "auto" and (not installed or len(values) <= neighbours)):
         return principal(values, 2), "PCA"
     import umap
 
     reducer = umap.UMAP(
-        n_neighbors=min(_NEIGHBOURS, len(values) - 1),
-        min_dist=0.5,
+        n_neighbors=min(neighbours, len(values) - 1),
+        min_dist=min_dist,
         spread=1.0,
-        negative_sample_rate=20,
+        negative_sample_rate=repulsion,
         random_state=0,
         n_jobs=1,
     )

@@ -12,6 +12,7 @@ from framework.evaluate import Evaluation, rank_genes
 from framework.report.figures_markers import marker_bars, marker_scatters
 from framework.report.figures_omics import error_scatter, gene_scatters, r2_violins, share_bars
 from framework.report.page import Block, Grid, Note, Section
+from framework.report.sections_features import scores as feature_scores
 from framework.report.sections_run import count
 
 _GENES = 10
@@ -19,6 +20,8 @@ _GENES = 10
 
 def scores(evaluation: Evaluation) -> Section:
     """Return the section that fits the evaluation."""
+    if evaluation.kind == "features":
+        return feature_scores(evaluation)
     return _omics(evaluation) if evaluation.kind == "omics" else _markers(evaluation)
 
 

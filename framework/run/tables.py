@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +60,12 @@ class StreamedTable:
     Contiguous and not compressed, so that training can map it into memory.
     """
 
-    def __init__(self, out: Path, obs: pd.DataFrame, columns: int, facts: dict[str, Any]) -> None:
+    def __init__(
+        self, out: Path, obs: pd.DataFrame, columns: int, facts: dict[str, Any], names: Sequence[str] | None = None
+    ) -> None:
         self._out = out
         self._beside = beside(out)
-        var = pd.DataFrame(index=[f"d{i:04d}" for i in range(columns)])
+        var = pd.DataFrame(index=[f"d{i:04d}" for i in range(columns)] if names is None else list(names))
         anndata.AnnData(obs=obs, var=var, uns={"wellstream": facts}).write_h5ad(self._beside)
         self._file = h5py.File(self._beside, "r+")
         if "X" in self._file:

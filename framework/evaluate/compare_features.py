@@ -1,0 +1,286 @@
+"""From feature files to one comparison: the same cells, the same votes, the same resamples for every feature set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from framework.errors import InputError
+from framework.evaluate.cells import Cells, choose_cells
+from framework.evaluate.classes import Resamples, balanced_accuracy, confusion, recalls
+from framework.evaluate.classifiers import classify
+from framework.evaluate.compartments import two_compartments
+from framework.evaluate.evaluation import Evaluation, write_evaluation
+from framework.evaluate.feature_config import FeatureEvaluateConfig
+from framework.evaluate.feature_table import FeatureTable, column, open_same_cells
+from framework.evaluate.image_distances import ALL, Images, normalised_distances
+from framework.evaluate.intervals import quantile_interval
+from framework.evaluate.neighbours import Ints, nearest, standardise, vote_for_each
+
+Report = Callable[[str, int, int], None]
+"""(stage, done, total) -> None"""
+
+
+def evaluate_features(
+    sources: Sequence[Path | str | FeatureTable],
+    config: FeatureEvaluateConfig,
+    out: Path | str | None = None,
+    progress: Report | None = None,
+) -> Evaluation:
+    """Compare feature sets of the same cells.
+
+    Args:
+        sources: ``[NAME=]FILE[#KEY]`` or folders; the first is what the others are compared with.
+        config: labels, protocol, classifiers.
+        out: folder to write the evaluation to, or nothing.
+        progress: called with (stage, done, total).
+
+    Returns:
+        An evaluation of kind ``features``: a row a feature set with balanced accuracies, their intervals and the
+        difference to the first; tables ``per_set``, ``per_class``, ``per_k``, ``confusion``, ``per_cell``, and
+        ``distances``, ``compartments`` and ``spread`` where they were asked for or can be measured.
+
+    Raises:
+        InputError: files that cannot be read or hold different cells, or labels and parts that do not fit the options.
+    """
+    tables = _opened(sources)
+    cells = choose_cells(tables[0], config)
+    notes = list(cells.notes)
+    constant: dict[str, int] = {}
+    predicted: dict[tuple[str, str], Ints] = {}
+    by_k: list[dict[str, Any]] = []
+    distances: list[pd.DataFrame] = []
+    scores: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+    folds: dict[tuple[str, str], list[float]] = {}
+    for done, table in enumerate(tables):
+        if progress:
+            progress("evaluate features", done, len(tables))
+        values = table.values[cells.rows]
+        scaled, constant[table.name] = standardise(values, cells.train)
+        if constant[table.name]:
+            notes.append(f"{table.name}: {constant[table.name]} of {values.shape[1]} features are constant and count 0")
+        votes = neighbour_votes(scaled, cells, (*config.ks, config.k))
+        by_k += [{"set": table.name, "k": k, "balanced": _score(cells, voted)} for k, voted in sorted(votes.items())]
+        predicted[table.name, "knn"] = votes[config.k]
+        for name in config.classifiers:
+            if name != "knn":
+                predicted[table.name, name], folds[table.name, name], said = classify(name, values, cells, config)
+                notes += [f"{table.name}: {note}" for note in said]
+        distances.append(_distances(table, scaled, cells, config))
+        scores += [_between(table, scaled, cells, config, pair) for pair in config.compartments]
+    if progress:
+        progress("evaluate features", len(tables), len(tables))
+    rows, plan = _rows(tables, cells, config, constant, predicted, folds)
+    evaluation = Evaluation(
+        kind="features",
+        summary=_summary(tables, cells, config, rows, plan.unit, [*notes, *plan.notes]),
+        tables={
+            "per_set": pd.DataFrame(rows),
+            "per_class": _per_class(cells, predicted),
+            "per_k": pd.DataFrame(by_k),
+            "confusion": _confusions(cells, predicted),
+            "per_cell": _per_cell(tables[0], cells, predicted),
+            "distances": pd.concat(distances, ignore_index=True),
+            **({"compartments": pd.concat([pair[0] for pair in scores], ignore_index=True)} if scores else {}),
+            **({"spread": pd.concat([pair[1] for pair in scores], ignore_index=True)} if scores else {}),
+        },
+    )
+    if out is not None:
+        write_evaluation(out, evaluation)
+    return evaluation
+
+
+def neighbour_votes(scaled: npt.NDArray[np.float32], cells: Cells, ks: Sequence[int]) -> dict[int, Ints]:
+    """Return k -> predicted class (n,) of each scored cell (-1 for others) for every k there are enough cells for.
+
+    Raises:
+        InputError: fewer cells to vote than the last of ``ks``, the one that counts.
+    """
+    own = np.arange(len(scaled), dtype=np.int64) if cells.protocol == "leave_one_out" else cells.group
+    train, test = cells.train, cells.test
+    grouped = cells.protocol != "train_test"
+    voters = int(train.sum())
+    if grouped:
+        voters -= int(np.bincount(np.unique(own, return_inverse=True)[1].ravel()).max())
+    if voters < ks[-1]:
+        raise InputError(f"k = {ks[-1]} needs as many other cells to vote, found {voters}; lower k")
+    possible = sorted({k for k in ks if k <= voters})
+    found = nearest(
+        scaled[test],
+        scaled[train],
+        possible[-1],
+        query_groups=own[test] if grouped else None,
+        reference_groups=own[train] if grouped else None,
+    )
+    votes = {}
+    for k, voted in vote_for_each(found, cells.label[train], len(cells.classes), possible).items():
+        votes[k] = np.full(len(scaled), -1, dtype=np.int64)
+        votes[k][test] = voted
+    return votes
+
+
+def _opened(sources: Sequence[Path | str | FeatureTable]) -> list[FeatureTable]:
+    tables = [item for item in sources if isinstance(item, FeatureTable)]
+    files = [item for item in sources if not isinstance(item, FeatureTable)]
+    if tables and files:
+        raise InputError("expected files of features or opened tables, found both")
+    return tables or open_same_cells(files)
+
+
+def _summary(
+    tables: Sequence[FeatureTable],
+    cells: Cells,
+    config: FeatureEvaluateConfig,
+    rows: Sequence[Mapping[str, Any]],
+    unit: str,
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    return {
+        "kind": "features",
+        "options": config.plain(),
+        "protocol": cells.protocol,
+        "fields": list(cells.group_columns),
+        "resampled": unit,
+        "n_cells": len(cells.rows),
+        "n_test": int(cells.test.sum()),
+        "n_fields": len(np.unique(cells.group)),
+        "classes": list(cells.classes),
+        "files": [{"set": table.name, "file": table.file, "features": table.kind} for table in tables],
+        "rows": [*rows, *({"set": name, "missing": reason} for name, reason in config.missing.items())],
+        "notes": list(dict.fromkeys(notes)),
+    }
+
+
+def _score(cells: Cells, predicted: Ints) -> float:
+    return balanced_accuracy(cells.label[cells.test], predicted[cells.test], len(cells.classes))
+
+
+def _rows(
+    tables: Sequence[FeatureTable],
+    cells: Cells,
+    config: FeatureEvaluateConfig,
+    constant: Mapping[str, int],
+    predicted: Mapping[tuple[str, str], Ints],
+    folds: Mapping[tuple[str, str], list[float]],
+) -> tuple[list[dict[str, Any]], Resamples]:
+    truth, test = cells.label[cells.test], cells.test
+    plan = Resamples.plan(truth, cells.group[test], seed=config.seed, count=config.resamples)
+    resampled = plan.scores(truth, {key: values[test] for key, values in predicted.items()}, len(cells.classes))
+    rows = []
+    for table in tables:
+        row: dict[str, Any] = {
+            "set": table.name,
+            "features": table.kind,
+            "width": table.values.shape[1],
+            "constant": constant[table.name],
+            "cells": int(test.sum()),
+            "accuracy": float((predicted[table.name, "knn"][test] == truth).mean()),
+        }
+        for name in dict.fromkeys(("knn", *config.classifiers)):
+            mine, first = resampled[table.name, name], resampled[tables[0].name, name]
+            row[name] = _score(cells, predicted[table.name, name])
+            row[f"{name}_low"], row[f"{name}_high"] = quantile_interval(mine)
+            row[f"{name}_difference"] = row[name] - _score(cells, predicted[tables[0].name, name])
+            row[f"{name}_difference_low"], row[f"{name}_difference_high"] = quantile_interval(mine - first)
+            if (table.name, name) in folds:
+                row[f"{name}_folds"] = float(np.mean(folds[table.name, name]))
+        rows.append(row)
+    return rows, plan
+
+
+def _per_class(cells: Cells, predicted: Mapping[tuple[str, str], Ints]) -> pd.DataFrame:
+    truth, n = cells.label[cells.test], len(cells.classes)
+    counts = np.bincount(truth, minlength=n)
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "set": name,
+                    "classifier": classifier,
+                    "class": cells.classes,
+                    "cells": counts,
+                    "recall": recalls(truth, values[cells.test], n),
+                }
+            )
+            for (name, classifier), values in predicted.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def _confusions(cells: Cells, predicted: Mapping[tuple[str, str], Ints]) -> pd.DataFrame:
+    """Counts in long form: set, classifier, class, predicted, cells."""
+    n = len(cells.classes)
+    names = np.asarray(cells.classes, dtype=object)
+    tables = []
+    for (name, classifier), values in predicted.items():
+        counts = confusion(cells.label[cells.test], values[cells.test], n)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "set": name,
+                    "classifier": classifier,
+                    "class": np.repeat(names, n),
+                    "predicted": np.tile(names, n),
+                    "cells": counts.ravel(),
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def _per_cell(table: FeatureTable, cells: Cells, predicted: Mapping[tuple[str, str], Ints]) -> pd.DataFrame:
+    names = np.asarray([*cells.classes, ""], dtype=object)
+    frame = pd.DataFrame({"cell": table.cells.index[cells.rows].astype(str), "class": names[cells.label]})
+    frame["field"], frame["scored"] = cells.group, cells.test
+    for (name, classifier), values in predicted.items():
+        frame[f"{name} {classifier}"] = names[values]
+    return frame
+
+
+def _codes(table: FeatureTable, name: str | None, cells: Cells) -> Ints | None:
+    if name is None:
+        return None
+    text = column(table, name).fillna("").iloc[cells.rows].to_numpy(dtype=str)
+    return np.asarray(np.unique(text, return_inverse=True)[1], dtype=np.int64)
+
+
+def _distances(
+    table: FeatureTable, scaled: npt.NDArray[np.float32], cells: Cells, config: FeatureEvaluateConfig
+) -> pd.DataFrame:
+    """Distances between images, over all cells; NaN where no label has two images."""
+    line, protein = (_codes(table, name, cells) for name in (config.cell_line, config.protein))
+    if config.protein == config.label:
+        protein = None
+    images = Images.of(cells.label, cells.group, line, protein)
+    if not cells.group_columns:
+        return pd.DataFrame({"set": [table.name], "lines": ["any"], "label": [ALL], "pairs": [0], "distance": [np.nan]})
+    found = normalised_distances(
+        scaled,
+        images,
+        cells.classes,
+        pairs=config.pairs,
+        controlled_pairs=config.controlled_pairs,
+        normalise=config.normalise,
+        seed=config.seed,
+    )
+    found.insert(0, "set", table.name)
+    return found
+
+
+def _between(
+    table: FeatureTable, scaled: npt.NDArray[np.float32], cells: Cells, config: FeatureEvaluateConfig, pair: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    first, second = (part.strip() for part in pair.split("/"))
+    labels = np.asarray(cells.classes, dtype=object)[cells.label]
+    of_cell, spread = two_compartments(scaled, labels, first, second, cells.group)
+    of_cell.insert(0, "cell", table.cells.index[cells.rows[of_cell.pop("row")]].astype(str))
+    for frame in (of_cell, spread):
+        frame.insert(0, "pair", f"{first}/{second}")
+        frame.insert(0, "set", table.name)
+    return of_cell, spread

@@ -1,0 +1,239 @@
+"""Feature matrices as they come in: AnnData or CSV files with one row a cell, checked before anything is compared.
+
+A comparison is fair only over the same cells with the same labels, so tables that are compared must name the same
+cells; their rows are brought into one order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from framework.errors import InputError, did_you_mean
+
+CELL_NAME = "cell"
+"""Column of a CSV that names its cells."""
+_OF_CELL = ("part", "tile", "bag", "site", "y_px", "x_px", "nucleus", "n_sites", "n_nuclei", "n_tiles")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureTable:
+    """Features of cells.
+
+    Attributes:
+        name: as shown in the comparison.
+        file: where it was read from, with ``#key`` for a matrix beside ``X``.
+        kind: ``intensity``, ``classic``, ``transfer``, ``embeddings``, or empty when the file does not say.
+        digest: of the dataset it was made from, empty when the file does not say.
+        cells: one row a cell: bag and tile columns; index = name of the cell.
+        columns: names of the features.
+        values: float32 (n, d), finite.
+    """
+
+    name: str
+    file: str
+    kind: str
+    digest: str
+    cells: pd.DataFrame
+    columns: tuple[str, ...]
+    values: npt.NDArray[np.float32]
+
+
+def open_features(source: Path | str) -> list[FeatureTable]:
+    """Read the feature matrices of one file.
+
+    Args:
+        source: ``[NAME=]FILE[#KEY]``, or a folder of ``.h5ad`` files, which are called ``NAME file``. FILE is an
+            ``.h5ad`` of ``wellstream embed`` or ``wellstream features``, any other AnnData, or a CSV. KEY names an
+            entry of ``obsm`` to take instead of ``X``. An ``.h5ad`` whose ``X`` has no column gives every numeric entry
+            of ``obsm``.
+
+    Raises:
+        InputError: no such file or key, no features, or a value that is NaN or infinite.
+    """
+    name, path, key = _parsed(str(source))
+    if path.is_dir():
+        inside = [table for file in sorted(path.glob("*.h5ad")) for table in open_features(file)]
+        if not inside:
+            raise InputError(f"{path}: no .h5ad file in this folder")
+        return [_named(table, name, alone=False) for table in inside]
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; make features with: wellstream features, or wellstream embed RUN")
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        if key is not None:
+            raise InputError(f"{path}#{key}: a text table holds one matrix; leave '#{key}' out")
+        tables = [_from_text(path)]
+    elif path.suffix.lower() == ".h5ad":
+        tables = _from_anndata(path, key)
+    else:
+        raise InputError(f"{path}: expected an .h5ad or .csv file of features, found '{path.suffix or 'no suffix'}'")
+    for table in tables:
+        _check_values(table)
+    return [_named(table, name, alone=len(tables) == 1) for table in tables]
+
+
+def open_same_cells(sources: Sequence[Path | str]) -> list[FeatureTable]:
+    """Read several feature matrices and bring them into the row order of the first.
+
+    Raises:
+        InputError: none given, one that cannot be read, a name twice, or other cells.
+    """
+    if not sources:
+        raise InputError("expected at least one file of features, found none; see: wellstream features --help")
+    tables = [table for source in sources for table in open_features(source)]
+    names = [table.name for table in tables]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(f"two feature sets are called '{twice[0]}'; name them apart, as {twice[0]}2=FILE")
+    return [tables[0], *(_in_order_of(tables[0], table) for table in tables[1:])]
+
+
+def column(table: FeatureTable, name: str) -> pd.Series[Any]:
+    """Return a column of the cells as text, missing where it is empty.
+
+    Raises:
+        InputError: no such column.
+    """
+    if name not in table.cells.columns:
+        known = [str(item) for item in table.cells.columns]
+        raise InputError(
+            f"{table.file}: the cells have no column '{name}'; they have {', '.join(known) or 'none'}"
+            + did_you_mean(name, known)
+        )
+    values = table.cells[name]
+    if values.dtype.kind == "f" and np.all(values.dropna() == np.floor(values.dropna())):
+        # Whole numbers with gaps come as 1.0, and are called 1.
+        values = values.astype("Int64")
+    text = values.astype("string").str.strip()
+    return text.where(text.notna() & (text != "") & (text.str.lower() != "nan")).astype(object)
+
+
+def _parsed(source: str) -> tuple[str, Path, str | None]:
+    name, equals, rest = source.partition("=")
+    if not equals or "/" in name or Path(source).is_file():
+        name, rest = "", source
+    file, hashed, key = rest.rpartition("#")
+    return (name, Path(file), key) if hashed and not Path(rest).is_file() else (name, Path(rest), None)
+
+
+def _named(table: FeatureTable, name: str, *, alone: bool) -> FeatureTable:
+    if not name:
+        return table
+    return replace(table, name=name if alone else f"{name} {table.name}")
+
+
+def _from_anndata(path: Path, key: str | None) -> list[FeatureTable]:
+    try:
+        data = anndata.read_h5ad(path)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: not a readable .h5ad file: {error}; make it again") from None
+    matrices: dict[str | None, Any] = {None: data.X} if data.X is not None and data.n_vars else {}
+    beside = {str(name): values for name, values in data.obsm.items() if getattr(values, "ndim", 0) == 2}
+    if key is not None:
+        if key not in beside:
+            raise InputError(
+                f"{path}: no matrix '{key}' in obsm; it has {', '.join(beside) or 'none'}" + did_you_mean(key, beside)
+            )
+        matrices = {key: beside[key]}
+    elif not matrices:
+        matrices = {name: beside[name] for name in sorted(beside)}
+    if not matrices:
+        raise InputError(f"{path}: no features: X is empty and obsm holds no matrix")
+    repeated = data.obs_names[data.obs_names.duplicated()]
+    if len(repeated):
+        raise InputError(f"{path}: cell '{repeated[0]}' stands there more than once; expected one row a cell")
+    told = data.uns.get("wellstream")
+    facts: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    tables = []
+    for entry, values in matrices.items():
+        dense = np.asarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float32)
+        names = data.var_names if entry is None else [f"{entry}_{i:04d}" for i in range(dense.shape[1])]
+        tables.append(
+            FeatureTable(
+                name=path.stem if entry is None else entry,
+                file=str(path) if entry is None else f"{path}#{entry}",
+                kind=str(facts.get("features") or facts.get("kind") or ""),
+                digest=str(facts.get("dataset_digest", "")),
+                cells=data.obs,
+                columns=tuple(str(item) for item in names),
+                values=dense,
+            )
+        )
+    return tables
+
+
+def _from_text(path: Path) -> FeatureTable:
+    try:
+        table = pd.read_csv(path, sep=None, engine="python")
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable table: {error}") from None
+    about = [c for c in table.columns if str(c).startswith("Metadata_") or c in (*_OF_CELL, CELL_NAME)]
+    measured = [c for c in table.columns if c not in about]
+    text = [str(c) for c in measured if not pd.api.types.is_numeric_dtype(table[c])]
+    if text:
+        raise InputError(
+            f"{path}: column '{text[0]}' is not a number in every row; features are numbers, and columns that describe "
+            "a cell begin with Metadata_"
+        )
+    if not measured:
+        raise InputError(f"{path}: no features: every column describes the cell")
+    if CELL_NAME in about:
+        cells = table[CELL_NAME].astype(str)
+    elif "tile" in about:
+        cells = "tile-" + table["tile"].astype(str)
+    else:
+        cells = pd.Series([f"row-{row}" for row in range(len(table))])
+    if cells.duplicated().any():
+        raise InputError(f"{path}: cell '{cells[cells.duplicated()].iloc[0]}' stands there twice; one row a cell")
+    return FeatureTable(
+        name=path.stem,
+        file=str(path),
+        kind="",
+        digest="",
+        cells=table[about].set_axis(pd.Index(cells.to_numpy(dtype=object))),
+        columns=tuple(str(c) for c in measured),
+        values=table[measured].to_numpy(dtype=np.float32),
+    )
+
+
+def _check_values(table: FeatureTable) -> None:
+    if not len(table.values) or not table.values.shape[1]:
+        raise InputError(f"{table.file}: a matrix of {table.values.shape[0]} cells x {table.values.shape[1]} features")
+    # A sum is finite only where all its terms are: one pass without a mask of the whole matrix.
+    with np.errstate(invalid="ignore", over="ignore"):
+        suspicious = not np.isfinite(table.values.sum(axis=0, dtype=np.float64)).all()
+    if not suspicious:
+        return
+    bad = ~np.isfinite(table.values)
+    row, feature = np.argwhere(bad)[0]
+    raise InputError(
+        f"{table.file}: {int(bad.sum())} values are NaN or infinite, in {int(bad.any(axis=1).sum())} cells and "
+        f"{int(bad.any(axis=0).sum())} features; the first is '{table.columns[feature]}' of cell "
+        f"'{table.cells.index[row]}'. Leave those cells or features out, then evaluate again"
+    )
+
+
+def _in_order_of(first: FeatureTable, other: FeatureTable) -> FeatureTable:
+    if first.digest and other.digest and first.digest != other.digest:
+        raise InputError(
+            f"{other.file} was made from another dataset (or another state of it) than {first.file}; their cells "
+            "differ although they may share names. Make both from one dataset"
+        )
+    if first.cells.index.equals(other.cells.index):
+        return other
+    place = other.cells.index.get_indexer(first.cells.index)
+    missing, extra = int((place < 0).sum()), len(other.cells) - int((place >= 0).sum())
+    if missing or extra:
+        alone = first.cells.index[place < 0] if missing else other.cells.index.difference(first.cells.index)
+        raise InputError(
+            f"{other.file} holds other cells than {first.file}: {missing} are missing and {extra} are extra, the first "
+            f"is '{alone[0]}'. Feature sets are compared on the same cells; make both from one dataset"
+        )
+    return replace(other, cells=other.cells.iloc[place], values=other.values[place])
