@@ -9,7 +9,6 @@ copy, scaling and flips are queued on the current stream by the consumer.
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ import torch
 
 from framework.data.batch import Batch, LabelTable
 from framework.data.buffers import Recycler
+from framework.data.cores import compute_alone
 from framework.data.plan import Plan, StepRows
 from framework.data.store import Store
 from framework.data.transform import AugmentConfig, ScaleProfile, as_float, augment, augment_key, scale
@@ -29,7 +29,6 @@ from framework.errors import RunError
 
 _BLOCK_BYTES = 1 << 22
 """Stored tiles gathered before they are scaled: few enough to be in the processor's cache still."""
-_SETTING_THREADS = threading.Lock()
 
 
 @dataclass(kw_only=True)
@@ -138,9 +137,7 @@ class Loader:
         """
         memory = self._page_locked() if self._on_cuda else self._reusable()
         steps = iter(range(start, stop))
-        with ThreadPoolExecutor(
-            self._threads, "wellstream-loader", None if self._on_cuda else _compute_alone
-        ) as threads:
+        with ThreadPoolExecutor(self._threads, "wellstream-loader", compute_alone) as threads:
             pending: deque[Future[tuple[Batch, _Buffer | None]]] = deque()
             try:
                 pending.extend(threads.submit(self._prepare, step, memory) for step in islice(steps, self._prefetch))
@@ -292,14 +289,3 @@ class Loader:
                 raise RunError(
                     f"label '{name}': expected {len(self._store)} rows, one a tile, found {len(table.values)}"
                 )
-
-
-def _compute_alone() -> None:
-    """Let PyTorch compute on one core in this thread: the threads of a loader share the cores among themselves."""
-    with _SETTING_THREADS:
-        usual = torch.get_num_threads()
-        torch.set_num_threads(1)
-        # That is also what threads begin with that are yet to come; only another thread can set it back.
-        restoring = threading.Thread(target=torch.set_num_threads, args=(usual,))
-        restoring.start()
-        restoring.join()
