@@ -111,7 +111,7 @@ class Dataset:
 
     def tile_labels(self) -> list[str]:
         """Return the columns of text that differ between the tiles of a bag, such as ``Metadata_Cell``."""
-        names = pq.read_schema(self.root / TILES_NAME).names
+        names = pq.read_schema(self.file(TILES_NAME)).names
         return [name for name in names if name.startswith("Metadata_")]
 
     def nuclei(self) -> pd.DataFrame:
