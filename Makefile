@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := analysis,remote,dev
 DEMO ?= demo
+IFC ?= ifc
 JOBS ?= 2
 
-.PHONY: help demo demo-real test test-slow lint types check bench bench-quick constraints clean
+.PHONY: help demo ifc demo-real test test-slow lint types check bench bench-quick constraints clean
 help:
 	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 10 minutes on 2 cores)"
+	@echo "make ifc                      simulate images and sequenced cells, predict expression from images (minutes)"
 	@echo "make demo-real EXPORT=FOLDER  ingest a real Harmony export with a per-cell table, regress its markers"
 	@echo "make test                     the test suite (minutes)"
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
@@ -30,6 +32,9 @@ $(READY): constraints.txt setup.cfg pyproject.toml
 
 demo: $(READY)
 	$(BIN)/python -m experiments.demo --out $(DEMO)
+
+ifc: $(READY)
+	$(BIN)/python -m experiments.ifc_seq --out $(IFC)
 
 demo-real: $(READY)
 	@test -n "$(EXPORT)" || { echo "usage: make demo-real EXPORT=<folder with images/ measurements/ platemap.csv>"; exit 2; }
@@ -61,4 +66,4 @@ constraints: $(READY)
 	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) $(DEMO) $(DEMO)-real
+	rm -rf $(VENV) $(DEMO) $(DEMO)-real $(IFC)

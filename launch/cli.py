@@ -317,7 +317,8 @@ def express(
     with show.progress() as tick:
         summary = room.express(settings, out, scheduler=scheduler, progress=tick)
     show.summary(dataclasses.replace(summary, table=()))
-    show.rows(summary.table)
+    shown = ("genes", "n", "method", "r", "spearman", "rmse", "better_than_mean", "above_0.3")
+    show.rows([{name: row[name] for name in shown} for row in summary.table])
     page = _room("framework.report").write_expression_report(out)
     show.console.print(f"report: {page.resolve()}")
 

@@ -35,7 +35,12 @@ def run(out: Path, protocol: Protocol) -> None:
     protocol.run("Saliency", "saliency", trained, "--out", maps)
     tables = overrides(genes=raw / "citeseq" / "rna_umi.csv.gz", proteins=raw / "citeseq" / "adt_umi.csv.gz")
     protocol.run("Prepare", "prepare", CONFIGS / "cells_simulated.yaml", "--out", cells, *tables)
-    files = overrides(single_cell=cells, images__predictions=markers, images__truth__path=raw / "truth_expression.h5ad")
+    files = overrides(
+        single_cell=cells,
+        images__predictions=markers,
+        images__saliency=maps,
+        images__truth__path=raw / "truth_expression.h5ad",
+    )
     protocol.run("Express", "express", CONFIGS / "express_simulated.yaml", "--out", out / "expression", *files)
 
 

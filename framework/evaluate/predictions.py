@@ -73,6 +73,12 @@ class Predictions:
         """The objective's section of the run's config; empty when the file does not carry it."""
         return self._section("objective")
 
+    @property
+    def channels(self) -> tuple[str, ...] | None:
+        """Channels the run saw; None for all of its dataset, or where the file does not say."""
+        named = self._section("data").get("channels")
+        return tuple(map(str, named)) if named else None
+
     def part(self, name: str) -> npt.NDArray[np.bool_]:
         """Return which rows belong to ``name`` (train, val, test)."""
         chosen: npt.NDArray[np.bool_] = (self.rows["part"].astype(str) == name).to_numpy()

@@ -156,7 +156,11 @@ def _linear(item: Predictions, dataset: Dataset) -> tuple[Floats | None, tuple[s
     if len(train_tiles) > _MAX_TRAIN_TILES:
         chosen = np.sort(np.random.default_rng(0).choice(len(train_tiles), _MAX_TRAIN_TILES, replace=False))
         train_tiles, targets = train_tiles[chosen], targets[chosen]
-    store = TileStore(dataset, None)
+    # A channel the run did not see may be the very stain it predicts.
+    channels = item.channels
+    if channels is not None and not set(channels) <= set(dataset.manifest.tile.channels):
+        return None, (f"{item.name} was made from channels {dataset.where} lacks, so the linear baseline is missing",)
+    store = TileStore(dataset, channels)
     log10 = str(item.objective.get("transform", "none")).startswith("log10")
     features = [tile_mean_intensities(store, tiles, log10=log10) for tiles in (train_tiles, test_tiles)]
     return linear_baseline(features[0], targets, features[1]), ()

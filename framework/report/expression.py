@@ -84,7 +84,9 @@ def _overview(facts: dict[str, Any], tables: dict[str, pd.DataFrame], config: di
     numbers.append((number(forest.loc["all", "r"]), "median r, all genes"))
     if facts["imaged_cells"]:
         numbers.append((f"{facts['imaged_cells']:,}", "imaged cells given expression"))
-    shown = [("markers", ", ".join(config["markers"])), ("trees", str(config["forest"]["trees"]))]
+    forest_facts = config["forest"]
+    grown = f"{forest_facts['trees']}, leaves of at least {forest_facts['min_leaf']} cell(s)"
+    shown = [("markers", ", ".join(config["markers"])), ("trees", grown)]
     shown += [("held out", f"{facts['single_cells']['test']:,} single cells"), ("scale", str(config["scale"]))]
     blocks: list[Block] = [Numbers(items=numbers), Facts(items=shown, title="What was done")]
     blocks += [Note(text=note) for note in facts["notes"]]
@@ -226,7 +228,7 @@ def _truth(table: pd.DataFrame) -> Section:
             genes,
             f"{len(part):,}",
             title,
-            number(part[f"r_{name}"].median()),
+            number(part[f"r_{name}"].median()) if name != "mean" else "–",
             number(part[f"rmse_{name}"].median(), ".3f"),
             number((part[f"rmse_{name}"] < part["rmse_mean"]).mean() * 100, ".0f") if name != "mean" else "–",
         )

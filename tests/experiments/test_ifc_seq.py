@@ -13,6 +13,8 @@ from data_tools.pipeline import CellsSummary, ingest, load_ingest_config
 from data_tools.simulate import IfcConfig, simulate_ifc
 from framework.data.dataset import Dataset
 from framework.data.store import TileStore
+from framework.evaluate import evaluate
+from framework.run import fit, load_run_config, predict
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "ifc_seq"
 
@@ -74,3 +76,36 @@ def test_the_real_ideas_export(real_data: Path, tmp_path: Path) -> None:
     tiles = tiles_of(dataset)
     assert tiles.shape == (154, 3, 96, 96)
     assert tiles.max() < 4096
+
+
+def jurkat(real_data: Path, out: Path, *more: str) -> tuple[CellsSummary, Dataset]:
+    folder = real_data / "ifc-jurkat-cellcycle"
+    tables = f"sources.0.tables.0.table.path={folder / 'exp1_a_labels.csv'}"
+    return ingested("jurkat_ingest.yaml", out, f"sources.0.reader.path={folder / 'exp1_a.npz'}", tables, *more)
+
+
+@pytest.mark.real_data
+def test_the_real_stack_keeps_the_one_pair_of_copies_in_one_group(real_data: Path, tmp_path: Path) -> None:
+    summary, dataset = jurkat(real_data, tmp_path / "dataset")
+    assert (summary.tiles, summary.bags, summary.problems) == (1710, 30, ())
+    table = dataset.tile_table()
+    copies = table[table["Metadata_Copy"].duplicated(keep=False)]
+    assert copies["Metadata_Cell"].tolist() == ["1693", "1695"]
+    assert copies["bag"].nunique() == 1
+    assert table["Metadata_Phase"].value_counts().to_dict() == {
+        "G1": 450, "S_phase": 450, "G2": 450, "Prophase": 303, "Metaphase": 35, "Telophase": 14, "Anaphase": 8,
+    }  # fmt: skip
+    dna = table.groupby("Metadata_Phase", observed=True)["Marker_DNA sum"].median()
+    assert dna["G2"] / dna["G1"] == pytest.approx(2, abs=0.3)
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_dna_content_is_read_from_brightfield(real_data: Path, tmp_path: Path) -> None:
+    """Takes about 4 minutes on two cores; 0.90 is reached, 0.88 is within what chance does."""
+    jurkat(real_data, tmp_path / "dataset")
+    places = [f"run_dir={tmp_path / 'run'}", f"data.path={tmp_path / 'dataset'}", "tracking.wandb=disabled"]
+    run = fit(load_run_config(FOLDER / "jurkat_brightfield.yaml", places))
+    predict(run, None, tmp_path / "predicted.h5ad", views=8)
+    evaluation = evaluate([tmp_path / "predicted.h5ad"])
+    assert evaluation.summary["rows"][0]["r"] > 0.88

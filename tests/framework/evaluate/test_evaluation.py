@@ -11,9 +11,16 @@ from fixtures.tiny_dataset import make_dataset
 from rich.console import Console
 
 from framework.data.schema import PLATE, WELL
-from framework.data.store import dataset_digest
+from framework.data.store import TileStore, dataset_digest
 from framework.errors import InputError
-from framework.evaluate import EvaluateConfig, evaluate, read_evaluation, render, write_evaluation
+from framework.evaluate import (
+    EvaluateConfig,
+    evaluate,
+    read_evaluation,
+    render,
+    tile_mean_intensities,
+    write_evaluation,
+)
 
 QUICK = EvaluateConfig(resamples=200)
 
@@ -110,6 +117,28 @@ def test_both_ways_to_the_train_cells_agree(tmp_path: Path) -> None:
     alone = evaluate([tile_predictions(dataset, test)], dataset.root, config=QUICK)
     whole = evaluate([tile_predictions(dataset, test | dict.fromkeys(range(4), "train"))], dataset.root, config=QUICK)
     assert alone.summary["rows"][0]["rmse_linear"] == pytest.approx(whole.summary["rows"][0]["rmse_linear"])
+
+
+def test_the_linear_baseline_sees_the_channels_of_the_run_alone(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", markers=("FRA1",), tiles_per_bag=12)
+    parts = {4: "test", 5: "test"} | dict.fromkeys(range(4), "train")
+    data = tile_predictions(dataset, parts)
+    everything = evaluate([data], dataset.root, config=QUICK).summary["rows"][0]["rmse_linear"]
+    config = data.uns["wellstream"]["config"]
+    data.uns["wellstream"]["config"] = config + "data: {path: d, channels: [B]}\n"
+    one = evaluate([data], dataset.root, config=QUICK).summary["rows"][0]["rmse_linear"]
+    assert one != pytest.approx(everything)
+    measured, train = np.asarray(data.layers["measured"])[:, 0], (data.obs["part"] == "train").to_numpy()
+    means = tile_mean_intensities(TileStore(dataset, ("B",)), data.obs["tile"].to_numpy())
+    known = ~np.isnan(measured)
+    slope, start = np.polyfit(means[train & known, 0], measured[train & known], 1)
+    test = ~train & known
+    by_hand = np.sqrt(np.mean((start + slope * means[test, 0] - measured[test]) ** 2))
+    assert one == pytest.approx(by_hand)
+    data.uns["wellstream"]["config"] = config + "data: {path: d, channels: [Gone]}\n"
+    summary = evaluate([data], dataset.root, config=QUICK).summary
+    assert "channels" in summary["notes"][0]
+    assert np.isnan(summary["rows"][0]["rmse_linear"])
 
 
 def test_predictions_of_another_dataset_are_refused(wells, tmp_path: Path) -> None:

@@ -107,6 +107,15 @@ def test_ifcseq_cnn_has_the_size_of_the_paper() -> None:
     assert {(m.momentum, m.eps) for m in norms} == {(0.01, 1e-3)}
 
 
+def test_ifcseq_statistics_follow_the_batches_as_fast_as_asked() -> None:
+    encoder = build_backbone(IfcSeqConfig(momentum=0.5), 1)
+    first = next(m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d))
+    seen: list[torch.Tensor] = []
+    first.register_forward_pre_hook(lambda _m, given: seen.append(given[0].mean(dim=(0, 2, 3))))
+    encoder(torch.randn(4, 1, 16, 16))
+    torch.testing.assert_close(first.running_mean, 0.5 * seen[0])
+
+
 def test_ifcseq_block_adds_before_it_normalises() -> None:
     encoder = build_backbone(IfcSeqConfig(), 1).eval()
     block = encoder.trunk.layers[7]
