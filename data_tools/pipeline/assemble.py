@@ -118,7 +118,7 @@ def assemble(
 def _beside_shards(facts: Sequence[dict[str, Any]], root: Path) -> list[FileRecord]:
     """Write the sums of all blocks; return the records of these and of the metadata of Zarr shards."""
     sums = {item["shard"]["name"]: tuple(item["block_sums"]) for item in facts if item["shard"]}
-    write_json(root / CHECKSUMS_NAME, BlockSums(crc32c=sums).plain())
+    write_json(root / CHECKSUMS_NAME, BlockSums(crc32=sums).plain())
     metadata = [FileRecord.model_validate(item["metadata"]) for item in facts if item["metadata"]]
     return [record(root / CHECKSUMS_NAME, root), *metadata]
 

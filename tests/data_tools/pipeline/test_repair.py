@@ -67,7 +67,7 @@ def test_a_flipped_byte_is_located_and_repaired(copy: tuple[Any, Path], tree: Tr
     with pytest.raises(DatasetError) as caught:
         verify_dataset(out)
     first, last = str(caught.value).splitlines()
-    assert first.startswith(f"{file}: bytes {start} to {end} differ from their recorded CRC-32C; they hold ")
+    assert first.startswith(f"{file}: bytes {start} to {end} differ from their recorded CRC-32; they hold ")
     table = pd.read_parquet(out / "tiles.parquet")
     inside = table[(table.shard == shard) & (table.offset < end) & (table.offset + table.nbytes > start)]
     assert f"they hold {len(inside)} tiles, rows {inside.index[0]} to {row} of tiles.parquet" in first
