@@ -38,7 +38,8 @@ from framework.data.verify_remote import verify_remote
 from framework.errors import DatasetError
 
 _BLOCK = 1 << 22
-_THREADS = 2
+THREADS = 2
+"""That read and sum, a file each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ def verify_dataset(root: Path | str, progress: Callable[[str, int, int], None] |
     def check(record: FileRecord) -> _Fault | None:
         return _fault(folder, record, sums.get(record.name) if record.name in shards else None)
 
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         for done, fault in enumerate(pool.map(check, records)):
             if progress:
                 progress("verify", done, len(records))
