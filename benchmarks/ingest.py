@@ -1,99 +1,175 @@
 """Theme ``ingest``: a whole simulated plate from TIFFs to a dataset.
 
-Limit: decoding the same TIFFs, once, in one process, and nothing else. Flat-field correction reads every image twice
-(first its mean, then the correction), so an ingest with it cannot exceed half of that; the arm without it shows the
-rest. Workers are Dask processes; starting them is part of the time.
+Limits: decoding the same TIFFs once with tifffile, in one process, and nothing else; and, because tiles overlap and
+take more bytes than the images they are cut from, decoding with our decoder and writing as many bytes as the shards
+have. A flat-field from every field decodes every image twice; the arm that fits it to a seventh of the fields stands
+for ``max_images: 512`` on a plate of 384 wells x 9 fields. Workers are Dask processes that run already: their start is
+stated apart.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
+import statistics
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
+import numpy as np
 import tifffile
 
-from benchmarks.harness import Arm, Finding, Measured, PeakMemory, Target, measure
+from benchmarks.harness import Arm, Costs, Finding, Measured, PeakMemory, Target, measure
 from data_tools.ingest_config import IngestConfig
 from data_tools.pipeline import ingest
+from data_tools.pipeline.runner import local_cluster
+from data_tools.readers.base import decode_tiff
 from data_tools.simulate import PlateConfig, simulate_plate
 from framework.data.dataset import Dataset
 from framework.data.store import dataset_digest
 
 _OF_DECODING, _TWO_WORKERS, _FLAT = 0.7, 1.7, 1.1
-FLAT, HERE, ONE, TWO = "no flat-field, this process", "this process", "1 worker", "2 workers"
+_SHARE = 7
+_DRAWN_SITES = 2
+_CHANNELS = ("Hoechst", "MitoTracker", "Phalloidin")
+DECODE, WRITE = "decode the TIFFs", "our decoder, then as many bytes written"
+FLAT, SAMPLED, ALL = "no flat-field", "flat-field of a seventh of the fields", "flat-field of every field"
+ONE, TWO = "the same on 1 worker", "the same on 2 workers"
 
 
 def run(*, quick: bool) -> list[Measured]:
-    """Ingest a plate; quick: 7 wells of 2 fields of 270 px, else 23 of 540 px.
+    """Ingest a plate; quick: 6 wells of 2 fields of 270 px, else 12 wells of 3 fields of 1,080 px.
 
     Raises:
         WrongPixels: another number of workers made another dataset.
     """
-    conditions, size = (3, 270) if quick else (11, 540)
-    with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name:
-        folder = Path(name)
-        images, wells = _simulate(folder / "raw", conditions, size)
-        configs = {FLAT: _config(folder / "raw", "none"), HERE: _config(folder / "raw", "percentile_gaussian")}
-        arms = [Arm(name="decode the TIFFs", work=lambda: _decode(images), is_limit=True)]
-        for arm, workers in ((FLAT, 0), (HERE, 0), (ONE, 1), (TWO, 2)):
-            arms.append(_arm(arm, configs.get(arm, configs[HERE]), folder / "out", workers))
-        costs = measure(arms, 1 if quick else 3)
-        findings = () if quick else (_memory(folder, size),)
+    wells, sites, size = (6, 2, 270) if quick else (12, 3, 1080)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name:
+            folder = Path(name)
+            images = _plate(folder / "raw", wells, sites, size)
+            with _cluster(1, folder) as (one, _), _cluster(2, folder) as (two, started):
+                costs = measure(_arms(folder, images, one, two), 1 if quick else 3)
+            findings = [Finding(name="start of 2 workers", value=started, unit="s"), *_of_the_limit(costs)]
+            if not quick:
+                findings.append(_memory(folder))
+    finally:
+        cv2.setNumThreads(threads)
     return [
         Measured(
             theme="ingest",
-            case=f"{wells} wells x 2 fields of {size} px x 3 channels",
+            case=f"{wells} wells x {sites} fields of {size} px x 3 channels",
             unit="fields",
-            items=2 * wells,
+            items=wells * sites,
             item_bytes=3 * 2 * size * size,
             costs=costs,
-            limit="decode the TIFFs",
-            # A quick plate is so small that starting workers is most of the time: it proves nothing about ratios.
+            limit=DECODE,
+            # A quick plate is so small that what is done once a plate is most of the time: it proves no ratio.
             targets=()
             if quick
             else (
-                Target(arm=FLAT, over="decode the TIFFs", least=_OF_DECODING, gates=False),
-                Target(arm=HERE, over="decode the TIFFs", least=_OF_DECODING, gates=False),
+                Target(arm=FLAT, over=DECODE, least=_OF_DECODING, gates=False),
+                Target(arm=SAMPLED, over=DECODE, least=_OF_DECODING, gates=False),
+                Target(arm=ALL, over=DECODE, least=_OF_DECODING, gates=False),
                 Target(arm=TWO, over=ONE, least=_TWO_WORKERS, gates=False),
             ),
-            findings=findings,
+            findings=tuple(findings),
         )
     ]
 
 
-def _simulate(folder: Path, conditions: int, size: int) -> tuple[list[Path], int]:
+def _arms(folder: Path, images: list[Path], one: str, two: str) -> list[Arm]:
+    raw, out = folder / "raw", folder / "out"
+    few = max(1, len(images) // 3 // _SHARE)
+    ingest(_config(raw, "none"), out, workers=0)
+    written = sum(file.stat().st_size for file in (out / "shards").glob("*.tar"))
+    corrected = _config(raw, "percentile_gaussian")
+    return [
+        Arm(name=DECODE, work=lambda: _decode(images), is_limit=True),
+        Arm(name=WRITE, work=lambda: _decode_and_write(images, folder / "bytes", written)),
+        # Pixels differ on purpose from those corrected with every field.
+        _arm(FLAT, _config(raw, "none"), out, None, same=False),
+        _arm(SAMPLED, _config(raw, "percentile_gaussian", max_images=few), out, None, same=False),
+        _arm(ALL, corrected, out, None),
+        _arm(ONE, corrected, out, one),
+        _arm(TWO, corrected, out, two),
+    ]
+
+
+def _arm(name: str, config: IngestConfig, out: Path, scheduler: str | None, *, same: bool = True) -> Arm:
+    made: dict[str, str] = {}
+
+    def work() -> None:
+        shutil.rmtree(out, ignore_errors=True)
+        ingest(config, out, scheduler=scheduler, workers=0)
+        made[name] = dataset_digest(Dataset.open(out))
+
+    return Arm(name=name, work=work, result=(lambda: made[name]) if same else None)
+
+
+@contextmanager
+def _cluster(workers: int, folder: Path) -> Iterator[tuple[str, float]]:
+    """Start workers; yield their address, and the seconds it took."""
+    start = time.perf_counter()
+    with local_cluster(workers, folder / f"dask-{workers}") as cluster:
+        yield cluster.scheduler_address, time.perf_counter() - start
+
+
+def _plate(folder: Path, wells: int, sites: int, size: int) -> list[Path]:
+    """Make a plate of few simulated fields under many names, and return its images."""
     config = PlateConfig(
         plate="BENCH",
-        rows=8,
-        columns=12,
-        perturbations=conditions,
+        perturbations=3,
         replicates=1,
-        sites=2,
+        empty_wells=0,
+        out_of_focus_wells=0,
+        sites=_DRAWN_SITES,
         size_px=size,
-        cells_per_site=150 * size**2 / 1080**2,
+        cells_per_site=200 * size**2 / 1080**2,
         transcripts=10,
         proteins=10,
     )
-    summary = simulate_plate(config, folder)
-    return sorted((folder / "BENCH").rglob("*.tif*")), summary.n_wells
+    simulate_plate(config, folder / "drawn")
+    by_channel = [sorted((folder / "drawn" / "BENCH").rglob(f"*-ch{n}sk*.tif*")) for n in range(1, len(_CHANNELS) + 1)]
+    (folder / "images").mkdir()
+    names = [f"{chr(65 + well // 24)}{well % 24 + 1:02d}" for well in range(wells)]
+    images = []
+    for well, name in enumerate(names):
+        for site in range(sites):
+            for channel, drawn in zip(_CHANNELS, by_channel, strict=True):
+                image = folder / "images" / f"{name}_{site + 1}_{channel}.tif"
+                image.hardlink_to(drawn[(well * sites + site) % len(drawn)])
+                images.append(image)
+    rows = [f"BENCH,{name},p{number // 2},s{number % 2},treatment" for number, name in enumerate(names)]
+    header = "Metadata_Plate,Metadata_Well,Metadata_Perturbation,Metadata_Stimulation,Metadata_Control_Type"
+    (folder / "platemap.csv").write_text("\n".join([header, *rows]) + "\n")
+    return images
 
 
-def _config(raw: Path, illumination: str) -> IngestConfig:
+def _config(raw: Path, method: str, **illumination: object) -> IngestConfig:
     return IngestConfig.from_plain(
         {
             "name": "bench",
             "plates": [
                 {
-                    "source": {"name": "harmony", "path": str(raw / "BENCH")},
+                    "source": {
+                        "name": "filenames",
+                        "path": str(raw / "images"),
+                        "plate": "BENCH",
+                        "pattern": r"(?P<well>[A-P]\d\d)_(?P<site>\d+)_(?P<channel>\w+)\.tif",
+                    },
                     "platemap": {"path": str(raw / "platemap.csv")},
                 }
             ],
-            "channels": ["Hoechst", "MitoTracker", "Phalloidin"],
-            "illumination": {"method": illumination, "kernel_px": 125, "sigma_px": 25},
-            "nuclei": {"channel": "Hoechst", "diameter_um": 14.4},
-            "tiles": {"size_px": 64},
-            "shards": {"bags_per_shard": 4},
+            "channels": list(_CHANNELS),
+            "illumination": {"method": method, **illumination},
+            "nuclei": {"channel": _CHANNELS[0], "diameter_px": 24.0},
+            "shards": {"bags_per_shard": 2},
         }
     )
 
@@ -103,28 +179,40 @@ def _decode(images: list[Path]) -> None:
         tifffile.imread(image)
 
 
-def _arm(name: str, config: IngestConfig, out: Path, workers: int) -> Arm:
-    made: dict[str, str] = {}
+def _decode_and_write(images: list[Path], out: Path, nbytes: int) -> None:
+    """Decode all images, and after each copy its share of the bytes from pixels to a file."""
+    share = nbytes // len(images)
+    with out.open("wb") as stream:
+        for image in images:
+            pixels = decode_tiff(image).reshape(-1).view(np.uint8)
+            stream.write(np.resize(pixels, share).data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    out.unlink()
 
-    def work() -> None:
-        shutil.rmtree(out, ignore_errors=True)
-        ingest(config, out, workers=workers)
-        made[name] = dataset_digest(Dataset.open(out))
 
-    # Without correction the pixels differ on purpose.
-    return Arm(name=name, work=work, result=None if name == FLAT else lambda: made[name])
+def _of_the_limit(costs: Costs) -> list[Finding]:
+    """What part of the limit that writes too is reached."""
+    limit = statistics.median(costs.seconds[WRITE])
+    return [
+        Finding(
+            name=f"{arm}, of decoding and writing", value=limit / statistics.median(costs.seconds[arm]), unit="share"
+        )
+        for arm in (FLAT, SAMPLED, ALL)
+    ]
 
 
-def _memory(folder: Path, size: int) -> Finding:
-    """Peak memory of one worker over the whole plate, over that for a plate of 7 wells."""
-    _simulate(folder / "few", 3, size)
+def _memory(folder: Path) -> Finding:
+    """Peak memory of one worker over a plate of 384 wells, over that for 8 wells."""
     used = []
-    for raw in (folder / "few", folder / "raw"):
+    for wells in (8, 384):
+        raw = folder / f"raw-{wells}"
+        _plate(raw, wells, 1, 270)
         shutil.rmtree(folder / "out", ignore_errors=True)
         with PeakMemory() as memory:
-            ingest(_config(raw, "percentile_gaussian"), folder / "out", workers=1)
+            ingest(_config(raw, "percentile_gaussian", kernel_px=60, sigma_px=12), folder / "out", workers=1)
         used.append(memory.child_mb)
     few, many = used
     return Finding(
-        name=f"memory of a worker ({many:.0f} MB) over that for 7 wells", value=many / few, unit="x", most=_FLAT
+        name=f"memory of a worker for 384 wells ({many:.0f} MB) over that for 8", value=many / few, unit="x", most=_FLAT
     )

@@ -12,6 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
+from scipy.interpolate import make_interp_spline
 
 from framework.errors import InputError
 
@@ -19,6 +21,8 @@ FloatImage = npt.NDArray[np.float32]
 _FLOAT_STEPS = 1 << 20
 _COARSE, _FINE = 32, 256
 _FLOOR = 0.01
+_NODES_A_SIGMA = 6
+_WIDE_SIGMA_PX = 12.0
 
 
 @dataclass(kw_only=True)
@@ -69,6 +73,19 @@ class StreamingMean:
         self.total = other.total.copy() if self.total is None else self.total + other.total
         self.is_float = other.is_float
         self.count += other.count
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with sums in 32 bits where they fit: half as much to send between workers."""
+        state = dict(self.__dict__)
+        if self.total is not None and self.total.min() >= 0 and self.total.max() < 1 << 32:
+            state["total"] = self.total.astype(np.uint32)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a state with sums in any width."""
+        self.__dict__.update(state)
+        if self.total is not None:
+            self.total = self.total.astype(np.int64)
 
     def mean(self) -> FloatImage:
         """Return the mean, float32 (H, W), in the unit of the images.
@@ -191,9 +208,25 @@ def _last_reached(
 
 
 def _gaussian(image: npt.NDArray[np.float64], sigma_px: float) -> npt.NDArray[np.float64]:
-    if sigma_px <= 0:
-        return image
-    reach = int(4 * sigma_px + 0.5)
-    padded = np.pad(image, reach, mode="symmetric")
-    smooth = cv2.GaussianBlur(padded, (2 * reach + 1, 2 * reach + 1), sigma_px)
-    return np.ascontiguousarray(smooth[reach:-reach, reach:-reach])
+    """Return scipy's Gaussian (border ``reflect``, cut at 4 sigma); a wide one within 1e-5 of the image's range.
+
+    A wide one is taken at nodes a sixth of sigma apart; between these cubic splines lose nothing that matters.
+    """
+    if sigma_px < _WIDE_SIGMA_PX:
+        return np.asarray(ndimage.gaussian_filter(image, sigma_px, mode="reflect"))
+    down = _wide_gaussian(image, sigma_px)
+    return np.ascontiguousarray(_wide_gaussian(down.T, sigma_px).T)
+
+
+def _wide_gaussian(image: npt.NDArray[np.float64], sigma_px: float) -> npt.NDArray[np.float64]:
+    """Smooth along the first axis."""
+    length, reach = len(image), int(4 * sigma_px + 0.5)
+    nodes = np.unique(np.append(np.arange(0, length, int(sigma_px / _NODES_A_SIGMA)), length - 1))
+    offsets = np.arange(-reach, reach + 1)
+    kernel = np.exp(-0.5 * (offsets / sigma_px) ** 2)
+    at = (nodes[:, None] + offsets) % (2 * length)
+    mirrored = np.where(at < length, at, 2 * length - 1 - at)
+    weights = np.zeros((len(nodes), length))
+    np.add.at(weights, (np.arange(len(nodes))[:, None], mirrored), kernel / kernel.sum())
+    smooth = make_interp_spline(nodes, weights @ image, k=min(3, len(nodes) - 1))
+    return np.asarray(smooth(np.arange(length)))

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from framework.errors import WellstreamError
+from framework.errors import ConfigError, WellstreamError
 from launch import show
 
 app = typer.Typer(
@@ -59,6 +59,48 @@ def simulate_plate(
     show.summary(summary)
 
 
+@simulate.command("ifc")
+def simulate_ifc(
+    out: Annotated[Path, typer.Argument(help="folder to write: IDEAS export, features, CITE-seq tables, truth")],
+    config: Annotated[Path | None, typer.Option(help="YAML with simulator options")] = None,
+    options: Overrides = None,
+) -> None:
+    """Simulate a pair of experiments: imaging flow cytometry, and sequencing of the same populations of cells.
+
+    Example: wellstream simulate ifc ifc/raw cells=500 informative=0.8
+    Python: data_tools.simulate.simulate_ifc(IfcConfig(...), out)
+    """
+    room, configs = _room("data_tools.simulate"), _room("framework.config")
+    if config:
+        pair = configs.load_config(config, room.IfcConfig, options or [])
+    else:
+        pair = configs.parse_config("{}", room.IfcConfig, "simulate ifc", options or [])
+    with show.progress() as report:
+        summary = room.simulate_ifc(pair, out, progress=lambda done, total: report("simulate", done, total))
+    show.summary(summary)
+
+
+@simulate.command("crops")
+def simulate_crops(
+    out: Annotated[Path, typer.Argument(help="folder to write: crops of single cells, truth")],
+    config: Annotated[Path | None, typer.Option(help="YAML with simulator options")] = None,
+    options: Overrides = None,
+) -> None:
+    """Simulate a library of tagged proteins: crops of single cells with a structure and a protein channel.
+
+    Example: wellstream simulate crops crops/raw proteins=8 cells_per_field=20
+    Python: data_tools.simulate.simulate_crops(CropsConfig(...), out)
+    """
+    room, configs = _room("data_tools.simulate"), _room("framework.config")
+    if config:
+        library = configs.load_config(config, room.CropsConfig, options or [])
+    else:
+        library = configs.parse_config("{}", room.CropsConfig, "simulate crops", options or [])
+    with show.progress() as report:
+        summary = room.simulate_crops(library, out, progress=lambda done, total: report("simulate", done, total))
+    show.summary(summary)
+
+
 @app.command()
 def ingest(
     config: Annotated[Path, typer.Argument(help="ingest YAML; see experiments/*/ingest.yaml")],
@@ -72,10 +114,12 @@ def ingest(
 ) -> None:
     """Turn raw exports into a dataset: flat-field, nuclei, tiles, shards, targets. Run again to continue after a stop.
 
+    A config with ``kind: cells`` takes cells that are cropped already.
+
     Python: data_tools.pipeline.ingest(config, out)
     """
-    pipeline, configs = _room("data_tools.pipeline"), _room("framework.config")
-    settings = configs.load_config(config, pipeline.IngestConfig, options or [])
+    pipeline = _room("data_tools.pipeline")
+    settings = pipeline.load_ingest_config(config, options or [])
     with show.progress() as report:
         summary = pipeline.ingest(settings, out, scheduler=scheduler, workers=workers, progress=report, dry_run=dry_run)
     show.summary(summary)
@@ -115,16 +159,30 @@ def train(
 @app.command()
 def embed(
     run: Annotated[Path, typer.Argument(help="run folder")],
-    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write; with --layers a folder")],
     data: DatasetOption = None,
     level: Annotated[str, typer.Option(help="tile: one row a tile; bag: the mean of each bag")] = "tile",
+    layers: Annotated[
+        str | None, typer.Option(help="layers of the network instead, such as conv3,conv4: a file each, a row a tile")
+    ] = None,
+    pool: Annotated[str, typer.Option(help="how --layers are pooled over space: max or mean")] = "max",
+    untrained: Annotated[bool, typer.Option("--untrained", help="with the weights the run began with")] = False,
 ) -> None:
     """Write embeddings as AnnData. Tile embeddings can train heads: data.embeddings in a run YAML.
 
-    Python: framework.run.embed(run, data, out, level)
+    Python: framework.run.embed(run, data, out, level), framework.run.embed_layers(run, data, out, layers, pool)
     """
+    room = _room("framework.run")
     with show.progress() as report:
-        summary = _room("framework.run").embed(run, data=data, out=out, level=level, progress=report)
+        if layers is None:
+            summary = room.embed(run, data=data, out=out, level=level, progress=report, untrained=untrained)
+        elif level != "tile":
+            raise ConfigError("--layers gives a row a tile: leave out --level")
+        else:
+            names = [name.strip() for name in layers.split(",") if name.strip()]
+            summary = room.embed_layers(
+                run, data=data, out=out, layers=names, pool=pool, untrained=untrained, progress=report
+            )
     show.summary(summary)
 
 
@@ -146,6 +204,23 @@ def predict(
         summary = _room("framework.run").predict(
             run, data=data, out=out, part=part, tiles=tiles, seeds=seeds, views=views, progress=report
         )
+    show.summary(summary)
+
+
+@app.command()
+def inpaint(
+    run: Annotated[Path, typer.Argument(help="run folder of paired_inpainting")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="folder; default: inpainting in the run")] = None,
+    data: DatasetOption = None,
+    part: Annotated[str, typer.Option(help="train, val, test or all")] = "test",
+    panels: Annotated[int, typer.Option(min=0, help="conditions to keep images of, for the report")] = 8,
+) -> None:
+    """Paint every cell after a source of its own protein and after one of another: does the network use its source?
+
+    Python: framework.run.inpaint(run, data, out, part, panels)
+    """
+    with show.progress() as report:
+        summary = _room("framework.run").inpaint(run, data=data, out=out, part=part, panels=panels, progress=report)
     show.summary(summary)
 
 

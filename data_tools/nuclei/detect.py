@@ -77,8 +77,9 @@ def find_nuclei(image: npt.NDArray[Any], config: NucleiConfig, pixel_size_um: fl
     is_log = config.method != "intensity_peaks"
     sigma = diameter / np.sqrt(8) / 2 if is_log else diameter * _PEAK_SIGMA
     factor = max(1, int(sigma / _WORK_SIGMA_PX))
-    plain = _reduced(cv2.medianBlur(image, 3), factor)
-    levels = find_levels(plain, config, diameter / factor)
+    clean = cv2.medianBlur(image, 3)
+    plain = _reduced(clean, factor)
+    levels = find_levels(clean if factor == 1 else plain, config, diameter / factor)  # integers are quicker to count
     if levels is None:
         return _sorted(np.zeros((0, 2)), np.zeros(0), image.shape)
     if is_log:
@@ -154,10 +155,13 @@ def _maxima(response: FloatImage, allowed: npt.NDArray[np.bool_], reach: float) 
     """Return int64 (n, 2): pixels that no pixel of the square of half-edge ``reach`` around exceeds; one a plateau."""
     edge = 2 * max(1, round(reach)) + 1
     highest = cv2.dilate(response, np.ones((edge, edge), np.uint8))
-    top = ((response == highest) & allowed).view(np.uint8)
-    count, labels = cv2.connectedComponents(top, connectivity=8)
+    top = response == highest
+    top &= allowed
     at = np.flatnonzero(top)
     y, x = np.divmod(at, top.shape[1])
+    if not _touch(top, y, x):
+        return np.stack([y, x], axis=1)
+    count, labels = cv2.connectedComponents(top.view(np.uint8), connectivity=8)
     member = labels.ravel()[at]
     size = np.maximum(np.bincount(member, minlength=count), 1)
     middle = [np.bincount(member, weights=axis, minlength=count) / size for axis in (y, x)]
@@ -166,6 +170,12 @@ def _maxima(response: FloatImage, allowed: npt.NDArray[np.bool_], reach: float) 
     order = np.lexsort((x, y, distance, member))
     first = order[np.searchsorted(member[order], np.arange(1, count))]
     return np.stack([y[first], x[first]], axis=1).astype(np.int64)
+
+
+def _touch(top: npt.NDArray[np.bool_], y: npt.NDArray[np.int64], x: npt.NDArray[np.int64]) -> bool:
+    """Return whether any two of the pixels (y, x), those set in ``top``, are neighbours."""
+    padded = np.pad(top, 1)
+    return any(bool(padded[y + dy, x + dx].any()) for dy, dx in ((1, 2), (2, 0), (2, 1), (2, 2)))
 
 
 def _separate_peaks(smooth: FloatImage, peaks: npt.NDArray[np.int64], diameter: float) -> npt.NDArray[np.int64]:
@@ -203,7 +213,7 @@ def _regions(mask: npt.NDArray[np.bool_], peaks: npt.NDArray[np.int64], diameter
     owner = np.full(len(peaks) + 1, len(peaks), dtype=np.int64)
     owner[label[peaks[:, 0] // grid, peaks[:, 1] // grid]] = np.arange(len(peaks))
     owner_at = np.where(distance * grid <= diameter, owner[label], len(peaks))
-    y, x = np.divmod(np.flatnonzero(mask), mask.shape[1])
+    y, x = np.nonzero(mask)
     mine = owner_at[y // grid, x // grid]  # pixels of nobody go to the row after the last peak
     area = np.bincount(mine, minlength=len(peaks) + 1)[: len(peaks)].astype(np.float64)
     sums = [np.bincount(mine, weights=axis, minlength=len(peaks) + 1)[: len(peaks)] for axis in (y, x)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +31,7 @@ class Levels:
     threshold: float
 
 
-def find_levels(image: FloatImage, config: NucleiConfig, diameter_px: float) -> Levels | None:
+def find_levels(image: npt.NDArray[Any], config: NucleiConfig, diameter_px: float) -> Levels | None:
     """Return background and threshold of an image, or None where it is constant or smaller than a quarter nucleus.
 
     Otsu's threshold is taken over intensities clipped at the level that fewer pixels exceed than a quarter of a nucleus
@@ -39,20 +40,21 @@ def find_levels(image: FloatImage, config: NucleiConfig, diameter_px: float) -> 
     does; then only what exceeds its median by six robust standard deviations counts.
 
     Args:
-        image: (H, W).
+        image: (H, W), uint8, uint16 or float32.
         config: fixed threshold or Otsu.
         diameter_px: expected diameter of a nucleus in px of ``image``.
     """
-    low, high = float(image.min()), float(image.max())
+    values, weights = _values(image)
+    low, high = float(values.min()), float(values.max())
     few = np.pi / 16 * diameter_px**2
     if not high > low or few >= image.size:
         return None
-    step, counts = _histogram(image, low, high)
+    step, counts = _histogram(values, weights, low, high)
     for _ in range(_MAX_ZOOMS):  # again without the few brightest pixels, so that they cost no resolution
         top = len(counts) - int(np.searchsorted(np.cumsum(counts[::-1]), few, side="right"))
         if top == len(counts):
             break
-        step, counts = _histogram(image, low, low + step * max(top, 1))
+        step, counts = _histogram(values, weights, low, low + step * max(top, 1))
         if top > _BINS // 2:
             break
     split, separation = _otsu(counts)
@@ -66,10 +68,24 @@ def find_levels(image: FloatImage, config: NucleiConfig, diameter_px: float) -> 
     return Levels(background=min(background, threshold), threshold=threshold)
 
 
-def _histogram(image: FloatImage, low: float, high: float) -> tuple[float, npt.NDArray[np.float64]]:
+def _values(image: npt.NDArray[Any]) -> tuple[FloatImage, npt.NDArray[np.float64] | None]:
+    """Return the values of an image and how many pixels have each: of integers each value once, else None for one."""
+    if image.dtype.kind == "f":
+        return image, None
+    bins = int(np.iinfo(image.dtype).max) + 1
+    counts = cv2.calcHist([image], [0], None, [bins], [0, bins]).ravel()
+    present = np.flatnonzero(counts)
+    return present.astype(np.float32), counts[present].astype(np.float64)
+
+
+def _histogram(
+    values: FloatImage, weights: npt.NDArray[np.float64] | None, low: float, high: float
+) -> tuple[float, npt.NDArray[np.float64]]:
     """Return the width of a bin, and how many pixels round to each; those beyond ``high`` fall into the last."""
     step = (high - low) / (_BINS - 1)
-    bins = np.minimum((image - np.float32(low)) * np.float32(1 / step) + np.float32(0.5), np.float32(_BINS - 1))
+    bins = np.minimum((values - np.float32(low)) * np.float32(1 / step) + np.float32(0.5), np.float32(_BINS - 1))
+    if weights is not None:
+        return step, np.asarray(np.bincount(bins.astype(np.intp), weights, minlength=_BINS), dtype=np.float64)
     counts = cv2.calcHist([bins.astype(np.uint16)], [0], None, [_BINS], [0, _BINS])
     return step, np.asarray(counts, dtype=np.float64).ravel()
 

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_tools.ingest_config import IngestConfig
 from data_tools.omics import build_targets
 from data_tools.pipeline.build import BuildFolder, versions
-from data_tools.pipeline.durable import explained, record, write_json, write_with
+from data_tools.pipeline.durable import record, write_json, write_with
+from data_tools.pipeline.joining import beside_shards, channel_statistics, finish, skipped, tile_tables
 from data_tools.pipeline.shading import flatfield_name
-from data_tools.pipeline.shard_task import ShardJob, load_counts
-from data_tools.pipeline.statistics import PixelCounts
+from data_tools.pipeline.shard_task import ShardJob
 from data_tools.pipeline.survey import Survey
 from data_tools.pipeline.tables import NUCLEI_SCHEMA, bags_table, tiles_schema, write_tables
 from data_tools.readers import Problem
 from framework.data.schema import (
     BAGS_NAME,
-    CHECKSUMS_NAME,
-    MANIFEST_NAME,
     NUCLEI_NAME,
     SCHEMA_VERSION,
     TILES_NAME,
-    BlockSums,
-    ChannelStatistics,
     FileRecord,
     Manifest,
     ShardRecord,
-    Skipped,
     TileFormat,
 )
 from framework.errors import InputError
@@ -69,8 +61,10 @@ def assemble(
     root = build.root
     bags = bags_table(rows)
     write_tables(root / BAGS_NAME, [bags], bags.schema)
-    write_tables(root / NUCLEI_NAME, (pq.read_table(job.part("nuclei.parquet")) for job in jobs), NUCLEI_SCHEMA)
-    write_tables(root / TILES_NAME, _tiles(config, jobs, facts), tiles_schema(config.markers))
+    write_tables(root / NUCLEI_NAME, (pq.read_table(job.files.part("nuclei.parquet")) for job in jobs), NUCLEI_SCHEMA)
+    counts, tiles = ([job.files.part(what) for job in jobs] for what in ("counts.npz", "tiles.parquet"))
+    schema = tiles_schema(config.markers)
+    write_tables(root / TILES_NAME, tile_tables(tiles, facts, schema), schema)
     targets = _write_targets(config, bags.to_pandas(), root)
     _write_qc(config, survey, facts, targets, root)
     fixed = [
@@ -81,7 +75,7 @@ def assemble(
         *(f"targets/{name}.h5ad" for name in targets),
     ]
     pictures = [entry["file"] for item in facts for entry in item["overviews"]]
-    files = [*flatfields, *_beside_shards(facts, root), *(record(root / name, root) for name in (*fixed, *pictures))]
+    files = [*flatfields, *beside_shards(facts, root), *(record(root / name, root) for name in (*fixed, *pictures))]
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         name=config.name,
@@ -101,26 +95,15 @@ def assemble(
         n_nuclei=sum(item["n_nuclei"] for item in facts),
         markers=config.markers,
         targets=tuple(targets),
-        channel_statistics=_statistics(config, jobs),
-        skipped=tuple(_skipped(problem) for problem in all_problems(survey, facts)),
+        channel_statistics=channel_statistics(counts, config.channels, config.tiles.dtype),
+        skipped=tuple(skipped(problem) for problem in all_problems(survey, facts)),
         source=config.plain(),
         versions=versions(),
         files=tuple(sorted(files, key=lambda item: item.name)),
         shards=tuple(shards),
     )
-    build.finish({item.name for item in (*manifest.files, *manifest.shards)})
-    write_json(root / MANIFEST_NAME, manifest.model_dump(mode="json"))
-    with explained(root):
-        shutil.rmtree(build.parts, ignore_errors=True)
+    finish(manifest, build)
     return manifest
-
-
-def _beside_shards(facts: Sequence[dict[str, Any]], root: Path) -> list[FileRecord]:
-    """Write the sums of all blocks; return the records of these and of the metadata of Zarr shards."""
-    sums = {item["shard"]["name"]: tuple(item["block_sums"]) for item in facts if item["shard"]}
-    write_json(root / CHECKSUMS_NAME, BlockSums(crc32=sums).plain())
-    metadata = [FileRecord.model_validate(item["metadata"]) for item in facts if item["metadata"]]
-    return [record(root / CHECKSUMS_NAME, root), *metadata]
 
 
 def all_problems(survey: Survey, facts: Sequence[dict[str, Any]]) -> list[Problem]:
@@ -128,28 +111,6 @@ def all_problems(survey: Survey, facts: Sequence[dict[str, Any]]) -> list[Proble
     found = [*survey.problems, *(Problem(**entry) for item in facts for entry in item["problems"])]
     order = {plate.name: index for index, plate in enumerate(survey.plates)}
     return sorted(found, key=lambda problem: order[problem.plate])
-
-
-def _tiles(config: IngestConfig, jobs: Sequence[ShardJob], facts: Sequence[dict[str, Any]]) -> Iterator[pa.Table]:
-    """Yield the tile tables of the shards with global shard numbers and global rows of nuclei."""
-    schema = tiles_schema(config.markers)
-    shard, first_nucleus = 0, 0
-    for job, item in zip(jobs, facts, strict=True):
-        table = pq.read_table(job.part("tiles.parquet"))
-        nucleus = table["nucleus"].to_numpy() + first_nucleus
-        table = table.set_column(schema.get_field_index("nucleus"), schema.field("nucleus"), pa.array(nucleus))
-        numbers = pa.array(np.full(len(table), shard, dtype=np.int32))
-        yield table.set_column(schema.get_field_index("shard"), schema.field("shard"), numbers)
-        shard += item["shard"] is not None
-        first_nucleus += item["n_nuclei"]
-
-
-def _statistics(config: IngestConfig, jobs: Sequence[ShardJob]) -> dict[str, ChannelStatistics]:
-    is_float = config.tiles.dtype == "float32"
-    total = PixelCounts.empty(len(config.channels), is_float)
-    for job in jobs:
-        total.merge(load_counts(job.part("counts.npz"), is_float))
-    return {channel: total.statistics(index) for index, channel in enumerate(config.channels)}
 
 
 def _write_targets(config: IngestConfig, bags: pd.DataFrame, root: Path) -> dict[str, dict[str, Any]]:
@@ -195,17 +156,6 @@ def _flatfield_entries(config: IngestConfig, survey: Survey) -> list[dict[str, s
         if plate.sites()
         for channel in config.read_channels
     ]
-
-
-def _skipped(problem: Problem) -> Skipped:
-    return Skipped(
-        plate=problem.plate,
-        well=problem.well or "",
-        site=problem.site,
-        file=problem.file,
-        reason=problem.reason,
-        detail=problem.detail,
-    )
 
 
 def _nothing_found(config: IngestConfig, rows: Sequence[dict[str, Any]]) -> str:

@@ -16,11 +16,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from data_tools.ingest_config import IngestConfig
 from data_tools.pipeline.durable import TEMPORARY_PREFIX, explained, write_json
 from data_tools.pipeline.survey import Site
 from framework import __version__
-from framework.config import config_digest
+from framework.config import StrictModel, config_digest
 from framework.data.schema import MANIFEST_NAME, Manifest, read_manifest
 from framework.errors import DatasetError
 
@@ -56,7 +55,7 @@ class BuildFolder:
         """Folder of finished parts; removed at the end."""
         return self.root / BUILD_NAME
 
-    def claim(self, config: IngestConfig) -> Manifest | None:
+    def claim(self, config: StrictModel) -> Manifest | None:
         """Begin or continue a build.
 
         Returns:
@@ -78,7 +77,7 @@ class BuildFolder:
         self._sweep()
         return None
 
-    def check(self, config: IngestConfig) -> None:
+    def check(self, config: StrictModel) -> None:
         """Refuse a folder that is no place for this build; writes nothing. Raises as ``claim``."""
         if self.root.exists() and not self.root.is_dir():
             raise DatasetError(f"{self.root}: a file; choose a folder for the dataset")
@@ -91,7 +90,7 @@ class BuildFolder:
                 f"{self.root}: the folder holds other files and no unfinished ingest; choose an empty or new folder"
             )
 
-    def complete(self, config: IngestConfig) -> Manifest | None:
+    def complete(self, config: StrictModel) -> Manifest | None:
         """Return the manifest of a finished dataset with this config, or None if there is none.
 
         Raises:
@@ -119,7 +118,7 @@ class BuildFolder:
     def _plan_file(self) -> Path:
         return self.parts / _PLAN_NAME
 
-    def _check_plan(self, config: IngestConfig) -> None:
+    def _check_plan(self, config: StrictModel) -> None:
         found, plan = json.loads(self._plan_file.read_text(encoding="utf-8")), _plan(config)
         for key, what in (("config", "config"), ("versions", "version of Wellstream or its libraries")):
             if found[key] != plan[key]:
@@ -147,7 +146,7 @@ class BuildFolder:
                         entry.unlink()
 
 
-def _plan(config: IngestConfig) -> dict[str, Any]:
+def _plan(config: StrictModel) -> dict[str, Any]:
     return {"config": config_digest(config), "versions": versions()}
 
 

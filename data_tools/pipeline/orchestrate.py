@@ -18,6 +18,7 @@ from data_tools.pipeline.overview import overview_sites
 from data_tools.pipeline.repair import lost_files, remake, stored_flatfields
 from data_tools.pipeline.runner import Runner, open_runner
 from data_tools.pipeline.shading import fit_plate, mean_sites, plate_shape
+from data_tools.pipeline.shard_file import known_facts
 from data_tools.pipeline.shard_task import ShardJob, make_shard
 from data_tools.pipeline.survey import Plate, Survey, survey
 from data_tools.readers import Problem
@@ -168,12 +169,12 @@ def _repair(
     jobs = [
         job
         for job in _jobs(config, found, build, shapes, fields)
-        if any(file and file.relative_to(build.root).as_posix() in lost for file in (job.file, job.metadata_file))
+        if any(file.relative_to(build.root).as_posix() in lost for file in job.files.stored)
     ]
     with explained(build.root):
         build.parts.mkdir(exist_ok=True)
     with open_runner(scheduler, workers, len(jobs), build.parts / "dask") as runner:
-        remake(jobs, manifest, build, runner)
+        remake(make_shard, jobs, manifest, build, runner)
     note = f"{len(jobs)} lost shards were made again, each with its recorded checksum"
     reused = len(manifest.shards) - len(jobs)
     return replace(_of_complete(manifest, build), state="repaired", shards_reused=reused, notes=(note,))
@@ -286,14 +287,8 @@ def _shards(
 
 
 def _known(job: ShardJob, build: BuildFolder) -> dict[str, Any] | None:
-    parts = [job.part(what) for what in ("nuclei.parquet", "tiles.parquet", "counts.npz")]
-    facts = build.finished(job.marker, job.inputs, parts)
+    facts = known_facts(job.files, job.inputs, build)
     if facts is None or not all((job.root / entry["file"]).is_file() for entry in facts["overviews"]):
-        return None
-    if facts["metadata"] and not (job.root / facts["metadata"]["name"]).is_file():
-        return None
-    shard = facts["shard"]
-    if shard and not (job.file.is_file() and job.file.stat().st_size == shard["bytes"]):
         return None
     return facts
 

@@ -6,18 +6,27 @@ A build is a function of its input, so a shard that is made again must have the 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from data_tools.ingest_config import IngestConfig
 from data_tools.pipeline.build import BuildFolder
 from data_tools.pipeline.durable import explained, record
 from data_tools.pipeline.runner import Runner
 from data_tools.pipeline.shading import flatfield_name
-from data_tools.pipeline.shard_task import ShardJob, make_shard
+from data_tools.pipeline.shard_file import ShardFiles
 from data_tools.pipeline.survey import Plate
 from framework.data.schema import FileRecord, Manifest
 from framework.errors import DatasetError
+
+
+class _Job(Protocol):
+    @property
+    def files(self) -> ShardFiles: ...
+
+
+J = TypeVar("J", bound=_Job)
 
 
 def lost_files(manifest: Manifest, root: Path) -> set[str]:
@@ -44,21 +53,30 @@ def stored_flatfields(plate: Plate, config: IngestConfig, manifest: Manifest, ro
     return found
 
 
-def remake(jobs: Sequence[ShardJob], manifest: Manifest, build: BuildFolder, runner: Runner) -> None:
+def remake(
+    make: Callable[[J], dict[str, Any]], jobs: Sequence[J], manifest: Manifest, build: BuildFolder, runner: Runner
+) -> None:
     """Make shards again and compare them with the manifest.
+
+    Args:
+        make: the task of a shard; returns what its marker holds.
+        jobs: those of the lost shards.
+        manifest: of the finished dataset.
+        build: its folder.
+        runner: where tasks run.
 
     Raises:
         DatasetError: one came out otherwise; it is removed, so that nobody takes it for the lost one.
     """
     recorded = {item.name: item for item in (*manifest.shards, *manifest.files)}
-    for job, facts in zip(jobs, runner.each(make_shard, jobs), strict=True):
+    for job, facts in zip(jobs, runner.each(make, jobs), strict=True):
         made = [item for item in (facts["shard"], facts["metadata"]) if item]
         wrong = [item["name"] for item in made if recorded[item["name"]].model_dump() != item]
         if wrong or not made:
             for name in wrong:
                 (build.root / name).unlink()
             raise DatasetError(
-                f"{job.file}: made again it is another shard, so the raw files or the versions of the libraries "
+                f"{job.files.file}: made again it is another shard, so the raw files or the versions of the libraries "
                 f"changed since; {_anew(build.root)}"
             )
     with explained(build.root):

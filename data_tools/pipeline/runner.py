@@ -6,18 +6,18 @@ faster, and the error raised is always that of the first job that fails.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import cv2
-import dask
 from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 
@@ -26,9 +26,8 @@ from framework.errors import WellstreamError
 J = TypeVar("J")
 R = TypeVar("R")
 _IN_FLIGHT_PER_WORKER = 3
-# Dask makes its workers give every freed array back to the system at once; images are then paged in anew for each
-# operation, ten times the page faults and twice the time. One site at a time needs no such thrift.
-_WORKER_SETTINGS = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES, _HEAP_BYTES = 1 << 29, 1 << 25
 
 
 class PipelineError(WellstreamError, RuntimeError):
@@ -48,6 +47,7 @@ class HereRunner:
 
     def each(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
         """Yield ``function(job)`` for each job, in order."""
+        _keep_freed_memory()
         for job in jobs:
             yield function(job)
 
@@ -109,27 +109,26 @@ def open_runner(scheduler: str | None, workers: int | None, jobs: int, scratch: 
         yield HereRunner()
         return
     with (
-        _local_cluster(min(count, jobs), scratch) as cluster,
+        local_cluster(min(count, jobs), scratch) as cluster,
         Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
     ):
         yield DaskRunner(client)
 
 
-def _local_cluster(workers: int, scratch: Path) -> LocalCluster:
+def local_cluster(workers: int, scratch: Path) -> LocalCluster:
     """Start workers that leave Ctrl-C to this process, which then ends them in order and without their tracebacks."""
     in_main_thread = threading.current_thread() is threading.main_thread()
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
     try:
-        with dask.config.set(_WORKER_SETTINGS):
-            return LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address="127.0.0.1:0",  # None means port 8787, which another build may hold
-                local_directory=str(scratch),
-                memory_limit=None,
-                silence_logs=logging.CRITICAL,
-            )
+        return LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",  # None means port 8787, which another build may hold
+            local_directory=str(scratch),
+            memory_limit=None,
+            silence_logs=logging.CRITICAL,
+        )
     finally:
         if heard is not None:
             signal.signal(signal.SIGINT, heard)
@@ -137,4 +136,17 @@ def _local_cluster(workers: int, scratch: Path) -> LocalCluster:
 
 def _single_threaded(function: Callable[[J], R], job: J) -> R:
     cv2.setNumThreads(1)  # one worker, one core: the cluster decides how many cores are used
+    _keep_freed_memory()
     return function(job)
+
+
+def _keep_freed_memory() -> None:
+    """Let this process keep the memory of freed images for the next ones.
+
+    Otherwise (and Dask's workers are told to) the C library gives it back at once, and each operation on an image pages
+    it in anew, which takes longer than many of them. What is kept is bounded by what one site needs.
+    """
+    with suppress(AttributeError, OSError):  # a C library without mallopt
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _HEAP_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

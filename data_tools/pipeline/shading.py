@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data_tools.illumination import FloatImage, StreamingMean, fit_flatfield
-from data_tools.ingest_config import IngestConfig
+from data_tools.ingest_config import IlluminationConfig, IngestConfig
 from data_tools.pipeline.build import BuildFolder, sites_digest
 from data_tools.pipeline.durable import record, replacing, write_json
 from data_tools.pipeline.runner import Runner
@@ -23,7 +23,7 @@ from data_tools.shards import random_order, safe_names
 from framework.data.schema import FileRecord
 from framework.errors import InputError
 
-_BLOCK_SITES = 16
+_BLOCK_SITES = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,16 @@ class MeanJob:
     config: IngestConfig
     shape: tuple[int, int]
     base: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitJob:
+    """The mean image of a channel, to fit a flat-field to."""
+
+    mean: FloatImage
+    plate: str
+    channel: str
+    options: IlluminationConfig
 
 
 def add_up(job: MeanJob) -> list[StreamingMean]:
@@ -122,8 +132,12 @@ def fit_plate(
         for total, mean in zip(totals, means, strict=True):
             total.merge(mean)
         progress(len(block))
-    for total, file, channel in zip(totals, files, config.read_channels, strict=True):
-        _write_flatfield(total, file, channel, plate, config)
+    fits = [
+        _fit_job(total, plate, channel, config) for total, channel in zip(totals, config.read_channels, strict=True)
+    ]
+    for field, file in zip(runner.each(fit_channel, fits), files, strict=True):
+        with replacing(file) as stream:
+            np.save(stream, field, allow_pickle=False)
     records = [record(file, build.root) for file in files]
     write_json(marker, {"inputs": inputs, "files": [item.model_dump() for item in records]})
     return records
@@ -148,19 +162,26 @@ def read_flatfields(files: list[Path]) -> list[FloatImage]:
     return [np.load(file, allow_pickle=False) for file in files]
 
 
-def _write_flatfield(mean: StreamingMean, file: Path, channel: str, plate: Plate, config: IngestConfig) -> None:
+def _fit_job(mean: StreamingMean, plate: Plate, channel: str, config: IngestConfig) -> FitJob:
     if mean.count == 0:
         raise InputError(f"plate '{plate.name}': not one usable site for the flat-field; see --dry-run")
-    options = config.illumination
+    return FitJob(mean=mean.mean(), plate=plate.name, channel=channel, options=config.illumination)
+
+
+def fit_channel(job: FitJob) -> FloatImage:
+    """Return the flat-field of a channel.
+
+    Raises:
+        InputError: none can be fitted.
+    """
+    options = job.options
     try:
-        field = fit_flatfield(
-            mean.mean(),
+        return fit_flatfield(
+            job.mean,
             percentile=options.percentile,
             kernel_px=options.kernel_px,
             sigma_px=options.sigma_px,
-            channel=channel,
+            channel=job.channel,
         )
     except InputError as error:
-        raise InputError(f"plate '{plate.name}': {error}") from None
-    with replacing(file) as stream:
-        np.save(stream, field, allow_pickle=False)
+        raise InputError(f"plate '{job.plate}': {error}") from None

@@ -1,18 +1,16 @@
 """Second pass: one task makes one whole shard, its part of every table, and last of all the marker that says so.
 
-For each site of each well: read, correct, find nuclei, cut tiles, append them to a spill file. When the last site of
-the well is through, its tiles go from the spill into the shard in a seeded random order. Memory holds one site and one
+For each site of each well: read, correct, find nuclei. When the last site of the well is through, its tiles are cut
+from the corrected fields straight into the shard, in a seeded random order. Memory holds the fields of one well and one
 chunk of tiles, however large the plate.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,19 +18,20 @@ import numpy.typing as npt
 from data_tools.illumination import FloatImage
 from data_tools.ingest_config import IngestConfig
 from data_tools.nuclei import find_nuclei
-from data_tools.pipeline.durable import explained, record, replacing, write_json, write_with
+from data_tools.pipeline.durable import write_json
+from data_tools.pipeline.fields import cut_tiles, open_fields
 from data_tools.pipeline.overview import write_overview
 from data_tools.pipeline.shading import read_flatfields
+from data_tools.pipeline.shard_file import ShardFile, ShardFiles, open_shard, save_counts, stored_order
 from data_tools.pipeline.site import SiteError, correct_site, load_site
 from data_tools.pipeline.statistics import PixelCounts
 from data_tools.pipeline.survey import Bag, Plate, Site
 from data_tools.pipeline.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
 from data_tools.readers import Problem
-from data_tools.shards import DATA_KEY, ShardWriter, ZarrShardWriter, random_order, safe_name
+from data_tools.shards import safe_name
 from data_tools.single_cell import CellTable, join_cells, read_cells
-from data_tools.tiles import cut_tile, tiles_inside
-from framework.data.schema import PERTURBATION, STIMULATION, ShardRecord
-from framework.durable import sync_folder
+from data_tools.tiles import tiles_inside
+from framework.data.schema import PERTURBATION, STIMULATION
 from framework.errors import InputError
 
 HAS_TILE, AT_BORDER = "tile", "border"
@@ -69,39 +68,21 @@ class ShardJob:
     inputs: str
 
     @property
-    def file(self) -> Path:
-        """The shard."""
-        name = f"shard-{self.index:06d}"
-        if self.config.shards.layout == "zarr":
-            return self.root / "shards" / f"{name}.zarr" / DATA_KEY
-        return self.root / "shards" / f"{name}.tar"
-
-    @property
-    def metadata_file(self) -> Path | None:
-        """What a stock reader needs beside the shard: ``zarr.json``."""
-        if self.config.shards.layout == "zarr":
-            return self.root / "shards" / f"shard-{self.index:06d}.zarr" / "zarr.json"
-        return None
-
-    @property
-    def marker(self) -> Path:
-        """The file that says this shard is done."""
-        return self.parts / f"shard-{self.index:06d}.json"
-
-    def part(self, what: str) -> Path:
-        """A part table of this shard."""
-        return self.parts / f"shard-{self.index:06d}.{what}"
+    def files(self) -> ShardFiles:
+        """Where the shard goes."""
+        return ShardFiles(index=self.index, root=self.root, parts=self.parts, shards=self.config.shards)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Nuclei of one site: centres, scores, whether each has a tile, and its measured markers."""
+    """Nuclei of one site: centres, scores, whether each has a tile, its measured markers; and where its pixels are."""
 
     site: int
     y_px: npt.NDArray[np.float32]
     x_px: npt.NDArray[np.float32]
     score: npt.NDArray[np.float32]
     has_tile: npt.NDArray[np.bool_]
+    field: int
     markers: npt.NDArray[np.float32]
     matched: int
 
@@ -137,71 +118,38 @@ class _ShardTask:
         self.overviews: list[dict[str, Any]] = []
         self.cells: list[dict[str, Any]] = []
         self.n_nuclei = 0
+        most = max((len(bag.sites) for bag in job.bags), default=0)
+        shape = (len(self.config.read_channels), *job.shape)
+        self.fields = open_fields(most, shape, self.config.tiles.dtype, job.parts)
 
     def run(self) -> dict[str, Any]:
-        job = self.job
-        with replacing(job.file) as stream:
-            writer = self._writer(stream)
+        job, tiles = self.job, self.config.tiles
+        with open_shard(job.files, self.config.channels, tiles.size_px, tiles.dtype) as shard:
             for bag in job.bags:
-                self._bag(bag, writer)
-            digest = writer.finish()
-        shard = None
-        if writer.tiles:
-            shard = ShardRecord(
-                name=job.file.relative_to(job.root).as_posix(), bytes=writer.nbytes, sha256=digest, tiles=writer.tiles
-            ).model_dump()
-        else:
-            job.file.unlink()  # stock readers refuse an archive without samples
-        metadata = self._write_metadata(writer)
-        self._write_parts(concatenated(writer.tile_nbytes, np.int32))
+                self._bag(bag, shard)
+        self._write_parts(concatenated(shard.writer.tile_nbytes, np.int32))
         facts = {
             "inputs": job.inputs,
-            "shard": shard,
-            "block_sums": list(writer.block_sums),
-            "metadata": metadata,
+            **shard.facts,
             "bags": self.bag_rows,
             "n_nuclei": self.n_nuclei,
             "problems": [asdict(problem) for problem in self.problems],
             "overviews": self.overviews,
             "cells": self.cells,
         }
-        write_json(job.marker, facts)
+        write_json(job.files.marker, facts)
         return facts
 
-    def _writer(self, stream: BinaryIO) -> ShardWriter | ZarrShardWriter:
-        shards = self.config.shards
-        return ZarrShardWriter(stream, shards.codec) if shards.layout == "zarr" else ShardWriter(stream)
-
-    def _write_metadata(self, writer: ShardWriter | ZarrShardWriter) -> dict[str, Any] | None:
-        """Write ``zarr.json``, after the data it describes, and return its record."""
-        file = self.job.metadata_file
-        if file is None or not isinstance(writer, ZarrShardWriter):
-            return None
-        if not writer.tiles:
-            with explained(self.job.root):
-                shutil.rmtree(file.parent)
-            return None
-        tiles = self.config.tiles
-        write_json(file, writer.metadata(self.config.channels, tiles.size_px, tiles.dtype))
-        # The file systems keep the new folders between data and shards only once their parents are synced.
-        with explained(self.job.root):
-            for folder in self.job.file.parents:
-                sync_folder(folder)
-                if folder == self.job.root:
-                    break
-        return record(file, self.job.root).model_dump()
-
-    def _bag(self, bag: Bag, writer: ShardWriter | ZarrShardWriter) -> None:
+    def _bag(self, bag: Bag, shard: ShardFile) -> None:
         cells = read_cells(self._cells_config, bag.cells, bag.well) if bag.cells and bag.sites else None
         if cells is not None and cells.site is None and len(bag.sites) > 1:
             raise InputError(
                 f"{bag.cells}: plate {self.job.plate.name} well {bag.well} has {len(bag.sites)} sites, but the table "
                 "does not say which cell lies in which; name its column with 'cells.site'"
             )
-        with explained(self.job.parts), tempfile.TemporaryFile(dir=self.job.parts) as spill:
-            found = [item for site in bag.sites if (item := self._site(bag, site, cells, spill)) is not None]
-            spill.flush()
-            n_tiles = self._lay_out(bag, found, spill, writer)
+        sites = enumerate(bag.sites)
+        found = [item for field, site in sites if (item := self._site(bag, field, site, cells)) is not None]
+        n_tiles = self._lay_out(bag, found, shard)
         if cells is not None:
             self.cells.append(
                 {
@@ -225,8 +173,8 @@ class _ShardTask:
     def _cells_config(self) -> Any:
         return self.job.plate.cells
 
-    def _site(self, bag: Bag, site: Site, cells: CellTable | None, spill: BinaryIO) -> Found | None:
-        """Spill the tiles of a site; None if it is unusable and to be skipped. Its pixels live no longer than this."""
+    def _site(self, bag: Bag, field: int, site: Site, cells: CellTable | None) -> Found | None:
+        """Correct a site into ``fields[field]`` and find its nuclei; None if it is unusable and to be skipped."""
         config = self.config
         try:
             images = load_site(
@@ -237,7 +185,8 @@ class _ShardTask:
                 raise
             self.problems.append(error.problem)
             return None
-        stack = correct_site(images, self.flatfields, config.tiles.dtype)
+        stack = self.fields[field]
+        correct_site(images, self.flatfields, stack)
         channel = config.read_channels.index(config.nuclei.channel)
         nuclei = find_nuclei(stack[channel], config.nuclei, self.job.plate.pixel_size_um)
         if (bag.well, site.number) in self.job.overviews:
@@ -245,7 +194,6 @@ class _ShardTask:
             self.overviews += write_overview(stack, plate.name, plate.key, bag, site, config, self.job.root)
         size = config.tiles.size_px
         inside = tiles_inside(nuclei.y_px, nuclei.x_px, size, self.job.shape)
-        self._spill(stack[: len(config.channels)], nuclei.y_px[inside], nuclei.x_px[inside], spill)
         markers, matched = self._markers(cells, site, nuclei.y_px, nuclei.x_px)
         return Found(
             site=site.number,
@@ -253,18 +201,10 @@ class _ShardTask:
             x_px=nuclei.x_px,
             score=nuclei.score,
             has_tile=inside,
+            field=field,
             markers=markers,
             matched=matched,
         )
-
-    def _spill(self, stack: npt.NDArray[Any], y_px: npt.NDArray[Any], x_px: npt.NDArray[Any], spill: BinaryIO) -> None:
-        """Cut tiles, count their pixels and append them to the spill file, a chunk at a time."""
-        size, step = self.config.tiles.size_px, self.config.shards.chunk_tiles
-        for start in range(0, len(y_px), step):
-            centres = zip(y_px[start : start + step], x_px[start : start + step], strict=True)
-            tiles = np.stack([cut_tile(stack, float(y), float(x), size) for y, x in centres])
-            self.counts.add(tiles)
-            spill.write(tiles.astype(tiles.dtype.newbyteorder("<"), copy=False).data)
 
     def _markers(
         self, cells: CellTable | None, site: Site, y_px: npt.NDArray[Any], x_px: npt.NDArray[Any]
@@ -279,34 +219,21 @@ class _ShardTask:
             values[:, names.index(name)] = mine[:, column]
         return values, matched
 
-    def _lay_out(self, bag: Bag, found: list[Found], spill: BinaryIO, writer: ShardWriter | ZarrShardWriter) -> int:
-        """Move the tiles of a bag from the spill to the shard in random order, chunk by chunk; return how many."""
+    def _lay_out(self, bag: Bag, found: list[Found], shard: ShardFile) -> int:
+        """Cut the tiles of a bag into the shard in random order, chunk by chunk; return how many."""
         n_tiles = sum(item.n_tiles for item in found)
-        order = random_order(n_tiles, self.config.seed, "tiles", self.job.plate.name, bag.well)
+        order = stored_order(n_tiles, self.config.seed, self.job.plate.name, bag.well)
         rows = self._unordered_rows(bag, found, order)
-        step = self.config.shards.chunk_tiles
-        offsets = [np.zeros(0, dtype=np.int64)]
-        for chunk, start in enumerate(range(0, n_tiles, step)):
-            chosen = order[start : start + step]
-            key = f"{safe_name(self.job.plate.key)}_{bag.well}_{chunk:05d}"
-            offsets.append(writer.add(key, self._from_spill(spill, chosen), self._facts(bag, rows, start, len(chosen))))
-        self.tile_rows.append({**rows, "offset": np.concatenate(offsets)})
+        field = concatenated([np.full(item.n_tiles, item.field) for item in found], np.int64)[order]
+        size, channels = self.config.tiles.size_px, len(self.config.channels)
+
+        def cut(part: slice) -> npt.NDArray[Any]:
+            return cut_tiles(self.fields, field[part], rows["y_px"][part], rows["x_px"][part], size, channels)
+
+        key = f"{safe_name(self.job.plate.key)}_{bag.well}"
+        facts = partial(self._facts, bag, rows)
+        self.tile_rows.append({**rows, "offset": shard.lay_out(n_tiles, cut, key, facts, self.counts)})
         return n_tiles
-
-    @property
-    def _tile_nbytes(self) -> int:
-        size = self.config.tiles.size_px
-        return len(self.config.channels) * size * size * np.dtype(self.config.tiles.dtype).itemsize
-
-    def _from_spill(self, spill: BinaryIO, chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        size = self.config.tiles.size_px
-        shape = (len(chosen), len(self.config.channels), size, size)
-        tiles = np.empty(shape, dtype=np.dtype(self.config.tiles.dtype).newbyteorder("<"))
-        for tile, position in zip(tiles, chosen, strict=True):
-            got = os.preadv(spill.fileno(), [tile.data.cast("B")], int(position) * self._tile_nbytes)
-            if got != self._tile_nbytes:
-                raise OSError(f"the spill file gave {got} of {self._tile_nbytes} bytes")
-        return tiles
 
     def _unordered_rows(
         self, bag: Bag, found: list[Found], order: npt.NDArray[np.int64]
@@ -346,7 +273,7 @@ class _ShardTask:
 
     def _write_parts(self, tile_nbytes: npt.NDArray[np.int32]) -> None:
         job, names = self.job, self.config.markers
-        write_tables(job.part("nuclei.parquet"), [self._nuclei_table()], NUCLEI_SCHEMA)
+        write_tables(job.files.part("nuclei.parquet"), [self._nuclei_table()], NUCLEI_SCHEMA)
         columns = {
             name: concatenated([rows[name] for rows in self.tile_rows], dtype)
             for name, dtype in (
@@ -364,11 +291,8 @@ class _ShardTask:
         for column, name in enumerate(names):
             columns[f"Marker_{name}"] = markers[:, column]
         schema = tiles_schema(names)
-        write_tables(job.part("tiles.parquet"), [table_of(columns, schema)], schema)
-        write_with(
-            job.part("counts.npz"),
-            lambda path: _save_counts(path, self.counts),
-        )
+        write_tables(job.files.part("tiles.parquet"), [table_of(columns, schema)], schema)
+        save_counts(job.files.part("counts.npz"), self.counts)
 
     def _nuclei_table(self) -> Any:
         columns: dict[str, Any] = {
@@ -380,14 +304,3 @@ class _ShardTask:
             "status": [HAS_TILE if has else AT_BORDER for _, item in self.nuclei for has in item.has_tile],
         }
         return table_of(columns, NUCLEI_SCHEMA)
-
-
-def _save_counts(path: Path, counts: PixelCounts) -> None:
-    with path.open("wb") as stream:
-        np.savez_compressed(stream, counts=counts.counts, sums=counts.sums)
-
-
-def load_counts(path: Path, is_float: bool) -> PixelCounts:
-    """Return the pixel counts a shard task saved."""
-    with np.load(path, allow_pickle=False) as saved:
-        return PixelCounts(counts=saved["counts"], sums=saved["sums"], is_float=is_float)

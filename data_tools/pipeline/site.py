@@ -65,13 +65,10 @@ def load_site(
     return images
 
 
-def correct_site(images: list[npt.NDArray[Any]], flatfields: list[FloatImage] | None, dtype: str) -> npt.NDArray[Any]:
-    """Return the corrected site, (C, H, W) of ``dtype``; ``images`` is emptied on the way, to hold one copy."""
-    stack = np.empty((len(images), *images[0].shape), dtype=dtype)
-    for channel in range(len(images)):
-        image = images.pop(0)
-        stack[channel] = image if flatfields is None else correct(image, flatfields[channel], dtype)
-    return stack
+def correct_site(images: list[npt.NDArray[Any]], flatfields: list[FloatImage] | None, out: npt.NDArray[Any]) -> None:
+    """Correct the images of a site, one a channel, into ``out`` (C, H, W); without flat-fields copy them."""
+    for channel, image in enumerate(images):
+        out[channel] = image if flatfields is None else correct(image, flatfields[channel], out.dtype)
 
 
 def _shown(file: Path, base: Path) -> str:

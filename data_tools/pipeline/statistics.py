@@ -12,6 +12,7 @@ from fractions import Fraction
 from math import sqrt
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +20,8 @@ from framework.data.schema import ChannelStatistics
 
 PERCENTILES = ("0.1", "1", "5", "25", "50", "75", "95", "99", "99.9")
 _BINS = 1 << 16
+_EXACT = 1 << 24
+"""OpenCV counts in float32, which holds whole numbers up to here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,7 @@ class PixelCounts:
     def add(self, tiles: npt.NDArray[Any]) -> None:
         """Count the pixels of tiles (n, C, H, W)."""
         for channel, pixels in enumerate(np.moveaxis(tiles, 1, 0)):
-            self.counts[channel] += np.bincount(_bins(pixels, self.is_float), minlength=_BINS)
+            self.counts[channel] += _histogram(_bins(pixels, self.is_float))
             if self.is_float:
                 wide = pixels.astype(np.float64)
                 self.sums[channel] += (wide.sum(), (wide * wide).sum())
@@ -81,13 +84,22 @@ def _integer_moments(counts: npt.NDArray[np.int64], n: int) -> tuple[float, floa
     return total / n, (n * squares - total * total) / (n * n)
 
 
-def _bins(pixels: npt.NDArray[Any], is_float: bool) -> npt.NDArray[np.intp]:
+def _bins(pixels: npt.NDArray[Any], is_float: bool) -> npt.NDArray[np.uint16]:
     if not is_float:
-        return pixels.reshape(-1).astype(np.intp)
+        return np.ascontiguousarray(pixels, dtype=np.uint16).reshape(-1)
     bits = np.ascontiguousarray(pixels, dtype=np.float32).reshape(-1).view(np.uint32)
     # Negative floats count down in bits: flip them, and put the positive ones above.
     ordered = np.where(bits >> 31 == 1, ~bits, bits | np.uint32(1 << 31))
-    return (ordered >> 16).astype(np.intp)
+    return (ordered >> 16).astype(np.uint16)
+
+
+def _histogram(bins: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
+    """Count each of 65,536 bins, as ``np.bincount`` in half its time."""
+    total = np.zeros(_BINS, np.int64)
+    for start in range(0, len(bins), _EXACT):
+        counts = cv2.calcHist([bins[None, start : start + _EXACT]], [0], None, [_BINS], [0, _BINS])
+        total += counts.ravel().astype(np.int64)
+    return total
 
 
 def _values(is_float: bool) -> npt.NDArray[np.float64]:

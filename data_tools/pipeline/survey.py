@@ -125,12 +125,13 @@ def survey(config: IngestConfig, base: Path) -> Survey:
     for entry, export in zip(config.plates, exports, strict=True):
         plate, found = _plate(entry, export, config, keys[export.plate], first)
         plates.append(plate)
-        problems += [_relative(problem, base) for problem in found]
+        problems += [relative(problem, base) for problem in found]
         first += len(plate.bags)
     return Survey(plates=tuple(plates), problems=tuple(problems))
 
 
-def _relative(problem: Problem, base: Path) -> Problem:
+def relative(problem: Problem, base: Path) -> Problem:
+    """Return a problem whose texts leave out the folder of the command."""
     file = None if problem.file is None else relative_text(problem.file, base)
     return replace(problem, file=file, detail=relative_text(problem.detail, base))
 

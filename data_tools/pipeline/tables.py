@@ -26,8 +26,8 @@ NUCLEI_SCHEMA = pa.schema(
 )
 
 
-def tiles_schema(markers: Sequence[str]) -> pa.Schema:
-    """Return the columns of tiles.parquet."""
+def tiles_schema(markers: Sequence[str], labels: Sequence[str] = ()) -> pa.Schema:
+    """Return the columns of tiles.parquet; ``labels`` are columns of text that follow the markers."""
     fixed = [
         ("bag", pa.int32()),
         ("site", pa.int16()),
@@ -38,7 +38,8 @@ def tiles_schema(markers: Sequence[str]) -> pa.Schema:
         ("offset", pa.int64()),
         ("nbytes", pa.int32()),
     ]
-    return pa.schema([*fixed, *((MARKER_PREFIX + name, pa.float32()) for name in markers)])
+    further = [*((MARKER_PREFIX + name, pa.float32()) for name in markers), *((name, pa.string()) for name in labels)]
+    return pa.schema([*fixed, *further])
 
 
 def bags_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -46,7 +47,8 @@ def bags_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
     A plate whose map lacks a column that another has gets empty text there.
     """
-    further = list(dict.fromkeys(name for row in rows for name in row if name not in BAG_COLUMNS))
+    # Sorted: rows of an earlier attempt were read from JSON, whose keys are sorted.
+    further = sorted({name for row in rows for name in row if name not in BAG_COLUMNS})
     numbers = {"bag", "n_sites", "n_nuclei", "n_tiles"}
     fields = [(name, pa.int32() if name in numbers else pa.string()) for name in (*BAG_COLUMNS, *further)]
     schema = pa.schema(fields)

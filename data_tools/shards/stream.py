@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from typing import BinaryIO
+from typing import Protocol
 
 import numpy as np
 from imagecodecs import deflate_crc32
 
 from framework.data.schema import CHECKSUM_BLOCK_BYTES
+
+
+class Writable(Protocol):
+    """Anything that bytes are appended to."""
+
+    def write(self, data: bytes | memoryview, /) -> object:
+        """Append ``data``."""
+        ...
 
 
 class SummedStream:
@@ -18,7 +26,7 @@ class SummedStream:
         nbytes: bytes written so far.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Writable) -> None:
         self._file = file
         self._hash = hashlib.sha256()
         self._blocks: list[int] = []

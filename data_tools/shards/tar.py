@@ -10,13 +10,13 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.lib.format as npy_format
 import numpy.typing as npt
 
-from data_tools.shards.stream import SummedStream
+from data_tools.shards.stream import SummedStream, Writable
 from framework.errors import InputError
 
 _BLOCK = 512
@@ -64,7 +64,7 @@ class ShardWriter:
         tile_nbytes: int32 arrays; bytes each tile takes, one array a chunk.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Writable) -> None:
         self._stream = SummedStream(file)
         self.tiles = 0
         self.tile_nbytes: list[npt.NDArray[np.int32]] = []

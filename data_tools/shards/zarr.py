@@ -8,14 +8,14 @@ index. Sources: Zarr v3 specification, codecs ``sharding_indexed``, ``blosc`` an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 import google_crc32c
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from data_tools.shards.stream import SummedStream
+from data_tools.shards.stream import SummedStream, Writable
 from framework.data.schema import BloscCodec
 from framework.errors import InputError
 
@@ -37,7 +37,7 @@ class ZarrShardWriter:
         tile_nbytes: int32 arrays; encoded bytes of each tile, one array a chunk.
     """
 
-    def __init__(self, file: BinaryIO, codec: BloscCodec | None) -> None:
+    def __init__(self, file: Writable, codec: BloscCodec | None) -> None:
         self._stream = SummedStream(file)
         self._codec = codec
         self._offsets: list[npt.NDArray[np.int64]] = []

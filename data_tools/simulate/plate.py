@@ -15,8 +15,6 @@ Equal configs give equal bytes, whatever the number of threads (same library ver
 
 from __future__ import annotations
 
-import gzip
-import io
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,16 +35,14 @@ from data_tools.simulate.biology import (
     well_state,
 )
 from data_tools.simulate.cells import Textures, draw_cells, place_cells
+from data_tools.simulate.folder import claim, write_csv_gz
 from data_tools.simulate.gene_tables import MODALITIES, GenePanel, sample_table, truth_table, well_name
 from data_tools.simulate.harmony_export import image_name, write_image, write_index
 from data_tools.simulate.optics import PlateOptics, photograph
 from data_tools.simulate.plate_config import NO_CELLS, PlateConfig
 from data_tools.simulate.streams import Stream, generator
-from framework.config import load_config, to_yaml
 from framework.data.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
-from framework.errors import ConfigError, InputError
 
-CONFIG_NAME = "simulate.yaml"
 PLATEMAP_NAME = "platemap.csv"
 TRUTH_NAME, TRUTH_NUCLEI_NAME, TRUTH_WELLS_NAME = "truth.parquet", "truth_nuclei.parquet", "truth_wells.parquet"
 
@@ -106,7 +102,7 @@ def simulate_plate(
     Raises:
         InputError: ``out`` is a file, or holds anything else.
     """
-    folder = _claim(Path(out), config)
+    folder = claim(Path(out), config)
     conditions = draw_conditions(config)
     wells = [well for plate in range(config.n_plates) for well in _plate_wells(config, conditions, plate)]
     nuclei = _write_images(folder, config, wells, progress, threads or os.cpu_count() or 1)
@@ -126,34 +122,6 @@ def simulate_plate(
         n_samples=samples,
         n_strong={modality: int(strong.get(modality, 0)) for modality in MODALITIES},
     )
-
-
-def _claim(folder: Path, config: PlateConfig) -> Path:
-    """Return ``folder`` made and marked with the config, or refuse it."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: expected a folder to write the simulation into, found a file; name another one")
-    if folder.is_dir() and any(folder.iterdir()):
-        marker = folder / CONFIG_NAME
-        if not marker.is_file():
-            raise InputError(
-                f"{folder}: not empty and no earlier simulation (it has no {CONFIG_NAME}); "
-                "name an empty or new folder, or empty this one"
-            )
-        try:
-            earlier = load_config(marker, PlateConfig)
-        except ConfigError as error:
-            raise InputError(
-                f"{folder}: holds a simulation whose config this version cannot read; name a new folder. {error}"
-            ) from None
-        if earlier != config:
-            changed = [key for key in config.plain() if earlier.plain()[key] != config.plain()[key]]
-            raise InputError(
-                f"{folder}: holds a simulation of another config (differs in {', '.join(changed)}); "
-                f"name a new folder, or remove {folder} first"
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG_NAME).write_text(to_yaml(config), encoding="utf-8")
-    return folder
 
 
 def _plate_wells(config: PlateConfig, conditions: Conditions, plate: int) -> list[_Well]:
@@ -259,7 +227,7 @@ def _write_tables(
     for modality in MODALITIES:
         panel = GenePanel.draw(config, conditions, modality)
         table = sample_table(config, conditions, panel)
-        _write_gzip(folder / "omics" / f"{modality}.csv.gz", table)
+        write_csv_gz(folder / "omics" / f"{modality}.csv.gz", table)
         samples[modality] = len(table)
         truths.append(truth_table(config, conditions, panel))
     truth = pd.concat(truths, ignore_index=True)
@@ -284,12 +252,3 @@ def _well_table(config: PlateConfig, wells: list[_Well], nuclei: pd.DataFrame) -
     for number, name in enumerate(LATENTS):
         columns[f"latent_{name}"] = [np.nan if well.latent is None else float(well.latent[number]) for well in wells]
     return pd.DataFrame(columns)
-
-
-def _write_gzip(file: Path, table: pd.DataFrame) -> None:
-    """Write a CSV in a gzip whose header holds no time and no name."""
-    text = table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
-    buffer = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, compresslevel=6, mtime=0) as stream:
-        stream.write(text.encode("utf-8"))
-    file.write_bytes(buffer.getvalue())

@@ -26,6 +26,15 @@ class Stream(IntEnum):
     OMICS_LAYOUT = 10
     OMICS_BATCH = 11
     OMICS_SAMPLE = 12
+    IFC_CELLS = 13
+    IFC_IMAGE = 14
+    SEQUENCED_CELLS = 15
+    SURFACE_PROTEINS = 16
+    IFC_GENES = 17
+    IFC_COUNTS = 18
+    FOREIGN_CELLS = 19
+    CROP_PROTEIN = 20
+    CROP_CELL = 21
 
 
 def generator(seed: int, stream: Stream, *place: int) -> np.random.Generator:

@@ -3,9 +3,9 @@
 A dataset is a folder::
 
     dataset.json         written last: the manifest below
-    bags.parquet         one row a bag (a well), in bag order
+    bags.parquet         one row a bag (a well; of cells cropped elsewhere what ``bags.by`` says), in bag order
     tiles.parquet        one row a tile, sorted by bag: where its pixels lie, where in the field it was cut
-    nuclei.parquet       one row a nucleus found, with or without a tile
+    nuclei.parquet       one row a nucleus (or cropped cell) found, with or without a tile
     checksums.json       CRC-32 of every 8 MiB of every shard, so that damage is found fast and located
     shards/              layout ``tar``: WebDataset tarballs, one sample is a chunk of up to ``chunk_tiles`` tiles of
                          one bag; layout ``zarr``: ``<shard>.zarr``, a Zarr v3 array (tiles, C, H, W) with the sharding
@@ -50,7 +50,8 @@ BAG_COLUMNS = ("bag", PLATE, WELL, PERTURBATION, STIMULATION, CONTROL_TYPE, "n_s
 TILE_COLUMNS = ("bag", "site", "y_px", "x_px", "nucleus", "shard", "offset", "nbytes")
 """Columns of tiles.parquet: int32 bag, int16 site, float32 centre (y_px, x_px) in the field, int64 row of
 nuclei.parquet, int32 index into ``Manifest.shards``, int64 offset, int32 nbytes; then float32 ``Marker_<name>``
-(NaN where the cell has no measurement)."""
+(NaN where the cell has no measurement); of cells cropped elsewhere also text ``Metadata_Cell`` and the ``Metadata_*``
+columns that differ within a bag, and NaN for unknown centres."""
 
 NUCLEUS_COLUMNS = ("bag", "site", "y_px", "x_px", "score", "status")
 """Columns of nuclei.parquet: centre in px, detector score, and ``tile`` or why there is none (``border`` ...)."""

@@ -36,6 +36,8 @@ class SplitConfig(StrictModel):
         val: values.
         test: values.
         unused: values whose bags belong to no part.
+        apart: other columns of which no value may lie in two parts, so that a protein split by its fields, say, is an
+            error where proteins were to be held out.
     """
 
     by: str = PERTURBATION
@@ -45,6 +47,7 @@ class SplitConfig(StrictModel):
     val: tuple[str, ...] | None = None
     test: tuple[str, ...] | None = None
     unused: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
 
     @property
     def named(self) -> dict[str, tuple[str, ...] | None]:
@@ -88,20 +91,20 @@ def assign(bags: pd.DataFrame, config: SplitConfig) -> Parts:
         str (B,): ``train``, ``val``, ``test`` or ``unused``.
 
     Raises:
-        RunError: no such column, a named value that no bag has, values that nobody names, or fewer values than parts.
+        RunError: no such column, a named value that no bag has, values that nobody names, fewer values than parts, or
+            a value of ``apart`` in two parts.
     """
-    if config.by not in bags.columns:
-        known = [str(name) for name in bags.columns]
-        raise RunError(
-            f"split.by: no bag column '{config.by}'; expected one of: {', '.join(known)}"
-            + did_you_mean(config.by, known)
-        )
+    for key, column_name in (("by", config.by), *(("apart", name) for name in config.apart)):
+        _need_column(bags, key, column_name)
     column = bags[config.by]
     texts = [_text(value) if known else None for value, known in zip(column, column.notna(), strict=True)]
     kept = sorted({text for text in texts if text is not None and text not in config.unused})
     _check_known(config.unused, {text for text in texts if text is not None}, config.by, UNUSED)
     part_of = _by_fractions(kept, config) if config.fractions is not None else _by_name(kept, config)
-    return np.asarray([UNUSED if text is None else part_of.get(text, UNUSED) for text in texts], dtype=np.str_)
+    parts = np.asarray([UNUSED if text is None else part_of.get(text, UNUSED) for text in texts], dtype=np.str_)
+    for name in config.apart:
+        _check_apart(bags[name], parts, config.by)
+    return parts
 
 
 def write(path: Path | str, bags: pd.DataFrame, parts: Parts, by: str = PERTURBATION) -> None:
@@ -149,6 +152,26 @@ def read(path: Path | str, bags: pd.DataFrame) -> Parts:
 def _text(value: object) -> str:
     """A cell as a config names it: whole numbers without the decimal point a table with gaps gives them."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _need_column(bags: pd.DataFrame, key: str, name: str) -> None:
+    if name not in bags.columns:
+        known = [str(column) for column in bags.columns]
+        raise RunError(
+            f"split.{key}: no bag column '{name}'; expected one of: {', '.join(known)}" + did_you_mean(name, known)
+        )
+
+
+def _check_apart(column: pd.Series[str], parts: Parts, by: str) -> None:
+    """Refuse a value in two parts; bags without a value, or of no part, are of no concern."""
+    kept = (parts != UNUSED) & column.notna().to_numpy()
+    for value, places in pd.Series(parts[kept]).groupby(column[kept].astype(str).to_numpy(), sort=True):
+        found = [part for part in PARTS if part in set(places)]
+        if len(found) > 1:
+            raise RunError(
+                f"split.apart: {column.name} '{value}' lies in {' and '.join(found)}, because bags are split by {by}; "
+                f"split by {column.name}, or leave it out of split.apart if its bags may be on both sides"
+            )
 
 
 def _by_fractions(values: list[str], config: SplitConfig) -> dict[str, str]:

@@ -5,7 +5,7 @@ Stored tiles travel to the device as integers; everything here runs there, in fl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import numpy as np
@@ -15,11 +15,19 @@ from pydantic import model_validator
 from framework.config import StrictModel
 from framework.data.permutation import I64, hash_u64, permute
 from framework.data.store import TileStore
-from framework.errors import RunError
+from framework.errors import RunError, did_you_mean
 
 ScaleName = Literal[
-    "per_tile_standardise", "per_tile_log1p", "log1p_standardise", "plate_standardise", "unit_range", "none"
+    "per_tile_standardise",
+    "per_tile_log1p",
+    "per_tile_minmax",
+    "log1p_standardise",
+    "plate_standardise",
+    "unit_range",
+    "none",
 ]
+UNIT_SCALES: tuple[ScaleName, ...] = ("per_tile_minmax", "unit_range")
+"""Those that give 0..1 and may have a floor."""
 _SAMPLE = 2000
 _BLOCK = 100
 
@@ -30,6 +38,7 @@ class ScaleProfile(StrictModel):
     Attributes:
         name: ``per_tile_standardise``: each tile and channel to mean 0 and (population) sd 1;
             ``per_tile_log1p``: log(1 + x), then the same;
+            ``per_tile_minmax``: each tile and channel to 0..1, darkest to brightest pixel; 0 where all are alike;
             ``log1p_standardise``: log(1 + x), then by mean and sd of log(1 + x) over a sample of the training tiles;
             ``plate_standardise``: by mean and sd of the whole dataset;
             ``unit_range``: percentiles 0.1 to 99.9 of the whole dataset to 0..1, clipped; ``none``: float32 as stored.
@@ -38,6 +47,8 @@ class ScaleProfile(StrictModel):
         sd: > 0.
         low: stored units.
         high: > low, stored units.
+        floor: for the two methods that give 0..1, a value in [0, 1) a channel: what lies below becomes 0 and the rest
+            is stretched to 0..1 again, clip((x - floor) / (1 - floor), 0, 1); 0 leaves a channel. Empty: all 0.
     """
 
     name: ScaleName
@@ -46,6 +57,7 @@ class ScaleProfile(StrictModel):
     sd: tuple[float, ...] = ()
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
+    floor: tuple[float, ...] = ()
 
     @model_validator(mode="after")
     def _complete(self) -> ScaleProfile:
@@ -61,10 +73,20 @@ class ScaleProfile(StrictModel):
                 raise ValueError(f"scale '{self.name}': expected {wanted} value(s) of {field}, found {len(values)}")
         if any(sd <= 0 for sd in self.sd) or any(high <= low for low, high in zip(self.low, self.high, strict=True)):
             raise ValueError(f"scale '{self.name}': expected every sd > 0 and every high > low")
+        if self.floor and self.name not in UNIT_SCALES:
+            raise ValueError(
+                f"scale '{self.name}' does not give 0..1, so it has no floor; see {', '.join(UNIT_SCALES)}"
+            )
+        if len(self.floor) not in (0, len(self.channels)) or any(not 0 <= floor < 1 for floor in self.floor):
+            raise ValueError(
+                f"scale '{self.name}': expected a floor in [0, 1) for each of {len(self.channels)} channels"
+            )
         return self
 
     @classmethod
-    def fit(cls, name: ScaleName, store: TileStore, tile_ids: I64, seed: int = 0) -> ScaleProfile:
+    def fit(
+        cls, name: ScaleName, store: TileStore, tile_ids: I64, seed: int = 0, floor: Mapping[str, float] | None = None
+    ) -> ScaleProfile:
         """Measure what a scaling needs.
 
         Args:
@@ -72,11 +94,13 @@ class ScaleProfile(StrictModel):
             store: source of the tiles; its channels are the profile's.
             tile_ids: int64, tiles of the training part; ``log1p_standardise`` samples up to 2,000 of them.
             seed: of that sample.
+            floor: channel -> floor; 0 for the others.
 
         Raises:
-            RunError: there are no training tiles to measure.
+            RunError: there are no training tiles to measure, or a floor of a channel that is not read.
         """
         channels = store.channels
+        floors = _floors(floor or {}, channels)
         statistics = [store.dataset.manifest.channel_statistics[channel] for channel in channels]
         match name:
             case "log1p_standardise":
@@ -89,7 +113,9 @@ class ScaleProfile(StrictModel):
             case "unit_range":
                 low = tuple(s.percentiles["0.1"] for s in statistics)
                 high = tuple(max(s.percentiles["99.9"], s.percentiles["0.1"] + 1) for s in statistics)
-                return cls(name=name, channels=channels, low=low, high=high)
+                return cls(name=name, channels=channels, low=low, high=high, floor=floors)
+            case "per_tile_minmax":
+                return cls(name=name, channels=channels, floor=floors)
             case _:
                 return cls(name=name, channels=channels)
 
@@ -128,13 +154,15 @@ def scale(tiles: torch.Tensor, profile: ScaleProfile, out: torch.Tensor | None =
             return _standardise_each(x)
         case "per_tile_log1p":
             return _standardise_each(x.log1p_())
+        case "per_tile_minmax":
+            return _above_floor(_minmax_each(x), profile)
         case "log1p_standardise":
             return x.log1p_().sub_(_plane(profile.mean, x)).div_(_plane(profile.sd, x))
         case "plate_standardise":
             return x.sub_(_plane(profile.mean, x)).div_(_plane(profile.sd, x))
         case "unit_range":
             low = _plane(profile.low, x)
-            return x.sub_(low).div_(_plane(profile.high, x) - low).clamp_(0, 1)
+            return _above_floor(x.sub_(low).div_(_plane(profile.high, x) - low).clamp_(0, 1), profile)
         case "none":
             return x
 
@@ -226,6 +254,29 @@ def _standardise_each(x: torch.Tensor) -> torch.Tensor:
     x -= x.mean(dim=(-2, -1), keepdim=True)
     sd = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).div_(pixels**0.5)
     return x.mul_(sd.add_(1e-8).reciprocal_())
+
+
+def _minmax_each(x: torch.Tensor) -> torch.Tensor:
+    low, high = x.amin(dim=(-2, -1), keepdim=True), x.amax(dim=(-2, -1), keepdim=True)
+    # A flat tile keeps its zeros. Division, not a product with the inverse: the brightest pixel is exactly 1.
+    return x.sub_(low).div_(torch.where(high > low, high - low, 1.0))
+
+
+def _above_floor(x: torch.Tensor, profile: ScaleProfile) -> torch.Tensor:
+    if not any(profile.floor):
+        return x
+    floor = _plane(profile.floor, x)
+    return x.sub_(floor).div_(1 - floor).clamp_(0, 1)
+
+
+def _floors(floor: Mapping[str, float], channels: tuple[str, ...]) -> tuple[float, ...]:
+    for name in floor:
+        if name not in channels:
+            raise RunError(
+                f"data.floor: channel '{name}' is not among those of the run: {', '.join(channels)}"
+                + did_you_mean(name, channels)
+            )
+    return tuple(floor.get(channel, 0.0) for channel in channels) if floor else ()
 
 
 def _plane(values: tuple[float, ...], like: torch.Tensor) -> torch.Tensor:

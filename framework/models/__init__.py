@@ -3,6 +3,18 @@
 from framework.models.bag import Aggregate, BagEncoder, Pool
 from framework.models.base import BACKBONES, BackboneChoice, TileEncoder, build_backbone, dense_head, glorot_
 from framework.models.ifcseq import IfcSeqConfig
+from framework.models.inpainting import (
+    REDUCTION,
+    SOURCE_ENCODERS,
+    AlexNetSourceConfig,
+    AutoencoderNet,
+    DecoderWidths,
+    InpaintingNet,
+    ResNet18SourceConfig,
+    SourceChoice,
+    build_source,
+)
+from framework.models.layers import SpatialPool, layer_names, need_layers, pooled_layers
 from framework.models.pooling import GatedAttention, mean_over_tiles
 from framework.models.published import from_image2omics, from_torchvision
 from framework.models.resnet import ResNet18Config
@@ -10,19 +22,32 @@ from framework.models.small import SmallCnnConfig
 
 __all__ = [
     "BACKBONES",
+    "REDUCTION",
+    "SOURCE_ENCODERS",
     "Aggregate",
+    "AlexNetSourceConfig",
+    "AutoencoderNet",
     "BackboneChoice",
     "BagEncoder",
+    "DecoderWidths",
     "GatedAttention",
     "IfcSeqConfig",
+    "InpaintingNet",
     "Pool",
     "ResNet18Config",
+    "ResNet18SourceConfig",
     "SmallCnnConfig",
+    "SourceChoice",
+    "SpatialPool",
     "TileEncoder",
     "build_backbone",
+    "build_source",
     "dense_head",
     "from_image2omics",
     "from_torchvision",
     "glorot_",
+    "layer_names",
     "mean_over_tiles",
+    "need_layers",
+    "pooled_layers",
 ]

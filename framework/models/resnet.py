@@ -72,9 +72,13 @@ class ResNet18Trunk(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, C, H, W) float -> (n, 8 width)."""
+        return self.maps(x).mean(dim=(-2, -1))
+
+    def maps(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, C, H, W) float -> (n, 8 width, H / 32, W / 32), what is pooled."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return x.mean(dim=(-2, -1))
+        maps: torch.Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return maps
 
 
 def _stage(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:

@@ -146,6 +146,21 @@ class Objective(nn.Module):
         """(K, N, E) from ``embed_tiles`` -> (K, D) bag embeddings; the mean unless an objective pools otherwise."""
         return embedded.mean(dim=1)
 
+    def feature_network(self) -> nn.Module:
+        """Return the network that sees (n, C, H, W) tiles of ``source_cells``, whose layers ``embed`` may be asked for.
+
+        Raises:
+            RunError: this objective has none.
+        """
+        encoder = getattr(self, "bag_encoder", None)
+        if not isinstance(encoder, BagEncoder):
+            raise RunError(f"a run of {type(self).__name__} has no layers to take features from")
+        return encoder.encoder
+
+    def source_cells(self, cells: torch.Tensor) -> torch.Tensor:
+        """(n, C, H, W) with all channels of the run -> those that ``feature_network`` sees; all, unless overridden."""
+        return cells
+
     def predict(self, batch: Batch) -> torch.Tensor:
         """(K, P) predictions a bag or (K, N, P) a tile, in units of the targets, columns as ``outputs``."""
         raise TypeError(f"{type(self).__name__} has no predictions")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from framework.report import sections_data, sections_run, sections_scores
+from framework.report import sections_data, sections_inpainting, sections_run, sections_scores
 from framework.report.inputs import Inputs, read_inputs
 from framework.report.page import Note, Section, render_page
 
@@ -73,6 +73,7 @@ def _parts(inputs: Inputs) -> list[tuple[Callable[[], Section | None], Note | No
     return [
         (lambda: sections_scores.scores(evaluation) if evaluation else None, notes["scores"]),
         (lambda: sections_run.training(run), notes["training"]),
+        (lambda: sections_inpainting.inpainting(run.root), notes["inpainting"]),
         (lambda: sections_data.embedding(embeddings) if embeddings is not None else None, notes["embeddings"]),
         (lambda: sections_data.plates(dataset, embeddings) if dataset else None, notes["plates"]),
         (lambda: sections_data.tiles(dataset) if dataset else None, notes["tiles"]),
@@ -97,6 +98,12 @@ def _notes(inputs: Inputs) -> Mapping[str, Note | None]:
         "training": Note(
             text="Training: metrics.jsonl holds no loss. Start or continue the run:", command="wellstream train CONFIG"
         ),
+        "inpainting": Note(
+            text="Painted cells: none were painted yet. Paint the held-out cells:",
+            command=f"wellstream inpaint {name} --data DATASET",
+        )
+        if inputs.run.section("objective").get("name") == "paired_inpainting"
+        else None,
         "embeddings": Note(
             text="Map of well embeddings: no embeddings of three wells or more were given.",
             command=f"wellstream embed {name} --data DATASET --out E.h5ad",

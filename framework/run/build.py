@@ -17,7 +17,6 @@ from framework.run.folder import RunFolder
 from framework.run.parts import (
     BATCHES,
     VALIDATION,
-    WEIGHTS,
     open_loader,
     open_store,
     plan_of,
@@ -26,7 +25,7 @@ from framework.run.parts import (
     versions,
 )
 from framework.run.prepare import Start
-from framework.run.pretrained import foundation
+from framework.run.pretrained import initial_objective
 from framework.tracking import AuditLog, Tracker
 from framework.trainer import Collaborators, Progress, build_optimiser, build_scheduler
 
@@ -110,11 +109,7 @@ def _resumed(
 
 def _objective(config: RunConfig, folder: RunFolder, start: Start, ranks: Ranks) -> Objective:
     """Return the objective on its device, with initial weights that depend on the seed alone."""
-    torch.manual_seed(stream(config.train.seed, WEIGHTS))
-    objective = folder.objective(config)
-    base = foundation(config) if start.checkpoint is None else None
-    if base is not None:
-        objective.start_from(base.backbone)
+    objective = initial_objective(config, folder, fresh=start.checkpoint is None)
     if config.train.batch_norm == "sync":
         sync_batch_norm(objective, ranks)
     return prepared(objective, config, ranks)

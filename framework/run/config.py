@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
@@ -21,7 +21,7 @@ from framework.data.cache import CacheConfig
 from framework.data.plan import PLANS
 from framework.data.remote import checked_url, is_url
 from framework.data.split import SplitConfig
-from framework.data.transform import AugmentConfig, ScaleName
+from framework.data.transform import UNIT_SCALES, AugmentConfig, ScaleName
 from framework.errors import ConfigError, did_you_mean
 from framework.objectives import OBJECTIVES
 from framework.tracking import TrackingConfig
@@ -48,6 +48,9 @@ class DataConfig(StrictModel):
     """Channels by name, in the order the network sees them; default: all, or those of the pretrained run."""
     scale: ScaleName | None = None
     """How stored pixels are scaled; default: ``per_tile_standardise``, or as the pretrained run did."""
+    floor: dict[str, Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(default_factory=dict)
+    """Channel -> value below which its scaled pixels become 0, the rest stretched to 0..1 again; for the scales
+    ``per_tile_minmax`` and ``unit_range``."""
     augment: AugmentConfig = AugmentConfig()
     embeddings: str | None = None
     """Cached tile embeddings (.h5ad of ``wellstream embed``) in place of pixels, for objectives on frozen ones."""
@@ -56,6 +59,12 @@ class DataConfig(StrictModel):
     @classmethod
     def _no_credentials(cls, path: str) -> str:
         return checked_url(path) if is_url(path) else path
+
+    @model_validator(mode="after")
+    def _only_a_unit_scale_has_a_floor(self) -> DataConfig:
+        if self.floor and self.scale not in UNIT_SCALES:
+            raise ValueError(f"floor needs scaled pixels in 0..1: set scale to one of: {', '.join(UNIT_SCALES)}")
+        return self
 
     @model_validator(mode="after")
     def _embeddings_have_no_pixels(self) -> DataConfig:
@@ -92,6 +101,11 @@ class RunConfig(StrictModel):
         if self.data.embeddings is not None and hasattr(self.objective, "backbone"):
             raise ValueError(
                 f"objective '{_name(self.objective)}' trains a backbone and so needs pixels: leave out data.embeddings"
+            )
+        needed, plan = getattr(self.objective, "needs_plan", None), _name(self.plan)
+        if needed is not None and plan != needed:
+            raise ValueError(
+                f"objective '{_name(self.objective)}' needs plan: {{name: {needed}}}, found the plan '{plan}'"
             )
         if self.optim.warmup_steps >= self.train.steps and self.optim.warmup_steps:
             raise ValueError(

@@ -29,7 +29,13 @@ Vectors = npt.NDArray[np.float32]
 
 
 def embed(
-    run: Path | str, data: Path | str | None, out: Path | str, level: str = "tile", progress: Report | None = None
+    run: Path | str,
+    data: Path | str | None,
+    out: Path | str,
+    level: str = "tile",
+    progress: Report | None = None,
+    *,
+    untrained: bool = False,
 ) -> dict[str, Any]:
     """Write embeddings; memory does not grow with the number of tiles but for the row table.
 
@@ -40,6 +46,7 @@ def embed(
             ``bag``: one row a bag that has tiles, embedded from all of them.
         level: ``tile`` or ``bag``.
         progress: called with (stage, done, total).
+        untrained: use the weights the run began with, the baseline for what training adds.
 
     Returns:
         What was written, for a summary.
@@ -50,7 +57,7 @@ def embed(
     """
     if level not in ("tile", "bag"):
         raise ConfigError(f"level: expected one of: tile, bag, found '{level}'")
-    opened = open_run(run)
+    opened = open_run(run, untrained=untrained)
     dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
     parts = parts_for(opened, dataset)
     ranks = solo(opened.config)

@@ -16,8 +16,9 @@ from framework.data.batch import LabelTable
 from framework.data.dataset import Dataset
 from framework.data.loader import Loader
 from framework.data.permutation import hash_u64
-from framework.data.plan import Plan, PlanUniverse, build_plan
+from framework.data.plan import Exclusion, Plan, PlanUniverse, build_plan
 from framework.data.prefetch import Prefetcher
+from framework.data.schema import PLATE, WELL
 from framework.data.split import Parts
 from framework.data.store import EmbeddingStore, Store, TileStore
 from framework.data.transform import AugmentConfig, ScaleProfile
@@ -72,7 +73,17 @@ def plan_of(
     elif known is not None and getattr(config.plan, "name", "") == "tiles":
         tiles = known
     by: tuple[str, ...] = tuple(getattr(config.plan, "by", ()))
-    return build_plan(config.plan, PlanUniverse.of(dataset, bags, by, tiles), seed)
+    plan = build_plan(config.plan, PlanUniverse.of(dataset, bags, by, tiles), seed)
+    for left_out in plan.excluded:
+        log.warning("part '%s': %s", part, _named(left_out, dataset))
+    return plan
+
+
+def _named(left_out: Exclusion, dataset: Dataset) -> str:
+    """Return which bags a plan never visits, and why."""
+    wells = dataset.bags[[PLATE, WELL]].iloc[left_out.bags[:5]].astype(str).agg(" ".join, axis=1)
+    more = f" and {len(left_out.bags) - 5} more" if len(left_out.bags) > 5 else ""
+    return f"{len(left_out.bags)} bag(s) left out ({', '.join(wells)}{more}): {left_out.reason}"
 
 
 def _measured(labels: dict[str, LabelTable], output: str) -> npt.NDArray[np.bool_] | None:

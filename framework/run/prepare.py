@@ -170,12 +170,15 @@ def _scale(
                     f"data.{key}: expected {_shown(theirs)}, as the pretrained run has it, found {_shown(asked)}; "
                     "leave it out"
                 )
+        if config.data.floor:
+            raise RunError("data.floor: the pretrained run's scaling is taken over, floor included; leave it out")
         # An unknown channel is better met here than in the first batch.
         dataset.channel_indices(base.scale.channels)
         return base.scale
     store = TileStore(dataset, channels)
     inside = np.isin(dataset.index.bag, train)
-    return ScaleProfile.fit(name or "per_tile_standardise", store, np.flatnonzero(inside), config.train.seed)
+    tiles, seed = np.flatnonzero(inside), config.train.seed
+    return ScaleProfile.fit(name or "per_tile_standardise", store, tiles, seed, config.data.floor)
 
 
 def _shown(value: str | tuple[str, ...]) -> str:

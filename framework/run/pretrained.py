@@ -16,7 +16,7 @@ from framework.errors import RunError
 from framework.objectives import Objective, PretrainedBackbone
 from framework.run.config import RunConfig
 from framework.run.folder import RunFolder
-from framework.run.parts import prepared
+from framework.run.parts import WEIGHTS, prepared, stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class OpenedRun:
         config: its config.
         objective: on its device, in eval mode, with the chosen weights.
         scale: how its pixels are scaled.
-        step: completed steps of the chosen checkpoint.
-        weights: SHA-256 of the chosen weights' file.
+        step: completed steps of the chosen checkpoint; 0 for initial weights.
+        weights: SHA-256 of the chosen weights' file; ``untrained`` for initial weights.
     """
 
     folder: RunFolder
@@ -55,12 +55,13 @@ class Foundation:
     weights: str
 
 
-def open_run(run: Path | str, ranks: Ranks | None = None) -> OpenedRun:
+def open_run(run: Path | str, ranks: Ranks | None = None, *, untrained: bool = False) -> OpenedRun:
     """Open a trained run with its best or newest valid checkpoint.
 
     Args:
         run: the run folder.
         ranks: where to compute; default: this process, on the device the run's config asks for.
+        untrained: take the weights the run began with instead, which need no checkpoint.
 
     Raises:
         RunError: no run folder, or no checkpoint.
@@ -68,20 +69,38 @@ def open_run(run: Path | str, ranks: Ranks | None = None) -> OpenedRun:
     """
     folder = RunFolder(root=Path(run))
     config = folder.config()
-    objective = folder.objective(config)
-    path = folder.chosen_checkpoint()
-    found = checkpoint.load(path)
-    checkpoint.restore(found, objective)
+    step, weights = 0, "untrained"
+    if untrained:
+        with torch.random.fork_rng(devices=[]):
+            objective = initial_objective(config, folder)
+    else:
+        objective = folder.objective(config)
+        path = folder.chosen_checkpoint()
+        found = checkpoint.load(path)
+        checkpoint.restore(found, objective)
+        step, weights = found.step, _digest_of_weights(path)
     objective = prepared(objective, config, ranks or solo(config))
     objective.eval()
     return OpenedRun(
-        folder=folder,
-        config=config,
-        objective=objective,
-        scale=folder.scale(),
-        step=found.step,
-        weights=_digest_of_weights(path),
+        folder=folder, config=config, objective=objective, scale=folder.scale(), step=step, weights=weights
     )
+
+
+def initial_objective(config: RunConfig, folder: RunFolder, *, fresh: bool = True) -> Objective:
+    """Return the run's objective with its initial weights, which depend on the seed alone.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        fresh: take over the weights of ``objective.pretrained`` too, where the run builds on one; a run that resumes
+            has them in its checkpoint.
+    """
+    torch.manual_seed(stream(config.train.seed, WEIGHTS))
+    objective = folder.objective(config)
+    base = foundation(config) if fresh else None
+    if base is not None:
+        objective.start_from(base.backbone)
+    return objective
 
 
 def solo(config: RunConfig) -> Ranks:

@@ -49,7 +49,7 @@ LIBRARY_ROOMS = {
     "distributed": ("data_tools.pipeline",),
 }
 # Imports inside a function are for optional dependencies alone.
-OPTIONAL = {"umap", "scanpy"}
+OPTIONAL = {"umap", "scanpy", "flowio"}
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "util", "helper"}
 
 

@@ -104,6 +104,14 @@ def test_the_profile_is_the_filtered_mean_over_its_mean(kernel_px: int, sigma_px
     np.testing.assert_allclose(profile, smooth / smooth.mean(), atol=0.02)
 
 
+@pytest.mark.parametrize("sigma_px", [12.5, 50.0])
+def test_a_wide_gaussian_is_scipys(sigma_px: float) -> None:
+    mean = np.random.default_rng(2).gamma(4, 50, (90, 130)).astype(np.float32)
+    smooth = ndimage.gaussian_filter(mean.astype(np.float64), sigma_px, mode="reflect")
+    profile = fit_flatfield(mean, kernel_px=1, sigma_px=sigma_px)  # a window of one pixel keeps the image
+    np.testing.assert_allclose(profile, smooth / smooth.mean(), rtol=1e-3)  # a step of the percentile filter
+
+
 def test_fall_off_is_recovered_under_cells() -> None:
     y, x = np.mgrid[:216, :216]
     falloff = 1 - 0.4 * ((y - 108) ** 2 + (x - 108) ** 2) / 108**2 / 2

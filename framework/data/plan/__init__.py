@@ -7,8 +7,9 @@ plan can be recomputed later to prove what was consumed.
 from framework.data.plan.bags import BagsConfig, EveryBag
 from framework.data.plan.balanced import BalancedBagsConfig
 from framework.data.plan.base import PLANS, Plan, build_plan
+from framework.data.plan.pairs import MismatchedPairs, PairsConfig, PairsPlan
 from framework.data.plan.rows import StepRows, digest_rows
-from framework.data.plan.tiles import EveryTile, PairsConfig, TilesConfig
+from framework.data.plan.tiles import EveryTile, TilesConfig
 from framework.data.plan.universe import Exclusion, PlanUniverse
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "EveryBag",
     "EveryTile",
     "Exclusion",
+    "MismatchedPairs",
     "PairsConfig",
+    "PairsPlan",
     "Plan",
     "PlanUniverse",
     "StepRows",

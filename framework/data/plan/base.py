@@ -45,7 +45,7 @@ Builder = Callable[[Any, PlanUniverse, int], Plan]
 PLANS: Registry[Builder] = Registry("plan")
 
 # Streams of randomness; a new use takes a new number, so that no two draws share a key.
-EPOCH_ORDER, WELLS, TILES_OF_BAG, PARTNERS = range(1, 5)
+EPOCH_ORDER, WELLS, TILES_OF_BAG, PARTNERS, STRANGERS = range(1, 6)
 
 
 def build_plan(config: StrictModel, universe: PlanUniverse, seed: int) -> Plan:

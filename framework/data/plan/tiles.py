@@ -1,4 +1,4 @@
-"""Plans over single tiles: ``tiles`` and ``pairs`` visit each once an epoch; EveryTile walks them in stored order."""
+"""Plans over single tiles: ``tiles`` visits each once an epoch; EveryTile walks them in stored order."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pydantic import Field
 
 from framework.config import StrictModel
 from framework.data.permutation import I64, hash_u64, permute
-from framework.data.plan.base import EPOCH_ORDER, PARTNERS, PLANS, counted, step_rows, whole_bags
+from framework.data.plan.base import EPOCH_ORDER, PLANS, counted, step_rows
 from framework.data.plan.rows import StepRows
-from framework.data.plan.universe import Exclusion, PlanUniverse, bags_of
+from framework.data.plan.universe import PlanUniverse, bags_of
 from framework.errors import RunError
 
 
@@ -20,13 +20,6 @@ class TilesConfig(StrictModel):
 
     name: Literal["tiles"] = "tiles"
     tiles: int = Field(ge=1)
-
-
-class PairsConfig(StrictModel):
-    """Options of plan ``pairs``: K = ``pairs`` rows of a source and a target tile of the same bag."""
-
-    name: Literal["pairs"] = "pairs"
-    pairs: int = Field(ge=1)
 
 
 class TileLine:
@@ -96,49 +89,6 @@ class EveryTile:
 
     def visits(self, rows: StepRows) -> I64:
         """Return the tiles that count."""
-        return counted(rows.tiles[:, 0], rows)
-
-
-@PLANS.register("pairs", PairsConfig)
-class PairsPlan:
-    """Every tile once an epoch as the source, with a target drawn uniformly from the other tiles of its bag.
-
-    Bags of one tile have no pair: they are left out and listed.
-    """
-
-    unit: Literal["bag", "tile", "condition"] = "tile"
-    tiles_per_row = 2
-
-    def __init__(self, config: PairsConfig, universe: PlanUniverse, seed: int) -> None:
-        whole_bags(universe, config.name)
-        paired = universe.counts >= 2
-        single = universe.bags[~paired]
-        self.excluded = universe.excluded
-        if len(single):
-            self.excluded += (Exclusion(bags=single, reason="one tile, which has no partner"),)
-        if not paired.any():
-            raise RunError("plan 'pairs': no bag of this part has two tiles")
-        some = PlanUniverse(bags=universe.bags[paired], bag_start=universe.bag_start, group=universe.group[paired])
-        self._line = TileLine(some)
-        self._bag_start = universe.bag_start
-        self._seed = seed
-        self.rows = config.pairs
-        self.steps_per_epoch = -(-self._line.total // config.pairs)
-
-    def at(self, step: int) -> StepRows:
-        """Return the rows of ``step``: tiles[:, 0] sources, tiles[:, 1] targets."""
-        epoch, inside = divmod(step, self.steps_per_epoch)
-        place = np.arange(inside * self.rows, min((inside + 1) * self.rows, self._line.total))
-        key = hash_u64(self._seed, EPOCH_ORDER, epoch)
-        bags, sources = self._line.at(permute(place, self._line.total, key))
-        first = self._bag_start[bags]
-        others = (self._bag_start[bags + 1] - first - 1).astype(np.uint64)
-        drawn = first + (hash_u64(self._seed, PARTNERS, epoch, sources) % others).astype(np.int64)
-        targets = drawn + (drawn >= sources)
-        return step_rows(step, epoch, bags, np.stack([sources, targets], axis=1), self.rows)
-
-    def visits(self, rows: StepRows) -> I64:
-        """Return the source tiles that count."""
         return counted(rows.tiles[:, 0], rows)
 
 

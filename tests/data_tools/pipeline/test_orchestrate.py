@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -223,22 +222,24 @@ def test_progress_reaches_its_totals(raw: Any, tmp_path: Path) -> None:
     assert last == {"flat-fields": (8, 8), "wells": (5, 5), "tables": (1, 1)}
 
 
-def test_one_site_is_alive_at_a_time(raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    alive, most = set(), 0
-    original = shard_task.correct_site
+def test_fields_of_one_well_are_held_at_a_time(raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[int, ...]] = []
+    filled: set[int] = set()
 
-    def spy(*args: Any) -> np.ndarray:
-        nonlocal most
-        stack = original(*args)
-        alive.add(id(stack))
-        weakref.finalize(stack, alive.discard, id(stack))
-        most = max(most, len(alive))
-        return stack
+    def opening(*args: Any, original: Any = shard_task.open_fields) -> np.ndarray:
+        fields = original(*args)
+        opened.append(fields.shape)
+        return fields
 
-    monkeypatch.setattr(shard_task, "correct_site", spy)
+    def correcting(images: Any, flatfields: Any, out: np.ndarray, original: Any = shard_task.correct_site) -> None:
+        filled.add(out.ctypes.data)
+        original(images, flatfields, out)
+
+    monkeypatch.setattr(shard_task, "open_fields", opening)
+    monkeypatch.setattr(shard_task, "correct_site", correcting)
     ingest(raw.config(shards={"bags_per_shard": 5, "chunk_tiles": 4}), tmp_path / "data", workers=0)
-    assert most == 1
-    assert not alive
+    assert [shape[:2] for shape in opened] == [(2, 2)]  # the most sites a well has, channels
+    assert len(filled) == 2
 
 
 def test_the_nucleus_channel_need_not_be_stored(raw: Any, tmp_path: Path) -> None:

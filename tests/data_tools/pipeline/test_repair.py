@@ -33,7 +33,7 @@ def finished(request: pytest.FixtureRequest, two_plates: Any, tmp_path_factory: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("data_tools.shards.stream.CHECKSUM_BLOCK_BYTES", BLOCK)
         patch.setattr(
-            "data_tools.pipeline.assemble.BlockSums",
+            "data_tools.pipeline.joining.BlockSums",
             lambda **facts: schema.BlockSums(block_bytes=BLOCK, **facts),
         )
         ingest(experiment.config(), out, workers=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,26 @@ def test_pixels_come_back(tmp_path: Path, dtype: type, compression: str | None, 
     assert read.dtype == np.dtype(dtype)
     assert read.dtype.isnative
     assert read.flags.c_contiguous
+
+
+@pytest.mark.parametrize("options", [{"predictor": True}, {"rowsperstrip": 7}, {"tile": (16, 16)}])
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_every_form_of_lzw_is_read_as_tifffile_does(tmp_path: Path, options: dict[str, Any], photometric: str) -> None:
+    file = tmp_path / "a.tif"
+    tifffile.imwrite(file, _image(), compression="lzw", photometric=photometric, **options)
+    np.testing.assert_array_equal(read_image(_ref(file)), tifffile.imread(file))
+
+
+def test_damage_inside_lzw_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.tif"
+    tifffile.imwrite(file, _image(), compression="lzw")
+    data = bytearray(file.read_bytes())
+    with tifffile.TiffFile(file) as tiff:
+        middle = tiff.pages.first.dataoffsets[0] + tiff.pages.first.databytecounts[0] // 2
+    data[middle : middle + 8] = b"\xff" * 8
+    file.write_bytes(data)
+    with pytest.raises(ImageError, match="truncated or damaged TIFF"):
+        read_image(_ref(file))
 
 
 def test_missing_file_names_file_plate_and_well(tmp_path: Path) -> None:

@@ -145,3 +145,20 @@ def test_a_file_that_is_no_split(tmp_path: Path) -> None:
     for name in ("other.csv", "missing.csv"):
         with pytest.raises(RunError, match="not a split file"):
             split.read(tmp_path / name, bags(["a"]))
+
+
+def test_values_that_must_not_be_on_both_sides_are_checked() -> None:
+    """Fields of proteins: splitting by field puts a protein on both sides, which is right only where it is meant."""
+    table = bags(["AAC1", "AAC1", "AAC3", "AAC3", None, None]).assign(field=["1", "2", "1", "3", "1", "2"])
+    by_field = SplitConfig(by="field", train=("1", "3"), test=("2",))
+    assert split.assign(table, by_field).tolist() == ["train", "test", "train", "train", "train", "test"]
+    with pytest.raises(
+        RunError, match=rf"split\.apart: {PERTURBATION} 'AAC1' lies in train and test, because bags are split by field"
+    ):
+        split.assign(table, by_field.model_copy(update={"apart": (PERTURBATION,)}))
+    by_protein = SplitConfig(train=("AAC1",), test=("AAC3",), apart=(PERTURBATION,))
+    assert split.assign(table, by_protein).tolist() == ["train", "train", "test", "test", "unused", "unused"]
+    unused = SplitConfig(by="field", train=("1", "3"), unused=("2",), apart=(PERTURBATION,))
+    assert split.assign(table, unused).tolist() == ["train", "unused", "train", "train", "train", "unused"]
+    with pytest.raises(RunError, match=r"split\.apart: no bag column 'Protein'; expected one of"):
+        split.assign(table, SplitConfig(by="field", train=("1", "2", "3"), apart=("Protein",)))

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from fixtures.tiny_dataset import make_dataset, stored_tiles
+from pydantic import ValidationError
 
 from framework.data.store import TileStore
 from framework.data.transform import (
+    UNIT_SCALES,
     AugmentConfig,
     ScaleName,
     ScaleProfile,
@@ -24,6 +26,7 @@ from framework.errors import RunError
 NAMES: tuple[ScaleName, ...] = (
     "per_tile_standardise",
     "per_tile_log1p",
+    "per_tile_minmax",
     "log1p_standardise",
     "plate_standardise",
     "unit_range",
@@ -52,6 +55,9 @@ def expected(x: np.ndarray, name: ScaleName) -> np.ndarray:
     low, high = np.asarray([100.0, 0.0])[:, None, None], np.asarray([5_000.0, 1.0])[:, None, None]
     if "log1p" in name:
         x = np.log1p(x)
+    if name == "per_tile_minmax":
+        low, high = x.min((-2, -1), keepdims=True), x.max((-2, -1), keepdims=True)
+        return (x - low) / (high - low)
     if name.startswith("per_tile"):
         return (x - x.mean((-2, -1), keepdims=True)) / (x.std((-2, -1), keepdims=True) + 1e-8)
     if name == "unit_range":
@@ -215,3 +221,44 @@ def test_views_are_the_symmetries_of_the_square(count: int) -> None:
     assert len(seen) == count
     assert seen <= every
     assert tuple(tile.ravel()) in seen
+
+
+def test_minmax_reaches_0_and_1_exactly_and_leaves_flat_tiles_dark() -> None:
+    tiles = torch.from_numpy(random_tiles(500))
+    tiles[3, 1] = 77
+    scaled = scale(tiles, profile("per_tile_minmax"))
+    low, high = scaled.amin(dim=(-2, -1)), scaled.amax(dim=(-2, -1))
+    assert (low == 0).all()
+    high[3, 1] += 1
+    assert (high == 1).all()
+    assert torch.equal(scaled[3, 1], torch.zeros(5, 5))
+
+
+@pytest.mark.parametrize("name", UNIT_SCALES)
+def test_a_floor_darkens_its_channel_and_stretches_the_rest(name: ScaleName) -> None:
+    tiles = torch.from_numpy(random_tiles())
+    plain = scale(tiles, profile(name)).numpy()
+    with_floor = ScaleProfile.from_plain({**profile(name).plain(), "floor": [0.25, 0.0]})
+    found = scale(tiles, with_floor).numpy()
+    assert np.array_equal(found[:, 1], plain[:, 1])
+    np.testing.assert_allclose(found[:, 0], np.clip((plain[:, 0] - 0.25) / 0.75, 0, 1), rtol=1e-6, atol=1e-6)
+    assert (found[:, 0][plain[:, 0] < 0.25] == 0).all()
+
+
+def test_a_floor_is_fitted_by_channel_name(tmp_path: Path) -> None:
+    store = TileStore(make_dataset(tmp_path / "data", bags=2))
+    ids = np.arange(len(store))
+    assert ScaleProfile.fit("per_tile_minmax", store, ids, floor={"B": 0.05}).floor == (0.0, 0.05)
+    assert ScaleProfile.fit("per_tile_minmax", store, ids).floor == ()
+    assert ScaleProfile.fit("unit_range", store, ids, floor={"A": 0.1}).floor == (0.1, 0.0)
+    with pytest.raises(RunError, match=r"data\.floor: channel 'C' is not among those of the run: A, B"):
+        ScaleProfile.fit("per_tile_minmax", store, ids, floor={"C": 0.1})
+
+
+def test_a_floor_needs_pixels_in_0_to_1() -> None:
+    with pytest.raises(ValidationError, match=r"does not give 0\.\.1, so it has no floor"):
+        ScaleProfile(name="none", channels=("A",), floor=(0.1,))
+    with pytest.raises(ValidationError, match=r"expected a floor in \[0, 1\) for each of 1 channels"):
+        ScaleProfile(name="per_tile_minmax", channels=("A",), floor=(1.0,))
+    with pytest.raises(ValidationError, match=r"expected a floor in \[0, 1\) for each of 2 channels"):
+        ScaleProfile(name="per_tile_minmax", channels=("A", "B"), floor=(0.1,))

@@ -30,18 +30,20 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture
 def make_batch(dataset: Dataset) -> MakeBatch:
-    """Function (objective, bags, tiles=3, weights=None, seed=0) -> Batch with that objective's labels."""
+    """Function (objective, bags, tiles, weights=None, seed=0) -> Batch; 2 tiles where it needs pairs, else 3."""
     pixels = stored_tiles(dataset).astype(np.float32)
     pixels = (pixels - pixels.mean()) / pixels.std()
 
     def make(
         objective: Objective,
         bags: Sequence[int],
-        tiles: int = 3,
+        tiles: int | None = None,
         weights: Sequence[float] | None = None,
         seed: int = 0,
     ) -> Batch:
         rng = np.random.default_rng(seed)
+        if tiles is None:
+            tiles = 2 if getattr(objective.config, "needs_plan", "") == "pairs" else 3
         start = dataset.index.bag_start
         ids = np.stack([rng.integers(start[b], start[b + 1], tiles) for b in bags])
         rows = {"bag": torch.tensor(list(bags)), "tile": torch.from_numpy(ids)}

@@ -16,7 +16,9 @@ from framework.data.plan import (
     BalancedBagsConfig,
     EveryBag,
     EveryTile,
+    MismatchedPairs,
     PairsConfig,
+    PairsPlan,
     Plan,
     PlanUniverse,
     StepRows,
@@ -32,6 +34,7 @@ CONFIGS: tuple[StrictModel, ...] = (
     BalancedBagsConfig(by=("x",), conditions=2, bags=3, tiles=4),
     TilesConfig(tiles=5),
     PairsConfig(pairs=4),
+    PairsConfig(pairs=3, by=("x",)),
 )
 
 GOLDEN = {
@@ -40,6 +43,7 @@ GOLDEN = {
     "balanced_bags 2": 16642362958305223473,
     "tiles 3": 4687303082260208241,
     "pairs 4": 9231668480449343629,
+    "pairs 5": 639131038958091204,
 }
 
 
@@ -107,7 +111,9 @@ def test_rows_hold_tiles_of_their_bags(universe: PlanUniverse, seed: int, step: 
         assert (rows.bags.dtype, rows.tiles.dtype, rows.weights.dtype) == (np.int64, np.int64, np.float32)
         assert np.isin(rows.bags, universe.bags).all()
         first, end = universe.bag_start[rows.bags][:, None], universe.bag_start[rows.bags + 1][:, None]
-        assert np.all((rows.tiles >= first) & (rows.tiles < end))
+        # A target may come from another bag of the pool, which tests of pairs look at.
+        own = rows.tiles[:, :1] if isinstance(plan, PairsPlan) else rows.tiles
+        assert np.all((own >= first) & (own < end))
         assert set(rows.weights.tolist()) <= {0.0, 1.0}
         assert rows.weights[0] == 1
 
@@ -226,6 +232,71 @@ def test_pairs_draw_every_partner_equally_and_never_the_source() -> None:
     assert np.abs(counts[~np.eye(4, dtype=bool)] - 1000).max() < 129
 
 
+def proteins() -> PlanUniverse:
+    """Three proteins: fields 0 and 2 (3 + 2 tiles), field 1 alone (4), field 4 of a single tile; 3 is not allowed."""
+    return PlanUniverse(
+        bags=np.asarray([0, 1, 2, 4]),
+        bag_start=np.asarray([0, 3, 7, 9, 14, 15]),
+        group=np.asarray([0, 1, 0, 2]),
+        group_names=("AAC1", "AAC3", "AAH1"),
+    )
+
+
+POOLS = ({0, 1, 2, 7, 8}, {3, 4, 5, 6})
+
+
+def test_pairs_by_a_column_draw_from_all_allowed_bags_that_share_it() -> None:
+    plan = build_plan(PairsConfig(pairs=4, by=("protein",)), proteins(), 0)
+    assert plan.steps_per_epoch == 3
+    counts = np.zeros((15, 15))
+    for step in range(6000):
+        rows = plan.at(step)
+        assert rows.bags.tolist() == np.searchsorted([3, 7, 9, 14], rows.tiles[:, 0], side="right").tolist()
+        kept = rows.weights > 0
+        np.add.at(counts, (rows.tiles[kept, 0], rows.tiles[kept, 1]), 1)
+    # 2,000 epochs: each of the 9 tiles the source 2,000 times, its partners each 2,000 / (pool - 1) times.
+    for pool in POOLS:
+        for source in pool:
+            assert counts[source].sum() == 2000
+            assert set(np.flatnonzero(counts[source])) == pool - {source}
+            expected = 2000 / (len(pool) - 1)
+            # 5 standard deviations of a binomial with p = 1/4 or 1/3.
+            assert np.abs(counts[source][sorted(pool - {source})] - expected).max() < 5 * (2000 * 0.25) ** 0.5
+    assert counts.sum() == 9 * 2000
+    (item,) = plan.excluded
+    assert item.bags.tolist() == [4]
+    assert item.reason == "the only tile of its condition, which has no partner: AAH1"
+
+
+def test_a_tile_alone_in_its_bag_has_partners_in_its_pool() -> None:
+    universe = PlanUniverse(bags=np.arange(3), bag_start=np.arange(4), group=np.asarray([1, 0, 1]))
+    plan = build_plan(PairsConfig(pairs=2, by=("x",)), universe, 3)
+    assert sorted(plan.at(0).tiles.tolist()) == [[0, 2], [2, 0]]
+    assert plan.excluded[0].bags.tolist() == [1]
+
+
+def test_mismatched_pairs_keep_the_targets_and_take_sources_of_all_other_pools() -> None:
+    plan = build_plan(PairsConfig(pairs=4, by=("protein",)), proteins(), 0)
+    assert isinstance(plan, PairsPlan)
+    wrong = MismatchedPairs(plan)
+    counts = np.zeros((15, 15))
+    for step in range(3000):
+        rows, expected = wrong.at(step), plan.at(step)
+        assert np.array_equal(rows.tiles[:, 1], expected.tiles[:, 1])
+        assert np.array_equal(rows.weights, expected.weights)
+        np.add.at(counts, (rows.tiles[:, 0], rows.tiles[:, 1]), 1)
+    for mine, other in (POOLS, POOLS[::-1]):
+        drawn = counts[:, sorted(mine)]
+        assert set(np.flatnonzero(drawn.sum(axis=1))) == other
+        each = drawn.sum(axis=1)[sorted(other)]
+        assert np.abs(each - each.mean()).max() < 5 * each.mean() ** 0.5
+    one = PlanUniverse(bags=np.arange(1), bag_start=np.asarray([0, 4]), group=np.zeros(1, np.int64))
+    alone = build_plan(PairsConfig(pairs=4), one, 0)
+    assert isinstance(alone, PairsPlan)
+    with pytest.raises(RunError, match="no source of another"):
+        MismatchedPairs(alone)
+
+
 def test_only_allowed_tiles_are_visited() -> None:
     universe = PlanUniverse(
         bags=np.arange(3), bag_start=np.asarray([0, 4, 8, 12]), group=np.zeros(3, np.int64), tiles=np.asarray([1, 2, 9])
@@ -244,7 +315,7 @@ def test_nothing_to_visit_is_an_error() -> None:
         with pytest.raises(RunError, match="in this part"):
             build_plan(config, empty, 0)
     single = PlanUniverse(bags=np.arange(2), bag_start=np.arange(3), group=np.arange(2))
-    with pytest.raises(RunError, match="no bag of this part has two tiles"):
+    with pytest.raises(RunError, match=r"no bag of this part has two tiles, so no cell has a partner; set plan\.by"):
         build_plan(PairsConfig(pairs=1), single, 0)
     with pytest.raises(RunError, match=r"no condition \(x\) has two wells"):
         build_plan(BalancedBagsConfig(by=("x",), conditions=1, bags=2, tiles=1), single, 0)

@@ -1,0 +1,216 @@
+"""What every task that makes a shard shares: where its files lie, the writing of the shard, and the spill of a bag.
+
+Tiles are stored in a seeded random order. Where they come in another order and cannot be cut again, they lie in a spill
+file between the two, so that memory holds one chunk of tiles, however large the bag.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from data_tools.pipeline.build import BuildFolder
+from data_tools.pipeline.durable import WriteBehind, explained, record, replacing, write_json, write_with
+from data_tools.pipeline.statistics import PixelCounts
+from data_tools.shards import DATA_KEY, ShardsConfig, ShardWriter, ZarrShardWriter, random_order
+from framework.data.schema import ShardRecord
+from framework.durable import sync_folder
+
+Writer = ShardWriter | ZarrShardWriter
+Take = Callable[[slice], npt.NDArray[Any]]
+ChunkFacts = Callable[[int, int], Mapping[str, Any]]
+"""(first tile of the bag, number of tiles) -> what the sample's JSON says"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardFiles:
+    """Where a shard and its parts lie.
+
+    Attributes:
+        index: number of the shard.
+        root: dataset folder, absolute.
+        parts: where parts and markers go.
+        shards: how it is packed.
+    """
+
+    index: int
+    root: Path
+    parts: Path
+    shards: ShardsConfig
+
+    @property
+    def file(self) -> Path:
+        """The shard."""
+        name = f"shard-{self.index:06d}"
+        if self.shards.layout == "zarr":
+            return self.root / "shards" / f"{name}.zarr" / DATA_KEY
+        return self.root / "shards" / f"{name}.tar"
+
+    @property
+    def metadata_file(self) -> Path | None:
+        """What a stock reader needs beside the shard: ``zarr.json``."""
+        if self.shards.layout == "zarr":
+            return self.root / "shards" / f"shard-{self.index:06d}.zarr" / "zarr.json"
+        return None
+
+    @property
+    def marker(self) -> Path:
+        """The file that says this shard is done."""
+        return self.parts / f"shard-{self.index:06d}.json"
+
+    @property
+    def stored(self) -> tuple[Path, ...]:
+        """The files of the dataset that a shard consists of."""
+        return (self.file,) if self.metadata_file is None else (self.file, self.metadata_file)
+
+    def part(self, what: str) -> Path:
+        """A part table of this shard."""
+        return self.parts / f"shard-{self.index:06d}.{what}"
+
+
+def known_facts(files: ShardFiles, inputs: str, build: BuildFolder) -> dict[str, Any] | None:
+    """Return what the marker of a shard says if it speaks of these inputs and all that was made is there, else None."""
+    parts = [files.part(what) for what in ("nuclei.parquet", "tiles.parquet", "counts.npz")]
+    facts = build.finished(files.marker, inputs, parts)
+    if facts is None or (facts["metadata"] and not (files.root / facts["metadata"]["name"]).is_file()):
+        return None
+    shard = facts["shard"]
+    if shard and not (files.file.is_file() and files.file.stat().st_size == shard["bytes"]):
+        return None
+    return facts
+
+
+class ShardFile:
+    """A shard while it is written.
+
+    Attributes:
+        writer: takes chunks of tiles.
+        facts: of the finished shard: its record, block sums and the record of ``zarr.json``; set by ``open_shard``.
+    """
+
+    def __init__(self, files: ShardFiles, stream: BinaryIO) -> None:
+        self._files = files
+        shards, file = files.shards, WriteBehind(stream)
+        self.writer: Writer = ZarrShardWriter(file, shards.codec) if shards.layout == "zarr" else ShardWriter(file)
+        self.facts: dict[str, Any] = {}
+
+    def lay_out(
+        self, tiles: int, take: Take, key: str, facts: ChunkFacts, counts: PixelCounts
+    ) -> npt.NDArray[np.int64]:
+        """Write the tiles of a bag, chunk by chunk, so that memory holds one chunk.
+
+        Args:
+            tiles: how many.
+            take: part of the stored order -> its tiles.
+            key: of the bag in sample names.
+            facts: what a sample's JSON says.
+            counts: gets the pixels.
+
+        Returns:
+            int64 (n,), first byte of each tile in the shard.
+        """
+        step = self._files.shards.chunk_tiles
+        offsets = [np.zeros(0, dtype=np.int64)]
+        for chunk, start in enumerate(range(0, tiles, step)):
+            part = take(slice(start, start + step))
+            counts.add(part)
+            offsets.append(self.writer.add(f"{key}_{chunk:05d}", part, facts(start, len(part))))
+        return np.concatenate(offsets)
+
+
+@contextmanager
+def open_shard(files: ShardFiles, channels: tuple[str, ...], size_px: int, dtype: str) -> Iterator[ShardFile]:
+    """Write a shard durably; ``ShardFile.facts`` are complete when the block has ended; without tiles it is gone."""
+    with replacing(files.file) as stream:
+        shard = ShardFile(files, stream)
+        yield shard
+        digest = shard.writer.finish()
+    writer, made = shard.writer, None
+    if writer.tiles:
+        made = ShardRecord(
+            name=files.file.relative_to(files.root).as_posix(), bytes=writer.nbytes, sha256=digest, tiles=writer.tiles
+        ).model_dump()
+    else:
+        files.file.unlink()  # stock readers refuse an archive without samples
+    metadata = _write_metadata(files, writer, channels, size_px, dtype)
+    shard.facts = {"shard": made, "block_sums": list(writer.block_sums), "metadata": metadata}
+
+
+def _write_metadata(
+    files: ShardFiles, writer: Writer, channels: tuple[str, ...], size_px: int, dtype: str
+) -> dict[str, Any] | None:
+    """Write ``zarr.json``, after the data it describes, and return its record."""
+    file = files.metadata_file
+    if file is None or not isinstance(writer, ZarrShardWriter):
+        return None
+    if not writer.tiles:
+        with explained(files.root):
+            shutil.rmtree(file.parent)
+        return None
+    write_json(file, writer.metadata(channels, size_px, dtype))
+    # The file systems keep the new folders between data and shards only once their parents are synced.
+    with explained(files.root):
+        for folder in files.file.parents:
+            sync_folder(folder)
+            if folder == files.root:
+                break
+    return record(file, files.root).model_dump()
+
+
+class Spill:
+    """The tiles of one bag on disk, in the order they came.
+
+    Attributes:
+        tiles: how many.
+    """
+
+    def __init__(self, stream: BinaryIO, shape: tuple[int, ...], dtype: str) -> None:
+        self._stream = stream
+        self._shape = shape
+        self._dtype = np.dtype(dtype).newbyteorder("<")
+        self._nbytes = int(np.prod(shape)) * self._dtype.itemsize
+        self.tiles = 0
+
+    def add(self, tiles: npt.NDArray[Any]) -> None:
+        """Append tiles (n, *shape)."""
+        self._stream.write(tiles.astype(self._dtype, copy=False).data)
+        self.tiles += len(tiles)
+
+    def take(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Return the tiles at places ``chosen`` int64 (n,), as (n, *shape)."""
+        self._stream.flush()
+        tiles = np.empty((len(chosen), *self._shape), dtype=self._dtype)
+        for tile, position in zip(tiles, chosen, strict=True):
+            got = os.preadv(self._stream.fileno(), [tile.data.cast("B")], int(position) * self._nbytes)
+            if got != self._nbytes:
+                raise OSError(f"the spill file gave {got} of {self._nbytes} bytes")
+        return tiles
+
+
+def stored_order(tiles: int, seed: int, plate: str, well: str) -> npt.NDArray[np.int64]:
+    """Return the random order in which the tiles of a bag are stored."""
+    return random_order(tiles, seed, "tiles", plate, well)
+
+
+def save_counts(file: Path, counts: PixelCounts) -> None:
+    """Write the pixel counts of a shard."""
+
+    def write(path: Path) -> None:
+        with path.open("wb") as stream:
+            np.savez_compressed(stream, counts=counts.counts, sums=counts.sums)
+
+    write_with(file, write)
+
+
+def load_counts(file: Path, is_float: bool) -> PixelCounts:
+    """Return the pixel counts a shard task saved."""
+    with np.load(file, allow_pickle=False) as saved:
+        return PixelCounts(counts=saved["counts"], sums=saved["sums"], is_float=is_float)

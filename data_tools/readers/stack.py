@@ -1,0 +1,267 @@
+"""Cells as one array: a member of an .npz file or a dataset of an HDF5 file, with arrays of labels beside it.
+
+Pixels are read row by row, never the whole array: an HDF5 dataset by its own index, an .npz member as a stream. A
+compressed .npz of more than 256 MiB is unpacked once for each bag; save such a one without compression.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import h5py
+import numpy as np
+import numpy.lib.format as npy_format
+import numpy.typing as npt
+import pandas as pd
+from pydantic import Field, model_validator
+
+from data_tools.readers.cells_base import (
+    CELL,
+    CELL_READERS,
+    TEXT,
+    CellImage,
+    CellListing,
+    CellProblem,
+    check_channels,
+    file_columns,
+)
+from framework.config import StrictModel
+from framework.errors import InputError, did_you_mean
+
+Array = npt.NDArray[Any]
+_UNPACKED_AT_ONCE = 1 << 28
+"""Bytes of a compressed member that is unpacked whole; in a larger one every step back unpacks from its beginning."""
+
+
+class StackConfig(StrictModel):
+    """A file with an array of images, and arrays with a value a cell.
+
+    Attributes:
+        path: .npz, .h5 or .hdf5.
+        images: name of the array with the images; in HDF5 with its groups, as ``cells/images``.
+        layout: what its axes are: cells ``n``, channels ``c``, rows ``h``, columns ``w``.
+        channels: names of the channels, in the order of the array.
+        labels: ``Metadata_*`` column to make -> array of text (or whole numbers).
+        measurements: arrays of numbers to keep for ``markers`` and ``keep``.
+    """
+
+    name: Literal["stack"] = "stack"
+    path: str = Field(description="the .npz or HDF5 file")
+    images: str = Field(default="images", min_length=1)
+    layout: Literal["nchw", "nhwc", "nhw"] = "nchw"
+    channels: tuple[str, ...] = Field(min_length=1, description="the names of the channels, in the order of the array")
+    labels: dict[str, str] = Field(default={})
+    measurements: tuple[str, ...] = ()
+    pixel_size_um: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> StackConfig:
+        if len(set(self.channels)) < len(self.channels):
+            raise ValueError("'channels' gives two channels the same name")
+        if self.layout == "nhw" and len(self.channels) > 1:
+            raise ValueError(f"layout nhw has one channel, 'channels' names {len(self.channels)}")
+        wrong = [name for name in self.labels if not name.startswith("Metadata_")]
+        if wrong:
+            raise ValueError(f"'labels' makes a column '{wrong[0]}'; names of labels begin with Metadata_")
+        return self
+
+
+@CELL_READERS.register("stack", StackConfig)
+class StackReader:
+    """Reads cells from one array."""
+
+    def __init__(self, config: StackConfig) -> None:
+        self.config = config
+
+    def survey(self, channels: tuple[str, ...]) -> CellListing:
+        """List the rows of the array.
+
+        Raises:
+            InputError: no such file or array, another number of axes or channels than the config says, or labels and
+                measurements of another length.
+        """
+        config = self.config
+        check_channels(channels, config.channels, config.path)
+        with _opened(config.path) as arrays:
+            shape, _ = arrays.facts(config.images)
+            self._check_shape(shape)
+            n = shape[0]
+            cells: dict[str, Any] = {CELL: pd.Series(np.arange(n).astype(str), dtype=TEXT)}
+            for label, name in config.labels.items():
+                cells[label] = pd.Series(_texts(self._of_length(arrays, name, n)), dtype=TEXT)
+            for name in config.measurements:
+                cells[name] = self._numbers(self._of_length(arrays, name, n), name)
+        facts = file_columns([Path(config.path)])
+        places = pd.DataFrame({"row": np.arange(n), **{key: np.repeat(values, n) for key, values in facts.items()}})
+        places["file"] = pd.Series([str(Path(config.path).absolute())] * n, dtype="category")
+        return CellListing(
+            cells=pd.DataFrame(cells), places=places, channels=config.channels, pixel_size_um=config.pixel_size_um
+        )
+
+    def read(self, places: pd.DataFrame, channels: tuple[str, ...]) -> Iterator[CellImage | CellProblem]:
+        """Yield the images of some rows."""
+        if not len(places):
+            return
+        chosen = [self.config.channels.index(channel) for channel in channels]
+        rows = places["row"].tolist()
+        with _opened(str(places["file"].iloc[0])) as arrays:
+            for number, image in enumerate(arrays.rows(self.config.images, rows)):
+                planes = {"nchw": image, "nhwc": np.moveaxis(image, -1, 0) if image.ndim == 3 else image}
+                stack = image[None] if self.config.layout == "nhw" else planes[self.config.layout]
+                yield CellImage(row=number, pixels=stack[chosen])
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        config = self.config
+        found = " x ".join(map(str, shape))
+        if len(shape) != len(config.layout):
+            raise InputError(
+                f"{config.path}: '{config.images}' has the shape {found}, layout '{config.layout}' has "
+                f"{len(config.layout)} axes; correct 'layout' or 'images'"
+            )
+        axis = config.layout.find("c")
+        if axis >= 0 and shape[axis] != len(config.channels):
+            raise InputError(
+                f"{config.path}: '{config.images}' has the shape {found}, so {shape[axis]} channels by layout "
+                f"'{config.layout}', and 'channels' names {len(config.channels)}; correct one of them"
+            )
+        if not shape[0]:
+            raise InputError(f"{config.path}: '{config.images}' holds no cell")
+
+    def _of_length(self, arrays: _Arrays, name: str, n: int) -> Array:
+        values = arrays.whole(name)
+        if values.shape != (n,):
+            shape = " x ".join(map(str, values.shape))
+            raise InputError(f"{self.config.path}: '{name}' has the shape {shape}, expected one value for each of {n}")
+        return values
+
+    def _numbers(self, values: Array, name: str) -> Array:
+        if values.dtype.kind not in "iufb":
+            raise InputError(f"{self.config.path}: '{name}' holds no numbers; name it in 'labels'")
+        return values.astype(np.float64)
+
+
+class _Arrays:
+    """Named arrays of a file, by row or whole."""
+
+    def __init__(self, path: str, names: list[str]) -> None:
+        self._path, self._names = path, names
+
+    def facts(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Return shape and type."""
+        raise NotImplementedError
+
+    def whole(self, name: str) -> Array:
+        """Return all of a small array."""
+        raise NotImplementedError
+
+    def rows(self, name: str, rows: list[int]) -> Iterator[Array]:
+        """Yield some rows of a large array."""
+        raise NotImplementedError
+
+    def known(self, name: str) -> str:
+        """Return ``name`` if there is such an array.
+
+        Raises:
+            InputError: there is none.
+        """
+        if name not in self._names:
+            raise InputError(
+                f"{self._path}: no array '{name}'; it has {', '.join(self._names) or 'none'}"
+                + did_you_mean(name, self._names)
+            )
+        return name
+
+
+class _Npz(_Arrays):
+    def __init__(self, path: str, file: zipfile.ZipFile) -> None:
+        super().__init__(path, [name.removesuffix(".npy") for name in file.namelist()])
+        self._file = file
+
+    def facts(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        with self._file.open(f"{self.known(name)}.npy") as stream:
+            shape, dtype, _ = self._header(name, stream)  # type: ignore[arg-type]
+        return shape, dtype
+
+    def whole(self, name: str) -> Array:
+        with self._file.open(f"{self.known(name)}.npy") as stream:
+            return np.asarray(npy_format.read_array(stream, allow_pickle=False))
+
+    def rows(self, name: str, rows: list[int]) -> Iterator[Array]:
+        member = self._file.getinfo(f"{self.known(name)}.npy")
+        if member.compress_type != zipfile.ZIP_STORED and member.file_size <= _UNPACKED_AT_ONCE:
+            whole = self.whole(name)
+            yield from (whole[row] for row in rows)
+            return
+        with self._file.open(member) as stream:
+            shape, dtype, start = self._header(name, stream)  # type: ignore[arg-type]
+            each = int(np.prod(shape[1:])) * dtype.itemsize
+            for row in rows:
+                stream.seek(start + row * each)
+                data = stream.read(each)
+                if len(data) < each:
+                    raise ValueError(f"'{name}' ends within row {row}")
+                yield np.frombuffer(data, dtype).reshape(shape[1:]).astype(dtype.newbyteorder("="), copy=False)
+
+    def _header(self, name: str, stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+        version = npy_format.read_magic(stream)
+        read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+        if fortran and len(shape) > 1:
+            raise InputError(f"{self._path}: '{name}' is stored column by column; save numpy.ascontiguousarray of it")
+        if dtype.hasobject:
+            raise InputError(f"{self._path}: '{name}' holds Python objects, which are not read; save plain numbers")
+        return shape, dtype, stream.tell()
+
+
+class _Hdf5(_Arrays):
+    def __init__(self, path: str, file: h5py.File) -> None:
+        names: list[str] = []
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        super().__init__(path, names)
+        self._file = file
+
+    def facts(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        found = self._file[self.known(name)]
+        return tuple(int(edge) for edge in found.shape), found.dtype
+
+    def whole(self, name: str) -> Array:
+        found = self._file[self.known(name)]
+        is_text = h5py.check_string_dtype(found.dtype) is not None
+        return np.asarray(found.asstr()[()] if is_text else found[()])
+
+    def rows(self, name: str, rows: list[int]) -> Iterator[Array]:
+        found = self._file[self.known(name)]
+        for row in rows:
+            image = np.asarray(found[row])
+            yield image.astype(image.dtype.newbyteorder("="), copy=False)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[_Arrays]:
+    """Open a file of arrays; whatever the libraries raise on a damaged one becomes a sentence."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".npz", ".h5", ".hdf5"):
+        raise InputError(f"{path}: expected a file .npz, .h5 or .hdf5")
+    try:
+        if suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                yield _Npz(path, archive)
+        else:
+            with h5py.File(path, "r") as file:
+                yield _Hdf5(path, file)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; correct 'path'") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: truncated or damaged ({' '.join(str(error).split())}); export it again") from error
+
+
+def _texts(values: Array) -> list[str]:
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8")
+    return [str(value) for value in values.tolist()]

@@ -1,0 +1,220 @@
+"""The directories (IFDs) of TIFF-like files, with a limit on every length that the file states.
+
+Imaging cytometers write TIFFs that libraries reject or warn about (wrong tags, unknown compressions). This module reads
+only what every such file has, a header and a chain of directories, from bytes in memory or from an open file. A damaged
+file ends in an ``InputError`` that names it; no number in it makes the reader allocate or loop beyond the file's size.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from framework.errors import InputError
+
+IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE, COMPRESSION = 256, 257, 258, 259
+STRIP_OFFSETS, SAMPLES_PER_PIXEL, STRIP_BYTE_COUNTS, SAMPLE_FORMAT = 273, 277, 279, 339
+
+MAX_ENTRIES = 512
+"""Tags a directory may have; instruments write about 25."""
+MAX_VALUES = 65_536
+"""Integers a tag may have, as strips of an image."""
+
+_INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I"}  # BYTE, SHORT, LONG, IFD
+_TEXTS = {1, 2, 7}  # BYTE, ASCII, UNDEFINED: all three are found around text
+
+
+class Source(Protocol):
+    """Bytes with a known end."""
+
+    size: int
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes at ``offset``, fewer at the end of the file."""
+        ...
+
+
+class BytesSource:
+    """A file that is in memory as a whole."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return the bytes of a range, fewer at the end."""
+        return self._data[offset : offset + length]
+
+
+class DescriptorSource:
+    """An open file, read by position: any number of threads may share it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.size = os.fstat(descriptor).st_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return the bytes of a range, fewer at the end."""
+        return os.pread(self._descriptor, length, offset)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Directory:
+    """One IFD.
+
+    Attributes:
+        offset: where it begins in the file.
+        size: its bytes, tags that come twice included.
+        entries: tag -> (type, count, the four bytes that hold the value or its offset).
+        next_offset: where the next one begins, 0 for none.
+    """
+
+    offset: int
+    size: int
+    entries: Mapping[int, tuple[int, int, bytes]]
+    next_offset: int
+
+
+class TiffDirectories:
+    """The chain of directories of one file.
+
+    Args:
+        name: the file, for messages.
+        source: its bytes.
+
+    Raises:
+        InputError: no TIFF header, or BigTIFF, which no cytometer is known to write.
+    """
+
+    def __init__(self, name: str, source: Source) -> None:
+        self.name = name
+        self.source = source
+        head = source.read(0, 8)
+        order = {b"II": "<", b"MM": ">"}.get(head[:2])
+        if order is None or len(head) < 8:
+            raise self.damaged(f"expected a TIFF header, found {head[:4]!r}")
+        self.order = order
+        version, self.first = struct.unpack(order + "HI", head[2:])
+        if version == 43:
+            raise self.damaged("BigTIFF (64-bit offsets) is not supported here")
+        if version != 42:
+            raise self.damaged(f"expected TIFF version 42, found {version}")
+
+    def damaged(self, what: str) -> InputError:
+        """Return the error that says what is wrong with the file."""
+        return InputError(f"{self.name}: {what}; export or copy the file again")
+
+    def read(self, offset: int, length: int, what: str) -> bytes:
+        """Return exactly ``length`` bytes at ``offset``.
+
+        Raises:
+            InputError: the range does not lie in the file.
+        """
+        if offset < 0 or length < 0 or offset + length > self.source.size:
+            raise self.damaged(f"{what} would end at byte {offset + length}, the file ends at {self.source.size}")
+        data = self.source.read(offset, length)
+        if len(data) != length:
+            raise self.damaged(f"{what}: the file became shorter while it was read")
+        return data
+
+    def directory(self, offset: int) -> Directory:
+        """Read the directory at ``offset``."""
+        what = f"the directory at byte {offset}"
+        (count,) = struct.unpack(self.order + "H", self.read(offset, 2, what))
+        if not 0 < count <= MAX_ENTRIES:
+            raise self.damaged(f"{what} has {count} tags, expected 1 to {MAX_ENTRIES}")
+        body = self.read(offset + 2, 12 * count + 4, what)
+        entries = {
+            tag: (kind, length, value)
+            for tag, kind, length, value in struct.iter_unpack(self.order + "HHI4s", body[: 12 * count])
+        }
+        (following,) = struct.unpack(self.order + "I", body[-4:])
+        return Directory(offset=offset, size=2 + len(body), entries=entries, next_offset=following)
+
+    def chain(self) -> Iterator[Directory]:
+        """Walk all directories.
+
+        Raises:
+            InputError: a directory lies outside the file, or they form a circle or overlap.
+        """
+        offset, used = self.first, 8
+        seen: set[int] = set()
+        while offset:
+            if offset in seen:
+                raise self.damaged(f"the directory at byte {offset} follows itself in a circle")
+            seen.add(offset)
+            directory = self.directory(offset)
+            used += directory.size
+            if used > self.source.size:
+                raise self.damaged("its directories overlap")
+            yield directory
+            offset = directory.next_offset
+
+    def integers(self, directory: Directory, tag: int) -> tuple[int, ...]:
+        """Return the integers of a tag, empty where the directory has no such tag.
+
+        Raises:
+            InputError: another type, or more values than the file can hold.
+        """
+        if tag not in directory.entries:
+            return ()
+        kind, count, value = directory.entries[tag]
+        if kind not in _INTEGERS:
+            raise self.damaged(f"tag {tag} at byte {directory.offset}: expected integers, found TIFF type {kind}")
+        if count > MAX_VALUES:
+            raise self.damaged(f"tag {tag} at byte {directory.offset}: {count} values, at most {MAX_VALUES} are read")
+        form = f"{self.order}{count}{_INTEGERS[kind]}"
+        numbers: tuple[int, ...] = struct.unpack(form, self._value(value, struct.calcsize(form), tag))
+        return numbers
+
+    def integer(self, directory: Directory, tag: int, default: int | None = None) -> int:
+        """Return the first integer of a tag.
+
+        Raises:
+            InputError: there is none and no default.
+        """
+        found = self.integers(directory, tag)
+        if not found and default is None:
+            raise self.damaged(f"the directory at byte {directory.offset} has no value of tag {tag}")
+        return found[0] if found else int(default or 0)
+
+    def text(self, directory: Directory, tag: int, limit: int) -> bytes:
+        """Return the bytes of a text tag up to the first zero byte, empty where there is none.
+
+        Raises:
+            InputError: it is longer than ``limit`` or than the file, or no text.
+        """
+        if tag not in directory.entries:
+            return b""
+        kind, count, value = directory.entries[tag]
+        if kind not in _TEXTS:
+            raise self.damaged(f"tag {tag} at byte {directory.offset}: expected text, found TIFF type {kind}")
+        if count > limit:
+            raise self.damaged(f"tag {tag} at byte {directory.offset}: {count} bytes of text, at most {limit} are read")
+        return self._value(value, count, tag).split(b"\0", 1)[0]
+
+    def strips(self, directory: Directory) -> bytes:
+        """Return the stored bytes of an image, its strips one after another.
+
+        Raises:
+            InputError: no strips, strips outside the file, or more bytes than the file has.
+        """
+        offsets = self.integers(directory, STRIP_OFFSETS)
+        counts = self.integers(directory, STRIP_BYTE_COUNTS)
+        if not offsets or len(offsets) != len(counts):
+            raise self.damaged(
+                f"the image at byte {directory.offset} has {len(offsets)} strip offsets and {len(counts)} lengths"
+            )
+        if sum(counts) > self.source.size:
+            raise self.damaged(f"the image at byte {directory.offset} states {sum(counts)} bytes of strips")
+        what = f"the image at byte {directory.offset}"
+        return b"".join(self.read(offset, count, what) for offset, count in zip(offsets, counts, strict=True))
+
+    def _value(self, value: bytes, length: int, tag: int) -> bytes:
+        if length <= 4:
+            return value[:length]
+        (offset,) = struct.unpack(self.order + "I", value)
+        return self.read(offset, length, f"tag {tag}")

@@ -1,0 +1,154 @@
+"""What paired inpainting and its autoencoder share: channels by name, squared pixel errors, features of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import nn
+
+from framework.config import StrictModel
+from framework.data.batch import LabelTable
+from framework.data.dataset import Dataset
+from framework.errors import RunError, did_you_mean
+from framework.models import (
+    REDUCTION,
+    AlexNetSourceConfig,
+    DecoderWidths,
+    SourceChoice,
+    SpatialPool,
+    build_source,
+    need_layers,
+    pooled_layers,
+)
+from framework.models.inpainting import DECODER_WIDTHS
+from framework.objectives.base import Losses, Objective, PretrainedBackbone
+
+_CELLS_AT_ONCE = 256
+
+
+class PaintingConfig(StrictModel):
+    """Options that both objectives have."""
+
+    backbone: SourceChoice = AlexNetSourceConfig()
+    """The source encoder."""
+    decoder_widths: DecoderWidths = DECODER_WIDTHS
+    layer: str = "conv4"
+    """Layer of the source encoder whose pooled output is a cell's embedding: conv4 was best for yeast, conv3 for human
+    cells (Lu et al. 2019)."""
+    pool: SpatialPool = "max"
+    """How that layer is pooled over space."""
+
+
+class PaintingProfile(StrictModel):
+    """Channel names in order."""
+
+    channels: tuple[str, ...] = Field(min_length=1)
+
+
+class Painting(Objective):
+    """Base class: an objective whose network has a ``source`` encoder and predicts pixels."""
+
+    profile_type: ClassVar[type[StrictModel]] = PaintingProfile
+    output: ClassVar[Literal["bag", "tile", "none"]] = "none"
+    network: nn.Module
+
+    def __init__(self, config: PaintingConfig, profile: PaintingProfile) -> None:
+        super().__init__(config, profile)
+        self.painting = config
+        self.channels = profile.channels
+
+    @classmethod
+    def fit(
+        cls,
+        config: Any,
+        dataset: Dataset,
+        channels: tuple[str, ...],
+        train_bags: npt.NDArray[np.int64],
+        pretrained: PretrainedBackbone | None = None,
+    ) -> PaintingProfile:
+        """Check that tiles and named channels fit the network.
+
+        Raises:
+            RunError: a channel the run does not read, a layer the source encoder does not have, or tiles whose sides
+                are no multiples of 4 px.
+        """
+        cls.need_channels(config, channels)
+        tile = dataset.manifest.tile
+        if tile.height % REDUCTION or tile.width % REDUCTION:
+            raise RunError(
+                f"{dataset.root}: tiles of {tile.height} x {tile.width} px; {config.name} needs sides that are "
+                f"multiples of {REDUCTION} px: ingest with another tile size"
+            )
+        need_layers(build_source(config.backbone, len(channels)), (config.layer,))
+        return PaintingProfile(channels=channels)
+
+    @classmethod
+    def need_channels(cls, config: Any, channels: tuple[str, ...]) -> None:
+        """Check the channels that the config names. Raises RunError."""
+
+    def labels(self, dataset: Dataset) -> dict[str, LabelTable]:
+        """Nothing: the pixels are the labels."""
+        return {}
+
+    def feature_network(self) -> nn.Module:
+        """Return the source encoder, whose layers are features."""
+        source: nn.Module = self.network.get_submodule("source")
+        return source
+
+    def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
+        """(..., C, H, W) -> (..., D), pooled output of ``layer``."""
+        flat = tiles.reshape(-1, *tiles.shape[-3:])
+        parts = torch.split(self.source_cells(flat), _CELLS_AT_ONCE)
+        layer, pool = self.painting.layer, self.painting.pool
+        found = [pooled_layers(self.feature_network(), (layer,), part, pool)[layer] for part in parts]
+        return torch.cat(found).reshape(*tiles.shape[:-3], -1)
+
+
+def need_known(names: Sequence[str], channels: Sequence[str], key: str) -> None:
+    """Check that the run reads every channel of ``names``.
+
+    Raises:
+        RunError: one is missing.
+    """
+    for name in names:
+        if name not in channels:
+            raise RunError(
+                f"{key}: channel '{name}' is not among those of the run: {', '.join(channels)}"
+                f"{did_you_mean(name, channels)}; see data.channels"
+            )
+
+
+def places(names: Sequence[str], channels: Sequence[str]) -> list[int]:
+    """Return where ``names`` stand among ``channels``."""
+    return [list(channels).index(name) for name in names]
+
+
+def taken(cells: torch.Tensor, channels: list[int]) -> torch.Tensor:
+    """Return (n, len(channels), H, W) of (n, C, H, W), contiguous in the memory format of the cells."""
+    last = cells.shape[1] > 1 and cells.stride(1) == 1
+    some = cells if channels == list(range(cells.shape[1])) else cells[:, channels]
+    return some.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
+def pixel_losses(
+    predicted: torch.Tensor, truth: torch.Tensor, weights: torch.Tensor, channels: Sequence[str]
+) -> Losses:
+    """Return squared errors over all pixels of the rows that count.
+
+    Args:
+        predicted: (n, P, H, W).
+        truth: (n, P, H, W).
+        weights: (n,), 0 for rows that do not count.
+        channels: names of the P channels, for the log.
+    """
+    counted = (weights > 0)[:, None, None, None]
+    errors = torch.where(counted, predicted.float() - truth, 0.0).square()
+    each = counted.sum() * float(truth.shape[-1] * truth.shape[-2])
+    sums = errors.detach().sum(dim=(0, 2, 3))
+    parts = {f"mse/{channel}": (sums[place], each) for place, channel in enumerate(channels)}
+    return Losses(total=errors.sum(), count=each * len(channels), parts=parts)

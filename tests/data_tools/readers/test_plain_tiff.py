@@ -1,0 +1,84 @@
+"""The fast way to read plain TIFFs gives what tifffile gives, or hands the file on."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_tools.readers.plain_tiff import decode_plain, read_plain
+
+IMAGE = np.arange(35, dtype=np.uint16).reshape(5, 7) * 1000
+
+
+def written(image: np.ndarray, **options: object) -> bytes:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, image, **options)
+    return stream.getvalue()
+
+
+def with_fill_order(value: int, **options: object) -> bytes:
+    """The image with its description (tag 270) turned into a FillOrder (tag 266), which ``tifffile`` never writes."""
+    data = written(IMAGE, description="x" * 9, metadata=None, **options)
+    at = data.index(struct.pack("<HHI", 270, 2, 10))
+    return data[:at] + struct.pack("<HHIHH", 266, 3, 1, value, 0) + data[at + 12 :]
+
+
+def test_a_fill_order_no_standard_allows_is_passed_over() -> None:
+    np.testing.assert_array_equal(decode_plain(with_fill_order(0)), IMAGE)
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_plain_files_are_decoded(byteorder: str, rows: int) -> None:
+    found = decode_plain(written(IMAGE, byteorder=byteorder, rowsperstrip=rows))
+    assert found is not None
+    assert found.dtype == np.dtype("=u2")
+    np.testing.assert_array_equal(found, IMAGE)
+    small = decode_plain(written(IMAGE.astype(np.uint8)))
+    assert small is not None
+    np.testing.assert_array_equal(small, IMAGE.astype(np.uint8))
+    real = decode_plain(written(IMAGE.astype(np.float32) / 7, byteorder=byteorder, rowsperstrip=rows))
+    assert real is not None
+    assert real.dtype == np.dtype("=f4")
+    np.testing.assert_array_equal(real, IMAGE.astype(np.float32) / 7)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        written(IMAGE, compression="lzw"),
+        written(IMAGE.astype(np.float16)),
+        with_fill_order(2),
+        written(IMAGE.astype(np.int16)),
+        written(IMAGE, photometric="miniswhite"),
+        written(np.stack([IMAGE, IMAGE]), photometric="minisblack", metadata=None),
+        written(np.zeros((8, 8, 3), dtype=np.uint8), photometric="rgb"),
+        written(np.zeros((32, 32), dtype=np.uint16), tile=(16, 16)),
+        written(IMAGE, bigtiff=True),
+        written(IMAGE)[:-1],
+        b"",
+        b"no image",
+    ],
+)
+def test_all_others_are_handed_on(data: bytes) -> None:
+    assert decode_plain(data) is None
+
+
+def test_a_missing_file_is_handed_on(tmp_path: Path) -> None:
+    assert read_plain(tmp_path / "no.tif") is None
+
+
+@given(at=st.integers(0, 400), value=st.integers(0, 2**32 - 1), end=st.integers(0, 2000))
+def test_damage_is_never_an_error(at: int, value: int, end: int) -> None:
+    data = bytearray(written(IMAGE))
+    at = min(at, len(data) - 4)
+    data[at : at + 4] = struct.pack("<I", value)
+    decode_plain(bytes(data[:end]))
+    decode_plain(bytes(data))
