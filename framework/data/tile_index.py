@@ -22,6 +22,7 @@ from framework.errors import DatasetError
 _HEADER = struct.Struct("<8sQQB32s")
 _MAGIC = b"WSINDEX1"
 _ALIGN = 64
+_AGAIN = "make it again, from tiles.parquet: remove it and run the same 'wellstream ingest CONFIG --out FOLDER'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,20 +98,19 @@ def map_index(file: Path, where: str, sha256: str | None, n_tiles: int, n_bags: 
         raise DatasetError(f"{where}: expected an index of {_size(places)} bytes, found {size}; {_AGAIN}")
     if found[1:4] != (n_tiles, n_bags, coded) or sha256 not in (None, found[4].hex()):
         raise DatasetError(
-            f"{where}: of {found[1]} tiles in {found[2]} bags and of another tiles.parquet than the manifest's: a stale "
-            f"index; {_AGAIN}"
+            f"{where}: of {found[1]} tiles in {found[2]} bags and of another tiles.parquet than the manifest's: a "
+            f"stale index; {_AGAIN}"
         )
-    raw = np.asarray(np.memmap(file, np.uint8, "r"))
+    raw = np.memmap(file, np.uint8, "r")
+    # As plain arrays: those of NumPy's subclass are slow to index, and what is taken from them is of it too.
     columns: dict[str, npt.NDArray[Any]] = {
-        name: raw[start : start + dtype.itemsize * count].view(dtype) for name, (dtype, start, count) in places.items()
+        name: np.asarray(raw[start : start + dtype.itemsize * count].view(dtype))
+        for name, (dtype, start, count) in places.items()
     }
     starts = columns["bag_start"]
     if starts[0] != 0 or starts[-1] != n_tiles or np.any(np.diff(starts) < 0):
         raise DatasetError(f"{where}: bags do not follow each other; {_AGAIN}")
     return TileIndex(**columns)
-
-
-_AGAIN = "make it again, from tiles.parquet: remove it and run the same 'wellstream ingest CONFIG --out FOLDER'"
 
 
 def differs(index: TileIndex, tiles: Path) -> bool:

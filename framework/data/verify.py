@@ -25,6 +25,7 @@ from framework.data.remote import is_url
 from framework.data.schema import (
     BAGS_NAME,
     CHECKSUMS_NAME,
+    INDEX_NAME,
     PLATE,
     TILES_NAME,
     WELL,
@@ -34,6 +35,7 @@ from framework.data.schema import (
     ShardRecord,
     read_manifest,
 )
+from framework.data.tile_index import differs
 from framework.data.verify_remote import verify_remote
 from framework.errors import DatasetError
 
@@ -103,6 +105,7 @@ def verify_dataset(root: Path | str, progress: Callable[[str, int, int], None] |
         raise DatasetError(_report(folder, manifest, faults, len(records)))
     dataset = Dataset.open(folder)
     _check_places(dataset)
+    _check_index(dataset)
     total = sum(record.bytes for record in records)
     how = "size and checksum" if sums else "size and SHA-256"
     return Verdict(
@@ -164,7 +167,7 @@ def _bad_blocks(file: Path, size: int, blocks: RecordedSums) -> tuple[tuple[int,
 def _report(folder: Path, manifest: Manifest, faults: list[_Fault], n_files: int) -> str:
     """Return a line a damaged file, then what to do about them."""
     shards = {record.name: number for number, record in enumerate(manifest.shards)}
-    sound = {fault.record.name for fault in faults}.isdisjoint((BAGS_NAME, TILES_NAME))
+    sound = {fault.record.name for fault in faults}.isdisjoint((BAGS_NAME, TILES_NAME, INDEX_NAME))
     lines = []
     for fault in faults:
         whose = ""
@@ -176,11 +179,11 @@ def _report(folder: Path, manifest: Manifest, faults: list[_Fault], n_files: int
 
 
 def _repair(folder: Path, faults: list[_Fault]) -> str:
-    if all(fault.record.name.startswith("shards/") for fault in faults):
+    if all(fault.record.name == INDEX_NAME or fault.record.name.startswith("shards/") for fault in faults):
         there = [str(folder / fault.record.name) for fault in faults if (folder / fault.record.name).is_file()]
         remove = f"rm {' '.join(there)} && " if there else ""
         return (
-            f"make these shards again, from the config in dataset.json (key 'source') and the same raw files, with: "
+            f"make these files again, from the config in dataset.json (key 'source') and the same raw files, with: "
             f"{remove}wellstream ingest CONFIG --out {folder}"
         )
     return _anew(folder)
@@ -231,6 +234,20 @@ def _check_places(dataset: Dataset) -> None:
         raise DatasetError(
             f"{dataset.root}: tiles.parquet does not fit the shards, so it is of another build (a stale index); "
             f"{_anew(dataset.root)}"
+        )
+
+
+def _check_index(dataset: Dataset) -> None:
+    """Check that the mapped index says what tiles.parquet says.
+
+    Raises:
+        DatasetError: it is of another build.
+    """
+    listed = {record.name for record in dataset.manifest.files}
+    if INDEX_NAME in listed and differs(dataset.index, dataset.file(TILES_NAME)):
+        raise DatasetError(
+            f"{dataset.file(INDEX_NAME)}: does not fit tiles.parquet, so one of them is of another build (a stale "
+            f"index); {_anew(dataset.root)}"
         )
 
 
