@@ -22,7 +22,20 @@ from benchmarks.gate import ROUNDS, judged
 from benchmarks.harness import WrongPixels
 from benchmarks.results import picture_of, show, update_readme, write
 
-THEMES = ("plans", "growth", "stream", "tiling", "mil", "training", "remote", "ingest", "cells", "forest", "knn")
+THEMES = (
+    "plans",
+    "growth",
+    "stream",
+    "tiling",
+    "mil",
+    "training",
+    "remote",
+    "ingest",
+    "cells",
+    "forest",
+    "knn",
+    "verify",
+)
 _WIDTH = 160
 """Columns of a table that goes into a file."""
 

@@ -13,6 +13,8 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmarks.synthetic import CHANNELS, SIZE_PX
+from data_tools.pipeline.durable import record
+from data_tools.pipeline.joining import tile_index
 from data_tools.pipeline.tables import bags_table, tiles_schema, write_tables
 from framework.data.dataset import Dataset, TileIndex
 from framework.data.schema import (
@@ -37,7 +39,7 @@ _TAR_HEADER = 512
 
 
 def write(dataset: Dataset) -> None:
-    """Write manifest, bags.parquet and tiles.parquet of a dataset in memory into its folder."""
+    """Write manifest, bags.parquet, tiles.parquet and tiles.index of a dataset in memory into its folder."""
     starts = dataset.index.bag_start
     rows = [
         {
@@ -56,7 +58,10 @@ def write(dataset: Dataset) -> None:
     bags = bags_table(rows)
     write_tables(dataset.root / BAGS_NAME, [bags], bags.schema)
     write_tables(dataset.root / TILES_NAME, _tiles(dataset), tiles_schema(()))
-    write_json(dataset.root / MANIFEST_NAME, dataset.manifest.model_dump(mode="json"))
+    index = tile_index(dataset.root, len(rows), coded=dataset.manifest.codec is not None)
+    files = (*dataset.manifest.files, record(dataset.root / TILES_NAME, dataset.root), index)
+    manifest = dataset.manifest.model_copy(update={"files": files})
+    write_json(dataset.root / MANIFEST_NAME, manifest.model_dump(mode="json"))
 
 
 def write_without_pixels(folder: Path, n_tiles: int, n_bags: int) -> None:

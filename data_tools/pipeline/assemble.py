@@ -13,7 +13,7 @@ from data_tools.ingest_config import IngestConfig
 from data_tools.omics import build_targets
 from data_tools.pipeline.build import BuildFolder, versions
 from data_tools.pipeline.durable import record, write_json, write_with
-from data_tools.pipeline.joining import beside_shards, channel_statistics, finish, skipped, tile_tables
+from data_tools.pipeline.joining import beside_shards, channel_statistics, finish, skipped, tile_index, tile_tables
 from data_tools.pipeline.shading import flatfield_name
 from data_tools.pipeline.shard_task import ShardJob
 from data_tools.pipeline.survey import Survey
@@ -75,7 +75,9 @@ def assemble(
         *(f"targets/{name}.h5ad" for name in targets),
     ]
     pictures = [entry["file"] for item in facts for entry in item["overviews"]]
-    files = [*flatfields, *beside_shards(facts, root), *(record(root / name, root) for name in (*fixed, *pictures))]
+    index = tile_index(root, len(rows), coded=config.shards.codec is not None)
+    plain = (record(root / name, root) for name in (*fixed, *pictures))
+    files = [*flatfields, *beside_shards(facts, root), index, *plain]
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         name=config.name,

@@ -12,7 +12,7 @@ from data_tools.pipeline.build import BuildFolder, versions
 from data_tools.pipeline.cell_survey import CellSurvey
 from data_tools.pipeline.cell_task import CellShardJob
 from data_tools.pipeline.durable import record, write_json
-from data_tools.pipeline.joining import beside_shards, channel_statistics, finish, skipped, tile_tables
+from data_tools.pipeline.joining import beside_shards, channel_statistics, finish, skipped, tile_index, tile_tables
 from data_tools.pipeline.tables import NUCLEI_SCHEMA, bags_table, tiles_schema, write_tables
 from data_tools.readers import Problem
 from framework.data.schema import (
@@ -64,7 +64,8 @@ def assemble_cells(
     nothing: dict[str, Any] = {"overviews": [], "flatfields": [], "cells": [], "targets": {}}
     write_json(root / "qc" / "index.json", {**nothing, "notes": [*found.notes, *found.matched]})
     fixed = [BAGS_NAME, TILES_NAME, NUCLEI_NAME, "qc/index.json"]
-    files: list[FileRecord] = [*beside_shards(facts, root), *(record(root / name, root) for name in fixed)]
+    index = tile_index(root, len(rows), coded=config.shards.codec is not None)
+    files: list[FileRecord] = [*beside_shards(facts, root), index, *(record(root / name, root) for name in fixed)]
     size = config.tiles.size_px
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,

@@ -20,7 +20,7 @@ from data_tools.pipeline.cell_jobs import sample_cells, shard_jobs
 from data_tools.pipeline.cell_survey import CellSurvey, survey_cells
 from data_tools.pipeline.cell_task import CellShardJob, make_cell_shard
 from data_tools.pipeline.durable import explained, only_writer
-from data_tools.pipeline.repair import lost_files, remake
+from data_tools.pipeline.repair import lost_files, remake, restore_index
 from data_tools.pipeline.runner import Runner, open_runner
 from data_tools.pipeline.shard_file import known_facts
 from data_tools.pipeline.survey import relative_text
@@ -113,7 +113,10 @@ def ingest_cells(
         build.root.mkdir(parents=True, exist_ok=True)
     with only_writer(build.root):
         complete = build.claim(config)
+        again = restore_index(complete, build.root) if complete is not None else ()
         if complete is not None and not lost_files(complete, build.root):
+            if again:
+                return replace(_of_complete(complete, build), state="repaired", notes=again)
             note = "a finished dataset of this config is there; nothing was done"
             return replace(_of_complete(complete, build), notes=(note,))
         found = found or survey_cells(config, build.base)

@@ -12,27 +12,38 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_tools.pipeline.build import BuildFolder
-from data_tools.pipeline.durable import explained, record, write_json
+from data_tools.pipeline.durable import explained, record, replacing, write_json
 from data_tools.pipeline.shard_file import load_counts
 from data_tools.pipeline.statistics import PixelCounts
 from data_tools.readers import Problem
 from framework.data.schema import (
     CHECKSUMS_NAME,
+    INDEX_NAME,
     MANIFEST_NAME,
+    TILES_NAME,
     BlockSums,
     ChannelStatistics,
     FileRecord,
     Manifest,
     Skipped,
 )
+from framework.data.tile_index import write_index
 
 
 def beside_shards(facts: Sequence[dict[str, Any]], root: Path) -> list[FileRecord]:
     """Write the sums of all blocks; return the records of these and of the metadata of Zarr shards."""
     sums = {item["shard"]["name"]: tuple(item["block_sums"]) for item in facts if item["shard"]}
-    write_json(root / CHECKSUMS_NAME, BlockSums(crc32c=sums).plain())
+    write_json(root / CHECKSUMS_NAME, BlockSums(crc32=sums).plain())
     metadata = [FileRecord.model_validate(item["metadata"]) for item in facts if item["metadata"]]
     return [record(root / CHECKSUMS_NAME, root), *metadata]
+
+
+def tile_index(root: Path, n_bags: int, *, coded: bool) -> FileRecord:
+    """Write ``tiles.index`` from the finished tiles.parquet; return its record."""
+    tiles = record(root / TILES_NAME, root)
+    with replacing(root / INDEX_NAME) as stream:
+        write_index(stream, root / TILES_NAME, tiles.sha256, n_bags, coded=coded)
+    return record(root / INDEX_NAME, root)
 
 
 def tile_tables(parts: Sequence[Path], facts: Sequence[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.Table]:

@@ -15,7 +15,7 @@ from data_tools.pipeline.build import BuildFolder, file_state, sites_digest
 from data_tools.pipeline.durable import explained, only_writer
 from data_tools.pipeline.estimate import estimate
 from data_tools.pipeline.overview import overview_sites
-from data_tools.pipeline.repair import lost_files, remake, stored_flatfields
+from data_tools.pipeline.repair import lost_files, remake, restore_index, stored_flatfields
 from data_tools.pipeline.runner import Runner, open_runner
 from data_tools.pipeline.shading import fit_plate, mean_sites, plate_shape
 from data_tools.pipeline.shard_file import known_facts
@@ -34,7 +34,7 @@ class IngestSummary:
     """What an ingest made, or what it would make.
 
     Attributes:
-        state: ``built``, ``already_complete`` (nothing was done), ``repaired`` (lost shards were made
+        state: ``built``, ``already_complete`` (nothing was done), ``repaired`` (lost files were made
             again) or ``dry_run`` (nothing was written).
         out: the dataset folder.
         plates, wells, sites, channels: what there is to read.
@@ -107,8 +107,10 @@ def ingest(
         build.root.mkdir(parents=True, exist_ok=True)
     with only_writer(build.root):
         complete = build.claim(config)
+        again = restore_index(complete, build.root) if complete is not None else ()
         if complete is not None and not lost_files(complete, build.root):
-            return _of_complete(complete, build)
+            done = _of_complete(complete, build)
+            return replace(done, state="repaired", notes=again) if again else done
         if complete is not None:
             return _repair(config, build, complete, scheduler, workers)
         return _build(config, found or survey(config, build.base), build, scheduler, workers, report)

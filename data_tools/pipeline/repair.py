@@ -13,11 +13,12 @@ from typing import Any, Protocol, TypeVar
 from data_tools.ingest_config import IngestConfig
 from data_tools.pipeline.build import BuildFolder
 from data_tools.pipeline.durable import explained, record
+from data_tools.pipeline.joining import tile_index
 from data_tools.pipeline.runner import Runner
 from data_tools.pipeline.shading import flatfield_name
 from data_tools.pipeline.shard_file import ShardFiles
 from data_tools.pipeline.survey import Plate
-from framework.data.schema import FileRecord, Manifest
+from framework.data.schema import INDEX_NAME, TILES_NAME, FileRecord, Manifest
 from framework.errors import DatasetError
 
 
@@ -33,6 +34,24 @@ def lost_files(manifest: Manifest, root: Path) -> set[str]:
     """Return the names of shards, and of files beside them, that are absent or of another size than recorded."""
     beside = [item for item in manifest.files if item.name.startswith("shards/")]
     return {item.name for item in (*manifest.shards, *beside) if not _is_there(root / item.name, item.bytes)}
+
+
+def restore_index(manifest: Manifest, root: Path) -> tuple[str, ...]:
+    """Make ``tiles.index`` again if it is lost; return a sentence about it, or none.
+
+    Raises:
+        DatasetError: it came out otherwise, because tiles.parquet is damaged.
+    """
+    lost = [item for item in manifest.files if item.name == INDEX_NAME and not _is_there(root / item.name, item.bytes)]
+    for item in lost:
+        if not (root / TILES_NAME).is_file():
+            raise DatasetError(f"{root / TILES_NAME}: missing, so {INDEX_NAME} cannot be made again; {_anew(root)}")
+        if tile_index(root, manifest.n_bags, coded=manifest.codec is not None) != item:
+            (root / item.name).unlink()
+            raise DatasetError(
+                f"{root / item.name}: made again it is another one, so {TILES_NAME} is damaged; {_anew(root)}"
+            )
+    return tuple(f"{item.name} was made again from {TILES_NAME}" for item in lost)
 
 
 def stored_flatfields(plate: Plate, config: IngestConfig, manifest: Manifest, root: Path) -> list[FileRecord]:

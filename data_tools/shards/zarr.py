@@ -53,7 +53,7 @@ class ZarrShardWriter:
 
     @property
     def block_sums(self) -> tuple[int, ...]:
-        """CRC-32C of each block; complete after ``finish``."""
+        """CRC-32 of each block; complete after ``finish``."""
         return self._stream.block_sums
 
     def add(self, key: str, tiles: npt.NDArray[Any], facts: Mapping[str, Any]) -> npt.NDArray[np.int64]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -45,3 +45,18 @@ class Batch:
     labels: Mapping[str, torch.Tensor]
     step: int
     epoch: int
+
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """Return everything that lies on the device."""
+        return self.tiles, self.bags, self.tile_ids, self.weights, *self.labels.values()
+
+    def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        """Return the batch with each of its tensors in another place."""
+        return replace(
+            self,
+            tiles=move(self.tiles),
+            bags=move(self.bags),
+            tile_ids=move(self.tile_ids),
+            weights=move(self.weights),
+            labels={name: move(values) for name, values in self.labels.items()},
+        )

@@ -18,36 +18,17 @@ from framework.data.remote_files import RemoteFiles
 from framework.data.schema import (
     BAG_COLUMNS,
     BAGS_NAME,
+    INDEX_NAME,
     MARKER_PREFIX,
     NUCLEI_NAME,
     TILE_COLUMNS,
     TILES_NAME,
+    FileRecord,
     Manifest,
     read_manifest,
 )
+from framework.data.tile_index import TileIndex, map_index
 from framework.errors import DatasetError, did_you_mean
-
-
-@dataclass(frozen=True, kw_only=True)
-class TileIndex:
-    """Where every tile lies, as columns of length T sorted by bag, and where each bag's tiles begin.
-
-    Attributes:
-        bag: int32 (T,), bag of each tile.
-        shard: int32 (T,), index into ``Manifest.shards``.
-        offset: int64 (T,), first byte of the tile in its shard.
-        nbytes: int32 (T,), encoded bytes of each tile where the dataset has a codec; None where all are equal.
-        bag_start: int64 (B + 1,); tiles of bag b are rows ``bag_start[b]:bag_start[b + 1]``.
-    """
-
-    bag: npt.NDArray[np.int32]
-    shard: npt.NDArray[np.int32]
-    offset: npt.NDArray[np.int64]
-    bag_start: npt.NDArray[np.int64]
-    nbytes: npt.NDArray[np.int32] | None = None
-
-    def __len__(self) -> int:
-        return len(self.bag)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +74,21 @@ class Dataset:
         file = root.joinpath if remote is None else remote.file
         bags = pd.read_parquet(_existing(file(BAGS_NAME), f"{where}/{BAGS_NAME}"))
         _need_columns(bags.columns.tolist(), BAG_COLUMNS, f"{where}/{BAGS_NAME}")
-        index = _read_index(_existing(file(TILES_NAME), f"{where}/{TILES_NAME}"), where, manifest, len(bags))
+        if len(bags) != manifest.n_bags:
+            raise DatasetError(
+                f"{where}: the manifest counts {manifest.n_bags} bags, {BAGS_NAME} holds {len(bags)}: a stale index; "
+                "ingest again"
+            )
+        recorded = {record.name: record for record in manifest.files}
+        if INDEX_NAME in recorded:
+            tiles = recorded.get(TILES_NAME)
+            if remote is None and tiles is not None:
+                _same_size(_existing(file(TILES_NAME), f"{where}/{TILES_NAME}"), tiles)
+            mapped = _existing(file(INDEX_NAME), f"{where}/{INDEX_NAME}")
+            digest, coded = tiles.sha256 if tiles else None, manifest.codec is not None
+            index = map_index(mapped, f"{where}/{INDEX_NAME}", digest, manifest.n_tiles, len(bags), coded=coded)
+        else:
+            index = _read_index(_existing(file(TILES_NAME), f"{where}/{TILES_NAME}"), where, manifest)
         return cls(root=root, manifest=manifest, bags=bags, index=index, remote=remote)
 
     @property
@@ -175,7 +170,10 @@ def local_folder(root: Path | str) -> Path:
 
 def _existing(file: Path, where: str) -> Path:
     if not file.is_file():
-        raise DatasetError(f"{where}: missing although the dataset is listed as complete; ingest again")
+        raise DatasetError(
+            f"{where}: missing although the dataset is listed as complete; ingest again, as 'wellstream verify' of the "
+            "dataset says"
+        )
     return file
 
 
@@ -185,16 +183,26 @@ def _need_columns(found: list[str], wanted: tuple[str, ...], file: str) -> None:
         raise DatasetError(f"{file}: missing column(s) {', '.join(missing)}; found: {', '.join(found)}; ingest again")
 
 
-def _read_index(file: Path, where: str, manifest: Manifest, n_bags: int) -> TileIndex:
+def _same_size(file: Path, record: FileRecord) -> None:
+    size = file.stat().st_size
+    if size != record.bytes:
+        raise DatasetError(
+            f"{file}: {size} bytes, the manifest records {record.bytes}: it is of another build (a stale index); find "
+            f"all damage with: wellstream verify {file.parent}"
+        )
+
+
+def _read_index(file: Path, where: str, manifest: Manifest) -> TileIndex:
     schema_names = pq.read_schema(file).names
     _need_columns(schema_names, TILE_COLUMNS, f"{where}/{TILES_NAME}")
     coded = manifest.codec is not None
     table = pq.read_table(file, columns=["bag", "shard", "offset", *(["nbytes"] if coded else [])])
     bag = table["bag"].to_numpy().astype(np.int32, copy=False)
-    if n_bags != manifest.n_bags or len(bag) != manifest.n_tiles:
+    n_bags = manifest.n_bags
+    if len(bag) != manifest.n_tiles:
         raise DatasetError(
-            f"{where}: the manifest counts {manifest.n_bags} bags and {manifest.n_tiles} tiles, the tables hold "
-            f"{n_bags} and {len(bag)}: a stale index; ingest again"
+            f"{where}: the manifest counts {manifest.n_tiles} tiles, {TILES_NAME} holds {len(bag)}: a stale index; "
+            "ingest again"
         )
     if np.any(np.diff(bag) < 0) or (len(bag) and (bag[0] < 0 or bag[-1] >= n_bags)):
         raise DatasetError(

@@ -2,14 +2,13 @@
 
 No worker process, no pickling, no queue of samples. A step's batch is a pure function of the plan and the seeds, so
 threads may finish in any order; batches come out in the order of steps. On the CPU threads do all of it, a block of
-tiles at a time, into memory of batches that nobody holds any more; for CUDA they fill page-locked buffers, and the
-copy, scaling and flips are queued on the current stream by the consumer.
+tiles at a time, into memory of batches that nobody holds any more; for CUDA they fill page-locked buffers and queue the
+copy, flips and scaling on a stream beside the caller's, which waits there for what it is handed.
 """
 
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -22,14 +21,15 @@ import torch
 
 from framework.data.batch import Batch, LabelTable
 from framework.data.buffers import Recycler
+from framework.data.cores import compute_alone
 from framework.data.plan import Plan, StepRows
 from framework.data.store import Store
+from framework.data.transfer import Lane, Mark, lane_to
 from framework.data.transform import AugmentConfig, ScaleProfile, as_float, augment, augment_key, scale
 from framework.errors import RunError
 
 _BLOCK_BYTES = 1 << 22
 """Stored tiles gathered before they are scaled: few enough to be in the processor's cache still."""
-_SETTING_THREADS = threading.Lock()
 
 
 @dataclass(kw_only=True)
@@ -37,7 +37,15 @@ class _Buffer:
     """Page-locked memory for one rank's stored tiles of a step, and the copy to the device that may still read it."""
 
     tiles: torch.Tensor
-    copied: torch.cuda.Event | None = None
+    copied: Mark | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sending:
+    """What batches reach another device by."""
+
+    lane: Lane
+    buffers: queue.SimpleQueue[_Buffer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +63,13 @@ class _Memory:
     planar: Recycler
 
 
-_Pool = queue.SimpleQueue[_Buffer]
-
-
 class Loader:
     """Turns steps into batches of one rank.
 
     A batch is the caller's for as long as anything refers to its tiles; then its memory serves another batch. Memory,
     beside the batches the caller keeps, while ``batches`` runs: at most ``prefetch + 2`` batches (those ahead, the one
-    handed over and the one the caller's loop variable still holds) and a few MB a thread; for CUDA ``prefetch + 1``
-    page-locked buffers of stored tiles.
+    handed over and the one the caller's loop variable still holds) and a few MB a thread; for CUDA as many there, and
+    two page-locked buffers of stored tiles a thread.
 
     Args:
         store: where samples come from.
@@ -117,8 +122,7 @@ class Loader:
         self._labels = dict(labels or {})
         self._prefetch, self._threads = prefetch, min(threads, prefetch)
         self._channels_last = channels_last
-        self._on_cuda = self._device.type == "cuda"
-        self._pin = self._on_cuda if pin is None else pin
+        self._pin = self._device.type == "cuda" if pin is None else pin
         self._as_stored = as_stored
         changed = scale is not None or augment is not None or channels_last
         if as_stored and changed:
@@ -139,50 +143,50 @@ class Loader:
         What a thread raises is raised here, at its step. Leaving the loop early, by ``break`` or an exception, ends and
         joins the threads.
         """
-        memory = self._page_locked() if self._on_cuda else self._reusable()
+        lane = lane_to(self._device)
+        memory = self._reusable() if lane is None else _Sending(lane=lane, buffers=self._page_locked())
         steps = iter(range(start, stop))
-        with ThreadPoolExecutor(
-            self._threads, "wellstream-loader", None if self._on_cuda else _compute_alone
-        ) as threads:
-            pending: deque[Future[tuple[Batch, _Buffer | None]]] = deque()
+        with ThreadPoolExecutor(self._threads, "wellstream-loader", _begin_thread, (lane,)) as threads:
+            pending: deque[Future[tuple[Batch, Mark | None]]] = deque()
             try:
                 pending.extend(
                     threads.submit(self._prepare, step, stop, memory) for step in islice(steps, self._prefetch)
                 )
                 while pending:
-                    batch, buffer = self._waited(pending.popleft())
+                    batch, ready = self._waited(pending.popleft())
                     pending.extend(threads.submit(self._prepare, step, stop, memory) for step in islice(steps, 1))
-                    if buffer is not None and not isinstance(memory, _Memory):
-                        batch = self._to_device(batch, buffer, memory)
+                    if lane is not None and ready is not None:
+                        lane.arrive(ready, batch.tensors())
                     yield batch
                     # While the next one is waited for, only the caller decides whether this one lives on.
                     del batch
+                    if lane is not None:
+                        lane.finish_step()
             finally:
                 for future in pending:
                     future.cancel()
 
-    def _waited(self, future: Future[tuple[Batch, _Buffer | None]]) -> tuple[Batch, _Buffer | None]:
+    def _waited(self, future: Future[tuple[Batch, Mark | None]]) -> tuple[Batch, Mark | None]:
         began = time.perf_counter()
         ready = future.result()
         self.wait_s += time.perf_counter() - began
         return ready
 
-    def _prepare(self, step: int, stop: int, memory: _Memory | _Pool) -> tuple[Batch, _Buffer | None]:
-        """In a thread: a finished batch, or for CUDA a batch of stored tiles in the buffer that has to be copied."""
+    def _prepare(self, step: int, stop: int, memory: _Memory | _Sending) -> tuple[Batch, Mark | None]:
+        """In a thread: a finished batch, or one that is on its way to the device, and when it will be there."""
         if self._upcoming is not None:
             self._upcoming(step, stop)
         rows = self.rows_at(step)
         if isinstance(memory, _Memory):
             return self._labelled(rows, self._filled(rows, memory)), None
-        buffer = memory.get()
+        buffer = memory.buffers.get()
         try:
             if buffer.copied is not None:
                 buffer.copied.synchronize()
             self._store.gather(rows.tiles.ravel(), buffer.tiles.numpy())
-            return self._labelled(rows, buffer.tiles), buffer
-        except BaseException:
-            memory.put(buffer)
-            raise
+            return self._sent(self._labelled(rows, buffer.tiles), buffer, memory.lane)
+        finally:
+            memory.buffers.put(buffer)
 
     def _filled(self, rows: StepRows, memory: _Memory) -> torch.Tensor:
         """Return the tiles of a step, (K, N, ...), in memory that nobody else refers to."""
@@ -210,24 +214,18 @@ class Loader:
             tiles = tiles.permute(0, 3, 1, 2)
         return tiles.view(-1, self._plan.tiles_per_row, *tiles.shape[1:])
 
-    def _to_device(self, batch: Batch, buffer: _Buffer, pool: _Pool) -> Batch:
+    def _sent(self, batch: Batch, buffer: _Buffer, lane: Lane) -> tuple[Batch, Mark]:
         """Queue the copy of stored integers and what follows it; the buffer is free once the copy has happened."""
-        tiles = buffer.tiles.to(self._device, non_blocking=True)
-        buffer.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        buffer.copied.record()
-        pool.put(buffer)
-        if not self._as_stored:
-            tiles = self._transformed(tiles, 0, batch.step)
-        if self._channels_last:
-            tiles = tiles.permute(0, 2, 3, 1).contiguous()
-        return replace(
-            batch,
-            tiles=self._shaped(tiles),
-            bags=batch.bags.to(self._device, non_blocking=True),
-            tile_ids=batch.tile_ids.to(self._device, non_blocking=True),
-            weights=batch.weights.to(self._device, non_blocking=True),
-            labels={name: values.to(self._device, non_blocking=True) for name, values in batch.labels.items()},
-        )
+        if self._pin:
+            # A copy from pageable memory would wait for the device. The buffer is page-locked already.
+            batch = batch.moved(lambda values: values.pin_memory())
+        with lane.queueing():
+            there = batch.moved(lambda values: values.to(self._device, non_blocking=True, copy=True))
+            buffer.copied = lane.mark()
+            tiles = there.tiles if self._as_stored else self._transformed(there.tiles, 0, batch.step)
+            if self._channels_last:
+                tiles = tiles.permute(0, 2, 3, 1).contiguous()
+            return replace(there, tiles=self._shaped(tiles)), lane.mark()
 
     def _transformed(
         self, stored: torch.Tensor, first: int, step: int, out: torch.Tensor | None = None
@@ -250,9 +248,6 @@ class Loader:
     def _labelled(self, rows: StepRows, tiles: torch.Tensor) -> Batch:
         bags, tile_ids = torch.from_numpy(rows.bags), torch.from_numpy(rows.tiles)
         found = {name: table.values[bags if table.per == "bag" else tile_ids] for name, table in self._labels.items()}
-        if self._on_cuda:
-            # A copy from pageable memory would wait for the device.
-            found = {name: values.pin_memory() for name, values in found.items()}
         return Batch(
             tiles=tiles,
             bags=bags,
@@ -268,13 +263,14 @@ class Loader:
         """Tiles of one rank in a step."""
         return -(-self._plan.rows // self._world_size) * self._plan.tiles_per_row
 
-    def _page_locked(self) -> _Pool:
+    def _page_locked(self) -> queue.SimpleQueue[_Buffer]:
+        """Two a thread: one to fill while the other is copied."""
         dtype: torch.dtype = getattr(torch, self._store.dtype.name)
-        pool: _Pool = queue.SimpleQueue()
-        for _ in range(self._prefetch + 1):
+        buffers: queue.SimpleQueue[_Buffer] = queue.SimpleQueue()
+        for _ in range(2 * self._threads):
             tiles = torch.empty((self._share, *self._store.sample_shape), dtype=dtype, pin_memory=self._pin)
-            pool.put(_Buffer(tiles=tiles))
-        return pool
+            buffers.put(_Buffer(tiles=tiles))
+        return buffers
 
     def _reusable(self) -> _Memory:
         sample, stored = self._store.sample_shape, self._store.dtype
@@ -301,12 +297,8 @@ class Loader:
                 )
 
 
-def _compute_alone() -> None:
-    """Let PyTorch compute on one core in this thread: the threads of a loader share the cores among themselves."""
-    with _SETTING_THREADS:
-        usual = torch.get_num_threads()
-        torch.set_num_threads(1)
-        # That is also what threads begin with that are yet to come; only another thread can set it back.
-        restoring = threading.Thread(target=torch.set_num_threads, args=(usual,))
-        restoring.start()
-        restoring.join()
+def _begin_thread(lane: Lane | None) -> None:
+    # The threads of a loader share the cores among themselves.
+    compute_alone()
+    if lane is not None:
+        lane.begin_thread()

@@ -5,8 +5,10 @@ A dataset is a folder::
     dataset.json         written last: the manifest below
     bags.parquet         one row a bag (a well; of cells cropped elsewhere what ``bags.by`` says), in bag order
     tiles.parquet        one row a tile, sorted by bag: where its pixels lie, where in the field it was cut
+    tiles.index          the columns of tiles.parquet that reading tiles needs, to be mapped
+                         (``framework.data.tile_index``); older datasets have none
     nuclei.parquet       one row a nucleus (or cropped cell) found, with or without a tile
-    checksums.json       CRC-32C of every 8 MiB of every shard, so that damage is found fast and located
+    checksums.json       CRC-32 of every 8 MiB of every shard, so that damage is found fast and located
     shards/              layout ``tar``: WebDataset tarballs, one sample is a chunk of up to ``chunk_tiles`` tiles of
                          one bag; layout ``zarr``: ``<shard>.zarr``, a Zarr v3 array (tiles, C, H, W) with the sharding
                          codec, one chunk a tile, one shard a file
@@ -31,6 +33,7 @@ SCHEMA_VERSION = 1
 MANIFEST_NAME = "dataset.json"
 BAGS_NAME = "bags.parquet"
 TILES_NAME = "tiles.parquet"
+INDEX_NAME = "tiles.index"
 NUCLEI_NAME = "nuclei.parquet"
 CHECKSUMS_NAME = "checksums.json"
 CHECKSUM_BLOCK_BYTES = 8 << 20
@@ -117,11 +120,13 @@ class ShardRecord(FileRecord):
 
 
 class BlockSums(StrictModel):
-    """``checksums.json``: CRC-32C of each block of each shard, in order; the last block is what remains."""
+    """``checksums.json``: a checksum of each block of each shard, in order; the last block is what remains."""
 
     block_bytes: int = Field(default=CHECKSUM_BLOCK_BYTES, ge=1)
-    crc32c: dict[str, tuple[int, ...]]
-    """Name of a shard, as in the manifest -> sums."""
+    crc32: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """Name of a shard, as in the manifest -> CRC-32 (of zlib and gzip) of each block."""
+    crc32c: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """The same of earlier builds, as CRC-32C."""
 
 
 class Skipped(StrictModel):

@@ -1,7 +1,7 @@
 """Where samples come from: byte ranges of memory-mapped shards, or rows of cached embeddings, into a given buffer.
 
-A store never makes an object a sample. It is told which tiles go where and copies, with NumPy and so without the
-interpreter lock; any number of threads may gather at once.
+A store never makes an object a sample. It is told which tiles go where and copies without the interpreter lock, by one
+call of PyTorch for all tiles of a shard that follow each other in the buffer; any number of threads may gather at once.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ import struct
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 import h5py
 import numpy as np
 import numpy.typing as npt
+import torch
 from numcodecs import blosc
 
+from framework.data.cores import compute_alone
 from framework.data.dataset import Dataset
 from framework.data.permutation import I64
 from framework.errors import DatasetError, InputError
@@ -30,6 +33,8 @@ _OPEN_MAPS = 256
 """Mapped shards at a time; each holds a file descriptor, of which a process commonly has 1,024."""
 
 
+_WORTH_A_CALL = 3
+"""Tiles side by side in the buffer, of one shard, from which one call of PyTorch is cheaper than NumPy's slices."""
 _FRAME = struct.Struct("<4xIII")
 """Header of a Blosc frame: bytes unpacked, of a block, packed."""
 
@@ -52,13 +57,24 @@ class Store(Protocol):
         ...
 
 
+class _Bytes:
+    """A read-only map as PyTorch takes it: it warns of arrays that must not be written, and only reads this one."""
+
+    def __init__(self, mapped: mmap.mmap) -> None:
+        # The array keeps this object, and so the map, for as long as a view of it lives.
+        self._held = np.frombuffer(mapped, dtype=np.uint8)
+        interface = self._held.__array_interface__
+        self.__array_interface__ = interface | {"data": (interface["data"][0], False)}
+
+
 class TileStore:
     """Pixels of a dataset, of all channels or some, from any layout.
 
     Args:
         dataset: the dataset.
         channels: names, in the order wanted; None takes all as stored.
-        decoders: threads that unpack tiles of one ``gather`` where the dataset has a codec; None for one a core.
+        decoders: threads that unpack tiles of one ``gather`` where the dataset has a codec, or copy them where the
+            caller's thread may use several cores; None for one a core.
 
     Raises:
         DatasetError: a shard is missing or has another size than recorded, or a channel is unknown.
@@ -81,12 +97,12 @@ class TileStore:
         records = dataset.manifest.shards
         self._files = [] if dataset.remote else [_checked(dataset.root, file.name, file.bytes) for file in records]
         self._sizes = np.asarray([record.bytes for record in dataset.manifest.shards], dtype=np.int64)
-        self._maps: OrderedDict[int, npt.NDArray[np.uint8]] = OrderedDict()
+        self._maps: OrderedDict[int, torch.Tensor] = OrderedDict()
         self._lock = threading.Lock()
         self._wanted = None if np.array_equal(wanted, np.arange(len(tile.channels))) else wanted
         self._decoders = decoders or len(os.sched_getaffinity(0))
-        # Starts no thread before its first task, so it costs nothing where there is no codec.
-        self._pool = ThreadPoolExecutor(self._decoders, thread_name_prefix="tile-decoder")
+        # Starts no thread before its first task, so it costs nothing where it is not needed.
+        self._pool = ThreadPoolExecutor(self._decoders, "tile-decoder", compute_alone)
 
     def __len__(self) -> int:
         return len(self.dataset.index)
@@ -108,11 +124,36 @@ class TileStore:
         if self.dataset.manifest.codec is not None:
             self._gather_coded(tile_ids, out)
             return
+        # PyTorch's own threads would wait for each other at every call; in a loader's threads it has none.
+        if torch.get_num_threads() == 1:
+            self._copy(tile_ids, out)
+            return
+        edges = np.linspace(0, len(tile_ids), self._decoders + 1).astype(np.int64).tolist()
+        parts = [slice(first, last) for first, last in pairwise(edges) if last > first]
+        for done in [self._pool.submit(self._copy, tile_ids[part], out[part]) for part in parts]:
+            done.result()
+
+    def _copy(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+        """Copy tiles that are stored as they are: whole stretches of a shard's tiles, or range by range."""
+        shard = self.dataset.index.shard[tile_ids]
+        first, last = np.flatnonzero(np.diff(shard, prepend=-1)), np.flatnonzero(np.diff(shard, append=-1)) + 1
+        if len(self._source) > 1 or len(first) * _WORTH_A_CALL > len(shard):
+            self._copy_ranges(tile_ids, out)
+            return
+        begin = torch.from_numpy(self.dataset.index.offset[tile_ids] + self._source[0])
+        tiles = torch.from_numpy(out.reshape(-1).view(np.uint8)).view(len(tile_ids), self._nbytes)
+        for number, start, stop in zip(shard[first].tolist(), first.tolist(), last.tolist(), strict=True):
+            # Every place of the shard begins a row of these overlapping ones: row i is the tile that begins at byte i.
+            source = self._mapped(number)
+            rows = source.as_strided((len(source) - self._nbytes + 1, self._nbytes), (1, 1))
+            torch.index_select(rows, 0, begin[start:stop], out=tiles[start:stop])
+
+    def _copy_ranges(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
         flat = out.reshape(-1).view(np.uint8)
         current, source = -1, flat
         for shard, begin, target, length in self._ranges(tile_ids):
             if shard != current:
-                current, source = shard, self._mapped(shard)
+                current, source = shard, self._mapped(shard).numpy()
             flat[target : target + length] = source[begin : begin + length]
 
     def _ranges(self, tile_ids: I64) -> list[tuple[int, int, int, int]]:
@@ -176,7 +217,7 @@ class TileStore:
                 out[row] = out[filled]
                 continue
             target = out[row] if self._wanted is None else scratch
-            frame = self._mapped(shard)[begin : begin + length]
+            frame = self._mapped(shard).numpy()[begin : begin + length]
             try:
                 _check_frame(frame, target.nbytes)
                 blosc.decompress(frame, target)
@@ -190,8 +231,8 @@ class TileStore:
                 np.take(scratch, self._wanted, axis=0, out=out[row], mode="clip")
             previous, filled = tile, row
 
-    def _mapped(self, shard: int) -> npt.NDArray[np.uint8]:
-        """The bytes of a shard; the least recently used map is dropped when there are too many."""
+    def _mapped(self, shard: int) -> torch.Tensor:
+        """The bytes of a shard, uint8; the least recently used map is dropped when there are too many."""
         with self._lock:
             found = self._maps.pop(shard, None)
             if found is not None:
@@ -206,11 +247,11 @@ class TileStore:
                 self._maps.popitem(last=False)
             return found
 
-    def _map(self, shard: int) -> npt.NDArray[np.uint8]:
+    def _map(self, shard: int) -> torch.Tensor:
         remote = self.dataset.remote
         # The cache's lock on a remote shard lives as long as the map.
         with self._files[shard].open("rb") if remote is None else remote.open_shard(shard) as file:
-            found = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=np.uint8)
+            found = torch.from_numpy(np.asarray(_Bytes(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))))
             if len(found) != self._sizes[shard]:
                 raise DatasetError(
                     f"{file.name}: {len(found)} bytes, {self._sizes[shard]} when it was opened: it "

@@ -208,11 +208,15 @@ def augment(tiles: torch.Tensor, positions: I64, key: int, config: AugmentConfig
     codes = (hash_u64(key, positions) & np.uint64(7)).astype(np.int64)
     # Copies of uint16 are not offered on every device; copies of the same bits are.
     source = tiles.view(torch.int16) if tiles.dtype == torch.uint16 else tiles
-    result = torch.empty_like(source)
-    for code in np.unique(codes).tolist():
-        where = torch.from_numpy(np.flatnonzero(codes == code)).to(source.device)
-        result[where] = _turned(source[where], code, config)
-    return result.view(tiles.dtype)
+    # Sorted by code, equal ones are turned together; two orders then go to a device, not one for each code.
+    order = np.argsort(codes, kind="stable")
+    ordered = source.index_select(0, torch.from_numpy(order).to(source.device))
+    turned = torch.empty_like(ordered)
+    present, first = np.unique(codes[order], return_index=True)
+    for code, start, stop in zip(present.tolist(), first.tolist(), [*first[1:].tolist(), len(codes)], strict=True):
+        turned[start:stop] = _turned(ordered[start:stop], code, config)
+    back = torch.from_numpy(np.argsort(order)).to(source.device)
+    return turned.index_select(0, back).view(tiles.dtype)
 
 
 def views(tiles: torch.Tensor, count: int) -> Iterator[torch.Tensor]:

@@ -1,6 +1,6 @@
 """Proof that a dataset folder is what its build left, and where it is not: file, block, tiles, and what repairs it.
 
-Shards are checked by the CRC-32C of their blocks, at the speed of reading and to 8 MiB exactly; ``checksums.json``
+Shards are checked by the CRC-32 of their blocks, at the speed of reading and to 8 MiB exactly; ``checksums.json``
 that lists these and every other file by SHA-256. SHA-256 stays the identity of a shard; of a dataset without block sums
 it is also the check.
 """
@@ -15,16 +15,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import google_crc32c
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from framework.data.block_sums import RecordedSums, block_sums, recorded_sums
 from framework.data.dataset import Dataset, local_folder
 from framework.data.remote import is_url
 from framework.data.schema import (
     BAGS_NAME,
     CHECKSUMS_NAME,
+    INDEX_NAME,
     PLATE,
     TILES_NAME,
     WELL,
@@ -34,13 +35,13 @@ from framework.data.schema import (
     ShardRecord,
     read_manifest,
 )
+from framework.data.tile_index import differs
 from framework.data.verify_remote import verify_remote
 from framework.errors import DatasetError
 
 _BLOCK = 1 << 22
-_PIECE = 1 << 20
-"""Bytes read and summed at a time: they are still in the core's cache when they are summed."""
-_THREADS = 2
+THREADS = 2
+"""That read and sum, a file each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +94,7 @@ def verify_dataset(root: Path | str, progress: Callable[[str, int, int], None] |
     def check(record: FileRecord) -> _Fault | None:
         return _fault(folder, record, sums.get(record.name) if record.name in shards else None)
 
-    # Reading and summing release the interpreter lock in turn, so a second thread keeps the disk busy.
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         for done, fault in enumerate(pool.map(check, records)):
             if progress:
                 progress("verify", done, len(records))
@@ -105,6 +105,7 @@ def verify_dataset(root: Path | str, progress: Callable[[str, int, int], None] |
         raise DatasetError(_report(folder, manifest, faults, len(records)))
     dataset = Dataset.open(folder)
     _check_places(dataset)
+    _check_index(dataset)
     total = sum(record.bytes for record in records)
     how = "size and checksum" if sums else "size and SHA-256"
     return Verdict(
@@ -115,19 +116,19 @@ def verify_dataset(root: Path | str, progress: Callable[[str, int, int], None] |
     )
 
 
-def _block_sums(folder: Path, manifest: Manifest) -> dict[str, npt.NDArray[np.int64]]:
+def _block_sums(folder: Path, manifest: Manifest) -> dict[str, RecordedSums]:
     """Return the sums of each shard's blocks; none where the file that lists them is absent or not to be trusted."""
     listed = [record for record in manifest.files if record.name == CHECKSUMS_NAME]
     if not listed or _fault(folder, listed[0], None):
         return {}
     try:
-        sums = BlockSums.model_validate_json((folder / CHECKSUMS_NAME).read_text(encoding="utf-8"))
+        found = BlockSums.model_validate_json((folder / CHECKSUMS_NAME).read_text(encoding="utf-8"))
     except ValidationError as error:
         raise DatasetError(f"{folder / CHECKSUMS_NAME}: not a list of checksums: {error}; {_anew(folder)}") from None
-    return {name: np.asarray([sums.block_bytes, *values], dtype=np.int64) for name, values in sums.crc32c.items()}
+    return recorded_sums(found)
 
 
-def _fault(folder: Path, record: FileRecord, sums: npt.NDArray[np.int64] | None) -> _Fault | None:
+def _fault(folder: Path, record: FileRecord, blocks: RecordedSums | None) -> _Fault | None:
     file = folder / record.name
     if not file.resolve().is_relative_to(folder.resolve()):
         return _Fault(record=record, what="named outside the dataset folder")
@@ -136,44 +137,37 @@ def _fault(folder: Path, record: FileRecord, sums: npt.NDArray[np.int64] | None)
     size = file.stat().st_size
     if size != record.bytes:
         return _Fault(record=record, what=f"expected {record.bytes} bytes, found {size}")
-    if sums is None:
-        same = sha256_of(file) == record.sha256
-        return None if same else _Fault(record=record, what="content differs from its recorded SHA-256")
-    bad = _bad_blocks(file, size, int(sums[0]), sums[1:])
+    try:
+        if blocks is None:
+            same = sha256_of(file) == record.sha256
+            return None if same else _Fault(record=record, what="content differs from its recorded SHA-256")
+        bad = _bad_blocks(file, size, blocks)
+    except OSError as error:
+        return _Fault(record=record, what=f"cannot be read: {error.strerror}")
     if not bad:
         return None
     more = f" (the first of {len(bad)} damaged blocks)" if len(bad) > 1 else ""
-    return _Fault(
-        record=record, what=f"bytes {bad[0][0]} to {bad[0][1]} differ from their recorded CRC-32C{more}", blocks=bad
-    )
+    what = f"bytes {bad[0][0]} to {bad[0][1]} differ from their recorded {blocks.name}{more}"
+    return _Fault(record=record, what=what, blocks=bad)
 
 
-def _bad_blocks(file: Path, size: int, block: int, sums: npt.NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
-    """Return (first byte, end) of the blocks whose sum is another."""
-    bad = []
-    buffer = np.empty(_PIECE, dtype=np.uint8)
-    handle = os.open(file, os.O_RDONLY)
-    try:
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        for number, start in enumerate(range(0, size, block)):
-            end, at, found = min(start + block, size), start, 0
-            while at < end:
-                got = os.preadv(handle, [buffer[: min(_PIECE, end - at)].data], at)
-                if not got:
-                    break
-                found = google_crc32c.extend(found, buffer[:got])
-                at += got
-            if number >= len(sums) or found != sums[number]:
-                bad.append((start, end))
-    finally:
-        os.close(handle)
-    return tuple(bad)
+def _bad_blocks(file: Path, size: int, blocks: RecordedSums) -> tuple[tuple[int, int], ...]:
+    """Return (first byte, end) of the blocks whose sum is another.
+
+    Raises:
+        OSError: bytes that cannot be read.
+    """
+    block = blocks.block_bytes
+    found = block_sums(file, size, block, blocks.extend)
+    wanted = (*blocks.sums, *[None] * (len(found) - len(blocks.sums)))
+    ranges = ((start, min(start + block, size)) for start in range(0, size, block))
+    return tuple(place for place, one, other in zip(ranges, found, wanted, strict=False) if one != other)
 
 
 def _report(folder: Path, manifest: Manifest, faults: list[_Fault], n_files: int) -> str:
     """Return a line a damaged file, then what to do about them."""
     shards = {record.name: number for number, record in enumerate(manifest.shards)}
-    sound = {fault.record.name for fault in faults}.isdisjoint((BAGS_NAME, TILES_NAME))
+    sound = {fault.record.name for fault in faults}.isdisjoint((BAGS_NAME, TILES_NAME, INDEX_NAME))
     lines = []
     for fault in faults:
         whose = ""
@@ -185,11 +179,11 @@ def _report(folder: Path, manifest: Manifest, faults: list[_Fault], n_files: int
 
 
 def _repair(folder: Path, faults: list[_Fault]) -> str:
-    if all(fault.record.name.startswith("shards/") for fault in faults):
+    if all(fault.record.name == INDEX_NAME or fault.record.name.startswith("shards/") for fault in faults):
         there = [str(folder / fault.record.name) for fault in faults if (folder / fault.record.name).is_file()]
         remove = f"rm {' '.join(there)} && " if there else ""
         return (
-            f"make these shards again, from the config in dataset.json (key 'source') and the same raw files, with: "
+            f"make these files again, from the config in dataset.json (key 'source') and the same raw files, with: "
             f"{remove}wellstream ingest CONFIG --out {folder}"
         )
     return _anew(folder)
@@ -240,6 +234,20 @@ def _check_places(dataset: Dataset) -> None:
         raise DatasetError(
             f"{dataset.root}: tiles.parquet does not fit the shards, so it is of another build (a stale index); "
             f"{_anew(dataset.root)}"
+        )
+
+
+def _check_index(dataset: Dataset) -> None:
+    """Check that the mapped index says what tiles.parquet says.
+
+    Raises:
+        DatasetError: it is of another build.
+    """
+    listed = {record.name for record in dataset.manifest.files}
+    if INDEX_NAME in listed and differs(dataset.index, dataset.file(TILES_NAME)):
+        raise DatasetError(
+            f"{dataset.file(INDEX_NAME)}: does not fit tiles.parquet, so one of them is of another build (a stale "
+            f"index); {_anew(dataset.root)}"
         )
 
 

@@ -9,9 +9,11 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import google_crc32c
+import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
+from framework.data.block_sums import RecordedSums, recorded_sums
 from framework.data.cache import CacheConfig
 from framework.data.dataset import Dataset
 from framework.data.remote import Patience, RemoteFolder
@@ -26,27 +28,32 @@ class _Sums:
     """Takes a download and keeps its checksums alone.
 
     Args:
-        block: bytes of one block.
+        blocks: recorded sums, which say what to compute; None for SHA-256 only.
     """
 
-    def __init__(self, block: int) -> None:
-        self._block = block
+    def __init__(self, blocks: RecordedSums | None) -> None:
+        self._blocks = blocks
         self._begin()
 
     def _begin(self) -> None:
         self._at, self._crc, self._sha = 0, [0], hashlib.sha256()
 
     def write(self, data: bytes) -> int:
-        view = memoryview(data)
-        self._sha.update(view)
-        while len(view):
-            inside = self._at % self._block
-            if self._at and not inside:
-                self._crc.append(0)
-            piece, view = view[: self._block - inside], view[self._block - inside :]
-            self._crc[-1] = google_crc32c.extend(self._crc[-1], bytes(piece))
-            self._at += len(piece)
+        self._sha.update(data)
+        if self._blocks is not None:
+            self._add(np.frombuffer(data, np.uint8), self._blocks)
+        self._at += len(data)
         return len(data)
+
+    def _add(self, data: npt.NDArray[np.uint8], blocks: RecordedSums) -> None:
+        at = self._at
+        while len(data):
+            inside = at % blocks.block_bytes
+            if at and not inside:
+                self._crc.append(0)
+            piece, data = np.split(data, [blocks.block_bytes - inside])
+            self._crc[-1] = blocks.extend(piece, self._crc[-1])
+            at += len(piece)
 
     def seek(self, offset: int) -> int:
         # A download begins anew from the first byte or goes on.
@@ -57,15 +64,16 @@ class _Sums:
     def tell(self) -> int:
         return self._at
 
-    def fault(self, record: FileRecord, sums: tuple[int, ...]) -> str | None:
+    def fault(self, record: FileRecord) -> str | None:
         """Say what is wrong, with the first bad block where its sum is known."""
         if self._at == record.bytes and self._sha.hexdigest() == record.sha256:
             return None
-        for number, (found, wanted) in enumerate(zip(self._crc, sums, strict=False)):
-            if found != wanted:
-                start = number * self._block
-                end = min(start + self._block, record.bytes)
-                return f"bytes {start} to {end} differ from their recorded CRC-32C"
+        if self._blocks is not None:
+            for number, (found, wanted) in enumerate(zip(self._crc, self._blocks.sums, strict=False)):
+                if found != wanted:
+                    start = number * self._blocks.block_bytes
+                    end = min(start + self._blocks.block_bytes, record.bytes)
+                    return f"bytes {start} to {end} differ from their recorded {self._blocks.name}"
         return "content differs from its recorded SHA-256"
 
 
@@ -88,7 +96,7 @@ def verify_remote(url: str, progress: Callable[[str, int, int], None] | None = N
     sums = _block_sums(files)
 
     def check(record: FileRecord) -> str | None:
-        return _fault(files.folder, record, sums, config.patience)
+        return _fault(files.folder, record, sums.get(record.name), config.patience)
 
     faults = []
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -112,23 +120,23 @@ def verify_remote(url: str, progress: Callable[[str, int, int], None] | None = N
     )
 
 
-def _block_sums(files: RemoteFiles) -> BlockSums:
+def _block_sums(files: RemoteFiles) -> dict[str, RecordedSums]:
     """The sums of each shard's blocks; none where the file that lists them is absent or not to be trusted."""
     try:
         file = files.file(CHECKSUMS_NAME)
-        return BlockSums.model_validate_json(file.read_text(encoding="utf-8"))
+        return recorded_sums(BlockSums.model_validate_json(file.read_text(encoding="utf-8")))
     except (DatasetError, FileNotFoundError, ValidationError):
         # What is wrong with it is found again when its turn comes.
-        return BlockSums(crc32c={})
+        return {}
 
 
-def _fault(folder: RemoteFolder, record: FileRecord, sums: BlockSums, patience: Patience) -> str | None:
-    sink = _Sums(sums.block_bytes)
+def _fault(folder: RemoteFolder, record: FileRecord, blocks: RecordedSums | None, patience: Patience) -> str | None:
+    sink = _Sums(blocks)
     try:
         folder.download(record.name, sink, record.bytes, patience)
     except FileNotFoundError:
         return f"{folder.url}/{record.name}: missing (404)"
     except DatasetError as error:
         return str(error)
-    fault = sink.fault(record, sums.crc32c.get(record.name, ()))
+    fault = sink.fault(record)
     return f"{folder.url}/{record.name}: {fault}" if fault else None

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from fixtures.tiny_dataset import make_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
@@ -75,3 +79,50 @@ def test_a_typo_in_a_command_is_answered_with_the_usage() -> None:
     assert result.returncode == 2
     assert "No such command 'trian'" in result.stderr
     assert "train" in result.stderr
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def stale(root: Path) -> None:
+    """Leave the table of another build beside the shards."""
+    table = pd.read_parquet(root / "tiles.parquet")
+    table["offset"] += 512
+    table.to_parquet(root / "tiles.parquet", index=False)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "flipped byte": (
+        lambda root: flip(root / "shards/00001.tar"),
+        "shards/00001.tar: content differs",
+        "rm {root}/shards/00001.tar && wellstream ingest CONFIG --out {root}",
+    ),
+    "truncated shard": (
+        lambda root: os.truncate(root / "shards/00001.tar", 1000),
+        "shards/00001.tar: expected",
+        "rm {root}/shards/00001.tar && wellstream ingest CONFIG --out {root}",
+    ),
+    "missing shard": (
+        lambda root: (root / "shards/00001.tar").unlink(),
+        "shards/00001.tar: missing",
+        "wellstream ingest CONFIG --out {root}",
+    ),
+    "stale index": (stale, "tiles.parquet: ", "rm -r {root} && wellstream ingest CONFIG --out {root}"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_verify_refuses_damage_with_the_command_that_repairs(tmp_path: Path, kind: str) -> None:
+    root = make_dataset(tmp_path / "d").root
+    assert wellstream("verify", root).returncode == 0
+    damage, what, command = DAMAGE[kind]
+    damage(root)
+    result = wellstream("verify", root)
+    said = " ".join(result.stderr.split())
+    assert result.returncode == 2
+    assert f"{root}/{what}" in said
+    assert command.format(root=root) in said
+    assert "Traceback" not in result.stderr

@@ -67,7 +67,7 @@ def test_a_flipped_byte_is_located_and_repaired(copy: tuple[Any, Path], tree: Tr
     with pytest.raises(DatasetError) as caught:
         verify_dataset(out)
     first, last = str(caught.value).splitlines()
-    assert first.startswith(f"{file}: bytes {start} to {end} differ from their recorded CRC-32C; they hold ")
+    assert first.startswith(f"{file}: bytes {start} to {end} differ from their recorded CRC-32; they hold ")
     table = pd.read_parquet(out / "tiles.parquet")
     inside = table[(table.shard == shard) & (table.offset < end) & (table.offset + table.nbytes > start)]
     assert f"they hold {len(inside)} tiles, rows {inside.index[0]} to {row} of tiles.parquet" in first
@@ -136,12 +136,32 @@ def test_a_stale_index_is_refused(copy: tuple[Any, Path]) -> None:
     ) as e:
         verify_dataset(out)
     assert "1 of" in str(e.value)
-    # Even where somebody made the manifest agree with the table, the places contradict the shards.
+    # Even where somebody made the manifest agree with the table, it contradicts the index, and the shards.
     manifest = read_manifest(out)
-    files = tuple(item for item in manifest.files if item.name != "tiles.parquet")
-    (out / MANIFEST_NAME).write_text(manifest.model_copy(update={"files": files}).model_dump_json())
-    with pytest.raises(DatasetError, match=r"does not fit the shards.*stale index.*rm -r"):
+    for gone, what in (("tiles.parquet", r"tiles\.index: does not fit"), ("tiles.index", "does not fit the shards")):
+        manifest = manifest.model_copy(update={"files": tuple(item for item in manifest.files if item.name != gone)})
+        (out / MANIFEST_NAME).write_text(manifest.model_dump_json())
+        with pytest.raises(DatasetError, match=rf"{what}.*stale index.*rm -r"):
+            verify_dataset(out)
+
+
+def test_a_lost_index_is_made_again_from_the_table(copy: tuple[Any, Path], tree: Tree) -> None:
+    experiment, out = copy
+    before = tree(out)
+    file = out / "tiles.index"
+    flip(file, file.stat().st_size // 2)
+    with pytest.raises(DatasetError) as caught:
         verify_dataset(out)
+    assert str(caught.value).endswith(f"rm {file} && wellstream ingest CONFIG --out {out}")
+    file.unlink()
+    summary = ingest(experiment.config(), out, workers=0)
+    assert (summary.state, summary.notes) == ("repaired", ("tiles.index was made again from tiles.parquet",))
+    assert tree(out) == before
+    assert ingest(experiment.config(), out, workers=0).state == "already_complete"
+    file.unlink()
+    (out / "tiles.parquet").unlink()
+    with pytest.raises(DatasetError, match=r"tiles\.parquet: missing, so tiles\.index cannot be made again"):
+        ingest(experiment.config(), out, workers=0)
 
 
 def test_stock_zarr_opens_an_ingested_shard(finished: Any) -> None:

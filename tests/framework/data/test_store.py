@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import threading
+import warnings
 from pathlib import Path
 
 import anndata
@@ -8,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+import torch
 from fixtures.tiny_dataset import make_dataset, stored_tiles
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -205,3 +208,29 @@ def test_the_digest_names_the_pixels_not_the_folder(tmp_path: Path) -> None:
     one, same = make_dataset(tmp_path / "a"), make_dataset(tmp_path / "b")
     assert dataset_digest(one) == dataset_digest(same)
     assert dataset_digest(one) != dataset_digest(make_dataset(tmp_path / "c", size=8))
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("channels", [("A", "B", "C"), ("B", "C"), ("C", "A")])
+def test_bags_scattered_tiles_and_single_ones_by_any_number_of_cores(
+    dataset: Dataset, pixels: npt.NDArray[np.generic], cores: int, channels: tuple[str, ...]
+) -> None:
+    """Shards of 7, 9 and 1 tiles: long stretches of one shard, changes at every tile, and both together."""
+    store = TileStore(dataset, channels, decoders=3)
+    columns = ["ABC".index(channel) for channel in channels]
+    before = torch.get_num_threads()
+    torch.set_num_threads(cores)
+    try:
+        for ids in ([6, 0, 3, 3, 1, 15, 8, 7, 9], [0, 7, 1, 8, 16, 2], [16], [5, 4, 3, 16, 0, 1, 2, 15, 14, 13], []):
+            assert np.array_equal(gathered(store, ids), pixels[ids][:, columns])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_mapped_bytes_outlive_the_store_and_raise_no_warning(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mapped = TileStore(dataset)._mapped(0)
+    gc.collect()
+    assert mapped.numpy().tobytes() == (tmp_path / dataset.manifest.shards[0].name).read_bytes()

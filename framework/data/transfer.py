@@ -1,0 +1,100 @@
+"""Batches to a device beside the computation: copies and scaling go to a stream of their own, ahead of their step.
+
+Work that is queued on one stream runs in order; two streams run side by side until an event orders them. The events
+here say three things: a page-locked buffer has been read and may be filled again, a batch is ready for the caller's
+stream, and the caller's stream is done with a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import torch
+
+
+class Mark(Protocol):
+    """A point in a stream."""
+
+    def synchronize(self) -> None:
+        """Wait, in this thread, until the stream has come to this point."""
+        ...
+
+    def wait(self, stream: torch.cuda.Stream | None = None) -> None:
+        """Let what is queued on ``stream`` from now on wait for this point."""
+        ...
+
+
+class Lane(Protocol):
+    """A stream beside the one the caller computes on. Threads may queue on it at once."""
+
+    def begin_thread(self) -> None:
+        """Prepare this thread for queueing here."""
+        ...
+
+    def queueing(self) -> AbstractContextManager[object]:
+        """Inside, what this thread asks of the device is queued here."""
+        ...
+
+    def mark(self) -> Mark:
+        """Return the point after everything queued here so far."""
+        ...
+
+    def arrive(self, ready: Mark, tensors: Iterable[torch.Tensor]) -> None:
+        """Let what the caller queues from now on wait for ``ready``, and keep the tensors' memory for as long."""
+        ...
+
+    def finish_step(self) -> None:
+        """Note that a step has been queued by the caller, and wait until the device is through with the one before."""
+        ...
+
+
+class SideStream:
+    """A lane of a CUDA device.
+
+    Args:
+        device: where batches go; computation happens on its current stream.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._device = self._stream.device
+        self._previous: torch.cuda.Event | None = None
+
+    def begin_thread(self) -> None:
+        """Without it the thread would begin, and take memory, on the first device of the machine."""
+        torch.cuda.set_device(self._device)
+
+    def queueing(self) -> AbstractContextManager[object]:
+        """See ``Lane``."""
+        return torch.cuda.stream(self._stream)
+
+    def mark(self) -> torch.cuda.Event:
+        """See ``Lane``."""
+        return self._marked(self._stream)
+
+    def arrive(self, ready: Mark, tensors: Iterable[torch.Tensor]) -> None:
+        """See ``Lane``."""
+        caller = torch.cuda.current_stream(self._device)
+        ready.wait(caller)
+        for tensor in tensors:
+            # Its memory belongs to the side stream, which would use it again as soon as nothing here refers to it,
+            # while the caller's stream may still have to read it.
+            tensor.record_stream(caller)
+
+    def finish_step(self) -> None:
+        """See ``Lane``."""
+        previous, self._previous = self._previous, self._marked(torch.cuda.current_stream(self._device))
+        if previous is not None:
+            previous.synchronize()
+
+    def _marked(self, stream: torch.cuda.Stream) -> torch.cuda.Event:
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record(stream)
+        return event
+
+
+def lane_to(device: torch.device) -> Lane | None:
+    """Return a lane to a device that has streams; None where the caller's memory is the device's."""
+    return SideStream(device) if device.type == "cuda" else None
