@@ -81,7 +81,7 @@ def run(*, quick: bool) -> list[Measured]:
     tiles, nbytes = len(out), pixels[0].nbytes
     return [
         _measured("tar and its peers", steps * tiles, nbytes, random, absent, _targets(random)),
-        _measured("sharded Zarr", steps * tiles, nbytes, zarr, missing, ()),
+        _measured("sharded Zarr", steps * tiles, nbytes, zarr, missing, stream_zarr.targets(zarr.seconds)),
         _measured("zarr-python, one step", tiles, nbytes, slowest, {}, ()),
     ]
 

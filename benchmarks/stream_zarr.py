@@ -1,24 +1,35 @@
-"""Sharded Zarr v3, one tile an inner chunk and one bag a shard, raw and blosc-lz4, read by its stock libraries.
+"""Sharded Zarr v3, one tile an inner chunk and one bag a shard, raw and compressed, read by stock libraries and by us.
 
-Arms of this project over the same arrays belong into ``arms``: they are given the folders and must fill ``out``.
+zarr-python writes the arrays; ours reads the same files as a dataset, of which each file of the array is a shard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import zarr
 from numcodecs import blosc
 from zarr.codecs import BloscCodec
 
-from benchmarks.harness import Arm, digest
-from benchmarks.synthetic import RandomBags
+from benchmarks.harness import Arm, Target, digest
+from benchmarks.synthetic import RandomBags, manifest_of
+from framework.data.dataset import Dataset, TileIndex
+from framework.data.loader import Loader
+from framework.data.schema import BloscCodec as TileCodec
+from framework.data.schema import ShardRecord
+from framework.data.store import TileStore
 
-KINDS = ("raw", "blosc-lz4")
+COMPRESSED: dict[str, Literal["lz4", "zstd"]] = {"blosc-lz4": "lz4", "blosc-zstd": "zstd"}
+KINDS = ("raw", *COMPRESSED)
+_OVER_TENSORSTORE = 1.1
+_CACHE_BYTES = 32 << 20
+"""Of tensorstore: holds the indices of all shards, and few of the tiles."""
 _Pixels = npt.NDArray[np.uint16]
 
 
@@ -26,7 +37,8 @@ def write(folder: Path, pixels: _Pixels, per_bag: int) -> dict[str, Path]:
     """Write an array a kind with zarr-python; return where they are."""
     found = {}
     for kind in KINDS:
-        codec = None if kind == "raw" else BloscCodec(typesize=2, cname="lz4", clevel=5, shuffle="shuffle")
+        packing = COMPRESSED.get(kind)
+        codec = None if packing is None else BloscCodec(typesize=2, cname=packing, clevel=5, shuffle="shuffle")
         path = folder / f"zarr-{kind}"
         array = zarr.create_array(
             store=str(path),
@@ -43,11 +55,68 @@ def write(folder: Path, pixels: _Pixels, per_bag: int) -> dict[str, Path]:
     return found
 
 
+def dataset(kind: str, path: Path, n_tiles: int, per_bag: int) -> Dataset:
+    """Return the files of an array as a dataset: offsets and lengths from the index at the end of each shard."""
+    n_bags = n_tiles // per_bag
+    names = [f"c/{bag}/0/0/0" for bag in range(n_bags)]
+    places = [np.frombuffer((path / name).read_bytes()[-16 * per_bag - 4 : -4], "<u8").reshape(-1, 2) for name in names]
+    offset, nbytes = np.concatenate(places).astype(np.int64).T
+    records = [
+        ShardRecord(name=name, bytes=(path / name).stat().st_size, sha256="0" * 64, tiles=per_bag) for name in names
+    ]
+    facts = {"layout": "zarr", "codec": TileCodec(cname=COMPRESSED[kind]) if kind in COMPRESSED else None}
+    owner = np.repeat(np.arange(n_bags, dtype=np.int32), per_bag)
+    index = TileIndex(
+        bag=owner,
+        shard=owner,
+        offset=offset,
+        bag_start=np.arange(n_bags + 1, dtype=np.int64) * per_bag,
+        nbytes=nbytes.astype(np.int32),
+    )
+    manifest = manifest_of(records, n_tiles).model_copy(update=facts)
+    return Dataset(root=path, manifest=manifest, bags=pd.DataFrame({"bag": range(n_bags)}), index=index)
+
+
+def ours(kind: str, opened: Dataset, plan: RandomBags, out: _Pixels) -> list[Arm]:
+    """Return the gather and the loader, which hands out stored integers, over an array."""
+    store = TileStore(opened)
+
+    def gather() -> None:
+        for ids in plan.wanted:
+            store.gather(ids.ravel(), out)
+
+    def load() -> None:
+        last = None
+        for batch in Loader(store, plan, as_stored=True).batches(0, len(plan.wanted)):
+            last = batch
+        if last is not None:
+            np.copyto(out, last.tiles.flatten(0, 1).numpy(), casting="unsafe")
+
+    named = {f"wellstream gather, {kind}": gather, f"wellstream loader, {kind}": load}
+    return [Arm(name=name, work=work, result=lambda: digest(out)) for name, work in named.items()]
+
+
+def targets(names: Iterable[str]) -> tuple[Target, ...]:
+    """Return what ours is to reach over the best way to use tensorstore, where that could run."""
+    present = set(names)
+    return tuple(
+        Target(arm=f"wellstream {what}, {kind}", over=over, least=_OVER_TENSORSTORE)
+        for kind in COMPRESSED
+        for what in ("gather", "loader")
+        for over in (f"tensorstore, {kind}", f"tensorstore at its best, {kind}")
+        if over in present
+    )
+
+
 def arms(arrays: dict[str, Path], plan: RandomBags, out: _Pixels) -> tuple[list[Arm], dict[str, str]]:
-    """Return tensorstore on each kind and decompression alone, and why one cannot run."""
-    found: list[Arm] = [_decode_alone(arrays["blosc-lz4"], plan)]
+    """Return ours, tensorstore and decompression alone on each kind, and why one cannot run."""
+    found: list[Arm] = [_decode_alone(kind, arrays[kind], plan) for kind in COMPRESSED]
+    for kind in COMPRESSED:
+        n_tiles = zarr.open_array(str(arrays[kind]), mode="r").shape[0]
+        found += ours(kind, dataset(kind, arrays[kind], n_tiles, plan.per_bag), plan, out)
     try:
         found += [_random(f"tensorstore, {kind}", _tensorstore(path), plan, out) for kind, path in arrays.items()]
+        found += [_best(f"tensorstore at its best, {kind}", arrays[kind], plan, out) for kind in COMPRESSED]
     except ImportError as error:
         return found, {"tensorstore": str(error)}
     return found, {}
@@ -89,6 +158,31 @@ def _tensorstore(path: Path) -> _Opened:
     return opened
 
 
+def _best(name: str, path: Path, plan: RandomBags, out: _Pixels) -> Arm:
+    """Indices of shards in a cache, one thread a core, the reads of a step as one batch, straight into the buffer."""
+    import tensorstore
+
+    cores = len(os.sched_getaffinity(0))
+    context = tensorstore.Context(
+        {
+            "cache_pool": {"total_bytes_limit": _CACHE_BYTES},
+            "data_copy_concurrency": {"limit": cores},
+            "file_io_concurrency": {"limit": cores},
+        }
+    )
+    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path)}, "recheck_cached_data": False}
+    array = tensorstore.open(spec, context=context).result()
+    target = tensorstore.array(out, context=context, copy=False, write=True)
+
+    def work() -> None:
+        for ids in plan.wanted:
+            with tensorstore.Batch() as batch:
+                done = target.write(array[ids.ravel()], batch=batch)
+            done.result()
+
+    return Arm(name=name, work=work, result=lambda: digest(out))
+
+
 def _zarr(path: Path) -> _Opened:
     def opened() -> Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]]:
         array = zarr.open_array(str(path), mode="r")
@@ -114,16 +208,16 @@ def _has_zarrs() -> bool:
     return True
 
 
-def _decode_alone(path: Path, plan: RandomBags) -> Arm:
+def _decode_alone(kind: str, path: Path, plan: RandomBags) -> Arm:
     """Decompress each wanted tile into one buffer and do nothing else: what no reader of this array can do without."""
     array = zarr.open_array(str(path), mode="r")
     tile = np.empty(array.shape[1:], dtype=array.dtype)
     ids = plan.wanted.reshape(-1)
     stored = array.oindex[ids[: min(len(ids), 240)]]
-    encoded = [blosc.compress(one.tobytes(), b"lz4", 5, blosc.SHUFFLE) for one in stored]
+    encoded = [blosc.compress(one, COMPRESSED[kind].encode(), 5, blosc.SHUFFLE) for one in stored]
 
     def work() -> None:
         for number in range(len(ids)):
             blosc.decompress(encoded[number % len(encoded)], tile)
 
-    return Arm(name="blosc-lz4 decode alone", work=work)
+    return Arm(name=f"{kind} decode alone, one thread", work=work)

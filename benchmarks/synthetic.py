@@ -101,10 +101,11 @@ def write_dataset(folder: Path, pixels: npt.NDArray[np.uint16], per_bag: int, ch
         bag_start=np.arange(n_bags + 1, dtype=np.int64) * per_bag,
     )
     bags = pd.DataFrame({"bag": range(n_bags)})
-    return Dataset(root=folder, manifest=_manifest(records, len(pixels)), bags=bags, index=index)
+    return Dataset(root=folder, manifest=manifest_of(records, len(pixels)), bags=bags, index=index)
 
 
-def _manifest(records: list[ShardRecord], n_tiles: int) -> Manifest:
+def manifest_of(records: list[ShardRecord], n_tiles: int) -> Manifest:
+    """Return the manifest of random tiles in these shards."""
     middle = (_LOW + _HIGH) / 2
     statistics = ChannelStatistics(mean=middle, sd=(_HIGH - _LOW) / 12**0.5, percentiles={})
     return Manifest(

@@ -101,7 +101,7 @@ def _measured(root: Path, files: list[Path], cold: bool, *, quick: bool) -> Meas
         unit="MB",
         items=total // 1_000_000,
         item_bytes=1_000_000,
-        costs=measure(arms, 3 if quick else 9),
+        costs=measure(arms, 3 if quick else 15 if not cold else 5),
         limit="read",
         # Where a small dataset is verified, opening it is most of the work.
         targets=(Target(arm="wellstream verify", over="read", least=_OF_READING, gates=not quick),),

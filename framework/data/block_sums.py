@@ -7,6 +7,7 @@ the lock only for ``bytes`` of at least 1 MiB, never for arrays.
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 from collections.abc import Callable
@@ -29,6 +30,9 @@ _POPULATE_READ = 22
 """``MADV_POPULATE_READ`` of Linux 5.14, which Python has no name for: read into the mapping, or say why not."""
 _AHEAD_BLOCKS = 4
 """Blocks that the disk is asked for before they are summed."""
+# Python's own madvise keeps the interpreter lock, also while the kernel waits for the disk.
+_madvise = ctypes.CDLL(None).madvise
+_madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,17 +81,28 @@ def block_sums(file: Path, size: int, block: int, extend: Sum = crc32) -> list[i
         return []
     handle = os.open(file, os.O_RDONLY)
     try:
-        os.posix_fadvise(handle, 0, _AHEAD_BLOCKS * block, os.POSIX_FADV_WILLNEED)
         mapped = _map(handle, size)
         found = []
+        for ahead in range(0, min(_AHEAD_BLOCKS * block, size), block):
+            _ask(handle, ahead, min(ahead + block, size))
         for start in range(0, size, block):
             end = min(start + block, size)
-            os.posix_fadvise(handle, start + _AHEAD_BLOCKS * block, block, os.POSIX_FADV_WILLNEED)
+            _ask(handle, start + _AHEAD_BLOCKS * block, min(end + _AHEAD_BLOCKS * block, size))
             one = None if mapped is None else _sum_of_mapped(mapped, start, end, extend)
             found.append(_sum_of_read(handle, start, end, extend) if one is None else one)
         return found
     finally:
         os.close(handle)
+
+
+def _ask(handle: int, start: int, end: int) -> None:
+    """Have the disk read bytes, if it has not: to go through what is in memory already costs much of summing it."""
+    if start >= end:
+        return
+    try:
+        os.preadv(handle, [bytearray(1)], end - 1, os.RWF_NOWAIT)
+    except OSError:
+        os.posix_fadvise(handle, start, end - start, os.POSIX_FADV_WILLNEED)
 
 
 def _map(handle: int, size: int) -> mmap.mmap | None:
@@ -101,13 +116,12 @@ def _map(handle: int, size: int) -> mmap.mmap | None:
 def _sum_of_mapped(mapped: mmap.mmap, start: int, end: int, extend: Sum) -> int | None:
     """None where a block cannot be brought into memory this way: touching it then could kill the process."""
     page = start // mmap.PAGESIZE * mmap.PAGESIZE
-    try:
-        mapped.madvise(_POPULATE_READ, page, end - page)
-    except OSError:
+    pages = np.frombuffer(mapped, np.uint8, end - page, page)
+    if _madvise(pages.ctypes.data, len(pages), _POPULATE_READ) != 0:
         return None
-    found = extend(np.frombuffer(mapped, np.uint8, end - start, start), 0)
+    found = extend(pages[start - page :], 0)
     # Else the whole file counts as memory of this process.
-    mapped.madvise(mmap.MADV_DONTNEED, page, end - page)
+    _madvise(pages.ctypes.data, len(pages), mmap.MADV_DONTNEED)
     return found
 
 

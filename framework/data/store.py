@@ -35,6 +35,9 @@ _OPEN_MAPS = 256
 
 _WORTH_A_CALL = 3
 """Tiles side by side in the buffer, of one shard, from which one call of PyTorch is cheaper than NumPy's slices."""
+_PARTS_A_DECODER = 4
+"""Pieces of work a thread that unpacks."""
+
 _FRAME = struct.Struct("<4xIII")
 """Header of a Blosc frame: bytes unpacked, of a block, packed."""
 
@@ -188,11 +191,12 @@ class TileStore:
     def _gather_coded(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
         """Unpack tiles in the order of the files, the parts of that order side by side.
 
-        All parts go to the pool, none is done here: numcodecs unpacks on the main thread with a lock around it.
+        All parts go to the pool, none is done here: numcodecs unpacks on the main thread with a lock around it. There
+        are more parts than threads, so that a thread which is held up leaves the rest to others.
         """
         index = self.dataset.index
         order = np.lexsort((index.offset[tile_ids], index.shard[tile_ids]))
-        parts = np.array_split(order, min(self._decoders, len(order)) or 1)
+        parts = np.array_split(order, min(_PARTS_A_DECODER * self._decoders, len(order)) or 1)
         for done in [self._pool.submit(self._unpack, tile_ids, part, out) for part in parts]:
             done.result()
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import growth, mil, plans, tables, tiling
+from benchmarks import growth, mil, plans, stream_zarr, tables, tiling, verify
 from benchmarks.__main__ import main
 from benchmarks.harness import Costs, Measured, WrongPixels
 from benchmarks.ranks import RankFacts, launch, rank_costs
@@ -173,3 +173,25 @@ def test_growth_is_drawn_from_what_was_measured(tmp_path: Path) -> None:
     assert text.count('<g id="axes_') == 1
     # One curve: its error bars, there and in the legend.
     assert text.count('<g id="LineCollection_') == 2
+
+
+def test_arrays_of_zarr_are_read_as_datasets(tmp_path: Path) -> None:
+    pixels = draw_pixels(8)
+    arrays = stream_zarr.write(tmp_path, pixels, 4)
+    for kind, path in arrays.items():
+        found = stream_zarr.dataset(kind, path, 8, 4)
+        out = np.empty((3, *pixels.shape[1:]), np.uint16)
+        TileStore(found).gather(np.array([5, 2, 5]), out)
+        assert np.array_equal(out, pixels[[5, 2, 5]]), kind
+
+
+def test_a_verification_that_finds_nothing_voids_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "_PER_BAG", 8)
+    root = verify._dataset(tmp_path / "d", 1)
+    file = sorted((root / "shards").iterdir())[0]
+    before = file.read_bytes()
+    verify.check_flipped(root, file)
+    assert file.read_bytes() == before
+    monkeypatch.setattr(verify, "verify_dataset", lambda _: None)
+    with pytest.raises(WrongPixels, match="verify said: nothing"):
+        verify.check_flipped(root, file)
