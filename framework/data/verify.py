@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,7 @@ from framework.data.verify_remote import verify_remote
 from framework.errors import DatasetError
 
 _BLOCK = 1 << 22
+_TAR_BLOCK = 512
 THREADS = 2
 """That read and sum, a file each."""
 
@@ -263,14 +265,31 @@ def _places_in_zarr(file: Path, record: ShardRecord, tile_nbytes: int) -> npt.ND
 
 def _places_in_tar(file: Path, record: ShardRecord, tile_nbytes: int) -> npt.NDArray[np.int64]:
     """Return (offset, bytes) of each tile, int64 (n, 2): behind the headers of the members and of their arrays."""
-    places = [np.zeros((0, 2), dtype=np.int64)]
-    with tarfile.open(file, "r:") as tar, file.open("rb") as stream:
-        for member in tar:
-            if not member.name.endswith(".npy"):
-                continue
-            stream.seek(member.offset_data + 8)
+    offsets = [np.zeros(0, dtype=np.int64)]
+    with file.open("rb") as stream:
+        for begin, size in _arrays_in_tar(file, stream):
+            stream.seek(begin + 8)
             head = 10 + int.from_bytes(stream.read(2), "little")
-            count = (member.size - head) // tile_nbytes
-            offsets = member.offset_data + head + np.arange(count, dtype=np.int64) * tile_nbytes
-            places.append(np.stack([offsets, np.full(count, tile_nbytes, dtype=np.int64)], axis=1))
-    return np.concatenate(places)
+            count = (size - head) // tile_nbytes
+            offsets.append(np.arange(begin + head, begin + head + count * tile_nbytes, tile_nbytes, dtype=np.int64))
+    first = np.concatenate(offsets)
+    return np.stack([first, np.full(len(first), tile_nbytes, dtype=np.int64)], axis=1)
+
+
+def _arrays_in_tar(file: Path, stream: BinaryIO) -> list[tuple[int, int]]:
+    """Return (first byte, bytes) of each member ``.npy``.
+
+    ``tarfile`` needs a fifth of the time that summing the shard takes; plain ustar members, as a build writes them, can
+    do without.
+    """
+    found, at = [], 0
+    while (header := os.pread(stream.fileno(), _TAR_BLOCK, at)).strip(b"\0"):
+        is_plain = header[156:157] in (b"0", b"\0") and header[345:346] == b"\0" and header[124:135].isdigit()
+        if not is_plain:
+            with tarfile.open(file, "r:") as tar:
+                return [(each.offset_data, each.size) for each in tar if each.name.endswith(".npy")]
+        size = int(header[124:135], 8)
+        if header[:100].rstrip(b"\0").endswith(b".npy"):
+            found.append((at + _TAR_BLOCK, size))
+        at += _TAR_BLOCK + -(-size // _TAR_BLOCK) * _TAR_BLOCK
+    return found

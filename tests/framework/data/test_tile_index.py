@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from fixtures.tiny_dataset import make_dataset
 
 from framework.data.dataset import Dataset
 from framework.data.tile_index import TileIndex, differs, map_index, write_index
-from framework.data.verify import sha256_of, verify_dataset
+from framework.data.verify import _arrays_in_tar, sha256_of, verify_dataset
 from framework.errors import DatasetError
 
 BAGS = [0, 0, 2, 2, 2]
@@ -148,3 +149,24 @@ def test_verify_finds_a_table_that_the_index_contradicts(folder: Path) -> None:
     (folder / "dataset.json").write_text(json.dumps(manifest))
     with pytest.raises(DatasetError, match=r"tiles\.index: does not fit tiles\.parquet.*stale index.*rm -r"):
         verify_dataset(folder)
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_arrays_are_found_in_any_kind_of_tar(tmp_path: Path, form: int) -> None:
+    members = {"a.npy": 700, "a.json": 3, f"{'long' * 30}/b.npy": 512, "c.npy": 0}
+    if form == tarfile.PAX_FORMAT:
+        members["\u00fc.npy"] = 9
+    with tarfile.open(tmp_path / "t", "w", format=form) as tar:
+        for name, size in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = size
+            tar.addfile(info, io.BytesIO(bytes(size)))
+    with tarfile.open(tmp_path / "t") as tar, (tmp_path / "t").open("rb") as stream:
+        wanted = [(each.offset_data, each.size) for each in tar if each.name.endswith(".npy")]
+        assert len(wanted) == len(members) - 1
+        assert _arrays_in_tar(tmp_path / "t", stream) == wanted
+
+
+def test_arrays_of_plain_members_are_found_without_tarfile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tarfile, "open", None)
+    assert verify_dataset(folder).sentences
