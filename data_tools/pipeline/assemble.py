@@ -7,28 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from data_tools.ingest_config import IngestConfig
 from data_tools.omics import build_targets
-from data_tools.pipeline.build import BuildFolder, versions
+from data_tools.pipeline.build import BuildFolder
 from data_tools.pipeline.durable import record, write_json, write_with
-from data_tools.pipeline.joining import beside_shards, channel_statistics, finish, skipped, tile_index, tile_tables
+from data_tools.pipeline.joining import finish, join_tables
 from data_tools.pipeline.shading import flatfield_name
 from data_tools.pipeline.shard_task import ShardJob
 from data_tools.pipeline.survey import Survey
-from data_tools.pipeline.tables import NUCLEI_SCHEMA, bags_table, tiles_schema, write_tables
 from data_tools.readers import Problem
-from framework.data.schema import (
-    BAGS_NAME,
-    NUCLEI_NAME,
-    SCHEMA_VERSION,
-    TILES_NAME,
-    FileRecord,
-    Manifest,
-    ShardRecord,
-    TileFormat,
-)
+from framework.data.schema import FileRecord, Manifest
 from framework.errors import InputError
 
 
@@ -54,58 +43,25 @@ def assemble(
         InputError: not one tile was made, or an omics table cannot be used.
         DatasetError: writing failed.
     """
-    rows = [row for item in facts for row in item["bags"]]
-    shards = [ShardRecord.model_validate(item["shard"]) for item in facts if item["shard"]]
-    if not shards:
-        raise InputError(_nothing_found(config, rows))
-    root = build.root
-    bags = bags_table(rows)
-    write_tables(root / BAGS_NAME, [bags], bags.schema)
-    write_tables(root / NUCLEI_NAME, (pq.read_table(job.files.part("nuclei.parquet")) for job in jobs), NUCLEI_SCHEMA)
-    counts, tiles = ([job.files.part(what) for job in jobs] for what in ("counts.npz", "tiles.parquet"))
-    schema = tiles_schema(config.markers)
-    write_tables(root / TILES_NAME, tile_tables(tiles, facts, schema), schema)
+    root, parts = build.root, [job.files for job in jobs]
+    if not any(item["shard"] for item in facts):
+        raise InputError(_nothing_found(config, [row for item in facts for row in item["bags"]]))
+    bags = join_tables(root, parts, facts, config.markers)
     targets = _write_targets(config, bags.to_pandas(), root)
     _write_qc(config, survey, facts, targets, root)
-    fixed = [
-        BAGS_NAME,
-        TILES_NAME,
-        NUCLEI_NAME,
-        "qc/index.json",
-        *(f"targets/{name}.h5ad" for name in targets),
-    ]
     pictures = [entry["file"] for item in facts for entry in item["overviews"]]
-    index = tile_index(root, len(rows), coded=config.shards.codec is not None)
-    plain = (record(root / name, root) for name in (*fixed, *pictures))
-    files = [*flatfields, *beside_shards(facts, root), index, *plain]
-    manifest = Manifest(
-        schema_version=SCHEMA_VERSION,
-        name=config.name,
-        tile=TileFormat(
-            channels=config.channels,
-            height=config.tiles.size_px,
-            width=config.tiles.size_px,
-            dtype=config.tiles.dtype,
-        ),
+    names = [*(f"targets/{name}.h5ad" for name in targets), *pictures]
+    return finish(
+        config,
+        build,
+        parts,
+        facts,
         pixel_size_um=survey.pixel_size_um,
-        layout=config.shards.layout,
-        codec=config.shards.codec,
-        chunk_tiles=config.shards.chunk_tiles,
         n_plates=len(survey.plates),
-        n_bags=len(rows),
-        n_tiles=sum(shard.tiles for shard in shards),
-        n_nuclei=sum(item["n_nuclei"] for item in facts),
-        markers=config.markers,
+        problems=all_problems(survey, facts),
         targets=tuple(targets),
-        channel_statistics=channel_statistics(counts, config.channels, config.tiles.dtype),
-        skipped=tuple(skipped(problem) for problem in all_problems(survey, facts)),
-        source=config.plain(),
-        versions=versions(),
-        files=tuple(sorted(files, key=lambda item: item.name)),
-        shards=tuple(shards),
+        more=[*flatfields, *(record(root / name, root) for name in names)],
     )
-    finish(manifest, build)
-    return manifest
 
 
 def all_problems(survey: Survey, facts: Sequence[dict[str, Any]]) -> list[Problem]:

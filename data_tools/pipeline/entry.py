@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
 from data_tools.cells_config import CellsIngestConfig
 from data_tools.ingest_config import IngestConfig
-from data_tools.pipeline import cell_ingest, orchestrate
-from data_tools.pipeline.cell_ingest import CellsSummary
-from data_tools.pipeline.orchestrate import IngestSummary
+from data_tools.pipeline.attempt import Attempt, Progress
+from data_tools.pipeline.build import BuildFolder
+from data_tools.pipeline.cell_ingest import CellsSummary, ingest_cells
+from data_tools.pipeline.orchestrate import IngestSummary, ingest_plates
 from framework.config.load import apply_overrides, build_config
 from framework.config.source import read_yaml
 from framework.errors import ConfigError, did_you_mean
@@ -44,7 +45,7 @@ def ingest(
     *,
     scheduler: str | None = None,
     workers: int | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     dry_run: bool = False,
 ) -> IngestSummary:
     """Ingest plates."""
@@ -58,7 +59,7 @@ def ingest(
     *,
     scheduler: str | None = None,
     workers: int | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     dry_run: bool = False,
 ) -> CellsSummary:
     """Ingest cells."""
@@ -71,12 +72,30 @@ def ingest(
     *,
     scheduler: str | None = None,
     workers: int | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     dry_run: bool = False,
 ) -> IngestSummary | CellsSummary:
-    """Turn raw exports into a dataset; see ``orchestrate.ingest`` and ``cell_ingest.ingest_cells``."""
+    """Turn raw exports into a dataset, or continue where an earlier attempt stopped.
+
+    Args:
+        config: what to ingest.
+        out: dataset folder: new, empty, or that of an earlier attempt with the same config.
+        scheduler: address of a Dask scheduler whose workers see the same files; default: workers on this machine.
+        workers: local processes; default one a core; 0 does all in this process.
+        progress: called with (stage, done, total).
+        dry_run: list what would be read and written; write nothing.
+
+    Raises:
+        InputError: input that cannot be used; with ``on_error: skip`` only what concerns the config as a whole.
+        DatasetError: a folder that holds something else, is not writable, or a full disk.
+        PipelineError: workers that die or a scheduler that does not answer.
+    """
+    attempt = Attempt(
+        build=BuildFolder(root=Path(out).absolute(), base=Path.cwd()),
+        scheduler=scheduler,
+        workers=workers,
+        report=progress or (lambda stage, done, total: None),
+    )
     if isinstance(config, CellsIngestConfig):
-        return cell_ingest.ingest_cells(
-            config, out, scheduler=scheduler, workers=workers, progress=progress, dry_run=dry_run
-        )
-    return orchestrate.ingest(config, out, scheduler=scheduler, workers=workers, progress=progress, dry_run=dry_run)
+        return ingest_cells(config, attempt, dry_run=dry_run)
+    return ingest_plates(config, attempt, dry_run=dry_run)

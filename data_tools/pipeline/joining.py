@@ -11,23 +11,47 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_tools.pipeline.build import BuildFolder
+from data_tools.cells_config import CellsIngestConfig
+from data_tools.ingest_config import IngestConfig
+from data_tools.pipeline.build import BuildFolder, versions
 from data_tools.pipeline.durable import explained, record, replacing, write_json
-from data_tools.pipeline.shard_file import load_counts
+from data_tools.pipeline.shard_file import ShardFiles, load_counts
 from data_tools.pipeline.statistics import PixelCounts
+from data_tools.pipeline.tables import NUCLEI_SCHEMA, bags_table, tiles_schema, write_tables
 from data_tools.readers import Problem
 from framework.data.schema import (
+    BAGS_NAME,
     CHECKSUMS_NAME,
     INDEX_NAME,
     MANIFEST_NAME,
+    NUCLEI_NAME,
+    SCHEMA_VERSION,
     TILES_NAME,
     BlockSums,
     ChannelStatistics,
     FileRecord,
     Manifest,
+    ShardRecord,
     Skipped,
+    TileFormat,
 )
 from framework.data.tile_index import write_index
+
+
+def join_tables(
+    root: Path,
+    parts: Sequence[ShardFiles],
+    facts: Sequence[dict[str, Any]],
+    markers: Sequence[str],
+    labels: Sequence[str] = (),
+) -> pa.Table:
+    """Write the tables of bags, nuclei and tiles from the parts of all shards, in order; return that of bags."""
+    bags = bags_table([row for item in facts for row in item["bags"]])
+    write_tables(root / BAGS_NAME, [bags], bags.schema)
+    write_tables(root / NUCLEI_NAME, (pq.read_table(files.part("nuclei.parquet")) for files in parts), NUCLEI_SCHEMA)
+    schema, tiles = tiles_schema(markers, labels), [files.part("tiles.parquet") for files in parts]
+    write_tables(root / TILES_NAME, tile_tables(tiles, facts, schema), schema)
+    return bags
 
 
 def beside_shards(facts: Sequence[dict[str, Any]], root: Path) -> list[FileRecord]:
@@ -80,9 +104,62 @@ def skipped(problem: Problem) -> Skipped:
     )
 
 
-def finish(manifest: Manifest, build: BuildFolder) -> None:
-    """Sweep what is no part of the dataset, write ``dataset.json``, and remove the parts."""
+def finish(
+    config: IngestConfig | CellsIngestConfig,
+    build: BuildFolder,
+    parts: Sequence[ShardFiles],
+    facts: Sequence[dict[str, Any]],
+    *,
+    pixel_size_um: float | None,
+    n_plates: int,
+    problems: Sequence[Problem],
+    targets: Sequence[str] = (),
+    more: Sequence[FileRecord] = (),
+) -> Manifest:
+    """Sweep what is no part of the dataset, write ``dataset.json``, and remove the parts.
+
+    Args:
+        config: of the ingest.
+        build: the folder, with shards, tables and ``qc/index.json``.
+        parts: of all shards, in order.
+        facts: what their markers say, in the same order.
+        pixel_size_um: of the dataset.
+        n_plates: plates or exports.
+        problems: what was left out.
+        targets: names of omics targets.
+        more: records of files that not every dataset has.
+    """
+    root = build.root
+    shards = [ShardRecord.model_validate(item["shard"]) for item in facts if item["shard"]]
+    n_bags = sum(len(item["bags"]) for item in facts)
+    index = tile_index(root, n_bags, coded=config.shards.codec is not None)
+    tables = [record(root / name, root) for name in (BAGS_NAME, TILES_NAME, NUCLEI_NAME, "qc/index.json")]
+    files = [*more, *beside_shards(facts, root), index, *tables]
+    size, dtype = config.tiles.size_px, config.tiles.dtype
+    counts = [item.part("counts.npz") for item in parts]
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=config.name,
+        tile=TileFormat(channels=config.channels, height=size, width=size, dtype=dtype),
+        pixel_size_um=pixel_size_um,
+        layout=config.shards.layout,
+        codec=config.shards.codec,
+        chunk_tiles=config.shards.chunk_tiles,
+        n_plates=n_plates,
+        n_bags=n_bags,
+        n_tiles=sum(shard.tiles for shard in shards),
+        n_nuclei=sum(item["n_nuclei"] for item in facts),
+        markers=tuple(config.markers),
+        targets=tuple(targets),
+        channel_statistics=channel_statistics(counts, config.channels, dtype),
+        skipped=tuple(skipped(problem) for problem in problems),
+        source=config.plain(),
+        versions=versions(),
+        files=tuple(sorted(files, key=lambda item: item.name)),
+        shards=tuple(shards),
+    )
     build.finish({item.name for item in (*manifest.files, *manifest.shards)})
-    write_json(build.root / MANIFEST_NAME, manifest.model_dump(mode="json"))
-    with explained(build.root):
+    write_json(root / MANIFEST_NAME, manifest.model_dump(mode="json"))
+    with explained(root):
         shutil.rmtree(build.parts, ignore_errors=True)
+    return manifest

@@ -16,7 +16,7 @@ A new reader is one class in one file::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -165,6 +165,16 @@ def check_channels(wanted: Sequence[str], found: Sequence[str], where: str) -> N
             )
 
 
+def check_distinct(names: Collection[str], key: str) -> None:
+    """Refuse a config whose ``key`` gives two channels the same name.
+
+    Raises:
+        ValueError: it does.
+    """
+    if len(set(names)) < len(names):
+        raise ValueError(f"'{key}' gives two channels the same name")
+
+
 def text_column(values: Iterable[str | None]) -> pd.Series[Any]:
     """Return a compact column of text."""
     return pd.Series(list(values), dtype=TEXT)
@@ -177,6 +187,22 @@ def file_columns(files: Sequence[Path]) -> dict[str, npt.NDArray[np.int64]]:
         "bytes": np.asarray([fact.st_size for fact in facts], dtype=np.int64),
         "mtime_ns": np.asarray([fact.st_mtime_ns for fact in facts], dtype=np.int64),
     }
+
+
+def rows_of_file(columns: Mapping[str, Any], path: str, n: int) -> pd.DataFrame:
+    """Return the places of ``n`` cells of one file: ``columns``, what tells it from a changed one, and ``file``."""
+    facts = {name: np.repeat(value, n) for name, value in file_columns([Path(path)]).items()}
+    places = pd.DataFrame({**columns, **facts})
+    places["file"] = pd.Series([str(Path(path).absolute())] * n, dtype="category")
+    return places
+
+
+def tiff_problem(row: int, file: Path | str, error: Exception) -> CellProblem:
+    """Return what is wrong with a TIFF of a cell that could not be read."""
+    if isinstance(error, FileNotFoundError):
+        return CellProblem(row=row, file=str(file), reason="missing_image", detail=f"{file}: no such file")
+    text = f"{file}: truncated or damaged TIFF ({' '.join(str(error).split())}); export it again"
+    return CellProblem(row=row, file=str(file), reason="damaged_image", detail=text)
 
 
 def metadata_name(name: str) -> str:

@@ -18,6 +18,7 @@ from data_tools.readers.cells_base import (
     CellListing,
     CellProblem,
     check_channels,
+    check_distinct,
     file_columns,
     text_column,
 )
@@ -44,8 +45,7 @@ class CifConfig(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> CifConfig:
-        if len(set(self.channel_names.values())) < len(self.channel_names):
-            raise ValueError("'channel_names' gives two channels the same name")
+        check_distinct(self.channel_names.values(), "channel_names")
         return self
 
 

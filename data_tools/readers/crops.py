@@ -24,6 +24,8 @@ from data_tools.readers.cells_base import (
     CellListing,
     CellProblem,
     check_channels,
+    check_distinct,
+    tiff_problem,
 )
 from data_tools.readers.file_names import NUMBER, check_pattern, labels_of, match_names, missed_note, tiffs_below
 from data_tools.readers.plain_tiff import read_plain
@@ -51,8 +53,7 @@ class CropsConfig(StrictModel):
     @model_validator(mode="after")
     def _check_pattern(self) -> CropsConfig:
         check_pattern(self.pattern, (_CELL, _CHANNEL), self.lower_case)
-        if len(set(self.channel_names.values())) < len(self.channel_names):
-            raise ValueError("'channel_names' gives two channels the same name")
+        check_distinct(self.channel_names.values(), "channel_names")
         return self
 
 
@@ -162,11 +163,8 @@ def read_files(row: int, files: list[Path]) -> CellImage | CellProblem:
         try:
             plain = read_plain(file)
             images.append(decode_tiff(file) if plain is None else plain)
-        except FileNotFoundError:
-            return CellProblem(row=row, file=str(file), reason="missing_image", detail=f"{file}: no such file")
         except Exception as error:  # tifffile and codecs raise many kinds on damaged files, all mean the same
-            text = f"{file}: truncated or damaged TIFF ({' '.join(str(error).split())}); export it again"
-            return CellProblem(row=row, file=str(file), reason="damaged_image", detail=text)
+            return tiff_problem(row, file, error)
         if images[-1].ndim != 2:
             text = f"{file}: expected one greyscale image, found shape {images[-1].shape}; export a file a channel"
             return CellProblem(row=row, file=str(file), reason="damaged_image", detail=text)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import h5py
@@ -26,8 +25,8 @@ from data_tools.readers.cells_base import (
     CellListing,
     CellProblem,
     check_channels,
-    file_columns,
     metadata_name,
+    rows_of_file,
 )
 from framework.config import StrictModel
 from framework.errors import InputError
@@ -92,10 +91,7 @@ class DeepLocReader:
         cells: dict[str, Any] = {CELL: pd.Series(names, dtype=TEXT)}
         if config.classes:
             cells[metadata_name(config.label)] = pd.Series(labels, dtype=TEXT)
-        facts = {name: np.repeat(value, len(rows)) for name, value in file_columns([Path(config.path)]).items()}
-        places = pd.DataFrame({"array": arrays, "row": rows, **facts})
-        where = str(Path(config.path).absolute())
-        places["file"] = pd.Series([where] * len(rows), dtype="category")
+        places = rows_of_file({"array": arrays, "row": rows}, config.path, len(rows))
         return CellListing(
             cells=pd.DataFrame(cells), places=places, channels=config.channels, pixel_size_um=config.pixel_size_um
         )

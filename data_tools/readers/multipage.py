@@ -20,6 +20,8 @@ from data_tools.readers.cells_base import (
     CellListing,
     CellProblem,
     check_channels,
+    check_distinct,
+    tiff_problem,
 )
 from data_tools.readers.file_names import check_pattern, labels_of, match_names, missed_note, tiffs_below
 from framework.config import StrictModel
@@ -44,8 +46,7 @@ class MultipageConfig(StrictModel):
     @model_validator(mode="after")
     def _check(self) -> MultipageConfig:
         check_pattern(self.pattern, ("cell",), self.lower_case)
-        if len(set(self.channels)) < len(self.channels):
-            raise ValueError("'channels' gives two channels the same name")
+        check_distinct(self.channels, "channels")
         return self
 
 
@@ -89,12 +90,8 @@ class MultipageReader:
         for row, file in enumerate(places["file"].tolist()):
             try:
                 planes = _planes(Path(file))
-            except FileNotFoundError:
-                yield CellProblem(row=row, file=file, reason="missing_image", detail=f"{file}: no such file")
-                continue
             except Exception as error:  # tifffile and codecs raise many kinds on damaged files, all mean the same
-                text = f"{file}: truncated or damaged TIFF ({' '.join(str(error).split())}); export it again"
-                yield CellProblem(row=row, file=file, reason="damaged_image", detail=text)
+                yield tiff_problem(row, file, error)
                 continue
             if len(planes) != len(self.config.channels):
                 text = f"{file}: {len(planes)} pages, and 'channels' names {len(self.config.channels)}; export it again"

@@ -28,7 +28,8 @@ from data_tools.readers.cells_base import (
     CellListing,
     CellProblem,
     check_channels,
-    file_columns,
+    check_distinct,
+    rows_of_file,
 )
 from framework.config import StrictModel
 from framework.errors import InputError, did_you_mean
@@ -64,8 +65,7 @@ class StackConfig(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> StackConfig:
-        if len(set(self.channels)) < len(self.channels):
-            raise ValueError("'channels' gives two channels the same name")
+        check_distinct(self.channels, "channels")
         if self.layout == "nhw" and len(self.channels) > 1:
             raise ValueError(f"layout nhw has one channel, 'channels' names {len(self.channels)}")
         for key, names in (("labels", tuple(self.labels)), ("copies", (self.copies,) if self.copies else ())):
@@ -105,9 +105,7 @@ class StackReader:
             if config.copies:
                 digests = [_digest(image) for image in arrays.rows(config.images, list(range(n)))]
                 cells[config.copies] = pd.Series(_first_of_each(digests), dtype=TEXT)
-        facts = file_columns([Path(config.path)])
-        places = pd.DataFrame({"row": np.arange(n), **{key: np.repeat(values, n) for key, values in facts.items()}})
-        places["file"] = pd.Series([str(Path(config.path).absolute())] * n, dtype="category")
+        places = rows_of_file({"row": np.arange(n)}, config.path, n)
         return CellListing(
             cells=pd.DataFrame(cells), places=places, channels=config.channels, pixel_size_um=config.pixel_size_um
         )
