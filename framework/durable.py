@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,18 @@ def write_text(file: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     beside.replace(file)
+    sync_folder(file.parent)
+
+
+def write_with(file: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write(path)`` make a file beside ``file``, then put it there in one step: for libraries that want paths."""
+    beside = file.with_name(f".{file.name}.tmp-{os.getpid()}")
+    try:
+        write(beside)
+        sync_file(beside)
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
     sync_folder(file.parent)
 
 

@@ -40,6 +40,20 @@ def _room(name: str) -> Any:
     return importlib.import_module(name)
 
 
+def _simulate(kind: str, config_name: str, out: Path, config: Path | None, options: list[str] | None) -> None:
+    """Read the options of a simulator, from a YAML or its defaults, run it and show what it wrote."""
+    room, configs = _room("data_tools.simulate"), _room("framework.config")
+    model = getattr(room, config_name)
+    if config:
+        settings = configs.load_config(config, model, options or [])
+    else:
+        settings = configs.parse_config("{}", model, f"simulate {kind}", options or [])
+    write = getattr(room, f"simulate_{kind}")
+    with show.progress() as report:
+        summary = write(settings, out, progress=lambda done, total: report("simulate", done, total))
+    show.summary(summary)
+
+
 @simulate.command("plate")
 def simulate_plate(
     out: Annotated[Path, typer.Argument(help="folder to write: Harmony export, plate map, omics tables, truth")],
@@ -51,14 +65,7 @@ def simulate_plate(
     Example: wellstream simulate plate demo/raw perturbations=12 size_px=270
     Python: data_tools.simulate.simulate_plate(PlateConfig(...), out)
     """
-    room, configs = _room("data_tools.simulate"), _room("framework.config")
-    if config:
-        plate = configs.load_config(config, room.PlateConfig, options or [])
-    else:
-        plate = configs.parse_config("{}", room.PlateConfig, "simulate plate", options or [])
-    with show.progress() as report:
-        summary = room.simulate_plate(plate, out, progress=lambda done, total: report("simulate", done, total))
-    show.summary(summary)
+    _simulate("plate", "PlateConfig", out, config, options)
 
 
 @simulate.command("ifc")
@@ -72,14 +79,7 @@ def simulate_ifc(
     Example: wellstream simulate ifc ifc/raw cells=500 informative=0.8
     Python: data_tools.simulate.simulate_ifc(IfcConfig(...), out)
     """
-    room, configs = _room("data_tools.simulate"), _room("framework.config")
-    if config:
-        pair = configs.load_config(config, room.IfcConfig, options or [])
-    else:
-        pair = configs.parse_config("{}", room.IfcConfig, "simulate ifc", options or [])
-    with show.progress() as report:
-        summary = room.simulate_ifc(pair, out, progress=lambda done, total: report("simulate", done, total))
-    show.summary(summary)
+    _simulate("ifc", "IfcConfig", out, config, options)
 
 
 @simulate.command("crops")
@@ -93,14 +93,7 @@ def simulate_crops(
     Example: wellstream simulate crops crops/raw proteins=8 cells_per_field=20
     Python: data_tools.simulate.simulate_crops(CropsConfig(...), out)
     """
-    room, configs = _room("data_tools.simulate"), _room("framework.config")
-    if config:
-        library = configs.load_config(config, room.CropsConfig, options or [])
-    else:
-        library = configs.parse_config("{}", room.CropsConfig, "simulate crops", options or [])
-    with show.progress() as report:
-        summary = room.simulate_crops(library, out, progress=lambda done, total: report("simulate", done, total))
-    show.summary(summary)
+    _simulate("crops", "CropsConfig", out, config, options)
 
 
 @app.command()

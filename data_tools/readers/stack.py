@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -152,23 +153,23 @@ class StackReader:
         return values.astype(np.float64)
 
 
-class _Arrays:
+class _Arrays(ABC):
     """Named arrays of a file, by row or whole."""
 
     def __init__(self, path: str, names: list[str]) -> None:
         self._path, self._names = path, names
 
+    @abstractmethod
     def facts(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         """Return shape and type."""
-        raise NotImplementedError
 
+    @abstractmethod
     def whole(self, name: str) -> Array:
         """Return all of a small array."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rows(self, name: str, rows: list[int]) -> Iterator[Array]:
         """Yield some rows of a large array."""
-        raise NotImplementedError
 
     def known(self, name: str) -> str:
         """Return ``name`` if there is such an array.

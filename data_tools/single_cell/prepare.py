@@ -17,6 +17,7 @@ from data_tools.single_cell.counts import GENE, PROTEIN, Counts, csr, read_count
 from data_tools.single_cell.proteins import centred_log_ratio
 from framework import __version__
 from framework.config import to_yaml
+from framework.durable import write_with
 from framework.errors import InputError, did_you_mean
 
 
@@ -69,7 +70,9 @@ def prepare_cells(config: SingleCellConfig, out: Path | str) -> PreparedCells:
     proteins = proteins.rows(proteins.cells.get_indexer(genes.cells))
     data = _annotated(config, genes, proteins)
     data.uns["wellstream"]["kept"] = {"cells": cells, "genes": kept}
-    _write(data, Path(out))
+    target = Path(out)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_with(target, data.write_h5ad)
     populations = data.obs["population"].value_counts(sort=False) if "population" in data.obs else pd.Series(dtype=int)
     return PreparedCells(
         out=str(out),
@@ -224,13 +227,3 @@ def _marker_genes(data: anndata.AnnData, config: MarkerGenes, other: str) -> pd.
     names = tested.uns["rank_genes_groups"]["names"]
     rows = [(group, str(gene)) for group in groups for gene in names[group]]
     return pd.DataFrame(rows, columns=["population", "gene"])
-
-
-def _write(data: anndata.AnnData, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.partial")
-    try:
-        data.write_h5ad(temporary)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)

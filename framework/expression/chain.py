@@ -15,7 +15,7 @@ from sklearn.linear_model import LinearRegression
 
 from framework import __version__
 from framework.config import to_yaml
-from framework.durable import write_json, write_text
+from framework.durable import write_json, write_text, write_with
 from framework.evaluate.intervals import bootstrap_columns
 from framework.evaluate.metrics import pearson
 from framework.expression.config import ExpressionConfig
@@ -182,7 +182,7 @@ def _write_imaged(
             "config": to_yaml(config),
             "versions": {"wellstream": __version__},
         }
-        data.write_h5ad(folder / f"expression_{mode}.h5ad")
+        write_with(folder / f"expression_{mode}.h5ad", data.write_h5ad)
         marked = np.isin(genes, _reported(cells))
         means[mode] = population_means(values[:, marked], imaged.population, var.index[marked])
     if progress:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from framework.durable import write_text
 from framework.errors import InputError
 from framework.report.figures_expression import (
     TITLES,
@@ -57,9 +58,7 @@ def write_expression_report(folder: Path | str, out: Path | str | None = None) -
         )
     )
     file = Path(out) if out is not None else root / EXPRESSION_REPORT_NAME
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(render_page("Expression per cell", str(config["single_cell"]), sections), encoding="utf-8")
-    partial.replace(file)
+    write_text(file, render_page("Expression per cell", str(config["single_cell"]), sections))
     return file
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.durable import write_json, write_text
+from framework.durable import write_json, write_text, write_with
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -22,3 +22,17 @@ def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None
     with pytest.raises(TypeError):
         write_json(tmp_path / "state.json", {"a": object()})
     assert json.loads((tmp_path / "state.json").read_text()) == {"a": "µ", "b": 1}
+
+
+def test_a_library_that_fails_half_way_leaves_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "cells.bin"
+    write_with(file, lambda path: path.write_bytes(b"old"))
+
+    def fail(path: Path) -> None:
+        path.write_bytes(b"ne")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_with(file, fail)
+    assert file.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["cells.bin"]
