@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import anndata
@@ -24,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from framework.data.dataset import Dataset
 from framework.data.store import TileStore
+from framework.durable import write_json
 from framework.errors import InputError, WellstreamError
 
 LABEL = "Metadata_Phase"
@@ -114,6 +115,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.ifc_seq.phase", description=__doc__)
     parser.add_argument("data", type=Path, help="dataset folder")
     parser.add_argument("embeddings", type=Path, nargs="+", help="tile embeddings, one file a fold")
+    parser.add_argument("--out", type=Path, help="also write the scores as JSON")
     options = parser.parse_args()
     console = Console(highlight=False)
     try:
@@ -121,6 +123,8 @@ def main() -> int:
     except (WellstreamError, OSError) as error:
         console.print(f"phase: {error}", style="bold red", markup=False)
         return 2
+    if options.out:
+        write_json(options.out, [{"features": name, "k": k} | asdict(scores) for (name, k), scores in found.items()])
     table = Table("features", "k", "accuracy", "balanced [95 %]", "recall of each phase", box=None)
     for (name, k), scores in found.items():
         recall = ", ".join(f"{phase} {share:.2f}" for phase, share in scores.recall.items())
