@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import mmap
 import time
 from collections.abc import Callable
 
@@ -128,9 +129,12 @@ def test_arms_that_disagree_void_the_comparison() -> None:
 
 
 def test_peak_memory_sees_what_was_freed_again() -> None:
-    with PeakMemory() as memory:
-        block = np.ones(8_000_000)
-        for _ in range(20):
-            block += 1
-        del block
-    assert memory.above_start_mb > 30
+    # Pages of its own, held until the sampling thread has come round: an array could be laid into memory that this
+    # process kept from an earlier test, and on a busy machine the thread may wait longer than a fixed piece of work.
+    size = 64_000_000
+    with PeakMemory() as memory, mmap.mmap(-1, size) as pages:
+        pages.write(bytes(size))
+        deadline = time.monotonic() + 60
+        while memory.above_start_mb < 30 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert 30 < memory.above_start_mb < 150
