@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 
 def sync_folder(folder: Path) -> None:
@@ -26,13 +29,7 @@ def sync_file(file: Path) -> None:
 
 def write_text(file: Path, text: str) -> None:
     """Replace ``file`` by ``text`` (UTF-8) in one step: a reader sees the old content or the new, never a part."""
-    beside = file.with_name(f".{file.name}.tmp-{os.getpid()}")
-    with beside.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(file)
-    sync_folder(file.parent)
+    write_with(file, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def write_with(file: Path, write: Callable[[Path], object]) -> None:
@@ -45,6 +42,16 @@ def write_with(file: Path, write: Callable[[Path], object]) -> None:
     finally:
         beside.unlink(missing_ok=True)
     sync_folder(file.parent)
+
+
+def write_arrays(file: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Replace ``file`` by a compressed ``.npz`` of ``arrays``, in one step."""
+
+    def write(path: Path) -> None:
+        with path.open("wb") as stream:  # given a path, NumPy would add .npz to its temporary name
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+    write_with(file, write)
 
 
 def write_json(file: Path, value: Any) -> None:

@@ -14,6 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from framework.durable import write_text
 from framework.errors import InputError
 
 SUMMARY_NAME = "evaluation.json"
@@ -57,9 +58,7 @@ def write_evaluation(folder: Path | str, evaluation: Evaluation) -> Path:
         "tables": sorted(evaluation.tables),
     }
     text = json.dumps(_plain(summary), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    partial = target / f".{SUMMARY_NAME}.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(target / SUMMARY_NAME)
+    write_text(target / SUMMARY_NAME, text)
     return target
 
 

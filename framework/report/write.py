@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from framework.durable import write_text
 from framework.report import sections_data, sections_inpainting, sections_run, sections_scores
 from framework.report.inputs import Inputs, read_inputs
 from framework.report.page import Note, Section, render_page
@@ -41,9 +42,7 @@ def write_report(
     inputs = read_inputs(folder, dataset, *given)
     file = Path(out) if out is not None else folder / REPORT_NAME
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(build_report(inputs), encoding="utf-8")
-    partial.replace(file)
+    write_text(file, build_report(inputs))
     return file
 
 

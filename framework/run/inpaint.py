@@ -21,7 +21,7 @@ from framework.data.plan import MismatchedPairs, PairsPlan
 from framework.data.schema import PLATE, WELL
 from framework.data.split import PARTS
 from framework.data.store import TileStore
-from framework.durable import write_json
+from framework.durable import write_arrays, write_json
 from framework.errors import ConfigError, RunError, did_you_mean
 from framework.objectives import PairedInpainting
 from framework.run.embed import parts_for
@@ -207,9 +207,5 @@ def _write(folder: Path, summary: dict[str, Any], painted: Painted) -> None:
     """Write the images, then the summary that names them."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SUMMARY_NAME).unlink(missing_ok=True)
-    partial = folder / f".{PANELS_NAME}.partial"
-    with partial.open("wb") as file:
-        arrays: dict[str, Any] = {name: np.stack(images) for name, images in painted.panels.items()}
-        np.savez_compressed(file, **arrays)
-    partial.replace(folder / PANELS_NAME)
+    write_arrays(folder / PANELS_NAME, {name: np.stack(images) for name, images in painted.panels.items()})
     write_json(folder / SUMMARY_NAME, summary)

@@ -17,12 +17,13 @@ from framework.data.permutation import I64, hash_u64, permute
 from framework.data.split import PARTS
 from framework.data.store import TileStore, dataset_digest
 from framework.data.transform import scale
+from framework.durable import write_arrays
 from framework.errors import ConfigError, RunError, did_you_mean
 from framework.models import guided_gradients
 from framework.run.embed import parts_for
 from framework.run.parts import bags_in
 from framework.run.pretrained import OpenedRun, open_run, solo
-from framework.run.tables import Report, beside
+from framework.run.tables import Report, with_folder
 
 _AT_ONCE = 32
 _STREAM = 0x5A11
@@ -75,18 +76,15 @@ def saliency(
     images = np.empty((len(ids), *store.sample_shape), dtype=store.dtype)
     store.gather(ids, images)
     maps = _maps(opened, ids, images, progress)
-    partial = beside(Path(out))
-    with partial.open("wb") as file:
-        np.savez_compressed(
-            file,
-            tile=ids,
-            images=images,
-            maps=maps,
-            outputs=np.array(opened.objective.outputs()),
-            channels=np.array(opened.scale.channels),
-            dataset_digest=np.array(dataset_digest(dataset)),
-        )
-    partial.replace(out)
+    arrays = {
+        "tile": ids,
+        "images": images,
+        "maps": maps,
+        "outputs": np.array(opened.objective.outputs()),
+        "channels": np.array(opened.scale.channels),
+        "dataset_digest": np.array(dataset_digest(dataset)),
+    }
+    write_arrays(with_folder(Path(out)), arrays)
     return {"file": str(out), "tiles": len(ids), "outputs": tuple(opened.objective.outputs()), "step": opened.step}
 
 

@@ -17,6 +17,7 @@ from framework.config import to_yaml
 from framework.data.dataset import Dataset
 from framework.data.split import Parts
 from framework.data.store import dataset_digest
+from framework.durable import write_with
 from framework.errors import RunError
 from framework.run.parts import split_facts, versions
 from framework.run.pretrained import OpenedRun
@@ -64,7 +65,7 @@ class StreamedTable:
         self, out: Path, obs: pd.DataFrame, columns: int, facts: dict[str, Any], names: Sequence[str] | None = None
     ) -> None:
         self._out = out
-        self._beside = beside(out)
+        self._beside = with_folder(out).with_name(f".{out.name}.tmp-{os.getpid()}")
         var = pd.DataFrame(index=[f"d{i:04d}" for i in range(columns)] if names is None else list(names))
         anndata.AnnData(obs=obs, var=var, uns={"wellstream": facts}).write_h5ad(self._beside)
         self._file = h5py.File(self._beside, "r+")
@@ -91,24 +92,22 @@ class StreamedTable:
 
 def write_table(out: Path, data: anndata.AnnData) -> None:
     """Write an .h5ad in one step: it is whole or absent."""
-    temporary = beside(out)
-    data.write_h5ad(temporary)
-    temporary.replace(out)
+    write_with(with_folder(out), data.write_h5ad)
 
 
-def beside(out: Path) -> Path:
-    """Return a temporary name in the folder of ``out``, which is made.
+def with_folder(out: Path) -> Path:
+    """Make the folder of the file ``out``, and return ``out``.
 
     Raises:
         RunError: ``out`` is a folder, or cannot get one.
     """
     if out.is_dir():
-        raise RunError(f"{out}: expected the name of an .h5ad file, found a folder")
+        raise RunError(f"{out}: expected the name of a file, found a folder")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{out}: cannot make its folder: {error}") from None
-    return out.with_name(f".{out.name}.tmp-{os.getpid()}")
+    return out
 
 
 def _writable(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
