@@ -161,6 +161,7 @@ def embed(
         str | None, typer.Option(help="layers of the network instead, such as conv3,conv4: a file each, a row a tile")
     ] = None,
     pool: Annotated[str, typer.Option(help="how --layers are pooled over space: max or mean")] = "max",
+    views: Annotated[int, typer.Option(help="with --layers 4 or 8: average over mirror images, or all turns too")] = 1,
     untrained: Annotated[bool, typer.Option("--untrained", help="with the weights the run began with")] = False,
 ) -> None:
     """Write embeddings as AnnData. Tile embeddings can train heads: data.embeddings in a run YAML.
@@ -169,6 +170,8 @@ def embed(
     """
     room = _room("framework.run")
     with show.progress() as report:
+        if layers is None and views != 1:
+            raise ConfigError("--views averages layers: name them with --layers")
         if layers is None:
             summary = room.embed(run, data=data, out=out, level=level, progress=report, untrained=untrained)
         elif level != "tile":
@@ -176,7 +179,7 @@ def embed(
         else:
             names = [name.strip() for name in layers.split(",") if name.strip()]
             summary = room.embed_layers(
-                run, data=data, out=out, layers=names, pool=pool, untrained=untrained, progress=report
+                run, data=data, out=out, layers=names, pool=pool, untrained=untrained, views=views, progress=report
             )
     show.summary(summary)
 

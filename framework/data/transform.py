@@ -15,7 +15,7 @@ from pydantic import model_validator
 from framework.config import StrictModel
 from framework.data.permutation import I64, hash_u64, permute
 from framework.data.store import TileStore
-from framework.errors import RunError, did_you_mean
+from framework.errors import ConfigError, RunError, did_you_mean
 
 ScaleName = Literal[
     "per_tile_standardise",
@@ -28,6 +28,8 @@ ScaleName = Literal[
 ]
 UNIT_SCALES: tuple[ScaleName, ...] = ("per_tile_minmax", "unit_range")
 """Those that give 0..1 and may have a floor."""
+VIEWS = (1, 4, 8)
+"""Numbers of mirror images over which results can be averaged."""
 _SAMPLE = 2000
 _BLOCK = 100
 
@@ -219,13 +221,24 @@ def augment(tiles: torch.Tensor, positions: I64, key: int, config: AugmentConfig
     return turned.index_select(0, back).view(tiles.dtype)
 
 
+def need_views(count: int) -> None:
+    """Check a number of views. Raises ConfigError."""
+    if count not in VIEWS:
+        raise ConfigError(f"views: expected one of: {', '.join(map(str, VIEWS))}, found {count}")
+
+
 def views(tiles: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
     """Yield tiles as stored and mirrored, for predictions that are averaged over symmetries.
 
     Args:
         tiles: (..., H, W).
         count: 1: as stored; 4: both mirrors and their product; 8: the same transposed too, for square tiles.
+
+    Raises:
+        RunError: 8 views of tiles that are not square.
     """
+    if count == 8 and tiles.shape[-1] != tiles.shape[-2]:
+        raise RunError(f"8 views need square tiles, these have {tiles.shape[-2]} x {tiles.shape[-1]} px; take 4 views")
     square = AugmentConfig(flip=True, rotate90=count == 8)
     for code in range(count):
         yield _turned(tiles, code, square).contiguous()

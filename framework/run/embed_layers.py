@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import torch
 from framework.data.dataset import Dataset
 from framework.data.plan import EveryTile, PlanUniverse
 from framework.data.store import TileStore
+from framework.data.transform import need_views
+from framework.data.transform import views as mirrored
 from framework.distributed import Ranks
 from framework.errors import ConfigError, RunError
 from framework.models import SpatialPool, need_layers, pooled_layers
@@ -33,6 +36,7 @@ def embed_layers(
     layers: Sequence[str],
     pool: SpatialPool = "max",
     untrained: bool = False,
+    views: int = 1,
     progress: Report | None = None,
 ) -> dict[str, Any]:
     """Write ``<layer>.h5ad`` for each layer: a row a tile in tile order, its maps pooled over space.
@@ -47,6 +51,8 @@ def embed_layers(
             trunk.layer4 (a ResNet).
         pool: ``max`` (Lu et al. 2019) or ``mean`` over space.
         untrained: use the weights the run began with, the baseline for what training adds.
+        views: 1: cells as stored (Lu et al. 2019); 4 or 8: the mean over their mirror images, or all symmetries of the
+            square, because a cell lies in its crop any way round; as many times the work.
         progress: called with (stage, done, total).
 
     Returns:
@@ -58,6 +64,7 @@ def embed_layers(
     """
     if pool not in POOLS:
         raise ConfigError(f"pool: expected one of: {', '.join(POOLS)}, found '{pool}'")
+    need_views(views)
     if not layers:
         raise ConfigError("layers: expected at least one name, such as conv4")
     folder = Path(out)
@@ -68,21 +75,29 @@ def embed_layers(
     dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
     if not len(dataset.index):
         raise RunError(f"{dataset.root}: no tiles to embed")
-    rows = _write(opened, dataset, folder, layers, pool, progress)
+    rows = _write(opened, dataset, folder, layers, Reading(pool=pool, views=views), progress)
     files = tuple(str(folder / f"{layer}.h5ad") for layer in layers)
-    return {"files": files, "rows": rows, "pool": pool, "step": opened.step}
+    return {"files": files, "rows": rows, "pool": pool, "views": views, "step": opened.step}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a tile's maps become one vector: pooled over space, averaged over views."""
+
+    pool: SpatialPool
+    views: int
 
 
 def _write(
-    run: OpenedRun, dataset: Dataset, folder: Path, layers: Sequence[str], pool: SpatialPool, progress: Report | None
+    run: OpenedRun, dataset: Dataset, folder: Path, layers: Sequence[str], reading: Reading, progress: Report | None
 ) -> int:
     """Stream all blocks to the files, which appear together at the end; return the number of rows."""
     obs = tile_rows(dataset, parts_for(run, dataset), np.arange(len(dataset.index)))
-    facts = facts_of(run, dataset, "embeddings") | {"level": "tile", "pool": pool}
+    facts = facts_of(run, dataset, "embeddings") | {"level": "tile", **asdict(reading)}
     tables: dict[str, StreamedTable] = {}
     written = 0
     with ExitStack() as unfinished:
-        for block in _blocks(run, dataset, solo(run.config), layers, pool):
+        for block in _blocks(run, dataset, solo(run.config), layers, reading):
             for layer, values in block.items():
                 if layer not in tables:
                     file = folder / f"{layer}.h5ad"
@@ -99,7 +114,7 @@ def _write(
 
 
 def _blocks(
-    run: OpenedRun, dataset: Dataset, ranks: Ranks, layers: Sequence[str], pool: SpatialPool
+    run: OpenedRun, dataset: Dataset, ranks: Ranks, layers: Sequence[str], reading: Reading
 ) -> Iterator[dict[str, Vectors]]:
     """Yield layer -> (n, D) for blocks of tiles in tile order."""
     plan = EveryTile(PlanUniverse.of(dataset, np.arange(len(dataset.bags))), rows=TILES_A_STEP)
@@ -109,6 +124,9 @@ def _blocks(
     with torch.inference_mode():
         for batch in loader.batches(0, plan.steps_per_epoch):
             cells = run.objective.source_cells(batch.tiles[batch.weights > 0, 0])
-            with ranks.autocast():
-                found = pooled_layers(network, layers, cells, pool)
+            found = dict.fromkeys(layers, torch.zeros(()))
+            for seen in mirrored(cells, reading.views):
+                with ranks.autocast():
+                    pooled = pooled_layers(network, layers, seen, reading.pool)
+                found = {layer: found[layer] + values / reading.views for layer, values in pooled.items()}
             yield {layer: values.cpu().numpy() for layer, values in found.items()}

@@ -19,6 +19,7 @@ from framework.data.permutation import I64
 from framework.data.plan import EveryBag, EveryTile, Plan, PlanUniverse
 from framework.data.split import PARTS
 from framework.data.store import Store, TileStore
+from framework.data.transform import need_views
 from framework.data.transform import views as mirrored
 from framework.distributed import Ranks
 from framework.errors import ConfigError, DatasetError, RunError, did_you_mean
@@ -28,7 +29,6 @@ from framework.run.pretrained import OpenedRun, open_run, solo
 from framework.run.tables import Report, bag_rows, facts_of, tile_rows, write_table
 
 TILES_A_STEP = 2048
-VIEWS = (1, 4, 8)
 Values = npt.NDArray[np.float32]
 
 
@@ -80,8 +80,7 @@ def predict(
         raise ConfigError(f"part: expected one of: {', '.join(PARTS)}, all, found '{part}'" + did_you_mean(part, PARTS))
     if tiles < 1 or seeds < 1:
         raise ConfigError(f"expected tiles >= 1 and seeds >= 1, found {tiles} and {seeds}")
-    if views not in VIEWS:
-        raise ConfigError(f"views: expected one of: {', '.join(map(str, VIEWS))}, found {views}")
+    need_views(views)
     opened = open_run(run)
     kind = opened.objective.output
     if kind == "none":

@@ -223,6 +223,12 @@ def test_views_are_the_symmetries_of_the_square(count: int) -> None:
     assert tuple(tile.ravel()) in seen
 
 
+def test_eight_views_need_square_tiles() -> None:
+    with pytest.raises(RunError, match="these have 4 x 6 px; take 4 views"):
+        next(views(torch.zeros(1, 1, 4, 6), 8))
+    assert sum(1 for _ in views(torch.zeros(1, 1, 4, 6), 4)) == 4
+
+
 def test_minmax_reaches_0_and_1_exactly_and_leaves_flat_tiles_dark() -> None:
     tiles = torch.from_numpy(random_tiles(500))
     tiles[3, 1] = 77

@@ -70,6 +70,19 @@ def test_layers_are_files_in_tile_order(root: Path, tmp_path: Path, pool: str) -
     assert sorted(p.name for p in (tmp_path / "layers").iterdir()) == sorted(f"{layer}.h5ad" for layer in layers)
 
 
+def test_eight_views_are_the_mean_over_the_symmetries_of_the_square(root: Path, tmp_path: Path) -> None:
+    summary = embed_layers(root / "pairs", None, tmp_path / "layers", ["conv3"], "mean", views=8)
+    ids = np.asarray([5, 90])
+    network = open_run(root / "pairs").objective.feature_network()
+    cells = by_hand(root / "pairs", Dataset.open(root / "data"), ids)
+    turned = [torch.rot90(flipped, turns, (2, 3)) for flipped in (cells, cells.flip(3)) for turns in range(4)]
+    with torch.inference_mode():
+        mine = torch.stack([pooled_layers(network, ["conv3"], each, "mean")["conv3"] for each in turned]).mean(0)
+    written = anndata.read_h5ad(tmp_path / "layers" / "conv3.h5ad")
+    np.testing.assert_allclose(written.X[ids], mine.numpy(), rtol=1e-4, atol=1e-5)
+    assert (summary["views"], written.uns["wellstream"]["views"]) == (8, 8)
+
+
 def test_the_embedding_is_the_layer_of_the_config(root: Path, tmp_path: Path) -> None:
     embed(root / "pairs", None, tmp_path / "tiles.h5ad")
     embed_layers(root / "pairs", None, tmp_path / "layers", ["conv4"])
@@ -125,6 +138,8 @@ def test_wrong_requests_for_layers_leave_nothing(root: Path, tmp_path: Path) -> 
         embed_layers(root / "pairs", None, tmp_path / "x.h5ad", ["conv1"])
     with pytest.raises(ConfigError, match="expected at least one name"):
         embed_layers(root / "pairs", None, tmp_path / "x", [])
+    with pytest.raises(ConfigError, match="views: expected one of: 1, 4, 8, found 3"):
+        embed_layers(root / "pairs", None, tmp_path / "x", ["conv1"], views=3)
     assert not list(tmp_path.iterdir())
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fixtures.tiny_run import MARKERS, ROOT, TRIPLET, config, difference, digests, start, tiny_data, weights
+from fixtures.tiny_run import MARKERS, PAIRS, ROOT, TRIPLET, config, difference, digests, start, tiny_data, weights
 
 from framework.config import to_yaml
 from framework.run import fit, verify_run
@@ -22,6 +22,10 @@ from framework.run import fit, verify_run
 pytestmark = pytest.mark.distributed
 
 SGD = ("optim.name=sgd", "optim.lr=0.1", "optim.clip_norm=null")
+# Of pixels that are exactly 0 a convolution makes its bias, which starts at 0: all of them at the kink of the ReLU.
+NO_ZEROS = ("data.scale=per_tile_standardise", "data.floor={}")
+AUTOENCODER = """objective={name: autoencoder, backbone: {name: alexnet, widths: [4, 6, 8, 8, 6]},
+decoder_widths: [6, 8, 8, 6, 4]}"""
 CASES = {
     "triplet-group": (TRIPLET, (*SGD, "objective.backbone.dropout=0")),
     "triplet-batch-sync": (
@@ -31,6 +35,11 @@ CASES = {
     "triplet-adamw": (TRIPLET, ("objective.backbone.dropout=0", "objective.l2_normalise=true")),
     # 7 rows: the last rank of two and of three gets a padding row in every step, and the end of the epoch more.
     "markers-uneven": (MARKERS, ("plan.tiles=7", "objective.loss=mse")),
+    "pairs-sync": (PAIRS, (*SGD, *NO_ZEROS, "plan.pairs=6", "train.batch_norm=sync")),
+    "autoencoder-sync": (
+        PAIRS,
+        (*SGD, *NO_ZEROS, "plan={name: tiles, tiles: 6}", AUTOENCODER, "train.batch_norm=sync"),
+    ),
 }
 STEPS = 20
 
