@@ -71,8 +71,9 @@ class Resamples:
         """Decide what is resampled.
 
         Groups of one class each (all cells of a field show one protein) are drawn within their class, so that no class
-        vanishes; groups of several classes are drawn together. Where a class has a single group, its fields cannot say
-        how much fields differ: cells are drawn within their class instead, and a note says that this is too narrow.
+        vanishes; groups of several classes are drawn together. Where a class, or all cells, have a single group, it
+        cannot say how much fields differ: cells are drawn within their class instead, and a note says that this is too
+        narrow.
 
         Args:
             truth: (n,), class of each cell.
@@ -87,12 +88,13 @@ class Resamples:
         pairs = np.unique(np.stack([group, truth], axis=1), axis=0)
         nested = len(pairs) == int(group.max(initial=-1)) + 1
         of_class = pairs[:, 1]
-        if nested and len(pairs) and np.bincount(of_class)[np.unique(of_class)].min() < 2:
+        single = len(pairs) > 0 and int(group.max()) == 0
+        if single or (nested and len(pairs) and np.bincount(of_class)[np.unique(of_class)].min() < 2):
             group = np.arange(len(truth), dtype=np.int64)
-            of_class, unit = truth, "cell"
+            of_class, unit, nested = truth, "cell", True
             notes.append(
-                "a class has cells of one field only, so the intervals resample single cells: they count cells of one "
-                "field as independent and are too narrow"
+                f"{'there are' if single else 'a class has'} cells of one field only, so the intervals resample single "
+                "cells: they count cells of one field as independent and are too narrow"
             )
         elif (
             unit == "field" and len(pairs) and nested and np.bincount(of_class)[np.unique(of_class)].min() < _FEW_GROUPS

@@ -1,0 +1,264 @@
+"""The README's table: proteins of held-out yeast cells by their nearest neighbours, for five kinds of features.
+
+    python -m experiments.paired_cell_inpainting.yeast_table --crops raw/yeast_model/toy_dataset/images --out yeast
+
+ingest -> train the network and the autoencoder with three seeds each -> embed, trained and untrained -> baselines ->
+compare. About an hour on two cores; run again, it continues. Field 4 of each protein is scored and takes no part in
+any choice: which layer speaks for a kind of features, and how its maps become a vector, is decided on fields 1 to 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from experiments.demo.steps import Protocol, StepFailed, overrides
+from framework.durable import write_json
+from framework.errors import WellstreamError
+from framework.evaluate import FeatureEvaluateConfig, FeatureTable, evaluate_features, open_same_cells
+from framework.evaluate.classes import Resamples
+from framework.evaluate.intervals import quantile_interval
+from framework.run.inpaint import SUMMARY_NAME
+
+CONFIGS = Path(__file__).parent
+LABEL, FIELD, HELD_OUT = "Metadata_Protein", "Metadata_Field", "4"
+TRAINED = {"paired": "train_yeast_short.yaml", "autoencoder": "train_yeast_autoencoder.yaml"}
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
+BASELINES = ("intensity", "classic")
+_RESAMPLES = 10_000
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How the maps of a layer become the features of a cell."""
+
+    pool: str
+    views: int
+
+    def __str__(self) -> str:
+        return f"{self.pool} over space, {self.views} view{'s' * (self.views > 1)}"
+
+
+PUBLISHED = Reading(pool="max", views=1)
+READINGS = (PUBLISHED, Reading(pool="mean", views=1), Reading(pool="mean", views=8))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """One way to describe a cell; its seeds are repetitions of the same.
+
+    Attributes:
+        kind: ``paired``, ``autoencoder``, ``untrained``, ``intensity`` or ``classic``.
+        reading: of a network's maps; None for baselines.
+        layer: of a network; empty for baselines.
+        files: seed -> file.
+    """
+
+    kind: str
+    reading: Reading | None
+    layer: str
+    files: dict[int, Path]
+
+    def names(self) -> list[str]:
+        """Return what its tables are called, one a seed."""
+        return [f"{self.kind} {self.reading} {self.layer} {seed}" for seed in self.files]
+
+
+def make(crops: Path, out: Path, seeds: Sequence[int], protocol: Protocol) -> None:
+    """Run every command below ``out``; what is there already is continued or kept.
+
+    Raises:
+        StepFailed: a command failed.
+    """
+    data = out / "data"
+    protocol.run("Ingest", "ingest", CONFIGS / "ingest_yeast.yaml", "--out", data, f"sources.0.reader.path={crops}")
+    for seed in seeds:
+        for kind, config in TRAINED.items():
+            run = out / f"{kind}-{seed}"
+            places = overrides(run_dir=run, data__path=data, train__seed=seed)
+            protocol.run(f"Train {kind} {seed}", "train", CONFIGS / config, *places)
+        run = out / f"paired-{seed}"
+        if not (run / "inpainting" / SUMMARY_NAME).is_file():
+            protocol.run(f"Paint {seed}", "inpaint", run)
+    for kind in BASELINES:
+        options = ("--protein", "gfp", "--scale", "per_tile_minmax", "--out", _baseline(out, kind))
+        if not _baseline(out, kind).is_file():
+            protocol.run(f"Measure {kind}", "features", data, "--kind", kind, *options)
+    for seed in seeds:
+        for kind in (*TRAINED, "untrained"):
+            for reading in READINGS:
+                _embed(out, kind, seed, reading, protocol)
+
+
+def _embed(out: Path, kind: str, seed: int, reading: Reading, protocol: Protocol) -> None:
+    folder = _folder(out, kind, seed, reading)
+    if all((folder / f"{layer}.h5ad").is_file() for layer in LAYERS):
+        return
+    run = out / f"{kind if kind in TRAINED else 'paired'}-{seed}"
+    options = ["--layers", ",".join(LAYERS), "--pool", reading.pool, "--views", reading.views, "--out", folder]
+    if kind not in TRAINED:
+        options.append("--untrained")
+    protocol.run(f"Embed {kind} {seed}, {reading}", "embed", run, *options)
+
+
+def compare(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
+    """Score all features of held-out cells; choose a reading and a layer of each kind on the training cells.
+
+    Returns:
+        ``rows``: the chosen features of each kind and the baselines; ``grid``: every kind, reading and layer;
+        ``confusion``: of the chosen paired features, summed over seeds; ``pretext``: loss with the right and the wrong
+        source; ``cells``; ``notes`` on the intervals.
+
+    Raises:
+        WellstreamError: features that cannot be read.
+    """
+    every = list(_every(out, seeds))
+    sources = [f"{name}={file}" for one in every for name, file in zip(one.names(), one.files.values(), strict=True)]
+    tables = open_same_cells(sources)
+    training = (tables[0].cells[FIELD].astype(str) != HELD_OUT).to_numpy()
+    options: dict[str, Any] = {"label": LABEL, "group": (FIELD,), "resamples": 100}
+    chosen_on = FeatureEvaluateConfig(**options, protocol="leave_group_out")
+    validation = evaluate_features([_only(table, training) for table in tables], chosen_on)
+    scored = evaluate_features(tables, FeatureEvaluateConfig(**options, test_where=(f"{FIELD}={HELD_OUT}",)))
+    within, measured = ({row["set"]: row["knn"] for row in one.summary["rows"]} for one in (validation, scored))
+    cells = scored.tables["per_cell"]
+    cells = cells[cells["scored"]]
+    resampled, notes = _resampled(cells, every)
+    grid = [_entry(one, within, measured, draws) for one, draws in zip(every, resampled, strict=True)]
+    chosen = [
+        max((at for at, one in enumerate(every) if one.kind == kind), key=lambda at: float(grid[at]["validation"]))
+        for kind in dict.fromkeys(one.kind for one in every)
+    ]
+    first = chosen[0]
+    above = [quantile_interval(resampled[first] - resampled[at]) for at in chosen]
+    rows = [
+        grid[at] | {"first_is_above_by": [grid[first]["balanced"] - grid[at]["balanced"], *interval]}
+        for at, interval in zip(chosen, above, strict=True)
+    ]
+    return {
+        "cells": {"train": int(training.sum()), "test": len(cells), "k": chosen_on.k, "seeds": list(seeds)},
+        "rows": rows,
+        "grid": grid,
+        "confusion": _confusion(cells, every[first]),
+        "pretext": [_pretext(out, seed) for seed in seeds],
+        "notes": notes,
+    }
+
+
+def _every(out: Path, seeds: Sequence[int]) -> Iterator[Features]:
+    for kind in (*TRAINED, "untrained"):
+        for reading in READINGS:
+            for layer in LAYERS:
+                files = {seed: _folder(out, kind, seed, reading) / f"{layer}.h5ad" for seed in seeds}
+                yield Features(kind=kind, reading=reading, layer=layer, files=files)
+    for kind in BASELINES:
+        yield Features(kind=kind, reading=None, layer="", files={0: _baseline(out, kind)})
+
+
+def _only(table: FeatureTable, rows: npt.NDArray[np.bool_]) -> FeatureTable:
+    return replace(table, cells=table.cells[rows], values=table.values[rows])
+
+
+def _resampled(cells: pd.DataFrame, every: Sequence[Features]) -> tuple[list[Floats], list[str]]:
+    """Return balanced accuracies of resampled cells, means over seeds; the same cells are drawn for all features."""
+    classes, truth = np.unique(cells["class"].to_numpy(dtype=str), return_inverse=True)
+    names = [name for one in every for name in one.names()]
+    codes = {name: np.searchsorted(classes, cells[f"{name} knn"].to_numpy(dtype=str)) for name in names}
+    plan = Resamples.plan(truth, cells["field"].to_numpy(), seed=0, count=_RESAMPLES)
+    scores = plan.scores(truth, codes, len(classes))
+    return [np.mean([scores[name] for name in one.names()], axis=0) for one in every], list(plan.notes)
+
+
+def _entry(one: Features, within: dict[str, float], measured: dict[str, float], draws: Floats) -> dict[str, Any]:
+    """Return a row of the grid: means over seeds."""
+    low, high = quantile_interval(draws)
+    return {
+        "kind": one.kind,
+        "reading": asdict(one.reading) if one.reading else None,
+        "layer": one.layer,
+        "validation": float(np.mean([within[name] for name in one.names()])),
+        "of_seeds": [measured[name] for name in one.names()],
+        "balanced": float(np.mean([measured[name] for name in one.names()])),
+        "low": low,
+        "high": high,
+    }
+
+
+def _confusion(cells: pd.DataFrame, one: Features) -> dict[str, dict[str, int]]:
+    said = pd.concat([cells[f"{name} knn"] for name in one.names()])
+    truth = pd.concat([cells["class"]] * len(one.names()))
+    counts = pd.crosstab(truth.to_numpy(), said.to_numpy())
+    return {str(true): {str(name): int(n) for name, n in row.items()} for true, row in counts.iterrows()}
+
+
+def _pretext(out: Path, seed: int) -> dict[str, Any]:
+    found = json.loads((out / f"paired-{seed}" / "inpainting" / SUMMARY_NAME).read_text(encoding="utf-8"))
+    return {"seed": seed, **{key: found[key] for key in ("loss", "loss_mismatched", "ratio", "right_is_better")}}
+
+
+def _folder(out: Path, kind: str, seed: int, reading: Reading) -> Path:
+    return out / "features" / f"{kind}-{seed}-{reading.pool}{reading.views}"
+
+
+def _baseline(out: Path, kind: str) -> Path:
+    return out / "features" / f"{kind}.h5ad"
+
+
+def show(console: Console, found: dict[str, Any]) -> None:
+    """Print the chosen features, and the grid of the published reading."""
+    table = Table("features", "chosen", "balanced [95 %]", "seeds", "paired is above by", box=None)
+    for row in found["rows"]:
+        chosen = f"{row['layer']}, {Reading(**row['reading'])}" if row["reading"] else ""
+        interval = f"{row['balanced']:.3f} [{row['low']:.2f}, {row['high']:.2f}]"
+        above = "{:+.3f} [{:+.2f}, {:+.2f}]".format(*row["first_is_above_by"])
+        table.add_row(row["kind"], chosen, interval, " ".join(f"{one:.3f}" for one in row["of_seeds"]), above)
+    console.print(table, soft_wrap=True)
+    for kind in (*TRAINED, "untrained"):
+        for reading in READINGS:
+            wanted = (kind, asdict(reading))
+            scores = [entry["balanced"] for entry in found["grid"] if (entry["kind"], entry["reading"]) == wanted]
+            console.print(f"{kind}, {reading}, conv1 to conv5: {' '.join(f'{one:.2f}' for one in scores)}")
+
+
+def main() -> int:
+    """Make what is missing, compare, print and write ``OUT/yeast.json``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.paired_cell_inpainting.yeast_table",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--crops", type=Path, required=True, help="folder 'images' of the authors' yeast set")
+    parser.add_argument("--out", type=Path, default=Path("yeast"), help="folder for everything that is made")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one network and autoencoder each")
+    options = parser.parse_args()
+    console = Console(highlight=False)
+    protocol = Protocol(console=console)
+    try:
+        make(options.crops, options.out, options.seeds, protocol)
+        found = compare(options.out, options.seeds)
+    except (StepFailed, WellstreamError) as error:
+        console.print(str(error), style="bold red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; run the same command again to continue", style="bold red")
+        return 130
+    write_json(options.out / "yeast.json", found)
+    show(console, found)
+    console.print(f"wrote {options.out / 'yeast.json'}; {protocol.times()}", markup=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
