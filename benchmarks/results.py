@@ -9,6 +9,7 @@ import re
 import statistics
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -148,11 +149,12 @@ def _rounded(values: Mapping[str, list[float]], arm: str, factor: float) -> floa
 
 
 def readme_table(folder: Path = RESULTS) -> str:
-    """Return a Markdown table of all targets, and of findings that are ratios or have bounds.
+    """Return Markdown: how many targets each theme meets and which it misses; folded below, every measurement.
 
-    Of each theme and device it takes the newest full result; a quick one stands in only where there is no full one.
+    A measurement is a target, or a finding that is a ratio or has bounds. Of each theme and device it takes the newest
+    full result; a quick one stands in only where there is no full one.
     """
-    lines = ["| theme | measured | result | target | |", "|---|---|---|---|---|"]
+    lines: list[_Line] = []
     sources, absent, pictures = [], {}, []
     for file, facts in _newest(folder):
         theme = facts["theme"] if facts["device"] == "cpu" else f"{facts['theme']}, {facts['device']}"
@@ -160,10 +162,41 @@ def readme_table(folder: Path = RESULTS) -> str:
         if picture_of(file).exists():
             pictures.append(f"![{theme}]({folder.parent.name}/{folder.name}/{picture_of(file).name})")
         for case in facts["cases"]:
-            lines += _rows(theme, case)
+            lines += _lines(theme, case)
             absent |= {name: str(reason).splitlines()[0] for name, reason in case["absent"].items()}
     missing = [f"Absent: {name} ({reason})." for name, reason in sorted(absent.items())]
-    return "\n".join([*lines, "", *pictures, *([""] if pictures else []), " ".join(sources), *missing])
+    parts = [_summary(lines), _folded(lines), *pictures, "\n".join([" ".join(sources), *missing])]
+    return "\n\n".join(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """One measurement of the table."""
+
+    theme: str
+    what: str
+    value: str
+    bound: str
+    good: bool
+
+
+def _summary(lines: Sequence[_Line]) -> str:
+    rows = ["| theme | targets met | missed |", "|---|---|---|"]
+    for theme in dict.fromkeys(line.theme for line in lines):
+        bound = [line for line in lines if line.theme == theme and line.bound]
+        missed = [f"{line.what}: **{line.value}** ({line.bound})" for line in bound if not line.good]
+        met = f"{len(bound) - len(missed)} of {len(bound)}"
+        rows.append(f"| {theme} | {met} | {'<br>'.join(missed)} |")
+    return "\n".join(rows)
+
+
+def _folded(lines: Sequence[_Line]) -> str:
+    rows = ["| theme | measured | result | target | |", "|---|---|---|---|---|"]
+    rows += [
+        f"| {line.theme} | {line.what} | **{line.value}** | {line.bound} | {'' if line.good else 'missed'} |"
+        for line in lines
+    ]
+    return "\n".join(["<details><summary>Every measurement</summary>", "", *rows, "", "</details>"])
 
 
 def _source(theme: str, file: Path, facts: Mapping[str, Any]) -> str:
@@ -172,17 +205,18 @@ def _source(theme: str, file: Path, facts: Mapping[str, Any]) -> str:
     return f"{theme}: {_day(file, facts)}, {where} ({_hardware(file)}), commit {facts['commit']}{quick}."
 
 
-def _rows(theme: str, case: Mapping[str, Any]) -> Iterable[str]:
+def _lines(theme: str, case: Mapping[str, Any]) -> Iterable[_Line]:
     for target in case["targets"]:
         what = f"{case['case']}: {target['arm']} / {target['over']}"
         good = target["ratio"] >= target["least"]
-        yield _row(theme, what, f"{target['ratio']:.3g}", f">= {target['least']:g}", good)
+        yield _Line(theme=theme, what=what, value=f"{target['ratio']:.3g}", bound=f">= {target['least']:g}", good=good)
     for item in case["findings"]:
         finding = Finding(**{key: value for key, value in item.items() if key != "met"})
         bound = _bound(finding).removeprefix(", target ")
         if bound or finding.unit in ("x", "share"):
             value = f"{finding.value:.3g} {'' if finding.unit == 'x' else finding.unit}".strip()
-            yield _row(theme, f"{case['case']}: {finding.name}", value, bound, finding.met)
+            what = f"{case['case']}: {finding.name}"
+            yield _Line(theme=theme, what=what, value=value, bound=bound, good=finding.met)
 
 
 def update_readme(readme: Path, folder: Path = RESULTS) -> None:
@@ -232,10 +266,6 @@ def _day(file: Path, facts: Mapping[str, Any]) -> str:
 def _hardware(file: Path) -> str:
     found = _NAME.fullmatch(file.stem)
     return found["hardware"] if found else "unknown"
-
-
-def _row(theme: str, what: str, value: str, bound: str, good: bool) -> str:
-    return f"| {theme} | {what} | **{value}** | {bound} | {'' if good else 'missed'} |"
 
 
 def _bound(item: Finding) -> str:

@@ -82,7 +82,7 @@ def dataset(opened: Any) -> None:
         "tiles": f"{manifest.n_tiles} of {len(tile.channels)} x {tile.height} x {tile.width} {tile.dtype}",
         "channels": ", ".join(tile.channels),
         "pixel size": f"{manifest.pixel_size_um} um" if manifest.pixel_size_um else "unknown",
-        "bags": f"{manifest.n_bags} wells on {manifest.n_plates} plate(s); tiles a well: "
+        "bags": f"{manifest.n_bags} on {manifest.n_plates} plate(s); tiles a bag: "
         f"{per_bag.min()} to {per_bag.max()}, median {per_bag.median():.0f}",
         "conditions": str(len(bags[["Metadata_Perturbation", "Metadata_Stimulation"]].drop_duplicates())),
         "nuclei": f"{manifest.n_nuclei}, of which {manifest.n_tiles} have a tile",
