@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+import weakref
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
@@ -20,6 +23,7 @@ from framework.errors import ConfigError, RunError
 from framework.models import pooled_layers
 from framework.objectives import PairedInpainting
 from framework.run import embed, embed_layers, fit, inpaint, open_run, verify_run
+from framework.run.tables import StreamedTable
 from framework.tracking import read_metrics
 
 
@@ -68,6 +72,22 @@ def test_layers_are_files_in_tile_order(root: Path, tmp_path: Path, pool: str) -
         assert (facts["kind"], facts["level"], facts["layer"], facts["pool"]) == ("embeddings", "tile", layer, pool)
         assert {"bag", "tile", "part", "Metadata_Perturbation"} <= set(written.obs.columns)
     assert sorted(p.name for p in (tmp_path / "layers").iterdir()) == sorted(f"{layer}.h5ad" for layer in layers)
+
+
+def test_no_more_than_two_blocks_are_ever_held(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks: list[weakref.ref[np.ndarray]] = []
+    alive = []
+
+    def write(table: StreamedTable, first: int, rows: np.ndarray, original: Any = StreamedTable.write) -> None:
+        original(table, first, rows)
+        blocks.append(weakref.ref(rows))
+        alive.append(sum(block() is not None for block in blocks))
+
+    monkeypatch.setattr(sys.modules["framework.run.embed_layers"], "TILES_A_STEP", 8)
+    monkeypatch.setattr(StreamedTable, "write", write)
+    rows = embed_layers(root / "pairs", None, tmp_path / "layers", ["conv4"])["rows"]
+    assert len(blocks) == -(-rows // 8) == 24
+    assert max(alive) <= 2
 
 
 def test_eight_views_are_the_mean_over_the_symmetries_of_the_square(root: Path, tmp_path: Path) -> None:
