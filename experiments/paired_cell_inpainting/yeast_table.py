@@ -26,7 +26,7 @@ from rich.table import Table
 from experiments.demo.steps import Protocol, StepFailed, overrides
 from framework.durable import write_json
 from framework.errors import WellstreamError
-from framework.evaluate import FeatureEvaluateConfig, FeatureTable, evaluate_features, open_same_cells
+from framework.evaluate import Evaluation, FeatureEvaluateConfig, FeatureTable, evaluate_features, open_same_cells
 from framework.evaluate.classes import Resamples
 from framework.evaluate.intervals import quantile_interval
 from framework.run.inpaint import SUMMARY_NAME
@@ -36,6 +36,9 @@ LABEL, FIELD, HELD_OUT = "Metadata_Protein", "Metadata_Field", "4"
 TRAINED = {"paired": "train_yeast_short.yaml", "autoencoder": "train_yeast_autoencoder.yaml"}
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 BASELINES = ("intensity", "classic")
+CARRIERS = ("AAC1", "AAC3")
+"""Both carry ADP and ATP through the inner membrane of mitochondria: pictures of one place."""
+NEIGHBOURS = 11
 _RESAMPLES = 10_000
 Floats = npt.NDArray[np.float64]
 
@@ -117,7 +120,8 @@ def compare(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
     """Score all features of held-out cells; choose a reading and a layer of each kind on the training cells.
 
     Returns:
-        ``rows``: the chosen features of each kind and the baselines; ``grid``: every kind, reading and layer;
+        ``rows``: the chosen features of each kind and the baselines; ``grid``: every kind, reading and layer, each
+        with the score when the two mitochondrial carriers count as one class;
         ``confusion``: of the chosen paired features, summed over seeds; ``pretext``: loss with the right and the wrong
         source; ``cells``; ``notes`` on the intervals.
 
@@ -128,15 +132,23 @@ def compare(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
     sources = [f"{name}={file}" for one in every for name, file in zip(one.names(), one.files.values(), strict=True)]
     tables = open_same_cells(sources)
     training = (tables[0].cells[FIELD].astype(str) != HELD_OUT).to_numpy()
-    options: dict[str, Any] = {"label": LABEL, "group": (FIELD,), "resamples": 100}
-    chosen_on = FeatureEvaluateConfig(**options, protocol="leave_group_out")
-    validation = evaluate_features([_only(table, training) for table in tables], chosen_on)
-    scored = evaluate_features(tables, FeatureEvaluateConfig(**options, test_where=(f"{FIELD}={HELD_OUT}",)))
-    within, measured = ({row["set"]: row["knn"] for row in one.summary["rows"]} for one in (validation, scored))
-    cells = scored.tables["per_cell"]
-    cells = cells[cells["scored"]]
-    resampled, notes = _resampled(cells, every)
-    grid = [_entry(one, within, measured, draws) for one, draws in zip(every, resampled, strict=True)]
+    validation = _knn([_only(table, training) for table in tables], protocol="leave_group_out").summary
+    within = {row["set"]: row["knn"] for row in validation["rows"]}
+    scored = _knn(tables, test_where=(f"{FIELD}={HELD_OUT}",))
+    together = _knn([_together(table) for table in tables], test_where=(f"{FIELD}={HELD_OUT}",))
+    resampled, notes = _resampled(scored, every)
+    merged, _ = _resampled(together, every)
+    grid = [
+        {
+            "kind": one.kind,
+            "reading": asdict(one.reading) if one.reading else None,
+            "layer": one.layer,
+            "validation": float(np.mean([within[name] for name in one.names()])),
+            **_score(one, scored, draws),
+            "carriers_together": _score(one, together, others),
+        }
+        for one, draws, others in zip(every, resampled, merged, strict=True)
+    ]
     chosen = [
         max((at for at, one in enumerate(every) if one.kind == kind), key=lambda at: float(grid[at]["validation"]))
         for kind in dict.fromkeys(one.kind for one in every)
@@ -148,10 +160,10 @@ def compare(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
         for at, interval in zip(chosen, above, strict=True)
     ]
     return {
-        "cells": {"train": int(training.sum()), "test": len(cells), "k": chosen_on.k, "seeds": list(seeds)},
+        "cells": {"train": int(training.sum()), "test": int((~training).sum()), "k": NEIGHBOURS, "seeds": list(seeds)},
         "rows": rows,
         "grid": grid,
-        "confusion": _confusion(cells, every[first]),
+        "confusion": _confusion(_held_out(scored), every[first]),
         "pretext": [_pretext(out, seed) for seed in seeds],
         "notes": notes,
     }
@@ -171,8 +183,21 @@ def _only(table: FeatureTable, rows: npt.NDArray[np.bool_]) -> FeatureTable:
     return replace(table, cells=table.cells[rows], values=table.values[rows])
 
 
-def _resampled(cells: pd.DataFrame, every: Sequence[Features]) -> tuple[list[Floats], list[str]]:
+def _together(table: FeatureTable) -> FeatureTable:
+    """The two carriers of mitochondria as one class."""
+    names = table.cells[LABEL].astype(str).replace(dict.fromkeys(CARRIERS, " or ".join(CARRIERS)))
+    return replace(table, cells=table.cells.assign(**{LABEL: names}))
+
+
+def _knn(tables: Sequence[FeatureTable], **options: Any) -> Evaluation:
+    return evaluate_features(
+        tables, FeatureEvaluateConfig(label=LABEL, group=(FIELD,), k=NEIGHBOURS, resamples=100, **options)
+    )
+
+
+def _resampled(scored: Evaluation, every: Sequence[Features]) -> tuple[list[Floats], list[str]]:
     """Return balanced accuracies of resampled cells, means over seeds; the same cells are drawn for all features."""
+    cells = _held_out(scored)
     classes, truth = np.unique(cells["class"].to_numpy(dtype=str), return_inverse=True)
     names = [name for one in every for name in one.names()]
     codes = {name: np.searchsorted(classes, cells[f"{name} knn"].to_numpy(dtype=str)) for name in names}
@@ -181,19 +206,17 @@ def _resampled(cells: pd.DataFrame, every: Sequence[Features]) -> tuple[list[Flo
     return [np.mean([scores[name] for name in one.names()], axis=0) for one in every], list(plan.notes)
 
 
-def _entry(one: Features, within: dict[str, float], measured: dict[str, float], draws: Floats) -> dict[str, Any]:
-    """Return a row of the grid: means over seeds."""
+def _held_out(scored: Evaluation) -> pd.DataFrame:
+    cells = scored.tables["per_cell"]
+    return cells[cells["scored"]]
+
+
+def _score(one: Features, scored: Evaluation, draws: Floats) -> dict[str, Any]:
+    """Return balanced accuracies of the seeds, their mean and its interval."""
+    measured = {row["set"]: float(row["knn"]) for row in scored.summary["rows"]}
+    of_seeds = [measured[name] for name in one.names()]
     low, high = quantile_interval(draws)
-    return {
-        "kind": one.kind,
-        "reading": asdict(one.reading) if one.reading else None,
-        "layer": one.layer,
-        "validation": float(np.mean([within[name] for name in one.names()])),
-        "of_seeds": [measured[name] for name in one.names()],
-        "balanced": float(np.mean([measured[name] for name in one.names()])),
-        "low": low,
-        "high": high,
-    }
+    return {"of_seeds": of_seeds, "balanced": float(np.mean(of_seeds)), "low": low, "high": high}
 
 
 def _confusion(cells: pd.DataFrame, one: Features) -> dict[str, dict[str, int]]:
@@ -218,12 +241,14 @@ def _baseline(out: Path, kind: str) -> Path:
 
 def show(console: Console, found: dict[str, Any]) -> None:
     """Print the chosen features, and the grid of the published reading."""
-    table = Table("features", "chosen", "balanced [95 %]", "seeds", "paired is above by", box=None)
+    table = Table("features", "chosen", "balanced [95 %]", "seeds", "paired is above by", "carriers as one", box=None)
     for row in found["rows"]:
         chosen = f"{row['layer']}, {Reading(**row['reading'])}" if row["reading"] else ""
         interval = f"{row['balanced']:.3f} [{row['low']:.2f}, {row['high']:.2f}]"
         above = "{:+.3f} [{:+.2f}, {:+.2f}]".format(*row["first_is_above_by"])
-        table.add_row(row["kind"], chosen, interval, " ".join(f"{one:.3f}" for one in row["of_seeds"]), above)
+        seeds = " ".join(f"{one:.3f}" for one in row["of_seeds"])
+        one = "{balanced:.3f} [{low:.2f}, {high:.2f}]".format(**row["carriers_together"])
+        table.add_row(row["kind"], chosen, interval, seeds, above, one)
     console.print(table, soft_wrap=True)
     for kind in (*TRAINED, "untrained"):
         for reading in READINGS:

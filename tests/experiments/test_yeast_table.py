@@ -22,13 +22,14 @@ from experiments.paired_cell_inpainting.yeast_table import (
     main,
 )
 
-PROTEINS, CELLS = ("AAC1", "AAH1"), 15
+PROTEINS, CELLS = ("AAC1", "AAC3", "AAH1"), 15
 CHOSEN, TEMPTING = ("paired", READINGS[1], "conv4"), ("paired", READINGS[0], "conv2")
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Noise, but for two files: one tells training fields apart (and 80 % of field 4), the other only field 4."""
+    """Noise, but for two files: one tells training fields apart (in field 4 it takes every fifth
+    carrier for the other one), the other only field 4."""
     root = tmp_path_factory.mktemp("yeast")
     random = np.random.default_rng(0)
     obs = pd.DataFrame(
@@ -40,15 +41,15 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
     )
     obs.index = pd.Index([f"tile-{at}" for at in range(len(obs))])
-    protein = (obs[LABEL] == PROTEINS[1]).to_numpy().astype(float)
+    protein = obs[LABEL].map(PROTEINS.index).to_numpy().astype(float)
     held_out = (obs[FIELD] == HELD_OUT).to_numpy()
-    wrong = held_out & (obs["tile"].to_numpy() < CELLS // 5)
-    known = np.abs(protein - wrong)
+    wrong = held_out & (obs["tile"].to_numpy() < CELLS // 5) & (protein < 2)
+    known = np.where(wrong, 1 - protein, protein)
 
     def write(file: Path, column: np.ndarray | None) -> None:
         values = random.normal(size=(len(obs), 3))
         if column is not None:
-            values[:, 0] += 1000 * column
+            values += 1000 * column[:, None]
         file.parent.mkdir(parents=True, exist_ok=True)
         anndata.AnnData(values.astype(np.float32), obs=obs).write_h5ad(file)
 
@@ -72,15 +73,16 @@ def test_what_speaks_for_a_kind_is_chosen_without_the_held_out_field(out: Path) 
     paired, *others = found["rows"]
     assert (paired["layer"], paired["reading"]) == (CHOSEN[2], {"pool": "mean", "views": 1})
     assert paired["validation"] == 1
-    # 3 of 15 cells a protein of the held-out field were given the other protein's look.
-    assert paired["balanced"] == pytest.approx(0.8)
-    assert paired["low"] < 0.8 < paired["high"]
+    # 3 of 15 cells of either carrier in the held-out field were given the other's look.
+    assert paired["balanced"] == pytest.approx((0.8 + 0.8 + 1) / 3)
+    assert paired["low"] < (0.8 + 0.8 + 1) / 3 < paired["high"]
     assert paired["first_is_above_by"] == [0, 0, 0]
     assert [row["kind"] for row in others] == ["autoencoder", "untrained", "intensity", "classic"]
     for row in others:
-        assert row["first_is_above_by"][0] == pytest.approx(0.8 - row["balanced"])
-    assert found["cells"] == {"train": 90, "test": 30, "k": 11, "seeds": [0]}
-    assert found["confusion"]["AAC1"] == {"AAC1": 12, "AAH1": 3}
+        assert row["first_is_above_by"][0] == pytest.approx(paired["balanced"] - row["balanced"])
+    assert paired["carriers_together"]["balanced"] == 1
+    assert found["cells"] == {"train": 135, "test": 45, "k": 11, "seeds": [0]}
+    assert found["confusion"]["AAC1"] == {"AAC1": 12, "AAC3": 3, "AAH1": 0}
     assert found["pretext"] == [{"seed": 0, "loss": 1, "loss_mismatched": 2, "ratio": 2, "right_is_better": 0.75}]
     assert "too narrow" in found["notes"][0]
 
