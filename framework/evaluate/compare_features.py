@@ -236,11 +236,10 @@ def _confusions(cells: Cells, predicted: Mapping[tuple[str, str], Ints]) -> pd.D
 
 def _per_cell(table: FeatureTable, cells: Cells, predicted: Mapping[tuple[str, str], Ints]) -> pd.DataFrame:
     names = np.asarray([*cells.classes, ""], dtype=object)
-    frame = pd.DataFrame({"cell": table.cells.index[cells.rows].astype(str), "class": names[cells.label]})
-    frame["field"], frame["scored"] = cells.group, cells.test
-    for (name, classifier), values in predicted.items():
-        frame[f"{name} {classifier}"] = names[values]
-    return frame
+    own = {"cell": table.cells.index[cells.rows].astype(str), "class": names[cells.label]}
+    own |= {"field": cells.group, "scored": cells.test}
+    said = {f"{name} {classifier}": names[values] for (name, classifier), values in predicted.items()}
+    return pd.DataFrame(own | said)
 
 
 def _codes(table: FeatureTable, name: str | None, cells: Cells) -> Ints | None:
