@@ -110,9 +110,11 @@ def run(*, quick: bool) -> list[Measured]:
                 arms[arm] = Training(_opened(f"{url}/data", place, whole=share > 1), width, warm, steps)
         costs = _interleaved(arms, repetitions)
         fetched = len(web.requests(".tar")) if NGINX else 0
+    # Three quick steps of a narrow network are over before fetching ahead has caught up: of an arm that fetches while
+    # it trains they prove the pixels, not the rate.
     targets = (
-        Target(arm=STREAMED, over="disk", least=_OF_LOCAL),
-        Target(arm=STREAMED, over=NO_DELAY, least=_OF_LOCAL),
+        Target(arm=STREAMED, over="disk", least=_OF_LOCAL, gates=not quick),
+        Target(arm=STREAMED, over=NO_DELAY, least=_OF_LOCAL, gates=not quick),
         Target(arm=CACHED, over="disk", least=_OF_LOCAL),
     )
     rate = BAGS * local.manifest.shards[0].bytes / 1e6 * steps / statistics.median(costs.seconds["disk"])
@@ -132,6 +134,7 @@ def run(*, quick: bool) -> list[Measured]:
                     value=statistics.median(training.waited[1:]),
                     unit="share",
                     most=1 - _OF_LOCAL,
+                    gates=not quick or arm in ("disk", CACHED),
                 )
                 for arm, training in arms.items()
             ),
