@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.demo.steps import Protocol, StepFailed, overrides
+from experiments.demo.steps import Protocol, carried_out, overrides
 from experiments.demo.truth import check_one_split, check_over_splits
 
 CONFIGS = Path(__file__).parent
@@ -91,14 +91,9 @@ def main() -> int:
     options = parser.parse_args()
     console = Console(highlight=False)
     protocol = Protocol(console=console)
-    try:
-        run(options.out, protocol, options.ranks)
-    except StepFailed as error:
-        console.print(str(error), style="bold red", markup=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("interrupted; run the same command again to continue", style="bold red")
-        return 130
+    status = carried_out(console, lambda: run(options.out, protocol, options.ranks))
+    if status:
+        return status
     holds = _compare_with_truth(options.out, console)
     console.print(protocol.times(), markup=False)
     console.print(f"report: {(options.out / 'report.html').resolve()}", markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.demo.steps import Protocol, StepFailed, overrides
+from experiments.demo.steps import Protocol, carried_out, overrides
 
 CONFIGS = Path(__file__).parents[1] / "marker_regression"
 
@@ -50,15 +50,7 @@ def main() -> int:
     if not options.export.is_dir():
         console.print(f"{options.export}: no such folder; expected one with images/, measurements/ and platemap.csv")
         return 2
-    try:
-        run(options.export, options.out, Protocol(console=console))
-    except StepFailed as error:
-        console.print(str(error), style="bold red", markup=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("interrupted; run the same command again to continue", style="bold red")
-        return 130
-    return 0
+    return carried_out(console, lambda: run(options.export, options.out, Protocol(console=console)))
 
 
 if __name__ == "__main__":

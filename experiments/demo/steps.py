@@ -6,10 +6,12 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console
+
+from framework.errors import WellstreamError
 
 
 class StepFailed(Exception):
@@ -49,6 +51,19 @@ class Protocol:
         """Return ``simulate 21 s, ingest 30 s, ... (in all 300 s)``."""
         parts = [f"{title.lower()} {seconds:.0f} s" for title, seconds in self.seconds]
         return f"{', '.join(parts)} (in all {sum(seconds for _, seconds in self.seconds):.0f} s)"
+
+
+def carried_out(console: Console, work: Callable[[], object]) -> int:
+    """Run ``work``; return the exit status: 0, 1 after a sentence on what failed, 130 after Ctrl-C."""
+    try:
+        work()
+    except (StepFailed, WellstreamError) as error:
+        console.print(str(error), style="bold red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; run the same command again to continue", style="bold red")
+        return 130
+    return 0
 
 
 def overrides(**values: object) -> Sequence[str]:

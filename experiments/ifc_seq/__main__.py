@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.demo.steps import Protocol, StepFailed, overrides
+from experiments.demo.steps import Protocol, carried_out, overrides
 from experiments.ifc_seq.truth import check_chain
 
 CONFIGS = Path(__file__).parent
@@ -51,14 +51,9 @@ def main() -> int:
     options = parser.parse_args()
     console = Console(highlight=False)
     protocol = Protocol(console=console)
-    try:
-        run(options.out, protocol)
-    except StepFailed as error:
-        console.print(str(error), style="bold red", markup=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("interrupted; run the same command again to continue", style="bold red")
-        return 130
+    status = carried_out(console, lambda: run(options.out, protocol))
+    if status:
+        return status
     check = check_chain(options.out / "expression" / "truth.csv", options.out / "raw" / "truth_genes.parquet")
     console.rule("Truth", align="left", style="dim")
     console.print(check.sentence(), markup=False)

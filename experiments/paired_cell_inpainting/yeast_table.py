@@ -19,13 +19,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from experiments.demo.steps import Protocol, StepFailed, overrides
+from experiments.demo.steps import Protocol, carried_out, overrides
 from framework.durable import write_json
-from framework.errors import WellstreamError
 from framework.evaluate import Evaluation, FeatureEvaluateConfig, FeatureTable, evaluate_features, open_same_cells
 from framework.evaluate.classes import Resamples
 from framework.evaluate.intervals import quantile_interval
@@ -163,7 +161,7 @@ def compare(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
         "cells": {"train": int(training.sum()), "test": int((~training).sum()), "k": NEIGHBOURS, "seeds": list(seeds)},
         "rows": rows,
         "grid": grid,
-        "confusion": _confusion(_held_out(scored), every[first]),
+        "confusion": _confusion(scored, every[first]),
         "pretext": [_pretext(out, seed) for seed in seeds],
         "notes": notes,
     }
@@ -197,18 +195,14 @@ def _knn(tables: Sequence[FeatureTable], **options: Any) -> Evaluation:
 
 def _resampled(scored: Evaluation, every: Sequence[Features]) -> tuple[list[Floats], list[str]]:
     """Return balanced accuracies of resampled cells, means over seeds; the same cells are drawn for all features."""
-    cells = _held_out(scored)
+    cells = scored.tables["per_cell"]
+    cells = cells[cells["scored"]]
     classes, truth = np.unique(cells["class"].to_numpy(dtype=str), return_inverse=True)
     names = [name for one in every for name in one.names()]
     codes = {name: np.searchsorted(classes, cells[f"{name} knn"].to_numpy(dtype=str)) for name in names}
     plan = Resamples.plan(truth, cells["field"].to_numpy(), seed=0, count=_RESAMPLES)
     scores = plan.scores(truth, codes, len(classes))
     return [np.mean([scores[name] for name in one.names()], axis=0) for one in every], list(plan.notes)
-
-
-def _held_out(scored: Evaluation) -> pd.DataFrame:
-    cells = scored.tables["per_cell"]
-    return cells[cells["scored"]]
 
 
 def _score(one: Features, scored: Evaluation, draws: Floats) -> dict[str, Any]:
@@ -219,11 +213,11 @@ def _score(one: Features, scored: Evaluation, draws: Floats) -> dict[str, Any]:
     return {"of_seeds": of_seeds, "balanced": float(np.mean(of_seeds)), "low": low, "high": high}
 
 
-def _confusion(cells: pd.DataFrame, one: Features) -> dict[str, dict[str, int]]:
-    said = pd.concat([cells[f"{name} knn"] for name in one.names()])
-    truth = pd.concat([cells["class"]] * len(one.names()))
-    counts = pd.crosstab(truth.to_numpy(), said.to_numpy())
-    return {str(true): {str(name): int(n) for name, n in row.items()} for true, row in counts.iterrows()}
+def _confusion(scored: Evaluation, one: Features) -> dict[str, dict[str, int]]:
+    """Return class -> predicted class -> cells, summed over seeds."""
+    counts = scored.tables["confusion"]
+    mine = counts[counts["set"].isin(one.names())].groupby(["class", "predicted"])["cells"].sum().unstack()
+    return {str(true): {str(name): int(n) for name, n in row.items()} for true, row in mine.iterrows()}
 
 
 def _pretext(out: Path, seed: int) -> dict[str, Any]:
@@ -270,19 +264,15 @@ def main() -> int:
     options = parser.parse_args()
     console = Console(highlight=False)
     protocol = Protocol(console=console)
-    try:
+
+    def work() -> None:
         make(options.crops, options.out, options.seeds, protocol)
         found = compare(options.out, options.seeds)
-    except (StepFailed, WellstreamError) as error:
-        console.print(str(error), style="bold red", markup=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("interrupted; run the same command again to continue", style="bold red")
-        return 130
-    write_json(options.out / "yeast.json", found)
-    show(console, found)
-    console.print(f"wrote {options.out / 'yeast.json'}; {protocol.times()}", markup=False)
-    return 0
+        write_json(options.out / "yeast.json", found)
+        show(console, found)
+        console.print(f"wrote {options.out / 'yeast.json'}; {protocol.times()}", markup=False)
+
+    return carried_out(console, work)
 
 
 if __name__ == "__main__":
