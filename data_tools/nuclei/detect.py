@@ -9,8 +9,9 @@ the expected diameter d of a nucleus:
   of two peaks with hardly a dip between them the brighter stays. Each then claims the pixels nearest to it: their
   centroid is the centre, and peaks with too few pixels are debris.
 
-Large nuclei are sought in a reduced image (the Gaussian keeps a sigma of 2 px of it), which costs no accuracy that
-matters, and makes the time a field takes depend little on the magnification.
+Large nuclei are sought in a reduced image, which costs no accuracy that matters, and makes the time a field takes
+depend little on the magnification. The Gaussian keeps a sigma of 2 px of it, that of ``intensity_peaks`` 1.5 px, so
+that a nucleus still spans 10 px: real fields of nuclei of 13 px, enlarged two and three times, gave the same F1.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _PEAK_REACH = 0.3
 _MAX_SADDLE = 0.95
 _SADDLE_SAMPLES = 12
 _WORK_SIGMA_PX = 2.0
+_PEAK_WORK_SIGMA_PX = 1.5
 _MIN_GRID_DIAMETER_PX = 10.0
 """From here peaks are 0.3 d = 3 px apart."""
 
@@ -75,8 +77,8 @@ def find_nuclei(image: npt.NDArray[Any], config: NucleiConfig, pixel_size_um: fl
     """
     diameter = config.in_px(pixel_size_um)
     is_log = config.method != "intensity_peaks"
-    sigma = diameter / np.sqrt(8) / 2 if is_log else diameter * _PEAK_SIGMA
-    factor = max(1, int(sigma / _WORK_SIGMA_PX))
+    spare = diameter / np.sqrt(8) / 2 / _WORK_SIGMA_PX if is_log else diameter * _PEAK_SIGMA / _PEAK_WORK_SIGMA_PX
+    factor = max(1, int(spare))
     clean = cv2.medianBlur(image, 3)
     plain = _reduced(clean, factor)
     levels = find_levels(clean if factor == 1 else plain, config, diameter / factor)  # integers are quicker to count
