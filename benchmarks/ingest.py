@@ -27,7 +27,7 @@ import tifffile
 from benchmarks.harness import Arm, Costs, Finding, Measured, PeakMemory, Target, measure
 from data_tools.ingest_config import IngestConfig
 from data_tools.pipeline import ingest
-from data_tools.pipeline.durable import WriteBehind
+from data_tools.pipeline.direct import DirectWriter
 from data_tools.pipeline.runner import local_cluster
 from data_tools.readers.base import decode_tiff
 from data_tools.simulate import PlateConfig, simulate_plate
@@ -97,8 +97,16 @@ def _arms(folder: Path, images: list[Path], one: str, two: str, pool: ProcessPoo
     corrected = _config(raw, "percentile_gaussian")
     return [
         Arm(name=DECODE, work=lambda: _decode(images), is_limit=True),
-        Arm(name=WRITE, work=lambda: _decode_and_write(images, folder / "bytes", written)),
-        Arm(name=WRITE_TWICE, work=lambda: _in_two(pool, images, folder, written)),
+        Arm(
+            name=WRITE,
+            work=lambda: _decode_and_write(images, folder / "bytes-0", written),
+            before=lambda: _remove_bytes(folder),
+        ),
+        Arm(
+            name=WRITE_TWICE,
+            work=lambda: _in_two(pool, images, folder, written),
+            before=lambda: _remove_bytes(folder),
+        ),
         # Pixels differ on purpose from those corrected with every field.
         _arm(FLAT, _config(raw, "none"), out, None, same=False),
         _arm(SAMPLED, _config(raw, "percentile_gaussian", max_images=few), out, None, same=False),
@@ -112,11 +120,15 @@ def _arm(name: str, config: IngestConfig, out: Path, scheduler: str | None, *, s
     made: dict[str, str] = {}
 
     def work() -> None:
-        shutil.rmtree(out, ignore_errors=True)
         ingest(config, out, scheduler=scheduler, workers=0)
         made[name] = dataset_digest(Dataset.open(out))
 
-    return Arm(name=name, work=work, result=(lambda: made[name]) if same else None)
+    return Arm(
+        name=name,
+        work=work,
+        before=lambda: shutil.rmtree(out, ignore_errors=True),
+        result=(lambda: made[name]) if same else None,
+    )
 
 
 @contextmanager
@@ -191,16 +203,19 @@ def _decode_and_write(images: list[Path], out: Path, nbytes: int) -> None:
     share = nbytes // len(images)
     buffer = np.empty(share, np.uint8)  # one for all: fresh memory for each would cost more than the copy
     with out.open("wb") as stream:
-        file = WriteBehind(stream)  # as shards are written: one fsync of all at the end takes twice as long
-        for image in images:
-            pixels = decode_tiff(image).reshape(-1).view(np.uint8)
-            for start in range(0, share, len(pixels)):
-                part = buffer[start : start + len(pixels)]
-                part[:] = pixels[: len(part)]
-            file.write(buffer.data)
-        stream.flush()
+        with DirectWriter(stream) as file:  # as shards are written
+            for image in images:
+                pixels = decode_tiff(image).reshape(-1).view(np.uint8)
+                for start in range(0, share, len(pixels)):
+                    part = buffer[start : start + len(pixels)]
+                    part[:] = pixels[: len(part)]
+                file.write(buffer.data)
         os.fsync(stream.fileno())
-    out.unlink()
+
+
+def _remove_bytes(folder: Path) -> None:
+    for file in folder.glob("bytes-*"):
+        file.unlink()
 
 
 def _in_two(pool: ProcessPoolExecutor, images: list[Path], folder: Path, nbytes: int) -> None:

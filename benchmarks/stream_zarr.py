@@ -62,7 +62,7 @@ def dataset(kind: str, path: Path, n_tiles: int, per_bag: int) -> Dataset:
     places = [np.frombuffer((path / name).read_bytes()[-16 * per_bag - 4 : -4], "<u8").reshape(-1, 2) for name in names]
     offset, nbytes = np.concatenate(places).astype(np.int64).T
     records = [
-        ShardRecord(name=name, bytes=(path / name).stat().st_size, sha256="0" * 64, tiles=per_bag) for name in names
+        ShardRecord(name=name, bytes=(path / name).stat().st_size, blake3="0" * 64, tiles=per_bag) for name in names
     ]
     facts = {"layout": "zarr", "codec": TileCodec(cname=COMPRESSED[kind]) if kind in COMPRESSED else None}
     owner = np.repeat(np.arange(n_bags, dtype=np.int32), per_bag)

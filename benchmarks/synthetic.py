@@ -14,7 +14,7 @@ from data_tools.shards import ShardWriter
 from framework.data.dataset import Dataset, TileIndex
 from framework.data.permutation import I64
 from framework.data.plan import StepRows
-from framework.data.schema import ChannelStatistics, Manifest, ShardRecord, TileFormat
+from framework.data.schema import SCHEMA_VERSION, ChannelStatistics, Manifest, ShardRecord, TileFormat
 
 CHUNK = 64
 CHANNELS = ("a", "b", "c")
@@ -92,7 +92,7 @@ def write_dataset(folder: Path, pixels: npt.NDArray[np.uint16], per_bag: int, ch
                 tiles = pixels[first : min(first + chunk, (bag + 1) * per_bag)]
                 offsets.append(writer.add(f"{bag}_{start}", tiles, {"bag": bag}))
             checksum = writer.finish()
-        records.append(ShardRecord(name=name, bytes=writer.nbytes, sha256=checksum, tiles=per_bag))
+        records.append(ShardRecord(name=name, bytes=writer.nbytes, blake3=checksum, tiles=per_bag))
     owner = np.repeat(np.arange(n_bags, dtype=np.int32), per_bag)
     index = TileIndex(
         bag=owner,
@@ -109,7 +109,7 @@ def manifest_of(records: list[ShardRecord], n_tiles: int) -> Manifest:
     middle = (_LOW + _HIGH) / 2
     statistics = ChannelStatistics(mean=middle, sd=(_HIGH - _LOW) / 12**0.5, percentiles={})
     return Manifest(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         name="bench",
         tile=TileFormat(channels=CHANNELS, height=SIZE_PX, width=SIZE_PX),
         pixel_size_um=None,

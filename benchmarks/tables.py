@@ -23,6 +23,7 @@ from framework.data.schema import (
     MANIFEST_NAME,
     PERTURBATION,
     PLATE,
+    SCHEMA_VERSION,
     STIMULATION,
     TILES_NAME,
     WELL,
@@ -73,11 +74,11 @@ def write_without_pixels(folder: Path, n_tiles: int, n_bags: int) -> None:
     offset = np.tile(_TAR_HEADER + np.arange(per_bag, dtype=np.int64) * tile.nbytes, n_bags)
     nbytes = _TAR_HEADER + per_bag * tile.nbytes
     shards = tuple(
-        ShardRecord(name=f"shards/shard-{bag:06d}.tar", bytes=nbytes, sha256="0" * 64, tiles=per_bag)
+        ShardRecord(name=f"shards/shard-{bag:06d}.tar", bytes=nbytes, blake3="0" * 64, tiles=per_bag)
         for bag in range(n_bags)
     )
     manifest = Manifest(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         name="bench",
         tile=tile,
         pixel_size_um=None,

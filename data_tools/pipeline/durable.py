@@ -5,25 +5,21 @@ Everything a build leaves behind passes through here, and every ``OSError`` of w
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
-import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from framework.data.checksum import file_checksum
 from framework.data.schema import FileRecord
 from framework.durable import json_text, sync_folder
 from framework.errors import DatasetError
 
 TEMPORARY_PREFIX = ".partial-"
-_READ_BLOCK = 1 << 22
-_WRITE_BEHIND = 1 << 23
-_SYNC_FILE_RANGE_WRITE = 2
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -67,40 +63,6 @@ def replacing(file: Path) -> Iterator[BinaryIO]:
         sync_folder(file.parent)
 
 
-class WriteBehind:
-    """A file on its way to the disk while it is still being written, so that it hardly takes memory meanwhile.
-
-    Left alone, the system collects gigabytes of it before it begins, takes fresh memory for each, and lets the last
-    ``fsync`` wait for all. Only hints: the bytes are as safe as ``replacing`` makes them.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._written = self._begun = 0
-
-    def write(self, data: bytes | memoryview) -> int:
-        """Append ``data``."""
-        self._file.write(data)
-        self._written += memoryview(data).nbytes
-        if self._written - self._begun >= _WRITE_BEHIND:
-            self._begin()
-        return memoryview(data).nbytes
-
-    def _begin(self) -> None:
-        handle = self._file.fileno()
-        with suppress(AttributeError, OSError):  # hints that not every system or file system takes
-            _start_writing(handle, self._begun, self._written - self._begun)
-            os.posix_fadvise(handle, 0, max(0, self._begun - 2 * _WRITE_BEHIND), os.POSIX_FADV_DONTNEED)
-        self._begun = self._written
-
-
-def _start_writing(handle: int, offset: int, length: int) -> None:
-    """Ask Linux to begin to write a range of a file, without waiting for it."""
-    call = ctypes.CDLL(None).sync_file_range
-    call.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
-    call(handle, offset, length, _SYNC_FILE_RANGE_WRITE)
-
-
 def temporary_name(file: Path) -> Path:
     """Return a name beside ``file`` that no other process uses."""
     return file.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{file.name}")
@@ -129,13 +91,9 @@ def write_json(file: Path, value: Any) -> None:
 
 
 def record(file: Path, root: Path) -> FileRecord:
-    """Return name, size and SHA-256 of a file of the dataset, reading 4 MiB at a time."""
-    digest, size = hashlib.sha256(), 0
-    with file.open("rb") as stream:
-        while block := stream.read(_READ_BLOCK):
-            digest.update(block)
-            size += len(block)
-    return FileRecord(name=file.relative_to(root).as_posix(), bytes=size, sha256=digest.hexdigest())
+    """Return name, size and checksum of a file of the dataset."""
+    name = file.relative_to(root).as_posix()
+    return FileRecord(name=name, bytes=file.stat().st_size, blake3=file_checksum(file))
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def tile_index(root: Path, n_bags: int, *, coded: bool) -> FileRecord:
     """Write ``tiles.index`` from the finished tiles.parquet; return its record."""
     tiles = record(root / TILES_NAME, root)
     with replacing(root / INDEX_NAME) as stream:
-        write_index(stream, root / TILES_NAME, tiles.sha256, n_bags, coded=coded)
+        write_index(stream, root / TILES_NAME, tiles.blake3, n_bags, coded=coded)
     return record(root / INDEX_NAME, root)
 
 

@@ -172,7 +172,7 @@ def _inputs(
         group.key,
         group.pixel_size_um,
         shape,
-        [item.sha256 for item in fields],
+        [item.blake3 for item in fields],
         sorted(chosen),
         [
             [

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from data_tools.pipeline.build import BuildFolder
-from data_tools.pipeline.durable import WriteBehind, explained, record, replacing, write_json, write_with
+from data_tools.pipeline.direct import DirectWriter
+from data_tools.pipeline.durable import explained, record, replacing, write_json, write_with
 from data_tools.pipeline.statistics import PixelCounts
 from data_tools.shards import DATA_KEY, ShardsConfig, ShardWriter, ZarrShardWriter, random_order
 from framework.data.schema import ShardRecord
@@ -96,9 +97,8 @@ class ShardFile:
         facts: of the finished shard: its record, block sums and the record of ``zarr.json``; set by ``open_shard``.
     """
 
-    def __init__(self, files: ShardFiles, stream: BinaryIO) -> None:
-        self._files = files
-        shards, file = files.shards, WriteBehind(stream)
+    def __init__(self, files: ShardFiles, file: DirectWriter) -> None:
+        self._files, shards = files, files.shards
         self.writer: Writer = ZarrShardWriter(file, shards.codec) if shards.layout == "zarr" else ShardWriter(file)
         self.facts: dict[str, Any] = {}
 
@@ -129,14 +129,14 @@ class ShardFile:
 @contextmanager
 def open_shard(files: ShardFiles, channels: tuple[str, ...], size_px: int, dtype: str) -> Iterator[ShardFile]:
     """Write a shard durably; ``ShardFile.facts`` are complete when the block has ended; without tiles it is gone."""
-    with replacing(files.file) as stream:
-        shard = ShardFile(files, stream)
+    with replacing(files.file) as stream, DirectWriter(stream) as file:
+        shard = ShardFile(files, file)
         yield shard
         digest = shard.writer.finish()
     writer, made = shard.writer, None
     if writer.tiles:
         made = ShardRecord(
-            name=files.file.relative_to(files.root).as_posix(), bytes=writer.nbytes, sha256=digest, tiles=writer.tiles
+            name=files.file.relative_to(files.root).as_posix(), bytes=writer.nbytes, blake3=digest, tiles=writer.tiles
         ).model_dump()
     else:
         files.file.unlink()  # stock readers refuse an archive without samples
@@ -205,7 +205,7 @@ def save_counts(file: Path, counts: PixelCounts) -> None:
 
     def write(path: Path) -> None:
         with path.open("wb") as stream:
-            np.savez_compressed(stream, counts=counts.counts, sums=counts.sums)
+            np.savez(stream, counts=counts.counts[:, : counts.top], sums=counts.sums)
 
     write_with(file, write)
 
@@ -213,4 +213,6 @@ def save_counts(file: Path, counts: PixelCounts) -> None:
 def load_counts(file: Path, is_float: bool) -> PixelCounts:
     """Return the pixel counts a shard task saved."""
     with np.load(file, allow_pickle=False) as saved:
-        return PixelCounts(counts=saved["counts"], sums=saved["sums"], is_float=is_float)
+        counts = PixelCounts.empty(len(saved["sums"]), is_float)
+        counts.counts[:, : saved["counts"].shape[1]] = saved["counts"]
+        return replace(counts, sums=saved["sums"])

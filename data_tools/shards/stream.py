@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Protocol
 
-import numpy as np
+from blake3 import blake3
 from imagecodecs import deflate_crc32
 
 from framework.data.schema import CHECKSUM_BLOCK_BYTES
+
+_PIECE = 1 << 19
+"""Bytes that are hashed, summed and written together, while they lie in the processor's cache."""
 
 
 class Writable(Protocol):
@@ -28,18 +30,22 @@ class SummedStream:
 
     def __init__(self, file: Writable) -> None:
         self._file = file
-        self._hash = hashlib.sha256()
+        self._hash = blake3()
         self._blocks: list[int] = []
         self.nbytes = 0
 
     def put(self, data: bytes | memoryview) -> None:
         """Append ``data``."""
-        self._file.write(data)
-        self._hash.update(data)
-        # Cut at the ends of blocks.
-        view = np.frombuffer(data, dtype=np.uint8) if memoryview(data).nbytes else np.zeros(0, np.uint8)
+        view = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
+        for start in range(0, len(view), _PIECE):
+            self._put_piece(view[start : start + _PIECE])
+
+    def _put_piece(self, view: memoryview) -> None:
+        self._hash.update(view)
+        self._file.write(view)
         at = 0
         while at < len(view):
+            # Cut at the ends of blocks.
             filled = self.nbytes % CHECKSUM_BLOCK_BYTES
             piece = view[at : at + CHECKSUM_BLOCK_BYTES - filled]
             if not filled:
@@ -50,8 +56,8 @@ class SummedStream:
             at += len(piece)
 
     @property
-    def sha256(self) -> str:
-        """SHA-256 of all bytes so far."""
+    def blake3(self) -> str:
+        """BLAKE3 of all bytes so far."""
         return self._hash.hexdigest()
 
     @property

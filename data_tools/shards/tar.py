@@ -106,9 +106,9 @@ class ShardWriter:
         return first + np.arange(len(data), dtype=np.int64) * each
 
     def finish(self) -> str:
-        """Write the end of the archive and return the SHA-256 of the whole file."""
+        """Write the end of the archive and return the BLAKE3 of the whole file."""
         self._stream.put(bytes(2 * _BLOCK))
-        return self._stream.sha256
+        return self._stream.blake3
 
     def _pad(self) -> None:
         self._stream.put(bytes(-self.nbytes % _BLOCK))

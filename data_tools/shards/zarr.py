@@ -89,13 +89,13 @@ class ZarrShardWriter:
         return offsets
 
     def finish(self) -> str:
-        """Write the shard index and return the SHA-256 of the whole file."""
+        """Write the shard index and return the BLAKE3 of the whole file."""
         places = np.empty((self.tiles, 2), dtype="<u8")
         places[:, 0] = np.concatenate([np.zeros(0, np.int64), *self._offsets])
         places[:, 1] = np.concatenate([np.zeros(0, np.int32), *self.tile_nbytes])
         index = places.tobytes()
         self._stream.put(index + google_crc32c.value(index).to_bytes(4, "little"))
-        return self._stream.sha256
+        return self._stream.blake3
 
     def metadata(self, channels: tuple[str, ...], size_px: int, dtype: str) -> dict[str, Any]:
         """Return ``zarr.json`` of the array written so far."""

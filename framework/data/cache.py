@@ -1,16 +1,15 @@
 """The node's cache of remote files: whole, verified, shared by every process, bounded in size.
 
-A file is kept under its SHA-256. ``<sha>-<bytes>.part`` is a download, locked by whoever is at it and continued by the
-next when that process died; the rename to ``<sha>`` publishes it. A finished file in use is locked by its reader: the
-lock belongs to the open file, which a memory map keeps open, so it lasts exactly as long as the map and dies with the
-process. Eviction removes what nobody has locked, broken downloads first, then the least recently used.
+A file is kept under its BLAKE3. ``<checksum>-<bytes>.part`` is a download, locked by whoever is at it and continued by
+the next when that process died; the rename to ``<checksum>`` publishes it. A finished file in use is locked by its
+reader: the lock belongs to the open file, which a memory map keeps open, so it lasts exactly as long as the map and
+dies with the process. Eviction removes what nobody has locked, broken downloads first, then the least recently used.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import io
 import logging
 import os
@@ -25,6 +24,7 @@ from typing import BinaryIO
 from pydantic import Field
 
 from framework.config import StrictModel
+from framework.data.checksum import content_checksum
 from framework.data.remote import Patience, RemoteFolder
 from framework.data.schema import FileRecord
 from framework.errors import DatasetError
@@ -136,7 +136,7 @@ class FileCache:
     def has(self, record: FileRecord) -> bool:
         """Return whether the file is there; if so it counts as used now."""
         try:
-            os.utime(self.files / record.sha256)
+            os.utime(self.files / record.blake3)
         except FileNotFoundError:
             return False
         return True
@@ -173,14 +173,14 @@ class FileCache:
             if file is None:
                 return False
             with file:
-                if hashlib.file_digest(file, "sha256").hexdigest() == record.sha256:
+                if content_checksum(file) == record.blake3:
                     return False
-            (self.files / record.sha256).unlink(missing_ok=True)
+            (self.files / record.blake3).unlink(missing_ok=True)
             return True
 
     def _opened(self, record: FileRecord) -> io.BufferedReader | None:
         """The finished file, locked against eviction; None when there is none."""
-        path = self.files / record.sha256
+        path = self.files / record.blake3
         try:
             file = path.open("rb")
         except FileNotFoundError:
@@ -198,8 +198,8 @@ class FileCache:
 
     def _downloaded(self, folder: RemoteFolder, record: FileRecord, *, may_exceed: bool) -> BinaryIO | None:
         """Download under the lock of the temporary file; None when another process did so or removed it meanwhile."""
-        path = self.files / record.sha256
-        part = self.files / f"{record.sha256}-{record.bytes}{_PART}"
+        path = self.files / record.blake3
+        part = self.files / f"{record.blake3}-{record.bytes}{_PART}"
         file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o644), "rb+")
         is_published = False
         try:
@@ -234,14 +234,14 @@ class FileCache:
             file.flush()
             os.fsync(file.fileno())
             file.seek(0)
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found == record.sha256:
+            found = content_checksum(file)
+            if found == record.blake3:
                 file.seek(0)
                 return
-            log.warning("%s/%s: its SHA-256 is %s, recorded is %s", folder.url, record.name, found, record.sha256)
+            log.warning("%s/%s: its BLAKE3 is %s, recorded is %s", folder.url, record.name, found, record.blake3)
         file.truncate(0)
         raise DatasetError(
-            f"{folder.url}/{record.name}: fetched twice, and its SHA-256 is not the recorded one: the file there is "
+            f"{folder.url}/{record.name}: fetched twice, and its BLAKE3 is not the recorded one: the file there is "
             "damaged or of another build. See what else is with: wellstream verify "
             f"{folder.url}; then copy the dataset there again, dataset.json last"
         )

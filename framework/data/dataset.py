@@ -85,7 +85,7 @@ class Dataset:
             if remote is None and tiles is not None:
                 _same_size(_existing(file(TILES_NAME), f"{where}/{TILES_NAME}"), tiles)
             mapped = _existing(file(INDEX_NAME), f"{where}/{INDEX_NAME}")
-            digest, coded = tiles.sha256 if tiles else None, manifest.codec is not None
+            digest, coded = tiles.blake3 if tiles else None, manifest.codec is not None
             index = map_index(mapped, f"{where}/{INDEX_NAME}", digest, manifest.n_tiles, len(bags), coded=coded)
         else:
             index = _read_index(_existing(file(TILES_NAME), f"{where}/{TILES_NAME}"), where, manifest)

@@ -70,7 +70,7 @@ class RemoteFiles:
             return self.root / name
         if name not in self._held:
             self._held[name] = self.cache.open(self.folder, record)
-        return self.cache.files / record.sha256
+        return self.cache.files / record.blake3
 
     def open_shard(self, number: int) -> BinaryIO:
         """Return shard ``number`` open for reading; it is kept while the file or a map of it is open.
@@ -92,7 +92,7 @@ class RemoteFiles:
 
     def shards_here(self) -> int:
         """Return how many shards the cache holds."""
-        return sum((self.cache.files / record.sha256).exists() for record in self.manifest.shards)
+        return sum((self.cache.files / record.blake3).exists() for record in self.manifest.shards)
 
     def _fetch_manifest(self, patience: Patience) -> tuple[Path, Manifest]:
         content = io.BytesIO()

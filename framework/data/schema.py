@@ -1,4 +1,4 @@
-"""The contract on disk, version 1: what ``data_tools`` writes and everything else reads.
+"""The contract on disk, version 2: what ``data_tools`` writes and everything else reads.
 
 A dataset is a folder::
 
@@ -21,6 +21,8 @@ where the manifest names a codec, a Blosc frame of them.
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +31,7 @@ from pydantic import Field, ValidationError
 from framework.config import StrictModel
 from framework.errors import DatasetError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST_NAME = "dataset.json"
 BAGS_NAME = "bags.parquet"
 TILES_NAME = "tiles.parquet"
@@ -106,11 +108,11 @@ class ChannelStatistics(StrictModel):
 
 
 class FileRecord(StrictModel):
-    """A file of the dataset, relative to its folder, with size and SHA-256."""
+    """A file of the dataset, relative to its folder, with size and BLAKE3 checksum, as ``b3sum`` prints it."""
 
     name: str
     bytes: int = Field(ge=0)
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    blake3: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class ShardRecord(FileRecord):
@@ -183,16 +185,24 @@ def read_manifest(root: Path | str) -> Manifest:
             "again, it continues where it stopped"
         )
     try:
-        manifest = Manifest.model_validate_json(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        _refuse_other_versions(file, text)
+        manifest = Manifest.model_validate_json(text)
     except (ValidationError, UnicodeDecodeError) as error:
         detail = str(error)
         if isinstance(error, ValidationError):
             first = error.errors(include_url=False)[0]
             detail = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
         raise DatasetError(f"{file}: not a dataset manifest: {detail}; ingest again") from None
-    if manifest.schema_version != SCHEMA_VERSION:
-        raise DatasetError(
-            f"{file}: schema version {manifest.schema_version}, this Wellstream reads version {SCHEMA_VERSION}; "
-            "ingest again with this version"
-        )
     return manifest
+
+
+def _refuse_other_versions(file: Path, text: str) -> None:
+    """Say which version a manifest is of before its keys are judged by those of this one."""
+    with suppress(json.JSONDecodeError, AttributeError):
+        found = json.loads(text).get("schema_version", SCHEMA_VERSION)
+        if found != SCHEMA_VERSION:
+            raise DatasetError(
+                f"{file}: schema version {found}, this Wellstream reads version {SCHEMA_VERSION}; ingest again with "
+                "this version, into another folder"
+            )

@@ -342,7 +342,7 @@ class EmbeddingStore:
 
 
 def dataset_digest(dataset: Dataset) -> str:
-    """Return 64 hex digits that name the stored pixels: SHA-256 over tile format and shard checksums."""
+    """Return 64 hex digits that name the stored pixels: SHA-256 of tile format and shard checksums."""
     manifest = dataset.manifest
     facts = {"tile": manifest.tile.plain(), "shards": [record.plain() for record in manifest.shards]}
     canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))

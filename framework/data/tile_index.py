@@ -3,7 +3,7 @@
 ``tiles.index`` repeats columns of tiles.parquet and is made from it. After a header of 64 bytes come the columns, each
 from a multiple of 64 bytes on, little endian: int64 first tile of each bag, with the number of tiles behind the last;
 int64 offset; int32 bag; int32 shard; int32 nbytes where the dataset has a codec. The header names the tiles.parquet
-they come from by its SHA-256, so that an index of another build is refused without a look at its columns.
+they come from by its BLAKE3, so that an index of another build is refused without a look at its columns.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ class TileIndex:
         return len(self.bag)
 
 
-def write_index(stream: BinaryIO, tiles: Path, sha256: str, n_bags: int, *, coded: bool) -> None:
+def write_index(stream: BinaryIO, tiles: Path, checksum: str, n_bags: int, *, coded: bool) -> None:
     """Write the index of a table of tiles, some rows at a time.
 
     Args:
         stream: empty and seekable.
         tiles: tiles.parquet, sorted by bag.
-        sha256: of that file.
+        checksum: of that file.
         n_bags: of the dataset.
         coded: whether tiles differ in length.
     """
     table = pq.ParquetFile(tiles)
     n_tiles = table.metadata.num_rows
     places = _places(n_tiles, n_bags, coded)
-    stream.write(_HEADER.pack(_MAGIC, n_tiles, n_bags, coded, bytes.fromhex(sha256)))
+    stream.write(_HEADER.pack(_MAGIC, n_tiles, n_bags, coded, bytes.fromhex(checksum)))
     counts, done = np.zeros(n_bags, dtype=np.int64), 0
     columns = [name for name in places if name != "bag_start"]
     for batch in table.iter_batches(columns=columns):
@@ -75,13 +75,13 @@ def write_index(stream: BinaryIO, tiles: Path, sha256: str, n_bags: int, *, code
     stream.truncate(_size(places))
 
 
-def map_index(file: Path, where: str, sha256: str | None, n_tiles: int, n_bags: int, *, coded: bool) -> TileIndex:
+def map_index(file: Path, where: str, checksum: str | None, n_tiles: int, n_bags: int, *, coded: bool) -> TileIndex:
     """Map ``tiles.index``; what is read of it are the header and where bags begin.
 
     Args:
         file: to map.
         where: it lies, as a message names it.
-        sha256: recorded of tiles.parquet; None where nothing is recorded.
+        checksum: recorded of tiles.parquet; None where nothing is recorded.
         n_tiles: of the dataset.
         n_bags: of the dataset.
         coded: whether tiles differ in length.
@@ -96,7 +96,7 @@ def map_index(file: Path, where: str, sha256: str | None, n_tiles: int, n_bags: 
     size = file.stat().st_size
     if found is None or size != _size(places):
         raise DatasetError(f"{where}: expected an index of {_size(places)} bytes, found {size}; {_AGAIN}")
-    if found[1:4] != (n_tiles, n_bags, coded) or sha256 not in (None, found[4].hex()):
+    if found[1:4] != (n_tiles, n_bags, coded) or checksum not in (None, found[4].hex()):
         raise DatasetError(
             f"{where}: of {found[1]} tiles in {found[2]} bags and of another tiles.parquet than the manifest's: a "
             f"stale index; {_AGAIN}"

@@ -1,13 +1,12 @@
 """Proof that a dataset folder is what its build left, and where it is not: file, block, tiles, and what repairs it.
 
 Shards are checked by the CRC-32 of their blocks, at the speed of reading and to 8 MiB exactly; ``checksums.json``
-that lists these and every other file by SHA-256. SHA-256 stays the identity of a shard; of a dataset without block sums
+that lists these and every other file by BLAKE3. BLAKE3 stays the identity of a shard; of a dataset without block sums
 it is also the check.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tarfile
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from framework.data.block_sums import RecordedSums, block_sums, recorded_sums
+from framework.data.checksum import file_checksum
 from framework.data.dataset import Dataset, local_folder
 from framework.data.remote import is_url
 from framework.data.schema import (
@@ -68,15 +68,6 @@ class _Fault:
     blocks: tuple[tuple[int, int], ...] = ()
 
 
-def sha256_of(file: Path) -> str:
-    """Return the SHA-256 of a file as 64 hex digits, reading 4 MiB at a time."""
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def verify_dataset(root: Path | str, progress: Callable[[str, int, int], None] | None = None) -> Verdict:
     """Check every file and shard of a dataset, here or behind a URL, against its manifest; then that the tables fit.
 
@@ -109,7 +100,7 @@ def verify_dataset(root: Path | str, progress: Callable[[str, int, int], None] |
     _check_places(dataset)
     _check_index(dataset)
     total = sum(record.bytes for record in records)
-    how = "size and checksum" if sums else "size and SHA-256"
+    how = "size and checksum" if sums else "size and BLAKE3"
     return Verdict(
         sentences=(
             f"{folder}: {len(records)} files, {total / 1e6:.1f} MB: every {how} as recorded",
@@ -141,8 +132,8 @@ def _fault(folder: Path, record: FileRecord, blocks: RecordedSums | None) -> _Fa
         return _Fault(record=record, what=f"expected {record.bytes} bytes, found {size}")
     try:
         if blocks is None:
-            same = sha256_of(file) == record.sha256
-            return None if same else _Fault(record=record, what="content differs from its recorded SHA-256")
+            same = file_checksum(file) == record.blake3
+            return None if same else _Fault(record=record, what="content differs from its recorded BLAKE3")
         bad = _bad_blocks(file, size, blocks)
     except OSError as error:
         return _Fault(record=record, what=f"cannot be read: {error.strerror}")

@@ -5,12 +5,12 @@ The copies of it in this machine's cache are read as well; one that is damaged i
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
+from blake3 import blake3
 from pydantic import ValidationError
 
 from framework.data.block_sums import RecordedSums, recorded_sums
@@ -28,7 +28,7 @@ class _Sums:
     """Takes a download and keeps its checksums alone.
 
     Args:
-        blocks: recorded sums, which say what to compute; None for SHA-256 only.
+        blocks: recorded sums, which say what to compute; None for BLAKE3 only.
     """
 
     def __init__(self, blocks: RecordedSums | None) -> None:
@@ -36,10 +36,10 @@ class _Sums:
         self._begin()
 
     def _begin(self) -> None:
-        self._at, self._crc, self._sha = 0, [0], hashlib.sha256()
+        self._at, self._crc, self._hash = 0, [0], blake3()
 
     def write(self, data: bytes) -> int:
-        self._sha.update(data)
+        self._hash.update(data)
         if self._blocks is not None:
             self._add(np.frombuffer(data, np.uint8), self._blocks)
         self._at += len(data)
@@ -66,7 +66,7 @@ class _Sums:
 
     def fault(self, record: FileRecord) -> str | None:
         """Say what is wrong, with the first bad block where its sum is known."""
-        if self._at == record.bytes and self._sha.hexdigest() == record.sha256:
+        if self._at == record.bytes and self._hash.hexdigest() == record.blake3:
             return None
         if self._blocks is not None:
             for number, (found, wanted) in enumerate(zip(self._crc, self._blocks.sums, strict=False)):
@@ -74,7 +74,7 @@ class _Sums:
                     start = number * self._blocks.block_bytes
                     end = min(start + self._blocks.block_bytes, record.bytes)
                     return f"bytes {start} to {end} differ from their recorded {self._blocks.name}"
-        return "content differs from its recorded SHA-256"
+        return "content differs from its recorded BLAKE3"
 
 
 def verify_remote(url: str, progress: Callable[[str, int, int], None] | None = None) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ def verify_remote(url: str, progress: Callable[[str, int, int], None] | None = N
     dropped = sum(files.cache.drop_if_damaged(record) for record in records)
     dataset = Dataset.open(files.url, config)
     return (
-        f"{files.url}: {len(records)} files, {total / 1e6:.1f} MB: every size and SHA-256 as recorded",
+        f"{files.url}: {len(records)} files, {total / 1e6:.1f} MB: every size and BLAKE3 as recorded",
         f"{len(dataset.bags)} bags and {len(dataset.index)} tiles: tables and manifest agree",
         f"{files.cache.root}: {files.shards_here()} of {len(files.manifest.shards)} shards here, as recorded"
         + (f"; {dropped} damaged copies removed, they will be fetched again" if dropped else ""),

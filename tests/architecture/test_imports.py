@@ -38,6 +38,7 @@ OF_FRAMEWORK_IN_DATA_TOOLS = (
     "framework.durable",
     "framework.config",
     "framework.data.schema",
+    "framework.data.checksum",
     "framework.data.tile_index",
     "framework.data.markers",
 )

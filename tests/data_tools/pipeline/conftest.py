@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import tifffile
 
 from data_tools.pipeline import IngestConfig, ingest
+from framework.data.checksum import file_checksum
 
 WELLS = ("A01", "A02", "A10", "B01", "B02")
 SIZE, DISC = 96, 10
@@ -127,10 +127,10 @@ def two_plates(tmp_path_factory: pytest.TempPathFactory) -> Raw:
 
 @pytest.fixture(scope="session")
 def tree() -> Callable[[Path], dict[str, str]]:
-    """Relative name -> SHA-256 of every file below a folder."""
+    """Relative name -> BLAKE3 of every file below a folder."""
 
     def hashes(folder: Path) -> dict[str, str]:
         files = sorted(file for file in folder.rglob("*") if file.is_file())
-        return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+        return {str(file.relative_to(folder)): file_checksum(file) for file in files}
 
     return hashes

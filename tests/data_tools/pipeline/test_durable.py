@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from data_tools.pipeline import durable, ingest
-from data_tools.pipeline.durable import WriteBehind, only_writer, record, replacing, write_json, write_with
+from data_tools.pipeline import ingest
+from data_tools.pipeline.durable import only_writer, record, replacing, write_json, write_with
 from framework.errors import DatasetError
 
 
@@ -28,34 +28,12 @@ def test_an_error_inside_leaves_the_old_file_and_nothing_else(tmp_path: Path) ->
     assert file.read_text() == '{\n "a": 2,\n "b": 1\n}\n'
 
 
-def test_write_behind_changes_when_bytes_reach_the_disk_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun: list[tuple[int, int]] = []
-    monkeypatch.setattr(durable, "_WRITE_BEHIND", 1000)
-    monkeypatch.setattr(durable, "_start_writing", lambda handle, offset, length: begun.append((offset, length)))
-    blocks = [bytes([n]) * size for n, size in enumerate((10, 990, 1500, 3, 999))]
-    with (tmp_path / "shard").open("wb") as stream:
-        file = WriteBehind(stream)
-        assert [file.write(memoryview(block)) for block in blocks] == [10, 990, 1500, 3, 999]
-    assert begun == [(0, 1000), (1000, 1500), (2500, 1002)]
-    assert (tmp_path / "shard").read_bytes() == b"".join(blocks)
-
-    def refused(*_: object) -> None:
-        raise OSError(errno.EINVAL, "no hints here")
-
-    monkeypatch.setattr(durable, "_start_writing", refused)
-    with (tmp_path / "other").open("wb") as stream:
-        WriteBehind(stream).write(bytes(5000))
-    assert (tmp_path / "other").stat().st_size == 5000
-
-
 def test_record_is_name_size_and_checksum(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "f").write_bytes(b"abc")
     found = record(tmp_path / "x" / "f", tmp_path)
     assert (found.name, found.bytes) == ("x/f", 3)
-    assert found.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert found.blake3 == "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_statistics_are_those_of_the_stored_pixels(built: tuple[Any, Path, Any])
 def test_every_file_is_recorded_and_nothing_else_lies_there(built: tuple[Any, Path, Any], tree: Tree) -> None:
     _, out, _ = built
     manifest = read_manifest(out)
-    recorded = {record.name: record.sha256 for record in (*manifest.files, *manifest.shards)}
+    recorded = {record.name: record.blake3 for record in (*manifest.files, *manifest.shards)}
     found = tree(out)
     del found["dataset.json"]
     assert found == recorded

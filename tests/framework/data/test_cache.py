@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import mmap
 import resource
 import shutil
@@ -15,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from blake3 import blake3
 from fixtures.tiny_run import environment
 from fixtures.web import Nginx, Proxy, needs_nginx, serve
 
@@ -46,7 +46,7 @@ def web(content: Path, tmp_path: Path) -> Iterator[Nginx]:
 
 def record(content: Path, name: str) -> FileRecord:
     data = (content / name).read_bytes()
-    return FileRecord(name=name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return FileRecord(name=name, bytes=len(data), blake3=blake3(data).hexdigest())
 
 
 def cache(tmp_path: Path, **changes: object) -> FileCache:
@@ -67,7 +67,7 @@ def test_a_file_is_fetched_once(content: Path, web: Nginx, tmp_path: Path) -> No
     for _ in range(3):
         assert fetch(files, web.url, wanted) == (content / "0.tar").read_bytes()
     assert web.requests("0.tar") == [(200, "-")]
-    assert kept(files) == {wanted.sha256}
+    assert kept(files) == {wanted.blake3}
 
 
 def test_cut_connections_go_on_at_the_byte_they_had(content: Path, web: Nginx, tmp_path: Path) -> None:
@@ -91,10 +91,10 @@ def test_eviction_takes_the_least_recently_used_and_nothing_in_use(content: Path
         time.sleep(0.02)
     fetch(files, web.url, records[1])
     fetch(files, web.url, records[3])
-    assert kept(files) == {records[0].sha256, records[1].sha256, records[3].sha256}
+    assert kept(files) == {records[0].blake3, records[1].blake3, records[3].blake3}
     held.close()
     fetch(files, web.url, records[2])
-    assert kept(files) == {records[1].sha256, records[3].sha256, records[2].sha256}
+    assert kept(files) == {records[1].blake3, records[3].blake3, records[2].blake3}
 
 
 def test_nothing_is_fetched_ahead_above_the_limit(content: Path, web: Nginx, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_nothing_is_fetched_ahead_above_the_limit(content: Path, web: Nginx, tmp
     records = [record(content, name) for name in NAMES]
     with files.open(folder, records[0]), files.open(folder, records[1]):
         assert not files.fetch(folder, records[2])
-        assert kept(files) == {records[0].sha256, records[1].sha256}
+        assert kept(files) == {records[0].blake3, records[1].blake3}
         assert not web.requests("2.tar")
         assert files.open(folder, records[2]).read() == (content / "2.tar").read_bytes(), "needed at once"
     assert files.fetch(folder, records[3])
@@ -115,10 +115,10 @@ def test_a_map_keeps_its_file(content: Path, web: Nginx, tmp_path: Path) -> None
     with files.open(folder, first) as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     fetch(files, web.url, second)
-    assert first.sha256 in kept(files)
+    assert first.blake3 in kept(files)
     mapped.close()
     fetch(files, web.url, third)
-    assert kept(files) == {third.sha256}
+    assert kept(files) == {third.blake3}
 
 
 FETCH = """
@@ -129,12 +129,12 @@ from framework.data.schema import FileRecord
 cache, folder = FileCache(CacheConfig(folder=sys.argv[1])), RemoteFolder(sys.argv[2])
 for item in sys.argv[3:]:
     name, size, sha = item.split(":")
-    cache.open(folder, FileRecord(name=name, bytes=int(size), sha256=sha)).close()
+    cache.open(folder, FileRecord(name=name, bytes=int(size), blake3=sha)).close()
 """
 
 
 def start_fetch(files: FileCache, url: str, records: list[FileRecord]) -> subprocess.Popen[bytes]:
-    items = [f"{item.name}:{item.bytes}:{item.sha256}" for item in records]
+    items = [f"{item.name}:{item.bytes}:{item.blake3}" for item in records]
     return subprocess.Popen([sys.executable, "-c", FETCH, str(files.root), url, *items], env=environment())
 
 
@@ -147,7 +147,7 @@ def test_two_processes_fetch_each_file_once(content: Path, web: Nginx, tmp_path:
 
 
 def part_of(wanted: FileRecord) -> str:
-    return f"{wanted.sha256}-{wanted.bytes}.part"
+    return f"{wanted.blake3}-{wanted.bytes}.part"
 
 
 def killed_download(files: FileCache, web: Nginx, wanted: FileRecord) -> int:
@@ -168,7 +168,7 @@ def test_a_killed_download_is_continued_by_the_next(content: Path, web: Nginx, t
     assert 0 < left < wanted.bytes
     assert fetch(files, web.url, wanted) == (content / "0.tar").read_bytes()
     assert web.requests("0.tar")[-1] == (206, f"bytes={left}-")
-    assert kept(files) == {wanted.sha256}
+    assert kept(files) == {wanted.blake3}
 
 
 def test_what_a_killed_download_left_gives_way_first(content: Path, web: Nginx, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_what_a_killed_download_left_gives_way_first(content: Path, web: Nginx, 
     fetch(files, web.url, second)
     killed_download(files, web, killed)
     fetch(files, web.url, third)
-    assert kept(files) == {second.sha256, third.sha256}
+    assert kept(files) == {second.blake3, third.blake3}
 
 
 def test_a_damaged_beginning_costs_one_more_download(content: Path, web: Nginx, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_damaged_beginning_costs_one_more_download(content: Path, web: Nginx, 
     (files.files / part_of(wanted)).write_bytes(bytes(5_000))
     assert fetch(files, web.url, wanted) == (content / "0.tar").read_bytes()
     assert web.requests("0.tar") == [(206, "bytes=5000-"), (200, "-")]
-    (files.files / wanted.sha256).rename(files.files / part_of(wanted))
+    (files.files / wanted.blake3).rename(files.files / part_of(wanted))
     assert fetch(files, web.url, wanted) == (content / "0.tar").read_bytes()
     assert len(web.requests("0.tar")) == 2, "a complete beginning needs no request"
 
@@ -247,7 +247,7 @@ def test_a_wrong_checksum_is_tried_twice_and_refused(content: Path, web: Nginx, 
 def test_a_file_of_another_size_is_fetched_again(content: Path, web: Nginx, tmp_path: Path) -> None:
     files, wanted = cache(tmp_path), record(content, "3.tar")
     fetch(files, web.url, wanted)
-    (files.files / wanted.sha256).write_bytes(b"short")
+    (files.files / wanted.blake3).write_bytes(b"short")
     assert fetch(files, web.url, wanted) == (content / "3.tar").read_bytes()
 
 
@@ -258,9 +258,9 @@ def test_a_full_disk_is_a_sentence(content: Path, web: Nginx, tmp_path: Path, mo
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free[0]))
     with files.open(RemoteFolder(web.url), first), pytest.raises(DatasetError, match=r"disk is full.*data.cache.fold"):
         fetch(files, web.url, second)
-    assert kept(files) == {first.sha256}
+    assert kept(files) == {first.blake3}
     assert fetch(files, web.url, second) == (content / "1.tar").read_bytes(), "unused files make room before that"
-    assert kept(files) == {second.sha256}
+    assert kept(files) == {second.blake3}
 
 
 def test_a_disk_that_fills_up_meanwhile_is_a_sentence(content: Path, web: Nginx, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import fsspec
 import google_crc32c
 import numpy as np
 import pytest
+from blake3 import blake3
 from fixtures.tiny_dataset import make_dataset, stored_tiles
 from fixtures.tiny_run import MARKERS, TRIPLET, command, config, same_bits, start, tiny_data, weights
 from fixtures.web import Nginx, Proxy, needs_nginx, serve
@@ -22,7 +22,7 @@ from framework.data.loader import Loader
 from framework.data.plan import BagsConfig, PlanUniverse, build_plan
 from framework.data.prefetch import Prefetcher
 from framework.data.remote import checked_url
-from framework.data.schema import BAGS_NAME, TILES_NAME
+from framework.data.schema import BAGS_NAME, SCHEMA_VERSION, TILES_NAME
 from framework.data.store import TileStore
 from framework.data.verify import verify_dataset
 from framework.errors import ConfigError, DatasetError, without_secrets
@@ -94,7 +94,7 @@ def test_coming_shards_are_there_before_they_are_asked_for(local: Dataset, web: 
     wanted = {int(shard) for step in range(3) for shard in np.unique(remote.index.shard[built.at(step).tiles])}
     cached = tmp_path / "cache" / "files"
     for _ in range(500):
-        if all((cached / remote.manifest.shards[shard].sha256).exists() for shard in wanted):
+        if all((cached / remote.manifest.shards[shard].blake3).exists() for shard in wanted):
             break
         time.sleep(0.01)
     assert {name for name in names if web.requests(name)} == {names[shard] for shard in wanted}
@@ -108,7 +108,7 @@ def test_no_dataset_there_is_a_sentence(local: Dataset, web: Nginx, tmp_path: Pa
         Dataset.open(f"{web.url}/forbidden/x", settings(tmp_path))
     with pytest.raises(DatasetError, match="raise the limit"):
         Dataset.open(f"{web.url}/my data", settings(tmp_path, limit_gb=1e-6))
-    (local.root / "dataset.json").write_text(json.dumps({"schema_version": 1}))
+    (local.root / "dataset.json").write_text(json.dumps({"schema_version": SCHEMA_VERSION}))
     with pytest.raises(DatasetError, match=rf"^{web.url}/my data/dataset.json: not a dataset manifest"):
         Dataset.open(f"{web.url}/my data", settings(tmp_path))
 
@@ -169,11 +169,11 @@ def test_verify_reads_what_lies_behind_the_url(
     url = f"{web.url}/my data"
     remote = Dataset.open(url)
     remote.remote.fetch_shard(3)  # type: ignore[union-attr]
-    copy = tmp_path / "cache" / "files" / remote.manifest.shards[3].sha256
+    copy = tmp_path / "cache" / "files" / remote.manifest.shards[3].blake3
     sound = copy.read_bytes()
     copy.write_bytes(bytes(len(sound)))
     sentences = "\n".join(verify_dataset(url).sentences)
-    assert "every size and SHA-256 as recorded" in sentences
+    assert "every size and BLAKE3 as recorded" in sentences
     assert "0 of 12 shards here, as recorded; 1 damaged copies removed" in sentences
     names = [record.name for record in local.manifest.shards]
     (local.root / names[0]).unlink()
@@ -185,7 +185,7 @@ def test_verify_reads_what_lies_behind_the_url(
         verify_dataset(url)
     lines = str(refused.value).splitlines()
     assert lines[0] == f"{url}/{names[0]}: missing (404)"
-    assert lines[1] == f"{url}/{names[1]}: content differs from its recorded SHA-256"
+    assert lines[1] == f"{url}/{names[1]}: content differs from its recorded BLAKE3"
     assert lines[2].startswith(f"{url}/{names[2]}: shorter there than recorded")
     assert lines[3].startswith(f"3 of {len(names) + len(local.manifest.files)} files are damaged")
     assert f"copy these files to {url} again" in lines[3]
@@ -202,7 +202,7 @@ def test_verify_names_the_first_bad_block(tmp_path: Path, monkeypatch: pytest.Mo
     (local.root / "checksums.json").write_text(json.dumps({"block_bytes": 5_000, "crc32c": sums}))
     listed = (local.root / "checksums.json").read_bytes()
     manifest = json.loads((local.root / "dataset.json").read_text())
-    record = {"name": "checksums.json", "bytes": len(listed), "sha256": hashlib.sha256(listed).hexdigest()}
+    record = {"name": "checksums.json", "bytes": len(listed), "blake3": blake3(listed).hexdigest()}
     manifest["files"].append(record)
     (local.root / "dataset.json").write_text(json.dumps(manifest))
     with serve(local.root.parent, tmp_path / "nginx") as web:

@@ -76,6 +76,6 @@ def test_a_dataset_in_a_bucket_reads_as_the_local_one(
     assert np.array_equal(out, stored_tiles(local)[ids])
     assert np.array_equal(remote.target("rna").X, local.target("rna").X)
     monkeypatch.setenv("WELLSTREAM_CACHE", str(tmp_path / "cache"))
-    assert "every size and SHA-256 as recorded" in verify_dataset("s3://screens/tiny").sentences[0]
+    assert "every size and BLAKE3 as recorded" in verify_dataset("s3://screens/tiny").sentences[0]
     with pytest.raises(DatasetError, match=r"s3://screens/other: no dataset.json there"):
         Dataset.open("s3://screens/other", settings)

@@ -50,7 +50,7 @@ def as_zarr(tar: Dataset, folder: Path, codec: BloscCodec | None) -> Dataset:
         table.loc[rows, "offset"] = np.concatenate(offsets)
         table.loc[rows, "nbytes"] = np.concatenate(writer.tile_nbytes)
         name = f"shards/{number}.zarr/{DATA_KEY}"
-        records.append(ShardRecord(name=name, bytes=writer.nbytes, sha256=digest, tiles=len(rows)))
+        records.append(ShardRecord(name=name, bytes=writer.nbytes, blake3=digest, tiles=len(rows)))
     table.to_parquet(folder / TILES_NAME, index=False)
     tar.bags.to_parquet(folder / "bags.parquet", index=False)
     files: tuple[FileRecord, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import tarfile
@@ -11,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from blake3 import blake3
 from fixtures.tiny_dataset import make_dataset
 
+from framework.data.checksum import file_checksum
 from framework.data.dataset import Dataset
 from framework.data.tile_index import TileIndex, differs, map_index, write_index
-from framework.data.verify import _arrays_in_tar, sha256_of, verify_dataset
+from framework.data.verify import _arrays_in_tar, verify_dataset
 from framework.errors import DatasetError
 
 BAGS = [0, 0, 2, 2, 2]
@@ -32,12 +33,12 @@ def table(tmp_path: Path) -> Path:
 
 def mapped(table: Path, *, coded: bool = True, **other: int) -> TileIndex:
     expected = {"n_tiles": 5, "n_bags": 4, **other}
-    return map_index(table.with_name("i"), "here", sha256_of(table), **expected, coded=coded)
+    return map_index(table.with_name("i"), "here", file_checksum(table), **expected, coded=coded)
 
 
 def write(table: Path, *, coded: bool = True) -> bytes:
     stream = io.BytesIO()
-    write_index(stream, table, sha256_of(table), 4, coded=coded)
+    write_index(stream, table, file_checksum(table), 4, coded=coded)
     table.with_name("i").write_bytes(stream.getvalue())
     return stream.getvalue()
 
@@ -107,9 +108,9 @@ def index_of(folder: Path) -> Path:
     """Give a dataset an index."""
     manifest = json.loads((folder / "dataset.json").read_text())
     with (folder / "tiles.index").open("wb") as stream:
-        write_index(stream, folder / "tiles.parquet", sha256_of(folder / "tiles.parquet"), 6, coded=False)
+        write_index(stream, folder / "tiles.parquet", file_checksum(folder / "tiles.parquet"), 6, coded=False)
     content = (folder / "tiles.index").read_bytes()
-    record = {"name": "tiles.index", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    record = {"name": "tiles.index", "bytes": len(content), "blake3": blake3(content).hexdigest()}
     manifest["files"].append(record)
     (folder / "dataset.json").write_text(json.dumps(manifest))
     return folder
