@@ -21,6 +21,7 @@ FloatImage = npt.NDArray[np.float32]
 _FLOAT_STEPS = 1 << 20
 _COARSE, _FINE = 32, 256
 _FLOOR = 0.01
+_DEPTHS = {"uint8": cv2.CV_8U, "uint16": cv2.CV_16U, "float32": cv2.CV_32F}
 _NODES_A_SIGMA = 6
 _WIDE_SIGMA_PX = 12.0
 
@@ -145,7 +146,7 @@ def correct(image: npt.NDArray[Any], flatfield: FloatImage, dtype: npt.DTypeLike
     Args:
         image: (H, W), any unit.
         flatfield: float32 (H, W), mean 1.
-        dtype: of the result; integers are rounded to nearest even and clipped to their range.
+        dtype: of the result, uint8, uint16 or float32; integers are rounded to nearest even and clipped to their range.
 
     Returns:
         (H, W) of ``dtype``.
@@ -155,13 +156,7 @@ def correct(image: npt.NDArray[Any], flatfield: FloatImage, dtype: npt.DTypeLike
     """
     if image.shape != flatfield.shape:
         raise InputError(f"an image of shape {image.shape} and a flat-field of shape {flatfield.shape}; fit it anew")
-    corrected = image.astype(np.float32) / flatfield
-    kind = np.dtype(dtype)
-    if kind.kind == "f":
-        return corrected.astype(kind, copy=False)
-    limits = np.iinfo(kind)
-    np.rint(corrected, out=corrected)
-    return np.asarray(np.clip(corrected, limits.min, limits.max, out=corrected).astype(kind))
+    return np.asarray(cv2.divide(image, flatfield, dtype=_DEPTHS[np.dtype(dtype).name]))
 
 
 def percentile_filter(image: npt.NDArray[Any], *, percentile: float, size_px: int) -> FloatImage:

@@ -53,7 +53,8 @@ class PixelCounts:
 
     def add(self, tiles: npt.NDArray[Any]) -> None:
         """Count the pixels of tiles (n, C, H, W)."""
-        for channel, pixels in enumerate(np.moveaxis(tiles, 1, 0)):
+        for channel in range(tiles.shape[1]):
+            pixels = tiles[:, channel]
             self.counts[channel] += _histogram(_bins(pixels, self.is_float))
             if self.is_float:
                 wide = pixels.astype(np.float64)
@@ -91,9 +92,10 @@ def _integer_moments(counts: npt.NDArray[np.int64], n: int) -> tuple[float, floa
 
 
 def _bins(pixels: npt.NDArray[Any], is_float: bool) -> npt.NDArray[np.uint16]:
+    """Return the bin of each pixel, a row a tile: (n, H, W) -> (n, H * W)."""
     if not is_float:
-        return np.ascontiguousarray(pixels, dtype=np.uint16).reshape(-1)
-    bits = np.ascontiguousarray(pixels, dtype=np.float32).reshape(-1).view(np.uint32)
+        return pixels.astype(np.uint16, copy=False).reshape(len(pixels), -1)
+    bits = np.ascontiguousarray(pixels, dtype=np.float32).reshape(len(pixels), -1).view(np.uint32)
     # Negative floats count down in bits: flip them, and put the positive ones above.
     ordered = np.where(bits >> 31 == 1, ~bits, bits | np.uint32(1 << 31))
     return (ordered >> 16).astype(np.uint16)
@@ -102,8 +104,9 @@ def _bins(pixels: npt.NDArray[Any], is_float: bool) -> npt.NDArray[np.uint16]:
 def _histogram(bins: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
     """Count each of 65,536 bins, as ``np.bincount`` in half its time."""
     total = np.zeros(_BINS, np.int64)
-    for start in range(0, len(bins), _EXACT):
-        part = bins[None, start : start + _EXACT]
+    step = max(1, _EXACT // max(1, bins.shape[1]))
+    for start in range(0, len(bins), step):
+        part = bins[start : start + step]
         top = int(part.max()) + 1  # most chunks need few of the bins, and each bin costs
         total[:top] += cv2.calcHist([part], [0], None, [top], [0, top]).ravel().astype(np.int64)
     return total
