@@ -45,12 +45,12 @@ ONE, TWO = "the same on 1 worker", "the same on 2 workers"
 
 
 def run(*, quick: bool) -> list[Measured]:
-    """Ingest a plate; quick: 6 wells of 2 fields of 270 px, else 24 wells of 4 fields of 1,080 px.
+    """Ingest a plate; quick: 6 wells of 2 fields of 270 px, else 48 wells of 4 fields of 1,080 px.
 
     Raises:
         WrongPixels: another number of workers made another dataset.
     """
-    wells, sites, size = (6, 2, 270) if quick else (24, 4, 1080)
+    wells, sites, size = (6, 2, 270) if quick else (48, 4, 1080)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

@@ -75,18 +75,11 @@ class StreamingMean:
         self.is_float = other.is_float
         self.count += other.count
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state with sums in 32 bits where they fit: half as much to send between workers."""
-        state = dict(self.__dict__)
-        if self.total is not None and self.total.min() >= 0 and self.total.max() < 1 << 32:
-            state["total"] = self.total.astype(np.uint32)
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a state with sums in any width."""
-        self.__dict__.update(state)
-        if self.total is not None:
-            self.total = self.total.astype(np.int64)
+    def packed(self) -> npt.NDArray[Any]:
+        """Return the sum, in 32 bits where it fits: half as much to write; empty before the first image."""
+        if self.total is None:
+            return np.zeros((0, 0), dtype=np.uint32)
+        return self.total.astype(np.uint32) if 0 <= self.total.min() <= self.total.max() < 1 << 32 else self.total
 
     def mean(self) -> FloatImage:
         """Return the mean, float32 (H, W), in the unit of the images.

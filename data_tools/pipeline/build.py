@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,7 @@ def file_state(file: Path) -> str:
     return f"{file} {facts.st_size} {facts.st_mtime_ns}"
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return the versions that shape the bytes of a dataset."""
     return {"wellstream": __version__, **{name: version(name) for name in _SHAPING}}

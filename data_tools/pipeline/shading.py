@@ -1,6 +1,7 @@
 """First pass: the mean image of each plate and channel, and the flat-field fitted to it.
 
-A plate's sites are cut into fixed blocks, one task each; integer sums make the mean the same whatever worker did which.
+A plate's sites are cut into blocks, one task each; integer sums make the mean the same whatever worker did which. Sums
+go from task to task in files, so that the process that hands out the tasks stays idle and small.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import numpy as np
 from data_tools.illumination import FloatImage, StreamingMean, fit_flatfield
 from data_tools.ingest_config import IlluminationConfig, IngestConfig
 from data_tools.pipeline.build import BuildFolder, sites_digest
-from data_tools.pipeline.durable import record, replacing, write_json
+from data_tools.pipeline.direct import DirectWriter
+from data_tools.pipeline.durable import explained, record, replacing, write_json
 from data_tools.pipeline.runner import Runner
 from data_tools.pipeline.site import SiteError, load_site
 from data_tools.pipeline.survey import Plate, Site
@@ -23,39 +25,64 @@ from data_tools.shards import random_order, safe_names
 from framework.data.schema import FileRecord
 from framework.errors import InputError
 
-_BLOCK_SITES = 12
+_BLOCK_SITES, _MOST_BLOCKS = 12, 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeanJob:
-    """A block of sites to add up."""
+    """A block of sites to add up into ``files``, one a channel."""
 
     sites: tuple[Site, ...]
     config: IngestConfig
     shape: tuple[int, int]
     base: Path
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockSum:
+    """What a block found of a channel; the sum of its pixels lies in ``file`` where ``count`` is not 0."""
+
+    file: Path
+    count: int
+    is_float: bool
+
+    def mean(self) -> StreamingMean:
+        """Return it as it was."""
+        total = np.load(self.file, allow_pickle=False).astype(np.int64) if self.count else None
+        return StreamingMean(total=total, count=self.count, is_float=self.is_float)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitJob:
-    """The mean image of a channel, to fit a flat-field to."""
+    """The sums of a channel over all blocks, to fit a flat-field to and write it to ``file``."""
 
-    mean: FloatImage
+    sums: tuple[BlockSum, ...]
     plate: str
     channel: str
     options: IlluminationConfig
+    file: Path
+    root: Path
 
 
-def add_up(job: MeanJob) -> list[StreamingMean]:
-    """Return the mean of each channel over the usable sites of a block.
+def add_up(job: MeanJob) -> list[BlockSum]:
+    """Write the sum of each channel over the usable sites of a block.
 
     Raises:
         SiteError: a site cannot be used, and ``on_error`` is ``raise``.
+        DatasetError: writing failed.
     """
     means = [StreamingMean() for _ in job.config.read_channels]
     for site in job.sites:
         _add_site(means, site, job)
-    return means
+    for mean, file in zip(means, job.files, strict=True):
+        # Not synced: the next attempt makes them anew.
+        with explained(file.parent), file.open("wb") as stream, DirectWriter(stream) as out:
+            np.save(out, mean.packed(), allow_pickle=False)
+    return [
+        BlockSum(file=file, count=mean.count, is_float=mean.is_float)
+        for mean, file in zip(means, job.files, strict=True)
+    ]
 
 
 def _add_site(means: list[StreamingMean], site: Site, job: MeanJob) -> None:
@@ -125,22 +152,47 @@ def fit_plate(
     if known is not None:
         progress(len(chosen))
         return [FileRecord.model_validate(item) for item in known["files"]]
-    blocks = [tuple(chosen[at : at + _BLOCK_SITES]) for at in range(0, len(chosen), _BLOCK_SITES)]
-    jobs = [MeanJob(sites=block, config=config, shape=shape, base=build.base) for block in blocks]
-    totals = [StreamingMean() for _ in files]
-    for block, means in zip(blocks, runner.each(add_up, jobs), strict=True):
-        for total, mean in zip(totals, means, strict=True):
-            total.merge(mean)
-        progress(len(block))
+    jobs = _mean_jobs(plate, config, build, shape, chosen)
+    blocks = []
+    for job, sums in zip(jobs, runner.each(add_up, jobs), strict=True):
+        blocks.append(sums)
+        progress(len(job.sites))
     fits = [
-        _fit_job(total, plate, channel, config) for total, channel in zip(totals, config.read_channels, strict=True)
+        FitJob(
+            sums=sums,
+            plate=plate.name,
+            channel=channel,
+            options=config.illumination,
+            file=file,
+            root=build.root,
+        )
+        for sums, channel, file in zip(zip(*blocks, strict=True), config.read_channels, files, strict=True)
     ]
-    for field, file in zip(runner.each(fit_channel, fits), files, strict=True):
-        with replacing(file) as stream:
-            np.save(stream, field, allow_pickle=False)
-    records = [record(file, build.root) for file in files]
+    records = list(runner.each(fit_channel, fits))
     write_json(marker, {"inputs": inputs, "files": [item.model_dump() for item in records]})
+    with explained(build.parts):
+        for job in jobs:
+            for file in job.files:
+                file.unlink()
     return records
+
+
+def _mean_jobs(
+    plate: Plate, config: IngestConfig, build: BuildFolder, shape: tuple[int, int], sites: list[Site]
+) -> list[MeanJob]:
+    step = max(_BLOCK_SITES, -(-len(sites) // _MOST_BLOCKS))
+    return [
+        MeanJob(
+            sites=tuple(sites[start : start + step]),
+            config=config,
+            shape=shape,
+            base=build.base,
+            files=tuple(
+                build.parts / f"sums-{plate.key}-{number}-{channel}.npy" for channel in range(len(config.read_channels))
+            ),
+        )
+        for number, start in enumerate(range(0, len(sites), step))
+    ]
 
 
 def flatfield_name(plate: Plate, channel: str, config: IngestConfig) -> str:
@@ -162,22 +214,29 @@ def read_flatfields(files: list[Path]) -> list[FloatImage]:
     return [np.load(file, allow_pickle=False) for file in files]
 
 
-def _fit_job(mean: StreamingMean, plate: Plate, channel: str, config: IngestConfig) -> FitJob:
-    if mean.count == 0:
-        raise InputError(f"plate '{plate.name}': not one usable site for the flat-field; see --dry-run")
-    return FitJob(mean=mean.mean(), plate=plate.name, channel=channel, options=config.illumination)
-
-
-def fit_channel(job: FitJob) -> FloatImage:
-    """Return the flat-field of a channel.
+def fit_channel(job: FitJob) -> FileRecord:
+    """Fit the flat-field of a channel, write it, and return its record.
 
     Raises:
         InputError: none can be fitted.
+        DatasetError: writing failed.
     """
+    mean = StreamingMean()
+    for part in job.sums:
+        mean.merge(part.mean())
+    if mean.count == 0:
+        raise InputError(f"plate '{job.plate}': not one usable site for the flat-field; see --dry-run")
+    field = _fitted(mean.mean(), job)
+    with replacing(job.file) as stream:
+        np.save(stream, field, allow_pickle=False)
+    return record(job.file, job.root)
+
+
+def _fitted(mean: FloatImage, job: FitJob) -> FloatImage:
     options = job.options
     try:
         return fit_flatfield(
-            job.mean,
+            mean,
             percentile=options.percentile,
             kernel_px=options.kernel_px,
             sigma_px=options.sigma_px,

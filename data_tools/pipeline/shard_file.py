@@ -205,7 +205,7 @@ def save_counts(file: Path, counts: PixelCounts) -> None:
 
     def write(path: Path) -> None:
         with path.open("wb") as stream:
-            np.savez(stream, counts=counts.counts[:, : counts.top], sums=counts.sums)
+            np.savez(stream, bins=counts.used, counts=counts.counts[:, counts.used], sums=counts.sums)
 
     write_with(file, write)
 
@@ -214,5 +214,5 @@ def load_counts(file: Path, is_float: bool) -> PixelCounts:
     """Return the pixel counts a shard task saved."""
     with np.load(file, allow_pickle=False) as saved:
         counts = PixelCounts.empty(len(saved["sums"]), is_float)
-        counts.counts[:, : saved["counts"].shape[1]] = saved["counts"]
+        counts.counts[:, saved["bins"]] = saved["counts"]
         return replace(counts, sums=saved["sums"])

@@ -46,10 +46,9 @@ class PixelCounts:
         )
 
     @property
-    def top(self) -> int:
-        """Bins up to the last that holds a pixel, of all channels: a camera rarely fills them."""
-        used = np.flatnonzero(self.counts.any(axis=0))
-        return int(used[-1]) + 1 if len(used) else 0
+    def used(self) -> npt.NDArray[np.int64]:
+        """The bins that hold a pixel of any channel, in order: a camera fills few of them."""
+        return np.flatnonzero(self.counts.any(axis=0))
 
     def add(self, tiles: npt.NDArray[Any]) -> None:
         """Count the pixels of tiles (n, C, H, W)."""
