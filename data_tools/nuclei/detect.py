@@ -98,7 +98,7 @@ def _reduced(image: npt.NDArray[Any], factor: int) -> FloatImage:
     if factor == 1:
         return plain
     height, width = (-size % factor for size in image.shape)
-    padded = cv2.copyMakeBorder(plain, 0, height, 0, width, cv2.BORDER_REPLICATE)
+    padded = cv2.copyMakeBorder(plain, 0, height, 0, width, cv2.BORDER_REPLICATE) if height or width else plain
     size = (padded.shape[1] // factor, padded.shape[0] // factor)
     return np.asarray(cv2.resize(padded, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
 

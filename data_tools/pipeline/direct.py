@@ -10,18 +10,19 @@ import errno
 import fcntl
 import mmap
 import os
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import BinaryIO
 
-_BUFFER_BYTES = 4 << 20
+_BUFFERS, _BUFFER_BYTES = 8, 1 << 20
 _ALIGN = 4096
 """Direct writes begin and end at multiples of this, the block of every disk in use."""
 _UNFIT = {errno.EINVAL, errno.ENOTSUP}
 
 
 class DirectWriter:
-    """Appends to an open, empty file from a thread; two buffers change places. Use as a context manager.
+    """Appends to an open, empty file from a thread, through a few buffers in turn. Use as a context manager.
 
     Where the file system takes no direct writes (some network mounts, memory) it goes through the cache. The bytes are
     there when the block has ended, and safe once the file is synced.
@@ -35,11 +36,12 @@ class DirectWriter:
 
     def __init__(self, file: BinaryIO) -> None:
         self._handle = file.fileno()
-        self._buffer, self._other = (mmap.mmap(-1, _BUFFER_BYTES) for _ in range(2))
+        self._buffer, *others = (mmap.mmap(-1, _BUFFER_BYTES) for _ in range(_BUFFERS))
+        self._free = deque(others)
         self._filled = self._offset = 0
         self._is_direct = _set_direct(self._handle, True)
         self._thread = ThreadPoolExecutor(1)
-        self._under_way: Future[None] | None = None
+        self._under_way: deque[Future[mmap.mmap]] = deque()
 
     def __enter__(self) -> DirectWriter:
         return self
@@ -50,7 +52,8 @@ class DirectWriter:
         try:
             if kind is None:
                 self._hand_over()
-                self._wait()
+                while self._under_way:
+                    self._wait()
         finally:
             self._thread.shutdown(wait=True)
 
@@ -68,18 +71,17 @@ class DirectWriter:
         return view.nbytes
 
     def _hand_over(self) -> None:
-        """Let the thread write what is filled, and go on with the other buffer."""
-        self._wait()
-        self._under_way = self._thread.submit(self._put, self._buffer, self._filled, self._offset)
-        self._buffer, self._other = self._other, self._buffer
+        """Let the thread write what is filled, and go on with a buffer it has done with."""
+        self._under_way.append(self._thread.submit(self._put, self._buffer, self._filled, self._offset))
         self._offset, self._filled = self._offset + self._filled, 0
+        if not self._free:
+            self._wait()
+        self._buffer = self._free.popleft()
 
     def _wait(self) -> None:
-        if self._under_way is not None:
-            under_way, self._under_way = self._under_way, None
-            under_way.result()
+        self._free.append(self._under_way.popleft().result())
 
-    def _put(self, buffer: mmap.mmap, size: int, offset: int) -> None:
+    def _put(self, buffer: mmap.mmap, size: int, offset: int) -> mmap.mmap:
         done = 0
         with memoryview(buffer) as view:
             while done < size:
@@ -93,6 +95,7 @@ class DirectWriter:
                     if not self._is_direct or error.errno not in _UNFIT:
                         raise
                     self._is_direct = _set_direct(self._handle, False)
+        return buffer
 
 
 def _set_direct(handle: int, wanted: bool) -> bool:
