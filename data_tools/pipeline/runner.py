@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import cv2
+import dask
 from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 
@@ -28,6 +29,14 @@ R = TypeVar("R")
 _IN_FLIGHT_PER_WORKER = 3
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES, _HEAP_BYTES = 1 << 29, 1 << 25
+_QUIET = {
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "2s",
+    "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.scheduler.work-stealing": False,
+    "distributed.worker.profile.enabled": False,
+}
+"""What watches the workers of a build takes a tenth of a core from them, and nobody sees it."""
 
 
 class PipelineError(WellstreamError, RuntimeError):
@@ -120,15 +129,16 @@ def local_cluster(workers: int, scratch: Path) -> LocalCluster:
     in_main_thread = threading.current_thread() is threading.main_thread()
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
     try:
-        return LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",  # None means port 8787, which another build may hold
-            local_directory=str(scratch),
-            memory_limit=None,
-            silence_logs=logging.CRITICAL,
-        )
+        with dask.config.set(_QUIET):
+            return LocalCluster(  # type: ignore[no-untyped-call]
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",  # None means port 8787, which another build may hold
+                local_directory=str(scratch),
+                memory_limit=None,
+                silence_logs=logging.CRITICAL,
+            )
     finally:
         if heard is not None:
             signal.signal(signal.SIGINT, heard)
