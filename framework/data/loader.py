@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -68,8 +69,8 @@ class Loader:
 
     A batch is the caller's for as long as anything refers to its tiles; then its memory serves another batch. Memory,
     beside the batches the caller keeps, while ``batches`` runs: at most ``prefetch + 2`` batches (those ahead, the one
-    handed over and the one the caller's loop variable still holds) and a few MB a thread; for CUDA as many there, and
-    two page-locked buffers of stored tiles a thread.
+    handed over and the one the caller's loop variable still holds) and a few MB a thread, kept for the next call; for
+    CUDA as many there, and two page-locked buffers of stored tiles a thread.
 
     Args:
         store: where samples come from.
@@ -144,7 +145,7 @@ class Loader:
         joins the threads.
         """
         lane = lane_to(self._device)
-        memory = self._reusable() if lane is None else _Sending(lane=lane, buffers=self._page_locked())
+        memory = self._reusable if lane is None else _Sending(lane=lane, buffers=self._page_locked())
         steps = iter(range(start, stop))
         with ThreadPoolExecutor(self._threads, "wellstream-loader", _begin_thread, (lane,)) as threads:
             pending: deque[Future[tuple[Batch, Mark | None]]] = deque()
@@ -272,7 +273,9 @@ class Loader:
             buffers.put(_Buffer(tiles=tiles))
         return buffers
 
+    @cached_property
     def _reusable(self) -> _Memory:
+        """Kept from one call of ``batches`` to the next: fresh memory is dear."""
         sample, stored = self._store.sample_shape, self._store.dtype
         each = int(np.prod(sample)) * stored.itemsize
         block = (max(1, min(self._share, _BLOCK_BYTES // each)), *sample)
