@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data_tools.pipeline.direct import DirectWriter
 from data_tools.shards import ShardWriter
 from framework.data.dataset import Dataset, TileIndex
 from framework.data.permutation import I64
@@ -85,7 +86,7 @@ def write_dataset(folder: Path, pixels: npt.NDArray[np.uint16], per_bag: int, ch
     records, offsets = [], []
     for bag in range(n_bags):
         name = f"shards/shard-{bag:06d}.tar"
-        with (folder / name).open("wb") as file:
+        with (folder / name).open("wb") as stream, DirectWriter(stream) as file:  # as an ingest does
             writer = ShardWriter(file)
             for start in range(0, per_bag, chunk):
                 first = bag * per_bag + start

@@ -1,8 +1,9 @@
 """Checksums of the blocks of a file at the speed of reading it.
 
-A block is summed where the page cache holds it, mapped and not copied, so memory is read once. CRC-32 is the checksum
-because libdeflate computes it at twice the speed of CRC-32C, and outside the interpreter lock: ``google_crc32c`` leaves
-the lock only for ``bytes`` of at least 1 MiB, never for arrays.
+A block is summed where the page cache holds it, mapped and not copied, so memory is read once; what it does not hold
+is read, because the kernel then brings it in by large pages, which are mapped at once by whoever comes later. CRC-32 is
+the checksum because libdeflate computes it at twice the speed of CRC-32C, and outside the interpreter lock:
+``google_crc32c`` leaves the lock only for ``bytes`` of at least 1 MiB, never for arrays.
 """
 
 from __future__ import annotations
@@ -25,11 +26,9 @@ Sum = Callable[[npt.NDArray[np.uint8], int], int]
 """(bytes, sum of what is before them) -> sum of all."""
 
 _PIECE = 1 << 20
-"""Bytes read and summed at a time where a file cannot be mapped: they are still in the core's cache when summed."""
+"""Bytes read and summed at a time: they are still in the core's cache when summed."""
 _POPULATE_READ = 22
 """``MADV_POPULATE_READ`` of Linux 5.14, which Python has no name for: read into the mapping, or say why not."""
-_AHEAD_BLOCKS = 4
-"""Blocks that the disk is asked for before they are summed."""
 # Python's own madvise keeps the interpreter lock, also while the kernel waits for the disk.
 _madvise = ctypes.CDLL(None).madvise
 _madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
@@ -83,26 +82,21 @@ def block_sums(file: Path, size: int, block: int, extend: Sum = crc32) -> list[i
     try:
         mapped = _map(handle, size)
         found = []
-        for ahead in range(0, min(_AHEAD_BLOCKS * block, size), block):
-            _ask(handle, ahead, min(ahead + block, size))
         for start in range(0, size, block):
             end = min(start + block, size)
-            _ask(handle, start + _AHEAD_BLOCKS * block, min(end + _AHEAD_BLOCKS * block, size))
-            one = None if mapped is None else _sum_of_mapped(mapped, start, end, extend)
+            one = _sum_of_mapped(mapped, start, end, extend) if mapped is not None and _is_there(handle, end) else None
             found.append(_sum_of_read(handle, start, end, extend) if one is None else one)
         return found
     finally:
         os.close(handle)
 
 
-def _ask(handle: int, start: int, end: int) -> None:
-    """Have the disk read bytes, if it has not: to go through what is in memory already costs much of summing it."""
-    if start >= end:
-        return
+def _is_there(handle: int, end: int) -> bool:
+    """Return whether the byte before ``end`` is in memory."""
     try:
-        os.preadv(handle, [bytearray(1)], end - 1, os.RWF_NOWAIT)
+        return os.preadv(handle, [bytearray(1)], end - 1, os.RWF_NOWAIT) == 1
     except OSError:
-        os.posix_fadvise(handle, start, end - start, os.POSIX_FADV_WILLNEED)
+        return False
 
 
 def _map(handle: int, size: int) -> mmap.mmap | None:
