@@ -6,7 +6,7 @@ A dataset is a folder::
     bags.parquet         one row a bag (a well; of cells cropped elsewhere what ``bags.by`` says), in bag order
     tiles.parquet        one row a tile, sorted by bag: where its pixels lie, where in the field it was cut
     tiles.index          the columns of tiles.parquet that reading tiles needs, to be mapped
-                         (``framework.data.tile_index``); older datasets have none
+                         (``framework.data.tile_index``)
     nuclei.parquet       one row a nucleus (or cropped cell) found, with or without a tile
     checksums.json       CRC-32 of every 8 MiB of every shard, so that damage is found fast and located
     shards/              layout ``tar``: WebDataset tarballs, one sample is a chunk of up to ``chunk_tiles`` tiles of
