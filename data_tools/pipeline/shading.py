@@ -227,8 +227,9 @@ def fit_channel(job: FitJob) -> FileRecord:
     if mean.count == 0:
         raise InputError(f"plate '{job.plate}': not one usable site for the flat-field; see --dry-run")
     field = _fitted(mean.mean(), job)
-    with replacing(job.file) as stream:
-        np.save(stream, field, allow_pickle=False)
+    # NumPy writes to plain files by a call that does not say why it failed.
+    with replacing(job.file) as stream, DirectWriter(stream) as out:
+        np.save(out, field, allow_pickle=False)
     return record(job.file, job.root)
 
 

@@ -75,6 +75,27 @@ def test_what_the_system_refuses_is_explained(
     assert tree(out) == tree(tmp_path / "other")
 
 
+@pytest.mark.parametrize("place", ["sums-", "flatfield_", "shard-"])
+def test_a_disk_that_fills_under_a_long_file_is_explained(
+    raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tree: Callable[[Path], Any], place: str
+) -> None:
+    """Sums of flat-fields, the flat-fields, and shards are written by a thread."""
+
+    def full(handle: int, data: memoryview, offset: int, original: Any = os.pwrite) -> int:
+        if place in os.readlink(f"/proc/self/fd/{handle}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return int(original(handle, data, offset))
+
+    out = tmp_path / "data"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(DatasetError, match="the disk is full"):
+            ingest(raw.config(), out, workers=0)
+    ingest(raw.config(), out, workers=0)
+    ingest(raw.config(), tmp_path / "other", workers=0)
+    assert tree(out) == tree(tmp_path / "other")
+
+
 def test_a_folder_that_cannot_be_made_is_explained(raw: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="writing failed"):
