@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,14 +92,13 @@ def run(*, quick: bool) -> list[Measured]:
 def _measured(
     case: str, items: int, nbytes: int, costs: Costs, absent: dict[str, str], targets: tuple[Target, ...]
 ) -> Measured:
-    seconds = {arm: statistics.median(values) for arm, values in costs.seconds.items()}
-    reached = [
-        Finding(name=f"{arm}, of {IN_TURN}", value=seconds[IN_TURN] / seconds[arm], unit="share")
-        for arm in (LOADED,)
-        if arm in seconds and IN_TURN in seconds
-    ]
+    seconds = costs.seconds
+    reached: tuple[Finding, ...] = ()
+    if LOADED in seconds:
+        share = statistics.median(seconds[IN_TURN]) / statistics.median(seconds[LOADED])
+        reached = (Finding(name=f"{LOADED}, of {IN_TURN}", value=share, unit="share"),)
     return Measured(
-        findings=tuple(reached),
+        findings=reached,
         theme="stream",
         case=case,
         unit="tiles",
@@ -127,27 +126,21 @@ def _targets(costs: Costs) -> tuple[Target, ...]:
 
 
 def _limits(job: Job) -> list[Arm]:
-    def memcpy() -> None:
-        out, pixels = job.out, job.pixels
+    def memcpy(batches: Sequence[npt.NDArray[np.uint16]]) -> None:
+        pixels, n_tiles = job.pixels, len(job.out)
         for step in range(len(job.plan.wanted)):
-            start = (step * len(out)) % (len(pixels) - len(out))
-            np.copyto(out, pixels[start : start + len(out)])
+            start = (step * n_tiles) % (len(pixels) - n_tiles)
+            np.copyto(batches[step % len(batches)], pixels[start : start + n_tiles])
 
     def take() -> None:
         for ids in job.plan.wanted:
             np.take(job.pixels, ids.ravel(), axis=0, out=job.out, mode="clip")
 
-    batches = [np.zeros_like(job.out) for _ in range(_BATCHES_AHEAD)]
-
-    def in_turn() -> None:
-        pixels = job.pixels
-        for step in range(len(job.plan.wanted)):
-            start = (step * len(job.out)) % (len(pixels) - len(job.out))
-            np.copyto(batches[step % _BATCHES_AHEAD], pixels[start : start + len(job.out)])
+    several = [np.zeros_like(job.out) for _ in range(_BATCHES_AHEAD)]
 
     return [
-        Arm(name="memcpy", work=memcpy, is_limit=True),
-        Arm(name=IN_TURN, work=in_turn, is_limit=True),
+        Arm(name="memcpy", work=lambda: memcpy([job.out]), is_limit=True),
+        Arm(name=IN_TURN, work=lambda: memcpy(several), is_limit=True),
         Arm(name="numpy take from memory", work=take, result=job.result),
     ]
 

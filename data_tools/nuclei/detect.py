@@ -77,8 +77,11 @@ def find_nuclei(image: npt.NDArray[Any], config: NucleiConfig, pixel_size_um: fl
     """
     diameter = config.in_px(pixel_size_um)
     is_log = config.method != "intensity_peaks"
-    spare = diameter / np.sqrt(8) / 2 / _WORK_SIGMA_PX if is_log else diameter * _PEAK_SIGMA / _PEAK_WORK_SIGMA_PX
-    factor = max(1, int(spare))
+    if is_log:
+        sigma, least = diameter / np.sqrt(8) / 2, _WORK_SIGMA_PX
+    else:
+        sigma, least = diameter * _PEAK_SIGMA, _PEAK_WORK_SIGMA_PX
+    factor = max(1, int(sigma / least))
     clean = cv2.medianBlur(image, 3)
     plain = _reduced(clean, factor)
     levels = find_levels(clean if factor == 1 else plain, config, diameter / factor)  # integers are quicker to count

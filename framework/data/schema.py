@@ -21,17 +21,17 @@ where the manifest names a codec, a Blosc frame of them.
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from framework.config import StrictModel
 from framework.errors import DatasetError
 
 SCHEMA_VERSION = 2
+_OTHER_VERSION = "other_version"
 MANIFEST_NAME = "dataset.json"
 BAGS_NAME = "bags.parquet"
 TILES_NAME = "tiles.parquet"
@@ -168,6 +168,19 @@ class Manifest(StrictModel):
     files: tuple[FileRecord, ...]
     shards: tuple[ShardRecord, ...]
 
+    @field_validator("schema_version")
+    @classmethod
+    def _check_version(cls, found: int) -> int:
+        """Refuse other versions; its error comes first, before the keys are judged by those of this one."""
+        if found != SCHEMA_VERSION:
+            raise PydanticCustomError(
+                _OTHER_VERSION,
+                "schema version {found}, this Wellstream reads version {read}; ingest again with this version, into "
+                "another folder",
+                {"found": found, "read": SCHEMA_VERSION},
+            )
+        return found
+
 
 def read_manifest(root: Path | str) -> Manifest:
     """Read ``dataset.json`` of a dataset folder.
@@ -185,24 +198,12 @@ def read_manifest(root: Path | str) -> Manifest:
             "again, it continues where it stopped"
         )
     try:
-        text = file.read_text(encoding="utf-8")
-        _refuse_other_versions(file, text)
-        manifest = Manifest.model_validate_json(text)
+        return Manifest.model_validate_json(file.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
         detail = str(error)
         if isinstance(error, ValidationError):
             first = error.errors(include_url=False)[0]
+            if first["type"] == _OTHER_VERSION:
+                raise DatasetError(f"{file}: {first['msg']}") from None
             detail = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
         raise DatasetError(f"{file}: not a dataset manifest: {detail}; ingest again") from None
-    return manifest
-
-
-def _refuse_other_versions(file: Path, text: str) -> None:
-    """Say which version a manifest is of before its keys are judged by those of this one."""
-    with suppress(json.JSONDecodeError, AttributeError):
-        found = json.loads(text).get("schema_version", SCHEMA_VERSION)
-        if found != SCHEMA_VERSION:
-            raise DatasetError(
-                f"{file}: schema version {found}, this Wellstream reads version {SCHEMA_VERSION}; ingest again with "
-                "this version, into another folder"
-            )

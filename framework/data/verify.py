@@ -40,7 +40,6 @@ from framework.data.tile_index import differs
 from framework.data.verify_remote import verify_remote
 from framework.errors import DatasetError
 
-_BLOCK = 1 << 22
 _TAR_BLOCK = 512
 THREADS = 2
 """That read and sum, a file each."""
