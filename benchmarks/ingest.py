@@ -29,7 +29,7 @@ from data_tools.ingest_config import IngestConfig
 from data_tools.pipeline import ingest
 from data_tools.pipeline.direct import DirectWriter
 from data_tools.pipeline.runner import local_cluster
-from data_tools.readers.base import decode_tiff
+from data_tools.readers.tiff import decode_tiff
 from data_tools.simulate import PlateConfig, simulate_plate
 from framework.data.dataset import Dataset
 from framework.data.store import dataset_digest

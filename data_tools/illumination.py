@@ -19,6 +19,7 @@ from framework.errors import InputError
 
 FloatImage = npt.NDArray[np.float32]
 _FLOAT_STEPS = 1 << 20
+_SHORT_IMAGES = 65_537  # of 16 bits, the most whose sum 32 bits hold: 65,537 x 65,535 = 2^32 - 1
 _COARSE, _FINE = 32, 256
 _FLOOR = 0.01
 _DEPTHS = {"uint8": cv2.CV_8U, "uint16": cv2.CV_16U, "float32": cv2.CV_32F}
@@ -34,12 +35,13 @@ class StreamingMean:
     scaled to 0..1, and must stay within +-2^20.
 
     Attributes:
-        total: int64 (H, W), sum of the images (of float images times 2^20); None before the first.
+        total: (H, W), sum of the images (of float images times 2^20), uint32 as long as it surely fits, else int64;
+            None before the first.
         count: images added.
         is_float: whether the images are float32.
     """
 
-    total: npt.NDArray[np.int64] | None = None
+    total: npt.NDArray[Any] | None = None
     count: int = 0
     is_float: bool = False
 
@@ -57,8 +59,10 @@ class StreamingMean:
                 raise InputError(f"a float image has pixels beyond +-{_FLOAT_STEPS} or not finite; scale it to 0..1")
             values = np.rint(image.astype(np.float64) * _FLOAT_STEPS).astype(np.int64)
         if self.total is None:
-            self.total = np.zeros(image.shape, dtype=np.int64)
+            self.total = np.zeros(image.shape, dtype=np.int64 if is_float else np.uint32)
             self.is_float = is_float
+        if self.count == _SHORT_IMAGES:
+            self.total = self.total.astype(np.int64)
         self.total += values
         self.count += 1
 
@@ -71,15 +75,11 @@ class StreamingMean:
         if other.total is None:
             return
         self._check(other.total.shape, other.is_float)
-        self.total = other.total.copy() if self.total is None else self.total + other.total
         self.is_float = other.is_float
         self.count += other.count
-
-    def packed(self) -> npt.NDArray[Any]:
-        """Return the sum, in 32 bits where it fits: half as much to write; empty before the first image."""
-        if self.total is None:
-            return np.zeros((0, 0), dtype=np.uint32)
-        return self.total.astype(np.uint32) if 0 <= self.total.min() <= self.total.max() < 1 << 32 else self.total
+        fits = not self.is_float and self.count <= _SHORT_IMAGES
+        dtype = np.uint32 if fits else np.int64
+        self.total = other.total.astype(dtype) if self.total is None else np.add(self.total, other.total, dtype=dtype)
 
     def mean(self) -> FloatImage:
         """Return the mean, float32 (H, W), in the unit of the images.

@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from framework.data.checksum import file_checksum
 from framework.data.schema import FileRecord
 from framework.durable import json_text, sync_folder
@@ -82,6 +85,13 @@ def write_with(file: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(file.parent)
+
+
+def write_array(stream: BinaryIO, array: npt.NDArray[Any]) -> None:
+    """Write an array as ``.npy``; ``np.save`` writes to plain files by a call that does not say why it failed."""
+    array = np.ascontiguousarray(array)
+    np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+    stream.write(array.data)
 
 
 def write_json(file: Path, value: Any) -> None:

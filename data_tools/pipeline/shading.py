@@ -16,8 +16,7 @@ import numpy as np
 from data_tools.illumination import FloatImage, StreamingMean, fit_flatfield
 from data_tools.ingest_config import IlluminationConfig, IngestConfig
 from data_tools.pipeline.build import BuildFolder, sites_digest
-from data_tools.pipeline.direct import DirectWriter
-from data_tools.pipeline.durable import explained, record, replacing, write_json
+from data_tools.pipeline.durable import explained, record, replacing, write_array, write_json
 from data_tools.pipeline.runner import Runner
 from data_tools.pipeline.site import SiteError, load_site
 from data_tools.pipeline.survey import Plate, Site
@@ -25,7 +24,7 @@ from data_tools.shards import random_order, safe_names
 from framework.data.schema import FileRecord
 from framework.errors import InputError
 
-_BLOCK_SITES, _MOST_BLOCKS = 12, 64
+_BLOCK_SITES, _MOST_BLOCKS = 24, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +48,7 @@ class BlockSum:
 
     def mean(self) -> StreamingMean:
         """Return it as it was."""
-        total = np.load(self.file, allow_pickle=False).astype(np.int64) if self.count else None
+        total = np.load(self.file, mmap_mode="r", allow_pickle=False) if self.count else None
         return StreamingMean(total=total, count=self.count, is_float=self.is_float)
 
 
@@ -76,9 +75,10 @@ def add_up(job: MeanJob) -> list[BlockSum]:
     for site in job.sites:
         _add_site(means, site, job)
     for mean, file in zip(means, job.files, strict=True):
-        # Not synced: the next attempt makes them anew.
-        with explained(file.parent), file.open("wb") as stream, DirectWriter(stream) as out:
-            np.save(out, mean.packed(), allow_pickle=False)
+        if mean.total is not None:
+            # Not synced, since the next attempt makes them anew: gone mostly before they come to the disk.
+            with explained(file.parent), file.open("wb") as stream:
+                write_array(stream, mean.total)
     return [
         BlockSum(file=file, count=mean.count, is_float=mean.is_float)
         for mean, file in zip(means, job.files, strict=True)
@@ -173,7 +173,7 @@ def fit_plate(
     with explained(build.parts):
         for job in jobs:
             for file in job.files:
-                file.unlink()
+                file.unlink(missing_ok=True)
     return records
 
 
@@ -210,8 +210,8 @@ def mean_sites(plate: Plate, config: IngestConfig) -> list[Site]:
 
 
 def read_flatfields(files: list[Path]) -> list[FloatImage]:
-    """Return the flat-fields of a plate, float32 (H, W) a channel."""
-    return [np.load(file, allow_pickle=False) for file in files]
+    """Return the flat-fields of a plate, float32 (H, W) a channel, mapped: every shard's task reads them."""
+    return [np.asarray(np.load(file, mmap_mode="r", allow_pickle=False)) for file in files]
 
 
 def fit_channel(job: FitJob) -> FileRecord:
@@ -227,9 +227,8 @@ def fit_channel(job: FitJob) -> FileRecord:
     if mean.count == 0:
         raise InputError(f"plate '{job.plate}': not one usable site for the flat-field; see --dry-run")
     field = _fitted(mean.mean(), job)
-    # NumPy writes to plain files by a call that does not say why it failed.
-    with replacing(job.file) as stream, DirectWriter(stream) as out:
-        np.save(out, field, allow_pickle=False)
+    with replacing(job.file) as stream:
+        write_array(stream, field)
     return record(job.file, job.root)
 
 

@@ -6,19 +6,16 @@ drop an image silently: what cannot be used is a ``Problem`` with a short reason
 
 from __future__ import annotations
 
-import io
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
-import tifffile
 
+from data_tools.readers.tiff import decode_tiff
 from data_tools.wells import well_order
 from framework.errors import InputError
 from framework.registry import Registry
@@ -26,7 +23,6 @@ from framework.registry import Registry
 Image = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float32]
 IMAGE_SUFFIXES = (".tif", ".tiff")
 _DTYPES = (np.uint8, np.uint16, np.float32)
-_HARMLESS_TAGS = ("FILLORDER", "subfiletype")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -238,40 +234,6 @@ def read_image(ref: ImageRef) -> Image:
         count = int(np.size(pixels) - np.isfinite(pixels).sum())
         raise _image_error(ref, "nan_pixels", f"{count} of {pixels.size} pixels are NaN or infinite")
     return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
-
-
-class _WithoutHarmlessTags(logging.Filter):
-    """Drops what ``tifffile`` says of tags that cytometers write wrongly and no pixel depends on, once a file."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not any(tag in record.getMessage() for tag in _HARMLESS_TAGS)
-
-
-logging.getLogger("tifffile").addFilter(_WithoutHarmlessTags())
-
-
-def decode_tiff(file: Path) -> npt.NDArray[Any]:
-    """Return all pages of a TIFF as one array; raises what ``tifffile`` raises, and ValueError if it is cut short."""
-    data = file.read_bytes()
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        for page in tiff.pages:
-            ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
-            if not ends or max(ends) > len(data) or 0 in page.databytecounts:
-                # tifffile fills absent strips with zeros; a black band must not pass for pixels
-                raise ValueError(f"pixel data end at byte {max(ends, default=0)}, the file at {len(data)}")
-        if len(tiff.pages) == 1 and _is_plain_lzw(tiff.pages.first):
-            return np.asarray(imagecodecs.tiff_decode(data))
-        return np.asarray(tiff.asarray(maxworkers=1))
-
-
-def _is_plain_lzw(page: Any) -> bool:
-    """Return whether a page is grey LZW, as Phenix writes it: libtiff decodes that in half the time of tifffile."""
-    return bool(
-        page.compression == tifffile.COMPRESSION.LZW
-        and page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
-        and page.bitspersample in (8, 16, 32)
-        and page.fillorder == 1
-    )
 
 
 def _image_error(ref: ImageRef, reason: str, what: str) -> ImageError:

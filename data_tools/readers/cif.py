@@ -180,7 +180,8 @@ class _Descriptor:
 
 def _decode(tiff: TiffDirectories, directory: Directory, height: int, width: int) -> npt.NDArray[np.generic]:
     compression = tiff.integer(directory, COMPRESSION, _RAW)
-    data = tiff.strips(directory)
+    what = f"the image at byte {directory.offset}"
+    data = b"".join(tiff.read(offset, count, what) for offset, count in tiff.strips(directory))
     if compression == GREYSCALE:
         return decode_greyscale(data, height, width)
     if compression == BITMASK:

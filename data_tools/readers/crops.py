@@ -16,7 +16,6 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import Field, model_validator
 
-from data_tools.readers.base import decode_tiff
 from data_tools.readers.cells_base import (
     CELL_READERS,
     TEXT,
@@ -28,7 +27,7 @@ from data_tools.readers.cells_base import (
     tiff_problem,
 )
 from data_tools.readers.file_names import NUMBER, check_pattern, labels_of, match_names, missed_note, tiffs_below
-from data_tools.readers.plain_tiff import read_plain
+from data_tools.readers.tiff import decode_tiff
 from framework.config import StrictModel
 from framework.errors import InputError
 
@@ -161,8 +160,7 @@ def read_files(row: int, files: list[Path]) -> CellImage | CellProblem:
     images = []
     for file in files:
         try:
-            plain = read_plain(file)
-            images.append(decode_tiff(file) if plain is None else plain)
+            images.append(decode_tiff(file))
         except Exception as error:  # tifffile and codecs raise many kinds on damaged files, all mean the same
             return tiff_problem(row, file, error)
         if images[-1].ndim != 2:

@@ -24,7 +24,6 @@ import pandas as pd
 from pydantic import Field, model_validator
 from skimage.filters import threshold_otsu
 
-from data_tools.readers.base import decode_tiff
 from data_tools.readers.cells_base import (
     CELL,
     CELL_READERS,
@@ -36,6 +35,7 @@ from data_tools.readers.cells_base import (
     metadata_name,
 )
 from data_tools.readers.file_names import NUMBER, check_pattern, labels_of, match_names, missed_note, tiffs_below
+from data_tools.readers.tiff import decode_tiff
 from framework.config import StrictModel
 from framework.errors import InputError
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import tifffile
 from pydantic import Field, model_validator
 
 from data_tools.readers.cells_base import (
@@ -24,6 +23,7 @@ from data_tools.readers.cells_base import (
     tiff_problem,
 )
 from data_tools.readers.file_names import check_pattern, labels_of, match_names, missed_note, tiffs_below
+from data_tools.readers.tiff import decode_pages
 from framework.config import StrictModel
 
 
@@ -102,15 +102,7 @@ class MultipageReader:
 
 def _planes(file: Path) -> list[npt.NDArray[Any]]:
     """Return the channels of a file: its pages, or the samples of its only page."""
-    size = file.stat().st_size
-    with tifffile.TiffFile(file) as tiff:
-        pages = []
-        for page in tiff.pages:
-            ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
-            if not ends or max(ends) > size:
-                # tifffile fills absent strips with zeros; a black band must not pass for pixels
-                raise ValueError(f"pixel data end at byte {max(ends, default=0)}, the file at {size}")
-            pages.append((np.asarray(page.asarray()), str(getattr(page, "axes", ""))))
+    pages = decode_pages(file)
     if len(pages) == 1 and pages[0][0].ndim == 3:
         pixels, axes = pages[0]
         return list(np.moveaxis(pixels, axes.index("S"), 0))

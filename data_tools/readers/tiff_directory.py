@@ -16,7 +16,7 @@ from typing import Protocol
 from framework.errors import InputError
 
 IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE, COMPRESSION = 256, 257, 258, 259
-STRIP_OFFSETS, SAMPLES_PER_PIXEL, STRIP_BYTE_COUNTS, SAMPLE_FORMAT = 273, 277, 279, 339
+STRIP_OFFSETS, SAMPLES_PER_PIXEL, ROWS_PER_STRIP, STRIP_BYTE_COUNTS, SAMPLE_FORMAT = 273, 277, 278, 279, 339
 
 MAX_ENTRIES = 512
 """Tags a directory may have; instruments write about 25."""
@@ -113,12 +113,15 @@ class TiffDirectories:
         Raises:
             InputError: the range does not lie in the file.
         """
-        if offset < 0 or length < 0 or offset + length > self.source.size:
-            raise self.damaged(f"{what} would end at byte {offset + length}, the file ends at {self.source.size}")
+        self._check_range(offset, length, what)
         data = self.source.read(offset, length)
         if len(data) != length:
             raise self.damaged(f"{what}: the file became shorter while it was read")
         return data
+
+    def _check_range(self, offset: int, length: int, what: str) -> None:
+        if offset < 0 or length < 0 or offset + length > self.source.size:
+            raise self.damaged(f"{what} would end at byte {offset + length}, the file ends at {self.source.size}")
 
     def directory(self, offset: int) -> Directory:
         """Read the directory at ``offset``."""
@@ -196,8 +199,8 @@ class TiffDirectories:
             raise self.damaged(f"tag {tag} at byte {directory.offset}: {count} bytes of text, at most {limit} are read")
         return self._value(value, count, tag).split(b"\0", 1)[0]
 
-    def strips(self, directory: Directory) -> bytes:
-        """Return the stored bytes of an image, its strips one after another.
+    def strips(self, directory: Directory) -> list[tuple[int, int]]:
+        """Return where the strips of an image are stored: (offset, bytes) each.
 
         Raises:
             InputError: no strips, strips outside the file, or more bytes than the file has.
@@ -210,8 +213,10 @@ class TiffDirectories:
             )
         if sum(counts) > self.source.size:
             raise self.damaged(f"the image at byte {directory.offset} states {sum(counts)} bytes of strips")
-        what = f"the image at byte {directory.offset}"
-        return b"".join(self.read(offset, count, what) for offset, count in zip(offsets, counts, strict=True))
+        strips = list(zip(offsets, counts, strict=True))
+        for offset, count in strips:
+            self._check_range(offset, count, f"the image at byte {directory.offset}")
+        return strips
 
     def _value(self, value: bytes, length: int, tag: int) -> bytes:
         if length <= 4:

@@ -133,11 +133,9 @@ def fit_forest(
         progress: called with (trees grown, trees).
 
     Raises:
-        InputError: numba is not installed, or no Dask scheduler answers.
+        InputError: no Dask scheduler answers.
         ValueError: shapes that do not fit, or values that are not finite.
     """
-    if not median_tree.AVAILABLE:
-        raise InputError("the forest needs numba, which is not installed; run: pip install 'wellstream[analysis]'")
     x = np.ascontiguousarray(markers, dtype=np.float64)
     y = np.ascontiguousarray(expression, dtype=np.float32)
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or not len(x):

@@ -14,23 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-numba: Any
-try:
-    import numba
-except ImportError:  # an optional part: forest.py says what to install
-    numba = None
-AVAILABLE = numba is not None
+from framework.compiled import compiled
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def _compiled(function: Any) -> Any:
-    """Compile for threads that run side by side; without numba the function stays Python and is never called."""
-    return function if numba is None else numba.njit(nogil=True, cache=True)(function)
-
-
-@_compiled
+@compiled
 def _slide(codes: Any, order: Ints, values: Floats, counts: Ints, steps: Floats) -> float:
     """Add to ``steps[i]`` how the summed distance to the median changes when cell ``order[i]`` joins; return the sum.
 
@@ -71,7 +61,7 @@ def _slide(codes: Any, order: Ints, values: Floats, counts: Ints, steps: Floats)
     return error
 
 
-@_compiled
+@compiled
 def _errors(codes: Any, values: Floats, starts: Ints, genes: Ints, order: Ints, counts: Ints) -> Floats:
     """Return the absolute error of both sides together for each split of ``order``.
 
@@ -94,7 +84,7 @@ def _errors(codes: Any, values: Floats, starts: Ints, genes: Ints, order: Ints, 
     return result
 
 
-@_compiled
+@compiled
 def _draw(state: Any, n: int) -> Any:
     """Return a number in 0..n-1 and advance the generator (xorshift64*)."""
     word = state[0]
@@ -105,7 +95,7 @@ def _draw(state: Any, n: int) -> Any:
     return np.int64((word * np.uint64(2685821657736338717)) >> np.uint64(33)) % n
 
 
-@_compiled
+@compiled
 def _choose(total: int, wanted: int, state: Any) -> Ints:
     """Return ``wanted`` of ``range(total)`` without repetition, in drawn order."""
     pool = np.arange(total)
@@ -115,7 +105,7 @@ def _choose(total: int, wanted: int, state: Any) -> Ints:
     return pool[:wanted]
 
 
-@_compiled
+@compiled
 def _best_split(
     codes: Any,
     values: Floats,
@@ -157,7 +147,7 @@ def _best_split(
     return best_feature, best_left, best_order
 
 
-@_compiled
+@compiled
 def grow(
     codes: Any,
     values: Floats,
@@ -221,7 +211,7 @@ def grow(
     return feature[:nodes], threshold[:nodes], child[:nodes], span[:nodes]
 
 
-@_compiled
+@compiled
 def leaves(feature: Ints, threshold: Floats, child: Ints, cells: Floats) -> Ints:
     """Return the leaf of each cell, int64 (c,), for features (c, d)."""
     found = np.zeros(len(cells), dtype=np.int64)

@@ -14,6 +14,7 @@ TOP = ("framework", "data_tools", "experiments", "launch", "benchmarks", "tests"
 LEVELS = {
     "framework": 0,
     "framework.errors": 0,
+    "framework.compiled": 0,
     "framework.registry": 0,
     "framework.durable": 0,
     "framework.config": 1,
@@ -37,6 +38,7 @@ OF_FRAMEWORK_IN_DATA_TOOLS = (
     "framework.registry",
     "framework.durable",
     "framework.config",
+    "framework.compiled",
     "framework.data.schema",
     "framework.data.checksum",
     "framework.data.tile_index",

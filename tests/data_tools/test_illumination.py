@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -165,20 +164,18 @@ def test_a_correction_needs_the_same_shape() -> None:
         correct(np.ones((2, 2), np.uint16), np.ones((1, 2), np.float32))
 
 
-@pytest.mark.parametrize(
-    ("pixels", "dtype"),
-    [
-        (np.full((1, 2), 65_535, np.uint16), np.uint32),
-        (np.full((1, 2), -1.0, np.float32), np.int64),
-        (np.full((1, 2), 5_000.0, np.float32), np.int64),  # times 2^20
-        (np.full((1, 2), 1.0, np.float32), np.uint32),
-    ],
-)
-def test_sums_travel_in_the_narrowest_type_that_holds_them(pixels: npt.NDArray[Any], dtype: type) -> None:
-    mean = StreamingMean()
-    assert mean.packed().size == 0
-    mean.add(pixels)
-    packed = mean.packed()
-    assert packed.dtype == dtype
-    assert mean.total is not None
-    np.testing.assert_array_equal(packed.astype(np.int64), mean.total)
+@pytest.mark.parametrize("by_merging", [False, True])
+def test_sums_are_narrow_until_they_might_not_fit(by_merging: bool) -> None:
+    bright = np.full((1, 2), 65_535, np.uint16)
+    mean = StreamingMean(total=np.full((1, 2), 65_536 * 65_535, np.uint32), count=65_536)
+    for images, dtype in ((65_537, np.uint32), (65_538, np.int64), (65_539, np.int64)):
+        more = StreamingMean()
+        more.add(bright)
+        if by_merging:
+            mean.merge(more)
+        else:
+            mean.add(bright)
+        assert mean.total is not None
+        assert mean.total.dtype == dtype
+        np.testing.assert_array_equal(mean.total, [[images * 65_535] * 2])
+        np.testing.assert_array_equal(mean.mean(), bright)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import numpy as np
 import pytest
 
 from data_tools.pipeline import ingest
-from data_tools.pipeline.durable import only_writer, record, replacing, write_json, write_with
+from data_tools.pipeline.durable import only_writer, record, replacing, write_array, write_json, write_with
 from framework.errors import DatasetError
 
 
@@ -79,21 +81,42 @@ def test_what_the_system_refuses_is_explained(
 def test_a_disk_that_fills_under_a_long_file_is_explained(
     raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tree: Callable[[Path], Any], place: str
 ) -> None:
-    """Sums of flat-fields, the flat-fields, and shards are written by a thread."""
+    """Shards are written by a thread, sums of flat-fields and the flat-fields as any file."""
+
+    def check(name: str) -> None:
+        if place in name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def full(handle: int, data: memoryview, offset: int, original: Any = os.pwrite) -> int:
-        if place in os.readlink(f"/proc/self/fd/{handle}"):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        check(os.readlink(f"/proc/self/fd/{handle}"))
         return int(original(handle, data, offset))
+
+    def full_array(stream: BinaryIO, array: Any, original: Any = write_array) -> None:
+        original(stream, array[:1])
+        check(stream.name)
+        stream.seek(0)
+        original(stream, array)
 
     out = tmp_path / "data"
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", full)
+        patch.setattr("data_tools.pipeline.shading.write_array", full_array)
         with pytest.raises(DatasetError, match="the disk is full"):
             ingest(raw.config(), out, workers=0)
     ingest(raw.config(), out, workers=0)
     ingest(raw.config(), tmp_path / "other", workers=0)
     assert tree(out) == tree(tmp_path / "other")
+
+
+def test_an_array_is_npy_and_says_why_it_was_not_written(tmp_path: Path) -> None:
+    for array in (np.arange(6, dtype=np.uint32).reshape(2, 3), np.arange(6.0).reshape(2, 3).T, np.zeros((0, 0))):
+        with (tmp_path / "a.npy").open("wb") as stream:
+            write_array(stream, array)
+        read = np.load(tmp_path / "a.npy", allow_pickle=False)
+        np.testing.assert_array_equal(read, array)
+        assert read.dtype == array.dtype
+    with pytest.raises(OSError, match=re.escape(os.strerror(errno.ENOSPC))), Path("/dev/full").open("wb") as stream:
+        write_array(stream, np.zeros(10**6))
 
 
 def test_a_folder_that_cannot_be_made_is_explained(raw: Any, tmp_path: Path) -> None:

@@ -28,6 +28,18 @@ def test_integers_are_exact_and_merge_in_any_order() -> None:
             assert value == pytest.approx(np.percentile(pixels, float(key)), rel=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 16])
+def test_every_pixel_of_every_channel_is_counted_once(dtype: type, size: int) -> None:
+    tiles = np.random.default_rng(size).integers(0, np.iinfo(dtype).max + 1, (4, 3, size, size)).astype(dtype)
+    counts = PixelCounts.empty(2, False)
+    for _ in range(2):
+        counts.add(tiles[:, 1:])
+    for channel in range(2):
+        once = np.bincount(tiles[:, 1 + channel].ravel(), minlength=1 << 16)
+        np.testing.assert_array_equal(counts.counts[channel], 2 * once)
+
+
 def test_hand_worked() -> None:
     counts = PixelCounts.empty(1, False)
     counts.add(np.array([[[[1, 2, 3, 6]]]], dtype=np.uint16))

@@ -13,6 +13,7 @@ import tifffile
 
 from data_tools.readers import READERS
 from data_tools.readers.base import Export, ImageError, ImageRef, assemble, one_of, read_image
+from data_tools.readers.tiff import decode_pages, decode_tiff
 from framework.config import StrictModel
 from framework.errors import InputError
 
@@ -56,6 +57,29 @@ def test_damage_inside_lzw_is_refused(tmp_path: Path) -> None:
     file.write_bytes(data)
     with pytest.raises(ImageError, match="truncated or damaged TIFF"):
         read_image(_ref(file))
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": (16, 16)}, {"photometric": "rgb"}])
+def test_damaged_lzw_never_ends_the_process(tmp_path: Path, options: dict[str, Any]) -> None:
+    # imagecodecs.lzw_decode, which tifffile calls, writes to memory it does not own: one black image of 500 does it.
+    random = np.random.default_rng(0)
+    samples = (3,) if options.get("photometric") == "rgb" else ()
+    file, refused = tmp_path / "a.tif", 0
+    for number in range(600):
+        image = np.zeros((*random.integers(1, 150, 2), *samples), dtype=(np.uint8, np.uint16)[number % 2])
+        tifffile.imwrite(file, image, compression="lzw", rowsperstrip=None, **options)
+        with tifffile.TiffFile(file) as tiff:
+            begin, count = tiff.pages.first.dataoffsets[0], tiff.pages.first.databytecounts[0]
+        data = bytearray(file.read_bytes())
+        for at in begin + random.integers(0, count, 3):
+            data[at] = random.integers(256)
+        file.write_bytes(data)
+        for read in (decode_tiff, decode_pages):
+            try:
+                read(file)
+            except Exception:  # of several kinds; a crash is none of them
+                refused += 1
+    assert refused > 20
 
 
 def test_missing_file_names_file_plate_and_well(tmp_path: Path) -> None:

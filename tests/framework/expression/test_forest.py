@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeRegressor
 
-from framework.errors import InputError
 from framework.expression import ForestConfig, MedianForest, fit_forest, median_tree
 
 
@@ -117,9 +116,3 @@ def test_markers_tried_at_a_node(setting: str | int, markers: int, tried: int) -
 def test_values_that_are_not_finite_are_refused() -> None:
     with pytest.raises(ValueError, match="finite"):
         fit_forest([[0.0], [np.nan]], [[1.0], [2.0]], ForestConfig(), seed=0)
-
-
-def test_without_numba_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(median_tree, "AVAILABLE", False)
-    with pytest.raises(InputError, match=r"wellstream\[analysis\]"):
-        fit_forest([[0.0], [1.0]], [[1.0], [2.0]], ForestConfig(), seed=0)
