@@ -91,7 +91,7 @@ def write_dataset(folder: Path, pixels: npt.NDArray[np.uint16], per_bag: int, ch
             for start in range(0, per_bag, chunk):
                 first = bag * per_bag + start
                 tiles = pixels[first : min(first + chunk, (bag + 1) * per_bag)]
-                offsets.append(writer.add(f"{bag}_{start}", tiles, {"bag": bag}))
+                offsets.append(writer.add(f"{bag}_{start}", len(tiles), [tiles], {"bag": bag}))
             checksum = writer.finish()
         records.append(ShardRecord(name=name, bytes=writer.nbytes, blake3=checksum, tiles=per_bag))
     owner = np.repeat(np.arange(n_bags, dtype=np.int32), per_bag)

@@ -1,7 +1,7 @@
 """What every task that makes a shard shares: where its files lie, the writing of the shard, and the spill of a bag.
 
 Tiles are stored in a seeded random order. Where they come in another order and cannot be cut again, they lie in a spill
-file between the two, so that memory holds one chunk of tiles, however large the bag.
+file between the two, so that memory holds a few tiles, however large the bag.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from framework.durable import sync_folder
 
 Writer = ShardWriter | ZarrShardWriter
 Take = Callable[[slice], npt.NDArray[Any]]
+_PIECE_BYTES = 1 << 19
+"""Tiles that are cut, counted, summed and written while they lie in the processor's cache."""
 ChunkFacts = Callable[[int, int], Mapping[str, Any]]
 """(first tile of the bag, number of tiles) -> what the sample's JSON says"""
 
@@ -105,7 +107,7 @@ class ShardFile:
     def lay_out(
         self, tiles: int, take: Take, key: str, facts: ChunkFacts, counts: PixelCounts
     ) -> npt.NDArray[np.int64]:
-        """Write the tiles of a bag, chunk by chunk, so that memory holds one chunk.
+        """Write the tiles of a bag, chunk by chunk and each piece by piece, so that memory holds one piece.
 
         Args:
             tiles: how many.
@@ -117,12 +119,22 @@ class ShardFile:
         Returns:
             int64 (n,), first byte of each tile in the shard.
         """
+
+        def pieces(start: int, stop: int) -> Iterator[npt.NDArray[Any]]:
+            step = 1
+            while start < stop:
+                piece = take(slice(start, min(start + step, stop)))
+                counts.add(piece)
+                yield piece
+                start += len(piece)
+                step = max(1, _PIECE_BYTES // (piece.nbytes // len(piece)))
+
         step = self._files.shards.chunk_tiles
         offsets = [np.zeros(0, dtype=np.int64)]
         for chunk, start in enumerate(range(0, tiles, step)):
-            part = take(slice(start, start + step))
-            counts.add(part)
-            offsets.append(self.writer.add(f"{key}_{chunk:05d}", part, facts(start, len(part))))
+            count = min(step, tiles - start)
+            part = pieces(start, start + count)
+            offsets.append(self.writer.add(f"{key}_{chunk:05d}", count, part, facts(start, count)))
         return np.concatenate(offsets)
 
 

@@ -1,8 +1,8 @@
 """Second pass: one task makes one whole shard, its part of every table, and last of all the marker that says so.
 
 For each site of each well: read, correct, find nuclei. When the last site of the well is through, its tiles are cut
-from the corrected fields straight into the shard, in a seeded random order. Memory holds the fields of one well and one
-chunk of tiles, however large the plate.
+from the corrected fields straight into the shard, in a seeded random order. Memory holds the fields of one well and a
+few tiles, however large the plate.
 """
 
 from __future__ import annotations

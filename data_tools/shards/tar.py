@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from data_tools.shards.stream import SummedStream, Writable
 from framework.errors import InputError
 
+Offsets = npt.NDArray[np.int64]
 _BLOCK = 512
 _MAX_MEMBER = 8**11  # eleven octal digits of the ustar size field
 
@@ -79,31 +80,40 @@ class ShardWriter:
         """CRC-32 of each block; complete after ``finish``."""
         return self._stream.block_sums
 
-    def add(self, key: str, tiles: npt.NDArray[Any], facts: Mapping[str, Any]) -> npt.NDArray[np.int64]:
+    def add(self, key: str, count: int, pieces: Iterable[npt.NDArray[Any]], facts: Mapping[str, Any]) -> Offsets:
         """Append one sample.
 
         Args:
             key: sample key without dots.
-            tiles: (n, C, H, W).
+            count: tiles of the sample.
+            pieces: these tiles, some at a time, (n, C, H, W); a piece that stays in the processor's cache while it is
+                summed and written costs least.
             facts: what ``<key>.json`` says.
 
         Returns:
-            int64 (n,), first byte of each tile in the shard.
+            int64 (count,), first byte of each tile in the shard.
         """
-        data = np.ascontiguousarray(tiles, dtype=tiles.dtype.newbyteorder("<"))
-        head = npy_header(data.shape, data.dtype)
-        self._stream.put(ustar_header(f"{key}.npy", len(head) + data.nbytes))
-        self._stream.put(head)
-        first, each = self.nbytes, data.nbytes // max(len(data), 1)
-        self._stream.put(data.data)
+        added, first, each = 0, 0, 0
+        for piece in pieces:
+            data = np.ascontiguousarray(piece, dtype=piece.dtype.newbyteorder("<"))
+            if not added:
+                head = npy_header((count, *data.shape[1:]), data.dtype)
+                each = data.nbytes // len(data)
+                self._stream.put(ustar_header(f"{key}.npy", len(head) + count * each))
+                self._stream.put(head)
+                first = self.nbytes
+            self._stream.put(data.data)
+            added += len(data)
+        if added != count:
+            raise ValueError(f"sample {key}: {added} tiles came, {count} were announced")
         self._pad()
         text = json.dumps(facts, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
         self._stream.put(ustar_header(f"{key}.json", len(text)))
         self._stream.put(text)
         self._pad()
-        self.tiles += len(data)
-        self.tile_nbytes.append(np.full(len(data), each, dtype=np.int32))
-        return first + np.arange(len(data), dtype=np.int64) * each
+        self.tiles += count
+        self.tile_nbytes.append(np.full(count, each, dtype=np.int32))
+        return first + np.arange(count, dtype=np.int64) * each
 
     def finish(self) -> str:
         """Write the end of the archive and return the BLAKE3 of the whole file."""

@@ -1,13 +1,13 @@
 """Shards as Zarr v3 arrays with the sharding codec: one chunk a tile, one shard a file, the shard index at its end.
 
 Written by arithmetic rather than through a Zarr library: those encode a whole shard in memory before its first byte
-reaches the disk, and it must be known here where each tile went. Memory is one chunk of tiles and 16 bytes a tile of
+reaches the disk, and it must be known here where each tile went. Memory is a few tiles and 16 bytes a tile of
 index. Sources: Zarr v3 specification, codecs ``sharding_indexed``, ``blosc`` and ``crc32c``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import google_crc32c
@@ -19,6 +19,7 @@ from data_tools.shards.stream import SummedStream, Writable
 from framework.data.schema import BloscCodec
 from framework.errors import InputError
 
+Offsets = npt.NDArray[np.int64]
 _SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
 _MAX_TILE = 2**31 - 64  # of a Blosc frame, whose sizes are signed 32-bit with 16 bytes of header
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
@@ -56,34 +57,34 @@ class ZarrShardWriter:
         """CRC-32 of each block; complete after ``finish``."""
         return self._stream.block_sums
 
-    def add(self, key: str, tiles: npt.NDArray[Any], facts: Mapping[str, Any]) -> npt.NDArray[np.int64]:
+    def add(self, key: str, count: int, pieces: Iterable[npt.NDArray[Any]], facts: Mapping[str, Any]) -> Offsets:
         """Append tiles of one bag.
 
         Args:
             key: not stored; a Zarr chunk has no name.
-            tiles: (n, C, H, W).
+            count: tiles there are.
+            pieces: these tiles, some at a time, (n, C, H, W).
             facts: of these, bag, plate, well and conditions become attributes of the array.
 
         Returns:
-            int64 (n,), first byte of each encoded tile in the shard.
+            int64 (count,), first byte of each encoded tile in the shard.
 
         Raises:
             InputError: a tile of 2 GiB and more.
         """
-        data = np.ascontiguousarray(tiles, dtype=tiles.dtype.newbyteorder("<"))
-        lengths = np.empty(len(data), dtype=np.int32)
-        first = self.nbytes
-        for row, tile in enumerate(data):
-            encoded = self._encoded(tile)
+        first, lengths = self.nbytes, np.empty(count, dtype=np.int32)
+        tiles = (tile for piece in pieces for tile in piece)
+        for row, tile in zip(range(count), tiles, strict=True):
+            encoded = self._encoded(np.ascontiguousarray(tile, dtype=tile.dtype.newbyteorder("<")))
             self._stream.put(encoded)
             lengths[row] = len(encoded)
-        offsets = first + np.concatenate([[0], np.cumsum(lengths[:-1], dtype=np.int64)])[: len(data)]
+        offsets = first + np.concatenate([[0], np.cumsum(lengths[:-1], dtype=np.int64)])[:count]
         known = ("bag", "plate", "well", "perturbation", "stimulation")
         bag = self._bags.setdefault(
             facts["bag"], {**{name: facts[name] for name in known if name in facts}, "first": self.tiles, "tiles": 0}
         )
-        bag["tiles"] += len(data)
-        self.tiles += len(data)
+        bag["tiles"] += count
+        self.tiles += count
         self.tile_nbytes.append(lengths)
         self._offsets.append(offsets)
         return offsets

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import webdataset as wds
 from blake3 import blake3
 
-from data_tools.shards import ShardWriter, random_order, safe_names, ustar_header
+from data_tools.shards import ShardWriter, ZarrShardWriter, random_order, safe_names, ustar_header
 from framework.errors import InputError
 
 
@@ -21,7 +23,10 @@ def _write(path: Path) -> tuple[list[np.ndarray], list[np.ndarray], str, ShardWr
     chunks = [rng.integers(0, 65535, (n, 2, 5, 7), dtype=np.uint16) for n in (3, 1)]
     with path.open("wb") as file:
         writer = ShardWriter(file)
-        offsets = [writer.add(f"p_A01_{i:05d}", chunk, {"bag": 4, "n": len(chunk)}) for i, chunk in enumerate(chunks)]
+        offsets = [
+            writer.add(f"p_A01_{i:05d}", len(chunk), np.array_split(chunk, 2), {"bag": 4, "n": len(chunk)})
+            for i, chunk in enumerate(chunks)
+        ]
         digest = writer.finish()
     return chunks, offsets, digest, writer
 
@@ -33,6 +38,14 @@ def test_offsets_digest_and_size_are_those_of_the_file(tmp_path: Path) -> None:
     for chunk, starts in zip(chunks, offsets, strict=True):
         for tile, start in zip(chunk, starts, strict=True):
             assert raw[start : start + tile.nbytes] == tile.tobytes()
+
+
+@pytest.mark.parametrize("kind", [ShardWriter, partial(ZarrShardWriter, codec=None)])
+@pytest.mark.parametrize("came", [0, 2, 4])
+def test_another_number_of_tiles_than_announced_is_an_error(kind: Any, came: int) -> None:
+    tiles = np.zeros((came, 1, 2, 2), np.uint16)
+    with pytest.raises(ValueError, match=r"announced|zip\(\)"):
+        kind(io.BytesIO()).add("k", 3, iter(tiles[:, None]), {"bag": 0})
 
 
 def test_header_is_what_tarfile_writes() -> None:

@@ -31,7 +31,10 @@ def write(folder: Path, chunks: list[np.ndarray], codec: BloscCodec | None) -> t
     (folder / DATA_KEY).parent.mkdir(parents=True)
     with (folder / DATA_KEY).open("wb") as file:
         writer = ZarrShardWriter(file, codec)
-        offsets = [writer.add("k", chunk, {"bag": bag, "well": f"A{bag:02d}"}) for bag, chunk in enumerate(chunks)]
+        offsets = [
+            writer.add("k", len(chunk), np.array_split(chunk, 2), {"bag": bag, "well": f"A{bag:02d}"})
+            for bag, chunk in enumerate(chunks)
+        ]
         digest = writer.finish()
     channels = tuple(f"c{i}" for i in range(chunks[0].shape[1]))
     metadata = writer.metadata(channels, chunks[0].shape[2], str(chunks[0].dtype))

@@ -44,7 +44,7 @@ def as_zarr(tar: Dataset, folder: Path, codec: BloscCodec | None) -> Dataset:
         rows = np.flatnonzero(tar.index.shard == number)
         with (base / DATA_KEY).open("wb") as file:
             writer = ZarrShardWriter(file, codec)
-            offsets = [writer.add("k", pixels[row : row + 1], {"bag": int(tar.index.bag[row])}) for row in rows]
+            offsets = [writer.add("k", 1, [pixels[row : row + 1]], {"bag": int(tar.index.bag[row])}) for row in rows]
             digest = writer.finish()
         (base / "zarr.json").write_text(json.dumps(writer.metadata(CHANNELS, 7, tar.manifest.tile.dtype)))
         table.loc[rows, "offset"] = np.concatenate(offsets)
