@@ -7,14 +7,16 @@ EXTRAS := analysis,ifc,remote,dev
 DEMO ?= demo
 IFC ?= ifc
 YEAST ?= yeast
+JURKAT ?= jurkat
 JOBS ?= 2
 
-.PHONY: help demo ifc demo-real yeast test test-slow lint types check bench bench-quick constraints clean
+.PHONY: help demo ifc demo-real yeast jurkat test test-slow lint types check bench bench-quick constraints clean
 help:
 	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 10 minutes on 2 cores)"
 	@echo "make ifc                      simulate images and sequenced cells, predict expression from images (minutes)"
 	@echo "make demo-real EXPORT=FOLDER  ingest a real Harmony export with a per-cell table, regress its markers"
 	@echo "make yeast CROPS=FOLDER       paired cell inpainting on real yeast crops: 3 seeds, all baselines (over an hour)"
+	@echo "make jurkat CELLS=FOLDER      IFC-seq on real cells: DNA content and cell cycle from images (about 15 minutes)"
 	@echo "make test                     the test suite (minutes)"
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
 	@echo "make lint types               ruff; mypy --strict on framework and data_tools"
@@ -45,6 +47,10 @@ demo-real: $(READY)
 yeast: $(READY)
 	@test -d "$(CROPS)" || { echo "usage: make yeast CROPS=<folder 'images' of the authors' yeast crops>"; exit 2; }
 	$(BIN)/python -m experiments.paired_cell_inpainting.yeast_table --crops "$(CROPS)" --out $(YEAST)
+
+jurkat: $(READY)
+	@test -d "$(CELLS)" || { echo "usage: make jurkat CELLS=<folder with exp1_a.npz and exp1_a_labels.csv>"; exit 2; }
+	$(BIN)/python -m experiments.ifc_seq.jurkat_table --cells "$(CELLS)" --out $(JURKAT)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" -ra $(ARGS)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
 from experiments.demo.steps import Protocol, carried_out, overrides
 from experiments.demo.truth import check_one_split, check_over_splits
+from framework.durable import write_json
 
 CONFIGS = Path(__file__).parent
 SPLIT_SEEDS = (0, 1, 2, 3, 4)
@@ -68,9 +70,13 @@ def _raw_paths(raw: Path) -> list[str]:
 
 
 def _compare_with_truth(out: Path, console: Console) -> bool:
-    """Print how well significance agrees with the simulator, first where nothing of the held-out part was ever seen."""
+    """Say, and write to ``truth.json``, how well significance agrees with the simulator.
+
+    First comes the split whose held-out part nothing was trained on.
+    """
     evaluation, truth = out / "evaluation", out / "raw" / "truth.parquet"
     unseen, over_splits = check_one_split(evaluation, truth, SPLIT_SEEDS[0]), check_over_splits(evaluation, truth)
+    write_json(out / "truth.json", {"split_0": asdict(unseen), "over_splits": asdict(over_splits)})
     console.rule("Truth", align="left", style="dim")
     console.print(
         f"perturbations held out from backbone and heads (split {SPLIT_SEEDS[0]}): {unseen.sentence()}", markup=False
