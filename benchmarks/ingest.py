@@ -21,10 +21,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 import tifffile
 
-from benchmarks.harness import Arm, Costs, Finding, Measured, PeakMemory, Target, measure
+from benchmarks.harness import Arm, Costs, Finding, Measured, PeakMemory, Target, WrongPixels, measure
 from data_tools.ingest_config import IngestConfig
 from data_tools.pipeline import ingest
 from data_tools.pipeline.direct import DirectWriter
@@ -34,10 +35,12 @@ from data_tools.simulate import PlateConfig, simulate_plate
 from framework.data.dataset import Dataset
 from framework.data.store import dataset_digest
 
-_OF_DECODING, _TWO_WORKERS, _FLAT = 0.7, 1.7, 1.1
+_OF_DECODING, _TWO_WORKERS, _FLAT, _OF_LIBTIFF = 0.7, 1.7, 1.1, 1.5
+_REPEATS = 5
 _SHARE = 7
 _DRAWN_SITES = 2
 _CHANNELS = ("Hoechst", "MitoTracker", "Phalloidin")
+OURS, LIBTIFF = "our decoder", "libtiff"
 DECODE, WRITE = "decode the TIFFs", "our decoder, then as many bytes written"
 WRITE_TWICE = "our decoder, then as many bytes written, in 2 processes"
 FLAT, SAMPLED, ALL = "no flat-field", "flat-field of a seventh of the fields", "flat-field of every field"
@@ -48,7 +51,7 @@ def run(*, quick: bool) -> list[Measured]:
     """Ingest a plate; quick: 6 wells of 2 fields of 270 px, else 48 wells of 4 fields of 1,080 px.
 
     Raises:
-        WrongPixels: another number of workers made another dataset.
+        WrongPixels: another number of workers made another dataset, or our decoder other pixels.
     """
     wells, sites, size = (6, 2, 270) if quick else (48, 4, 1080)
     threads = cv2.getNumThreads()
@@ -57,10 +60,11 @@ def run(*, quick: bool) -> list[Measured]:
         with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name:
             folder = Path(name)
             images = _plate(folder / "raw", wells, sites, size)
+            _check_decoders(images[: 2 * len(_CHANNELS)])
             pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
             _in_two(pool, images[:2], folder, 2)  # so that the processes have started
             with pool, _cluster(1, folder) as (one, _), _cluster(2, folder) as (two, started):
-                costs = measure(_arms(folder, images, one, two, pool), 1 if quick else 3)
+                costs = measure(_arms(folder, images, one, two, pool), 1 if quick else _REPEATS)
             findings = [Finding(name="start of 2 workers", value=started, unit="s"), *_of_the_limit(costs)]
             if not quick:
                 findings.append(_memory(folder))
@@ -79,6 +83,7 @@ def run(*, quick: bool) -> list[Measured]:
             targets=()
             if quick
             else (
+                Target(arm=OURS, over=LIBTIFF, least=_OF_LIBTIFF, gates=False),
                 Target(arm=FLAT, over=DECODE, least=_OF_DECODING, gates=False),
                 Target(arm=SAMPLED, over=DECODE, least=_OF_DECODING, gates=False),
                 Target(arm=ALL, over=DECODE, least=_OF_DECODING, gates=False),
@@ -97,6 +102,8 @@ def _arms(folder: Path, images: list[Path], one: str, two: str, pool: ProcessPoo
     corrected = _config(raw, "percentile_gaussian")
     return [
         Arm(name=DECODE, work=lambda: _decode(images), is_limit=True),
+        Arm(name=OURS, work=lambda: _with_ours(images)),
+        Arm(name=LIBTIFF, work=lambda: _with_libtiff(images)),
         Arm(
             name=WRITE,
             work=lambda: _decode_and_write(images, folder / "bytes-0", written),
@@ -114,6 +121,23 @@ def _arms(folder: Path, images: list[Path], one: str, two: str, pool: ProcessPoo
         _arm(ONE, corrected, out, one),
         _arm(TWO, corrected, out, two),
     ]
+
+
+def _with_libtiff(images: list[Path]) -> None:
+    for image in images:
+        imagecodecs.tiff_decode(image.read_bytes())
+
+
+def _with_ours(images: list[Path]) -> None:
+    for image in images:
+        decode_tiff(image)
+
+
+def _check_decoders(images: list[Path]) -> None:
+    for image in images:
+        ours = decode_tiff(image)
+        if not (np.array_equal(ours, tifffile.imread(image)) and ours.dtype == np.uint16):
+            raise WrongPixels(f"{image}: our decoder and tifffile differ")
 
 
 def _arm(name: str, config: IngestConfig, out: Path, scheduler: str | None, *, same: bool = True) -> Arm:
