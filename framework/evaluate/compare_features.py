@@ -76,20 +76,18 @@ def evaluate_features(
     if progress:
         progress("evaluate features", len(tables), len(tables))
     rows, plan = _rows(tables, cells, config, constant, predicted, folds)
-    evaluation = Evaluation(
-        kind="features",
-        summary=_summary(tables, cells, config, rows, plan.unit, [*notes, *plan.notes]),
-        tables={
-            "per_set": pd.DataFrame(rows),
-            "per_class": _per_class(cells, predicted),
-            "per_k": pd.DataFrame(by_k),
-            "confusion": _confusions(cells, predicted),
-            "per_cell": _per_cell(tables[0], cells, predicted),
-            "distances": pd.concat(distances, ignore_index=True),
-            **({"compartments": pd.concat([pair[0] for pair in scores], ignore_index=True)} if scores else {}),
-            **({"spread": pd.concat([pair[1] for pair in scores], ignore_index=True)} if scores else {}),
-        },
-    )
+    made = {
+        "per_set": pd.DataFrame(rows),
+        "per_class": _per_class(cells, predicted),
+        "per_k": pd.DataFrame(by_k),
+        "confusion": _confusions(cells, predicted),
+        "per_cell": _per_cell(tables[0], cells, predicted),
+        "distances": pd.concat(distances, ignore_index=True),
+    }
+    for kind, frames in zip(("compartments", "spread"), zip(*scores, strict=True), strict=False):
+        made[kind] = pd.concat(frames, ignore_index=True)
+    summary = _summary(tables, cells, config, rows, plan.unit, [*notes, *plan.notes])
+    evaluation = Evaluation(kind="features", summary=summary, tables=made)
     if out is not None:
         write_evaluation(out, evaluation)
     return evaluation

@@ -69,20 +69,17 @@ def features(
         ConfigError: an option that does not exist or does not fit the others.
         WellstreamError: the dataset, the split or the weights cannot be used.
     """
-    if kind not in KINDS or scale not in SCALES:
-        wrong, known = (kind, KINDS) if kind not in KINDS else (scale, SCALES)
-        raise ConfigError(f"{'kind' if known is KINDS else 'scale'}: expected one of: {', '.join(known)}, "
-                          f"found '{wrong}'")  # fmt: skip
+    _check_names(kind, scale)
     dataset = Dataset.open(data)
     if not len(dataset.index):
         raise ConfigError(f"{dataset.root}: no tiles to measure")
     proteins, structures = _channels(dataset, kind, tuple(protein), tuple(structure))
+    describe: Describe = intensity
+    names = intensity_names(proteins)
     if kind == "transfer":
         describe, names = _transfer(proteins, weights, layer)
     elif kind == "classic":
         describe, names = _classic(dataset, proteins, structures, tuple(scales_px))
-    else:
-        describe, names = intensity, intensity_names(proteins)
     part = np.full(len(dataset.bags), "unseen") if parts is None else split.read(parts, dataset.bags)
     facts = {
         "kind": "features",
@@ -96,14 +93,24 @@ def features(
         **({"weights": Path(str(weights)).name, "layer": layer} if kind == "transfer" else {}),
     }
     obs = tile_rows(dataset, part, np.arange(len(dataset.index)))
-    table = StreamedTable(Path(out), obs, len(names), facts, names)
+    store = TileStore(dataset, (*proteins, *structures))
+    _write(StreamedTable(Path(out), obs, len(names), facts, names), store, describe, scale, progress)
+    return {"file": str(out), "rows": len(obs), "columns": len(names), "kind": kind, "scale": scale}
+
+
+def _check_names(kind: str, scale: str) -> None:
+    for option, value, known in (("kind", kind, KINDS), ("scale", scale, SCALES)):
+        if value not in known:
+            raise ConfigError(f"{option}: expected one of: {', '.join(known)}, found '{value}'")
+
+
+def _write(table: StreamedTable, store: TileStore, describe: Describe, scale: str, progress: Report | None) -> None:
     try:
-        _fill(table, TileStore(dataset, (*proteins, *structures)), describe, scale, progress)
+        _fill(table, store, describe, scale, progress)
     except BaseException:
         table.discard()
         raise
     table.close()
-    return {"file": str(out), "rows": len(obs), "columns": len(names), "kind": kind, "scale": scale}
 
 
 def _fill(table: StreamedTable, store: TileStore, describe: Describe, scale: str, progress: Report | None) -> None:

@@ -17,7 +17,7 @@ from framework.data.batch import Batch
 from framework.data.dataset import Dataset
 from framework.data.permutation import I64
 from framework.data.plan import EveryBag, EveryTile, Plan, PlanUniverse
-from framework.data.split import PARTS
+from framework.data.split import PARTS, Parts
 from framework.data.store import Store, TileStore
 from framework.data.transform import need_views
 from framework.data.transform import views as mirrored
@@ -76,11 +76,7 @@ def predict(
         ConfigError: an argument out of range.
         RunError: nothing to predict, or several targets for one file.
     """
-    if part not in (*PARTS, "all"):
-        raise ConfigError(f"part: expected one of: {', '.join(PARTS)}, all, found '{part}'" + did_you_mean(part, PARTS))
-    if tiles < 1 or seeds < 1:
-        raise ConfigError(f"expected tiles >= 1 and seeds >= 1, found {tiles} and {seeds}")
-    need_views(views)
+    _check_arguments(part, tiles, seeds, views)
     opened = open_run(run)
     kind = opened.objective.output
     if kind == "none":
@@ -89,12 +85,7 @@ def predict(
     dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
     files = _files(opened, Path(out))
     parts = parts_for(opened, dataset)
-    bags = bags_in(parts, part)
-    if not len(bags):
-        raise RunError(
-            f"{dataset.where}: no bag in part '{part}' (parts: {', '.join(sorted(set(parts)))}); use part all"
-        )
-    universe = PlanUniverse.of(dataset, bags)
+    universe = PlanUniverse.of(dataset, _bags_of(dataset, parts, part))
     store: Store = TileStore(dataset, opened.scale.channels)
     if data is None and opened.config.data.embeddings is not None and views == 1:
         store = open_store(opened.config, dataset, opened.scale.channels)
@@ -116,6 +107,23 @@ def predict(
         "part": part,
         "step": opened.step,
     }
+
+
+def _check_arguments(part: str, tiles: int, seeds: int, views: int) -> None:
+    if part not in (*PARTS, "all"):
+        raise ConfigError(f"part: expected one of: {', '.join(PARTS)}, all, found '{part}'" + did_you_mean(part, PARTS))
+    if tiles < 1 or seeds < 1:
+        raise ConfigError(f"expected tiles >= 1 and seeds >= 1, found {tiles} and {seeds}")
+    need_views(views)
+
+
+def _bags_of(dataset: Dataset, parts: Parts, part: str) -> I64:
+    bags = bags_in(parts, part)
+    if not len(bags):
+        raise RunError(
+            f"{dataset.where}: no bag in part '{part}' (parts: {', '.join(sorted(set(parts)))}); use part all"
+        )
+    return bags
 
 
 def _bag_passes(universe: PlanUniverse, tiles: int, seeds: int) -> Iterator[Pass]:
