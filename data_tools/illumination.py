@@ -133,23 +133,34 @@ def fit_flatfield(
     return np.asarray(field / field.mean(), dtype=np.float32)
 
 
-def correct(image: npt.NDArray[Any], flatfield: FloatImage, dtype: npt.DTypeLike = np.uint16) -> npt.NDArray[Any]:
+def correct(
+    image: npt.NDArray[Any],
+    flatfield: FloatImage,
+    dtype: npt.DTypeLike = np.uint16,
+    out: npt.NDArray[Any] | None = None,
+) -> npt.NDArray[Any]:
     """Divide an image by its flat-field.
 
     Args:
         image: (H, W), any unit.
         flatfield: float32 (H, W), mean 1.
         dtype: of the result, uint8, uint16 or float32; integers are rounded to nearest even and clipped to their range.
+        out: (H, W) of ``dtype`` to write to, contiguous; None for a new one.
 
     Returns:
-        (H, W) of ``dtype``.
+        (H, W) of ``dtype``, ``out`` where it is given.
 
     Raises:
         InputError: the shapes differ.
     """
     if image.shape != flatfield.shape:
         raise InputError(f"an image of shape {image.shape} and a flat-field of shape {flatfield.shape}; fit it anew")
-    return np.asarray(cv2.divide(image, flatfield, dtype=_DEPTHS[np.dtype(dtype).name]))
+    divided = np.asarray(cv2.divide(image, flatfield, dst=out, dtype=_DEPTHS[np.dtype(dtype).name]))
+    if out is not None and divided.ctypes.data != out.ctypes.data:
+        raise InputError(
+            f"out: expected a contiguous {image.shape} of {np.dtype(dtype)}, found {out.shape} {out.dtype}"
+        )
+    return divided
 
 
 def percentile_filter(image: npt.NDArray[Any], *, percentile: float, size_px: int) -> FloatImage:

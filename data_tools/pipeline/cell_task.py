@@ -242,7 +242,13 @@ class _CellShardTask:
         columns[CELL] = [f"{cell}{names[row]}" for cell, row in zip(columns[CELL], where, strict=True)]
         key = f"{number:06d}-{safe_name(str(bag[WELL]))[:40]}"
         facts = partial(self._facts, bag, columns)
-        offsets = shard.lay_out(len(order), lambda part: mine.spill.take(order[part]), key, facts, self.counts)
+
+        def take(part: slice) -> npt.NDArray[Any]:
+            tiles = mine.spill.take(order[part])
+            self.counts.add(tiles)
+            return tiles
+
+        offsets = shard.lay_out(len(order), take, key, facts)
         self.tile_rows.append({**columns, "offset": offsets})
         self.n_nuclei += len(rows)
         counts = {"n_sites": int(cells["site"].nunique()), "n_nuclei": len(rows), "n_tiles": len(order)}

@@ -104,17 +104,14 @@ class ShardFile:
         self.writer: Writer = ZarrShardWriter(file, shards.codec) if shards.layout == "zarr" else ShardWriter(file)
         self.facts: dict[str, Any] = {}
 
-    def lay_out(
-        self, tiles: int, take: Take, key: str, facts: ChunkFacts, counts: PixelCounts
-    ) -> npt.NDArray[np.int64]:
+    def lay_out(self, tiles: int, take: Take, key: str, facts: ChunkFacts) -> npt.NDArray[np.int64]:
         """Write the tiles of a bag, chunk by chunk and each piece by piece, so that memory holds one piece.
 
         Args:
             tiles: how many.
-            take: part of the stored order -> its tiles.
+            take: part of the stored order -> its tiles, each asked for once.
             key: of the bag in sample names.
             facts: what a sample's JSON says.
-            counts: gets the pixels.
 
         Returns:
             int64 (n,), first byte of each tile in the shard.
@@ -124,7 +121,6 @@ class ShardFile:
             step = 1
             while start < stop:
                 piece = take(slice(start, min(start + step, stop)))
-                counts.add(piece)
                 yield piece
                 start += len(piece)
                 step = max(1, _PIECE_BYTES // (piece.nbytes // len(piece)))

@@ -225,14 +225,14 @@ class _ShardTask:
         order = stored_order(n_tiles, self.config.seed, self.job.plate.name, bag.well)
         rows = self._unordered_rows(bag, found, order)
         field = concatenated([np.full(item.n_tiles, item.field) for item in found], np.int64)[order]
-        size, channels = self.config.tiles.size_px, len(self.config.channels)
+        size = self.config.tiles.size_px
 
         def cut(part: slice) -> npt.NDArray[Any]:
-            return cut_tiles(self.fields, field[part], rows["y_px"][part], rows["x_px"][part], size, channels)
+            return cut_tiles(self.fields, field[part], rows["y_px"][part], rows["x_px"][part], size, self.counts)
 
         key = f"{safe_name(self.job.plate.key)}_{bag.well}"
         facts = partial(self._facts, bag, rows)
-        self.tile_rows.append({**rows, "offset": shard.lay_out(n_tiles, cut, key, facts, self.counts)})
+        self.tile_rows.append({**rows, "offset": shard.lay_out(n_tiles, cut, key, facts)})
         return n_tiles
 
     def _unordered_rows(

@@ -68,7 +68,10 @@ def load_site(
 def correct_site(images: list[npt.NDArray[Any]], flatfields: list[FloatImage] | None, out: npt.NDArray[Any]) -> None:
     """Correct the images of a site, one a channel, into ``out`` (C, H, W); without flat-fields copy them."""
     for channel, image in enumerate(images):
-        out[channel] = image if flatfields is None else correct(image, flatfields[channel], out.dtype)
+        if flatfields is None:
+            out[channel] = image
+        else:
+            correct(image, flatfields[channel], out.dtype, out[channel])
 
 
 def _shown(file: Path, base: Path) -> str:

@@ -13,11 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from framework.compiled import compiled
+from framework.compiled import compiled, load_word, store_word, swapped
 
 Bytes = npt.NDArray[np.uint8]
 SLACK = 8 * 1024
@@ -59,47 +56,11 @@ def decode_strip(stored: Bytes, out: Bytes, start: int, size: int) -> bool:
     return bool(_decode(np.ascontiguousarray(stored), begin, begin + _U(size), table))
 
 
-def _generated(function: Any) -> Any:
-    """Make a function that yields the compiler's own code callable from compiled ones."""
-    return intrinsic(function)
-
-
-@_generated
-def _load(_context: Any, address: Any) -> Any:
-    """Return the eight bytes at an address, wherever it lies."""
-
-    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.load(builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()), align=1)
-
-    return types.uint64(types.uint64), generate
-
-
-@_generated
-def _store(_context: Any, address: Any, value: Any) -> Any:
-    """Write eight bytes to an address."""
-
-    def generate(target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[1], builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()), align=1)
-        return target.get_dummy_value()
-
-    return types.void(types.uint64, types.uint64), generate
-
-
-@_generated
-def _swapped(_context: Any, word: Any) -> Any:
-    """Return a word with its first byte last."""
-
-    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.bswap(arguments[0])
-
-    return types.uint64(types.uint64), generate
-
-
 @compiled
 def _word(data: Any, byte: Any) -> Any:
     """Return eight bytes of the input as a number, the first the highest; zeros after its end."""
     if byte + _EIGHT <= _U(len(data)):
-        return _swapped(_load(_U(data.ctypes.data) + byte))
+        return swapped(load_word(_U(data.ctypes.data) + byte))
     word = _ZERO
     for i in range(8):
         at = byte + _U(i)
@@ -110,16 +71,16 @@ def _word(data: Any, byte: Any) -> Any:
 @compiled
 def _copy(source: Any, target: Any, length: Any, newest: Any) -> None:
     """Write a string; ``newest``: it is the one whose last byte is its own first, written now."""
-    first = _load(source)
-    _store(target, first)
+    first = load_word(source)
+    store_word(target, first)
     if length > _EIGHT:
         i = _EIGHT
         while i < length:
-            _store(target + i, _load(source + i))
+            store_word(target + i, load_word(source + i))
             i += _EIGHT
     elif newest:
         last = target + length - _ONE
-        _store(last, (_load(last) & ~_BYTE) | (first & _BYTE))
+        store_word(last, (load_word(last) & ~_BYTE) | (first & _BYTE))
 
 
 @compiled
