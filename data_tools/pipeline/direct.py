@@ -15,14 +15,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import BinaryIO
 
-_BUFFERS, _BUFFER_BYTES = 8, 1 << 20
+_MOST_BUFFERS, _BUFFER_BYTES = 64, 1 << 20
+"""Tiles of a well come faster than a disk writes, then none while the next one is read: this much is kept meanwhile."""
 _ALIGN = 4096
 """Direct writes begin and end at multiples of this, the block of every disk in use."""
 _UNFIT = {errno.EINVAL, errno.ENOTSUP}
 
 
 class DirectWriter:
-    """Appends to an open, empty file from a thread, through a few buffers in turn. Use as a context manager.
+    """Appends to an open, empty file from a thread, through as many buffers as the disk lags behind. A context manager.
 
     Where the file system takes no direct writes (some network mounts, memory) it goes through the cache. The bytes are
     there when the block has ended, and safe once the file is synced.
@@ -36,8 +37,8 @@ class DirectWriter:
 
     def __init__(self, file: BinaryIO) -> None:
         self._handle = file.fileno()
-        self._buffer, *others = (mmap.mmap(-1, _BUFFER_BYTES) for _ in range(_BUFFERS))
-        self._free = deque(others)
+        self._buffer = mmap.mmap(-1, _BUFFER_BYTES)
+        self._free: list[mmap.mmap] = []
         self._filled = self._offset = 0
         self._is_direct = _set_direct(self._handle, True)
         self._thread = ThreadPoolExecutor(1)
@@ -51,7 +52,7 @@ class DirectWriter:
     ) -> None:
         try:
             if kind is None:
-                self._hand_over()
+                self._submit()
                 while self._under_way:
                     self._wait()
         finally:
@@ -72,11 +73,15 @@ class DirectWriter:
 
     def _hand_over(self) -> None:
         """Let the thread write what is filled, and go on with a buffer it has done with."""
+        self._submit()
+        while self._under_way and (self._under_way[0].done() or len(self._under_way) >= _MOST_BUFFERS):
+            self._wait()
+        # The one that was free last is likely still in the processor's cache.
+        self._buffer = self._free.pop() if self._free else mmap.mmap(-1, _BUFFER_BYTES)
+
+    def _submit(self) -> None:
         self._under_way.append(self._thread.submit(self._put, self._buffer, self._filled, self._offset))
         self._offset, self._filled = self._offset + self._filled, 0
-        if not self._free:
-            self._wait()
-        self._buffer = self._free.popleft()
 
     def _wait(self) -> None:
         self._free.append(self._under_way.popleft().result())

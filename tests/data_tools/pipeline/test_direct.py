@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -86,14 +89,41 @@ def test_short_writes_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_full_disk_is_told_before_the_block_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = threading.Event()
+
     def full(handle: int, data: memoryview, offset: int) -> int:
+        known.wait(0.2)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     _patched(monkeypatch, full)
-    with pytest.raises(OSError, match="No space left"):
-        _write(tmp_path / "a", b"short")
     with pytest.raises(ZeroDivisionError):  # what went wrong first is what is told
         _write(tmp_path / "a", bytes(8192), ZeroDivisionError())
+    known.set()
+    with pytest.raises(OSError, match="No space left"):
+        _write(tmp_path / "a", b"short")
+
+
+@pytest.mark.parametrize("most", [1, 3, 100])
+def test_buffers_are_as_many_as_the_disk_lags_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    plain, made, may_go = os.pwrite, [], threading.Event()
+
+    def late(handle: int, data: memoryview, offset: int) -> int:
+        may_go.wait(0.02)
+        return plain(handle, data, offset)
+
+    def counted(*arguments: int) -> mmap.mmap:
+        made.append(mmap.mmap(*arguments))
+        return made[-1]
+
+    _patched(monkeypatch, late)
+    monkeypatch.setattr(direct, "mmap", SimpleNamespace(mmap=counted))
+    monkeypatch.setattr(direct, "_MOST_BUFFERS", most)
+    whole = np.random.default_rng(0).bytes(20 * 8192)
+    _write(tmp_path / "a", whole)
+    assert (tmp_path / "a").read_bytes() == whole
+    assert len(made) == min(most, 21)
 
 
 def _write(file: Path, data: bytes, error: Exception | None = None) -> None:
