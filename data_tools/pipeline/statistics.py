@@ -82,7 +82,9 @@ class PixelCounts:
 
 
 def _integer_moments(counts: npt.NDArray[np.int64], n: int) -> tuple[float, float]:
-    seen = [(int(value), int(counts[value])) for value in np.flatnonzero(counts)]
+    # Python's integers, because squares times counts outgrow 64 bits.
+    values = np.flatnonzero(counts)
+    seen = list(zip(values.tolist(), counts[values].tolist(), strict=True))
     total = sum(value * count for value, count in seen)
     squares = sum(value * value * count for value, count in seen)
     return total / n, (n * squares - total * total) / (n * n)
