@@ -70,7 +70,7 @@ def cut_tiles(
     Raises:
         ValueError: a tile that does not lie inside a field, see ``tiles_inside``.
     """
-    top, left = tile_corner(y_px, size_px).astype(np.int64), tile_corner(x_px, size_px).astype(np.int64)
+    top, left = tile_corner(y_px, size_px), tile_corner(x_px, size_px)
     last = np.array(fields.shape)[[0, 2, 3]] - (1, size_px, size_px)
     corners = np.stack([field, top, left], axis=1)
     if (corners < 0).any() or (corners > last).any():

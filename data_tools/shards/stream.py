@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 from blake3 import blake3
 from imagecodecs import deflate_crc32
 
 from framework.data.schema import CHECKSUM_BLOCK_BYTES
 
+Offsets = npt.NDArray[np.int64]
+"""First byte of each tile in a shard."""
 _PIECE = 1 << 19
 """Bytes that are hashed, summed and written together, while they lie in the processor's cache."""
 

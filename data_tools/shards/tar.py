@@ -16,10 +16,9 @@ import numpy as np
 import numpy.lib.format as npy_format
 import numpy.typing as npt
 
-from data_tools.shards.stream import SummedStream, Writable
+from data_tools.shards.stream import Offsets, SummedStream, Writable
 from framework.errors import InputError
 
-Offsets = npt.NDArray[np.int64]
 _BLOCK = 512
 _MAX_MEMBER = 8**11  # eleven octal digits of the ustar size field
 

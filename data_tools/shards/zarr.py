@@ -15,11 +15,10 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from data_tools.shards.stream import SummedStream, Writable
+from data_tools.shards.stream import Offsets, SummedStream, Writable
 from framework.data.schema import BloscCodec
 from framework.errors import InputError
 
-Offsets = npt.NDArray[np.int64]
 _SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
 _MAX_TILE = 2**31 - 64  # of a Blosc frame, whose sizes are signed 32-bit with 16 bytes of header
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}

@@ -8,9 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
+from framework.durable import write_json
 from framework.errors import WellstreamError
 
 
@@ -64,6 +67,26 @@ def carried_out(console: Console, work: Callable[[], object]) -> int:
         console.print("interrupted; run the same command again to continue", style="bold red")
         return 130
     return 0
+
+
+def table_made(
+    console: Console,
+    file: Path,
+    make: Callable[[Protocol], None],
+    collect: Callable[[], dict[str, Any]],
+    show: Callable[[Console, dict[str, Any]], None],
+) -> int:
+    """Run the commands behind a table, write what they found to ``file`` and show it; return the exit status."""
+    protocol = Protocol(console=console)
+
+    def work() -> None:
+        make(protocol)
+        found = collect()
+        write_json(file, found)
+        show(console, found)
+        console.print(f"wrote {file}; {protocol.times()}", markup=False)
+
+    return carried_out(console, work)
 
 
 def overrides(**values: object) -> Sequence[str]:

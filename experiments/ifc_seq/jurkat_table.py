@@ -20,9 +20,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments.demo.steps import Protocol, carried_out, overrides
+from experiments.demo.steps import Protocol, overrides, table_made
 from experiments.ifc_seq.phase import compare
-from framework.durable import write_json
 from framework.errors import InputError
 from framework.evaluate.evaluation import SUMMARY_NAME
 
@@ -189,17 +188,13 @@ def main() -> int:
     parser.add_argument("--cells", type=Path, required=True, help=f"folder with {IMAGES} and {LABELS}")
     parser.add_argument("--out", type=Path, default=Path("jurkat"), help="folder for everything that is made")
     options = parser.parse_args()
-    console = Console(highlight=False)
-    protocol = Protocol(console=console)
-
-    def work() -> None:
-        make(options.cells, options.out, protocol)
-        found = collect(options.out)
-        write_json(options.out / "jurkat.json", found)
-        show(console, found)
-        console.print(f"wrote {options.out / 'jurkat.json'}; {protocol.times()}", markup=False)
-
-    return carried_out(console, work)
+    return table_made(
+        Console(highlight=False),
+        options.out / "jurkat.json",
+        lambda protocol: make(options.cells, options.out, protocol),
+        lambda: collect(options.out),
+        show,
+    )
 
 
 if __name__ == "__main__":

@@ -22,8 +22,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from experiments.demo.steps import Protocol, carried_out, overrides
-from framework.durable import write_json
+from experiments.demo.steps import Protocol, overrides, table_made
 from framework.evaluate import Evaluation, FeatureEvaluateConfig, FeatureTable, evaluate_features, open_same_cells
 from framework.evaluate.classes import Resamples
 from framework.evaluate.intervals import quantile_interval
@@ -262,17 +261,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("yeast"), help="folder for everything that is made")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one network and autoencoder each")
     options = parser.parse_args()
-    console = Console(highlight=False)
-    protocol = Protocol(console=console)
-
-    def work() -> None:
-        make(options.crops, options.out, options.seeds, protocol)
-        found = compare(options.out, options.seeds)
-        write_json(options.out / "yeast.json", found)
-        show(console, found)
-        console.print(f"wrote {options.out / 'yeast.json'}; {protocol.times()}", markup=False)
-
-    return carried_out(console, work)
+    return table_made(
+        Console(highlight=False),
+        options.out / "yeast.json",
+        lambda protocol: make(options.crops, options.out, options.seeds, protocol),
+        lambda: compare(options.out, options.seeds),
+        show,
+    )
 
 
 if __name__ == "__main__":

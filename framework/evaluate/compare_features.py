@@ -78,11 +78,9 @@ def evaluate_features(
     rows, plan = _rows(tables, cells, config, constant, predicted, folds)
     made = {
         "per_set": pd.DataFrame(rows),
-        "per_class": _per_class(cells, predicted),
         "per_k": pd.DataFrame(by_k),
-        "confusion": _confusions(cells, predicted),
-        "per_cell": _per_cell(tables[0], cells, predicted),
         "distances": pd.concat(distances, ignore_index=True),
+        **_of_predictions(tables[0], cells, predicted),
     }
     for kind, frames in zip(("compartments", "spread"), zip(*scores, strict=True), strict=False):
         made[kind] = pd.concat(frames, ignore_index=True)
@@ -91,6 +89,16 @@ def evaluate_features(
     if out is not None:
         write_evaluation(out, evaluation)
     return evaluation
+
+
+def _of_predictions(
+    table: FeatureTable, cells: Cells, predicted: dict[tuple[str, str], Ints]
+) -> dict[str, pd.DataFrame]:
+    return {
+        "per_class": _per_class(cells, predicted),
+        "confusion": _confusions(cells, predicted),
+        "per_cell": _per_cell(table, cells, predicted),
+    }
 
 
 def neighbour_votes(scaled: npt.NDArray[np.float32], cells: Cells, ks: Sequence[int]) -> dict[int, Ints]:

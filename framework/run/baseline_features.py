@@ -81,17 +81,16 @@ def features(
     elif kind == "classic":
         describe, names = _classic(dataset, proteins, structures, tuple(scales_px))
     part = np.full(len(dataset.bags), "unseen") if parts is None else split.read(parts, dataset.bags)
-    facts = {
+    facts: dict[str, Any] = {
         "kind": "features",
         "features": kind,
         "protein": list(proteins),
         "structure": list(structures),
-        "scale": scale,
-        "versions": versions(),
-        "dataset": dataset.manifest.name,
-        "dataset_digest": dataset_digest(dataset),
-        **({"weights": Path(str(weights)).name, "layer": layer} if kind == "transfer" else {}),
     }
+    facts |= {"scale": scale, "versions": versions()}
+    facts |= {"dataset": dataset.manifest.name, "dataset_digest": dataset_digest(dataset)}
+    if kind == "transfer":
+        facts |= {"weights": Path(str(weights)).name, "layer": layer}
     obs = tile_rows(dataset, part, np.arange(len(dataset.index)))
     store = TileStore(dataset, (*proteins, *structures))
     _write(StreamedTable(Path(out), obs, len(names), facts, names), store, describe, scale, progress)

@@ -77,11 +77,7 @@ def predict(
         RunError: nothing to predict, or several targets for one file.
     """
     _check_arguments(part, tiles, seeds, views)
-    opened = open_run(run)
-    kind = opened.objective.output
-    if kind == "none":
-        name = str(getattr(opened.config.objective, "name", ""))
-        raise RunError(f"{run}: objective '{name}' predicts nothing; its embeddings come from: wellstream embed {run}")
+    opened = _predicting(run)
     dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
     files = _files(opened, Path(out))
     parts = parts_for(opened, dataset)
@@ -90,13 +86,8 @@ def predict(
     if data is None and opened.config.data.embeddings is not None and views == 1:
         store = open_store(opened.config, dataset, opened.scale.channels)
     ranks = solo(opened.config)
-    if kind == "bag":
-        rows, passes = universe.bags, list(_bag_passes(universe, tiles, seeds))
-        obs = bag_rows(dataset, parts, rows)
-    else:
-        rows = np.concatenate([np.arange(*dataset.index.bag_start[[b, b + 1]]) for b in universe.bags])
-        passes = [Pass(plan=EveryTile(universe, rows=TILES_A_STEP // 8), share=1.0)]
-        obs = tile_rows(dataset, parts, rows)
+    rows, passes = _planned(universe, opened.objective.output, tiles, seeds)
+    obs = (bag_rows if opened.objective.output == "bag" else tile_rows)(dataset, parts, rows)
     predicted = _predicted(opened, store, passes, rows, ranks, views, progress)
     measured = _measured(opened, dataset, rows)
     written = _write(opened, dataset, files, obs, predicted, measured)
@@ -107,6 +98,22 @@ def predict(
         "part": part,
         "step": opened.step,
     }
+
+
+def _predicting(run: Path | str) -> OpenedRun:
+    opened = open_run(run)
+    if opened.objective.output == "none":
+        name = str(getattr(opened.config.objective, "name", ""))
+        raise RunError(f"{run}: objective '{name}' predicts nothing; its embeddings come from: wellstream embed {run}")
+    return opened
+
+
+def _planned(universe: PlanUniverse, output: str, tiles: int, seeds: int) -> tuple[I64, list[Pass]]:
+    """Return the bags or tiles that are predicted, and the walks over them."""
+    if output == "bag":
+        return universe.bags, list(_bag_passes(universe, tiles, seeds))
+    rows = np.concatenate([np.arange(*universe.bag_start[[bag, bag + 1]]) for bag in universe.bags])
+    return rows, [Pass(plan=EveryTile(universe, rows=TILES_A_STEP // 8), share=1.0)]
 
 
 def _check_arguments(part: str, tiles: int, seeds: int, views: int) -> None:
