@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,37 @@ from framework.evaluate.neighbours import Ints, nearest, standardise, vote_for_e
 
 Report = Callable[[str, int, int], None]
 """(stage, done, total) -> None"""
+
+
+@dataclass(kw_only=True)
+class _Found:
+    """What is found of one feature set after the other; keys are (set, classifier)."""
+
+    notes: list[str]
+    constant: dict[str, int] = field(default_factory=dict)
+    predicted: dict[tuple[str, str], Ints] = field(default_factory=dict)
+    folds: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    by_k: list[dict[str, Any]] = field(default_factory=list)
+    distances: list[pd.DataFrame] = field(default_factory=list)
+    between: list[tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=list)
+
+    def measure(self, table: FeatureTable, cells: Cells, config: FeatureEvaluateConfig) -> None:
+        """Add a feature set."""
+        name, values = table.name, table.values[cells.rows]
+        scaled, constant = standardise(values, cells.train)
+        self.constant[name] = constant
+        if constant:
+            self.notes.append(f"{name}: {constant} of {values.shape[1]} features are constant and count 0")
+        votes = neighbour_votes(scaled, cells, (*config.ks, config.k))
+        self.by_k += [{"set": name, "k": k, "balanced": _score(cells, voted)} for k, voted in sorted(votes.items())]
+        self.predicted[name, "knn"] = votes[config.k]
+        for classifier in config.classifiers:
+            if classifier != "knn":
+                key = name, classifier
+                self.predicted[key], self.folds[key], said = classify(classifier, values, cells, config)
+                self.notes += [f"{name}: {note}" for note in said]
+        self.distances.append(_distances(table, scaled, cells, config))
+        self.between += [_between(table, scaled, cells, config, pair) for pair in config.compartments]
 
 
 def evaluate_features(
@@ -50,41 +82,23 @@ def evaluate_features(
     """
     tables = _opened(sources)
     cells = choose_cells(tables[0], config)
-    notes = list(cells.notes)
-    constant: dict[str, int] = {}
-    predicted: dict[tuple[str, str], Ints] = {}
-    by_k: list[dict[str, Any]] = []
-    distances: list[pd.DataFrame] = []
-    scores: list[tuple[pd.DataFrame, pd.DataFrame]] = []
-    folds: dict[tuple[str, str], list[float]] = {}
+    found = _Found(notes=list(cells.notes))
     for done, table in enumerate(tables):
         if progress:
             progress("evaluate features", done, len(tables))
-        values = table.values[cells.rows]
-        scaled, constant[table.name] = standardise(values, cells.train)
-        if constant[table.name]:
-            notes.append(f"{table.name}: {constant[table.name]} of {values.shape[1]} features are constant and count 0")
-        votes = neighbour_votes(scaled, cells, (*config.ks, config.k))
-        by_k += [{"set": table.name, "k": k, "balanced": _score(cells, voted)} for k, voted in sorted(votes.items())]
-        predicted[table.name, "knn"] = votes[config.k]
-        for name in config.classifiers:
-            if name != "knn":
-                predicted[table.name, name], folds[table.name, name], said = classify(name, values, cells, config)
-                notes += [f"{table.name}: {note}" for note in said]
-        distances.append(_distances(table, scaled, cells, config))
-        scores += [_between(table, scaled, cells, config, pair) for pair in config.compartments]
+        found.measure(table, cells, config)
     if progress:
         progress("evaluate features", len(tables), len(tables))
-    rows, plan = _rows(tables, cells, config, constant, predicted, folds)
+    rows, plan = _rows(tables, cells, config, found)
     made = {
         "per_set": pd.DataFrame(rows),
-        "per_k": pd.DataFrame(by_k),
-        "distances": pd.concat(distances, ignore_index=True),
-        **_of_predictions(tables[0], cells, predicted),
+        "per_k": pd.DataFrame(found.by_k),
+        "distances": pd.concat(found.distances, ignore_index=True),
+        **_of_predictions(tables[0], cells, found.predicted),
     }
-    for kind, frames in zip(("compartments", "spread"), zip(*scores, strict=True), strict=False):
+    for kind, frames in zip(("compartments", "spread"), zip(*found.between, strict=True), strict=False):
         made[kind] = pd.concat(frames, ignore_index=True)
-    summary = _summary(tables, cells, config, rows, plan.unit, [*notes, *plan.notes])
+    summary = _summary(tables, cells, config, rows, plan.unit, [*found.notes, *plan.notes])
     evaluation = Evaluation(kind="features", summary=summary, tables=made)
     if out is not None:
         write_evaluation(out, evaluation)
@@ -170,11 +184,9 @@ def _rows(
     tables: Sequence[FeatureTable],
     cells: Cells,
     config: FeatureEvaluateConfig,
-    constant: Mapping[str, int],
-    predicted: Mapping[tuple[str, str], Ints],
-    folds: Mapping[tuple[str, str], list[float]],
+    found: _Found,
 ) -> tuple[list[dict[str, Any]], Resamples]:
-    truth, test = cells.label[cells.test], cells.test
+    truth, test, predicted = cells.label[cells.test], cells.test, found.predicted
     plan = Resamples.plan(truth, cells.group[test], seed=config.seed, count=config.resamples)
     resampled = plan.scores(truth, {key: values[test] for key, values in predicted.items()}, len(cells.classes))
     rows = []
@@ -183,7 +195,7 @@ def _rows(
             "set": table.name,
             "features": table.kind,
             "width": table.values.shape[1],
-            "constant": constant[table.name],
+            "constant": found.constant[table.name],
             "cells": int(test.sum()),
             "accuracy": float((predicted[table.name, "knn"][test] == truth).mean()),
         }
@@ -193,8 +205,8 @@ def _rows(
             row[f"{name}_low"], row[f"{name}_high"] = quantile_interval(mine)
             row[f"{name}_difference"] = row[name] - _score(cells, predicted[tables[0].name, name])
             row[f"{name}_difference_low"], row[f"{name}_difference_high"] = quantile_interval(mine - first)
-            if (table.name, name) in folds:
-                row[f"{name}_folds"] = float(np.mean(folds[table.name, name]))
+            if (table.name, name) in found.folds:
+                row[f"{name}_folds"] = float(np.mean(found.folds[table.name, name]))
         rows.append(row)
     return rows, plan
 

@@ -180,8 +180,7 @@ def grow(
     """
     most = 2 * len(rows)
     feature, threshold = np.full(most, -1), np.zeros(most)
-    child = np.zeros((most, 2), dtype=np.int64)
-    span = np.zeros((most, 2), dtype=np.int64)
+    child, span = np.zeros((most, 2), dtype=np.int64), np.zeros((most, 2), dtype=np.int64)
     depth = np.zeros(most, dtype=np.int64)
     counts = np.zeros(np.max(starts[1:] - starts[:-1]), dtype=np.int64)
     state = np.array([seed], dtype=np.uint64)

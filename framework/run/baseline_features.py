@@ -74,27 +74,28 @@ def features(
     if not len(dataset.index):
         raise ConfigError(f"{dataset.root}: no tiles to measure")
     proteins, structures = _channels(dataset, kind, tuple(protein), tuple(structure))
-    describe: Describe = intensity
-    names = intensity_names(proteins)
     if kind == "transfer":
         describe, names = _transfer(proteins, weights, layer)
     elif kind == "classic":
         describe, names = _classic(dataset, proteins, structures, tuple(scales_px))
+    else:
+        describe, names = intensity, intensity_names(proteins)
     part = np.full(len(dataset.bags), "unseen") if parts is None else split.read(parts, dataset.bags)
-    facts: dict[str, Any] = {
-        "kind": "features",
-        "features": kind,
-        "protein": list(proteins),
-        "structure": list(structures),
-    }
-    facts |= {"scale": scale, "versions": versions()}
-    facts |= {"dataset": dataset.manifest.name, "dataset_digest": dataset_digest(dataset)}
-    if kind == "transfer":
-        facts |= {"weights": Path(str(weights)).name, "layer": layer}
+    used = {"weights": Path(str(weights)).name, "layer": layer} if kind == "transfer" else {}
+    facts = {"features": kind, "protein": list(proteins), "structure": list(structures), "scale": scale, **used}
     obs = tile_rows(dataset, part, np.arange(len(dataset.index)))
     store = TileStore(dataset, (*proteins, *structures))
-    _write(StreamedTable(Path(out), obs, len(names), facts, names), store, describe, scale, progress)
+    _write(StreamedTable(Path(out), obs, len(names), _source(dataset) | facts, names), store, describe, scale, progress)
     return {"file": str(out), "rows": len(obs), "columns": len(names), "kind": kind, "scale": scale}
+
+
+def _source(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "kind": "features",
+        "dataset": dataset.manifest.name,
+        "dataset_digest": dataset_digest(dataset),
+        "versions": versions(),
+    }
 
 
 def _check_names(kind: str, scale: str) -> None:
