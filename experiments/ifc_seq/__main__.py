@@ -1,21 +1,27 @@
 """``make ifc``: IFC-seq end to end on a simulated pair of experiments, each step a command a person could type.
 
-simulate -> ingest the images -> train the label-free CNN on brightfield -> predict markers -> map what they are
-read from -> prepare the sequenced cells -> express -> compare both chains with the truth. Run again, it continues.
+simulate -> ingest the images -> train the label-free CNN on brightfield -> predict markers and score them -> map what
+they are read from -> prepare the sequenced cells -> express, once more with full-grown trees -> compare both chains
+with the truth (``truth.json``). Run again, it continues.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
 from experiments.demo.steps import Protocol, carried_out, overrides
-from experiments.ifc_seq.truth import check_chain
+from experiments.ifc_seq.truth import ChainCheck, check_chain
+from framework.durable import write_json
+from framework.evaluate.evaluation import SUMMARY_NAME
 
 CONFIGS = Path(__file__).parent
+SCORED, EXPRESSED, FULL_GROWN = "markers", "expression", "expression_full_grown"
 
 
 def run(out: Path, protocol: Protocol) -> None:
@@ -32,6 +38,7 @@ def run(out: Path, protocol: Protocol) -> None:
     places = overrides(run_dir=trained, data__path=dataset)
     protocol.run("Train", "train", CONFIGS / "train_simulated.yaml", *places)
     protocol.run("Predict", "predict", trained, "--part", "all", "--views", "4", "--out", markers)
+    protocol.run("Evaluate", "evaluate", markers, "--data", dataset, "--out", out / SCORED)
     protocol.run("Saliency", "saliency", trained, "--out", maps)
     tables = overrides(genes=raw / "citeseq" / "rna_umi.csv.gz", proteins=raw / "citeseq" / "adt_umi.csv.gz")
     protocol.run("Prepare", "prepare", CONFIGS / "cells_simulated.yaml", "--out", cells, *tables)
@@ -41,7 +48,22 @@ def run(out: Path, protocol: Protocol) -> None:
         images__saliency=maps,
         images__truth__path=raw / "truth_expression.h5ad",
     )
-    protocol.run("Express", "express", CONFIGS / "express_simulated.yaml", "--out", out / "expression", *files)
+    config = CONFIGS / "express_simulated.yaml"
+    protocol.run("Express", "express", config, "--out", out / EXPRESSED, *files)
+    protocol.run("Express, full-grown trees", "express", config, "--out", out / FULL_GROWN, *files, "forest.min_leaf=1")
+
+
+def compare(out: Path) -> ChainCheck:
+    """Compare both chains with the truth, write ``truth.json``, and return the check of leaves of 20 cells.
+
+    Raises:
+        OSError: a file of the steps is missing.
+    """
+    genes = out / "raw" / "truth_genes.parquet"
+    found = {folder: check_chain(out / folder / "truth.csv", genes) for folder in (EXPRESSED, FULL_GROWN)}
+    scores = json.loads((out / SCORED / SUMMARY_NAME).read_text(encoding="utf-8"))["rows"]
+    write_json(out / "truth.json", {**{name: asdict(check) for name, check in found.items()}, SCORED: scores})
+    return found[EXPRESSED]
 
 
 def main() -> int:
@@ -54,11 +76,11 @@ def main() -> int:
     status = carried_out(console, lambda: run(options.out, protocol))
     if status:
         return status
-    check = check_chain(options.out / "expression" / "truth.csv", options.out / "raw" / "truth_genes.parquet")
+    check = compare(options.out)
     console.rule("Truth", align="left", style="dim")
     console.print(check.sentence(), markup=False)
     console.print(protocol.times(), markup=False)
-    console.print(f"report: {(options.out / 'expression' / 'report.html').resolve()}", markup=False, soft_wrap=True)
+    console.print(f"report: {(options.out / EXPRESSED / 'report.html').resolve()}", markup=False, soft_wrap=True)
     return 0 if check.holds else 1
 
 

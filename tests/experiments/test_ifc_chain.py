@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import anndata
@@ -13,9 +15,11 @@ import torch
 from data_tools.pipeline import ingest, load_ingest_config
 from data_tools.simulate import IfcConfig, simulate_ifc
 from data_tools.single_cell import SingleCellConfig, prepare_cells
+from experiments.ifc_seq.__main__ import EXPRESSED, FULL_GROWN, SCORED, compare
 from experiments.ifc_seq.truth import ChainCheck, check_chain
 from framework.config import load_config
 from framework.errors import InputError
+from framework.evaluate import evaluate
 from framework.expression import ExpressionConfig, express
 from framework.report import write_expression_report
 from framework.run import fit, load_run_config, predict, saliency
@@ -65,6 +69,17 @@ def test_label_free_lies_between_the_mean_and_measured_markers(chain: Path) -> N
     assert check.r_label_free > 0.3
     assert abs(check.r_independent) < 0.15
     assert "as it must be" in check.sentence()
+
+
+def test_what_the_chain_found_is_written(chain: Path) -> None:
+    express(expression(chain, "forest.min_leaf=1"), chain / FULL_GROWN)
+    evaluate([chain / "markers.h5ad"], chain / "dataset", chain / SCORED)
+    check = compare(chain)
+    written = json.loads((chain / "truth.json").read_text())
+    assert written[EXPRESSED] == pytest.approx(asdict(check))
+    assert written[FULL_GROWN]["rmse_standard"] > written[EXPRESSED]["rmse_standard"], "single trees repeat noise"
+    assert {row["marker"] for row in written[SCORED]} == {"CD34", "FcgR"}
+    assert all(row["r"] > 0.3 for row in written[SCORED])
 
 
 def test_scores_against_the_truth_are_those_of_the_written_expression(chain: Path) -> None:
