@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -91,13 +92,16 @@ class ShardWriter:
 
         Returns:
             int64 (count,), first byte of each tile in the shard.
+
+        Raises:
+            ValueError: other than ``count`` tiles came.
         """
         added, first, each = 0, 0, 0
         for piece in pieces:
             data = np.ascontiguousarray(piece, dtype=piece.dtype.newbyteorder("<"))
             if not added:
                 head = npy_header((count, *data.shape[1:]), data.dtype)
-                each = data.nbytes // len(data)
+                each = data.itemsize * math.prod(data.shape[1:])
                 self._stream.put(ustar_header(f"{key}.npy", len(head) + count * each))
                 self._stream.put(head)
                 first = self.nbytes

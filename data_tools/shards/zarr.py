@@ -70,6 +70,7 @@ class ZarrShardWriter:
 
         Raises:
             InputError: a tile of 2 GiB and more.
+            ValueError: other than ``count`` tiles came.
         """
         first, lengths = self.nbytes, np.empty(count, dtype=np.int32)
         tiles = (tile for piece in pieces for tile in piece)

@@ -12,9 +12,11 @@ import pytest
 import tifffile
 import webdataset as wds
 import zarr
+from fixtures.web import needs_nginx, serve
 from pydantic import ValidationError
 
 from data_tools.pipeline import CellsIngestConfig, ingest
+from framework.data.cache import CacheConfig
 from framework.data.dataset import Dataset
 from framework.data.store import TileStore
 from framework.data.verify import verify_dataset
@@ -151,6 +153,26 @@ def test_a_lost_shard_is_made_again(crops: Path, tmp_path: Path, tree: Tree) -> 
     summary = ingest(config(crops), tmp_path / "out", workers=0)
     assert (summary.state, summary.shards_reused) == ("repaired", 2)
     assert tree(tmp_path / "out") == before
+
+
+def test_a_lost_index_is_made_again(crops: Path, tmp_path: Path, tree: Tree) -> None:
+    ingest(config(crops), tmp_path / "out", workers=0)
+    before = tree(tmp_path / "out")
+    (tmp_path / "out" / "tiles.index").unlink()
+    assert ingest(config(crops), tmp_path / "out", workers=0).state == "repaired"
+    assert tree(tmp_path / "out") == before
+
+
+@needs_nginx
+def test_over_http_tiles_are_read_by_the_index_alone(crops: Path, tmp_path: Path) -> None:
+    ingest(config(crops), tmp_path / "site" / "out", workers=0)
+    local = Dataset.open(tmp_path / "site" / "out")
+    with serve(tmp_path / "site", tmp_path / "nginx") as web:
+        remote = Dataset.open(f"{web.url}/out", CacheConfig(folder=str(tmp_path / "cache")))
+        assert np.array_equal(stored(remote), stored(local))
+        assert len(web.requests("tiles.index")) == 1
+        assert not web.requests("tiles.parquet"), "the table waits until somebody asks for its columns"
+        assert remote.tile_table().equals(local.tile_table())
 
 
 def test_a_dry_run_counts_and_writes_nothing(crops: Path, tmp_path: Path) -> None:
