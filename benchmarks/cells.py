@@ -39,12 +39,12 @@ _OVER_LIBRARY, _MOST_OPEN = 2.0, 16
 
 
 def run(*, quick: bool) -> list[Measured]:
-    """Ingest a folder of small files; quick: 1,600 of them, else 25,000 (cells linked again under further numbers).
+    """Ingest a folder of small files; quick: 1,600 of them, else 100,000 (cells linked again under further numbers).
 
     Raises:
         WrongPixels: two arms decoded other pixels.
     """
-    drawn, copies = (400, 1) if quick else (1250, 5)
+    drawn, copies = (400, 1) if quick else (1250, 20)
     with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name:
         folder = Path(name)
         images = _many_files(folder, drawn, copies)

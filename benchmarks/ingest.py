@@ -9,8 +9,10 @@ plate of 384 wells x 9 fields. Workers are Dask processes that run already: thei
 
 from __future__ import annotations
 
+import cProfile
 import multiprocessing
 import os
+import pstats
 import shutil
 import statistics
 import tempfile
@@ -19,6 +21,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import imagecodecs
@@ -66,6 +69,7 @@ def run(*, quick: bool) -> list[Measured]:
             with pool, _cluster(1, folder) as (one, _), _cluster(2, folder) as (two, started):
                 costs = measure(_arms(folder, images, one, two, pool), 1 if quick else _REPEATS)
             findings = [Finding(name="start of 2 workers", value=started, unit="s"), *_of_the_limit(costs)]
+            findings += _spent(folder / "raw", folder / "out")
             if not quick:
                 findings.append(_memory(folder))
     finally:
@@ -120,6 +124,30 @@ def _arms(folder: Path, images: list[Path], one: str, two: str, pool: ProcessPoo
         _arm(ALL, corrected, out, None),
         _arm(ONE, corrected, out, one),
         _arm(TWO, corrected, out, two),
+    ]
+
+
+def _spent(raw: Path, out: Path) -> list[Finding]:
+    """What part of an ingest without flat-field each stage takes: a profile of one run in this process."""
+    profile = cProfile.Profile()
+    config = _config(raw, "none")
+    shutil.rmtree(out, ignore_errors=True)
+    profile.runcall(ingest, config, out, workers=0)
+    stats: Any = pstats.Stats(profile)
+    seconds = {
+        (Path(file).name, name): cumulative for (file, _, name), (*_, cumulative, _) in stats.stats.items()
+    }  # of a function with all it calls
+    put, write = seconds["stream.py", "put"], seconds["direct.py", "write"]
+    stages = {
+        "decoding": seconds["tiff.py", "decode_tiff"],
+        "finding nuclei": seconds["detect.py", "find_nuclei"],
+        "cutting tiles and counting their pixels": seconds["fields.py", "cut_tiles"],
+        "checksums": put - write,
+        "handing over to the disk": write,
+    }
+    return [
+        Finding(name=f"of an ingest without flat-field: {name}", value=spent / stats.total_tt, unit="share")
+        for name, spent in stages.items()
     ]
 
 
