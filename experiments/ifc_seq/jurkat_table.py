@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from experiments.demo.steps import Protocol, overrides, table_made
 from experiments.ifc_seq.phase import compare
@@ -161,9 +161,8 @@ def _phases(data: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
 
 def show(console: Console, found: dict[str, Any]) -> None:
     """Print the three tables."""
-    table = Table(
-        "DNA content of held-out cells", "weights of step", "r, 1 view", "r, 8 views [95 %]", "Fisher", box=None
-    )
+    heads = [Column(head, no_wrap=True) for head in ("best at", "r, 1 view", "r, 8 views [95 %]", "Fisher")]
+    table = Table(Column("DNA content", overflow="fold"), *heads, box=None)
     for row in found["dna"]:
         one, eight = (row["views"][str(views)] for views in VIEWS)
         bootstrap = f"{eight['r']:.3f} [{eight['r_low']:.3f}, {eight['r_high']:.3f}]"
