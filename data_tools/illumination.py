@@ -15,12 +15,12 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.interpolate import make_interp_spline
 
+from data_tools.percentile import percentile_filter
 from framework.errors import InputError
 
 FloatImage = npt.NDArray[np.float32]
 _FLOAT_STEPS = 1 << 20
 _SHORT_IMAGES = 65_537  # of 16 bits, the most whose sum 32 bits hold: 65,537 x 65,535 = 2^32 - 1
-_COARSE, _FINE = 32, 256
 _FLOOR = 0.01
 _DEPTHS = {"uint8": cv2.CV_8U, "uint16": cv2.CV_16U, "float32": cv2.CV_32F}
 _NODES_A_SIGMA = 6
@@ -161,49 +161,6 @@ def correct(
             f"out: expected a contiguous {image.shape} of {np.dtype(dtype)}, found {out.shape} {out.dtype}"
         )
     return divided
-
-
-def percentile_filter(image: npt.NDArray[Any], *, percentile: float, size_px: int) -> FloatImage:
-    """Return the percentile of a square window around each pixel, in time independent of the window.
-
-    Whether the answer is at least t is a question of how many window pixels lie below t, which one box filter answers
-    for all pixels. So a first scan of 32 thresholds bounds the answers, and a second scan of 256 places each exactly to
-    1/256 of the range the answers span. scipy's rank, window placement (an even window reaches one pixel further up and
-    left) and border (``reflect``: mirrored with the edge pixel repeated) are kept.
-
-    Args:
-        image: (H, W).
-        percentile: 0..100.
-        size_px: edge of the window.
-
-    Returns:
-        float32 (H, W): at most the exact answer, and above it less one step.
-    """
-    rank = min(int(size_px * size_px * percentile / 100.0), size_px * size_px - 1)
-    before, after = size_px // 2, size_px - 1 - size_px // 2
-    padded = np.pad(image.astype(np.float32), (before, after), mode="symmetric")
-    low, high = float(padded.min()), float(padded.max())
-    for steps in (_COARSE, _FINE):
-        thresholds = np.linspace(low, high, steps + 1, dtype=np.float32)
-        reached = _last_reached(padded, thresholds, rank, size_px, image.shape)
-        low, high = float(thresholds[reached.min()]), float(thresholds[min(int(reached.max()) + 1, steps)])
-    return thresholds[reached]
-
-
-def _last_reached(
-    padded: FloatImage, thresholds: FloatImage, rank: int, size_px: int, shape: tuple[int, ...]
-) -> npt.NDArray[np.int32]:
-    """Return for each pixel the last threshold that at most ``rank`` pixels of its window lie below."""
-    before, (height, width) = size_px // 2, shape
-    reached = np.zeros(shape, dtype=np.int32)
-    for threshold in thresholds[1:]:
-        is_below = (padded < threshold).view(np.uint8)
-        below = cv2.boxFilter(is_below, cv2.CV_32S, (size_px, size_px), normalize=False, borderType=cv2.BORDER_CONSTANT)
-        at_least = below[before : before + height, before : before + width] <= rank
-        if not at_least.any():
-            break
-        reached += at_least
-    return reached
 
 
 def _gaussian(image: npt.NDArray[np.float64], sigma_px: float) -> npt.NDArray[np.float64]:

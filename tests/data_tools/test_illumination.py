@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
-from data_tools.illumination import StreamingMean, correct, fit_flatfield, percentile_filter
+from data_tools.illumination import StreamingMean, correct, fit_flatfield
+from data_tools.percentile import percentile_filter
 from framework.errors import InputError
 
 
