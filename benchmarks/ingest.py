@@ -2,9 +2,10 @@
 
 Limits: decoding the same TIFFs once with tifffile, in one process, and nothing else; and, because tiles overlap and
 take more bytes than the images they are cut from, decoding with our decoder and writing as many bytes as the shards
-have; the same in two processes says how far the machine itself goes with a second worker. A flat-field from every
-field decodes every image twice; the arm that fits it to a seventh of the fields stands for ``max_images: 512`` on a
-plate of 384 wells x 9 fields. Workers are Dask processes that run already: their start is stated apart.
+have; the same in two processes, and two ingests of half a plate that share nothing but the machine, say how far it goes
+with a second worker. A flat-field from every field decodes every image twice; the arm that fits it to a seventh of the
+fields stands for ``max_images: 512`` on a plate of 384 wells x 9 fields. Workers are Dask processes that run already:
+their start is stated apart.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ DECODE, WRITE = "decode the TIFFs", "our decoder, then as many bytes written"
 WRITE_TWICE = "our decoder, then as many bytes written, in 2 processes"
 FLAT, SAMPLED, ALL = "no flat-field", "flat-field of a seventh of the fields", "flat-field of every field"
 ONE, TWO = "the same on 1 worker", "the same on 2 workers"
+HALVES, BESIDE = "two halves of the plate, one ingest after the other", "two halves of the plate, side by side"
 
 
 def run(*, quick: bool) -> list[Measured]:
@@ -124,7 +126,47 @@ def _arms(folder: Path, images: list[Path], one: str, two: str, pool: ProcessPoo
         _arm(ALL, corrected, out, None),
         _arm(ONE, corrected, out, one),
         _arm(TWO, corrected, out, two),
+        _halves(HALVES, raw, folder, pool),
+        _halves(BESIDE, raw, folder, pool),
     ]
+
+
+def _halves(name: str, raw: Path, folder: Path, pool: ProcessPoolExecutor) -> Arm:
+    """Ingests of every second well each, in processes that share nothing but the machine."""
+    jobs = [(_half(raw, half), folder / f"half-{half}") for half in range(2)]
+
+    def work() -> None:
+        if name == HALVES:
+            for job in jobs:
+                pool.submit(_ingest_half, *job).result()
+        else:
+            for done in [pool.submit(_ingest_half, *job) for job in jobs]:
+                done.result()
+
+    def before() -> None:
+        for _, out in jobs:
+            shutil.rmtree(out, ignore_errors=True)
+
+    return Arm(name=name, work=work, before=before)
+
+
+def _half(raw: Path, half: int) -> Path:
+    """Link the images of every second well into a raw folder of their own and return it."""
+    part = raw.with_name(f"{raw.name}-half-{half}")
+    if not part.exists():
+        (part / "images").mkdir(parents=True)
+        header, *rows = (raw / "platemap.csv").read_text().splitlines()
+        rows = rows[half::2]
+        (part / "platemap.csv").write_text("\n".join([header, *rows]) + "\n")
+        for well in [row.split(",")[1] for row in rows]:
+            for image in (raw / "images").glob(f"{well}_*"):
+                (part / "images" / image.name).hardlink_to(image)
+    return part
+
+
+def _ingest_half(raw: Path, out: Path) -> None:
+    cv2.setNumThreads(1)
+    ingest(_config(raw, "percentile_gaussian"), out, workers=0)
 
 
 def _spent(raw: Path, out: Path) -> list[Finding]:
@@ -283,6 +325,11 @@ def _of_the_limit(costs: Costs) -> list[Finding]:
     return [
         Finding(
             name="decoding and writing in 2 processes over 1", value=seconds[WRITE] / seconds[WRITE_TWICE], unit="x"
+        ),
+        Finding(
+            name="two ingests side by side over one after the other, the limit of a second worker",
+            value=statistics.median(a / b for a, b in zip(costs.seconds[HALVES], costs.seconds[BESIDE], strict=True)),
+            unit="x",
         ),
         *(
             Finding(name=f"{arm}, of decoding and writing", value=seconds[WRITE] / seconds[arm], unit="share")
