@@ -168,7 +168,7 @@ def _pool(scheduler: str | None) -> AbstractContextManager[Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Coded:
-    """Expression as positions among the distinct values of each gene."""
+    """Expression as positions among the distinct values of each gene, (n, G)."""
 
     codes: npt.NDArray[Any]
     values: Floats
@@ -176,13 +176,14 @@ class _Coded:
 
 
 def _coded(expression: Single) -> _Coded:
-    codes = np.empty(expression.shape[::-1], dtype=np.uint16 if len(expression) < 1 << 16 else np.uint32)
+    codes = np.empty(expression.shape, dtype=np.uint16 if len(expression) < 1 << 16 else np.uint32)
     values, starts = [], [0]
     for gene, column in enumerate(expression.T):
-        distinct, codes[gene] = np.unique(column, return_inverse=True)
+        distinct, codes[:, gene] = np.unique(column, return_inverse=True)
         values.append(distinct.astype(np.float64))
         starts.append(starts[-1] + len(distinct))
-    return _Coded(codes=codes, values=np.concatenate(values), starts=np.array(starts, dtype=np.int64))
+    smallest = np.min_scalar_type(int(codes.max()))
+    return _Coded(codes=codes.astype(smallest), values=np.concatenate(values), starts=np.array(starts, dtype=np.int64))
 
 
 _Grown = tuple[Ints, Floats, Ints, list[Ints]]
@@ -191,7 +192,7 @@ _Grown = tuple[Ints, Floats, Ints, list[Ints]]
 def _grow(coded: _Coded, markers: Floats, config: ForestConfig, seed: int, tree: int) -> _Grown:
     """Grow one tree; return its nodes and the training cells of each leaf (an empty array elsewhere)."""
     generator = np.random.default_rng([seed, tree])
-    n, genes = len(markers), len(coded.codes)
+    n, genes = coded.codes.shape
     rows = generator.integers(0, n, n) if config.bootstrap else np.arange(n)
     feature, threshold, child, span = median_tree.grow(
         coded.codes,

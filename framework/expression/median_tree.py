@@ -21,18 +21,18 @@ Floats = npt.NDArray[np.float64]
 
 
 @compiled
-def _slide(codes: Any, order: Ints, values: Floats, counts: Ints, steps: Floats) -> float:
-    """Add to ``steps[i]`` how the summed distance to the median changes when cell ``order[i]`` joins; return the sum.
+def _slide(codes: Any, values: Floats, counts: Ints, steps: Floats) -> float:
+    """Add to ``steps[i]`` how the summed distance to the median changes when cell i joins; return the sum.
 
-    ``codes`` are positions in ``values`` (sorted, distinct); ``counts`` is scratch. The pointer is the lower median.
+    ``codes`` are positions of the cells in ``values`` (sorted, distinct); ``counts`` is scratch, zero before and after.
+    The pointer is the lower median.
     """
-    counts[: len(values)] = 0
-    pointer = np.int64(codes[order[0]])
+    pointer = np.int64(codes[0])
     counts[pointer] = 1
     below, above = 0, 0
     sum_below, sum_above, error = 0.0, 0.0, 0.0
-    for i in range(1, len(order)):
-        code = np.int64(codes[order[i]])
+    for i in range(1, len(codes)):
+        code = np.int64(codes[i])
         counts[code] += 1
         if code == pointer:
             continue
@@ -58,6 +58,11 @@ def _slide(codes: Any, order: Ints, values: Floats, counts: Ints, steps: Floats)
         now = sum_above - sum_below + (below - above) * values[pointer]
         steps[i] += now - error
         error = now
+    if len(codes) < len(values):  # as in most nodes: few cells, and many counts a gene takes elsewhere
+        for code in codes:
+            counts[code] = 0
+    else:
+        counts[: len(values)] = 0
     return error
 
 
@@ -68,14 +73,20 @@ def _errors(codes: Any, values: Floats, starts: Ints, genes: Ints, order: Ints, 
     Entry i is the error when the first i cells go left; entry 0 is the error of the undivided node.
     """
     size = len(order)
-    backwards = order[::-1].copy()
+    # The codes of a cell lie together, those of a gene in this node do so from here on: a node of few cells would
+    # otherwise wait for memory at every gene.
+    near = np.empty((len(genes), size), dtype=codes.dtype)
+    for i in range(size):
+        cell = codes[order[i]]
+        for place, gene in enumerate(genes):
+            near[place, i] = cell[gene]
     left, right = np.zeros(size), np.zeros(size)
     whole = 0.0
-    for gene in genes:
+    for place, gene in enumerate(genes):
         of_gene = values[starts[gene] : starts[gene + 1]]
         if len(of_gene) > 1:
-            whole += _slide(codes[gene], order, of_gene, counts, left)
-            _slide(codes[gene], backwards, of_gene, counts, right)
+            whole += _slide(near[place], of_gene, counts, left)
+            _slide(near[place, ::-1], of_gene, counts, right)
     result = np.empty(size)
     result[0] = whole
     growing, shrinking = np.cumsum(left), np.cumsum(right)
@@ -163,7 +174,7 @@ def grow(
     """Grow one tree.
 
     Args:
-        codes: (G, n) unsigned, position of each cell's value among the distinct values of its gene.
+        codes: (n, G) unsigned, position of each cell's value among the distinct values of its gene.
         values: distinct values of all genes, ascending within a gene.
         starts: int64 (G + 1), where each gene begins in ``values``.
         features: float64 (n, d).
