@@ -192,7 +192,7 @@ _Grown = tuple[Ints, Floats, Ints, list[Ints]]
 def _grow(coded: _Coded, markers: Floats, config: ForestConfig, seed: int, tree: int) -> _Grown:
     """Grow one tree; return its nodes and the training cells of each leaf (an empty array elsewhere)."""
     generator = np.random.default_rng([seed, tree])
-    n, genes = coded.codes.shape
+    n, genes = len(markers), coded.codes.shape[1]
     rows = generator.integers(0, n, n) if config.bootstrap else np.arange(n)
     feature, threshold, child, span = median_tree.grow(
         coded.codes,
