@@ -120,6 +120,15 @@ class Costs:
     first_s: Mapping[str, float] = field(default_factory=dict)
     peak_mb: Mapping[str, float] = field(default_factory=dict)
 
+    def without(self, *arms: str) -> Costs:
+        """Return the costs of the other arms."""
+        return Costs(
+            seconds={arm: spent for arm, spent in self.seconds.items() if arm not in arms},
+            cpu_seconds={arm: spent for arm, spent in self.cpu_seconds.items() if arm not in arms},
+            first_s={arm: spent for arm, spent in self.first_s.items() if arm not in arms},
+            peak_mb={arm: used for arm, used in self.peak_mb.items() if arm not in arms},
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:

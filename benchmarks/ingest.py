@@ -2,16 +2,18 @@
 
 Limits: decoding the same TIFFs once with tifffile, in one process, and nothing else; and, because tiles overlap and
 take more bytes than the images they are cut from, decoding with our decoder and writing as many bytes as the shards
-have; the same in two processes, and two ingests of half a plate that share nothing but the machine, say how far it goes
-with a second worker. A flat-field from every field decodes every image twice; the arm that fits it to a seventh of the
-fields stands for ``max_images: 512`` on a plate of 384 wells x 9 fields. Workers are Dask processes that run already:
-their start is stated apart.
+have. How far a second worker can go on a machine is said by two halves of other work, in turn and side by side:
+arithmetic that never leaves the processor's cache, decoding, decoding and writing, and two ingests of half the plate
+that share nothing but the machine.
+
+A flat-field from every field decodes every image twice; the arm that fits it to a seventh of the fields stands for
+``max_images: 512`` on a plate of 384 wells x 9 fields. Workers are Dask processes that run already: their start is
+stated apart.
 """
 
 from __future__ import annotations
 
 import cProfile
-import multiprocessing
 import os
 import pstats
 import shutil
@@ -19,7 +21,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 
+from benchmarks.halves import Halves, arithmetic, two_processes
 from benchmarks.harness import Arm, Costs, Finding, Measured, PeakMemory, Target, WrongPixels, measure
 from data_tools.ingest_config import IngestConfig
 from data_tools.pipeline import ingest
@@ -41,15 +43,14 @@ from framework.data.store import dataset_digest
 
 _OF_DECODING, _TWO_WORKERS, _FLAT, _OF_LIBTIFF = 0.7, 1.7, 1.1, 1.5
 _REPEATS = 5
-_SHARE = 7
+_SHARE, _ROUNDS_AN_IMAGE = 7, 2_000
 _DRAWN_SITES = 2
 _CHANNELS = ("Hoechst", "MitoTracker", "Phalloidin")
 OURS, LIBTIFF = "our decoder", "libtiff"
 DECODE, WRITE = "decode the TIFFs", "our decoder, then as many bytes written"
-WRITE_TWICE = "our decoder, then as many bytes written, in 2 processes"
+ARITHMETIC = "arithmetic within the processor's cache"
 FLAT, SAMPLED, ALL = "no flat-field", "flat-field of a seventh of the fields", "flat-field of every field"
 ONE, TWO = "the same on 1 worker", "the same on 2 workers"
-HALVES, BESIDE = "two halves of the plate, one ingest after the other", "two halves of the plate, side by side"
 
 
 def run(*, quick: bool) -> list[Measured]:
@@ -66,11 +67,13 @@ def run(*, quick: bool) -> list[Measured]:
             folder = Path(name)
             images = _plate(folder / "raw", wells, sites, size)
             _check_decoders(images[: 2 * len(_CHANNELS)])
-            pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
-            _in_two(pool, images[:2], folder, 2)  # so that the processes have started
-            with pool, _cluster(1, folder) as (one, _), _cluster(2, folder) as (two, started):
-                costs = measure(_arms(folder, images, one, two, pool), 1 if quick else _REPEATS)
+            written = _bytes_of_shards(folder)
+            halved = _halved(folder, images, written)
+            with two_processes() as pool, _cluster(1, folder) as (one, _), _cluster(2, folder) as (two, started):
+                arms = [arm for halves in halved for arm in halves.arms(pool)]
+                costs = measure([*_arms(folder, images, written, one, two), *arms], 1 if quick else _REPEATS)
             findings = [Finding(name="start of 2 workers", value=started, unit="s"), *_of_the_limit(costs)]
+            findings += [halves.gain(costs) for halves in halved]
             findings += _spent(folder / "raw", folder / "out")
             if not quick:
                 findings.append(_memory(folder))
@@ -83,7 +86,7 @@ def run(*, quick: bool) -> list[Measured]:
             unit="fields",
             items=wells * sites,
             item_bytes=3 * 2 * size * size,
-            costs=costs,
+            costs=costs.without(halved[0].in_turn, halved[0].beside),
             limit=DECODE,
             # A quick plate is so small that what is done once a plate is most of the time: it proves no ratio.
             targets=()
@@ -100,11 +103,9 @@ def run(*, quick: bool) -> list[Measured]:
     ]
 
 
-def _arms(folder: Path, images: list[Path], one: str, two: str, pool: ProcessPoolExecutor) -> list[Arm]:
+def _arms(folder: Path, images: list[Path], written: int, one: str, two: str) -> list[Arm]:
     raw, out = folder / "raw", folder / "out"
     few = max(1, len(images) // 3 // _SHARE)
-    ingest(_config(raw, "none"), out, workers=0)
-    written = sum(file.stat().st_size for file in (out / "shards").glob("*.tar"))
     corrected = _config(raw, "percentile_gaussian")
     return [
         Arm(name=DECODE, work=lambda: _decode(images), is_limit=True),
@@ -115,39 +116,48 @@ def _arms(folder: Path, images: list[Path], one: str, two: str, pool: ProcessPoo
             work=lambda: _decode_and_write(images, folder / "bytes-0", written),
             before=lambda: _remove_bytes(folder),
         ),
-        Arm(
-            name=WRITE_TWICE,
-            work=lambda: _in_two(pool, images, folder, written),
-            before=lambda: _remove_bytes(folder),
-        ),
         # Pixels differ on purpose from those corrected with every field.
         _arm(FLAT, _config(raw, "none"), out, None, same=False),
         _arm(SAMPLED, _config(raw, "percentile_gaussian", max_images=few), out, None, same=False),
         _arm(ALL, corrected, out, None),
         _arm(ONE, corrected, out, one),
         _arm(TWO, corrected, out, two),
-        _halves(HALVES, raw, folder, pool),
-        _halves(BESIDE, raw, folder, pool),
     ]
 
 
-def _halves(name: str, raw: Path, folder: Path, pool: ProcessPoolExecutor) -> Arm:
-    """Ingests of every second well each, in processes that share nothing but the machine."""
-    jobs = [(_half(raw, half), folder / f"half-{half}") for half in range(2)]
+def _bytes_of_shards(folder: Path) -> int:
+    """Ingest the plate once and return how many bytes its shards have."""
+    ingest(_config(folder / "raw", "none"), folder / "out", workers=0)
+    return sum(file.stat().st_size for file in (folder / "out" / "shards").glob("*.tar"))
 
-    def work() -> None:
-        if name == HALVES:
-            for job in jobs:
-                pool.submit(_ingest_half, *job).result()
-        else:
-            for done in [pool.submit(_ingest_half, *job) for job in jobs]:
-                done.result()
 
-    def before() -> None:
-        for _, out in jobs:
+def _halved(folder: Path, images: list[Path], written: int) -> list[Halves]:
+    """Return work that is done in one process and in two, the arithmetic first."""
+    plates = [(_half(folder / "raw", half), folder / f"half-{half}") for half in range(2)]
+
+    def remove_plates() -> None:
+        for _, out in plates:
             shutil.rmtree(out, ignore_errors=True)
 
-    return Arm(name=name, work=work, before=before)
+    parts = images[0::2], images[1::2]
+    files = folder / "bytes-0", folder / "bytes-1"
+    rounds = len(images) * _ROUNDS_AN_IMAGE
+    return [
+        Halves(name=ARITHMETIC, function=arithmetic, jobs=((rounds,), (rounds,))),
+        Halves(name=OURS, function=_with_ours, jobs=((parts[0],), (parts[1],))),
+        Halves(
+            name=WRITE,
+            function=_decode_and_write,
+            jobs=((parts[0], files[0], written // 2), (parts[1], files[1], written // 2)),
+            before=lambda: _remove_bytes(folder),
+        ),
+        Halves(
+            name="ingests that share only the machine",
+            function=_ingest_half,
+            jobs=(plates[0], plates[1]),
+            before=remove_plates,
+        ),
+    ]
 
 
 def _half(raw: Path, half: int) -> Path:
@@ -312,29 +322,12 @@ def _remove_bytes(folder: Path) -> None:
         file.unlink()
 
 
-def _in_two(pool: ProcessPoolExecutor, images: list[Path], folder: Path, nbytes: int) -> None:
-    """``_decode_and_write`` of every second image in each of two processes."""
-    halves = [(images[half::2], folder / f"bytes-{half}", nbytes // 2) for half in range(2)]
-    for done in [pool.submit(_decode_and_write, *half) for half in halves]:
-        done.result()
-
-
 def _of_the_limit(costs: Costs) -> list[Finding]:
-    """What part of the limit that writes too is reached, and how far that itself goes with two processes."""
+    """What part of the limit that writes too is reached."""
     seconds = {arm: statistics.median(values) for arm, values in costs.seconds.items()}
     return [
-        Finding(
-            name="decoding and writing in 2 processes over 1", value=seconds[WRITE] / seconds[WRITE_TWICE], unit="x"
-        ),
-        Finding(
-            name="two ingests side by side over one after the other, the limit of a second worker",
-            value=statistics.median(a / b for a, b in zip(costs.seconds[HALVES], costs.seconds[BESIDE], strict=True)),
-            unit="x",
-        ),
-        *(
-            Finding(name=f"{arm}, of decoding and writing", value=seconds[WRITE] / seconds[arm], unit="share")
-            for arm in (FLAT, SAMPLED, ALL)
-        ),
+        Finding(name=f"{arm}, of decoding and writing", value=seconds[WRITE] / seconds[arm], unit="share")
+        for arm in (FLAT, SAMPLED, ALL)
     ]
 
 

@@ -33,6 +33,12 @@ def test_ratio_is_the_median_over_repetitions() -> None:
     assert result.ratio("ours", "peer") == 3.0
 
 
+def test_costs_without_an_arm_keep_all_of_the_others() -> None:
+    values = {"a": [1.0], "b": [2.0]}
+    costs = Costs(seconds=values, cpu_seconds=values, first_s={"a": 3.0}, peak_mb={"a": 4.0, "b": 5.0})
+    assert costs.without("a") == Costs(seconds={"b": [2.0]}, cpu_seconds={"b": [2.0]}, first_s={}, peak_mb={"b": 5.0})
+
+
 def test_arms_measured_apart_are_compared_by_their_medians() -> None:
     assert measured({"limit": [1.0, 9.0, 2.0], "ours": [4.0]}).ratio("ours") == 0.5
 
