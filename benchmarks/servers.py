@@ -130,7 +130,7 @@ class Proxy:
 def _pump(source: socket.socket, sink: socket.socket, limit: int | None, delay_s: float) -> None:
     passed = 0
     with suppress(OSError):
-        while data := source.recv(1 << 16):
+        while data := source.recv(1 << 20):
             time.sleep(delay_s)
             if limit is not None and passed + len(data) >= limit:
                 sink.sendall(data[: limit - passed])
