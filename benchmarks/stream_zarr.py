@@ -6,7 +6,9 @@ zarr-python writes the arrays; ours reads the same files as a dataset, of which 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +19,7 @@ import zarr
 from numcodecs import blosc
 from zarr.codecs import BloscCodec
 
-from benchmarks.harness import Arm, Target, digest
+from benchmarks.harness import Arm, Finding, Target, digest
 from benchmarks.synthetic import RandomBags, manifest_of
 from framework.data.dataset import Dataset, TileIndex
 from framework.data.loader import Loader
@@ -108,9 +110,29 @@ def targets(names: Iterable[str]) -> tuple[Target, ...]:
     )
 
 
+def of_decoding(seconds: Mapping[str, list[float]]) -> tuple[Finding, ...]:
+    """What part of decompression alone, on as many threads, is reached: the medians of both."""
+    return tuple(
+        Finding(
+            name=f"{arm}, of decoding alone",
+            value=statistics.median(seconds[decode_alone(kind, cores())]) / statistics.median(seconds[arm]),
+            unit="share",
+        )
+        for kind in COMPRESSED
+        for arm in (f"wellstream {what}, {kind}" for what in ("gather", "loader"))
+    )
+
+
+def cores() -> int:
+    """How many this process may use: the threads of ours and of tensorstore."""
+    return len(os.sched_getaffinity(0))
+
+
 def arms(arrays: dict[str, Path], plan: RandomBags, out: _Pixels) -> tuple[list[Arm], dict[str, str]]:
     """Return ours, tensorstore and decompression alone on each kind, and why one cannot run."""
-    found: list[Arm] = [_decode_alone(kind, arrays[kind], plan) for kind in COMPRESSED]
+    found = [
+        _decode_alone(kind, arrays[kind], plan, threads) for kind in COMPRESSED for threads in sorted({1, cores()})
+    ]
     for kind in COMPRESSED:
         n_tiles = zarr.open_array(str(arrays[kind]), mode="r").shape[0]
         found += ours(kind, dataset(kind, arrays[kind], n_tiles, plan.per_bag), plan, out)
@@ -162,12 +184,11 @@ def _best(name: str, path: Path, plan: RandomBags, out: _Pixels) -> Arm:
     """Indices of shards in a cache, one thread a core, the reads of a step as one batch, straight into the buffer."""
     import tensorstore
 
-    cores = len(os.sched_getaffinity(0))
     context = tensorstore.Context(
         {
             "cache_pool": {"total_bytes_limit": _CACHE_BYTES},
-            "data_copy_concurrency": {"limit": cores},
-            "file_io_concurrency": {"limit": cores},
+            "data_copy_concurrency": {"limit": cores()},
+            "file_io_concurrency": {"limit": cores()},
         }
     )
     spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path)}, "recheck_cached_data": False}
@@ -208,16 +229,22 @@ def _has_zarrs() -> bool:
     return True
 
 
-def _decode_alone(kind: str, path: Path, plan: RandomBags) -> Arm:
-    """Decompress each wanted tile into one buffer and do nothing else: what no reader of this array can do without."""
+def decode_alone(kind: str, threads: int) -> str:
+    """Name of the arm that only decompresses."""
+    return f"{kind} decode alone, {threads} thread{'s' * (threads > 1)}"
+
+
+def _decode_alone(kind: str, path: Path, plan: RandomBags, threads: int) -> Arm:
+    """Decompress each wanted tile into a buffer a thread and do nothing else: what no reader of the array can avoid."""
     array = zarr.open_array(str(path), mode="r")
-    tile = np.empty(array.shape[1:], dtype=array.dtype)
     ids = plan.wanted.reshape(-1)
     stored = array.oindex[ids[: min(len(ids), 240)]]
     encoded = [blosc.compress(one, COMPRESSED[kind].encode(), 5, blosc.SHUFFLE) for one in stored]
+    pool = ThreadPoolExecutor(threads)
 
-    def work() -> None:
-        for number in range(len(ids)):
+    def part(first: int) -> None:
+        tile = np.empty(array.shape[1:], dtype=array.dtype)
+        for number in range(first, len(ids), threads):
             blosc.decompress(encoded[number % len(encoded)], tile)
 
-    return Arm(name=f"{kind} decode alone, one thread", work=work)
+    return Arm(name=decode_alone(kind, threads), work=lambda: list(pool.map(part, range(threads))))

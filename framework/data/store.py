@@ -215,13 +215,15 @@ class TileStore:
             lengths[ids].tolist(),
             strict=True,
         )
-        previous, filled = -1, -1
+        previous, filled, current, packed = -1, -1, -1, memoryview(b"")
         for row, tile, shard, begin, length in places:
             if tile == previous:
                 out[row] = out[filled]
                 continue
+            if shard != current:
+                current, packed = shard, self._mapped(shard).numpy().data
             target = out[row] if self._wanted is None else scratch
-            frame = self._mapped(shard).numpy()[begin : begin + length]
+            frame = packed[begin : begin + length]
             try:
                 _check_frame(frame, target.nbytes)
                 blosc.decompress(frame, target)
@@ -349,11 +351,11 @@ def dataset_digest(dataset: Dataset) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _check_frame(frame: npt.NDArray[np.uint8], nbytes: int) -> None:
+def _check_frame(frame: memoryview, nbytes: int) -> None:
     """Refuse a Blosc header that would make the decoder read beyond the frame or fill less than the tile."""
     if len(frame) < _FRAME.size:
         raise ValueError(f"{len(frame)} bytes are no Blosc frame")
-    unpacked, _, packed = _FRAME.unpack_from(frame.data)
+    unpacked, _, packed = _FRAME.unpack_from(frame)
     if (unpacked, packed) != (nbytes, len(frame)):
         raise ValueError(f"a frame of {unpacked} bytes packed to {packed}, expected {nbytes} packed to {len(frame)}")
 
