@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from framework.data.dataset import Dataset
 from framework.data.store import dataset_digest
 
 _OF_DECODING, _TWO_WORKERS, _FLAT, _OF_LIBTIFF = 0.7, 1.7, 1.1, 1.5
-_REPEATS = 5
+_REPEATS, _REPEATS_OF_TWO = 5, 9
 _SHARE, _ROUNDS_AN_IMAGE = 7, 2_000
 _DRAWN_SITES = 2
 _CHANNELS = ("Hoechst", "MitoTracker", "Phalloidin")
@@ -50,7 +51,42 @@ OURS, LIBTIFF = "our decoder", "libtiff"
 DECODE, WRITE = "decode the TIFFs", "our decoder, then as many bytes written"
 ARITHMETIC = "arithmetic within the processor's cache"
 FLAT, SAMPLED, ALL = "no flat-field", "flat-field of a seventh of the fields", "flat-field of every field"
-ONE, TWO = "the same on 1 worker", "the same on 2 workers"
+ONE, TWO = "flat-field of every field, 1 worker", "flat-field of every field, 2 workers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """The plate that every arm ingests.
+
+    Attributes:
+        folder: with the plate in ``raw``; arms ingest into ``out``.
+        images: of the plate.
+        written: bytes of its shards.
+        size: edge of a field.
+        quick: few repetitions, and no targets: what is done once a plate is most of the time of a small one.
+        made: arm -> digest of its dataset, of arms that must make the same.
+    """
+
+    folder: Path
+    images: list[Path]
+    written: int
+    size: int
+    quick: bool
+    made: dict[str, str] = field(default_factory=dict)
+
+    def measured(self, case: str, costs: Costs, limit: str, targets: list[Target], findings: list[Finding]) -> Measured:
+        """Return a table of rates in fields/s."""
+        return Measured(
+            theme="ingest",
+            case=case,
+            unit="fields",
+            items=len(self.images) // len(_CHANNELS),
+            item_bytes=len(_CHANNELS) * 2 * self.size**2,
+            costs=costs,
+            limit=limit,
+            targets=() if self.quick else tuple(targets),
+            findings=tuple(findings),
+        )
 
 
 def run(*, quick: bool) -> list[Measured]:
@@ -67,61 +103,55 @@ def run(*, quick: bool) -> list[Measured]:
             folder = Path(name)
             images = _plate(folder / "raw", wells, sites, size)
             _check_decoders(images[: 2 * len(_CHANNELS)])
-            written = _bytes_of_shards(folder)
-            halved = _halved(folder, images, written)
-            with two_processes() as pool, _cluster(1, folder) as (one, _), _cluster(2, folder) as (two, started):
-                arms = [arm for halves in halved for arm in halves.arms(pool)]
-                costs = measure([*_arms(folder, images, written, one, two), *arms], 1 if quick else _REPEATS)
-            findings = [Finding(name="start of 2 workers", value=started, unit="s"), *_of_the_limit(costs)]
-            findings += [halves.gain(costs) for halves in halved]
-            findings += _spent(folder / "raw", folder / "out")
-            if not quick:
-                findings.append(_memory(folder))
+            job = Job(folder=folder, images=images, written=_bytes_of_shards(folder), size=size, quick=quick)
+            case = f"{wells} wells x {sites} fields of {size} px x {len(_CHANNELS)} channels"
+            tables = [_one_process(job, case), _second_worker(job, f"{case}, a second worker")]
+            if len(set(job.made.values())) > 1:
+                raise WrongPixels(f"the number of workers changed the dataset: {job.made}")
+            return tables
     finally:
         cv2.setNumThreads(threads)
-    return [
-        Measured(
-            theme="ingest",
-            case=f"{wells} wells x {sites} fields of {size} px x 3 channels",
-            unit="fields",
-            items=wells * sites,
-            item_bytes=3 * 2 * size * size,
-            costs=costs.without(halved[0].in_turn, halved[0].beside),
-            limit=DECODE,
-            # A quick plate is so small that what is done once a plate is most of the time: it proves no ratio.
-            targets=()
-            if quick
-            else (
-                Target(arm=OURS, over=LIBTIFF, least=_OF_LIBTIFF, gates=False),
-                Target(arm=FLAT, over=DECODE, least=_OF_DECODING, gates=False),
-                Target(arm=SAMPLED, over=DECODE, least=_OF_DECODING, gates=False),
-                Target(arm=ALL, over=DECODE, least=_OF_DECODING, gates=False),
-                Target(arm=TWO, over=ONE, least=_TWO_WORKERS, gates=False),
-            ),
-            findings=tuple(findings),
-        )
+
+
+def _one_process(job: Job, case: str) -> Measured:
+    costs = measure(_arms(job), 1 if job.quick else _REPEATS)
+    targets = [
+        Target(arm=OURS, over=LIBTIFF, least=_OF_LIBTIFF, gates=False),
+        *(Target(arm=arm, over=DECODE, least=_OF_DECODING, gates=False) for arm in (FLAT, SAMPLED, ALL)),
     ]
+    findings = [*_of_the_limit(costs), *_spent(job.folder / "raw", job.folder / "out")]
+    if not job.quick:
+        findings.append(_memory(job.folder))
+    return job.measured(case, costs, DECODE, targets, findings)
 
 
-def _arms(folder: Path, images: list[Path], written: int, one: str, two: str) -> list[Arm]:
-    raw, out = folder / "raw", folder / "out"
-    few = max(1, len(images) // 3 // _SHARE)
-    corrected = _config(raw, "percentile_gaussian")
+def _second_worker(job: Job, case: str) -> Measured:
+    corrected, halved = _config(job.folder / "raw", "percentile_gaussian"), _halved(job)
+    with two_processes() as pool, _cluster(1, job.folder) as (one, _), _cluster(2, job.folder) as (two, started):
+        workers = [_arm(ONE, corrected, job, one), _arm(TWO, corrected, job, two)]
+        others = [arm for halves in halved for arm in halves.arms(pool)]
+        costs = measure([*workers, *others], 1 if job.quick else _REPEATS_OF_TWO)
+    targets = [Target(arm=TWO, over=ONE, least=_TWO_WORKERS, gates=False)]
+    findings = [Finding(name="start of 2 workers", value=started, unit="s"), *(item.gain(costs) for item in halved)]
+    return job.measured(case, costs.without(halved[0].in_turn, halved[0].beside), ONE, targets, findings)
+
+
+def _arms(job: Job) -> list[Arm]:
+    raw, images = job.folder / "raw", job.images
+    few = max(1, len(images) // len(_CHANNELS) // _SHARE)
     return [
         Arm(name=DECODE, work=lambda: _decode(images), is_limit=True),
         Arm(name=OURS, work=lambda: _with_ours(images)),
         Arm(name=LIBTIFF, work=lambda: _with_libtiff(images)),
         Arm(
             name=WRITE,
-            work=lambda: _decode_and_write(images, folder / "bytes-0", written),
-            before=lambda: _remove_bytes(folder),
+            work=lambda: _decode_and_write(images, job.folder / "bytes-0", job.written),
+            before=lambda: _remove_bytes(job.folder),
         ),
         # Pixels differ on purpose from those corrected with every field.
-        _arm(FLAT, _config(raw, "none"), out, None, same=False),
-        _arm(SAMPLED, _config(raw, "percentile_gaussian", max_images=few), out, None, same=False),
-        _arm(ALL, corrected, out, None),
-        _arm(ONE, corrected, out, one),
-        _arm(TWO, corrected, out, two),
+        _arm(FLAT, _config(raw, "none"), job, None, compared=False),
+        _arm(SAMPLED, _config(raw, "percentile_gaussian", max_images=few), job, None, compared=False),
+        _arm(ALL, _config(raw, "percentile_gaussian"), job, None),
     ]
 
 
@@ -131,25 +161,24 @@ def _bytes_of_shards(folder: Path) -> int:
     return sum(file.stat().st_size for file in (folder / "out" / "shards").glob("*.tar"))
 
 
-def _halved(folder: Path, images: list[Path], written: int) -> list[Halves]:
+def _halved(job: Job) -> list[Halves]:
     """Return work that is done in one process and in two, the arithmetic first."""
-    plates = [(_half(folder / "raw", half), folder / f"half-{half}") for half in range(2)]
+    plates = [(_half(job.folder / "raw", half), job.folder / f"half-{half}") for half in range(2)]
 
     def remove_plates() -> None:
         for _, out in plates:
             shutil.rmtree(out, ignore_errors=True)
 
-    parts = images[0::2], images[1::2]
-    files = folder / "bytes-0", folder / "bytes-1"
-    rounds = len(images) * _ROUNDS_AN_IMAGE
+    parts = [(job.images[half::2], job.folder / f"bytes-{half}", job.written // 2) for half in range(2)]
+    rounds = len(job.images) * _ROUNDS_AN_IMAGE
     return [
         Halves(name=ARITHMETIC, function=arithmetic, jobs=((rounds,), (rounds,))),
-        Halves(name=OURS, function=_with_ours, jobs=((parts[0],), (parts[1],))),
+        Halves(name=OURS, function=_with_ours, jobs=(parts[0][:1], parts[1][:1])),
         Halves(
             name=WRITE,
             function=_decode_and_write,
-            jobs=((parts[0], files[0], written // 2), (parts[1], files[1], written // 2)),
-            before=lambda: _remove_bytes(folder),
+            jobs=(parts[0], parts[1]),
+            before=lambda: _remove_bytes(job.folder),
         ),
         Halves(
             name="ingests that share only the machine",
@@ -220,19 +249,15 @@ def _check_decoders(images: list[Path]) -> None:
             raise WrongPixels(f"{image}: our decoder and tifffile differ")
 
 
-def _arm(name: str, config: IngestConfig, out: Path, scheduler: str | None, *, same: bool = True) -> Arm:
-    made: dict[str, str] = {}
+def _arm(name: str, config: IngestConfig, job: Job, scheduler: str | None, *, compared: bool = True) -> Arm:
+    out = job.folder / "out"
 
     def work() -> None:
         ingest(config, out, scheduler=scheduler, workers=0)
-        made[name] = dataset_digest(Dataset.open(out))
+        if compared:
+            job.made[name] = dataset_digest(Dataset.open(out))
 
-    return Arm(
-        name=name,
-        work=work,
-        before=lambda: shutil.rmtree(out, ignore_errors=True),
-        result=(lambda: made[name]) if same else None,
-    )
+    return Arm(name=name, work=work, before=lambda: shutil.rmtree(out, ignore_errors=True))
 
 
 @contextmanager
