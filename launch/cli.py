@@ -62,7 +62,7 @@ def simulate_plate(
 ) -> None:
     """Simulate a plate: a genuine Harmony export, omics tables and the truth behind both.
 
-    Example: wellstream simulate plate demo/raw perturbations=12 size_px=270
+    Example: wellstream simulate plate demo/raw perturbations=12 size_px=540
     Python: data_tools.simulate.simulate_plate(PlateConfig(...), out)
     """
     _simulate("plate", "PlateConfig", out, config, options)

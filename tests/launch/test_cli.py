@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from fixtures.tiny_dataset import make_dataset
+
+from launch import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
@@ -43,6 +47,16 @@ def test_every_command_explains_itself(command: str) -> None:
     result = wellstream(command, "--help")
     assert result.returncode == 0
     assert "Usage: wellstream" in result.stdout.replace("python -m launch", "wellstream")
+
+
+@pytest.mark.parametrize("command", [cli.simulate_plate, cli.simulate_ifc, cli.simulate_crops])
+def test_the_example_of_a_simulator_runs(command: Callable[..., None], tmp_path: Path) -> None:
+    example = re.search(r"Example: wellstream (.+)", inspect.getdoc(command) or "")
+    assert example, "the help of every simulator shows an example"
+    words = example[1].split()
+    result = wellstream(*words, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert any((tmp_path / words[2]).iterdir())
 
 
 @pytest.mark.parametrize(
