@@ -37,6 +37,7 @@ def test_halves_side_by_side_run_at_the_same_time(tmp_path: Path) -> None:
     halves = Halves(name="work", function=meet, jobs=((tmp_path, 0), (tmp_path, 1)))
     with two_processes() as pool:
         halves.arms(pool)[1].work()
+    assert {file.name for file in tmp_path.iterdir()} == {"0", "1"}
 
 
 def test_gain_is_the_median_of_each_repetitions_ratio() -> None:
