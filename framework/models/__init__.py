@@ -1,7 +1,15 @@
 """Networks that turn tiles and bags of tiles into vectors; pure modules that know nothing of ranks, data or losses."""
 
 from framework.models.bag import Aggregate, BagEncoder, Pool
-from framework.models.base import BACKBONES, BackboneChoice, TileEncoder, build_backbone, dense_head, glorot_
+from framework.models.base import (
+    BACKBONES,
+    BackboneChoice,
+    BatchNormConstants,
+    TileEncoder,
+    build_backbone,
+    dense_head,
+    glorot_,
+)
 from framework.models.guided import guided_gradients
 from framework.models.ifcseq import IfcSeqConfig
 from framework.models.inpainting import (
@@ -30,6 +38,7 @@ __all__ = [
     "AutoencoderNet",
     "BackboneChoice",
     "BagEncoder",
+    "BatchNormConstants",
     "DecoderWidths",
     "GatedAttention",
     "IfcSeqConfig",

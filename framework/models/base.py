@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from framework.config import StrictModel, choice
@@ -88,3 +89,25 @@ def glorot_(module: nn.Module) -> None:
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+class BatchNormConstants(StrictModel):
+    """The two constants of batch normalisation; the defaults are those of Keras, which published networks were built
+    with.
+
+    They change results: where most maps have a variance below ``eps``, it is ``eps`` that sets their scale.
+    """
+
+    eps: float = Field(default=1e-3, gt=0.0)
+    """Added to the variance before its root is taken. Keras 1e-3; torch 1e-5."""
+    momentum: float = Field(default=0.01, gt=0.0, le=1.0)
+    """Share of each batch in the running statistics. Keras' momentum 0.99 is 0.01 here; torch has 0.1."""
+
+    def set_in_(self, module: nn.Module) -> None:
+        """Give every batch normalisation inside ``module`` these constants."""
+        for layer in module.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.eps, layer.momentum = self.eps, self.momentum
+
+
+KERAS_BATCH_NORM = BatchNormConstants()

@@ -10,7 +10,7 @@ from torch import nn
 
 from framework.config import StrictModel
 from framework.errors import RunError
-from framework.models.base import BACKBONES, TileEncoder, dense_head, glorot_
+from framework.models.base import BACKBONES, KERAS_BATCH_NORM, TileEncoder, dense_head, glorot_
 
 _STAGES = (32, 64, 128)
 _STEM = 16
@@ -32,7 +32,7 @@ class IfcSeqConfig(StrictModel):
 
 def _norm(channels: int, momentum: float) -> nn.BatchNorm2d:
     """Batch normalisation as in Keras: its momentum 0.99 is 0.01 here."""
-    return nn.BatchNorm2d(channels, momentum=momentum, eps=1e-3)
+    return nn.BatchNorm2d(channels, momentum=momentum, eps=KERAS_BATCH_NORM.eps)
 
 
 class IfcSeqBlock(nn.Module):

@@ -25,7 +25,9 @@ class Autoencoder(Painting):
 
     def __init__(self, config: AutoencoderConfig, profile: PaintingProfile) -> None:
         super().__init__(config, profile)
-        self.network = AutoencoderNet(config.backbone, len(profile.channels), decoder_widths=config.decoder_widths)
+        self.network = AutoencoderNet(
+            config.backbone, len(profile.channels), decoder_widths=config.decoder_widths, norm=config.norm
+        )
 
     def forward(self, batch: Batch, gather: Gather) -> Losses:
         """Return squared errors of the tiles (K, N, C, H, W) of any plan."""

@@ -18,6 +18,7 @@ from framework.errors import RunError, did_you_mean
 from framework.models import (
     REDUCTION,
     AlexNetSourceConfig,
+    BatchNormConstants,
     DecoderWidths,
     SourceChoice,
     SpatialPool,
@@ -42,6 +43,9 @@ class PaintingConfig(StrictModel):
     cells (Lu et al. 2019)."""
     pool: SpatialPool = "max"
     """How that layer is pooled over space."""
+    norm: BatchNormConstants = BatchNormConstants()
+    """Constants of batch normalisation: those of the authors' code unless said otherwise; ``{eps: 1.0e-5, momentum:
+    0.1}`` are torch's."""
 
 
 class PaintingProfile(StrictModel):

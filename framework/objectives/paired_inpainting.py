@@ -70,6 +70,7 @@ class PairedInpainting(Painting):
             len(self._protein),
             marker_widths=config.marker_widths,
             decoder_widths=config.decoder_widths,
+            norm=config.norm,
         )
 
     @classmethod

@@ -13,6 +13,7 @@ from framework.models import (
     SOURCE_ENCODERS,
     AlexNetSourceConfig,
     AutoencoderNet,
+    BatchNormConstants,
     InpaintingNet,
     ResNet18SourceConfig,
     build_source,
@@ -92,6 +93,37 @@ def test_relu_stands_inside_the_convolution_and_normalisation_after_it() -> None
     torch.testing.assert_close(seen["bn4"].mean(dim=(0, 2, 3)), torch.zeros(8), atol=1e-5, rtol=0)
     assert torch.equal(maps, seen["bn5"])
     assert not any(isinstance(m, nn.BatchNorm2d) for m in InpaintingNet(TINY, 2, 1, 1).decoder.modules())
+
+
+@pytest.mark.parametrize("source", [TINY, ResNet18SourceConfig(width=4)])
+def test_batch_normalisation_has_the_constants_of_the_authors(source: AlexNetSourceConfig) -> None:
+    """Keras' eps 1e-3 and momentum 0.99; the share of a batch in the running statistics is 1 - 0.99."""
+    nets = [InpaintingNet(source, 2, 1, 1, decoder_widths=TINY_DECODER), AutoencoderNet(source, 2)]
+    for net in nets:
+        norms = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
+        assert {(layer.eps, layer.momentum) for layer in norms} == {(1e-3, 0.01)}
+    torchs = BatchNormConstants(eps=1e-5, momentum=0.1)
+    other = InpaintingNet(source, 2, 1, 1, decoder_widths=TINY_DECODER, norm=torchs)
+    norms = [layer for layer in other.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert {(layer.eps, layer.momentum) for layer in norms} == {(1e-5, 0.1)}
+
+
+def test_the_normalised_maps_equal_keras_formula_where_the_variance_is_small() -> None:
+    """gamma (x - mean) / sqrt(variance + 0.001) + beta, worked out in float64; with eps 1e-5 it would be 3 times that."""
+    torch.manual_seed(0)
+    encoder = build_source(TINY, 1).double().train()
+    first = encoder.get_submodule("conv1.0")
+    nn.init.constant_(first.weight, 0.01)
+    cells = torch.rand(8, 1, 16, 16, dtype=torch.float64)
+    maps = torch.relu(nn.functional.conv2d(cells, first.weight, first.bias, padding=1))
+    mean, variance = maps.mean(dim=(0, 2, 3), keepdim=True), maps.var(dim=(0, 2, 3), unbiased=False, keepdim=True)
+    assert float(variance.max()) < 1e-3
+    seen: list[torch.Tensor] = []
+    encoder.get_submodule("bn1").register_forward_hook(lambda m, i, o: seen.append(o.detach()))
+    encoder(cells)
+    torch.testing.assert_close(seen[0], (maps - mean) / (variance + 1e-3).sqrt(), atol=1e-12, rtol=0)
+    after_one = 0.99 * 0.0 + 0.01 * maps.mean(dim=(0, 2, 3))
+    torch.testing.assert_close(encoder.get_submodule("bn1").running_mean, after_one, atol=1e-12, rtol=0)
 
 
 def test_convolutions_start_as_in_keras() -> None:
