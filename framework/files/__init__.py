@@ -1,0 +1,1 @@
+"""Reading files that may be foreign or damaged: each failure is one sentence that names the file."""
