@@ -1,0 +1,34 @@
+"""What ``torch.save`` wrote, loaded as weights and plain values only: code in it is refused, not run."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from framework.errors import CheckpointError, WellstreamError
+from framework.files.failures import AGAIN, check_regular, reading
+from framework.files.npz import open_zip
+
+
+def load_weights_only(
+    file: Path | str,
+    *,
+    error: type[WellstreamError] = CheckpointError,
+    what: str = "a file of weights",
+    then: str = AGAIN,
+) -> Any:
+    """Return tensors and plain values of a ``.pt`` or ``.pth``, on the CPU.
+
+    Raises:
+        WellstreamError: of class ``error``: no such regular file, a damaged one, or one that holds more than tensors
+            and plain values.
+    """
+    check_regular(file, error, what, then)
+    with reading(file, error, what, then):
+        if zipfile.is_zipfile(file):
+            with open_zip(file):
+                pass
+        return torch.load(file, map_location="cpu", weights_only=True)

@@ -1,0 +1,66 @@
+"""AnnData files: sound ones as anndata reads them, crafted matrices refused before scipy sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from framework.errors import InputError
+from framework.files.h5ad import read_h5ad, read_h5ad_part
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    dense = np.array([[1.0, 0, 2], [0, 3, 0]])
+    data = anndata.AnnData(
+        X=sparse.csr_matrix(dense),
+        obs=pd.DataFrame({"kind": pd.Categorical(["a", "b"])}, index=["c1", "c2"]),
+        var=pd.DataFrame(index=["g1", "g2", "g3"]),
+        layers={"raw": sparse.csc_matrix(dense)},
+        obsm={"protein": sparse.csr_matrix(dense[:, :2])},
+    )
+    data.write_h5ad(tmp_path / "a.h5ad")
+    return tmp_path / "a.h5ad"
+
+
+def test_a_sound_file_reads(file: Path) -> None:
+    data = read_h5ad(file, error=InputError)
+    assert data.X.toarray().tolist() == data.layers["raw"].toarray().tolist() == [[1, 0, 2], [0, 3, 0]]
+    assert read_h5ad_part(file, "obs")["kind"].tolist() == ["a", "b"]
+    assert read_h5ad_part(file, "obsm/protein").toarray().tolist() == [[1, 0], [0, 3]]
+    with pytest.raises(InputError, match="no 'obsm/x'; it holds"):
+        read_h5ad_part(file, "obsm/x", error=InputError)
+
+
+@pytest.mark.parametrize("group", ["X", "layers/raw", "obsm/protein"])
+@pytest.mark.parametrize(
+    ("part", "values"), [("indptr", [0, 99999, 3]), ("indices", [0, 2**30, 1]), ("indices", [0, -7, 1])]
+)
+def test_wrong_positions_are_refused(file: Path, group: str, part: str, values: list[int]) -> None:
+    with h5py.File(file, "r+") as store:
+        size = len(store[group][part])
+        store[group][part][:] = (values * 2)[:size]
+    for read in (lambda: read_h5ad(file, error=InputError), lambda: read_h5ad_part(file, group, error=InputError)):
+        with pytest.raises(InputError, match=f"{file}: not readable as an AnnData file: '{group}' is '?{part}"):
+            read()
+
+
+def test_a_code_without_category_is_refused(file: Path) -> None:
+    with h5py.File(file, "r+") as store:
+        store["obs/kind/codes"][:] = [0, 100]
+    with pytest.raises(InputError, match="codes"):
+        read_h5ad(file, error=InputError)
+
+
+def test_another_format_under_the_name_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5ad", "w") as store:
+        store["X"] = np.zeros((2, 2))
+        store["obs"] = np.zeros(5)
+    with pytest.raises(InputError, match=r"x\.h5ad: not readable as an AnnData file"):
+        read_h5ad(tmp_path / "x.h5ad", error=InputError)

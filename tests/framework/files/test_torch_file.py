@@ -1,0 +1,25 @@
+"""What torch saved: weights come back, code is refused, damage is a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from framework.errors import CheckpointError
+from framework.files.torch_file import load_weights_only
+
+
+def test_weights_come_back_and_code_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "w.pt"
+    torch.save({"w": torch.ones(3), "n": 2}, file)
+    assert load_weights_only(file)["w"].tolist() == [1, 1, 1]
+    sound = file.read_bytes()
+    torch.save({"path": tmp_path}, file)
+    with pytest.raises(CheckpointError, match=r"w\.pt: not readable as a file of weights: Weights only load failed"):
+        load_weights_only(file)
+    for data in (sound[: len(sound) // 2], b"", b"{}", b"\x80\x02}q\x00."[:4]):
+        file.write_bytes(data)
+        with pytest.raises(CheckpointError, match=r"w\.pt: not readable"):
+            load_weights_only(file)
