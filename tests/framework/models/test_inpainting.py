@@ -109,7 +109,7 @@ def test_batch_normalisation_has_the_constants_of_the_authors(source: AlexNetSou
 
 
 def test_the_normalised_maps_equal_keras_formula_where_the_variance_is_small() -> None:
-    """gamma (x - mean) / sqrt(variance + 0.001) + beta, worked out in float64; with eps 1e-5 it would be 3 times that."""
+    """gamma (x - mean) / sqrt(variance + 0.001) + beta, worked out in float64; with eps 1e-5 thrice that."""
     torch.manual_seed(0)
     encoder = build_source(TINY, 1).double().train()
     first = encoder.get_submodule("conv1.0")
