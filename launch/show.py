@@ -98,6 +98,8 @@ def dataset(opened: Any) -> None:
     console.print(table)
     if manifest.skipped:
         sentences("left out", [f"{item.reason}: {item.detail}" for item in manifest.skipped])
+    if manifest.notes:
+        sentences("notes", list(manifest.notes))
 
 
 def sentences(title: str, lines: list[str]) -> None:

@@ -59,6 +59,7 @@ def assemble(
         pixel_size_um=survey.pixel_size_um,
         n_plates=len(survey.plates),
         problems=all_problems(survey, facts),
+        notes=[note for plate in survey.plates for note in plate.notes],
         targets=tuple(targets),
         more=[*flatfields, *(record(root / name, root) for name in names)],
     )

@@ -43,7 +43,8 @@ def assemble_cells(
         raise InputError(_nothing(config, [row for item in facts for row in item["bags"]], problems))
     join_tables(build.root, parts, facts, tuple(config.markers), found.labels)
     nothing: dict[str, Any] = {"overviews": [], "flatfields": [], "cells": [], "targets": {}}
-    write_json(build.root / "qc" / "index.json", {**nothing, "notes": [*found.notes, *found.matched]})
+    notes = [*found.notes, *found.matched]
+    write_json(build.root / "qc" / "index.json", {**nothing, "notes": notes})
     return finish(
         config,
         build,
@@ -52,6 +53,7 @@ def assemble_cells(
         pixel_size_um=found.pixel_size_um,
         n_plates=len(found.exports),
         problems=problems,
+        notes=notes,
     )
 
 

@@ -113,6 +113,7 @@ def finish(
     pixel_size_um: float | None,
     n_plates: int,
     problems: Sequence[Problem],
+    notes: Sequence[str],
     targets: Sequence[str] = (),
     more: Sequence[FileRecord] = (),
 ) -> Manifest:
@@ -126,6 +127,7 @@ def finish(
         pixel_size_um: of the dataset.
         n_plates: plates or exports.
         problems: what was left out.
+        notes: what else a reader of the dataset should know about its input.
         targets: names of omics targets.
         more: records of files that not every dataset has.
     """
@@ -153,6 +155,7 @@ def finish(
         targets=tuple(targets),
         channel_statistics=channel_statistics(counts, config.channels, dtype),
         skipped=tuple(skipped(problem) for problem in problems),
+        notes=tuple(notes),
         source=config.plain(),
         versions=versions(),
         files=tuple(sorted(files, key=lambda item: item.name)),

@@ -162,6 +162,8 @@ class Manifest(StrictModel):
     targets: tuple[str, ...] = ()
     channel_statistics: dict[str, ChannelStatistics]
     skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What ingesting said about its input: how many rows of which table were joined, what was guessed or left out."""
     source: dict[str, Any]
     """The resolved ingest config."""
     versions: dict[str, str]

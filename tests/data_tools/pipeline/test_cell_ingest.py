@@ -250,6 +250,7 @@ def test_tables_give_labels_markers_and_bounds(crops: Path, tmp_path: Path) -> N
         "19 of 19 cells have one of its 3 rows",
     ]
     dataset = Dataset.open(tmp_path / "out")
+    assert dataset.manifest.notes == summary.matched
     assert dataset.bags["Metadata_Place"].tolist() == ["mitochondrion"] * 3 + ["nucleus", "ER"]
     table = dataset.tile_table().merge(dataset.bags, on="bag")
     expected = 100 * table["Metadata_Field"].astype(int) + table["Metadata_Cell"].astype(int)
