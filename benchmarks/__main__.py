@@ -21,6 +21,7 @@ from rich.console import Console
 from benchmarks.gate import ROUNDS, judged
 from benchmarks.harness import WrongPixels
 from benchmarks.results import picture_of, show, update_readme, write
+from framework.terminal import Terminal
 
 THEMES = (
     "plans",
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: PyTorch finds no CUDA device here; leave the option out to train on the CPU")
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    console = Terminal(width=None if sys.stdout.isatty() else _WIDTH)
     if options.theme == "table":
         update_readme(Path(__file__).parents[1] / "README.md")
         return 0
@@ -71,7 +72,7 @@ def _theme(theme: str, options: argparse.Namespace, console: Console) -> int:
     try:
         results, far_off = judged(lambda: module.run(**settings), rounds)
     except WrongPixels as error:
-        console.print(f"{theme}: void: {error}", style="bold red", markup=False)
+        console.print(f"{theme}: void: {error}", style="bold red")
         return 1
     for result in results:
         show(result, console)
@@ -79,10 +80,10 @@ def _theme(theme: str, options: argparse.Namespace, console: Console) -> int:
     file = write(theme, results, quick=options.quick, device=settings.get("device", "cpu"), **place)
     if not options.quick and hasattr(module, "draw"):
         module.draw(results, picture_of(file))
-    console.print(f"{theme}: {time.perf_counter() - began:.0f} s; wrote {file}", markup=False)
+    console.print(f"{theme}: {time.perf_counter() - began:.0f} s; wrote {file}")
     times = f", in each of {rounds} measurements" if rounds > 1 else ""
     for line in far_off:
-        console.print(f"{theme}: below half of its target{times}: {line}", style="bold red", markup=False)
+        console.print(f"{theme}: below half of its target{times}: {line}", style="bold red")
     return 1 if far_off else 0
 
 

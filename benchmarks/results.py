@@ -62,7 +62,7 @@ def show(result: Measured, console: Console) -> None:
         )
     console.print(table)
     for line in _verdicts(result):
-        console.print(line, markup=False)
+        console.print(line)
 
 
 def _verdicts(result: Measured) -> Iterable[str]:

@@ -262,7 +262,7 @@ def evaluate(
     settings = configs.parse_config("{}", room.EvaluateConfig, "evaluate", options)
     evaluation = room.evaluate(predictions, dataset=data, out=out, config=settings)
     show.console.print(room.render(evaluation))
-    show.console.print(f"wrote {out}", markup=False, soft_wrap=True)
+    show.console.print(f"wrote {out}")
 
 
 @app.command()

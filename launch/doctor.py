@@ -64,5 +64,5 @@ def main() -> int:
     """Print every check; return 1 when one failed, else 0."""
     results = list(checks())
     for fine, sentence in results:
-        console.print(("ok    " if fine else "FAULT ") + sentence, markup=False)
+        console.print(("ok    " if fine else "FAULT ") + sentence)
     return 0 if all(fine for fine, _ in results) else 1

@@ -148,8 +148,8 @@ def _compare(files: list[str], out: Path, options: dict[str, Any], data: Path | 
             file = write(out, tables, dataset=data, progress=report)
     show.console.print(room.render(evaluation))
     for note in evaluation.summary["notes"]:
-        show.console.print(f"- {note}", markup=False, soft_wrap=True)
-    show.console.print(f"wrote {file.resolve() if page else out}", markup=False, soft_wrap=True)
+        show.console.print(f"- {note}")
+    show.console.print(f"wrote {file.resolve() if page else out}")
 
 
 def _listed(text: str) -> list[str]:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+from framework.terminal import Terminal, progress_bar
+
+console = Terminal()
+errors = Terminal(stderr=True)
 
 _SHOWN = 5
 _LIST_WIDTH = 200
@@ -25,21 +24,14 @@ Report = Callable[[str, int, int], None]
 @contextmanager
 def progress() -> Iterator[Report]:
     """Show one bar a stage; on a pipe, print a line a stage instead."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     bars: dict[str, Any] = {}
-    with Progress(*columns, console=errors, disable=not errors.is_terminal) as shown:
+    with progress_bar("{task.description}", errors, shown=errors.is_terminal) as shown:
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in bars:
                 bars[stage] = shown.add_task(stage, total=total)
                 if not errors.is_terminal:
-                    errors.print(f"{stage}: {total}", markup=False)
+                    errors.print(f"{stage}: {total}")
             shown.update(bars[stage], completed=done, total=total)
 
         yield report
@@ -51,7 +43,7 @@ def summary(value: Any) -> None:
     for name, item in _fields(value).items():
         if item is None or item == () or _is_long(item):
             continue
-        table.add_row(name.replace("_", " "), escape(_short(item)))
+        table.add_row(name.replace("_", " "), _short(item))
     console.print(table)
     for name, item in _fields(value).items():
         if _is_long(item):
@@ -64,9 +56,9 @@ def rows(table: Sequence[Mapping[str, Any]]) -> None:
         return
     drawn = Table(box=None, pad_edge=False)
     for name, item in table[0].items():
-        drawn.add_column(escape(str(name)), justify="left" if isinstance(item, str) else "right")
+        drawn.add_column(str(name), justify="left" if isinstance(item, str) else "right")
     for row in table:
-        drawn.add_row(*(escape(_cell(item)) for item in row.values()))
+        drawn.add_row(*(_cell(item) for item in row.values()))
     console.print(drawn)
 
 
@@ -94,7 +86,7 @@ def dataset(opened: Any) -> None:
     if opened.remote is not None:
         rows["cache"] = f"{opened.remote.cache.root}: {opened.remote.shards_here()} of these shards here"
     for name, text in rows.items():
-        table.add_row(name, escape(text))
+        table.add_row(name, text)
     console.print(table)
     if manifest.skipped:
         sentences("left out", [f"{item.reason}: {item.detail}" for item in manifest.skipped])
@@ -104,22 +96,22 @@ def dataset(opened: Any) -> None:
 
 def sentences(title: str, lines: list[str]) -> None:
     """Print the first few of many sentences, one a line, and how many more there are."""
-    console.print(f"{title}:", markup=False)
+    console.print(f"{title}:")
     for line in lines[:_SHOWN]:
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+        console.print(f"  {line}")
     if len(lines) > _SHOWN:
-        console.print(f"  ... and {len(lines) - _SHOWN} more", markup=False)
+        console.print(f"  ... and {len(lines) - _SHOWN} more")
 
 
 def verdict(result: Any) -> None:
     """Print the sentences of a verification."""
     for sentence in result.sentences:
-        console.print(sentence, markup=False, soft_wrap=True)
+        console.print(sentence)
 
 
 def failure(error: object) -> None:
     """Print one error sentence on standard error."""
-    errors.print(f"wellstream: {error}", markup=False, style="bold red", soft_wrap=True)
+    errors.print(f"wellstream: {error}", style="bold red")
 
 
 def _fields(value: Any) -> dict[str, Any]:

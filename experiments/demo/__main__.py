@@ -17,6 +17,7 @@ from rich.console import Console
 from experiments.demo.steps import Protocol, carried_out, overrides
 from experiments.demo.truth import check_one_split, check_over_splits
 from framework.durable import write_json
+from framework.terminal import Terminal
 
 CONFIGS = Path(__file__).parent
 SPLIT_SEEDS = (0, 1, 2, 3, 4)
@@ -78,9 +79,7 @@ def _compare_with_truth(out: Path, console: Console) -> bool:
     unseen, over_splits = check_one_split(evaluation, truth, SPLIT_SEEDS[0]), check_over_splits(evaluation, truth)
     write_json(out / "truth.json", {"split_0": asdict(unseen), "over_splits": asdict(over_splits)})
     console.rule("Truth", align="left", style="dim")
-    console.print(
-        f"perturbations held out from backbone and heads (split {SPLIT_SEEDS[0]}): {unseen.sentence()}", markup=False
-    )
+    console.print(f"perturbations held out from backbone and heads (split {SPLIT_SEEDS[0]}): {unseen.sentence()}")
     console.print(
         f"median p over {len(SPLIT_SEEDS)} splits (held out from the heads; the one backbone was trained on split "
         f"{SPLIT_SEEDS[0]}): {over_splits.sentence()}",
@@ -95,14 +94,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for everything the demo makes")
     parser.add_argument("--ranks", type=int, default=2, help="processes of the pretraining")
     options = parser.parse_args()
-    console = Console(highlight=False)
+    console = Terminal()
     protocol = Protocol(console=console)
     status = carried_out(console, lambda: run(options.out, protocol, options.ranks))
     if status:
         return status
     holds = _compare_with_truth(options.out, console)
-    console.print(protocol.times(), markup=False)
-    console.print(f"report: {(options.out / 'report.html').resolve()}", markup=False, soft_wrap=True)
+    console.print(protocol.times())
+    console.print(f"report: {(options.out / 'report.html').resolve()}")
     return 0 if holds else 1
 
 

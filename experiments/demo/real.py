@@ -10,9 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from experiments.demo.steps import Protocol, carried_out, overrides
+from framework.terminal import Terminal
 
 CONFIGS = Path(__file__).parents[1] / "marker_regression"
 
@@ -37,7 +36,7 @@ def run(export: Path, out: Path, protocol: Protocol) -> None:
     protocol.run("Evaluate", "evaluate", out / "predictions.h5ad", "--out", evaluation, "--data", dataset)
     page = out / "report.html"
     protocol.run("Report", "report", trained, "--data", dataset, "--evaluation", evaluation, "--out", page)
-    protocol.console.print(protocol.times(), markup=False)
+    protocol.console.print(protocol.times())
 
 
 def main() -> int:
@@ -46,9 +45,12 @@ def main() -> int:
     parser.add_argument("export", type=Path, help="folder with images/, measurements/ and platemap.csv")
     parser.add_argument("--out", type=Path, default=Path("demo-real"), help="folder for everything this makes")
     options = parser.parse_args()
-    console = Console(highlight=False)
+    console = Terminal()
     if not options.export.is_dir():
-        console.print(f"{options.export}: no such folder; expected one with images/, measurements/ and platemap.csv")
+        console.print(
+            f"{options.export}: no such folder; expected one with images/, measurements/ and platemap.csv",
+            style="bold red",
+        )
         return 2
     return carried_out(console, lambda: run(options.export, options.out, Protocol(console=console)))
 

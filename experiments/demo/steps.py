@@ -41,7 +41,7 @@ class Protocol:
         """
         words = [str(argument) for argument in arguments]
         self.console.rule(title, align="left", style="dim")
-        self.console.print(f"$ wellstream {shlex.join(words)}", markup=False, highlight=False)
+        self.console.print(f"$ wellstream {shlex.join(words)}")
         start = time.perf_counter()
         code = subprocess.call([sys.executable, "-m", "launch", *words])  # noqa: S603 - our own command
         self.seconds.append((title, time.perf_counter() - start))
@@ -61,7 +61,7 @@ def carried_out(console: Console, work: Callable[[], object]) -> int:
     try:
         work()
     except (StepFailed, WellstreamError) as error:
-        console.print(str(error), style="bold red", markup=False)
+        console.print(str(error), style="bold red")
         return 1
     except KeyboardInterrupt:
         console.print("interrupted; run the same command again to continue", style="bold red")
@@ -84,7 +84,7 @@ def table_made(
         found = collect()
         write_json(file, found)
         show(console, found)
-        console.print(f"wrote {file}; {protocol.times()}", markup=False)
+        console.print(f"wrote {file}; {protocol.times()}")
 
     return carried_out(console, work)
 

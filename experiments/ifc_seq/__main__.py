@@ -13,12 +13,11 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-
 from experiments.demo.steps import Protocol, carried_out, overrides
 from experiments.ifc_seq.truth import ChainCheck, check_chain
 from framework.durable import write_json
 from framework.evaluate.evaluation import SUMMARY_NAME
+from framework.terminal import Terminal
 
 CONFIGS = Path(__file__).parent
 SCORED, EXPRESSED, FULL_GROWN = "markers", "expression", "expression_full_grown"
@@ -71,16 +70,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.ifc_seq", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("ifc"), help="folder for everything the chain makes")
     options = parser.parse_args()
-    console = Console(highlight=False)
+    console = Terminal()
     protocol = Protocol(console=console)
     status = carried_out(console, lambda: run(options.out, protocol))
     if status:
         return status
     check = compare(options.out)
     console.rule("Truth", align="left", style="dim")
-    console.print(check.sentence(), markup=False)
-    console.print(protocol.times(), markup=False)
-    console.print(f"report: {(options.out / EXPRESSED / 'report.html').resolve()}", markup=False, soft_wrap=True)
+    console.print(check.sentence())
+    console.print(protocol.times())
+    console.print(f"report: {(options.out / EXPRESSED / 'report.html').resolve()}")
     return 0 if check.holds else 1
 
 

@@ -24,6 +24,7 @@ from experiments.demo.steps import Protocol, overrides, table_made
 from experiments.ifc_seq.phase import compare
 from framework.errors import InputError
 from framework.evaluate.evaluation import SUMMARY_NAME
+from framework.terminal import Terminal
 
 CONFIGS = Path(__file__).parent
 IMAGES, LABELS = "exp1_a.npz", "exp1_a_labels.csv"
@@ -188,7 +189,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("jurkat"), help="folder for everything that is made")
     options = parser.parse_args()
     return table_made(
-        Console(highlight=False),
+        Terminal(),
         options.out / "jurkat.json",
         lambda protocol: make(options.cells, options.out, protocol),
         lambda: collect(options.out),

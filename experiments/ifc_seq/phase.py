@@ -17,7 +17,6 @@ from pathlib import Path
 import anndata
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 from rich.table import Table
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
@@ -26,6 +25,7 @@ from framework.data.dataset import Dataset
 from framework.data.store import TileStore
 from framework.durable import write_json
 from framework.errors import InputError, WellstreamError
+from framework.terminal import Terminal
 
 LABEL = "Metadata_Phase"
 NEIGHBOURS = (1, 5, 15)
@@ -117,11 +117,11 @@ def main() -> int:
     parser.add_argument("embeddings", type=Path, nargs="+", help="tile embeddings, one file a fold")
     parser.add_argument("--out", type=Path, help="also write the scores as JSON")
     options = parser.parse_args()
-    console = Console(highlight=False)
+    console = Terminal()
     try:
         found = compare(options.data, options.embeddings)
     except (WellstreamError, OSError) as error:
-        console.print(f"phase: {error}", style="bold red", markup=False)
+        console.print(f"phase: {error}", style="bold red")
         return 2
     if options.out:
         write_json(options.out, [{"features": name, "k": k} | asdict(scores) for (name, k), scores in found.items()])

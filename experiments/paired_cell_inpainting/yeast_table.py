@@ -27,6 +27,7 @@ from framework.evaluate import Evaluation, FeatureEvaluateConfig, FeatureTable, 
 from framework.evaluate.classes import Resamples
 from framework.evaluate.intervals import quantile_interval
 from framework.run.inpaint import SUMMARY_NAME
+from framework.terminal import Terminal
 
 CONFIGS = Path(__file__).parent
 LABEL, FIELD, HELD_OUT = "Metadata_Protein", "Metadata_Field", "4"
@@ -262,7 +263,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one network and autoencoder each")
     options = parser.parse_args()
     return table_made(
-        Console(highlight=False),
+        Terminal(),
         options.out / "yeast.json",
         lambda protocol: make(options.crops, options.out, options.seeds, protocol),
         lambda: compare(options.out, options.seeds),

@@ -5,26 +5,20 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from framework.terminal import Terminal, progress_bar
 
 
 class Display:
     """Shows steps done, loss, rate and time left."""
 
     def __init__(self, *, shown: bool, done: int, steps: int, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or Terminal(stderr=True)
         self._shown = shown
         self._steps = steps
         self._first = done
-        columns = (
-            TextColumn("train"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=self._console, disable=not (shown and self._console.is_terminal))
+        on_terminal = shown and self._console.is_terminal
+        self._bar = progress_bar("train", self._console, shown=on_terminal, last="{task.fields[text]}")
         self._task = self._bar.add_task("train", total=steps, completed=done, text="")
 
     def __enter__(self) -> Display:
@@ -55,7 +49,7 @@ class Display:
     def say(self, text: str) -> None:
         """Print a sentence above the bar."""
         if self._shown:
-            self._console.print(text, markup=False, soft_wrap=True)
+            self._console.print(text)
 
 
 def _left(seconds: float) -> str:

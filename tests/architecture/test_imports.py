@@ -17,6 +17,7 @@ LEVELS = {
     "framework.compiled": 0,
     "framework.registry": 0,
     "framework.durable": 0,
+    "framework.terminal": 0,
     "framework.config": 1,
     "framework.distributed": 1,
     "framework.files": 1,
@@ -51,6 +52,8 @@ LIBRARY_ROOMS = {
     "torch.distributed": ("framework.distributed",),
     "accelerate": ("framework.distributed",),
     "wandb": ("framework.tracking",),
+    "rich.console.Console": ("framework.terminal", "framework.trainer.display", "experiments", "benchmarks"),
+    "rich.progress": ("framework.terminal",),
     "dask": ("data_tools.pipeline",),
     "distributed": ("data_tools.pipeline",),
 }
@@ -122,6 +125,16 @@ def test_a_library_lives_in_its_room(file: Path) -> None:
         for library, rooms in LIBRARY_ROOMS.items():
             if target == library or target.startswith(library + "."):
                 assert inside(name, rooms), f"{file.relative_to(ROOT)}:{line} imports {target}; only {rooms} may"
+
+
+@pytest.mark.parametrize("file", source_files(), ids=module_name)
+def test_every_console_is_one_without_markup(file: Path) -> None:
+    """A name such as ``[red]:x:`` is printed letter by letter only by consoles of ``framework.terminal``."""
+    if inside(module_name(file), ("framework.terminal", "tests")):
+        return
+    calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    made = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "Console"]
+    assert not made, f"{file.relative_to(ROOT)}:{made}: make it with framework.terminal.Terminal"
 
 
 @pytest.mark.parametrize("file", product_files(), ids=module_name)
