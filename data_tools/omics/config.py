@@ -30,7 +30,9 @@ class OmicsConfig(StrictModel):
         sample: column that identifies a sample, for the record.
         perturbation, stimulation, plate: columns; ``stimulation: null`` where there is one, ``plate: null`` for no
             batch correction.
-        min_share: a gene seen in a smaller share of the samples of a stimulation is dropped (Image2Omics: 50 of 384).
+        min_share: a gene seen in a smaller share of the samples is dropped (Image2Omics: 50 of 384).
+        expressed_in: where that share is asked for, among the samples of a stimulation: ``every_plate`` (Image2Omics:
+            "in each plate"; a gene must reach it on each), ``any_plate`` (on one is enough), ``pooled`` (all together).
         design: what batch correction protects: ``condition`` (perturbation) or ``intercept`` (nothing, as limma).
         wells_per_label: omics samples averaged into the label of a condition, drawn for each imaging plate.
     """
@@ -44,6 +46,7 @@ class OmicsConfig(StrictModel):
     stimulation: str | None = STIMULATION
     plate: str | None = PLATE
     min_share: float = Field(default=0.13, ge=0, le=1)
+    expressed_in: Literal["every_plate", "any_plate", "pooled"] = "every_plate"
     design: Literal["condition", "intercept"] = "condition"
     wells_per_label: int = Field(default=2, ge=1)
 

@@ -48,8 +48,9 @@ def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int) -> list[Ta
 
     Returns:
         Targets in order of their stimulation. ``X`` is float32 (bags with omics, genes kept), log2 scale; ``obs`` has
-        ``bag``, the Metadata columns and ``omics_samples``, the samples averaged; ``var`` has ``share_seen``; ``uns``
-        says how the values came about and which genes were dropped.
+        ``bag``, the Metadata columns and ``omics_samples``, the samples averaged; ``var`` has ``share_seen``,
+        the share that the filter compared (of the plate that decides); ``uns`` says how the values came about, which
+        genes were dropped, and how many are too low on each plate.
 
     Raises:
         InputError: a bad table, or not one condition in common with the plates.
@@ -95,7 +96,12 @@ def _target(config: OmicsConfig, part: OmicsTable, bags: pd.DataFrame, stimulati
     protect = part.perturbation if config.design == "condition" else None
     try:
         normalised = normalise(
-            part.values, kind=config.kind, batch=part.plate, condition=protect, min_share=config.min_share
+            part.values,
+            kind=config.kind,
+            batch=part.plate,
+            condition=protect,
+            min_share=config.min_share,
+            expressed_in=config.expressed_in,
         )
     except InputError as error:
         raise InputError(f"{config.table}: stimulation '{stimulation}': {error}") from None
@@ -142,6 +148,9 @@ def _facts(config: OmicsConfig, part: OmicsTable, normalised: Normalised, stimul
             "plate_effect": normalised.plate_effect,
             "design": config.design,
             "min_share": config.min_share,
+            "expressed_in": config.expressed_in,
+            "filtered_plates": np.array([plate or "all" for plate in normalised.low_on], dtype=object),
+            "low_genes": np.array(list(normalised.low_on.values()), dtype=np.int64),
             "wells_per_label": config.wells_per_label,
             "dropped_genes": np.array(dropped, dtype=object),
             "samples": part.sample.astype(object),

@@ -12,6 +12,7 @@ from framework.errors import InputError
 
 F64 = npt.NDArray[np.float64]
 Text = npt.NDArray[np.object_]
+ExpressedIn = Literal["every_plate", "any_plate", "pooled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,8 @@ class Normalised:
     Attributes:
         values: float64 (S, G'), log2 scale; NaN where an intensity was not measured.
         kept: bool (G,), genes that passed the expression filter.
-        share: float64 (G,), share of samples in which each gene was seen.
+        share: float64 (G,), the share of samples that the filter compared with ``min_share``, see ``shares_seen``.
+        low_on: plate -> genes seen there in too small a share of its samples; one entry "" where plates are pooled.
         factors: float64 (S,), size factors (counts) or medians in log2 (intensities).
         plate_effect: ``removed``, ``one_plate`` or ``confounded`` (with the conditions the design protects).
     """
@@ -29,6 +31,7 @@ class Normalised:
     values: F64
     kept: npt.NDArray[np.bool_]
     share: F64
+    low_on: dict[str, int]
     factors: F64
     plate_effect: Literal["removed", "one_plate", "confounded"]
 
@@ -40,6 +43,7 @@ def normalise(
     batch: Text,
     condition: Text | None,
     min_share: float,
+    expressed_in: ExpressedIn = "every_plate",
 ) -> Normalised:
     """Normalise the samples of one stimulation.
 
@@ -49,25 +53,58 @@ def normalise(
         batch: (S,), omics plate of each sample.
         condition: (S,), what batch correction protects; None for nothing.
         min_share: genes seen in a smaller share of the samples are dropped.
+        expressed_in: whether that share is asked of ``every_plate``, of ``any_plate``, or of all samples ``pooled``.
 
     Raises:
         InputError: a sample without any signal, or no gene passes the filter.
     """
     if kind == "counts":
         factors = size_factors(values)
-        scaled = values / factors[:, None]
-        share = (scaled > 0).mean(axis=0)
-        logged = np.log2(scaled + 1)
+        logged = np.log2(values / factors[:, None] + 1)
     else:
         logged = np.log2(np.where(values > 0, values, np.nan))
-        share = np.isfinite(logged).mean(axis=0)
         factors = _medians(logged)
         logged = logged - factors[:, None] + factors.mean()
-    kept: npt.NDArray[np.bool_] = (share >= min_share) & (share > 0)
+    shares = shares_seen(values > 0, batch, expressed_in)
+    low_on = {plate: int((share < min_share).sum()) for plate, share in shares.items()}
+    share = np.min(list(shares.values()), axis=0) if expressed_in != "any_plate" else np.max([*shares.values()], axis=0)
+    kept: npt.NDArray[np.bool_] = (share >= min_share) & (values > 0).any(axis=0)
     if not kept.any():
-        raise InputError(f"no gene is seen in at least {min_share:.0%} of the {len(values)} samples; lower 'min_share'")
+        raise InputError(_nothing_kept(values.shape, low_on, min_share, expressed_in))
     corrected, effect = remove_batch(logged[:, kept], batch, condition)
-    return Normalised(values=corrected, kept=kept, share=share, factors=factors, plate_effect=effect)
+    return Normalised(values=corrected, kept=kept, share=share, low_on=low_on, factors=factors, plate_effect=effect)
+
+
+def shares_seen(seen: npt.NDArray[np.bool_], batch: Text, expressed_in: ExpressedIn) -> dict[str, F64]:
+    """Return the share of samples in which each gene is seen, plate by plate.
+
+    Image2Omics, "Data preprocessing": a gene goes if its normalised count is above zero "in less than 50 out of 384
+    wells (13 %) in each plate". That is read as a rule for each plate before plates are pooled: a gene stays only if
+    it is seen often enough on every plate, because plates are compared with each other afterwards. ``any_plate`` is
+    the other reading of the sentence, under which a gene goes only if it fails on all plates.
+
+    Args:
+        seen: (S, G), whether a sample has anything of a gene.
+        batch: (S,), plate of each sample.
+        expressed_in: with ``pooled`` all samples count as one plate, named "".
+
+    Returns:
+        plate -> float64 (G,) in 0..1, in order of the plates' names.
+    """
+    plates = np.full(len(seen), "", dtype=object) if expressed_in == "pooled" else batch
+    return {str(plate): seen[plates == plate].mean(axis=0) for plate in sorted(set(plates))}
+
+
+def _nothing_kept(shape: tuple[int, ...], low_on: dict[str, int], min_share: float, expressed_in: ExpressedIn) -> str:
+    samples, genes = shape
+    if len(low_on) < 2:
+        return f"no gene is seen in at least {min_share:.0%} of the {samples} samples; lower 'min_share'"
+    where = "every plate" if expressed_in == "every_plate" else "any plate"
+    told = ", ".join(f"'{plate}' {genes - low}" for plate, low in low_on.items())
+    return (
+        f"no gene is seen in at least {min_share:.0%} of the samples of {where} (genes that pass on each plate, of "
+        f"{genes}: {told}); remove a failed plate, lower 'min_share', or set expressed_in: pooled"
+    )
 
 
 def size_factors(counts: F64) -> F64:

@@ -80,11 +80,14 @@ def _write_targets(config: IngestConfig, bags: pd.DataFrame, root: Path) -> dict
             if target.name in written:
                 raise InputError(f"two omics tables make a target '{target.name}'; rename one entry of 'omics'")
             write_with(root / "targets" / f"{target.name}.h5ad", target.data.write_h5ad)
+            facts = target.data.uns["wellstream"]
             written[target.name] = {
                 "bags": target.data.n_obs,
                 "genes": target.data.n_vars,
-                "dropped_genes": len(target.data.uns["wellstream"]["dropped_genes"]),
-                "plate_effect": target.data.uns["wellstream"]["plate_effect"],
+                "dropped_genes": len(facts["dropped_genes"]),
+                "expressed_in": facts["expressed_in"],
+                "low_on": dict(zip(facts["filtered_plates"], facts["low_genes"].tolist(), strict=True)),
+                "plate_effect": facts["plate_effect"],
                 "without_images": [list(pair) for pair in target.without_images],
                 "without_omics": [list(pair) for pair in target.without_omics],
             }

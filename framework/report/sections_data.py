@@ -277,16 +277,30 @@ def _label_table(targets: Mapping[str, Any]) -> Grid | None:
     keys = ("bags", "genes", "dropped_genes", "without_images", "without_omics")
     known = {name: facts for name, facts in targets.items() if isinstance(facts, Mapping) and set(keys) <= set(facts)}
     rows = [
-        (str(name), *(count(facts[key]) for key in keys[:3]), *(count(len(facts[key])) for key in keys[3:]))
+        (
+            str(name),
+            *(count(facts[key]) for key in keys[:3]),
+            ", ".join(f"{plate} {count(low)}" for plate, low in facts.get("low_on", {}).items()),
+            *(count(len(facts[key])) for key in keys[3:]),
+        )
         for name, facts in sorted(known.items())
     ]
     if not rows:
         return None
     return Grid(
-        headers=("target", "wells", "genes", "genes dropped", "conditions without images", "without omics"),
+        headers=(
+            "target",
+            "wells",
+            "genes",
+            "genes dropped",
+            "too low on",
+            "conditions without images",
+            "without omics",
+        ),
         rows=rows,
-        numeric=frozenset(range(1, 6)),
-        caption="Omics targets: genes dropped for low expression, and conditions that only one side has. Names of "
+        numeric=frozenset({1, 2, 3, 5, 6}),
+        caption="Omics targets: genes dropped for low expression, how many are too low on each plate, and conditions "
+        "that only one side has. A plate with far more low genes than the others has probably failed. Names of "
         "perturbations that differ between plate map and omics table show up here.",
     )
 

@@ -92,6 +92,24 @@ def test_what_has_no_partner_is_listed_and_drops_are_named(config: OmicsConfig) 
     assert len(facts["factors"]) == 10
 
 
+def test_a_gene_too_low_on_one_omics_plate_is_dropped_and_counted(tmp_path: Path) -> None:
+    table = _samples()
+    table.loc[table["Metadata_Plate"] == "R5", "g3"] = 0
+    table.to_csv(tmp_path / "rna.csv", index=False)
+    plain = {"name": "rna", "table": str(tmp_path / "rna.csv"), "kind": "counts"}
+    strict, loose = (
+        build_targets(OmicsConfig.from_plain({**plain, "expressed_in": where}), _bags(), seed=0)[0].data
+        for where in ("every_plate", "any_plate")
+    )
+    assert strict.uns["wellstream"]["dropped_genes"].tolist() == ["g3", "rare"]
+    assert "g3" in loose.var_names
+    # Gene "rare" has one count in one sample of plate R1.
+    assert strict.uns["wellstream"]["filtered_plates"].tolist() == ["R1", "R2", "R3", "R4", "R5"]
+    assert strict.uns["wellstream"]["low_genes"].tolist() == [0, 1, 1, 1, 2]
+    assert strict.uns["wellstream"]["expressed_in"] == "every_plate"
+    assert OmicsConfig.from_plain(plain).expressed_in == "every_plate"
+
+
 def test_draws_depend_on_seed_plate_and_condition_alone(config: OmicsConfig) -> None:
     names = list("abcdef")
     draws = {

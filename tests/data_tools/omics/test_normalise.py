@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,6 +104,54 @@ def test_counts_are_filtered_scaled_and_logged() -> None:
     # All three samples are the same up to depth, so they end equal.
     np.testing.assert_allclose(result.values, np.repeat(result.values[:1], 3, axis=0))
     np.testing.assert_allclose(result.values[0], np.log2(counts[0, [0, 2]] / result.factors[0] + 1))
+
+
+# Six samples, three on each plate. Gene 1 is everywhere; gene 2 in 3 of 3 and 1 of 3; gene 3 in 0 of 3 and 3 of 3;
+# gene 4 in 1 of 3 and 1 of 3; gene 5 nowhere.
+SEEN = np.array([[1, 1, 0, 1, 0], [1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0], [1, 0, 1, 0, 0], [1, 0, 1, 0, 0]])
+PLATES = _text("p", "p", "p", "q", "q", "q")
+
+
+@pytest.mark.parametrize("kind", ["counts", "intensities"])
+@pytest.mark.parametrize(
+    ("where", "kept", "share", "low_on"),
+    [
+        ("every_plate", [1, 0, 0, 0, 0], [1, 1 / 3, 0, 1 / 3, 0], {"p": 3, "q": 3}),
+        ("any_plate", [1, 1, 1, 0, 0], [1, 1, 1, 1 / 3, 0], {"p": 3, "q": 3}),
+        ("pooled", [1, 1, 1, 0, 0], [1, 4 / 6, 3 / 6, 2 / 6, 0], {"": 2}),
+    ],
+)
+def test_low_expression_plate_by_plate(kind: Any, where: Any, kept: list[int], share: list[float], low_on: Any) -> None:
+    values = 7.0 * SEEN * np.array([[1], [2], [3], [1], [2], [3]])
+    result = normalise(values, kind=kind, batch=PLATES, condition=None, min_share=0.5, expressed_in=where)
+    assert result.kept.tolist() == [bool(k) for k in kept]
+    np.testing.assert_allclose(result.share, share)
+    assert result.low_on == low_on
+
+
+def test_the_default_asks_every_plate_and_a_third_is_enough_where_asked() -> None:
+    result = normalise(7.0 * SEEN, kind="counts", batch=PLATES, condition=None, min_share=1 / 3)
+    assert result.kept.tolist() == [True, True, False, True, False]
+    everything = normalise(7.0 * SEEN, kind="counts", batch=PLATES, condition=None, min_share=0.0)
+    # A share of 0 asks for nothing; a gene that no sample has is of no use all the same.
+    assert everything.kept.tolist() == [True, True, True, True, False]
+
+
+def test_the_papers_fifty_wells_of_384() -> None:
+    counts = np.ones((768, 3))
+    plates = np.repeat(_text("p", "q"), 384)
+    counts[50:384, 1] = 0  # 50 wells of plate p: enough
+    counts[49:384, 2] = 0  # 49 wells of plate p: too few, although 433 of 768 have it
+    strict = normalise(counts, kind="counts", batch=plates, condition=None, min_share=0.13)
+    assert strict.kept.tolist() == [True, True, False]
+    pooled = normalise(counts, kind="counts", batch=plates, condition=None, min_share=0.13, expressed_in="pooled")
+    assert pooled.kept.tolist() == [True, True, True]
+
+
+def test_a_failed_plate_is_named() -> None:
+    values = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=float)
+    with pytest.raises(InputError, match=r"of every plate .*of 2: 'p' 1, 'q' 1\); remove a failed plate"):
+        normalise(values, kind="counts", batch=_text("p", "p", "q", "q"), condition=None, min_share=0.5)
 
 
 def test_intensities_are_logged_and_centred_on_their_medians() -> None:
