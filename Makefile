@@ -10,7 +10,7 @@ YEAST ?= yeast
 JURKAT ?= jurkat
 JOBS ?= 2
 
-.PHONY: help demo ifc demo-real yeast jurkat test test-slow lint types check bench bench-quick constraints clean
+.PHONY: help demo ifc demo-real yeast jurkat test test-slow fuzz lint types check bench bench-quick constraints clean
 help:
 	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 10 minutes on 2 cores)"
 	@echo "make ifc                      simulate images and sequenced cells, predict expression from images (minutes)"
@@ -19,6 +19,7 @@ help:
 	@echo "make jurkat CELLS=FOLDER      IFC-seq on real cells: DNA content and cell cycle from images (about 15 minutes)"
 	@echo "make test                     the test suite (minutes)"
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
+	@echo "make fuzz                     2,000 spoiled files of every kind the product reads: a value or a sentence, never more"
 	@echo "make lint types               ruff; mypy --strict on framework and data_tools"
 	@echo "make bench                    measure this machine against its limits and the peers that are installed"
 	@echo "make bench-quick              about a minute of the same; fails on wrong pixels and on ratios far below target"
@@ -57,6 +58,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m slow -ra $(ARGS)
+
+fuzz: $(READY)
+	PYTHONPATH=.:tests OMP_NUM_THREADS=1 $(BIN)/python -m fuzz $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,151 @@
+"""Targets: TIFFs of every packing, indices of plates, stacks, archives and exports of single cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import tifffile
+from fixtures.cif_files import write_cif
+from fuzz.target import Target, of_files
+
+from data_tools.readers import CELL_READERS, READERS, CellImage, ImageRef, read_image
+from data_tools.simulate import PlateConfig, simulate_plate
+
+_PACKINGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "lzw": {"compression": "lzw"},
+    "lzw_predictor": {"compression": "lzw", "predictor": True},
+    "deflate": {"compression": "zlib"},
+    "tiled": {"tile": (16, 16), "compression": "zlib"},
+    "big": {"bigtiff": True},
+    "packbits": {"compression": "packbits"},
+}
+
+
+def _pixels() -> np.ndarray[Any, Any]:
+    rng = np.random.default_rng(3)
+    return (rng.poisson(60, (48, 40)) * 7).astype(np.uint16)
+
+
+def _tiff(packing: str) -> Any:
+    def make(folder: Path) -> None:
+        tifffile.imwrite(folder / "image.tif", _pixels(), **_PACKINGS[packing])
+
+    return make
+
+
+def _read_tiff(folder: Path) -> Any:
+    return read_image(ImageRef(plate="P", well="A01", site=1, channel="DNA", file=folder / "image.tif"))
+
+
+def _plate(folder: Path) -> None:
+    config = PlateConfig(
+        plate="SIM",
+        perturbations=3,
+        replicates=1,
+        rows=4,
+        columns=6,
+        sites=1,
+        size_px=128,
+        cells_per_site=3,
+        transcripts=4,
+        proteins=2,
+        out_of_focus_wells=0,
+    )
+    simulate_plate(config, folder)
+
+
+def _read_index(folder: Path) -> Any:
+    entry = READERS.get("harmony")
+    export = entry.build(entry.config(name="harmony", path=str(folder / "SIM")))
+    refs = [(ref.well, ref.site, ref.channel, ref.plane, ref.timepoint, ref.file.name) for ref in export.refs]
+    return {"refs": refs, "pixel": export.pixel_size_um, "problems": [problem.detail for problem in export.problems]}
+
+
+def _cells(reader: str, wanted: tuple[str, ...], **options: Any) -> Any:
+    def read(folder: Path) -> Any:
+        entry = CELL_READERS.get(reader)
+        given = {
+            key: value.format(folder=folder) if isinstance(value, str) else value for key, value in options.items()
+        }
+        built = entry.build(entry.config.model_validate({"name": reader, **given}))
+        listing = built.survey(wanted)
+        found: list[Any] = []
+        for item in built.read(listing.places.reset_index(drop=True), wanted):
+            found.append([np.asarray(part) for part in item.pixels] if isinstance(item, CellImage) else item.detail)
+        return {"cells": listing.cells, "pixels": found}
+
+    return read
+
+
+def _stack(folder: Path) -> None:
+    images = np.stack([_pixels()[:16, :16] + row for row in range(6)])[:, None].repeat(2, axis=1)
+    labels = np.array([f"k{row % 2}" for row in range(6)])
+    area = np.arange(6) * 1.5
+    np.savez(folder / "plain.npz", images=images, labels=labels, area=area)
+    np.savez_compressed(folder / "packed.npz", images=images, labels=labels, area=area)
+    with h5py.File(folder / "stack.h5", "w") as store:
+        store.create_dataset("images", data=images, chunks=(2, 2, 16, 16), compression="gzip")
+        store["labels"], store["area"] = labels.astype("S"), area
+
+
+def _stack_target(file: str) -> list[Target]:
+    options = {"labels": {"Metadata_Class": "labels"}, "measurements": ("area",), "channels": ("a", "b")}
+    return of_files("stack", _stack, (file,), _cells("stack", ("a", "b"), path="{folder}/" + file, **options))
+
+
+def _multipage(folder: Path) -> None:
+    for name in ("cell_1.tif", "cell_2.tif"):
+        tifffile.imwrite(
+            folder / name, np.stack([_pixels()[:20, :20], _pixels()[20:40, :20]]), photometric="minisblack"
+        )
+
+
+def _ideas(folder: Path) -> None:
+    for number in range(3):
+        for channel in (1, 2):
+            tifffile.imwrite(folder / f"{number}_Ch{channel}.ome.tif", _pixels()[: 20 + number, :20])
+
+
+def _cif(folder: Path) -> None:
+    rng = np.random.default_rng(4)
+    images = [rng.poisson(60, (2, 18, 16)).astype(np.uint16) for _ in range(3)]
+    masks = [(image > 58).astype(np.uint8) for image in images]
+    write_cif(folder / "cells.cif", images, list(masks), in_use="1 1")
+
+
+def _deeploc(folder: Path) -> None:
+    rows = np.random.default_rng(5).poisson(40, (5, 2 * 16 * 16)).astype(np.uint16)
+    with h5py.File(folder / "set.hdf5", "w") as store:
+        store["data1"], store["Index1"] = rows, np.eye(5, 3, dtype=np.int64)
+
+
+TARGETS: list[Target] = [
+    *(target for name in _PACKINGS for target in of_files(f"tiff {name}", _tiff(name), ("image.tif",), _read_tiff)),
+    *of_files("harmony", _plate, ("SIM/Images/Index.idx.xml",), _read_index),
+    *_stack_target("plain.npz"),
+    *_stack_target("packed.npz"),
+    *_stack_target("stack.h5"),
+    *of_files(
+        "ideas",
+        _ideas,
+        ("1_Ch2.ome.tif",),
+        _cells("ideas", ("BF", "DNA"), path="{folder}", label="none", channel_names={"Ch1": "BF", "Ch2": "DNA"}),
+    ),
+    *of_files(
+        "multipage",
+        _multipage,
+        ("cell_1.tif",),
+        _cells("multipage", ("a", "b"), path="{folder}", pattern=r"cell_(?P<cell>\d+)\.tif", channels=("a", "b")),
+    ),
+    *of_files("cif", _cif, ("cells.cif",), _cells("cif", ("Ch1", "Ch2"), path="{folder}/cells.cif")),
+    *of_files(
+        "deeploc",
+        _deeploc,
+        ("set.hdf5",),
+        _cells("deeploc", ("a", "b"), path="{folder}/set.hdf5", channels=("a", "b"), size_px=16),
+    ),
+]
