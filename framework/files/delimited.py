@@ -1,0 +1,340 @@
+"""The one module that reads text tables (CSV, TSV and their kin) for all readers.
+
+Every cell is text until somebody asks for numbers: ``0042`` stays ``0042``, ``NA`` stays ``NA`` and ``10`` is not
+``10.0``. A column that is compared, joined or shown is taken with ``column``, one that is computed with ``numbers``.
+What was found out about a table (separator, encoding, decimal comma, lines left out) stands in its ``notes``, to be
+shown. Wide matrices of numbers, which must not be held as text, are read with ``read_numbers_matrix``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from framework.errors import InputError, WellstreamError, did_you_mean
+from framework.files.layout import Layout, Records, find_layout
+from framework.files.missing import MISSING
+from framework.files.number_matrix import NumberBlock, read_numbers_matrix
+from framework.files.text_file import TextFile, open_text
+
+__all__ = ["MISSING", "NumberBlock", "TextTable", "iterate_text_table", "read_numbers_matrix", "read_text_table"]
+
+F64 = npt.NDArray[np.float64]
+MOST_BYTES = 1 << 31
+"""Of a table that is held as text."""
+_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_POINT = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
+_ROWS_JUDGED = 2000
+_SHOWN_NAMES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTable:
+    """A table whose cells are text.
+
+    Attributes:
+        file: where it was read from.
+        names: of the columns, as in the file but for blanks around them; at most one may be empty.
+        text: one column per name, all ``str``, ``""`` where blank; rows counted from 0.
+        lines: int64 (rows,), the line of the file each row begins in, counted from 1.
+        separator: between cells.
+        decimal: ``.`` or ``,``.
+        encoding: as Python calls it.
+        notes: sentences about what was found out and what was left out.
+        error: class of what ``column`` and ``numbers`` raise.
+    """
+
+    file: Path
+    names: tuple[str, ...]
+    text: pd.DataFrame
+    lines: npt.NDArray[np.int64]
+    separator: str
+    decimal: str
+    encoding: str
+    notes: tuple[str, ...]
+    error: type[WellstreamError] = InputError
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.lines)
+
+    def column(self, name: str) -> pd.Series[Any]:
+        """Return the text of a column.
+
+        Raises:
+            WellstreamError: no such column; with the nearest name.
+        """
+        if name not in self._known:
+            shown = ", ".join(f"'{known}'" for known in self.names[:_SHOWN_NAMES])
+            more = f" and {len(self.names) - _SHOWN_NAMES} more" if len(self.names) > _SHOWN_NAMES else ""
+            raise self.error(f"{self.file}: no column '{name}'; it has {shown}{more}{did_you_mean(name, self.names)}")
+        return self.text[name]
+
+    def numbers(self, name: str) -> pd.Series[Any]:
+        """Return a column as float64, NaN where it is blank or holds a word of ``MISSING``.
+
+        Raises:
+            WellstreamError: no such column, or text that is no number; names its line.
+        """
+        self.column(name)
+        return pd.Series(self.matrix([name])[:, 0], index=self.text.index, name=name)
+
+    def matrix(self, names: Sequence[str]) -> F64:
+        """Return several columns as float64 (rows, len(names)). Raises as ``numbers``."""
+        for name in names:
+            self.column(name)
+        cells = self.text[list(names)].to_numpy(dtype=object)
+        decimal = self.decimal
+        words = ["nan" if cell in MISSING else cell for cell in cells.ravel()]
+        if decimal == ",":
+            words = [cell.replace(",", ".") if "." not in cell else "x" for cell in words]
+        try:
+            if any("_" in cell for cell in words):  # Python reads 1_000 as a number
+                raise ValueError
+            return np.array(words, dtype=object).astype(np.float64).reshape(cells.shape)
+        except ValueError:
+            raise self._refusal(names, cells, words) from None
+
+    def is_number(self, name: str) -> npt.NDArray[np.bool_]:
+        """Return, for each row, whether the cell of a column is a number or missing."""
+        decimal = self.decimal
+        return np.array(
+            [cell in MISSING or _float(cell, decimal) is not None for cell in self.column(name)], dtype=bool
+        )
+
+    def where(self, row: int) -> str:
+        """Return ``FILE: line N`` of a row, for a message."""
+        return f"{self.file}: line {self.lines[row]}"
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.names)
+
+    def _refusal(self, names: Sequence[str], cells: npt.NDArray[Any], words: list[str]) -> WellstreamError:
+        place = next(place for place, word in enumerate(words) if _float(word, ".") is None)
+        row, column = divmod(place, cells.shape[1])
+        found = cells[row, column]
+        return self.error(
+            f"{self.where(row)}: column '{names[column]}' reads '{found}', expected a number"
+            + _about_decimals(found, self.decimal)
+        )
+
+
+def read_text_table(
+    file: Path,
+    *,
+    what: str,
+    header: str | None = None,
+    header_rows: int = 1,
+    skip: int = 0,
+    separator: str | None = None,
+    decimal: str | None = None,
+    comment: bool = True,
+    error: type[WellstreamError] = InputError,
+    most_bytes: int = MOST_BYTES,
+) -> TextTable:
+    """Read a text table whole.
+
+    Args:
+        file: plain, or packed with gzip, bzip2 or xz.
+        what: it should be, with its article: ``a plate map``.
+        header: a column whose name marks the line of the header, whatever stands before; None for the first line that
+            is neither blank nor a comment.
+        header_rows: rows of the header; the names of a column are joined by `` / ``.
+        skip: lines at the beginning that are not looked at.
+        separator: between cells; None to find it: tab, semicolon, comma or bar.
+        decimal: ``.`` or ``,``; None to find it.
+        comment: whether a line that begins with ``#`` is left out (and counted in the notes).
+        error: class of what is raised.
+        most_bytes: it may hold unpacked.
+
+    Raises:
+        WellstreamError: of class ``error``: no such file, no text (named as what it is), damaged, no header, a name
+            twice, a row of another length than the header (with its line).
+    """
+    text = open_text(file, what=what, error=error, most_bytes=most_bytes)
+    pieces = _pieces(text, header, header_rows, skip, separator, decimal, comment, rows_at_once=None)
+    return next(pieces)
+
+
+def iterate_text_table(
+    file: Path,
+    *,
+    what: str,
+    rows_at_once: int = 10_000,
+    header: str | None = None,
+    header_rows: int = 1,
+    skip: int = 0,
+    separator: str | None = None,
+    decimal: str | None = None,
+    comment: bool = True,
+    error: type[WellstreamError] = InputError,
+) -> Iterator[TextTable]:
+    """Yield a text table in pieces of rows, at least one, the last with the notes; arguments as ``read_text_table``."""
+    text = open_text(file, what=what, error=error)
+    yield from _pieces(text, header, header_rows, skip, separator, decimal, comment, rows_at_once=rows_at_once)
+
+
+def _pieces(
+    text: TextFile,
+    header: str | None,
+    header_rows: int,
+    skip: int,
+    separator: str | None,
+    decimal: str | None,
+    comment: bool,
+    *,
+    rows_at_once: int | None,
+) -> Iterator[TextTable]:
+    layout = find_layout(text, header=header, header_rows=header_rows, skip=skip, separator=separator, comments=comment)
+    with text.opened() as stream:
+        begin = layout.skip + layout.header_lines
+        for _ in range(begin):
+            next(stream)
+        records = Records(stream, layout.separator, comments=comment, first=begin + 1, of=text)
+        rows = _Rows(text, layout)
+        table: TextTable | None = None
+        for line, row in records:
+            rows.add(line, row)
+            if rows_at_once is not None and len(rows.lines) == rows_at_once:
+                if table is not None:
+                    yield table
+                table = rows.taken(decimal)
+                decimal = table.decimal
+        if table is None or rows.lines:
+            if table is not None:
+                yield table
+            table = rows.taken(decimal)
+        yield replace(table, notes=(*text.notes, *layout.notes, *table.notes, *rows.notes(records.commented)))
+
+
+class _Rows:
+    """Rows of a table as they are collected."""
+
+    def __init__(self, text: TextFile, layout: Layout) -> None:
+        self._text, self._layout = text, layout
+        self.lines: list[int] = []
+        self._cells: list[list[str]] = []
+        self._blank: list[int] = []
+
+    def add(self, line: int, row: list[str]) -> None:
+        """Take a row, or refuse it for its length."""
+        names = self._layout.names
+        if len(row) != len(names):
+            if not any(row):
+                self._blank.append(line)
+                return
+            if len(row) > len(names) and not any(row[len(names) :]):
+                row = row[: len(names)]
+            else:
+                self._refuse(line, row)
+        elif not any(row):
+            self._blank.append(line)
+            return
+        self.lines.append(line)
+        self._cells.append(row)
+
+    def taken(self, decimal: str | None) -> TextTable:
+        """Return the rows collected since the last call, as a table."""
+        names = self._layout.names
+        cells = np.array(self._cells, dtype=object).reshape(len(self._cells), len(names))
+        cells, names = self._without_nameless(cells, names)
+        notes: tuple[str, ...] = ()
+        if decimal is None:
+            decimal, why = _decimal(cells, names, self._layout.separator)
+            notes = (f"{self._text.file}: {why}",) if why else ()
+        table = TextTable(
+            file=self._text.file,
+            names=names,
+            text=pd.DataFrame(cells, columns=pd.Index(names, dtype=object)),
+            lines=np.array(self.lines, dtype=np.int64),
+            separator=self._layout.separator,
+            decimal=decimal,
+            encoding=self._text.encoding,
+            notes=notes,
+            error=self._text.error,
+        )
+        self.lines, self._cells = [], []
+        return table
+
+    def notes(self, commented: Sequence[int]) -> tuple[str, ...]:
+        """Return what was left out."""
+        file = self._text.file
+        found = [(commented, "begin with # and are left out"), (self._blank, "hold blank cells alone and are left out")]
+        return tuple(f"{file}: {_lines(numbers)} {text}" for numbers, text in found if numbers)
+
+    def _without_nameless(self, cells: npt.NDArray[Any], names: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
+        nameless = [place for place, name in enumerate(names) if not name]
+        if len(nameless) < 2:
+            return cells, names
+        filled = [place for place in nameless if any(cells[:, place])]
+        if len(filled) > 1:
+            raise self._text.error(
+                f"{self._text.file}: columns {filled[0] + 1} and {filled[1] + 1} have cells but no name in the header; "
+                "name them"
+            )
+        kept = [place for place, name in enumerate(names) if name or place in filled]
+        return cells[:, kept], tuple(names[place] for place in kept)
+
+    def _refuse(self, line: int, row: list[str]) -> None:
+        header, names = self._layout.skip + 1, self._layout.names
+        text = f"{self._text.file}: line {line} has {len(row)} cells, the header (line {header}) names {len(names)}"
+        if not self.lines and len(row) == len(names) + 1:
+            then = "if the first cells are names of rows, as R writes them, give their column a name in the header"
+        elif len(row) > len(names):
+            then = f"a cell with '{self._layout.separator}' in it needs quotation marks"
+        else:
+            then = "the line may be cut off; complete it"
+        raise self._text.error(f"{text}; it begins with '{row[0][:40]}'; {then}")
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    shown = ", ".join(str(number) for number in numbers[:5]) + (" ..." if len(numbers) > 5 else "")
+    return f"{len(numbers)} lines ({shown})" if len(numbers) > 1 else f"line {shown}"
+
+
+def _float(cell: str, decimal: str) -> float | None:
+    if decimal == ",":
+        if "." in cell:
+            return None
+        cell = cell.replace(",", ".")
+    try:
+        return float(cell) if "_" not in cell else None
+    except ValueError:
+        return None
+
+
+def _decimal(cells: npt.NDArray[Any], names: tuple[str, ...], separator: str) -> tuple[str, str]:
+    """Return the decimal sign of a table, and a note where it is the comma."""
+    if separator == ",":
+        return ".", ""
+    for place, name in enumerate(names):
+        column = [cell for cell in cells[:_ROWS_JUDGED, place] if "," in cell]
+        others = cells[:_ROWS_JUDGED, place]
+        if not column or not all(_COMMA.fullmatch(cell) for cell in column):
+            continue
+        if any(_POINT.fullmatch(cell) for cell in others) or any(
+            _float(cell, ",") is None for cell in others if cell not in MISSING
+        ):
+            continue
+        if separator != ";" and all(_THOUSANDS.fullmatch(cell) for cell in column):
+            continue  # 1,234 may be one thousand and more: as a number it is refused
+        return ",", f"numbers have a decimal comma, as '{column[0]}' in column '{name}'"
+    return ".", ""
+
+
+def _about_decimals(cell: str, decimal: str) -> str:
+    if decimal == "." and _COMMA.fullmatch(cell):
+        return "; if the comma is a decimal comma, write a point, or a comma in all numbers and ; between cells"
+    if decimal == "," and _POINT.fullmatch(cell):
+        return " with a decimal comma, as other columns have; write one decimal sign in all numbers"
+    return ""

@@ -1,0 +1,272 @@
+"""How a text table is laid out: the line of its header, what separates its cells, and the names in its header."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from framework.errors import did_you_mean
+from framework.files.text_file import TextFile
+
+SEPARATORS = {"\t": "tab", ";": "semicolon", ",": "comma", "|": "bar"}
+"""Those that are tried, the preferred one first where two fit alike."""
+_SAMPLE_LINES = 60
+_MOST_LINES = 1000
+"""Lines in which the header must stand."""
+_MOST_LETTERS = 1 << 24
+_GCT = re.compile(r"#1\.[23]\s*")
+_SEPARATOR_LINE = re.compile(r"\ufeff?sep=(.)\s*", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where the header stands, and what it says.
+
+    Attributes:
+        skip: lines before the header.
+        separator: one character.
+        names: cells of the header, stripped; blank ones at its end are left out.
+        header_lines: lines the header takes.
+        comments: whether lines that begin with ``#`` are comments.
+        notes: what was found, in words.
+    """
+
+    skip: int
+    separator: str
+    names: tuple[str, ...]
+    header_lines: int
+    comments: bool
+    notes: tuple[str, ...]
+
+
+class Records:
+    """Rows of a text table as lists of cells, each with the number of its first line; comments and blanks left out."""
+
+    def __init__(self, lines: Iterable[str], separator: str, *, comments: bool, first: int, of: TextFile) -> None:
+        self._lines, self._of = iter(lines), of
+        self._comments = comments
+        self._number = first - 1
+        self._at_start, self._begun = True, first
+        self.commented: list[int] = []
+        self._reader = csv.reader(self._fed(), delimiter=separator, skipinitialspace=separator != " ", strict=True)
+
+    @property
+    def lines_taken(self) -> int:
+        """Number of the last line that was read."""
+        return self._number
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield (line, cells); may be left and gone on with."""
+        while True:
+            self._at_start = True
+            try:
+                row = next(self._reader)
+            except StopIteration:
+                return
+            except csv.Error as failed:
+                self._refuse(str(failed))
+            if row:
+                yield self._begun, [cell.strip() for cell in row]
+
+    def _fed(self) -> Iterator[str]:
+        for line in self._lines:
+            self._number += 1
+            if self._at_start:
+                if self._comments and line.startswith("#"):
+                    self.commented.append(self._number)
+                    continue
+                self._begun = self._number
+            self._at_start = False
+            if "\x00" in line:
+                raise self._of.error(f"{self._of.file}: line {self._number} holds a NUL character, which no text has")
+            yield line
+
+    def _refuse(self, reason: str) -> NoReturn:
+        where = f"{self._of.file}: line {self._begun}"
+        if "field larger" in reason:
+            text = "a cell of more than 131,072 characters begins; a quotation mark may not be closed"
+        elif "end of data" in reason:
+            text = "a quotation mark opens that is never closed"
+        else:
+            text = "text follows a closing quotation mark; write a quotation mark inside a cell twice"
+        raise self._of.error(f"{where}: {text}; expected {self._of.what}") from None
+
+
+def find_layout(
+    text: TextFile, *, header: str | None, header_rows: int, skip: int, separator: str | None, comments: bool
+) -> Layout:
+    """Find the header of a table, and the separator where none is told.
+
+    Args:
+        text: the file.
+        header: a column whose name marks the line of the header; None for the first line that is no comment.
+        header_rows: rows the names stand in; they are joined by `` / ``.
+        skip: lines before anything else.
+        separator: of cells, or None to find it.
+        comments: whether lines that begin with ``#`` are comments.
+
+    Raises:
+        WellstreamError: no header, a name that stands twice, or a separator that does not separate.
+    """
+    lines = _first_lines(text, skip)
+    if comments and header is None:
+        _refuse_gct(text, lines)
+    notes: list[str] = []
+    place = 0
+    told = _SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
+    if told:
+        separator, place = separator or told[1], 1
+    if header is not None:
+        place, separator = _marked(text, lines, header, separator)
+        if place:
+            notes.append(
+                f"{text.file}: the header stands in line {skip + place + 1}, what stands before it is left out"
+            )
+    else:
+        begin, place = place, _first_row(lines, place, comments)
+        if place == len(lines):
+            raise text.error(f"{text.file}: holds no line of a table; expected {text.what} with a header")
+        separator = separator or _separator(text, lines[place : place + _SAMPLE_LINES], comments)
+        if _header_is_commented(lines, begin, place, separator):
+            place -= 1
+    _check_separator(text, separator)
+    rows = Records(lines[place:], separator, comments=False, first=skip + place + 1, of=text)
+    names, after = _names(text, rows, header_rows, skip + place + 1)
+    if separator != _usual(text):
+        notes.append(f"{text.file}: cells are separated by {SEPARATORS.get(separator, repr(separator))}")
+    return Layout(
+        skip=skip + place,
+        separator=separator,
+        names=names,
+        header_lines=after,
+        comments=comments,
+        notes=tuple(notes),
+    )
+
+
+def _check_separator(text: TextFile, separator: str) -> None:
+    """Refuse a separator that is not one character, or that cells may hold."""
+    if len(separator) != 1 or separator in '"\r\n\\':
+        raise text.error(f"{text.file}: the separator is '{separator}'; expected one character, as , ; | or a tab")
+
+
+def _first_lines(text: TextFile, skip: int) -> list[str]:
+    lines: list[str] = []
+    letters = 0
+    with text.opened() as stream:
+        for number, line in enumerate(stream):
+            if number >= skip:
+                lines.append(line)
+                letters += len(line)
+            if len(lines) == _MOST_LINES or letters > _MOST_LETTERS:
+                break
+    return lines
+
+
+def _refuse_gct(text: TextFile, lines: Sequence[str]) -> None:
+    if lines and _GCT.fullmatch(lines[0]):
+        raise text.error(
+            f"{text.file}: expected {text.what}, found a GCT file (its first line is {lines[0].strip()}); GCT is read "
+            "as an omics table alone; save it as CSV"
+        )
+
+
+def _first_row(lines: Sequence[str], place: int, comments: bool) -> int:
+    while place < len(lines) and (not lines[place].strip() or (comments and lines[place].startswith("#"))):
+        place += 1
+    return place
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])]
+    except csv.Error:
+        return []
+
+
+def _marked(text: TextFile, lines: Sequence[str], header: str, separator: str | None) -> tuple[int, str]:
+    wanted = header.strip().lower()
+    tried = tuple(SEPARATORS) if separator is None else (separator,)
+    for place, line in enumerate(lines):
+        for one in tried:
+            if wanted in (cell.lower() for cell in _cells(line, one)):
+                return place, one
+    raise text.error(
+        f"{text.file}: no line among the first {_MOST_LINES} holds the column '{header}', which marks the header of "
+        f"{text.what}; name another column with 'header:', or export the table with that column"
+        + did_you_mean(header, [cell for line in lines[:100] for cell in _cells(line, tried[0])])
+    )
+
+
+def _usual(text: TextFile) -> str:
+    suffixes = {suffix.lower() for suffix in text.file.suffixes}
+    return "\t" if {".tsv", ".txt", ".tab"} & suffixes else ","
+
+
+def _separator(text: TextFile, sample: Sequence[str], comments: bool) -> str:
+    """Return what cuts the header into several cells and most rows into as many."""
+    best, chosen = (0.0, 1), _usual(text)
+    for separator in SEPARATORS:
+        widths = _widths(text, sample, separator, comments)
+        if not widths or widths[0] < 2:
+            continue
+        alike = sum(width == widths[0] for width in widths) / len(widths)
+        # R writes no name for the column of row names: all rows have one cell more.
+        alike = max(alike, sum(width == widths[0] + 1 for width in widths) / len(widths))
+        if (alike, widths[0]) > best:
+            best, chosen = (alike, widths[0]), separator
+    return chosen
+
+
+def _widths(text: TextFile, sample: Sequence[str], separator: str, comments: bool) -> list[int]:
+    widths = []
+    try:
+        for _, row in Records(sample, separator, comments=comments, first=1, of=text):
+            widths.append(len(row))
+    except text.error:
+        pass  # the sample may end within quotation marks; the parse says what is wrong, if anything is
+    return widths
+
+
+def _header_is_commented(lines: Sequence[str], begin: int, place: int, separator: str) -> bool:
+    """Whether the last comment before the first row names its columns, as ``#OTU ID`` and ``#CHROM`` lines do."""
+    if place == begin or not lines[place - 1].startswith("#") or lines[place - 1].startswith("##"):
+        return False
+    above, first = _cells(lines[place - 1], separator), _cells(lines[place], separator)
+    named = not any(_NUMBER.fullmatch(cell) for cell in above)
+    return len(above) == len(first) > 1 and named and any(_NUMBER.fullmatch(cell) for cell in first)
+
+
+def _names(text: TextFile, rows: Records, header_rows: int, line: int) -> tuple[tuple[str, ...], int]:
+    """Return the names of the columns, and how many lines the header takes."""
+    found: list[list[str]] = []
+    for _, row in rows:
+        found.append(row)
+        if len(found) == header_rows:
+            break
+    if len(found) < header_rows:
+        raise text.error(f"{text.file}: expected {header_rows} header rows, found {len(found)}; correct 'header_rows'")
+    width = max(len(row) for row in found)
+    if any(len(row) != width for row in found):
+        sizes = " and ".join(str(len(row)) for row in found)
+        raise text.error(
+            f"{text.file}: the header rows from line {line} on have {sizes} cells; expected as many in each"
+        )
+    names = [" / ".join(parts) if any(parts) else "" for parts in zip(*found, strict=True)]
+    while names and not names[-1]:
+        names.pop()
+    places: dict[str, int] = {}
+    for place, name in enumerate(names, start=1):
+        if name and name in places:
+            raise text.error(
+                f"{text.file}: the column '{name}' stands twice in the header (columns {places[name]} and {place}); "
+                "rename or remove one"
+            )
+        places[name] = place
+    if not names:
+        raise text.error(f"{text.file}: the header in line {line} names no column; expected {text.what}")
+    return tuple(names), rows.lines_taken - line + 1

@@ -1,0 +1,188 @@
+"""Wide matrices of numbers as text (genes x cells): read in blocks of rows by pandas' C parser, never held as text.
+
+The C parser is fast, but fills rows that are cut off with missing values and says little about where a number is none.
+So whatever it refuses, and every block whose last column has gaps, is looked at again, line by line, for what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from framework.errors import InputError, WellstreamError
+from framework.files.layout import Layout, Records, find_layout
+from framework.files.missing import MISSING
+from framework.files.text_file import TextFile, open_text
+
+_CELLS_AT_ONCE = 4_000_000
+_MOST_ROWS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberBlock:
+    """Some rows of a matrix.
+
+    Attributes:
+        rows: names of the rows, from the first column, blanks around them removed.
+        columns: names of the other columns, the same in every block.
+        values: float64 (rows, columns), NaN where a cell is blank.
+        corner: the name of the first column; empty where the header has none.
+        notes: what was found out about the file; the same in every block.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: npt.NDArray[np.float64]
+    corner: str
+    notes: tuple[str, ...]
+
+
+def read_numbers_matrix(
+    file: Path,
+    *,
+    what: str,
+    separator: str | None = None,
+    decimal: str = ".",
+    error: type[WellstreamError] = InputError,
+    cells_at_once: int = _CELLS_AT_ONCE,
+) -> Iterator[NumberBlock]:
+    """Yield a matrix of numbers in blocks of rows; memory holds one block.
+
+    The first column holds the names of the rows, the header those of the others. The header may lack a name for the
+    first column, as R writes it.
+
+    Args:
+        file: plain, or packed with gzip, bzip2 or xz.
+        what: it should be, with its article.
+        separator: between cells; None to find it.
+        decimal: sign of decimals.
+        error: class of what is raised.
+        cells_at_once: size of a block.
+
+    Raises:
+        WellstreamError: of class ``error``, as ``read_text_table``; text among the numbers, with line, row and column;
+            no row, or no column of numbers.
+    """
+    text = open_text(file, what=what, error=error)
+    layout = find_layout(text, header=None, header_rows=1, skip=0, separator=separator, comments=True)
+    form = _form(text, layout)
+    n_rows = 0
+    for part in _parsed(text, layout, form.width, max(1, min(_MOST_ROWS, cells_at_once // form.width)), decimal):
+        values = part.iloc[:, 1 : len(form.names)].to_numpy(dtype=np.float64)
+        surplus = part.iloc[:, len(form.names) :].notna().to_numpy()
+        # A row that is cut off has no last value, and pandas fills it without a word. It also takes a row that is
+        # called NA for one without a name.
+        if (n_rows == 0 and surplus.size) or surplus.any() or np.isnan(values[:, -1]).any() or part[0].isna().any():
+            form.check(text, layout)
+        rows = form.row_names[n_rows : n_rows + len(part)] or [str(name).strip() for name in part[0]]
+        n_rows += len(part)
+        yield NumberBlock(
+            rows=tuple(rows),
+            columns=form.names[1:],
+            values=values,
+            corner=form.names[0],
+            notes=(*text.notes, *layout.notes, *form.notes),
+        )
+    if not n_rows:
+        raise error(f"{file}: holds a header and no row; expected {what}")
+
+
+@dataclass
+class _Form:
+    """What the header and the first row say; ``row_names`` once all lines were looked at."""
+
+    names: tuple[str, ...]
+    width: int
+    notes: tuple[str, ...]
+    row_names: list[str]
+
+    def check(self, text: TextFile, layout: Layout) -> None:
+        """Refuse a row whose length is not that of the header, and note the names of all rows; done once."""
+        if not self.row_names:
+            self.row_names = [row[0] for _, row in _rows(text, layout, self.names)]
+
+
+def _form(text: TextFile, layout: Layout) -> _Form:
+    names, notes = layout.names, tuple[str, ...]()
+    with text.opened() as stream:
+        _, first = next(iter(_records(text, layout, stream)), (0, list(layout.names)))
+    if len(first) == len(names) + 1 and first[-1]:
+        names, notes = ("", *names), (f"{text.file}: the header has no name for the column of row names",)
+    if len(names) < 2:
+        raise text.error(
+            f"{text.file}: one column; expected {text.what} with names in the first column and numbers in the others"
+        )
+    return _Form(names=names, width=max(len(names), len(first)), notes=notes, row_names=[])
+
+
+def _records(text: TextFile, layout: Layout, stream: TextIO) -> Records:
+    begin = layout.skip + layout.header_lines
+    for _ in range(begin):
+        next(stream)
+    return Records(stream, layout.separator, comments=False, first=begin + 1, of=text)
+
+
+def _rows(text: TextFile, layout: Layout, names: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, cells) of every row, as many cells as names."""
+    with text.opened() as stream:
+        for line, row in _records(text, layout, stream):
+            if len(row) < len(names) or any(row[len(names) :]):
+                raise text.error(
+                    f"{text.file}: line {line} has {len(row)} cells, the header (line {layout.skip + 1}) names "
+                    f"{len(names)}; it begins with '{row[0][:40]}'; complete or correct the line"
+                )
+            yield line, row[: len(names)]
+
+
+def _parsed(text: TextFile, layout: Layout, width: int, rows_at_once: int, decimal: str) -> Iterator[pd.DataFrame]:
+    types: defaultdict[int, Any] = defaultdict(lambda: np.float64, {0: str})
+    with text.unpacked() as stream:
+        try:
+            parts = pd.read_csv(
+                stream,
+                sep=layout.separator,
+                header=None,
+                names=list(range(width)),
+                skiprows=layout.skip + layout.header_lines,
+                dtype=types,
+                decimal=decimal,
+                encoding=text.encoding,
+                chunksize=rows_at_once,
+                skipinitialspace=True,
+            )
+            with closing(parts):
+                yield from parts
+        except pd.errors.EmptyDataError:
+            return
+        except (ValueError, OverflowError) as failed:  # the errors of the parser are ValueErrors
+            if isinstance(failed, WellstreamError):
+                raise
+            _explain(text, layout, decimal, failed)
+
+
+def _explain(text: TextFile, layout: Layout, decimal: str, failed: Exception) -> NoReturn:
+    """Raise the sentence for what pandas refused."""
+    names = _form(text, layout).names
+    for line, row in _rows(text, layout, names):
+        for name, cell in zip(names[1:], row[1:], strict=True):
+            if cell not in MISSING and not _is_number(cell.replace(decimal, ".")):
+                raise text.error(
+                    f"{text.file}: line {line} ('{row[0]}'): column '{name}' reads '{cell}', expected a number"
+                ) from None
+    raise text.error(f"{text.file}: not readable as {text.what} ({' '.join(str(failed).split())})") from None
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return "_" not in cell

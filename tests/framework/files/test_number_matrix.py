@@ -1,0 +1,74 @@
+"""Wide matrices in blocks: the numbers of the file, and a sentence for every row that is not one."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from framework.errors import InputError
+from framework.files.delimited import NumberBlock, read_numbers_matrix
+
+
+def _blocks(file: Path, text: str | bytes, cells_at_once: int = 1_000_000) -> list[NumberBlock]:
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return list(read_numbers_matrix(file, what="a table of counts", cells_at_once=cells_at_once))
+
+
+def test_blocks_hold_the_numbers_of_the_file(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 9, (23, 7))
+    frame = pd.DataFrame(values, index=[f"g{i:02d}" for i in range(23)], columns=[f"c{i}" for i in range(7)])
+    text = frame.to_csv()
+    for name, content in (
+        ("t.csv", text),
+        ("t.csv.gz", gzip.compress(text.encode())),
+        ("u.csv", text.encode("utf-16")),
+    ):
+        blocks = _blocks(tmp_path / name, content, cells_at_once=80)
+        assert [len(block.rows) for block in blocks] == [10, 10, 3]
+        np.testing.assert_array_equal(np.concatenate([block.values for block in blocks]), values)
+        assert [row for block in blocks for row in block.rows] == frame.index.tolist()
+        assert blocks[0].columns == tuple(frame.columns)
+
+
+def test_names_of_rows_stay_text_and_r_headers_are_read(tmp_path: Path) -> None:
+    (block,) = _blocks(tmp_path / "t.csv", '"c1" "c2"\n'.replace(" ", ",") + 'NA,1,2\n"007",3,\nnan,-1.5e2,inf\n')
+    assert block.rows == ("NA", "007", "nan")
+    assert (block.corner, block.columns) == ("", ("c1", "c2"))
+    np.testing.assert_array_equal(block.values, [[1, 2], [3, np.nan], [-150, np.inf]])
+    assert "no name for the column of row names" in block.notes[-1]
+
+
+def test_comments_separators_and_surplus_separators(tmp_path: Path) -> None:
+    (block,) = _blocks(tmp_path / "t.csv", "# x\ngene;a;b\ng1;1;2;\ng2;3;4;\n")
+    assert (block.corner, block.columns, block.rows) == ("gene", ("a", "b"), ("g1", "g2"))
+    np.testing.assert_array_equal(block.values, [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("g,a,b\nx,1,2\ny,1,two\n", "line 3 ('y'): column 'b' reads 'two', expected a number"),
+        ("g,a,b\nx,1,2\ny,1\n", "line 3 has 2 cells, the header (line 1) names 3"),
+        ("g,a,b\nx,1,2\ny,1,2,3\n", "line 3 has 4 cells, the header (line 1) names 3"),
+        ("g,a,b\nx,1\n", "line 2 has 2 cells, the header (line 1) names 3"),
+        ("g,a,b\nx,1,2,\ny,1,2,3\n", "line 3 has 4 cells, the header (line 1) names 3"),
+        ("g,a,a\nx,1,2\n", "the column 'a' stands twice"),
+        ("g,a,b\n", "holds a header and no row"),
+        ("g\nx\n", "one column; expected a table of counts"),
+    ],
+)
+def test_bad_rows_are_named(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        _blocks(tmp_path / "t.csv", text)
+    assert sentence in str(caught.value)
+    assert str(tmp_path / "t.csv") in str(caught.value)
+
+
+def test_a_cut_gzip_is_named(tmp_path: Path) -> None:
+    packed = gzip.compress(b"g,a\nx,1\n" * 100)
+    with pytest.raises(InputError, match="the gzip file is cut off or damaged"):
+        _blocks(tmp_path / "t.csv.gz", packed[:-5])
