@@ -26,6 +26,8 @@ class CellTableConfig(StrictModel):
     Attributes:
         table: which table.
         by: ``Metadata_*`` column of the cells -> column of the table; a row of the table is found by all of them.
+        shift: to add to the object numbers of the table (``by`` Metadata_Cell) before they are compared: -1 where it
+            counts from 1 and the export from 0. A join that would fit better one up or down is refused until it is set.
         in_order: instead of ``by``: row i of the table belongs to cell i of the source.
         labels: ``Metadata_*`` column to make -> column of the table.
         measurements: columns of numbers to keep for ``markers`` and ``keep``.
@@ -35,6 +37,7 @@ class CellTableConfig(StrictModel):
         description="a mapping with the key 'name' of a table reader, as {name: csv, path: ...}"
     )
     by: dict[str, str] = Field(default={})
+    shift: int | None = None
     in_order: bool = False
     labels: dict[str, str] = Field(default={})
     measurements: tuple[str, ...] = ()
@@ -43,6 +46,8 @@ class CellTableConfig(StrictModel):
     def _check(self) -> CellTableConfig:
         if bool(self.by) == self.in_order:
             raise ValueError("expected exactly one of 'by' ({Metadata_Cell: column}) and 'in_order: true'")
+        if self.shift is not None and CELL not in self.by:
+            raise ValueError(f"'shift' is added to object numbers; it needs {CELL} in 'by'")
         if not self.labels and not self.measurements:
             raise ValueError("expected 'labels' or 'measurements' to take from the table, found neither")
         wrong = [name for name in (*self.by, *self.labels) if not name.startswith("Metadata_")]

@@ -17,7 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from data_tools.cells_config import GROUP, CellsIngestConfig, CellSourceConfig
-from data_tools.pipeline.cell_tables import join_table
+from data_tools.pipeline.cell_tables import OpenTable, join_table, open_table
+from data_tools.pipeline.marker_values import stored_values, what_is_missing
 from data_tools.pipeline.survey import relative, relative_text
 from data_tools.readers import CELL_READERS, CellListing, CellProblem, CellReader, Problem
 from data_tools.readers.cells_base import CELL, PLACE_COLUMNS, TEXT
@@ -99,7 +100,9 @@ def survey_cells(config: CellsIngestConfig, base: Path) -> CellSurvey:
         InputError: nothing can be made of it whatever ``on_error`` says: no cells, an unknown channel, column or
             measurement, exports of different pixel sizes.
     """
-    found = [_Source(config, source) for source in config.sources]
+    # All tables before the first export is listed: a column that is not there is said within seconds, not hours.
+    tables = [tuple(open_table(table) for table in source.tables) for source in config.sources]
+    found = [_Source(config, source, mine) for source, mine in zip(config.sources, tables, strict=True)]
     _check_pixel_sizes(found)
     _check_measurements(config, found)
     bags, first = [], 0
@@ -123,7 +126,7 @@ def survey_cells(config: CellsIngestConfig, base: Path) -> CellSurvey:
 class _Source:
     """One export on its way from listing to bags."""
 
-    def __init__(self, config: CellsIngestConfig, source: CellSourceConfig) -> None:
+    def __init__(self, config: CellsIngestConfig, source: CellSourceConfig, tables: Sequence[OpenTable]) -> None:
         self.config, self.source = config, source
         self.listing = reader_of(source).survey(config.channels)
         self.cells = self.listing.cells.reset_index(drop=True)
@@ -132,14 +135,15 @@ class _Source:
         self.matched: list[str] = []
         self.row = np.arange(len(self.cells))
         self.varying: set[str] = set()
-        for table in source.tables:
-            self.cells, note = join_table(table, self.cells, source.plate)
-            self.matched.append(f"{source.plate}: {note}")
+        for table in tables:
+            self.cells, notes = join_table(table, self.cells, source.plate)
+            self.matched += [f"{source.plate}: {note}" for note in notes]
         self._drop_duplicates()
         self._keep()
         self._drop_without_bag()
         if not len(self.cells):
             raise InputError(self._no_cells())
+        self._count_missing()
 
     @property
     def metadata(self) -> list[str]:
@@ -198,7 +202,8 @@ class _Source:
         for name, default in zip(PLACE_COLUMNS, (0, np.nan, np.nan), strict=True):
             cells[name] = self.cells[name].to_numpy() if name in self.cells else np.full(len(self.cells), default)
         for marker, name in config.markers.items():
-            values = self.cells[name].to_numpy(np.float32) if name in self.cells else np.float32(np.nan)
+            has = name in self.cells
+            values = stored_values(self.cells[name].to_numpy(np.float64)) if has else np.float32(np.nan)
             cells[f"Marker_{marker}"] = np.broadcast_to(values, len(self.cells))
         return CellExport(
             plate=self.source.plate,
@@ -230,6 +235,13 @@ class _Source:
             out = len(inside) - int(inside.sum())
             self.notes.append(f"plate {self.source.plate}: {out} of {len(inside)} cells left out by keep.{name}")
             self._drop(inside)
+
+    def _count_missing(self) -> None:
+        for marker, name in self.config.markers.items():
+            if name in self.cells:
+                values = self.cells[name].to_numpy(np.float64)
+                text = what_is_missing(values, f"marker '{marker}' ({name})", self.cells[CELL])
+                self.notes += [f"plate {self.source.plate}: {text}"] if text else []
 
     def _drop_without_bag(self) -> None:
         for name in (*self.config.bags.by, *(self.config.bags.count_by or ()), *self.config.bags.together):
@@ -334,6 +346,9 @@ def _check_measurements(config: CellsIngestConfig, found: Sequence[_Source]) -> 
     known = list(dict.fromkeys(name for item in found for name in item.measurements))
     for marker, name in config.markers.items():
         _known_measurement(name, known, f"markers.{marker}", "the sources")
+        values = [item.cells[name].to_numpy(np.float64) for item in found if name in item.cells]
+        if not any(np.isfinite(stored_values(part)).any() for part in values):
+            raise InputError(f"'markers.{marker}': no cell has a number in '{name}'; name another measurement")
 
 
 def _known_measurement(name: str, known: Sequence[str], key: str, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,48 +10,94 @@ import numpy.typing as npt
 import pandas as pd
 
 from data_tools.cells_config import CellTableConfig
+from data_tools.pipeline.cell_keys import match_keys
 from data_tools.readers import CELL_TABLES
-from data_tools.readers.cells_base import PLACE_COLUMNS, TEXT
+from data_tools.readers.cells_base import CELL, PLACE_COLUMNS, TEXT
 from framework.errors import InputError, did_you_mean
 
+_SHOWN_COLUMNS = 12
 
-def join_table(config: CellTableConfig, cells: pd.DataFrame, plate: str) -> tuple[pd.DataFrame, str]:
-    """Return the cells with the labels and measurements of a table, and how many cells have a row there.
 
-    A cell without a row gets empty labels and NaN.
+@dataclass(frozen=True, kw_only=True)
+class OpenTable:
+    """A table that was read and has every column its config names.
+
+    Attributes:
+        config: how it is joined.
+        labels: columns of text to join, by the name in the table; the keys too.
+        numbers: float64 (rows,) of each measurement, NaN where it is empty.
+        names: of all its columns.
+        rows: how many it has.
+        others: all its columns, to see whether one of them names cells.
+        notes: sentences about how it was read.
+    """
+
+    config: CellTableConfig
+    labels: dict[str, pd.Series[Any]]
+    numbers: dict[str, npt.NDArray[np.float64]]
+    names: tuple[str, ...]
+    rows: int
+    others: pd.DataFrame
+    notes: tuple[str, ...]
+
+    @property
+    def file(self) -> str:
+        """Return its file, as the config names it."""
+        return str(self.config.table.path)
+
+
+def open_table(config: CellTableConfig) -> OpenTable:
+    """Read a table and check what its config names.
 
     Raises:
-        InputError: no such table or column, two rows for one cell, text where a number belongs, a name that is taken,
-            or another number of rows where cells are taken in order.
+        InputError: no such table or column, no row, or text where a number belongs.
     """
     table = CELL_TABLES.get(config.table.name).build(config.table)
     file = str(config.table.path)
     if not len(table):
         raise InputError(f"{file}: a table without rows; correct 'tables'")
+    known = [str(column) for column in table.columns]
     for name in (*config.by.values(), *config.labels.values(), *config.measurements):
-        if name not in table.columns:
-            known = [str(column) for column in table.columns]
-            raise InputError(
-                f"{file}: no column '{name}'; it has {', '.join(known[:12])}{' ...' if len(known) > 12 else ''}"
-                + did_you_mean(name, known)
-            )
+        if name not in known:
+            shown = ", ".join(known[:_SHOWN_COLUMNS]) + (" ..." if len(known) > _SHOWN_COLUMNS else "")
+            raise InputError(f"{file}: no column '{name}'; it has {shown}" + did_you_mean(name, known))
+    return OpenTable(
+        config=config,
+        labels={name: as_text(table[name]) for name in (*config.by.values(), *config.labels.values())},
+        numbers={name: _numbers(table[name], name, file) for name in config.measurements},
+        names=tuple(known),
+        rows=len(table),
+        others=table,
+        notes=(),
+    )
+
+
+def join_table(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the cells with the labels and measurements of a table, and what to say about the join.
+
+    A cell without a row gets empty labels and NaN.
+
+    Raises:
+        InputError: two rows for one cell, no row for any cell, a name that is taken, or another number of rows where
+            cells are taken in order.
+    """
+    config, file = table.config, table.file
     taken = [name for name in (*config.labels, *config.measurements) if name in (*cells.columns, *PLACE_COLUMNS)]
     if taken:
         raise InputError(f"{file}: the cells of '{plate}' already have a column '{taken[0]}'; give it another name")
-    rows = _rows_in_order(table, cells, file) if config.in_order else _rows_by(config.by, table, cells, file)
+    rows, notes = _rows_in_order(table, cells, plate) if config.in_order else _rows_by(table, cells, plate)
     has = rows >= 0
     added: dict[str, Any] = {}
     for label, column in config.labels.items():
-        added[label] = as_text(table[column]).take(np.where(has, rows, 0)).reset_index(drop=True).where(has, "")
+        added[label] = table.labels[column].take(np.where(has, rows, 0)).reset_index(drop=True).where(has, "")
     for column in config.measurements:
-        values = _numbers(table[column], column, file)
-        added[column] = np.where(has, values[rows], np.nan)
-    note = f"{file}: {int(has.sum())} of {len(cells)} cells have one of its {len(table)} rows"
-    return cells.assign(**added), note
+        added[column] = np.where(has, table.numbers[column][rows], np.nan)
+    return cells.assign(**added), (*table.notes, *notes)
 
 
 def as_text(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column as text: whole numbers without a decimal point, missing values empty."""
+    """Return a column as text without blanks around it, missing values empty; of numbers (events of an FCS file), whole
+    ones without a decimal point."""
     if column.dtype.kind == "f":
         whole = column.dropna()
         if len(whole) and np.all(whole == np.floor(whole)):
@@ -58,33 +105,44 @@ def as_text(column: pd.Series[Any]) -> pd.Series[Any]:
     return column.astype(TEXT).fillna("").str.strip()
 
 
-def _rows_in_order(table: pd.DataFrame, cells: pd.DataFrame, file: str) -> npt.NDArray[np.int64]:
-    if len(table) != len(cells):
+def _rows_in_order(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    if table.rows != len(cells):
         raise InputError(
-            f"{file}: {len(table)} rows for {len(cells)} cells, so their order does not say which is which; join by a "
-            "column with 'by'"
+            f"{table.file}: {table.rows} rows for {len(cells)} cells of '{plate}', so their order does not say which "
+            "is which; join by a column with 'by'"
         )
-    return np.arange(len(cells))
+    names = as_text(cells[CELL])
+    known = set(names)
+    for name in table.names:
+        # Ends first: a table may have hundreds of columns.
+        if not {str(value) for value in as_text(table.others[name].iloc[[0, -1]])} <= known:
+            continue
+        values = as_text(table.others[name])
+        if set(values) == known and values.tolist() != names.tolist():
+            row = int(np.flatnonzero((values.to_numpy() != names.to_numpy()).astype(bool))[0])
+            raise InputError(
+                f"{table.file}: 'in_order' takes its rows in the order of the cells, but its column '{name}' names the "
+                f"cells in another order: row {row + 1} says {values.iloc[row]}, cell {row + 1} of '{plate}' is "
+                f"{names.iloc[row]}; join with 'by: {{{CELL}: {name}}}'"
+            )
+    return np.arange(len(cells)), (
+        f"{table.file}: {len(cells)} of {len(cells)} cells have one of its {table.rows} rows, in order",
+    )
 
 
-def _rows_by(by: dict[str, str], table: pd.DataFrame, cells: pd.DataFrame, file: str) -> npt.NDArray[np.int64]:
+def _rows_by(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     """Return the row of each cell, int64 (n,), -1 where there is none."""
+    by = table.config.by
     lacking = [name for name in by if name not in cells]
     if lacking:
         known = [str(name) for name in cells if str(name).startswith("Metadata_")]
         raise InputError(
-            f"{file}: 'by' names {lacking[0]}, which is no column of the cells; they have {', '.join(known)}"
+            f"{table.file}: 'by' names {lacking[0]}, which is no column of the cells; they have {', '.join(known)}"
             + did_you_mean(lacking[0], known)
         )
-    keys = pd.DataFrame({name: as_text(table[column]) for name, column in by.items()})
-    again = keys.duplicated().to_numpy()
-    if again.any():
-        row = int(np.flatnonzero(again)[0])
-        shown = ", ".join(f"{column} {keys[name].iloc[row]}" for name, column in by.items())
-        raise InputError(f"{file}: two rows for {shown}; remove one, or name more columns in 'by'")
-    keys["row"] = np.arange(len(keys))
-    found = cells[list(by)].merge(keys, on=list(by), how="left")["row"]
-    return found.fillna(-1).to_numpy(np.int64)
+    keys = pd.DataFrame({name: table.labels[column] for name, column in by.items()})
+    found = match_keys(cells[list(by)], keys, by, table.config.shift, table.file, plate)
+    return found.rows, found.notes
 
 
 def _numbers(column: pd.Series[Any], name: str, file: str) -> npt.NDArray[np.float64]:

@@ -246,11 +246,14 @@ def test_tables_give_labels_markers_and_bounds(crops: Path, tmp_path: Path) -> N
     source = {**plain(crops)["sources"][0], "tables": [cells, proteins]}
     summary = ingest(config(crops, sources=[source], markers={"Area": "area"}), tmp_path / "out", workers=0)
     assert [text.split(": ", 2)[2] for text in summary.matched] == [
-        "16 of 19 cells have one of its 16 rows",
+        "16 of 19 cells have one of its 16 rows; 3 cells have none, as Metadata_Protein AAC1, Metadata_Field 2, "
+        "Metadata_Cell 0",
         "19 of 19 cells have one of its 3 rows",
     ]
     dataset = Dataset.open(tmp_path / "out")
-    assert dataset.manifest.notes == summary.matched
+    missing = "plate SCREEN: 3 of 19 cells have no marker 'Area' (area), as cell 0"
+    assert dataset.manifest.notes == (missing, *summary.matched)
+    assert summary.notes == (missing,)
     assert dataset.bags["Metadata_Place"].tolist() == ["mitochondrion"] * 3 + ["nucleus", "ER"]
     table = dataset.tile_table().merge(dataset.bags, on="bag")
     expected = 100 * table["Metadata_Field"].astype(int) + table["Metadata_Cell"].astype(int)

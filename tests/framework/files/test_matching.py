@@ -1,0 +1,43 @@
+"""Why names of two files do not match: the way of writing by which they would."""
+
+from __future__ import annotations
+
+import pytest
+
+from framework.files.matching import left_over, why_unmatched
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "words"),
+    [
+        (["AAAC-1", "CCCA-1"], ["AAAC", "CCCA"], "without a number at the end, as '-1' 2 would match"),
+        (["CTRL_AAAC", "CTRL_CCCA"], ["AAAC", "GGGG"], "without what stands before the last '_' 1 would match"),
+        (["0012", "0107"], ["12", "107"], "without zeros before numbers 2 would match"),
+        (["well_003"], ["well_3"], "without zeros before numbers 1 would match"),
+        (["1.0", "2.0"], ["1", "2"], "without '.0' after whole numbers 2 would match"),
+        (["aAc"], ["AAC"], "in capitals and small letters alike 1 would match"),
+        (["AAAC-1"], ["AAAC.1"], "with '-' and '.' alike, as R changes one into the other 1 would match"),
+        (["S1:ACGTACGTACGTAC-1x"], ["ACGTACGTACGTAC-1_2"], "by their DNA barcode alone 1 would match"),
+        (["a/b.tif"], ["b.tif"], "without file folders 1 would match"),
+    ],
+)
+def test_the_way_of_writing_is_found(left: list[str], right: list[str], words: str) -> None:
+    assert why_unmatched(left, right) == f"; {words}: write the names alike in both"
+    assert words.split(" would")[0].rsplit(" ", 1)[1] in why_unmatched(right, left)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (["A", "B"], ["C", "D"]),
+        (["AAAC-1", "AAAC-2"], ["AAAC"]),  # two lanes: without the number it is not known whose the name is
+        (["0.5"], ["5"]),
+    ],
+)
+def test_no_way_is_made_up(left: list[str], right: list[str]) -> None:
+    assert why_unmatched(left, right) == ""
+
+
+def test_what_is_left_over_is_counted() -> None:
+    assert left_over(3, "rows have no cell", "x 7") == "; 3 rows have no cell, as x 7"
+    assert left_over(0, "rows have no cell", "") == ""
