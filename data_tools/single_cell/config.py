@@ -28,8 +28,16 @@ class SpeciesFilter(StrictModel):
 
 
 class DispersionFilter(StrictModel):
-    """Keep variable genes with Scanpy's ``filter_genes_dispersion`` on log counts; bounds as in IFC-seq."""
+    """Keep variable genes with Scanpy's ``filter_genes_dispersion``; bounds as in IFC-seq.
 
+    ``on`` says what the filter looks at, and so when it runs:
+
+    - ``counts`` (IFC-seq, "SCT - human cord blood mononuclear cells"): before ``min_cells`` and before the logarithm,
+      with Scanpy's default ``log=True``, which takes the logarithm of means and dispersions itself.
+    - ``log_counts``: after ``min_cells`` and the logarithm, with ``log=False``.
+    """
+
+    on: Literal["counts", "log_counts"] = "counts"
     min_mean: float = 0.0125
     max_mean: float = 3.0
     min_disp: float = -0.15
@@ -59,7 +67,8 @@ class SingleCellConfig(StrictModel):
         min_genes: expressed genes below which a cell is dropped.
         min_cells: cells expressing it below which a gene is dropped.
         log: the natural logarithm of 1 + counts.
-        normalise_total: scale each cell to this many counts before the logarithm; null: not at all, as in the paper.
+        normalise_total: scale each cell to this many counts before the logarithm and a dispersion filter on counts;
+            null: not at all, as in the paper.
         dispersion: see the class; null to keep all genes.
         clr: also store centred log ratios of the proteins (Stoeckius et al. 2017).
         gates: populations.
@@ -86,6 +95,6 @@ class SingleCellConfig(StrictModel):
         missing = [name for name in (self.gates.markers if self.gates else ()) if name not in (self.markers or (name,))]
         if missing:
             raise ValueError(f"'gates' looks at '{missing[0]}', which 'markers' leaves out")
-        if self.dispersion is not None and not self.log:
-            raise ValueError("'dispersion' is defined on log counts; set log: true or dispersion: null")
+        if self.dispersion is not None and self.dispersion.on == "log_counts" and not self.log:
+            raise ValueError("'dispersion.on' is log_counts; set log: true, dispersion.on: counts or dispersion: null")
         return self

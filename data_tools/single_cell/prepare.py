@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anndata
@@ -58,15 +58,8 @@ def prepare_cells(config: SingleCellConfig, out: Path | str) -> PreparedCells:
     expressed = np.diff(genes.values.indptr)
     genes = genes.rows(expressed >= config.min_genes)
     cells[f"at least {config.min_genes} genes"] = len(genes.cells)
-    seen_in = np.bincount(genes.values.indices, minlength=len(genes.features))
-    genes = genes.columns(seen_in >= config.min_cells)
-    kept[f"in at least {config.min_cells} cells"] = len(genes.features)
-    _something_left(config, genes)
-    genes = _logged(genes, config)
-    if config.dispersion:
-        genes = genes.columns(_variable(genes, config))
-        kept["variable"] = len(genes.features)
-        _something_left(config, genes)
+    genes, counted = _chosen_genes(config, genes)
+    kept |= counted
     proteins = proteins.rows(proteins.cells.get_indexer(genes.cells))
     data = _annotated(config, genes, proteins)
     data.uns["wellstream"]["kept"] = {"cells": cells, "genes": kept}
@@ -141,29 +134,56 @@ def _something_left(config: SingleCellConfig, genes: Counts) -> None:
         )
 
 
-def _logged(genes: Counts, config: SingleCellConfig) -> Counts:
+def _chosen_genes(config: SingleCellConfig, genes: Counts) -> tuple[Counts, dict[str, int]]:
+    """Filter genes and take the logarithm, in the order that ``dispersion.on`` says; count the genes after each."""
+    kept: dict[str, int] = {}
+    on_counts = config.dispersion is not None and config.dispersion.on == "counts"
+    if on_counts:
+        genes = _variable(config, _normalised(config, genes))
+        kept["variable"] = len(genes.features)
+    seen_in = np.bincount(genes.values.indices, minlength=len(genes.features))
+    genes = genes.columns(seen_in >= config.min_cells)
+    kept[f"in at least {config.min_cells} cells"] = len(genes.features)
+    _something_left(config, genes)
+    genes = _logged(config, genes if on_counts else _normalised(config, genes))
+    if config.dispersion and not on_counts:
+        genes = _variable(config, genes)
+        kept["variable"] = len(genes.features)
+        _something_left(config, genes)
+    return genes, kept
+
+
+def _normalised(config: SingleCellConfig, genes: Counts) -> Counts:
+    if not config.normalise_total:
+        return genes
+    totals = np.asarray(genes.values.sum(axis=1)).ravel()
+    values = csr(sparse.diags_array(config.normalise_total / np.maximum(totals, 1)) @ genes.values)
+    return replace(genes, values=values)
+
+
+def _logged(config: SingleCellConfig, genes: Counts) -> Counts:
     values = genes.values
-    if config.normalise_total:
-        totals = np.asarray(values.sum(axis=1)).ravel()
-        values = csr(sparse.diags_array(config.normalise_total / np.maximum(totals, 1)) @ values)
     if config.log:
         values = values.copy()
         values.data = np.log1p(values.data)
-    return Counts(values=csr(values, dtype=np.float32), cells=genes.cells, features=genes.features, kinds=genes.kinds)
+    return replace(genes, values=csr(values, dtype=np.float32))
 
 
-def _variable(genes: Counts, config: SingleCellConfig) -> npt.NDArray[np.bool_]:
+def _variable(config: SingleCellConfig, genes: Counts) -> Counts:
+    """Return the variable genes; Scanpy takes logarithms of means and dispersions itself where values have none."""
     import scanpy
 
     options = config.dispersion
     if options is None:
-        return np.ones(len(genes.features), dtype=np.bool_)
+        return genes
+    _something_left(config, genes)
+    bounds = {name: value for name, value in options.plain().items() if name != "on"}
     with warnings.catch_warnings():
         # The paper used this function; Scanpy keeps it beside its successor and says so at each call.
         warnings.simplefilter("ignore", FutureWarning)
-        found = scanpy.pp.filter_genes_dispersion(sparse.csr_matrix(genes.values), log=False, **options.plain())
-    chosen: npt.NDArray[np.bool_] = np.asarray(found["gene_subset"], dtype=np.bool_)
-    return chosen
+        values = sparse.csr_matrix(genes.values)
+        found = scanpy.pp.filter_genes_dispersion(values, log=options.on == "counts", **bounds)
+    return genes.columns(np.asarray(found["gene_subset"], dtype=np.bool_))
 
 
 def _annotated(config: SingleCellConfig, genes: Counts, proteins: Counts) -> anndata.AnnData:
