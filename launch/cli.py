@@ -252,13 +252,19 @@ def evaluate(
     test: Annotated[str, typer.Option(help="wilcoxon (paired) or mann_whitney")] = "wilcoxon",
     unit: Annotated[str, typer.Option(help="what the test counts: well, or condition (averages its wells)")] = "well",
     correction: Annotated[str, typer.Option(help="none or benjamini_hochberg")] = "none",
+    interval: Annotated[
+        str, typer.Option(help="of the share of genes: p_quantiles (as the authors') or split_shares")
+    ] = "p_quantiles",
+    ranked: Annotated[
+        str, typer.Option(help="genes in the tables of best and worst: significant or all")
+    ] = "significant",
 ) -> None:
     """Score predictions on held-out bags or cells: r2, SMAPE, significance, Pearson with intervals, baselines.
 
     Python: framework.evaluate.evaluate(predictions, dataset, out, config)
     """
     room, configs = _room("framework.evaluate"), _room("framework.config")
-    options = [f"test={test}", f"unit={unit}", f"correction={correction}"]
+    options = [f"test={test}", f"unit={unit}", f"correction={correction}", f"interval={interval}", f"ranked={ranked}"]
     settings = configs.parse_config("{}", room.EvaluateConfig, "evaluate", options)
     evaluation = room.evaluate(predictions, dataset=data, out=out, config=settings)
     show.console.print(room.render(evaluation))

@@ -1,4 +1,4 @@
-"""What an evaluation may be told: which test decides, at which level, and how intervals are drawn."""
+"""What an evaluation may be told: which test decides, at which level, how intervals are drawn, what is ranked."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ class EvaluateConfig(StrictModel):
     unit: Literal["well", "condition"] = "well"
     """What the tests count as one observation. Replicate wells share their label, so wells of one condition are not
     independent; ``condition`` averages their errors first and is the stricter choice."""
+    interval: Literal["p_quantiles", "split_shares"] = "p_quantiles"
+    """What the interval of the headline share is. ``p_quantiles``, as the authors' code: the value is the share of
+    genes whose median p over splits is below alpha, the low end the share whose 97.5 % quantile is, the high end the
+    share whose 2.5 % quantile is.
+    ``split_shares``: each split has a share of its own; the value is their median, the ends are their quantiles."""
+    ranked: Literal["significant", "all"] = "significant"
+    """Which genes the tables of best and worst genes rank by median r2. ``significant``, as Tables 1-4 and the authors'
+    code: those with a median p below alpha both in the test of errors and in the regression of predicted on measured
+    values. ``all``: every gene that has an r2."""
     resamples: int = Field(default=10_000, ge=100)
     """Bootstrap resamples of the marker correlations."""
     seed: int = Field(default=0, ge=0)

@@ -18,7 +18,7 @@ from framework.durable import write_text
 from framework.errors import InputError
 
 SUMMARY_NAME = "evaluation.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ALSO_CSV = {"per_gene", "per_marker", "per_set", "per_class", "per_k", "confusion", "distances", "spread"}
 
 
@@ -125,20 +125,32 @@ def _range(row: Mapping[str, Any], name: str, form: str = ".2f") -> str:
     return f"{shown} [{_number(low, form)}, {_number(high, form)}]"
 
 
-def _share(row: Mapping[str, Any]) -> str:
-    low, high = row["share_low"], row["share_high"]
-    shown = _number(row["share"], ".1%")
-    return shown if low is None or low == high else f"{shown} [{100 * low:.0f}, {100 * high:.0f}]"
+def headline_share(options: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the column of the summary's rows that holds the chosen share, and what its interval is."""
+    if options["interval"] == "split_shares":
+        return "split_share", "median of the shares of splits, with their 2.5 and 97.5 % quantiles"
+    return (
+        "share",
+        "genes with a significant median p over splits [with a significant 97.5 %, 2.5 % quantile of p]",
+    )
+
+
+def _share(row: Mapping[str, Any], name: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    shown = _number(row[name], ".1%")
+    return shown if low is None or low == high else f"{shown} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _omics_table(summary: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Table:
-    options = summary.get("options", {})
+    options = summary["options"]
+    share, meaning = headline_share(options)
     test = {"wilcoxon": "Wilcoxon", "mann_whitney": "Mann-Whitney"}.get(options.get("test"), "test")
     table = Table(
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
-        title=f"Genes predicted better than their train mean ({test}, alpha {options.get('alpha', 0.05):g})",
+        title=f"Genes predicted better than their train mean ({test}, alpha {options['alpha']:g})",
+        caption=Text(f"share [95 %]: {meaning}") if any(row["n_splits"] > 1 for row in rows) else None,
     )
     for name in ("target", "wells", "genes", "better", "share [95 %]", "r²", "SMAPE", "of mean"):
         table.add_column(name, justify="left" if name == "target" else "right", no_wrap=True)
@@ -148,7 +160,7 @@ def _omics_table(summary: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> T
             str(row["n_test_wells"]),
             str(row["genes"]),
             str(row["significant"]),
-            Text(_share(row)),
+            Text(_share(row, share)),
             _number(row["r2"]),
             _number(row["smape"], ".1f"),
             _number(row["smape_baseline"], ".1f"),

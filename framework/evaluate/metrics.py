@@ -31,7 +31,11 @@ def paired(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> tuple[Floats, F
 
 
 def smape_terms(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Floats:
-    """Return the summands of SMAPE, ``100 |p - t| / (|p| + |t|)`` in 0..100, (n, G); 0/0 counts 0, NaN stays NaN."""
+    """Return the summands of SMAPE, ``100 |p - t| / (|p| + |t|)`` in 0..100, (n, G); NaN stays NaN.
+
+    0/0 counts 0: a prediction of 0 for a measured 0 is exactly right. In the authors' code it is NaN, and one such well
+    takes the gene's SMAPE and p from the whole split.
+    """
     left, right = paired(predicted, measured)
     size = np.abs(left) + np.abs(right)
     nothing = np.where(np.isnan(size), np.nan, 0.0)

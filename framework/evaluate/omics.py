@@ -2,6 +2,10 @@
 
 Prediction files go in, one for each split (and target); out come a row a gene with errors, tests and their intervals
 over splits, and a row a target with the share of significantly predictable genes.
+
+Differences from the authors' code that are meant: 0/0 in SMAPE counts 0 (theirs is NaN and drops the gene of that
+split); the train mean is taken in float64 (theirs in float32, which breaks ties of errors and moves p by about 1e-4); a
+split is part of the key of every row (they merge predictions with folds on plate, well and gene alone).
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import anndata
 import numpy as np
@@ -22,7 +27,8 @@ from framework.evaluate.config import EvaluateConfig
 from framework.evaluate.metrics import Floats
 from framework.evaluate.predictions import TEST, Predictions, open_all
 
-_SCORES = ("r2", "smape", "smape_baseline", "p_wilcoxon", "p_mannwhitney")
+_SCORES = ("r2", "smape", "smape_baseline", "p_wilcoxon", "p_mannwhitney", "p_regression")
+_WELL_COLUMNS = ("target", "seed", "gene", "measured", "predicted")
 _SHOWN_GENES = 5
 
 
@@ -31,10 +37,12 @@ class OmicsEvaluation:
     """Result of ``evaluate_omics``.
 
     Attributes:
-        genes: one row a (target, gene): r2, smape, smape_baseline, p_wilcoxon, p_mannwhitney (medians over splits, each
-            with ``_low`` and ``_high`` quantiles), q_bh, significant, n_wells, n_splits.
+        genes: one row a (target, gene): r2, smape, smape_baseline, p_wilcoxon, p_mannwhitney, p_regression (medians
+            over splits, each with ``_low`` and ``_high`` quantiles), q_bh, significant (error below that of the train
+            mean), regression_significant (r2 above zero), n_wells, n_splits.
         per_split: one row a (target, seed, gene) before the medians.
-        targets: one row a target, the headline.
+        targets: one row a target, the headline: counts of genes, ``share`` of those whose median p is below alpha and
+            ``split_share``, the median of the shares of splits, each with ``_low`` and ``_high``.
         wells: measured and predicted values of the best and worst genes of each target, a row a (split, well, gene).
         splits: (seed, value, part): which perturbation lay in which part.
         notes: sentences a reader of the numbers must know.
@@ -68,7 +76,8 @@ def evaluate_omics(
         sources: prediction files; several of one target must come from splits with different seeds;
             a folder stands for the files in it.
         config: test, correction, alpha, unit of observation.
-        filtered: target -> genes removed before training (low expression); they count in the denominator of the share.
+        filtered: target -> genes that no file predicts (low expression, measured in no training well); they count in
+            the denominator of the share.
 
     Raises:
         InputError: a bad file, two files of one (target, seed), or a split that leaks.
@@ -92,7 +101,7 @@ def evaluate_omics(
         genes=genes,
         per_split=per_split,
         targets=_headline(genes, per_split, options, filtered or {}),
-        wells=_shown_wells(genes, scored),
+        wells=_shown_wells(genes, scored, options),
         splits=_splits(opened),
         notes=_notes(scored, options),
     )
@@ -134,6 +143,9 @@ def _score(item: Predictions, target: str, columns: npt.NDArray[np.int64], optio
             "smape_baseline": metrics.column_mean(theirs),
             "p_wilcoxon": significance.wilcoxon_less(tested_ours, tested_theirs),
             "p_mannwhitney": significance.mann_whitney_less(tested_ours, tested_theirs),
+            "p_regression": significance.regression_p(
+                *(_by_unit(values, wells, options) for values in metrics.paired(predicted, measured))
+            ),
             "train_mean": item.train_mean()[columns],
             "n_wells": (~np.isnan(measured)).sum(axis=0),
         }
@@ -166,11 +178,31 @@ def _over_splits(per_split: pd.DataFrame, options: EvaluateConfig) -> pd.DataFra
         train_mean=("train_mean", "median"), n_wells=("n_wells", "median"), n_splits=("seed", "size")
     )
     genes = genes.merge(counts, left_on=["target", "gene"], right_index=True, validate="one_to_one")
-    by_target = genes.groupby("target", sort=False)[_p_column(options)]
-    genes["q_bh"] = by_target.transform(significance.benjamini_hochberg)
-    decisive = "q_bh" if options.correction == "benjamini_hochberg" else _p_column(options)
-    genes["significant"] = genes[decisive] < options.alpha
+    by_target = genes.groupby("target", sort=False)
+    genes["q_bh"] = by_target[_p_column(options)].transform(significance.benjamini_hochberg)
+    for name, column in (("significant", _p_column(options)), ("regression_significant", "p_regression")):
+        genes[name] = by_target[column].transform(lambda p: _adjusted(p, options)) < options.alpha
     return genes
+
+
+def _share_over_splits(genes: pd.DataFrame, options: EvaluateConfig, filtered: int) -> tuple[float, float]:
+    """Return the ends of the authors' interval; the share lies between them, as each p lies between its quantiles."""
+    column = _p_column(options)
+    low, high = (
+        significance.count_shares(_adjusted(genes[column + end], options), options.alpha, filtered).share
+        for end in ("_high", "_low")
+    )
+    return low, high
+
+
+def _shares_of_splits(per_split: pd.DataFrame, options: EvaluateConfig, genes: int, filtered: int) -> list[float]:
+    """Return the share of significant genes of each split; a gene that only other splits have counts as filtered."""
+    return [
+        significance.count_shares(
+            _adjusted(split[_p_column(options)], options), options.alpha, filtered + genes - len(split)
+        ).share
+        for _, split in per_split.groupby("seed", sort=False)
+    ]
 
 
 def _headline(
@@ -180,11 +212,9 @@ def _headline(
     for target, table in genes.groupby("target", sort=False):
         removed = int(filtered.get(str(target), 0))
         shares = significance.count_shares(_adjusted(table[_p_column(options)], options), options.alpha, removed)
-        of_split = [
-            significance.count_shares(_adjusted(split[_p_column(options)], options), options.alpha, removed).share
-            for _, split in per_split[per_split["target"] == target].groupby("seed", sort=False)
-        ]
-        low, high = intervals.quantile_interval(of_split)
+        low, high = _share_over_splits(table, options, removed)
+        of_split = _shares_of_splits(per_split[per_split["target"] == target], options, len(table), removed)
+        split_low, split_high = intervals.quantile_interval(of_split)
         rows.append(
             {
                 "target": str(target),
@@ -197,6 +227,9 @@ def _headline(
                 "share": shares.share,
                 "share_low": low,
                 "share_high": high,
+                "split_share": float(np.median(of_split)),
+                "split_share_low": split_low,
+                "split_share_high": split_high,
                 "r2": float(table["r2"].median()),
                 "smape": float(table["smape"].median()),
                 "smape_baseline": float(table["smape_baseline"].median()),
@@ -205,23 +238,39 @@ def _headline(
     return pd.DataFrame(rows)
 
 
-def rank_genes(table: pd.DataFrame, count: int = 10) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the ``count`` best and worst genes of one target by r2, as in Tables 1-4 of Image2Omics.
+def rankable(table: pd.DataFrame, ranked: Literal["significant", "all"] = "significant") -> pd.DataFrame:
+    """Return the genes of one target that ``ranked`` admits (see ``EvaluateConfig``), best r2 first."""
+    known = table[table["r2"].notna()]
+    if ranked == "significant":
+        known = known[known["significant"] & known["regression_significant"]]
+    return known.sort_values(["r2", "smape", "gene"], ascending=[False, True, True], kind="stable")
 
-    Genes without an r2 are left out; the two never share a gene.
+
+def rank_genes(
+    table: pd.DataFrame, count: int = 10, ranked: Literal["significant", "all"] = "significant"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the ``count`` best and worst genes of one target by median r2, as in Tables 1-4 of Image2Omics.
+
+    Args:
+        table: rows of ``OmicsEvaluation.genes``.
+        count: of genes in each.
+        ranked: which genes take part, see ``EvaluateConfig.ranked``.
+
+    Returns:
+        Best first, worst first; they never share a gene, so that both are shorter where few genes take part.
     """
-    known = table[table["r2"].notna()].sort_values(
-        ["r2", "smape", "gene"], ascending=[False, True, True], kind="stable"
-    )
+    known = rankable(table, ranked)
     best = known.head(count)
     worst = known.iloc[max(len(best), len(known) - count) :]
     return best, worst.iloc[::-1]
 
 
-def _shown_wells(genes: pd.DataFrame, scored: Mapping[tuple[str, str], _Scored]) -> pd.DataFrame:
+def _shown_wells(
+    genes: pd.DataFrame, scored: Mapping[tuple[str, str], _Scored], options: EvaluateConfig
+) -> pd.DataFrame:
     parts = []
     for target, table in genes.groupby("target", sort=False):
-        best, worst = rank_genes(table, _SHOWN_GENES)
+        best, worst = rank_genes(table, _SHOWN_GENES, options.ranked)
         shown = [*best["gene"], *worst["gene"]]
         for (name, seed), item in scored.items():
             if name != target:
@@ -236,7 +285,7 @@ def _shown_wells(genes: pd.DataFrame, scored: Mapping[tuple[str, str], _Scored])
                 part["measured"] = item.measured[:, position[gene]]
                 part["predicted"] = item.predicted[:, position[gene]]
                 parts.append(part)
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(_WELL_COLUMNS))
 
 
 def _notes(scored: Mapping[tuple[str, str], _Scored], options: EvaluateConfig) -> tuple[str, ...]:

@@ -112,16 +112,18 @@ def _omics(opened: Sequence[Predictions], dataset: Dataset | None, options: Eval
 
 
 def _filtered_genes(opened: Sequence[Predictions], dataset: Dataset | None) -> Mapping[str, int]:
-    """Genes without a prediction: dropped at ingest (low expression), or measured in no training well."""
-    counts: dict[str, int] = {}
-    if dataset is None:
-        return counts
+    """Genes without a prediction in any file: dropped at ingest (low expression), or measured in no training well."""
+    predicted: dict[str, set[str]] = {}
     for item in opened:
+        genes = item.genes()
         for target, columns in item.targets().items():
-            if target in dataset.manifest.targets:
-                table = dataset.target(target)
-                dropped = table.uns.get("wellstream", {}).get("dropped_genes", ())
-                counts[target] = len(dropped) + max(0, table.n_vars - len(columns))
+            predicted.setdefault(target, set()).update(genes[column] for column in columns)
+    counts: dict[str, int] = {}
+    for target, found in predicted.items():
+        if dataset is not None and target in dataset.manifest.targets:
+            table = dataset.target(target)
+            dropped = table.uns.get("wellstream", {}).get("dropped_genes", ())
+            counts[target] = len(dropped) + max(0, table.n_vars - len(found))
     return counts
 
 

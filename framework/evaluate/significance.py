@@ -1,8 +1,9 @@
 """Is a gene predicted better than by its train mean: one-sided tests for all genes at once, and the shares they give.
 
-Equal to ``scipy.stats.wilcoxon`` and ``scipy.stats.mannwhitneyu`` called gene by gene with ``alternative="less"`` and
-``method="auto"``: exact for few wells, normal approximation with tie correction for many. Ranking runs over all genes
-in one call and the null distributions are shared between genes of one rank pattern, so 26,000 genes take seconds.
+The tests of errors equal ``scipy.stats.wilcoxon`` and ``scipy.stats.mannwhitneyu`` called gene by gene with
+``alternative="less"`` and ``method="auto"``: exact for few wells, normal approximation with tie correction for many.
+Ranking runs over all genes in one call and the null distributions are shared between genes of one rank pattern, so
+26,000 genes take seconds.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
+from scipy.special import ndtr, stdtr
 from scipy.stats import false_discovery_control, rankdata
 
-from framework.evaluate.metrics import Floats, paired
+from framework.evaluate.metrics import Floats, paired, pearson
 
 _WILCOXON_EXACT = 50
 """Up to so many wells, without ties or zeros, the null distribution of the signed-rank sum is enumerated."""
@@ -117,6 +118,25 @@ def mann_whitney_less(model: npt.ArrayLike, baseline: npt.ArrayLike) -> Floats:
         p[these] = _u_upper_tail(int(count))[u[these].astype(np.int64)]
     p[(n > 0) & ~exact & (sd == 0)] = 1.0
     p[n == 0] = np.nan
+    return p
+
+
+def regression_p(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Floats:
+    """Return two-sided p-values of a slope of zero, as ``scipy.stats.linregress`` gene by gene.
+
+    Args:
+        predicted, measured: (wells, G), NaN where unknown.
+
+    Returns:
+        (G,) in 0..1; NaN where r is undefined, and with two wells, which always lie on a line.
+    """
+    left, right = paired(predicted, measured)
+    freedom = (~np.isnan(left)).sum(axis=0) - 2.0
+    r = pearson(left, right)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.abs(r) * np.sqrt(freedom / ((1.0 - r) * (1.0 + r)))
+        p: Floats = 2.0 * np.asarray(stdtr(freedom, -t), dtype=np.float64)
+    p[(freedom < 1) | np.isnan(r)] = np.nan
     return p
 
 

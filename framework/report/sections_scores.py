@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from framework.evaluate import Evaluation, rank_genes
+from framework.evaluate import Evaluation, headline_share, rank_genes, rankable
 from framework.report.figures_markers import marker_bars, marker_scatters
 from framework.report.figures_omics import error_scatter, gene_scatters, r2_violins, share_bars
 from framework.report.page import Block, Grid, Note, Section
@@ -48,26 +48,7 @@ def _omics(evaluation: Evaluation) -> Section:
     if violins is not None:
         blocks += [violins, error_scatter(genes, wide=violins.width == "full")]
     for row in rows:
-        spread = "median and 95 % interval over splits" if row["n_splits"] > 1 else "one split"
-        best, worst = rank_genes(genes[genes["target"] == row["target"]], _GENES)
-        blocks.append(
-            _gene_table(
-                best,
-                f"{row['target']}: the {len(best)} genes predicted best, by r² ({spread}; better: significantly "
-                f"better than the train mean).",
-            )
-        )
-        if len(worst):
-            blocks.append(
-                _gene_table(
-                    worst,
-                    f"{row['target']}: the {len(worst)} genes predicted worst, by r². All genes are in per_gene.csv "
-                    f"of the evaluation.",
-                )
-            )
-        scatter = gene_scatters(wells, best["gene"].head(5).tolist(), row["target"])
-        if scatter is not None:
-            blocks.append(scatter)
+        blocks += _ranked_genes(row, genes[genes["target"] == row["target"]], wells, options)
     return Section(
         anchor="genes",
         title="Predicted genes",
@@ -76,15 +57,35 @@ def _omics(evaluation: Evaluation) -> Section:
     )
 
 
+def _ranked_genes(
+    row: Mapping[str, Any], genes: pd.DataFrame, wells: pd.DataFrame, options: Mapping[str, Any]
+) -> list[Block]:
+    """Tables 1-4 of Image2Omics for one target: best and worst of the genes that ``options.ranked`` admits."""
+    target, alpha = row["target"], options["alpha"]
+    among = f"{count(len(rankable(genes, options['ranked'])))} genes"
+    if options["ranked"] == "significant":
+        among += f" whose error and regression are both significant at {alpha:g}"
+    best, worst = rank_genes(genes, _GENES, options["ranked"])
+    if not len(best):
+        reason = f"none of its {count(len(genes))} genes is significant at {alpha:g} in both error and regression"
+        text = f"{target}: no table of best and worst genes, because {reason}. All genes are in per_gene.csv."
+        return [Note(text=text if options["ranked"] == "significant" else f"{target}: no gene has an r².")]
+    spread = "median and 95 % interval over splits" if row["n_splits"] > 1 else "one split"
+    better = "better: significantly better than the train mean"
+    tables: list[Block] = [_gene_table(best, f"{target}: best r² among {among} ({spread}; {better}).")]
+    if len(worst):
+        told = f"{target}: lowest r² among the same genes. All genes are in per_gene.csv of the evaluation."
+        tables.append(_gene_table(worst, told))
+    scatter = gene_scatters(wells, best["gene"].head(5).tolist(), target)
+    return tables if scatter is None else [*tables, scatter]
+
+
 def _omics_headline(rows: list[Mapping[str, Any]], options: Mapping[str, Any]) -> Grid:
     test = {"wilcoxon": "paired Wilcoxon signed-rank", "mann_whitney": "Mann-Whitney"}[options["test"]]
     adjusted = ", Benjamini-Hochberg adjusted" if options["correction"] == "benjamini_hochberg" else ", not adjusted"
     splits = max((row["n_splits"] for row in rows), default=1)
-    spread = (
-        f"intervals are the 2.5 and 97.5 % quantiles over {splits} splits"
-        if splits > 1
-        else "one split, so no interval over splits"
-    )
+    share, meaning = headline_share(options)
+    spread = f"share over {splits} splits: {meaning}" if splits > 1 else "one split, so no interval over splits"
     return Grid(
         headers=("target", "test wells", "genes", "significant", "share", "median r²", "SMAPE", "SMAPE of train mean"),
         rows=[
@@ -93,7 +94,7 @@ def _omics_headline(rows: list[Mapping[str, Any]], options: Mapping[str, Any]) -
                 count(row["n_test_wells"]),
                 count(row["genes"]),
                 count(row["significant"]),
-                interval(row, "share", ".1%"),
+                interval(row, share, ".1%"),
                 number(row["r2"]),
                 number(row["smape"], ".1f"),
                 number(row["smape_baseline"], ".1f"),

@@ -168,12 +168,12 @@ def test_reading_what_is_no_evaluation(tmp_path: Path) -> None:
     file = tmp_path / "evaluation.json"
     for text, message in (
         ("{", "not JSON"),
-        ('{"format": 9}', "expected format 1"),
-        ('{"format": 1, "kind": "x"}', "kind"),
+        ('{"format": 9}', "expected format 2"),
+        ('{"format": 2, "kind": "x"}', "kind"),
     ):
         file.write_text(text)
         with pytest.raises(InputError, match=message):
             read_evaluation(tmp_path)
-    file.write_text('{"format": 1, "kind": "omics", "tables": ["../secret"]}')
+    file.write_text('{"format": 2, "kind": "omics", "tables": ["../secret"]}')
     with pytest.raises(InputError, match="missing although"):
         read_evaluation(tmp_path)

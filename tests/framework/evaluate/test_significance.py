@@ -62,6 +62,28 @@ def test_by_hand() -> None:
     assert significance.mann_whitney_less([[1.0], [2.0], [3.0]], [[5.0], [7.0], [9.0]])[0] == pytest.approx(1 / 20)
 
 
+@pytest.mark.parametrize("wells", [3, 4, 20, 200])
+def test_regression_equals_scipy(wells: int) -> None:
+    rng = np.random.default_rng(wells)
+    measured = rng.normal(50, 3, (wells, 6))
+    predicted = measured * rng.normal(size=6) * 0.3 + rng.normal(0, 3, measured.shape)
+    predicted[0, 0] = np.nan if wells > 3 else predicted[0, 0]
+    known = ~np.isnan(predicted)
+    expected = [stats.linregress(measured[known[:, g], g], predicted[known[:, g], g]).pvalue for g in range(6)]
+    np.testing.assert_allclose(significance.regression_p(predicted, measured), expected, rtol=1e-8, atol=1e-300)
+
+
+def test_regression_by_hand_and_without_an_answer() -> None:
+    # Three points, r = 0.5: t = 0.5 * sqrt(1 / 0.75) = 1 / sqrt(3), one degree of freedom: p = 1 - 2/pi atan(t)
+    p = significance.regression_p([[0.0], [2.0], [1.0]], [[0.0], [1.0], [2.0]])
+    assert p[0] == pytest.approx(2 / 3)
+    assert significance.regression_p([[1.0], [2.0], [3.0]], [[1.0], [2.0], [3.0]])[0] == pytest.approx(0.0, abs=1e-7)
+    for predicted in ([[1.0], [2.0]], [[5.0], [5.0]]):
+        assert np.isnan(significance.regression_p(predicted, [[1.0], [2.0]])[0])
+    assert np.isnan(significance.regression_p(np.ones((4, 1)), np.arange(4.0)[:, None])[0])
+    assert np.isnan(significance.regression_p(np.empty((0, 2)), np.empty((0, 2)))).all()
+
+
 def test_genes_without_wells_have_no_p() -> None:
     unknown = np.full((4, 1), np.nan)
     assert np.isnan(significance.wilcoxon_less(unknown, unknown)[0])

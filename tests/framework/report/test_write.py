@@ -113,7 +113,7 @@ def test_numbers_of_the_run_are_shown(whole: Path) -> None:
         "truncated image",
     ):
         assert shown in text
-    assert "the 10 genes predicted best" in text
+    assert "both significant at 0.05" in text
     assert "GENE0029" in text
 
 
