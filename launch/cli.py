@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from framework.errors import ConfigError, WellstreamError
+from framework.errors import ConfigError, RunError, WellstreamError
 from launch import feature_commands, show
 
 app = typer.Typer(
@@ -326,13 +326,22 @@ def express(
 
 
 @app.command()
-def verify(folder: Annotated[str, typer.Argument(help="dataset folder or run folder")]) -> None:
+def verify(
+    folder: Annotated[str, typer.Argument(help="dataset folder or run folder")],
+    head: Annotated[
+        str | None, typer.Option(help="of a run: head that an earlier verification printed; it must still be there")
+    ] = None,
+) -> None:
     """Prove that a dataset is undamaged, or that a run consumed every planned tile exactly once.
+
+    SECURITY.md says what this proves, and against whom.
 
     Python: framework.data.verify.verify_dataset(folder), framework.run.verify_run(folder)
     """
     if (Path(folder) / "config.yaml").is_file():
-        show.verdict(_room("framework.run").verify_run(folder))
+        show.verdict(_room("framework.run").verify_run(folder, head))
+    elif head is not None:
+        raise RunError(f"{folder}: no config.yaml, so this is no run folder, and --head is of a run's checkpoint")
     else:
         with show.progress() as tick:
             show.verdict(_room("framework.data.verify").verify_dataset(folder, progress=tick))

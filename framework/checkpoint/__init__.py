@@ -2,22 +2,28 @@
 
 from framework.checkpoint.store import (
     Checkpoint,
+    digest,
     load,
     newest_valid,
+    of_digest,
     prune,
     read_pointer,
     restore,
     save,
+    sound_states,
     write_pointer,
 )
 
 __all__ = [
     "Checkpoint",
+    "digest",
     "load",
     "newest_valid",
+    "of_digest",
     "prune",
     "read_pointer",
     "restore",
     "save",
+    "sound_states",
     "write_pointer",
 ]

@@ -200,6 +200,42 @@ def newest_valid(folder: Path | str) -> Path | None:
     return None
 
 
+def digest(path: Path) -> str:
+    """Return 64 hex digits that name a checkpoint whole: SHA-256 of its manifest, which names every file in it."""
+    return hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()
+
+
+def of_digest(folder: Path | str, wanted: str) -> Path:
+    """Return the checkpoint that ``digest`` names.
+
+    Raises:
+        CheckpointError: there is none; lists what there is.
+    """
+    found = {path: digest(path) for path in _newest_first(Path(folder)) if (path / MANIFEST).is_file()}
+    for path, name in found.items():
+        if name == wanted.strip().lower():
+            return path
+    listed = ", ".join(f"{path.name} {name}" for path, name in found.items()) or "none"
+    raise CheckpointError(
+        f"{folder}: no checkpoint has the head '{wanted[:80]}', so it was altered, removed or is of another run; the "
+        f"heads here: {listed}"
+    )
+
+
+def sound_states(folder: Path | str) -> dict[Path, dict[str, Any]]:
+    """Return ``state.json`` of each checkpoint where it is as its manifest says, the newest first."""
+    found = {}
+    for path in _newest_first(Path(folder)):
+        try:
+            content = (path / STATE).read_bytes()
+            recorded = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"][STATE]["sha256"]
+            if hashlib.sha256(content).hexdigest() == recorded:
+                found[path] = json.loads(content)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
 def prune(folder: Path | str, keep: int) -> tuple[Path, ...]:
     """Remove all but the ``keep`` newest checkpoints, the one ``best`` points to and the newest valid one.
 

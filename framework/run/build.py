@@ -13,7 +13,7 @@ from framework.data.dataset import Dataset
 from framework.distributed import Ranks, sync_batch_norm
 from framework.objectives import Objective
 from framework.run.config import RunConfig
-from framework.run.folder import RunFolder
+from framework.run.folder import RunFolder, facts_of_run
 from framework.run.parts import (
     BATCHES,
     VALIDATION,
@@ -26,7 +26,7 @@ from framework.run.parts import (
 )
 from framework.run.prepare import Start
 from framework.run.pretrained import initial_objective
-from framework.tracking import AuditLog, Tracker
+from framework.tracking import AuditLog, Head, Tracker, heads_in, heads_of_state
 from framework.trainer import Collaborators, Progress, build_optimiser, build_scheduler
 
 
@@ -40,7 +40,7 @@ def build(config: RunConfig, start: Start, ranks: Ranks) -> tuple[Collaborators,
     objective = _objective(config, folder, start, ranks)
     optimiser = build_optimiser(objective, config.optim)
     scheduler = build_scheduler(optimiser, config.optim, config.train.steps)
-    progress = _resumed(start, objective, optimiser, scheduler)
+    progress, before = _resumed(start, objective, optimiser, scheduler)
     if config.train.compile:
         objective.compile()
 
@@ -73,8 +73,9 @@ def build(config: RunConfig, start: Start, ranks: Ranks) -> tuple[Collaborators,
         scheduler=scheduler,
         checkpoints=folder.checkpoints,
         tracker=tracker,
-        audit=AuditLog(folder.root, rank=ranks.rank, attempt=start.attempt, header=start.header(ranks.world_size)),
+        audit=_audit(folder, start, ranks, before),
         facts={
+            "run": facts_of_run(folder, config),
             "attempt": start.attempt,
             "seed": seed,
             "world_size": ranks.world_size,
@@ -89,22 +90,32 @@ def build(config: RunConfig, start: Start, ranks: Ranks) -> tuple[Collaborators,
     return collaborators, progress
 
 
+def _audit(folder: RunFolder, start: Start, ranks: Ranks, before: dict[int, Head] | None) -> AuditLog:
+    """Open this rank's audit; ``before`` is None where the checkpoint of this run holds no heads yet."""
+    if before is None:
+        before = {rank: head for rank, head in heads_in(folder.root).items() if rank >= ranks.world_size}
+    header = start.header(ranks.world_size)
+    return AuditLog(folder.root, rank=ranks.rank, attempt=start.attempt, header=header, before=before)
+
+
 def _resumed(
     start: Start,
     objective: Objective,
     optimiser: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
-) -> Progress:
-    """Load the checkpoint of ``start``, where there is one, and return how far it had come."""
+) -> tuple[Progress, dict[int, Head] | None]:
+    """Load the checkpoint of ``start``, where there is one; return how far it had come and its heads of the audit."""
     if start.checkpoint is None:
-        return Progress()
+        return Progress(), {}
     found = checkpoint.load(start.checkpoint)
     checkpoint.restore(found, objective)
     optimiser.load_state_dict(found.optimiser)
     if found.scheduler is not None:
         scheduler.load_state_dict(found.scheduler)
-    # What was best in another run says nothing about this one.
-    return Progress.from_plain(found.state["progress"]) if start.parent is not None else Progress(step=found.step)
+    if start.parent is None:
+        # What was best in another run says nothing about this one, and its audit lies elsewhere.
+        return Progress(step=found.step), {}
+    return Progress.from_plain(found.state["progress"]), heads_of_state(found.state, start.checkpoint)
 
 
 def _objective(config: RunConfig, folder: RunFolder, start: Start, ranks: Ranks) -> Objective:

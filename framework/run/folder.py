@@ -6,6 +6,7 @@ checkpoint a run has nothing to lose, and the same folder may be begun again wit
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -157,6 +158,14 @@ def identity(config: RunConfig) -> dict[str, Any]:
         changeable.add("train.steps")
     flat = _flat(config.plain(), ())
     return {key: value for key, value in flat if not any(_inside(key, name) for name in changeable)}
+
+
+def facts_of_run(folder: RunFolder, config: RunConfig) -> dict[str, Any]:
+    """Return what makes a run this run, JSON-ready, for its checkpoints: settings, and checksum of the split."""
+    return {
+        "config": json.loads(json.dumps(identity(config))),
+        "split_sha256": hashlib.sha256(folder.split_file.read_bytes()).hexdigest(),
+    }
 
 
 def need_same_run(folder: RunFolder, config: RunConfig) -> None:

@@ -1,15 +1,22 @@
 """What a run writes down while it goes: metrics for people (JSON lines, wandb) and the audit of consumed tiles."""
 
-from framework.tracking.audit import AuditLog, AuditTrail, Stretch, next_attempt, read_audit
+from framework.tracking.audit import AuditLog, heads_in, next_attempt
+from framework.tracking.audit_file import AuditTrail, RankFile, Stretch, read_audit
+from framework.tracking.chain import Head, heads_of_state, heads_to_plain
 from framework.tracking.metrics import read_metrics
 from framework.tracking.tracker import Tracker, TrackingConfig
 
 __all__ = [
     "AuditLog",
     "AuditTrail",
+    "Head",
+    "RankFile",
     "Stretch",
     "Tracker",
     "TrackingConfig",
+    "heads_in",
+    "heads_of_state",
+    "heads_to_plain",
     "next_attempt",
     "read_audit",
     "read_metrics",

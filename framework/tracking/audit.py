@@ -1,40 +1,30 @@
 """The audit: what every rank really consumed in every step, so that "exactly once" can be proved after any restart.
 
-Each rank appends to ``audit/rank-00000.jsonl``: one header an attempt (a start of the run), then one record a step with
-a digest of the rows it trained on. Records of a step are on the disk before a checkpoint of that step is published.
-A step that a dead attempt did after its last checkpoint was done again by the next; which attempt's record counts
-follows from the headers alone.
+Each rank appends to ``audit/rank-00000.jsonl``: one header per attempt (a start of the run), then one record per step
+with a digest of the rows it trained on. Records of a step are on the disk before a checkpoint of that step is
+published, and the checkpoint holds the head of each rank's chain (``framework.tracking.chain``). A step that a dead
+attempt did after its last checkpoint was done again by the next; which record counts follows from the headers.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from framework.errors import RunError
-from framework.tracking.lines import Lines, read_lines
+from framework.tracking.chain import Chain, Head
+from framework.tracking.lines import Lines, raw_lines
+
+log = logging.getLogger(__name__)
 
 AUDIT_NAME = "audit"
+LONGEST_LINE = 1024
+"""Bytes; a line has at most 200."""
 _WORD = 1 << 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stretch:
-    """Steps ``start`` to ``stop`` (exclusive) of the final weights' history, done by one attempt.
-
-    Attributes:
-        attempt: its number.
-        world: ranks it ran on.
-        start: first step.
-        stop: one past the last step that counts.
-    """
-
-    attempt: int
-    world: int
-    start: int
-    stop: int
+_ATTEMPT = re.compile(rb'\{"attempt":(\d{1,9}),')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,48 +42,41 @@ class Header:
     world: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class AuditTrail:
-    """All audit files of a run.
+class AuditLog:
+    """One rank's audit file, open for appending.
 
-    Attributes:
-        headers: attempt -> how it began, as rank 0 wrote it.
-        records: (attempt, step) -> for each record found, (rank, rows, digest).
+    Args:
+        run_dir: the run folder.
+        rank: of this process.
+        attempt: number of this start of the run.
+        header: how it began.
+        before: heads of all ranks in the checkpoint it resumed from, by rank.
     """
 
-    headers: Mapping[int, Header]
-    records: Mapping[tuple[int, int], list[tuple[int, int, int]]]
-
-    def lineage(self, attempt: int, steps: int) -> tuple[Stretch, ...]:
-        """Return who did which steps of the first ``steps``, in order, ending with ``attempt``.
-
-        Raises:
-            RunError: an attempt on the way has no header.
-        """
-        stretches: list[Stretch] = []
-        current: int | None = attempt
-        stop = steps
-        while current is not None:
-            header = self.headers.get(current)
-            if header is None:
-                raise RunError(f"the audit has no header of attempt {current}; audit/rank-00000.jsonl was altered")
-            stretches.append(Stretch(attempt=current, world=header.world, start=header.start, stop=stop))
-            if header.parent is not None and header.parent >= current:
-                raise RunError(f"the audit says that attempt {current} resumed from {header.parent}; it was altered")
-            stop, current = header.start, header.parent
-        return tuple(reversed(stretches))
-
-
-class AuditLog:
-    """One rank's audit file, open for appending."""
-
-    def __init__(self, run_dir: Path | str, *, rank: int, attempt: int, header: Header) -> None:
-        self._lines = Lines(_file(Path(run_dir), rank))
+    def __init__(
+        self, run_dir: Path | str, *, rank: int, attempt: int, header: Header, before: Mapping[int, Head] | None = None
+    ) -> None:
+        file = audit_file(run_dir, rank)
+        self._before = dict(before or {})
+        self._lines = Lines(file)
+        self._chain = _continued(file, rank, self._before.get(rank))
         self._attempt = attempt
-        self._lines.append(
-            {"attempt": attempt, "start": header.start, "parent": header.parent, "world": header.world},
-        )
+        self._append({"attempt": attempt, "start": header.start, "parent": header.parent, "world": header.world})
         self._lines.sync()
+
+    @property
+    def head(self) -> Head:
+        """The head of this rank's file as it stands."""
+        return self._chain.head
+
+    def heads(self, current: Sequence[Head]) -> dict[int, Head]:
+        """Return the heads for a checkpoint, by rank.
+
+        Args:
+            current: ``head`` of every rank of this attempt, in rank order. Ranks that only earlier attempts had keep
+                the heads they had in the checkpoint this attempt resumed from.
+        """
+        return {**self._before, **dict(enumerate(current))}
 
     def append(self, step: int, rows: int, digest: int) -> None:
         """Record a step.
@@ -103,8 +86,7 @@ class AuditLog:
             rows: rows that counted (weight above 0).
             digest: commutative 64-bit digest of those rows.
         """
-        record = {"attempt": self._attempt, "step": step, "rows": rows, "digest": f"{digest % _WORD:016x}"}
-        self._lines.append(record)
+        self._append({"attempt": self._attempt, "step": step, "rows": rows, "digest": f"{digest % _WORD:016x}"})
 
     def sync(self) -> None:
         """Make all records survive a power cut."""
@@ -114,41 +96,46 @@ class AuditLog:
         """Sync and close."""
         self._lines.close()
 
+    def _append(self, record: Mapping[str, object]) -> None:
+        self._lines.append_text(self._chain.linked(json.dumps(record, separators=(",", ":")).encode()).decode())
+
+
+def audit_file(run_dir: Path | str, rank: int) -> Path:
+    """Return the audit file of a rank."""
+    return Path(run_dir) / AUDIT_NAME / f"rank-{rank:05d}.jsonl"
+
 
 def next_attempt(run_dir: Path | str) -> int:
     """Return the number of the attempt about to start: one above any that some rank wrote down."""
+    found = (_ATTEMPT.match(line) for file in _files(run_dir) for line in raw_lines(file, LONGEST_LINE))
+    return 1 + max((int(match[1]) for match in found if match), default=-1)
+
+
+def heads_in(run_dir: Path | str) -> dict[int, Head]:
+    """Return the head of every rank's file as it lies, for a run whose checkpoints hold none yet."""
+    return {
+        int(file.stem.removeprefix("rank-")): _continued(file, int(file.stem.removeprefix("rank-")), None).head
+        for file in _files(run_dir)
+    }
+
+
+def _files(run_dir: Path | str) -> list[Path]:
     folder = Path(run_dir) / AUDIT_NAME
-    files = sorted(folder.glob("rank-*.jsonl")) if folder.is_dir() else []
-    return 1 + max((int(record["attempt"]) for file in files for record in read_lines(file)), default=-1)
+    found = folder.glob("rank-[0-9][0-9][0-9][0-9][0-9].jsonl") if folder.is_dir() else ()
+    return sorted(file for file in found if file.is_file())
 
 
-def read_audit(run_dir: Path | str) -> AuditTrail:
-    """Read the audit files of all ranks.
-
-    Raises:
-        RunError: the run has no audit, or a record that is none.
-    """
-    folder = Path(run_dir) / AUDIT_NAME
-    files = sorted(folder.glob("rank-*.jsonl")) if folder.is_dir() else []
-    if not files:
-        raise RunError(f"{folder}: no audit files; is {run_dir} a run folder written by: wellstream train CONFIG?")
-    headers: dict[int, Header] = {}
-    records: dict[tuple[int, int], list[tuple[int, int, int]]] = defaultdict(list)
-    for file in files:
-        rank = int(file.stem.removeprefix("rank-"))
-        for line in read_lines(file):
-            try:
-                if "step" in line:
-                    found = (rank, int(line["rows"]), int(line["digest"], 16))
-                    records[int(line["attempt"]), int(line["step"])].append(found)
-                elif rank == 0:
-                    parent = None if line["parent"] is None else int(line["parent"])
-                    header = Header(start=int(line["start"]), parent=parent, world=int(line["world"]))
-                    headers[int(line["attempt"])] = header
-            except (KeyError, ValueError, TypeError) as error:
-                raise RunError(f"{file}: a line is no audit record ({error}): {line}") from None
-    return AuditTrail(headers=headers, records=dict(records))
-
-
-def _file(run_dir: Path, rank: int) -> Path:
-    return run_dir / AUDIT_NAME / f"rank-{rank:05d}.jsonl"
+def _continued(file: Path, rank: int, known: Head | None) -> Chain:
+    """Return the chain after all lines of a file; say so when it does not lead through the head of the checkpoint."""
+    chain = Chain(rank)
+    passed = known is None
+    for line in raw_lines(file, LONGEST_LINE):
+        chain.add(line)
+        passed = passed or chain.head == known
+    if not passed:
+        log.warning(
+            "%s: not as the checkpoint that this run resumes from names it, so it was altered or cut; training goes "
+            "on, but 'wellstream verify' will refuse this run",
+            file,
+        )
+    return chain

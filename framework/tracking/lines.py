@@ -22,7 +22,11 @@ class Lines:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Write one object; it is in the file when the process dies after this call."""
-        self._stream.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+        self.append_text(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
+
+    def append_text(self, line: str) -> None:
+        """Write one object that is text already, without a line end; as ``append`` otherwise."""
+        self._stream.write(line + "\n")
         self._stream.flush()
 
     def sync(self) -> None:
@@ -50,6 +54,20 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
                 yield record
             else:
                 log.warning("%s:%d: not a JSON object; the line is left out", file, number)
+
+
+def raw_lines(file: Path, longest: int) -> Iterator[bytes]:
+    """Yield the lines of a file without their ends; an unfinished last line is left out.
+
+    Args:
+        file: where.
+        longest: bytes; a longer line comes in pieces of that size, so that no file can ask for much memory.
+    """
+    with file.open("rb") as stream:
+        while line := stream.readline(longest):
+            if not line.endswith(b"\n") and len(line) < longest:
+                return
+            yield line.removesuffix(b"\n")
 
 
 def _drop_torn_tail(file: Path) -> None:

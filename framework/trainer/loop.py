@@ -25,7 +25,7 @@ from framework.data.plan import StepRows, digest_rows
 from framework.distributed import Ranks
 from framework.errors import RunError
 from framework.objectives import Losses, Objective
-from framework.tracking import AuditLog, Tracker
+from framework.tracking import AuditLog, Tracker, heads_to_plain
 from framework.trainer.config import OptimConfig, TrainConfig
 from framework.trainer.display import Display
 from framework.trainer.meters import Clock, LossMeter, Speed
@@ -211,10 +211,11 @@ def evaluate(run: Collaborators, source: Source, steps: int) -> dict[str, float]
 
 
 def save(run: Collaborators, progress: Progress, train: TrainConfig, is_best: bool) -> None:
-    """Publish a checkpoint of ``progress``, after every rank's audit records of its steps are on the disk."""
+    """Publish a checkpoint of ``progress`` and the audit's heads, after every rank's audit records are on the disk."""
     run.audit.sync()
     run.tracker.sync()
-    run.ranks.barrier()
+    # No rank gets the heads before all have synced.
+    heads = run.audit.heads(run.ranks.gather_objects(run.audit.head))
     if run.ranks.is_main:
         path = checkpoint.save(
             run.checkpoints,
@@ -222,7 +223,7 @@ def save(run: Collaborators, progress: Progress, train: TrainConfig, is_best: bo
             objective=run.objective,
             optimiser=run.optimiser,
             scheduler=run.scheduler,
-            state={**run.facts, "progress": progress.plain()},
+            state={**run.facts, "progress": progress.plain(), "audit": heads_to_plain(heads)},
         )
         if is_best:
             checkpoint.write_pointer(run.checkpoints, "best", path.name)

@@ -48,9 +48,10 @@ def test_a_missing_header_or_a_circle_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, 0, 1, Header(start=3, parent=0, world=1), range(3, 5))
     with pytest.raises(RunError, match="no header of attempt 0"):
         read_audit(tmp_path).lineage(1, 5)
-    write(tmp_path, 0, 0, Header(start=3, parent=1, world=1), range(0))
-    with pytest.raises(RunError, match="attempt 0 resumed from 1"):
-        read_audit(tmp_path).lineage(1, 5)
+    write(tmp_path / "circle", 0, 0, Header(start=3, parent=1, world=1), range(0))
+    write(tmp_path / "circle", 0, 1, Header(start=3, parent=0, world=1), range(3, 5))
+    with pytest.raises(RunError, match=r"rank-00000.jsonl:1: .* attempt 0 resumed from 1"):
+        read_audit(tmp_path / "circle").lineage(1, 5)
 
 
 def test_no_audit_and_bad_records_are_errors(tmp_path: Path) -> None:
