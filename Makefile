@@ -47,7 +47,7 @@ demo-real: $(READY)
 
 yeast: $(READY)
 	@test -d "$(CROPS)" || { echo "usage: make yeast CROPS=<folder 'images' of the authors' yeast crops>"; exit 2; }
-	$(BIN)/python -m experiments.paired_cell_inpainting.yeast_table --crops "$(CROPS)" --out $(YEAST)
+	$(BIN)/python -m experiments.paired_cell_inpainting.yeast_table --crops "$(CROPS)" --out $(YEAST) $(ARGS)
 
 jurkat: $(READY)
 	@test -d "$(CELLS)" || { echo "usage: make jurkat CELLS=<folder with exp1_a.npz and exp1_a_labels.csv>"; exit 2; }

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import platform
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from framework.distributed.gather import gather_rows
 from framework.errors import RunError
+
+log = logging.getLogger(__name__)
 
 TIMEOUT_VARIABLE = "WELLSTREAM_TIMEOUT_S"
 # One rank may evaluate or write a large checkpoint while the others wait for it.
@@ -189,6 +193,18 @@ def _check_device(cpu: bool, precision: Precision) -> None:
         )
     if not cpu and precision == "bf16" and not torch.cuda.is_bf16_supported():
         raise RunError("train.precision: this CUDA device computes no bf16; set train.precision=fp32")
+    if cpu and precision == "bf16" and _env("LOCAL_RANK", 0) == 0 and not _computes_bf16():
+        log.warning(
+            "train.precision is bf16, which this CPU (%s) has no instructions for: steps take many times as long as in "
+            "float32; set train.precision=fp32",
+            torch.backends.cpu.get_cpu_capability(),
+        )
+
+
+def _computes_bf16() -> bool:
+    """Whether convolutions in bf16 have a fast path: on x86 that begins with AVX-512; other CPUs are not judged."""
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return not x86 or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
 def _launched() -> bool:

@@ -106,6 +106,20 @@ def test_solo_ranks_communicate_nothing() -> None:
     ranks.close()
 
 
+@pytest.mark.parametrize(("capability", "warned"), [("AVX2", True), ("DEFAULT", True), ("AVX512", False)])
+def test_bf16_without_instructions_for_it_is_said(
+    capability: str, warned: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: capability)
+    with caplog.at_level("WARNING"):
+        Ranks.open(device="cpu", precision="bf16").close()
+        Ranks.open(device="cpu", precision="fp32").close()
+    said = [record.getMessage() for record in caplog.records if "bf16" in record.getMessage()]
+    assert len(said) == warned
+    assert all(capability in text and "set train.precision=fp32" in text for text in said)
+
+
 def test_bf16_is_autocast() -> None:
     layer, rows = nn.Linear(2, 2), torch.ones(1, 2)
     with Ranks.solo(precision="bf16").autocast():
