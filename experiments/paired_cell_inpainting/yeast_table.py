@@ -3,10 +3,14 @@
     python -m experiments.paired_cell_inpainting.yeast_table --crops raw/yeast_model/toy_dataset/images --out yeast
 
 ingest -> train the network and the autoencoder with three seeds each -> embed, trained and untrained -> baselines ->
-compare. About an hour on two cores with bf16 instructions (AVX-512); run again, it continues. On other CPUs bf16 is slow,
-and a quarter of the width makes it minutes: --train train.precision=fp32 'objective.backbone.widths=[24,64,96,96,64]'
-'objective.decoder_widths=[64,96,96,64,24]'. Field 4 of each protein is scored and takes no part in
-any choice: which layer speaks for a kind of features, and how its maps become a vector, is decided on fields 1 to 3.
+compare. About an hour on two cores with bf16 instructions (AVX-512); run again, it continues. Other CPUs are slow in
+bf16; a quarter of the width in float32 takes less than half an hour there:
+
+    --train train.precision=fp32 'objective.backbone.widths=[24,64,96,96,64]' \\
+        'objective.decoder_widths=[64,96,96,64,24]'
+
+Field 4 of each protein is scored and takes no part in any choice: which layer speaks for a kind of features, and how
+its maps become a vector, is decided on fields 1 to 3.
 """
 
 from __future__ import annotations
