@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data_tools.readers.tiff import decode_tiff
+from data_tools.readers.tiff import decode_grey, described
 from data_tools.wells import well_order
 from framework.errors import InputError
 from framework.registry import Registry
 
 Image = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float32]
 IMAGE_SUFFIXES = (".tif", ".tiff")
-_DTYPES = (np.uint8, np.uint16, np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,21 +218,15 @@ def read_image(ref: ImageRef) -> Image:
             file, plate, well, site and channel.
     """
     try:
-        pixels = decode_tiff(ref.file)
+        pixels = decode_grey(ref.file)
     except FileNotFoundError:
         raise _image_error(ref, "missing_image", "no such file") from None
     except Exception as error:  # tifffile and the codecs raise many kinds on damaged files, each means the same here
-        raise _image_error(
-            ref, "damaged_image", f"truncated or damaged TIFF ({' '.join(str(error).split())})"
-        ) from error
-    if pixels.ndim != 2 or 0 in pixels.shape:
-        raise _image_error(ref, "damaged_image", f"expected one 2-D greyscale image, found shape {pixels.shape}")
-    if pixels.dtype.type not in _DTYPES:
-        raise _image_error(ref, "damaged_image", f"expected pixels of uint8, uint16 or float32, found {pixels.dtype}")
+        raise _image_error(ref, "damaged_image", described(error)) from error
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         count = int(np.size(pixels) - np.isfinite(pixels).sum())
         raise _image_error(ref, "nan_pixels", f"{count} of {pixels.size} pixels are NaN or infinite")
-    return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+    return np.ascontiguousarray(pixels)
 
 
 def _image_error(ref: ImageRef, reason: str, what: str) -> ImageError:

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data_tools.readers.tiff import described
 from framework.errors import InputError, did_you_mean
 from framework.registry import Registry
 
@@ -201,7 +202,7 @@ def tiff_problem(row: int, file: Path | str, error: Exception) -> CellProblem:
     """Return what is wrong with a TIFF of a cell that could not be read."""
     if isinstance(error, FileNotFoundError):
         return CellProblem(row=row, file=str(file), reason="missing_image", detail=f"{file}: no such file")
-    text = f"{file}: truncated or damaged TIFF ({' '.join(str(error).split())}); export it again"
+    text = f"{file}: {described(error)}; export it again"
     return CellProblem(row=row, file=str(file), reason="damaged_image", detail=text)
 
 

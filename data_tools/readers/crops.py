@@ -27,7 +27,7 @@ from data_tools.readers.cells_base import (
     tiff_problem,
 )
 from data_tools.readers.file_names import NUMBER, check_pattern, labels_of, match_names, missed_note, tiffs_below
-from data_tools.readers.tiff import decode_tiff
+from data_tools.readers.tiff import decode_grey
 from framework.config import StrictModel
 from framework.errors import InputError
 
@@ -160,10 +160,7 @@ def read_files(row: int, files: list[Path]) -> CellImage | CellProblem:
     images = []
     for file in files:
         try:
-            images.append(decode_tiff(file))
+            images.append(decode_grey(file))
         except Exception as error:  # tifffile and codecs raise many kinds on damaged files, all mean the same
             return tiff_problem(row, file, error)
-        if images[-1].ndim != 2:
-            text = f"{file}: expected one greyscale image, found shape {images[-1].shape}; export a file a channel"
-            return CellProblem(row=row, file=str(file), reason="damaged_image", detail=text)
     return CellImage(row=row, pixels=images)

@@ -35,7 +35,7 @@ from data_tools.readers.cells_base import (
     metadata_name,
 )
 from data_tools.readers.file_names import NUMBER, check_pattern, labels_of, match_names, missed_note, tiffs_below
-from data_tools.readers.tiff import decode_tiff
+from data_tools.readers.tiff import decode_tiff, described
 from framework.config import StrictModel
 from framework.errors import InputError
 
@@ -187,7 +187,7 @@ class HpaReader:
                 try:
                     planes |= self._planes(key, Path(name))
                 except Exception as error:  # image libraries raise many kinds on damaged files, all mean the same
-                    text = f"{name}: no readable image ({' '.join(str(error).split())}); export it again"
+                    text = f"{name}: no readable image ({described(error)}); export it again"
                     problem = CellProblem(row=row, file=name, reason="damaged_image", detail=text)
                     break
             shapes = {plane.shape for plane in planes.values()}

@@ -103,7 +103,6 @@ class MultipageReader:
 def _planes(file: Path) -> list[npt.NDArray[Any]]:
     """Return the channels of a file: its pages, or the samples of its only page."""
     pages = decode_pages(file)
-    if len(pages) == 1 and pages[0][0].ndim == 3:
-        pixels, axes = pages[0]
-        return list(np.moveaxis(pixels, axes.index("S"), 0))
-    return [pixels for pixels, _ in pages]
+    if len(pages) == 1 and pages[0].ndim == 3:
+        return list(np.moveaxis(pages[0], -1, 0))
+    return pages

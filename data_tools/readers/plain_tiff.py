@@ -2,7 +2,8 @@
 
 A plain file has one directory with one greyscale image in strips, as it is or as LZW: what imaging cytometers write
 100,000 times, and Phenix for every image. Wrong tags that do not matter for the pixels (cytometers write FillOrder 0)
-are passed over in silence. Anything else is ``None``, for ``readers.base`` to decode or to refuse with its own words.
+are passed over in silence. Anything else is ``None``, for ``readers.tiff`` to decode or to refuse with its own words;
+``tiff_page`` has said before what is refused.
 """
 
 from __future__ import annotations
@@ -12,71 +13,65 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from data_tools.readers.image_file import read_bytes
 from data_tools.readers.lzw import SLACK, decode_strip
-from data_tools.readers.tiff_directory import (
-    BITS_PER_SAMPLE,
-    COMPRESSION,
-    IMAGE_LENGTH,
-    IMAGE_WIDTH,
-    ROWS_PER_STRIP,
-    SAMPLE_FORMAT,
-    SAMPLES_PER_PIXEL,
-    BytesSource,
-    TiffDirectories,
-)
+from data_tools.readers.tiff_directory import BytesSource, TiffDirectories
+from data_tools.readers.tiff_page import DIFFERENCES, LZW, NO_PREDICTOR, RAW, Page, read_page
 from framework.errors import InputError
 
-_PHOTOMETRIC, _BLACK_IS_ZERO, _TILE_WIDTH, _PREDICTOR, _MAX_BYTES = 262, 1, 322, 317, 1 << 26
-_FILL_ORDER, _LOW_BIT_FIRST = 266, 2
-_AS_IT_IS, _LZW, _DIFFERENCES, _MOST_LZW = 1, 5, 2, 4096
+_MAX_BYTES = 1 << 26
+_MOST_LZW = 4096
 
 Bytes = npt.NDArray[np.uint8]
 Plain = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float32]
-_KINDS = {(8, 1): "u1", (16, 1): "u2", (32, 3): "f4"}
-"""(bits a pixel, TIFF's sample format) -> type"""
+_KINDS = {(8, False): "u1", (16, False): "u2", (32, True): "f4"}
+"""(bits a pixel, whether it is a float) -> type"""
 
 
 def read_plain(file: Path) -> Plain | None:
     """Return the image of a plain TIFF, uint8, uint16 or float32 (H, W), or None where the file is not one."""
     try:
-        with file.open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
-    except OSError:
+        data = read_bytes(file, _MAX_BYTES)
+    except (OSError, InputError):
         return None
-    return decode_plain(data) if len(data) <= _MAX_BYTES else None
+    return decode_plain(data)
 
 
 def decode_plain(data: bytes) -> Plain | None:
     """Decode the bytes of a plain TIFF; None where they are not one, or damaged."""
     try:
         tiff = TiffDirectories("", BytesSource(data))
-        page = tiff.directory(tiff.first)
-        bits = tiff.integer(page, BITS_PER_SAMPLE, 1)
-        kind = _KINDS.get((bits, tiff.integer(page, SAMPLE_FORMAT, 1)))
-        packed = tiff.integer(page, COMPRESSION, _AS_IT_IS) == _LZW
-        differences = packed and kind != "f4" and tiff.integer(page, _PREDICTOR, 1) == _DIFFERENCES
-        plain = (
-            page.next_offset == 0
-            and _TILE_WIDTH not in page.entries
-            and kind is not None
-            and tiff.integer(page, COMPRESSION, _AS_IT_IS) in (_AS_IT_IS, _LZW)
-            and tiff.integer(page, SAMPLES_PER_PIXEL, 1) == 1
-            and (differences or tiff.integer(page, _PREDICTOR, 1) == 1)
-            and tiff.integer(page, _FILL_ORDER, 1) != _LOW_BIT_FIRST
-            and tiff.integer(page, _PHOTOMETRIC, _BLACK_IS_ZERO) == _BLACK_IS_ZERO
-        )
-        if not plain:
+        directory = tiff.directory(tiff.first)
+        if directory.next_offset:
             return None
-        height, width = tiff.integer(page, IMAGE_LENGTH), tiff.integer(page, IMAGE_WIDTH)
-        view = memoryview(data)
-        strips = [view[offset : offset + count] for offset, count in tiff.strips(page)]
-        rows = tiff.integer(page, ROWS_PER_STRIP, height)
+        page = read_page(tiff, directory)
     except InputError:
         return None
-    pixels = _unpacked(strips, height, rows, width * bits // 8) if packed else b"".join(strips)
+    return decode_page(data, tiff.order, page)
+
+
+def decode_page(data: bytes, order: str, page: Page) -> Plain | None:
+    """Decode a page that was checked; None where it is not a plain one, or damaged."""
+    kind, packed = _KINDS.get((page.bits, page.is_float)), page.compression == LZW
+    differences = packed and not page.is_float and page.predictor == DIFFERENCES
+    if (
+        kind is None
+        or page.tiled
+        or page.compression not in (RAW, LZW)
+        or page.samples != 1
+        or not (differences or page.predictor == NO_PREDICTOR)
+        or page.low_bit_first
+        or page.turned
+        or page.left_out
+    ):
+        return None
+    height, width, bits = page.height, page.width, page.bits
+    view = memoryview(data)
+    strips = [view[offset : offset + count] for offset, count in page.pieces]
+    pixels = _unpacked(strips, height, page.rows, width * bits // 8) if packed else b"".join(strips)
     if pixels is None or height * width * bits != 8 * len(pixels):
         return None
-    stored = np.dtype(f"{tiff.order}{kind}")
+    stored = np.dtype(f"{order}{kind}")
     native = stored.newbyteorder("=")
     image: Plain = np.frombuffer(pixels, dtype=stored).reshape(height, width).astype(native, copy=False)
     return np.add.accumulate(image, axis=1, dtype=native) if differences else image

@@ -173,7 +173,7 @@ def test_overlapping_directories_end_in_linear_time() -> None:
         (b"", "TIFF header"),
         (b"PK\3\4aaaaaaaa", "TIFF header"),
         (b"II" + struct.pack("<HI", 43, 8), "BigTIFF"),
-        (b"II" + struct.pack("<HI", 7, 8), "version 42, found 7"),
+        (b"II" + struct.pack("<HI", 7, 8), "version 42 or 43 .BigTIFF., found 7"),
         (b"II" + struct.pack("<HI", 42, 0), "no directory"),
         (b"II" + struct.pack("<HI", 42, 4_000_000_000), "would end at byte 4000000002"),
         (b"II" + struct.pack("<HIH", 42, 8, 0), "0 tags"),

@@ -151,7 +151,7 @@ def test_a_damaged_or_vanished_file_is_a_problem_of_its_cell(folder: Path) -> No
         "damaged_image",
         "damaged_image",
     ]
-    assert "expected one greyscale image" in found[2].detail  # type: ignore[union-attr]
+    assert "expected one 2-D greyscale image" in found[2].detail  # type: ignore[union-attr]
 
 
 def test_no_file_stays_open(folder: Path) -> None:
