@@ -1,7 +1,7 @@
 """Bulk omics: raw tables become normalised label vectors for the imaged wells of the same condition."""
 
 from data_tools.omics.config import LongForm, OmicsConfig
-from data_tools.omics.labels import Target, build_targets, draw_samples
+from data_tools.omics.labels import Target, build_targets, draw_samples, join_notes
 from data_tools.omics.normalise import Normalised, normalise, remove_batch, size_factors
 from data_tools.omics.table import OmicsTable, read_omics
 
@@ -13,6 +13,7 @@ __all__ = [
     "Target",
     "build_targets",
     "draw_samples",
+    "join_notes",
     "normalise",
     "read_omics",
     "remove_batch",

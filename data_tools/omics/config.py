@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -23,10 +24,15 @@ class OmicsConfig(StrictModel):
 
     Attributes:
         name: of the targets: ``<name>_<stimulation>``.
-        table: .csv, .tsv (also .gz), .parquet or .h5ad. Wide: a row a sample, ``Metadata_`` columns and columns of pure
-            text are facts, all others genes.
-        kind: ``counts`` (size factors, log2(x + 1)) or ``intensities`` (log2, samples centred on their medians).
-        long: columns of a table with a row a sample and gene; null for a wide one.
+        table: text (CSV, TSV; also packed), GCT, Parquet or AnnData. Wide: one row per sample; ``Metadata_`` columns,
+            those named here and columns of pure text are facts, all others genes.
+        kind: ``counts`` (whole numbers: size factors, log2(x + 1)), ``intensities`` (log2, samples centred on their
+            medians; TPM too) or ``log2`` (on that scale already: only the plate effect is taken out).
+        long: columns of a table with one row per sample and gene; null for a wide one.
+        facts: columns of a wide table that hold numbers and are no genes, as ``[RIN, n_counts]``.
+        genes: regular expression that the names of genes match, as ``^ENSG``; all other columns are facts.
+        layer: of an AnnData file, instead of ``X``.
+        gene_names: column of ``var`` (AnnData) or fact of genes (GCT) with the names to use.
         sample: column that identifies a sample, for the record.
         perturbation, stimulation, plate: columns; ``stimulation: null`` where there is one, ``plate: null`` for no
             batch correction.
@@ -39,8 +45,12 @@ class OmicsConfig(StrictModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     table: str = Field(description="the path of the table")
-    kind: Literal["counts", "intensities"] = Field(description="counts or intensities")
+    kind: Literal["counts", "intensities", "log2"] = Field(description="counts, intensities or log2")
     long: LongForm | None = None
+    facts: tuple[str, ...] = ()
+    genes: str | None = Field(default=None, min_length=1)
+    layer: str | None = None
+    gene_names: str | None = None
     sample: str | None = None
     perturbation: str = PERTURBATION
     stimulation: str | None = STIMULATION
@@ -55,4 +65,11 @@ class OmicsConfig(StrictModel):
         named = [name for name in (self.perturbation, self.stimulation, self.plate) if name is not None]
         if len(set(named)) < len(named):
             raise ValueError("'perturbation', 'stimulation' and 'plate' name the same column; each needs its own")
+        if self.genes is not None:
+            if self.facts:
+                raise ValueError("'genes' says what all other columns are; leave 'facts' out")
+            try:
+                re.compile(self.genes)
+            except re.error as error:
+                raise ValueError(f"'genes' is no regular expression: {error}") from None
         return self

@@ -6,6 +6,7 @@ vector to every imaging well of the group; each imaging plate gets a draw of its
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 
@@ -19,6 +20,13 @@ from data_tools.omics.table import OmicsTable, read_omics
 from data_tools.shards import random_order, safe_names
 from framework.data.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean
+
+_SHOWN = 5
+_SCALES = {
+    "counts": "log2(count / size factor + 1)",
+    "intensities": "log2, samples centred on medians",
+    "log2": "log2, as in the table",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +46,14 @@ class Target:
     without_omics: tuple[tuple[str, str], ...]
 
 
-def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int) -> list[Target]:
+def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int, table: OmicsTable | None = None) -> list[Target]:
     """Return a target for each stimulation of an omics table that has imaged wells.
 
     Args:
         config: the table.
         bags: bags.parquet.
         seed: of the draws.
+        table: what ``read_omics`` gave; None to read it here.
 
     Returns:
         Targets in order of their stimulation. ``X`` is float32 (bags with omics, genes kept), log2 scale; ``obs`` has
@@ -55,11 +64,8 @@ def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int) -> list[Ta
     Raises:
         InputError: a bad table, or not one condition in common with the plates.
     """
-    table = read_omics(config)
-    usable = bags[bags[CONTROL_TYPE] != "empty"]
-    stimulation_of = usable[STIMULATION].astype(object)
-    if config.stimulation is None:
-        stimulation_of[:] = "none"
+    table = read_omics(config) if table is None else table
+    usable, stimulation_of = _usable(config, bags)
     stimulations = sorted(set(table.stimulation))
     imaged = set(zip(usable[PERTURBATION], stimulation_of, strict=True))
     measured = set(zip(table.perturbation, table.stimulation, strict=True))
@@ -82,6 +88,60 @@ def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int) -> list[Ta
             )
         )
     return targets
+
+
+def join_notes(config: OmicsConfig, table: OmicsTable, bags: pd.DataFrame) -> tuple[str, ...]:
+    """Return what matched and what did not, of both sides: conditions, wells, samples; examples of what did not."""
+    usable, stimulation_of = _usable(config, bags)
+    of_wells = list(zip(usable[PERTURBATION], stimulation_of, strict=True))
+    of_samples = list(zip(table.perturbation, table.stimulation, strict=True))
+    imaged, measured = set(of_wells), set(of_samples)
+    both = imaged & measured
+    notes = [
+        f"omics '{config.name}': {len(both)} of {len(measured)} conditions of {config.table} and {len(both)} of "
+        f"{len(imaged)} imaged conditions match; {sum(pair in both for pair in of_wells)} of {len(of_wells)} wells "
+        f"have labels, from {sum(pair in both for pair in of_samples)} of {len(of_samples)} samples"
+    ]
+    for alone, what in ((measured - both, "has no imaged well"), (imaged - both, "has no omics sample")):
+        if alone:
+            notes.append(f"omics '{config.name}': {_listed(alone)} {what}")
+    by_form = {_spelling(pair): pair for pair in sorted(imaged - both)}
+    for pair in sorted(measured - both):
+        near = by_form.get(_spelling(pair))
+        if near is not None:
+            notes.append(
+                f"omics '{config.name}': '{_shown(pair)}' of the table and '{_shown(near)}' of the plate map differ in "
+                "spelling alone; if they are one condition, make them equal"
+            )
+    return (*table.notes, *notes)
+
+
+def _usable(config: OmicsConfig, bags: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[str]]:
+    """Return the wells that may have labels, and the stimulation the table would give them."""
+    usable = bags[bags[CONTROL_TYPE] != "empty"]
+    stimulation_of = usable[STIMULATION].astype(object)
+    if config.stimulation is None:
+        stimulation_of[:] = "none"
+    return usable, stimulation_of
+
+
+def _shown(pair: tuple[str, str]) -> str:
+    return f"{pair[0]}/{pair[1]}"
+
+
+def _listed(pairs: set[tuple[str, str]]) -> str:
+    names = [_shown(pair) for pair in sorted(pairs)]
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def _spelling(pair: tuple[str, str]) -> tuple[str, ...]:
+    """A form that names share which differ in case, blanks, leading zeros or a decimal of zero."""
+    found = []
+    for text in pair:
+        text = re.sub(r"[\s_-]+", "", text).lower()
+        text = re.sub(r"^0+(?=\d)", "", text)
+        found.append(re.sub(r"^(\d+)\.0+$", r"\1", text))
+    return tuple(found)
 
 
 def draw_samples(
@@ -144,7 +204,7 @@ def _facts(config: OmicsConfig, part: OmicsTable, normalised: Normalised, stimul
             "omics": config.name,
             "values": config.kind,
             "stimulation": stimulation,
-            "scale": "log2(count / size factor + 1)" if config.kind == "counts" else "log2, samples centred on medians",
+            "scale": _SCALES[config.kind],
             "plate_effect": normalised.plate_effect,
             "design": config.design,
             "min_share": config.min_share,
@@ -160,10 +220,10 @@ def _facts(config: OmicsConfig, part: OmicsTable, normalised: Normalised, stimul
 
 
 def _nothing_in_common(config: OmicsConfig, imaged: set[tuple[str, str]], measured: set[tuple[str, str]]) -> str:
-    first, other = sorted(measured)[0], sorted(imaged)
-    shown = ", ".join(f"{p}/{s}" for p, s in other[:5])
-    near = did_you_mean("/".join(first), ["/".join(pair) for pair in other])
+    other = sorted(imaged)
+    first = sorted(measured)[0]
+    near = did_you_mean(_shown(first), [_shown(pair) for pair in other])
     return (
         f"{config.table}: not one (perturbation, stimulation) in common with the plates; the table has "
-        f"{first[0]}/{first[1]} ..., the plate maps {shown} ...{near}; make the names equal"
+        f"{_listed(measured)}, the plate maps {_listed(imaged) or 'none'}{near}; make the names equal"
     )

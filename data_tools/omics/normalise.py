@@ -24,7 +24,7 @@ class Normalised:
         kept: bool (G,), genes that passed the expression filter.
         share: float64 (G,), the share of samples that the filter compared with ``min_share``, see ``shares_seen``.
         low_on: plate -> genes seen there in too small a share of its samples; one entry "" where plates are pooled.
-        factors: float64 (S,), size factors (counts) or medians in log2 (intensities).
+        factors: float64 (S,), size factors (counts), medians in log2 (intensities) or zeros (log2).
         plate_effect: ``removed``, ``one_plate`` or ``confounded`` (with the conditions the design protects).
     """
 
@@ -39,7 +39,7 @@ class Normalised:
 def normalise(
     values: F64,
     *,
-    kind: Literal["counts", "intensities"],
+    kind: Literal["counts", "intensities", "log2"],
     batch: Text,
     condition: Text | None,
     min_share: float,
@@ -48,8 +48,8 @@ def normalise(
     """Normalise the samples of one stimulation.
 
     Args:
-        values: (S, G), counts or intensities.
-        kind: which of the two.
+        values: (S, G), counts, intensities, or numbers on a log2 scale.
+        kind: which of the three.
         batch: (S,), omics plate of each sample.
         condition: (S,), what batch correction protects; None for nothing.
         min_share: genes seen in a smaller share of the samples are dropped.
@@ -61,14 +61,17 @@ def normalise(
     if kind == "counts":
         factors = size_factors(values)
         logged = np.log2(values / factors[:, None] + 1)
+    elif kind == "log2":
+        logged, factors = values, np.zeros(len(values))
     else:
         logged = np.log2(np.where(values > 0, values, np.nan))
         factors = _medians(logged)
         logged = logged - factors[:, None] + factors.mean()
-    shares = shares_seen(values > 0, batch, expressed_in)
+    seen = np.isfinite(values) if kind == "log2" else values > 0
+    shares = shares_seen(seen, batch, expressed_in)
     low_on = {plate: int((share < min_share).sum()) for plate, share in shares.items()}
     share = np.min(list(shares.values()), axis=0) if expressed_in != "any_plate" else np.max([*shares.values()], axis=0)
-    kept: npt.NDArray[np.bool_] = (share >= min_share) & (values > 0).any(axis=0)
+    kept: npt.NDArray[np.bool_] = (share >= min_share) & seen.any(axis=0)
     if not kept.any():
         raise InputError(_nothing_kept(values.shape, low_on, min_share, expressed_in))
     corrected, effect = remove_batch(logged[:, kept], batch, condition)

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from data_tools.ingest_config import IngestConfig
-from data_tools.omics import build_targets
 from data_tools.pipeline.build import BuildFolder
 from data_tools.pipeline.durable import record, write_json, write_with
 from data_tools.pipeline.joining import finish, join_tables
@@ -40,14 +37,14 @@ def assemble(
         flatfields: records of the flat-field files.
 
     Raises:
-        InputError: not one tile was made, or an omics table cannot be used.
+        InputError: not one tile was made.
         DatasetError: writing failed.
     """
     root, parts = build.root, [job.files for job in jobs]
     if not any(item["shard"] for item in facts):
         raise InputError(_nothing_found(config, [row for item in facts for row in item["bags"]]))
-    bags = join_tables(root, parts, facts, config.markers)
-    targets = _write_targets(config, bags.to_pandas(), root)
+    join_tables(root, parts, facts, config.markers)
+    targets = _write_targets(survey, root)
     _write_qc(config, survey, facts, targets, root)
     pictures = [entry["file"] for item in facts for entry in item["overviews"]]
     names = [*(f"targets/{name}.h5ad" for name in targets), *pictures]
@@ -59,7 +56,7 @@ def assemble(
         pixel_size_um=survey.pixel_size_um,
         n_plates=len(survey.plates),
         problems=all_problems(survey, facts),
-        notes=[note for plate in survey.plates for note in plate.notes],
+        notes=survey.notes,
         targets=tuple(targets),
         more=[*flatfields, *(record(root / name, root) for name in names)],
     )
@@ -72,25 +69,22 @@ def all_problems(survey: Survey, facts: Sequence[dict[str, Any]]) -> list[Proble
     return sorted(found, key=lambda problem: order[problem.plate])
 
 
-def _write_targets(config: IngestConfig, bags: pd.DataFrame, root: Path) -> dict[str, dict[str, Any]]:
+def _write_targets(survey: Survey, root: Path) -> dict[str, dict[str, Any]]:
     """Write the targets and return for each name what the report should know."""
     written: dict[str, dict[str, Any]] = {}
-    for omics in config.omics:
-        for target in build_targets(omics, bags, config.seed):
-            if target.name in written:
-                raise InputError(f"two omics tables make a target '{target.name}'; rename one entry of 'omics'")
-            write_with(root / "targets" / f"{target.name}.h5ad", target.data.write_h5ad)
-            facts = target.data.uns["wellstream"]
-            written[target.name] = {
-                "bags": target.data.n_obs,
-                "genes": target.data.n_vars,
-                "dropped_genes": len(facts["dropped_genes"]),
-                "expressed_in": facts["expressed_in"],
-                "low_on": dict(zip(facts["filtered_plates"], facts["low_genes"].tolist(), strict=True)),
-                "plate_effect": facts["plate_effect"],
-                "without_images": [list(pair) for pair in target.without_images],
-                "without_omics": [list(pair) for pair in target.without_omics],
-            }
+    for target in survey.targets:
+        write_with(root / "targets" / f"{target.name}.h5ad", target.data.write_h5ad)
+        facts = target.data.uns["wellstream"]
+        written[target.name] = {
+            "bags": target.data.n_obs,
+            "genes": target.data.n_vars,
+            "dropped_genes": len(facts["dropped_genes"]),
+            "expressed_in": facts["expressed_in"],
+            "low_on": dict(zip(facts["filtered_plates"], facts["low_genes"].tolist(), strict=True)),
+            "plate_effect": facts["plate_effect"],
+            "without_images": [list(pair) for pair in target.without_images],
+            "without_omics": [list(pair) for pair in target.without_omics],
+        }
     return written
 
 
@@ -106,7 +100,7 @@ def _write_qc(
             "flatfields": flatfields,
             "cells": [entry for item in facts for entry in item["cells"]],
             "targets": targets,
-            "notes": [note for plate in survey.plates for note in plate.notes],
+            "notes": list(survey.notes),
         },
     )
 

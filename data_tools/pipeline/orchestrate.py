@@ -85,7 +85,7 @@ def _build(config: IngestConfig, found: Survey, attempt: Attempt) -> IngestSumma
         ),
         shards_reused=reused,
         problems=tuple(problem.detail for problem in all_problems(found, facts)),
-        notes=tuple(note for plate in found.plates for note in plate.notes),
+        notes=found.notes,
     )
 
 
@@ -240,6 +240,7 @@ def _dry_run(config: IngestConfig, attempt: Attempt) -> IngestSummary:
         bytes=guess.bytes,
         empty_wells=tuple(f"{plate.name}/{bag.well}" for plate, bag in wells if not bag.sites),
         markers=config.markers,
+        targets=tuple(target.name for target in found.targets),
         problems=tuple(problem.detail for problem in (*found.problems, *guess.problems)),
-        notes=tuple(note for plate in found.plates for note in plate.notes),
+        notes=found.notes,
     )

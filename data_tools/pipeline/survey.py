@@ -5,19 +5,21 @@ Nothing is decoded here; the survey is what ``--dry-run`` prints and what the bu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from data_tools.ingest_config import IngestConfig, PlateEntry
+from data_tools.omics import Target, build_targets, join_notes, read_omics
 from data_tools.platemap import join, read_platemap
 from data_tools.readers import READERS, Export, ImageRef, Problem
 from data_tools.shards import safe_names
 from data_tools.single_cell import CellsConfig, check_header
 from data_tools.wells import well_order
-from framework.data.schema import CONTROL_TYPE, WELL
+from framework.data.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean
 
 
@@ -84,10 +86,19 @@ class Plate:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """All plates in config order, and what cannot be used."""
+    """All plates in config order, and what cannot be used.
+
+    Attributes:
+        plates: with their wells and sites.
+        problems: what cannot be used.
+        targets: of the omics tables, made before an image is read, so that a table that does not fit is known at once.
+        notes: what was joined, found out and left out.
+    """
 
     plates: tuple[Plate, ...]
     problems: tuple[Problem, ...]
+    targets: tuple[Target, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def pixel_size_um(self) -> float | None:
@@ -127,7 +138,26 @@ def survey(config: IngestConfig, base: Path) -> Survey:
         plates.append(plate)
         problems += [relative(problem, base) for problem in found]
         first += len(plate.bags)
-    return Survey(plates=tuple(plates), problems=tuple(problems))
+    targets, said = _targets(config, plates)
+    notes = [relative_text(note, base) for note in (*(note for plate in plates for note in plate.notes), *said)]
+    return Survey(plates=tuple(plates), problems=tuple(problems), targets=targets, notes=tuple(dict.fromkeys(notes)))
+
+
+def _targets(config: IngestConfig, plates: Sequence[Plate]) -> tuple[tuple[Target, ...], list[str]]:
+    """Read the omics tables and make the targets; return them with what is to be said about them."""
+    rows = [{"bag": bag.bag, **bag.metadata} for plate in plates for bag in plate.bags]
+    columns = ["bag", PLATE, WELL, PERTURBATION, STIMULATION, CONTROL_TYPE]
+    bags = pd.DataFrame(rows, columns=columns).astype({"bag": np.int32})
+    targets: dict[str, Target] = {}
+    notes: list[str] = []
+    for omics in config.omics:
+        table = read_omics(omics)
+        for target in build_targets(omics, bags, config.seed, table):
+            if target.name in targets:
+                raise InputError(f"two omics tables make a target '{target.name}'; rename one entry of 'omics'")
+            targets[target.name] = target
+        notes += join_notes(omics, table, bags)
+    return tuple(targets.values()), notes
 
 
 def relative(problem: Problem, base: Path) -> Problem:

@@ -51,6 +51,7 @@ class TextTable:
         encoding: as Python calls it.
         notes: sentences about what was found out and what was left out.
         error: class of what ``column`` and ``numbers`` raise.
+        counted: what ``lines`` count: ``line``, or ``row`` where a table was made of a file that is no text.
     """
 
     file: Path
@@ -62,6 +63,7 @@ class TextTable:
     encoding: str
     notes: tuple[str, ...]
     error: type[WellstreamError] = InputError
+    counted: str = "line"
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -113,7 +115,7 @@ class TextTable:
 
     def where(self, row: int) -> str:
         """Return ``FILE: line N`` of a row, for a message."""
-        return f"{self.file}: line {self.lines[row]}"
+        return f"{self.file}: {self.counted} {self.lines[row]}"
 
     @cached_property
     def _known(self) -> frozenset[str]:

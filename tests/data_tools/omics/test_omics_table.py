@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from data_tools.omics import OmicsConfig, OmicsTable, read_omics
-from framework.errors import InputError
+from framework.config import parse_config
+from framework.errors import ConfigError, InputError
 
 FRAME = pd.DataFrame(
     {
@@ -34,6 +35,16 @@ def _write(tmp_path: Path, form: str) -> tuple[Path, dict[str, Any]]:
     file = tmp_path / f"t.{form}"
     if form == "parquet":
         FRAME.to_parquet(file)
+    elif form == "index.parquet":
+        FRAME.set_index("sample").to_parquet(file)
+    elif form == "gct":
+        facts = ["Metadata_Plate", "Metadata_Perturbation", "Metadata_Stimulation"]
+        rows = [["id", "symbol", *FRAME["sample"]], *([name, "-", *FRAME[name]] for name in facts)]
+        rows += [[gene, f"S{gene}", *FRAME[gene]] for gene in ("g1", "g2")]
+        lines = ["#1.3", "2\t3\t1\t3", *("\t".join(str(cell) for cell in row) for row in rows)]
+        file.write_text("\n".join(lines) + "\n")
+    elif form == "semicolon.csv":
+        FRAME.to_csv(file, index=False, sep=";", encoding="utf-16")
     elif form == "h5ad":
         obs = FRAME.drop(columns=["g1", "g2"]).set_index("sample")
         values = FRAME[["g1", "g2"]].to_numpy(np.float32)
@@ -47,7 +58,9 @@ def _write(tmp_path: Path, form: str) -> tuple[Path, dict[str, Any]]:
     return file, {}
 
 
-@pytest.mark.parametrize("form", ["csv", "csv.gz", "tsv", "parquet", "h5ad", "long.csv"])
+@pytest.mark.parametrize(
+    "form", ["csv", "csv.gz", "tsv", "semicolon.csv", "parquet", "index.parquet", "h5ad", "long.csv", "gct"]
+)
 def test_every_form_gives_the_same_matrix(tmp_path: Path, form: str) -> None:
     file, options = _write(tmp_path, form)
     table = _read(file, **options)
@@ -72,10 +85,10 @@ def test_other_column_names_and_none(tmp_path: Path) -> None:
     ("change", "options", "sentence"),
     [
         ({}, {"perturbation": "Metadata_Perturbatio"}, "no column 'Metadata_Perturbatio' for 'omics.perturbation'"),
-        ({"g1": ["1", "two", "3"]}, {}, "column 'g1' reads 'two' in row 2, expected a number"),
-        ({"g1": [1, -2, 3]}, {}, "a value below zero in row 2, gene 'g1'"),
-        ({"g2": [1, np.nan, 3]}, {}, "a missing or infinite count in row 2, gene 'g2'"),
-        ({"Metadata_Perturbation": ["a", None, "a"]}, {}, "row 2 has no 'Metadata_Perturbation'; fill it in"),
+        ({"g1": ["1", "two", "3"]}, {}, "t.csv: line 3: column 'g1' reads 'two', expected a number"),
+        ({"g1": [1, -2, 3]}, {}, "a value below zero in line 3, gene 'g1'"),
+        ({"g2": [1, np.nan, 3]}, {}, "a missing or infinite count in line 3, gene 'g2'"),
+        ({"Metadata_Perturbation": ["a", None, "a"]}, {}, "t.csv: line 3 has no 'Metadata_Perturbation'; fill it in"),
     ],
 )
 def test_bad_tables_are_explained(
@@ -93,14 +106,178 @@ def test_intensities_may_be_missing(tmp_path: Path) -> None:
 
 
 def test_missing_files_and_doubles(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such omics table"):
+    with pytest.raises(InputError, match="no such file; expected an omics table"):
         _read(tmp_path / "no.csv")
-    with pytest.raises(InputError, match="no such omics table"):
+    with pytest.raises(InputError, match="no such file; expected an omics table"):
         _read(tmp_path / "no.h5ad")
     (tmp_path / "bad.h5ad").write_bytes(b"no HDF5")
-    with pytest.raises(InputError, match="no readable AnnData file"):
+    with pytest.raises(InputError, match="not readable as an omics table"):
         _read(tmp_path / "bad.h5ad")
     head = "sample,Metadata_Plate,Metadata_Perturbation,Metadata_Stimulation,gene,count\n"
     (tmp_path / "l.csv").write_text(head + "s,R,a,M1,g,1\n" * 2)
-    with pytest.raises(InputError, match="sample 's' has the gene 'g' twice"):
+    with pytest.raises(InputError, match=r"sample 's' has the gene 'g' twice \(lines 2 and 3\)"):
         _read(tmp_path / "l.csv", long={"sample": "sample", "gene": "gene", "value": "count"})
+
+
+def _wide(tmp_path: Path, **more: Any) -> Path:
+    counts = np.random.default_rng(0).integers(0, 90, (6, 5))
+    frame = pd.DataFrame(counts, columns=[f"g{i}" for i in range(5)])
+    facts = {"Metadata_Perturbation": list("ababab"), "Metadata_Stimulation": "M1", "Metadata_Plate": "R1"}
+    for place, (name, column) in enumerate({**facts, **more}.items()):
+        frame.insert(place, name, column)
+    frame.to_csv(tmp_path / "wide.csv", index=False)
+    return tmp_path / "wide.csv"
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "why"),
+    [
+        ("", range(6), "no name, perhaps row numbers"),
+        ("Unnamed: 0", range(6), "no name, perhaps row numbers"),
+        ("RIN", [8.7, 9.1, 8, 7.5, 9, 10], "a fact of samples by its name"),
+        ("nCount_RNA", range(100, 106), "a fact of samples by its name"),
+        ("position", range(1, 7), "row numbers"),
+        ("quality", [8.7, 9.1, 8, 7.5, 9, 10], "fractions, while all other columns hold counts"),
+    ],
+)
+def test_columns_that_are_no_genes_are_refused_or_facts(tmp_path: Path, name: str, column: Any, why: str) -> None:
+    file = _wide(tmp_path, **{name: column})
+    with pytest.raises(InputError) as caught:
+        _read(file)
+    assert f"perhaps no genes: '{name}' ({why})" in str(caught.value)
+    assert _read(file, facts=[name]).genes == ("g0", "g1", "g2", "g3", "g4")
+    assert _read(file, genes=r"^g\d$").genes == ("g0", "g1", "g2", "g3", "g4")
+
+
+def test_sums_over_genes_are_found_whatever_their_name(tmp_path: Path) -> None:
+    genes = pd.read_csv(_wide(tmp_path)).filter(regex="^g")
+    with pytest.raises(InputError, match=r"'everything' \(the sum of all other columns\)"):
+        _read(_wide(tmp_path, everything=genes.sum(axis=1)))
+    sparse = genes.mask(np.tri(6, 5, -1, dtype=bool), 0)
+    sparse.assign(seen=(sparse > 0).sum(axis=1)).to_csv(tmp_path / "s.csv", index=False)
+    whole = pd.concat([pd.read_csv(_wide(tmp_path)).filter(regex="^Meta"), pd.read_csv(tmp_path / "s.csv")], axis=1)
+    whole.to_csv(tmp_path / "s.csv", index=False)
+    with pytest.raises(InputError, match=r"'seen' \(the number of other columns above zero\)"):
+        _read(tmp_path / "s.csv")
+
+
+def test_names_of_genes_that_match_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no column matches 'genes: \^ENSG'"):
+        _read(_wide(tmp_path), genes="^ENSG")
+    for line, sentence in (("genes: '('", "no regular expression"), ("genes: a\nfacts: [b]", "leave 'facts' out")):
+        with pytest.raises(ConfigError, match=sentence):
+            parse_config(f"name: a\ntable: t\nkind: counts\n{line}\n", OmicsConfig, "c.yaml")
+
+
+@pytest.mark.parametrize("form", ["csv", "h5ad", "parquet"])
+def test_counts_with_fractions_are_refused_with_the_way_out(tmp_path: Path, form: str) -> None:
+    frame = FRAME.assign(g1=[1.5, 2.25, 3], g2=[0, 5.5, 7])
+    file = tmp_path / f"t.{form}"
+    if form == "h5ad":
+        obs = frame.drop(columns=["g1", "g2"]).set_index("sample")
+        data = anndata.AnnData(X=frame[["g1", "g2"]].to_numpy(), obs=obs, var=pd.DataFrame(index=["g1", "g2"]))
+        data.layers["raw"] = FRAME[["g1", "g2"]].to_numpy(float)
+        data.write_h5ad(file)
+        np.testing.assert_array_equal(_read(file, layer="raw").values, [[1, 0], [2, 5], [3, 7]])
+        with pytest.raises(InputError, match="no layer 'rwa'; it has raw; did you mean 'raw'"):
+            _read(file, layer="rwa")
+    else:
+        frame.to_csv(file, index=False) if form == "csv" else frame.to_parquet(file)
+    with pytest.raises(
+        InputError, match=r"counts are whole numbers, but .* has 1\.5 of 'g1'.*'layer: counts'.*'kind: log2'"
+    ):
+        _read(file)
+    np.testing.assert_array_equal(_read(file, kind="log2").values, [[1.5, 0], [2.25, 5.5], [3, 7]])
+
+
+def _annotated(frame: pd.DataFrame, obs: pd.DataFrame) -> anndata.AnnData:
+    return anndata.AnnData(X=frame[["g1", "g2"]].to_numpy(), obs=obs, var=pd.DataFrame(index=["g1", "g2"]))
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "h5ad"])
+def test_identifiers_are_text_in_every_form(tmp_path: Path, form: str) -> None:
+    names, doses = ["0042", "7", "NA"], ["0.5", "10", "None"]
+    frame = FRAME.assign(Metadata_Perturbation=names, Metadata_Stimulation=doses, sample=["01", "1", "2"])
+    file = tmp_path / f"t.{form}"
+    if form == "h5ad":
+        obs = frame.drop(columns=["g1", "g2"]).set_index("sample").astype("category")
+        anndata.AnnData(X=frame[["g1", "g2"]].to_numpy(), obs=obs, var=pd.DataFrame(index=["g1", "g2"])).write_h5ad(
+            file
+        )
+    else:
+        frame.to_csv(file, index=False) if form == "csv" else frame.to_parquet(file)
+    table = _read(file)
+    assert table.perturbation.tolist() == names
+    assert table.stimulation.tolist() == doses
+    assert table.sample.tolist() == ["01", "1", "2"]
+
+
+def test_numbers_stored_as_such_read_as_people_write_them_and_gaps_are_named(tmp_path: Path) -> None:
+    frame = FRAME.assign(Metadata_Perturbation=[42, 7, 1], Metadata_Stimulation=[0.5, 10.0, np.nan])
+    frame.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="row 3 has no 'Metadata_Stimulation'"):
+        _read(tmp_path / "t.parquet")
+    frame.assign(Metadata_Stimulation=[0.5, 10.0, 2.0]).to_parquet(tmp_path / "t.parquet")
+    table = _read(tmp_path / "t.parquet")
+    assert (table.perturbation.tolist(), table.stimulation.tolist()) == (["42", "7", "1"], ["0.5", "10", "2"])
+    obs = (
+        FRAME.drop(columns=["g1", "g2"])
+        .set_index("sample")
+        .assign(Metadata_Perturbation=pd.Categorical(["a", None, "b"]))
+    )
+    anndata.AnnData(X=FRAME[["g1", "g2"]].to_numpy(), obs=obs, var=pd.DataFrame(index=["g1", "g2"])).write_h5ad(
+        tmp_path / "t.h5ad"
+    )
+    with pytest.raises(InputError, match="sample 's1' has no 'Metadata_Perturbation'"):
+        _read(tmp_path / "t.h5ad")
+
+
+def test_a_long_table_is_checked_sample_by_sample(tmp_path: Path) -> None:
+    head = "sample,Metadata_Plate,Metadata_Perturbation,Metadata_Stimulation,gene,count\n"
+    long = {"long": {"sample": "sample", "gene": "gene", "value": "count"}}
+    (tmp_path / "l.csv").write_text(head + "01,R,0042,M1,g,1\n1,R,b,M1,g,2\n01,R,0042,M1,h,3\n1,R,b,M1,h,4\n")
+    table = _read(tmp_path / "l.csv", **long)
+    assert (table.sample.tolist(), table.perturbation.tolist()) == (["01", "1"], ["0042", "b"])
+    np.testing.assert_array_equal(table.values, [[1, 3], [2, 4]])
+    (tmp_path / "l.csv").write_text(head + "s,R,a,M1,g,1\ns,R,b,M1,h,2\n")
+    with pytest.raises(InputError, match="lines 2 and 3 are of one sample, but 'Metadata_Perturbation' is 'a' and 'b'"):
+        _read(tmp_path / "l.csv", **long)
+    (tmp_path / "l.csv").write_text(head + "s,R,a,M1,g,1\nt,R,a,M1,h,2\n")
+    with pytest.raises(InputError, match=r"a missing or infinite count in sample 's', gene 'h' \(nan\)"):
+        _read(tmp_path / "l.csv", **long)
+    assert (
+        "2 of 4 pairs of sample and gene have no row" in _read(tmp_path / "l.csv", kind="intensities", **long).notes[0]
+    )
+
+
+def test_genes_in_rows_are_recognised(tmp_path: Path) -> None:
+    text = "Protein\tS1\tS2\n" + "".join(f"P{i}\t{i}\t{i}\n" for i in range(9))
+    (tmp_path / "p.tsv").write_text(text)
+    with pytest.raises(InputError, match="perhaps genes stand in rows and samples in columns"):
+        _read(tmp_path / "p.tsv")
+
+
+def test_a_gct_table_whose_sizes_differ_is_refused(tmp_path: Path) -> None:
+    file, _ = _write(tmp_path, "gct")
+    assert _read(file, gene_names="symbol").genes == ("Sg1", "Sg2")
+    text = file.read_text()
+    file.write_text(text[: text.rindex("\ng2")])
+    with pytest.raises(InputError, match=r"declares 2 genes, 3 samples, .* the file may be cut off"):
+        _read(file)
+
+
+@pytest.mark.real_data
+def test_the_l1000_plate(real_data: Path) -> None:
+    table = _read(
+        real_data / "l1000-a375-plate" / "test_l1000.gct",
+        kind="log2",
+        perturbation="pert_iname",
+        stimulation=None,
+        plate=None,
+        sample="rna_well",
+        gene_names="pr_gene_symbol",
+    )
+    assert table.values.shape == (377, 978)
+    assert (table.values.min().round(2), table.values.max().round(2)) == (3.23, 15.0)
+    assert len(set(table.perturbation)) == 60
+    assert sum(table.perturbation == "DMSO") == 26

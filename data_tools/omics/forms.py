@@ -1,0 +1,259 @@
+"""Reading an omics table from any file: text (wide or long), GCT, Parquet or AnnData, known by its bytes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from data_tools.omics.config import LongForm, OmicsConfig
+from data_tools.omics.gct import WHAT, is_gct, read_gct
+from data_tools.omics.raw import F64, RawOmics
+from framework.errors import InputError, did_you_mean
+from framework.files.delimited import MISSING, TextTable, read_text_table
+from framework.files.h5ad import read_h5ad
+from framework.files.parquet import read_parquet
+from framework.files.text_values import text_values
+
+_PREFIX = "Metadata_"
+_HDF5, _PARQUET = b"\x89HDF\r\n\x1a\n", b"PAR1"
+
+
+def read_raw(config: OmicsConfig) -> RawOmics:
+    """Read the table a config names, without judging what it holds.
+
+    Raises:
+        InputError: no readable table, a column that is missing or stands twice, text among numbers.
+    """
+    file = Path(config.table)
+    head = _head(file)
+    if head.startswith(_HDF5) or file.suffix.lower() in (".h5ad", ".h5mu"):
+        return _read_h5ad(config, file)
+    if config.layer is not None:
+        raise InputError(f"{file}: 'layer: {config.layer}' is for AnnData files; leave it out")
+    if head.startswith(_PARQUET) or file.suffix.lower() == ".parquet":
+        return _of_typed(config, read_parquet(file, error=InputError, what=WHAT), file)
+    if is_gct(file):
+        return read_gct(file, config.gene_names)
+    if config.gene_names is not None:
+        raise InputError(f"{file}: 'gene_names: {config.gene_names}' is for AnnData and GCT files; leave it out")
+    table = read_text_table(file, what=WHAT)
+    return _from_long(config, config.long, table) if config.long else _from_wide(config, table)
+
+
+def _head(file: Path) -> bytes:
+    if not file.is_file():  # the readers say what it is
+        return b""
+    with file.open("rb") as stream:
+        return stream.read(8)
+
+
+def _read_h5ad(config: OmicsConfig, file: Path) -> RawOmics:
+    if file.suffix.lower() == ".h5mu":
+        raise InputError(
+            f"{file}: a MuData file; save the modality to learn from as AnnData (mudata['rna'].write_h5ad)"
+        )
+    data = read_h5ad(file, error=InputError, what=f"{WHAT} (AnnData)")
+    layers = tuple(str(name) for name in data.layers)
+    if config.layer is not None and config.layer not in layers:
+        raise InputError(
+            f"{file}: no layer '{config.layer}'; it has {', '.join(layers) or 'none'}"
+            + did_you_mean(config.layer, layers)
+        )
+    matrix = data.X if config.layer is None else data.layers[config.layer]
+    if matrix is None:
+        raise InputError(f"{file}: X is empty; name a layer with 'layer:'; it has {', '.join(layers) or 'none'}")
+    dense = matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
+    facts = pd.DataFrame({str(name): text_values(data.obs[name]) for name in data.obs.columns})
+    if "sample" not in facts:
+        facts.insert(0, "sample", text_values(pd.Series(data.obs_names)))
+    return RawOmics(
+        file=file,
+        facts=facts,
+        genes=_gene_names(config, data.var, file),
+        values=np.ascontiguousarray(dense, dtype=np.float64),
+        rows=[f"sample '{name}'" for name in data.obs_names],
+        declared=True,
+        layers=layers,
+    )
+
+
+def _gene_names(config: OmicsConfig, var: pd.DataFrame, file: Path) -> tuple[str, ...]:
+    name = config.gene_names
+    if name is None:
+        return tuple(str(gene) for gene in var.index)
+    if name not in var:
+        known = [str(column) for column in var.columns]
+        raise InputError(
+            f"{file}: no column '{name}' in var for 'omics.gene_names'; it has {', '.join(known) or 'none'}"
+            + did_you_mean(name, known)
+        )
+    return tuple(text_values(var[name]))
+
+
+def _of_typed(config: OmicsConfig, frame: pd.DataFrame, file: Path) -> RawOmics:
+    """A table whose columns have types: what is no number becomes the text a CSV file would hold."""
+    if not isinstance(frame.index, pd.RangeIndex):
+        name = frame.index.name if frame.index.name not in (None, *frame.columns) else "sample"
+        frame = frame.reset_index(drop=name in frame.columns, names=name)
+    frame.columns = pd.Index([str(name) for name in frame.columns], dtype=object)
+    if config.long is not None:
+        return _from_long(config, config.long, _as_text(frame, file))
+    numbers = [name for name in frame.columns if frame[name].dtype.kind in "iuf" and not _is_fact(config, name)]
+    rest = _as_text(frame.drop(columns=numbers), file)
+    raw = _from_wide(config, rest, more=len(numbers))
+    values = [frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in numbers]
+    return RawOmics(
+        file=file,
+        facts=raw.facts,
+        genes=(*numbers, *raw.genes),
+        values=np.stack([*values, *raw.values.T], axis=1) if numbers else raw.values,
+        rows=raw.rows,
+        declared=config.genes is not None,
+    )
+
+
+def _as_text(frame: pd.DataFrame, file: Path) -> TextTable:
+    return TextTable(
+        file=file,
+        names=tuple(frame.columns),
+        text=pd.DataFrame({name: text_values(frame[name]) for name in frame.columns}, index=range(len(frame))),
+        lines=np.arange(1, len(frame) + 1),
+        separator="",
+        decimal=".",
+        encoding="",
+        notes=(),
+        counted="row",
+    )
+
+
+def _from_long(config: OmicsConfig, form: LongForm, table: TextTable) -> RawOmics:
+    sample, gene = (table.column(name).to_numpy(dtype=object) for name in (form.sample, form.gene))
+    values = table.numbers(form.value).to_numpy()
+    for name, cells in ((form.sample, sample), (form.gene, gene)):
+        blank = np.flatnonzero(cells == "")
+        if len(blank):
+            raise InputError(f"{table.where(int(blank[0]))} has no '{name}'; fill it in")
+    samples, of_sample = np.unique(sample.astype(str), return_inverse=True)
+    genes, of_gene = np.unique(gene.astype(str), return_inverse=True)
+    place = of_sample * len(genes) + of_gene
+    _refuse_twice(table, place, sample, gene)
+    gaps = _gaps(samples, genes, place)
+    matrix = np.full(len(samples) * len(genes), np.nan)
+    matrix[place] = values
+    first = np.full(len(samples), -1)
+    first[of_sample[::-1]] = np.arange(len(table))[::-1]
+    facts = table.text.drop(columns=[form.gene, form.value])
+    used = [name for name in facts.columns if _is_fact(config, name)]
+    _check_facts_of_samples(table, facts[used], of_sample, first)
+    return RawOmics(
+        file=table.file,
+        facts=facts.iloc[first].reset_index(drop=True),
+        genes=tuple(str(name) for name in genes),
+        values=matrix.reshape(len(samples), len(genes)),
+        rows=[f"sample '{name}'" for name in samples],
+        declared=True,
+        notes=(*table.notes, *(f"{table.file}: {gap}" for gap in gaps)),
+    )
+
+
+def _gaps(samples: npt.NDArray[Any], genes: npt.NDArray[Any], place: npt.NDArray[Any]) -> tuple[str, ...]:
+    """Return a note where a sample has no row for a gene."""
+    pairs = len(samples) * len(genes)
+    if len(place) == pairs:
+        return ()
+    row, column = divmod(int(np.setdiff1d(np.arange(pairs), place, assume_unique=True)[0]), len(genes))
+    return (
+        f"{pairs - len(place)} of {pairs} pairs of sample and gene have no row, the first is '{samples[row]}' with "
+        f"'{genes[column]}'; they count as missing",
+    )
+
+
+def _refuse_twice(table: TextTable, place: npt.NDArray[Any], sample: Any, gene: Any) -> None:
+    order = np.argsort(place, kind="stable")
+    again = np.flatnonzero(np.diff(place[order]) == 0)
+    if len(again):
+        one, two = int(order[again[0]]), int(order[again[0] + 1])
+        raise InputError(
+            f"{table.file}: sample '{sample[one]}' has the gene '{gene[one]}' twice ({table.counted}s "
+            f"{table.lines[one]} and {table.lines[two]}); keep one row"
+        )
+
+
+def _check_facts_of_samples(table: TextTable, facts: pd.DataFrame, of_sample: Any, first: Any) -> None:
+    """Refuse a sample whose rows say different things about it: taking the first would be a guess."""
+    for name in facts.columns:
+        cells = facts[name].to_numpy(dtype=object)
+        differs = np.flatnonzero(cells != cells[first[of_sample]])
+        if len(differs):
+            row = int(differs[0])
+            other = int(first[of_sample[row]])
+            raise InputError(
+                f"{table.file}: {table.counted}s {table.lines[other]} and {table.lines[row]} are of one sample, but "
+                f"'{name}' is '{cells[other]}' and '{cells[row]}'; make them equal, or name another 'long.sample'"
+            )
+
+
+def _is_fact(config: OmicsConfig, name: str) -> bool:
+    if config.genes is not None:
+        return re.search(config.genes, name) is None
+    named = {config.sample, config.perturbation, config.stimulation, config.plate, "sample", *config.facts}
+    return name in named or name.startswith(_PREFIX)
+
+
+def _from_wide(config: OmicsConfig, table: TextTable, more: int = 0) -> RawOmics:
+    for name in config.facts:
+        if more == 0:
+            table.column(name)
+    maybe = [name for name in table.names if not _is_fact(config, name)]
+    if config.genes is not None and not maybe and not more:
+        raise InputError(
+            f"{table.file}: no column matches 'genes: {config.genes}'; it has {', '.join(table.names[:8])} ..."
+        )
+    genes, values = _numbers(config, table, maybe)
+    facts = table.text[[name for name in table.names if name not in set(genes)]].copy()
+    nameless = "" in facts and "sample" not in facts and config.sample is None
+    if nameless:  # R writes the names of the rows so
+        facts = facts.rename(columns={"": "sample"})
+    return RawOmics(
+        file=table.file,
+        facts=facts.reset_index(drop=True),
+        genes=tuple(genes),
+        values=values,
+        rows=[f"{table.counted} {line}" for line in table.lines],
+        declared=config.genes is not None,
+        notes=(
+            *table.notes,
+            *((f"{table.file}: the first column has no name; it is taken for the samples",) if nameless else ()),
+        ),
+    )
+
+
+def _numbers(config: OmicsConfig, table: TextTable, names: list[str]) -> tuple[list[str], F64]:
+    """Return the columns of numbers; columns of text alone are facts, columns of both are refused."""
+    try:
+        return names, table.matrix(names)
+    except InputError:
+        if config.genes is not None:
+            raise
+    genes, mixed = [], []
+    for name in names:
+        numeric = table.is_number(name)
+        cells = table.text[name].to_numpy(dtype=object)
+        filled = np.array([cell not in MISSING for cell in cells], dtype=bool)
+        if numeric.all():
+            genes.append(name)
+        elif (numeric & filled).any():
+            mixed.append((name, int(np.flatnonzero(~numeric)[0])))
+    if mixed:
+        (name, row), others = mixed[0], ", ".join(f"'{name}'" for name, _ in mixed[1:6])
+        raise InputError(
+            f"{table.where(row)}: column '{name}' reads '{table.text[name].iloc[row]}', expected a number"
+            + (f"; so it is with {len(mixed) - 1} more columns: {others}" if others else "")
+            + f"; correct the cell, or write 'facts: [{name}]' where the column is no gene"
+        )
+    return genes, table.matrix(genes)

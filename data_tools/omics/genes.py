@@ -1,0 +1,123 @@
+"""What is a gene: columns of numbers that are none are refused by name, never trained on.
+
+A wide table does not say which of its columns are genes. Row numbers, quality numbers (RIN) and sums over all genes
+are numbers too; a model would be trained to predict them, and they would shift every size factor.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_tools.omics.raw import F64, RawOmics
+from framework.errors import InputError
+
+_KNOWN = (
+    " rin rqn dv200 n_counts n_genes total_counts log1p_total_counts n_genes_by_counts pct_counts_mt "
+    " pct_counts_mito percent_mito percent_mt percent.mt ncount_rna nfeature_rna library_size lib_size libsize "
+    " lib.size size_factor size_factors sizefactor norm_factors norm.factors depth n_reads nreads reads "
+    " total_reads mapped_reads unmapped_reads mapped unmapped n_umi n_umis numi umis total sum batch replicate rep "
+    " plate row column col index level_0 id number nr dose concentration conc time time_h timepoint hours passage "
+    " age weight lane run date n_cells cell_count cells viability n_unmapped n_multimapping n_nofeature "
+    " n_ambiguous __no_feature __ambiguous __too_low_aqual __not_aligned __alignment_not_unique __index_level_0__ "
+)
+"""Lower case, with a blank on both sides of each."""
+_UNNAMED = re.compile(r"(Unnamed: \d+)?|X(\.\d+)?")
+_LEAST_ROWS = 5
+"""Fewer rows may agree with row numbers or with a sum by chance."""
+_MOST_SUSPECTS = 0.05
+"""Share of columns with fractions up to which these, and not the counts, are what is wrong."""
+
+
+def check_genes(raw: RawOmics, kind: str) -> None:
+    """Refuse columns that are perhaps no genes.
+
+    Args:
+        raw: the table.
+        kind: of the values.
+
+    Raises:
+        InputError: names the columns, and why each of them.
+    """
+    suspects = _suspects(raw, kind)
+    if suspects:
+        listed = ", ".join(f"'{name}' ({why})" for name, why in list(suspects.items())[:6])
+        more = f" and {len(suspects) - 6} more" if len(suspects) > 6 else ""
+        names = ", ".join(repr(name) if not name.isidentifier() else name for name in list(suspects)[:6])
+        raise InputError(
+            f"{raw.file}: columns of numbers that are perhaps no genes: {listed}{more}; write 'facts: [{names}]' into "
+            "this omics entry for those that are none, or 'genes: PATTERN' to say what the names of genes look like"
+        )
+
+
+def check_values(raw: RawOmics, kind: str) -> None:
+    """Refuse values that the kind does not allow.
+
+    Raises:
+        InputError: a count that is missing, infinite, below zero or no whole number; an infinite or negative intensity.
+    """
+    values = raw.values
+    if kind == "counts":
+        _refuse(raw, ~np.isfinite(values), "a missing or infinite count", kind)
+    else:
+        _refuse(raw, np.isinf(values), "an infinite value", kind)
+    if kind != "log2":
+        _refuse(raw, values < 0, "a value below zero", kind)
+    if kind == "counts":
+        fractions = values != np.floor(values)
+        if fractions.any():
+            row, column = np.argwhere(fractions)[0]
+            layers = f"; the file has the layers {', '.join(raw.layers)}" if raw.layers else ""
+            raise InputError(
+                f"{raw.file}: counts are whole numbers, but {raw.rows[row]} has {values[row, column]:g} of "
+                f"'{raw.genes[column]}', and {int(fractions.sum())} of {fractions.size} values have fractions; name "
+                f"the layer with counts ('layer: counts'){layers}; or say what the values are: 'kind: intensities' "
+                "(also TPM), 'kind: log2' (on a log2 scale already); round estimated counts (RSEM, salmon)"
+            )
+
+
+def _refuse(raw: RawOmics, bad: np.ndarray, what: str, kind: str) -> None:
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise InputError(
+            f"{raw.file}: {what} in {raw.rows[row]}, gene '{raw.genes[column]}' ({raw.values[row, column]:g}); "
+            f"{int(bad.sum())} of {bad.size} values are so; expected {kind}"
+        )
+
+
+def _suspects(raw: RawOmics, kind: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in raw.genes:
+        if _UNNAMED.fullmatch(name):
+            found[name] = "no name, perhaps row numbers"
+        elif f" {name.lower()} " in _KNOWN:
+            found[name] = "a fact of samples by its name"
+    for position, why in _by_values(raw.values, kind):
+        found.setdefault(raw.genes[position], why)
+    return found
+
+
+def _by_values(values: F64, kind: str) -> Sequence[tuple[int, str]]:
+    n_rows, n_columns = values.shape
+    found: list[tuple[int, str]] = []
+    if n_rows >= _LEAST_ROWS:
+        for start in (0, 1):
+            counted = (values == np.arange(start, start + n_rows)[:, None]).all(axis=0)
+            found += [(int(place), "row numbers") for place in np.flatnonzero(counted)]
+    if kind != "counts":
+        return found
+    with np.errstate(invalid="ignore"):
+        if n_rows >= 2 and n_columns >= 4:
+            total = values.sum(axis=1, keepdims=True)
+            sums = (values == total - values).all(axis=0) & (total > 0).all()
+            found += [(int(place), "the sum of all other columns") for place in np.flatnonzero(sums)]
+        if n_rows >= _LEAST_ROWS and n_columns >= 4:
+            seen = (values > 0).sum(axis=1, keepdims=True)
+            counted = (values == seen - (values > 0)).all(axis=0) & (np.ptp(seen) > 0)
+            found += [(int(place), "the number of other columns above zero") for place in np.flatnonzero(counted)]
+        broken = (values != np.floor(values)).any(axis=0) & np.isfinite(values).all(axis=0)
+    if 0 < broken.sum() <= max(1, _MOST_SUSPECTS * n_columns) and n_columns > 3 * broken.sum():
+        found += [(int(place), "fractions, while all other columns hold counts") for place in np.flatnonzero(broken)]
+    return found

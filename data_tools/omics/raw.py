@@ -1,0 +1,70 @@
+"""An omics table before anything is judged: what each sample is called, and what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from framework.errors import InputError, did_you_mean
+
+F64 = npt.NDArray[np.float64]
+_SHOWN = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawOmics:
+    """One table, whatever its file.
+
+    Attributes:
+        file: the file.
+        facts: text of each sample, ``""`` where blank; one row per sample.
+        genes: names, in the order of the columns of ``values``.
+        values: float64 (S, G), NaN where a cell is blank.
+        rows: where each sample stands, as ``line 5`` or ``row 4``.
+        declared: whether the file itself says which columns are genes, as AnnData, GCT and the long form do.
+        layers: other matrices of the file.
+        notes: what was found out about the file.
+    """
+
+    file: Path
+    facts: pd.DataFrame
+    genes: tuple[str, ...]
+    values: F64
+    rows: Sequence[str]
+    declared: bool
+    layers: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def fact(self, name: str, key: str) -> npt.NDArray[np.object_]:
+        """Return a column of facts that every sample must have.
+
+        Raises:
+            InputError: no such column, or a blank in it; names the row.
+        """
+        if name not in self.facts.columns:
+            raise InputError(self._no_fact(name, key))
+        values: npt.NDArray[np.object_] = self.facts[name].to_numpy(dtype=object)
+        blank = np.flatnonzero(values == "")
+        if len(blank):
+            raise InputError(f"{self.file}: {self.rows[blank[0]]} has no '{name}'; fill it in, or remove the sample")
+        return values
+
+    def _no_fact(self, name: str, key: str) -> str:
+        facts = [str(column) for column in self.facts.columns]
+        known = ", ".join(facts[:_SHOWN]) + (" ..." if len(facts) > _SHOWN else "")
+        text = f"{self.file}: no column '{name}' for 'omics.{key}'; the table has {known or 'no facts of samples'}"
+        if name in self.genes:
+            return f"{text}; '{name}' holds numbers: name it with 'facts: [{name}]' too"
+        near = did_you_mean(name, [*facts, *self.genes])
+        n_samples, n_genes = self.values.shape
+        if not near and not self.declared and n_samples > n_genes and facts:
+            near = (
+                f"; {n_samples} rows and {n_genes} columns of numbers: perhaps genes stand in rows and samples in "
+                "columns; transpose the table, give it with a row per sample and gene ('long:'), or save it as GCT"
+            )
+        return text + near
