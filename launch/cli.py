@@ -161,7 +161,10 @@ def embed(
         str | None, typer.Option(help="layers of the network instead, such as conv3,conv4: a file each, a row a tile")
     ] = None,
     pool: Annotated[str, typer.Option(help="how --layers are pooled over space: max or mean")] = "max",
-    views: Annotated[int, typer.Option(help="with --layers 4 or 8: average over mirror images, or all turns too")] = 1,
+    views: Annotated[
+        str,
+        typer.Option(help="with --layers: average over 4 mirror images, all 8 symmetries, or the views image2omics"),
+    ] = "1",
     untrained: Annotated[bool, typer.Option("--untrained", help="with the weights the run began with")] = False,
 ) -> None:
     """Write embeddings as AnnData. Tile embeddings can train heads: data.embeddings in a run YAML.
@@ -170,7 +173,7 @@ def embed(
     """
     room = _room("framework.run")
     with show.progress() as report:
-        if layers is None and views != 1:
+        if layers is None and views != "1":
             raise ConfigError("--views averages layers: name them with --layers")
         if layers is None:
             summary = room.embed(run, data=data, out=out, level=level, progress=report, untrained=untrained)
@@ -192,7 +195,9 @@ def predict(
     part: Annotated[str, typer.Option(help="train, val, test or all")] = "test",
     tiles: Annotated[int, typer.Option(min=1, help="tiles sampled a bag (Mehrizi 2023: 512)")] = 512,
     seeds: Annotated[int, typer.Option(min=1, help="draws averaged (Mehrizi 2023: 3)")] = 3,
-    views: Annotated[int, typer.Option(help="1; 4 or 8: average over mirror images, or all turns too, of tiles")] = 1,
+    views: Annotated[
+        str, typer.Option(help="average over 4 mirror images of a tile, all 8 symmetries, or the four of image2omics")
+    ] = "1",
 ) -> None:
     """Write predictions as AnnData, with the measured values beside them where the dataset has them.
 

@@ -36,6 +36,8 @@ class Batch:
         labels: label name -> (K, ...) for bag labels, (K, N, ...) for tile labels.
         step: global step this batch belongs to.
         epoch: epoch of that step.
+        counted: how many rows count, where those come first, so that nobody has to ask the device; None: look at
+            ``weights``.
     """
 
     tiles: torch.Tensor
@@ -45,6 +47,50 @@ class Batch:
     labels: Mapping[str, torch.Tensor]
     step: int
     epoch: int
+    counted: int | None = None
+
+    def without_padding(self) -> Batch:
+        """Return the rows that count: what a network may see in training, where rows can influence each other.
+
+        Views where these rows come first, as a loader's do; the batch itself where all rows count. There may be none.
+        """
+        real = self._real()
+        if real is None:
+            return self
+        chosen = real if self.counted is None else slice(self.counted)
+        return replace(
+            self,
+            tiles=self.tiles[chosen],
+            bags=self.bags[chosen],
+            tile_ids=self.tile_ids[chosen],
+            weights=self.weights[chosen],
+            labels={name: values[chosen] for name, values in self.labels.items()},
+        )
+
+    def with_padding(self, rows: torch.Tensor) -> torch.Tensor:
+        """Undo ``without_padding`` for what was computed of its rows.
+
+        Args:
+            rows: (k, ...), one per row that counts, in their order.
+
+        Returns:
+            (K, ...), zeros where a row is padding; ``rows`` itself where all rows count.
+        """
+        real = self._real()
+        if real is None:
+            return rows
+        whole = rows.new_zeros((len(self.weights), *rows.shape[1:]))
+        return whole.index_put((real,), rows)
+
+    def _real(self) -> torch.Tensor | None:
+        """Return the places of the rows that count; None where all do."""
+        if self.counted is None:
+            real = (self.weights > 0).nonzero().squeeze(1)
+        elif self.counted < len(self.weights):
+            real = torch.arange(self.counted, device=self.weights.device)
+        else:
+            return None
+        return None if len(real) == len(self.weights) else real
 
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """Return everything that lies on the device."""

@@ -257,6 +257,7 @@ class Loader:
             labels=found,
             step=rows.step,
             epoch=rows.epoch,
+            counted=rows.counted,
         )
 
     @property

@@ -6,7 +6,7 @@ Stored tiles travel to the device as integers; everything here runs there, in fl
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -28,8 +28,18 @@ ScaleName = Literal[
 ]
 UNIT_SCALES: tuple[ScaleName, ...] = ("per_tile_minmax", "unit_range")
 """Those that give 0..1 and may have a floor."""
-VIEWS = (1, 4, 8)
-"""Numbers of mirror images over which results can be averaged."""
+Views: TypeAlias = Literal[1, 4, 8, "image2omics"]
+_ROWS, _COLUMNS, _TRANSPOSE = 1, 2, 4
+VIEWS: Mapping[Views, tuple[int, ...]] = {
+    1: (0,),
+    4: (0, _ROWS, _COLUMNS, _ROWS | _COLUMNS),
+    8: tuple(range(8)),
+    "image2omics": (0, _ROWS, _COLUMNS, _TRANSPOSE),
+}
+"""Sets of mirror images over which results can be averaged, as codes of ``_turned``. 1: as stored. 4: both mirrors and
+their product, a half turn: the symmetries of a rectangle. 8: the same transposed too: the symmetries of the square.
+``image2omics``: as stored, mirrored along H, along W, and transposed: the test-time augmentation in the code of Mehrizi
+2023, four views that are no group, so they do not make a prediction independent of how a tile is turned."""
 _SAMPLE = 2000
 _BLOCK = 100
 
@@ -221,27 +231,36 @@ def augment(tiles: torch.Tensor, positions: I64, key: int, config: AugmentConfig
     return turned.index_select(0, back).view(tiles.dtype)
 
 
-def need_views(count: int) -> None:
-    """Check a number of views. Raises ConfigError."""
-    if count not in VIEWS:
-        raise ConfigError(f"views: expected one of: {', '.join(map(str, VIEWS))}, found {count}")
+def need_views(given: int | str) -> Views:
+    """Return the key of ``VIEWS`` that was asked for, as a number or as text.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for name in VIEWS:
+        if str(name) == str(given):
+            return name
+    known = [str(name) for name in VIEWS]
+    raise ConfigError(f"views: expected one of: {', '.join(known)}, found {given}{did_you_mean(str(given), known)}")
 
 
-def views(tiles: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
-    """Yield tiles as stored and mirrored, for predictions that are averaged over symmetries.
+def views(tiles: torch.Tensor, which: Views) -> Iterator[torch.Tensor]:
+    """Yield tiles as stored and mirrored, for predictions that are averaged over them.
 
     Args:
         tiles: (..., H, W).
-        count: 1: as stored; 4: both mirrors and their product; 8: the same transposed too, for square tiles.
+        which: see ``VIEWS``.
 
     Raises:
-        RunError: 8 views of tiles that are not square.
+        RunError: views that transpose, of tiles that are not square.
     """
-    if count == 8 and tiles.shape[-1] != tiles.shape[-2]:
-        raise RunError(f"8 views need square tiles, these have {tiles.shape[-2]} x {tiles.shape[-1]} px; take 4 views")
-    square = AugmentConfig(flip=True, rotate90=count == 8)
-    for code in range(count):
-        yield _turned(tiles, code, square).contiguous()
+    codes = VIEWS[which]
+    if any(code & _TRANSPOSE for code in codes) and tiles.shape[-1] != tiles.shape[-2]:
+        raise RunError(
+            f"views {which} need square tiles, these have {tiles.shape[-2]} x {tiles.shape[-1]} px; take 4 views"
+        )
+    for code in codes:
+        yield _turned(tiles, code, AugmentConfig(flip=True, rotate90=True)).contiguous()
 
 
 def augment_key(seed: int, step: int) -> int:
@@ -254,7 +273,7 @@ _AUGMENT_STREAM = 101
 
 def _turned(tiles: torch.Tensor, code: int, config: AugmentConfig) -> torch.Tensor:
     """Three bits: mirror rows, mirror columns, transpose; all eight together are the symmetries of the square."""
-    rows, columns, transpose = bool(code & 1), bool(code & 2), bool(code & 4)
+    rows, columns, transpose = bool(code & _ROWS), bool(code & _COLUMNS), bool(code & _TRANSPOSE)
     if not config.rotate90:
         transpose = False
     elif not config.flip:

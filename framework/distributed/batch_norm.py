@@ -1,37 +1,50 @@
 """Batch normalisation over the rows of all ranks, so that N ranks train exactly as one process with the whole batch.
 
-``torch.nn.SyncBatchNorm`` runs on CUDA alone; this one needs only a gather, so it also runs on gloo.
+``torch.nn.SyncBatchNorm`` runs on CUDA alone; this one needs only a gather, so it also runs on gloo. Objectives hand
+their networks the rows that count and no padding (``Batch.without_padding``), so a rank may bring fewer rows than
+others, or none, and what a rank brings is what enters the statistics.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import nn
 
-from framework.distributed.gather import gather_rows
 from framework.distributed.ranks import Ranks
+
+_Gather: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 
 class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
     """BatchNorm whose training statistics cover all ranks; parameters, buffers and evaluation are those of BatchNorm.
 
-    Each rank contributes count, mean and summed squared deviation a channel; they are merged as in Chan, Golub and
-    LeVeque 1979. Gradients flow through the gather, so they too equal those of one process.
+    Each rank contributes count, mean and summed squared deviation per channel; they are merged as in Chan, Golub and
+    LeVeque 1979. Gradients flow through the gather, so they too equal those of one process. A rank without rows
+    contributes a count of 0 and takes part in every collective, forward and backward.
+
+    A channel that has one value in all has variance 0, where BatchNorm raises ValueError: the last step of an epoch may
+    hold one row, and a network may reduce it to one pixel.
+
+    Attributes:
+        gather: rows of this rank -> rows of all ranks, with the exact gradient; None: the rows of this rank alone.
     """
+
+    gather: _Gather | None = None
 
     def _check_input_dim(self, input: torch.Tensor) -> None:
         if input.dim() < 2:
             raise ValueError(f"expected (n, C, ...) input, found {input.dim()} dimension(s)")
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """(n, C, ...) -> the same shape, normalised a channel over all ranks; evaluation as BatchNorm."""
+        """(n, C, ...) -> the same shape, normalised per channel over all ranks; evaluation as BatchNorm."""
         self._check_input_dim(input)
-        if not self.training:
+        one_value = input.numel() == input.shape[1]
+        if not self.training or (self.gather is None and not one_value):
             return super().forward(input)
-        rows = input.to(torch.promote_types(input.dtype, torch.float32)).transpose(0, 1).flatten(1)
-        count, mean, variance = _global_moments(rows)
+        count, mean, variance = _global_moments(input, self.gather or _alone)
         if self.running_mean is not None:
             self._follow(count, mean.detach(), variance.detach())
         scale = torch.rsqrt(variance + self.eps)
@@ -47,49 +60,72 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         running_mean, running_var = cast(torch.Tensor, self.running_mean), cast(torch.Tensor, self.running_var)
         batches = cast(torch.Tensor, self.num_batches_tracked)
         batches.add_(1)
-        weight = 1.0 / float(batches) if self.momentum is None else self.momentum
+        momentum = 1.0 / float(batches) if self.momentum is None else self.momentum
+        weight = momentum * (count > 0).to(running_mean.dtype)
         running_mean.lerp_(mean.to(running_mean.dtype), weight)
         unbiased = variance * (count / (count - 1).clamp(min=1))
         running_var.lerp_(unbiased.to(running_var.dtype), weight)
 
 
-def _global_moments(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Count (0-d), mean (C,) and biased variance (C,) over all ranks of rows (C, m)."""
-    channels = len(rows)
-    mean = rows.mean(dim=1)
-    squares = (rows - mean[:, None]).square().sum(dim=1)
-    count = mean.new_full((1,), rows.shape[1])
-    every = gather_rows(torch.cat([count, mean, squares])[None])
+def _alone(rows: torch.Tensor) -> torch.Tensor:
+    return rows
+
+
+def _global_moments(input: torch.Tensor, gather: _Gather) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Count (0-d), mean (C,) and biased variance (C,) over all ranks of (n, C, ...); all 0 where no rank has rows."""
+    channels, over = input.shape[1], [0, *range(2, input.dim())]
+    values = input.to(torch.promote_types(input.dtype, torch.float32))
+    mine = values.numel() // channels
+    if mine:
+        variance, mean = torch.var_mean(values, over, correction=0)
+    else:
+        # Sums over nothing: 0 as a mean over nothing is not, and part of the graph, so that backward meets the others.
+        variance = mean = values.sum(over)
+    count = mean.new_full((1,), mine)
+    every = gather(torch.cat([count, mean, variance * mine])[None])
     counts, means, deviations = every[:, :1], every[:, 1 : 1 + channels], every[:, 1 + channels :]
     total = counts.detach().sum()
-    merged = (counts * means).sum(dim=0) / total
-    variance = (deviations + counts * (means - merged).square()).sum(dim=0) / total
+    merged = (counts * means).sum(dim=0) / total.clamp(min=1)
+    variance = (deviations + counts * (means - merged).square()).sum(dim=0) / total.clamp(min=1)
     return total, merged, variance
 
 
 def sync_batch_norm(module: nn.Module, ranks: Ranks) -> nn.Module:
-    """Replace every BatchNorm1d and BatchNorm2d in ``module`` by one whose statistics cover all ranks.
+    """Replace every BatchNorm1d and BatchNorm2d in ``module`` by one whose statistics cover the rows of all ranks.
 
     The same parameters and buffers stay in place under the same names, so checkpoints fit both ways. With one rank
-    nothing is replaced. Padding rows count in the statistics as every row does; so N ranks equal one process exactly
-    where the rows of a step divide evenly among the ranks.
+    nothing is replaced.
 
     Returns:
         ``module``, or its replacement when it is itself a BatchNorm.
     """
-    if ranks.world_size == 1:
-        return module
+    return module if ranks.world_size == 1 else _replaced(module, ranks.gather_rows)
+
+
+def single_value_batch_norm(module: nn.Module) -> nn.Module:
+    """Replace every BatchNorm1d and BatchNorm2d in ``module`` by one that trains on one value per channel too.
+
+    Everywhere else it computes what they do, with their kernels. Ranks see their own rows alone.
+
+    Returns:
+        ``module``, or its replacement when it is itself a BatchNorm.
+    """
+    return _replaced(module, None)
+
+
+def _replaced(module: nn.Module, gather: _Gather | None) -> nn.Module:
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-        return _global(module)
+        return _global(module, gather)
     for name, child in list(module.named_children()):
-        setattr(module, name, sync_batch_norm(child, ranks))
+        setattr(module, name, _replaced(child, gather))
     return module
 
 
-def _global(local: Any) -> GlobalBatchNorm:
+def _global(local: Any, gather: _Gather | None) -> GlobalBatchNorm:
     replacement = GlobalBatchNorm(
         local.num_features, local.eps, local.momentum, local.affine, local.track_running_stats
     )
+    replacement.gather = gather
     for name, parameter in local.named_parameters(recurse=False):
         replacement.register_parameter(name, parameter)
     for name, buffer in local.named_buffers(recurse=False):

@@ -31,6 +31,6 @@ class Autoencoder(Painting):
 
     def forward(self, batch: Batch, gather: Gather) -> Losses:
         """Return squared errors of the tiles (K, N, C, H, W) of any plan."""
-        cells = taken(batch.tiles.flatten(0, 1), list(range(len(self.channels))))
-        weights = batch.weights[:, None].expand(batch.tiles.shape[:2]).flatten()
-        return pixel_losses(self.network(cells), cells, weights, self.channels)
+        tiles = batch.without_padding().tiles
+        cells = taken(tiles.flatten(0, 1), list(range(len(self.channels))))
+        return pixel_losses(self.network(cells), cells, self.channels)

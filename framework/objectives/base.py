@@ -135,7 +135,12 @@ class Objective(nn.Module):
         raise TypeError(f"{type(self).__name__} must define labels")
 
     def forward(self, batch: Batch, gather: Gather) -> Losses:
-        """Return this rank's loss sums; ``gather`` is the only way to see other ranks' rows."""
+        """Return this rank's loss sums; ``gather`` is the only way to see other ranks' rows.
+
+        A network in train mode may be shown ``batch.without_padding()`` alone, because batch normalisation lets rows
+        influence each other. It must take a batch without rows too. What is gathered needs all rows again:
+        ``batch.with_padding(rows)``.
+        """
         raise TypeError(f"{type(self).__name__} must define forward")
 
     def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
@@ -172,6 +177,11 @@ class Objective(nn.Module):
     def output_table(self) -> pd.DataFrame:
         """One row a prediction column, index as ``outputs``: target, gene, train_mean, train_sd in its units."""
         return pd.DataFrame({"target": [], "gene": [], "train_mean": [], "train_sd": []}, index=pd.Index([], dtype=str))
+
+
+def at_least_float32(values: torch.Tensor) -> torch.Tensor:
+    """Return what autocast computed in half precision as float32, in which losses are summed; float64 stays."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 OBJECTIVES: Registry[type[Objective]] = Registry("objective")

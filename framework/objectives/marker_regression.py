@@ -19,7 +19,7 @@ from framework.config import StrictModel
 from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.models import BackboneChoice, BagEncoder, IfcSeqConfig, build_backbone
-from framework.objectives.base import OBJECTIVES, Gather, Losses, Objective, PretrainedBackbone
+from framework.objectives.base import OBJECTIVES, Gather, Losses, Objective, PretrainedBackbone, at_least_float32
 from framework.objectives.marker_scale import MarkerScale, Transform
 
 
@@ -54,11 +54,7 @@ class MarkerRegressionProfile(StrictModel):
 
 @OBJECTIVES.register("marker_regression", MarkerRegressionConfig)
 class MarkerRegression(Objective):
-    """Backbone and one linear head per marker (the rows of one layer).
-
-    Batch normalisation in train mode sees padding rows of an uneven last batch too; their loss is masked, their share
-    of the batch statistics is not.
-    """
+    """Backbone and one linear head per marker (the rows of one layer)."""
 
     profile_type: ClassVar[type[StrictModel]] = MarkerRegressionProfile
     output: ClassVar[Literal["bag", "tile", "none"]] = "tile"
@@ -120,8 +116,9 @@ class MarkerRegression(Objective):
 
     def forward(self, batch: Batch, gather: Gather) -> Losses:
         """Return absolute or squared errors, summed over measured (tile, marker) pairs."""
+        batch = batch.without_padding()
         measured = batch.labels["markers"]
-        known = torch.isfinite(measured) & (batch.weights > 0)[:, None, None]
+        known = torch.isfinite(measured)
         wanted = (torch.where(known, measured, self.mean) - self.mean) / self.sd
         errors = torch.where(known, self._scores(batch) - wanted, 0.0)
         errors = errors.abs() if self.options.loss == "mae" else errors.square()
@@ -169,4 +166,4 @@ class MarkerRegression(Objective):
     def _scores(self, batch: Batch) -> torch.Tensor:
         """(K, N, M) on the scale of the loss."""
         scores: torch.Tensor = self.heads(self.embed_tiles(batch.tiles))
-        return scores.float()
+        return at_least_float32(scores)

@@ -22,7 +22,7 @@ from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.errors import CheckpointError, RunError
 from framework.models import Aggregate, BackboneChoice, BagEncoder, Pool, build_backbone
-from framework.objectives.base import OBJECTIVES, Gather, Losses, Objective, PretrainedBackbone
+from framework.objectives.base import OBJECTIVES, Gather, Losses, Objective, PretrainedBackbone, at_least_float32
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
@@ -178,8 +178,9 @@ class OmicsHeads(Objective):
 
     def forward(self, batch: Batch, gather: Gather) -> Losses:
         """Return squared errors of z-scored genes, summed over measured (bag, gene) pairs."""
+        batch = batch.without_padding()
         measured = batch.labels["targets"]
-        known = torch.isfinite(measured) & (batch.weights > 0)[:, None]
+        known = torch.isfinite(measured)
         wanted = (torch.where(known, measured, self.mean) - self.mean) / self.sd
         errors = torch.where(known, self._scores(batch) - wanted, 0.0).square()
         widths = [len(target.genes) for target in self.facts.targets]
@@ -229,7 +230,7 @@ class OmicsHeads(Objective):
         cached = batch.tiles.ndim == 3
         bags = self.embed_bags(batch.tiles if cached else self.embed_tiles(batch.tiles))
         bags = self.dropout(self.activation(bags))
-        return torch.cat([head(bags) for head in self.heads], dim=1).float()
+        return at_least_float32(torch.cat([head(bags) for head in self.heads], dim=1))
 
 
 def _joined(columns: Sequence[Sequence[float]]) -> torch.Tensor:

@@ -27,7 +27,7 @@ from framework.models import (
     pooled_layers,
 )
 from framework.models.inpainting import DECODER_WIDTHS
-from framework.objectives.base import Losses, Objective, PretrainedBackbone
+from framework.objectives.base import Losses, Objective, PretrainedBackbone, at_least_float32
 
 _CELLS_AT_ONCE = 256
 
@@ -139,20 +139,18 @@ def taken(cells: torch.Tensor, channels: list[int]) -> torch.Tensor:
     return some.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
-def pixel_losses(
-    predicted: torch.Tensor, truth: torch.Tensor, weights: torch.Tensor, channels: Sequence[str]
-) -> Losses:
-    """Return squared errors over all pixels of the rows that count.
+def pixel_losses(predicted: torch.Tensor, truth: torch.Tensor, channels: Sequence[str]) -> Losses:
+    """Return squared errors over all pixels.
 
     Args:
-        predicted: (n, P, H, W).
+        predicted: (n, P, H, W), n >= 0.
         truth: (n, P, H, W).
-        weights: (n,), 0 for rows that do not count.
         channels: names of the P channels, for the log.
     """
-    counted = (weights > 0)[:, None, None, None]
-    errors = torch.where(counted, predicted.float() - truth, 0.0).square()
-    each = counted.sum() * float(truth.shape[-1] * truth.shape[-2])
+    errors = (at_least_float32(predicted) - truth).square()
+    pixels = len(truth) * truth.shape[-1] * truth.shape[-2]
+    # float32 counts no further than 2**24 pixels one by one.
+    each = torch.full((), float(pixels), dtype=torch.float64, device=truth.device)
     sums = errors.detach().sum(dim=(0, 2, 3))
     parts = {f"mse/{channel}": (sums[place], each) for place, channel in enumerate(channels)}
     return Losses(total=errors.sum(), count=each * len(channels), parts=parts)

@@ -90,9 +90,9 @@ class PairedInpainting(Painting):
                 f"paired_inpainting needs rows of a source and a target cell, found {batch.tiles.shape[1]} tile(s) a "
                 "row; use plan: {name: pairs}"
             )
-        source, target = batch.tiles.unbind(dim=1)
+        source, target = batch.without_padding().tiles.unbind(dim=1)
         painted = self.inpaint(source, target)
-        return pixel_losses(painted, self.proteins(target), batch.weights, self.options.protein)
+        return pixel_losses(painted, self.proteins(target), self.options.protein)
 
     def inpaint(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Paint targets after sources, both (n, C, H, W) with all channels of the run -> (n, P, H, W).

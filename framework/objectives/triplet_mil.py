@@ -18,7 +18,7 @@ from framework.data.dataset import Dataset
 from framework.data.schema import PERTURBATION, STIMULATION
 from framework.errors import RunError, did_you_mean
 from framework.models import Aggregate, BackboneChoice, BagEncoder, Pool, ResNet18Config, build_backbone
-from framework.objectives.base import OBJECTIVES, Gather, Losses, Objective, PretrainedBackbone
+from framework.objectives.base import OBJECTIVES, Gather, Losses, Objective, PretrainedBackbone, at_least_float32
 from framework.objectives.triplets import Mining, RowFacts, sample_digest, triplet_sums
 
 
@@ -62,11 +62,7 @@ class TripletMILProfile(StrictModel):
 
 @OBJECTIVES.register("triplet_mil", TripletMILConfig)
 class TripletMIL(Objective):
-    """Embeds bags and pulls those of one condition together.
-
-    Batch normalisation in train mode sees padding rows of an uneven last batch too; their loss is masked, their share
-    of the batch statistics is not.
-    """
+    """Embeds bags and pulls those of one condition together."""
 
     profile_type: ClassVar[type[StrictModel]] = TripletMILProfile
     output: ClassVar[Literal["bag", "tile", "none"]] = "none"
@@ -134,7 +130,7 @@ class TripletMIL(Objective):
 
     def forward(self, batch: Batch, gather: Gather) -> Losses:
         """Return the sum over triplets whose anchor is a row of this rank; positives and negatives are from all."""
-        embedding = self.embed_bags(self.embed_tiles(batch.tiles))
+        embedding = batch.with_padding(self.embed_bags(self.embed_tiles(batch.without_padding().tiles)))
         mine = RowFacts(
             condition=batch.labels["condition"],
             bag=batch.bags,
@@ -143,7 +139,7 @@ class TripletMIL(Objective):
         )
         # Distances in bf16 would round away the margin.
         with torch.autocast(embedding.device.type, enabled=False):
-            embedding = embedding if embedding.dtype == torch.float64 else embedding.float()
+            embedding = at_least_float32(embedding)
             sums = triplet_sums(
                 embedding,
                 mine,

@@ -10,7 +10,7 @@ from framework import checkpoint
 from framework.config import config_digest
 from framework.data import split
 from framework.data.dataset import Dataset
-from framework.distributed import Ranks, sync_batch_norm
+from framework.distributed import Ranks, single_value_batch_norm, sync_batch_norm
 from framework.objectives import Objective
 from framework.run.config import RunConfig
 from framework.run.folder import RunFolder, facts_of_run
@@ -123,4 +123,6 @@ def _objective(config: RunConfig, folder: RunFolder, start: Start, ranks: Ranks)
     objective = initial_objective(config, folder, fresh=start.checkpoint is None)
     if config.train.batch_norm == "sync":
         sync_batch_norm(objective, ranks)
+    if config.train.batch_norm != "frozen":
+        single_value_batch_norm(objective)
     return prepared(objective, config, ranks)

@@ -15,7 +15,7 @@ import torch
 from framework.data.dataset import Dataset
 from framework.data.plan import EveryTile, PlanUniverse
 from framework.data.store import TileStore
-from framework.data.transform import need_views
+from framework.data.transform import VIEWS, Views, need_views
 from framework.data.transform import views as mirrored
 from framework.distributed import Ranks
 from framework.errors import ConfigError, RunError
@@ -36,7 +36,7 @@ def embed_layers(
     layers: Sequence[str],
     pool: SpatialPool = "max",
     untrained: bool = False,
-    views: int = 1,
+    views: int | str = 1,
     progress: Report | None = None,
 ) -> dict[str, Any]:
     """Write ``<layer>.h5ad`` for each layer: a row a tile in tile order, its maps pooled over space.
@@ -51,8 +51,9 @@ def embed_layers(
             trunk.layer4 (a ResNet).
         pool: ``max`` (Lu et al. 2019) or ``mean`` over space.
         untrained: use the weights the run began with, the baseline for what training adds.
-        views: 1: cells as stored (Lu et al. 2019); 4 or 8: the mean over their mirror images, or all symmetries of the
-            square, because a cell lies in its crop any way round; as many times the work.
+        views: 1: cells as stored (Lu et al. 2019); 4: the mean over them, both mirror images and the half turn; 8: over
+            all symmetries of the square, because a cell lies in its crop any way round; ``image2omics``: the four views
+            of the code of Mehrizi 2023 (see ``predict``). As many times the work.
         progress: called with (stage, done, total).
 
     Returns:
@@ -64,7 +65,7 @@ def embed_layers(
     """
     if pool not in POOLS:
         raise ConfigError(f"pool: expected one of: {', '.join(POOLS)}, found '{pool}'")
-    need_views(views)
+    seen = need_views(views)
     if not layers:
         raise ConfigError("layers: expected at least one name, such as conv4")
     folder = Path(out)
@@ -75,9 +76,9 @@ def embed_layers(
     dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
     if not len(dataset.index):
         raise RunError(f"{dataset.root}: no tiles to embed")
-    rows = _write(opened, dataset, folder, layers, Reading(pool=pool, views=views), progress)
+    rows = _write(opened, dataset, folder, layers, Reading(pool=pool, views=seen), progress)
     files = tuple(str(folder / f"{layer}.h5ad") for layer in layers)
-    return {"files": files, "rows": rows, "pool": pool, "views": views, "step": opened.step}
+    return {"files": files, "rows": rows, "pool": pool, "views": seen, "step": opened.step}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ class Reading:
     """How a tile's maps become one vector: pooled over space, averaged over views."""
 
     pool: SpatialPool
-    views: int
+    views: Views
 
 
 def _write(
@@ -128,5 +129,5 @@ def _blocks(
             for seen in mirrored(cells, reading.views):
                 with ranks.autocast():
                     pooled = pooled_layers(network, layers, seen, reading.pool)
-                found = {layer: found[layer] + values / reading.views for layer, values in pooled.items()}
+                found = {layer: found[layer] + values / len(VIEWS[reading.views]) for layer, values in pooled.items()}
             yield {layer: values.cpu().numpy() for layer, values in found.items()}

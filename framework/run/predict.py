@@ -19,7 +19,7 @@ from framework.data.permutation import I64
 from framework.data.plan import EveryBag, EveryTile, Plan, PlanUniverse
 from framework.data.split import PARTS, Parts
 from framework.data.store import Store, TileStore
-from framework.data.transform import need_views
+from framework.data.transform import Views, need_views
 from framework.data.transform import views as mirrored
 from framework.distributed import Ranks
 from framework.errors import ConfigError, DatasetError, RunError, did_you_mean
@@ -47,7 +47,7 @@ def predict(
     part: str = "test",
     tiles: int = 512,
     seeds: int = 3,
-    views: int = 1,
+    views: int | str = 1,
     progress: Report | None = None,
 ) -> dict[str, Any]:
     """Write predictions, with the measured values in layer ``measured``.
@@ -65,8 +65,9 @@ def predict(
         part: ``train``, ``val``, ``test`` or ``all``; for another dataset than the run's only ``all``.
         tiles: tiles drawn a bag, >= 1.
         seeds: draws averaged, >= 1.
-        views: 1: tiles as stored; 4 or 8: the mean over their mirror images, or all symmetries of the square (test-time
-            augmentation; the code of Mehrizi 2023 averages four views).
+        views: test-time augmentation. 1: tiles as stored; 4: the mean over them, both mirror images and the half turn;
+            8: over all symmetries of the square; ``image2omics``: over them, both mirror images and the transposed
+            tile, the four views of the code of Mehrizi 2023.
         progress: called with (stage, done, total).
 
     Returns:
@@ -76,26 +77,29 @@ def predict(
         ConfigError: an argument out of range.
         RunError: nothing to predict, or several targets for one file.
     """
-    _check_arguments(part, tiles, seeds, views)
+    _check_arguments(part, tiles, seeds)
+    seen = need_views(views)
     opened = _predicting(run)
     dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
     files = _files(opened, Path(out))
     parts = parts_for(opened, dataset)
     universe = PlanUniverse.of(dataset, _bags_of(dataset, parts, part))
     store: Store = TileStore(dataset, opened.scale.channels)
-    if data is None and opened.config.data.embeddings is not None and views == 1:
+    if data is None and opened.config.data.embeddings is not None and seen == 1:
         store = open_store(opened.config, dataset, opened.scale.channels)
     ranks = solo(opened.config)
     rows, passes = _planned(universe, opened.objective.output, tiles, seeds)
     obs = (bag_rows if opened.objective.output == "bag" else tile_rows)(dataset, parts, rows)
-    predicted = _predicted(opened, store, passes, rows, ranks, views, progress)
+    predicted = _predicted(opened, store, passes, rows, ranks, seen, progress)
     measured = _measured(opened, dataset, rows)
-    written = _write(opened, dataset, files, obs, predicted, measured)
+    facts = facts_of(opened, dataset, "predictions") | {"views": seen}
+    written = _write(opened, facts, files, obs, predicted, measured)
     return {
         "files": tuple(written),
         "rows": len(rows),
         "columns": predicted.shape[1],
         "part": part,
+        "views": seen,
         "step": opened.step,
     }
 
@@ -116,12 +120,11 @@ def _planned(universe: PlanUniverse, output: str, tiles: int, seeds: int) -> tup
     return rows, [Pass(plan=EveryTile(universe, rows=TILES_A_STEP // 8), share=1.0)]
 
 
-def _check_arguments(part: str, tiles: int, seeds: int, views: int) -> None:
+def _check_arguments(part: str, tiles: int, seeds: int) -> None:
     if part not in (*PARTS, "all"):
         raise ConfigError(f"part: expected one of: {', '.join(PARTS)}, all, found '{part}'" + did_you_mean(part, PARTS))
     if tiles < 1 or seeds < 1:
         raise ConfigError(f"expected tiles >= 1 and seeds >= 1, found {tiles} and {seeds}")
-    need_views(views)
 
 
 def _bags_of(dataset: Dataset, parts: Parts, part: str) -> I64:
@@ -153,7 +156,7 @@ def _some(universe: PlanUniverse, chosen: npt.NDArray[np.bool_]) -> PlanUniverse
 
 
 def _predicted(
-    run: OpenedRun, store: Store, passes: list[Pass], rows: I64, ranks: Ranks, views: int, progress: Report | None
+    run: OpenedRun, store: Store, passes: list[Pass], rows: I64, ranks: Ranks, views: Views, progress: Report | None
 ) -> Values:
     """(rows, P) predictions, averaged over the passes that visit a row and over the views of its tiles."""
     found = np.zeros((len(rows), len(run.objective.outputs())), dtype=np.float64)
@@ -174,10 +177,10 @@ def _predicted(
     return found.astype(np.float32)
 
 
-def _over_views(run: OpenedRun, batch: Batch, count: int) -> torch.Tensor:
-    if count == 1:
+def _over_views(run: OpenedRun, batch: Batch, views: Views) -> torch.Tensor:
+    if views == 1:
         return run.objective.predict(batch)
-    seen = [run.objective.predict(replace(batch, tiles=tiles)) for tiles in mirrored(batch.tiles, count)]
+    seen = [run.objective.predict(replace(batch, tiles=tiles)) for tiles in mirrored(batch.tiles, views)]
     return torch.stack(seen).mean(dim=0)
 
 
@@ -211,7 +214,12 @@ def _files(run: OpenedRun, out: Path) -> dict[str, Path]:
 
 
 def _write(
-    run: OpenedRun, dataset: Dataset, files: dict[str, Path], obs: pd.DataFrame, predicted: Values, measured: Values
+    run: OpenedRun,
+    facts: dict[str, Any],
+    files: dict[str, Path],
+    obs: pd.DataFrame,
+    predicted: Values,
+    measured: Values,
 ) -> list[str]:
     """Write a file a target; columns are named by gene or marker."""
     table = run.objective.output_table()
@@ -225,7 +233,7 @@ def _write(
             obs=obs,
             var=var,
             layers={"measured": measured[:, mine]},
-            uns={"wellstream": facts_of(run, dataset, "predictions") | {"target": target}},
+            uns={"wellstream": facts | {"target": target}},
         )
         write_table(file, data)
     return [str(file) for file in files.values()]

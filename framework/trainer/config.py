@@ -56,7 +56,8 @@ class TrainConfig(StrictModel):
     log_every: int = Field(default=10, ge=1)
     batch_norm: Literal["local", "sync", "frozen"] = "local"
     """``local``: each rank normalises by its own rows, so the world size matters; ``sync``: by the rows of all ranks,
-    so it does not; ``frozen``: by the running statistics, which stay as they are."""
+    so it does not, however the rows divide; ``frozen``: by the running statistics, which stay as they are. Padding rows
+    count in none."""
     threads: int = Field(default=2, ge=1)
     """Loader threads a rank."""
     prefetch: int = Field(default=2, ge=1)

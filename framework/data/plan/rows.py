@@ -28,6 +28,12 @@ class StepRows:
     tiles: I64
     weights: npt.NDArray[np.float32]
 
+    @property
+    def counted(self) -> int | None:
+        """How many rows count, where those come first, as in all rows that a plan gives; else None."""
+        number = int((self.weights > 0).sum())
+        return number if bool((self.weights[:number] > 0).all()) else None
+
     def for_rank(self, rank: int, world: int) -> StepRows:
         """Return the part of ``rank``: ceil(K / world) consecutive rows, so that all ranks make equal steps.
 

@@ -15,13 +15,15 @@ from framework.data.transform import (
     AugmentConfig,
     ScaleName,
     ScaleProfile,
+    Views,
     augment,
     augment_key,
     from_signed,
+    need_views,
     scale,
     views,
 )
-from framework.errors import RunError
+from framework.errors import ConfigError, RunError
 
 NAMES: tuple[ScaleName, ...] = (
     "per_tile_standardise",
@@ -212,6 +214,32 @@ def test_cuda_gives_the_same_pixels(name: ScaleName) -> None:
     torch.testing.assert_close(on_gpu.cpu(), on_cpu, rtol=1e-5, atol=1e-5)
 
 
+def test_the_views_of_image2omics_are_those_of_its_code() -> None:
+    tile = np.arange(9).reshape(1, 3, 3)
+    expected = [tile, tile[:, ::-1], tile[:, :, ::-1], tile.transpose(0, 2, 1)]
+    found = [view.numpy() for view in views(torch.from_numpy(tile), "image2omics")]
+    assert len(found) == 4
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_four_views_are_the_mirrors_and_the_half_turn() -> None:
+    tile = np.arange(6).reshape(1, 2, 3)
+    found = [view.numpy() for view in views(torch.from_numpy(tile), 4)]
+    for mine, theirs in zip(found, [tile, tile[:, ::-1], tile[:, :, ::-1], tile[:, ::-1, ::-1]], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize(("given", "expected"), [(1, 1), ("8", 8), ("image2omics", "image2omics")])
+def test_views_are_named_by_number_or_text(given: int | str, expected: int | str) -> None:
+    assert need_views(given) == expected
+
+
+def test_unknown_views_are_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"expected one of: 1, 4, 8, image2omics, found image2omic.*'image2omics'"):
+        need_views("image2omic")
+
+
 @pytest.mark.parametrize("count", [1, 4, 8])
 def test_views_are_the_symmetries_of_the_square(count: int) -> None:
     tile = np.arange(9).reshape(1, 3, 3)
@@ -223,9 +251,10 @@ def test_views_are_the_symmetries_of_the_square(count: int) -> None:
     assert tuple(tile.ravel()) in seen
 
 
-def test_eight_views_need_square_tiles() -> None:
-    with pytest.raises(RunError, match="these have 4 x 6 px; take 4 views"):
-        next(views(torch.zeros(1, 1, 4, 6), 8))
+@pytest.mark.parametrize("which", [8, "image2omics"])
+def test_views_that_transpose_need_square_tiles(which: Views) -> None:
+    with pytest.raises(RunError, match=f"views {which} need square tiles, these have 4 x 6 px; take 4 views"):
+        next(views(torch.zeros(1, 1, 4, 6), which))
     assert sum(1 for _ in views(torch.zeros(1, 1, 4, 6), 4)) == 4
 
 

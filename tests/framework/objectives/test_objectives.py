@@ -96,7 +96,7 @@ def clone(objective: Objective) -> Objective:
     return frozen(type(objective)(objective.config, profile))
 
 
-def part(batch: Batch, rows: slice) -> Batch:
+def part(batch: Batch, rows: slice | list[int]) -> Batch:
     return dataclasses.replace(
         batch,
         tiles=batch.tiles[rows],
@@ -166,6 +166,41 @@ def test_zero_weight_rows_change_nothing(name: str, options: dict[str, Any], dat
     assert numbers(with_padding) == {k: pytest.approx(v, rel=1e-5) for k, v in numbers(without).items()}
     for key, gradient in gradients(objective).items():
         torch.testing.assert_close(padded[key], gradient, rtol=1e-4, atol=1e-6, msg=key)
+
+
+def normalised_by_batch(options: dict[str, Any]) -> dict[str, Any]:
+    backbone = options.get("backbone", {})
+    return {**options, "backbone": {**backbone, "norm": "batch"}} if "norm" in backbone else options
+
+
+@every_case
+@pytest.mark.parametrize(
+    ("weights", "counted"), [([1, 1, 1, 1, 0, 0], 4), ([1, 1, 1, 1, 0, 0], None), ([1, 0, 1, 1, 0, 1], None)]
+)
+def test_batch_normalisation_sees_no_padding(
+    name: str, options: dict[str, Any], weights: list[int], counted: int | None, dataset: Dataset, make_batch: Any
+) -> None:
+    """In train mode, where rows influence each other; on one process, so with ``local`` too."""
+    objective = build(name, normalised_by_batch(options), dataset).double().train()
+    before = {key: value.clone() for key, value in objective.state_dict().items()}
+    batch = make_batch(objective, [0, 6, 1, 7, 2, 8], weights=weights)
+    batch = dataclasses.replace(batch, tiles=batch.tiles.double(), counted=counted)
+    without = part(dataclasses.replace(batch, counted=None), [row for row, weight in enumerate(weights) if weight])
+    found = []
+    for each in (batch, without):
+        objective.load_state_dict(before)
+        objective.zero_grad()
+        losses = objective(each, alone)
+        losses.total.backward()
+        found.append((losses, gradients(objective), {k: v.clone() for k, v in objective.state_dict().items()}))
+    (padded, padded_gradients, padded_state), (losses, expected, state) = found
+    torch.testing.assert_close(padded.total, losses.total, rtol=1e-12, atol=0)
+    assert padded.count == losses.count
+    size = torch.cat([g.flatten() for g in expected.values()]).norm()
+    for key, gradient in expected.items():
+        assert (padded_gradients[key] - gradient).norm() <= 1e-10 * size, key
+    for key, value in state.items():
+        torch.testing.assert_close(padded_state[key], value, rtol=1e-12, atol=0, msg=key)
 
 
 @every_case

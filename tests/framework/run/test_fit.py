@@ -199,6 +199,16 @@ def test_markers_train_on_measured_tiles_alone(root: Path) -> None:
     assert f"every one of {sum(t % 7 != 6 for t in inside)} tiles exactly once" in told
 
 
+@pytest.mark.parametrize("kind", ["local", "sync"])
+def test_an_epoch_may_end_with_one_row_that_batch_norm_sees_as_one_value(root: Path, kind: str) -> None:
+    """Five halvings leave one pixel of 16 px, and the last step holds one of 83 tiles."""
+    deep = "objective.backbone={name: small_cnn, widths: [4, 4, 4, 4, 4], norm: batch, dense: [4]}"
+    changes = (deep, "plan.tiles=82", "train.steps=2", f"train.batch_norm={kind}")
+    fit(config(MARKERS, *changes, run=root / f"one-row-{kind}", data=root / "data"))
+    assert "every one of 83 tiles exactly once" in verify_run(root / f"one-row-{kind}").sentences[-1]
+    assert all(value.isfinite().all() for value in weights(root / f"one-row-{kind}", 2).values())
+
+
 def test_validation_and_patience_choose_the_checkpoint(root: Path) -> None:
     changes = ("train.steps=60", "train.evaluate_every=2", "train.patience=2", "optim.lr=0.3", "train.save_every=100")
     places = {"data": root / "data", "pretrained": root / "pretrained"}

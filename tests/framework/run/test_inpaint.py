@@ -158,7 +158,7 @@ def test_wrong_requests_for_layers_leave_nothing(root: Path, tmp_path: Path) -> 
         embed_layers(root / "pairs", None, tmp_path / "x.h5ad", ["conv1"])
     with pytest.raises(ConfigError, match="expected at least one name"):
         embed_layers(root / "pairs", None, tmp_path / "x", [])
-    with pytest.raises(ConfigError, match="views: expected one of: 1, 4, 8, found 3"):
+    with pytest.raises(ConfigError, match="views: expected one of: 1, 4, 8, image2omics, found 3"):
         embed_layers(root / "pairs", None, tmp_path / "x", ["conv1"], views=3)
     assert not list(tmp_path.iterdir())
 

@@ -100,6 +100,23 @@ def test_views_average_the_symmetries_of_the_square(root: Path, tmp_path: Path) 
         mean = opened.objective.predict(batch)[:, 0].mean(dim=0)
     np.testing.assert_allclose(eight.X[0], mean.numpy(), rtol=1e-4, atol=1e-5)
     assert not np.allclose(one.X[0], eight.X[0], rtol=1e-4)
+    assert (one.uns["wellstream"]["views"], eight.uns["wellstream"]["views"]) == (1, 8)
+
+
+def test_the_four_views_of_image2omics_can_be_named(root: Path, tmp_path: Path) -> None:
+    summary = predict(root / "markers", None, tmp_path / "named.h5ad", views="image2omics")
+    written = anndata.read_h5ad(tmp_path / "named.h5ad")
+    assert (summary["views"], written.uns["wellstream"]["views"]) == ("image2omics", "image2omics")
+    tile = int(written.obs["tile"].iloc[0])
+    stored = by_hand(root / "markers", Dataset.open(root / "data"), np.asarray([tile]))[0]
+    seen = torch.stack([stored, stored.flip(-2), stored.flip(-1), stored.transpose(-1, -2)])
+    batch = Batch(
+        tiles=seen[:, None], bags=torch.zeros(4, dtype=torch.int64), tile_ids=torch.zeros(4, 1, dtype=torch.int64),
+        weights=torch.ones(4), labels={}, step=0, epoch=0,
+    )  # fmt: skip
+    with torch.inference_mode():
+        mean = open_run(root / "markers").objective.predict(batch)[:, 0].mean(dim=0)
+    np.testing.assert_allclose(written.X[0], mean.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_genes_are_predicted_a_file_a_target(root: Path, tmp_path: Path) -> None:
@@ -129,7 +146,7 @@ def test_few_tiles_drawn_often_come_near_all_tiles(root: Path, tmp_path: Path) -
     [
         ({"part": "tset"}, ConfigError, "part: expected one of: .*did you mean 'test'"),
         ({"tiles": 0}, ConfigError, "expected tiles >= 1 and seeds >= 1"),
-        ({"views": 3}, ConfigError, "views: expected one of: 1, 4, 8, found 3"),
+        ({"views": 3}, ConfigError, "views: expected one of: 1, 4, 8, image2omics, found 3"),
         ({"data": "nowhere"}, DatasetError, "nowhere: no such dataset folder"),
     ],
 )

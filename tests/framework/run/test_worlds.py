@@ -1,7 +1,7 @@
 """One, two and three ranks under torchrun: same batches, same weights.
 
 Where they differ, and why: with ``batch_norm: local`` each rank normalises by its own rows, so the world size is part
-of the model. With ``sync`` the weights agree as long as no padding row enters (here every step divides evenly). And a
+of the model. With ``sync`` the weights agree (rows that do not divide: ``distributed/test_batch_norm.py``). And a
 parameter whose true gradient is zero, as the last bias under a triplet loss (distances do not see a shift), has only
 rounding noise for a gradient, which Adam scales up to full steps; plain SGD leaves it where it is. Rounding also
 decides on which side of a kink an absolute error of almost zero lies, so the marker case minimises squares.

@@ -27,6 +27,13 @@ def test_ranks_take_consecutive_rows_and_pad_with_the_last() -> None:
     assert {(part.step, part.epoch) for part in parts} == {(4, 1)}
 
 
+def test_counted_is_known_where_the_rows_that_count_come_first() -> None:
+    assert FIVE.counted == 4
+    assert [FIVE.for_rank(rank, 3).counted for rank in range(3)] == [2, 2, 0]
+    assert rows([1, 2], [[10], [20]], [1, 1]).padded(5).counted == 2
+    assert rows([1, 2, 3], [[10], [20], [30]], [1, 0, 1]).counted is None
+
+
 def test_padding_cycles_through_the_rows() -> None:
     padded = rows([1, 2], [[10], [20]], [1, 1]).padded(5)
     assert padded.bags.tolist() == [1, 2, 1, 2, 1]
