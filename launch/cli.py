@@ -163,7 +163,7 @@ def embed(
     pool: Annotated[str, typer.Option(help="how --layers are pooled over space: max or mean")] = "max",
     views: Annotated[
         str,
-        typer.Option(help="with --layers: average over 4 mirror images, all 8 symmetries, or the views image2omics"),
+        typer.Option(help="with --layers: average over 4 mirror images, 8 symmetries, or the views image2omics"),
     ] = "1",
     untrained: Annotated[bool, typer.Option("--untrained", help="with the weights the run began with")] = False,
 ) -> None:
