@@ -1,4 +1,4 @@
-"""What was done to each well: a plate map (CSV or TSV) becomes a table with the Metadata_ columns of the dataset.
+"""What was done to each well: a plate map (a text table, or Harmony's assay layout) becomes Metadata_ columns.
 
 ``read_platemap`` checks and renames; ``join`` puts the wells that have images beside it, and says which wells lack
 either side.
@@ -6,28 +6,39 @@ either side.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 from pydantic import Field, model_validator
 
+from data_tools.assay_layout import is_assay_layout, read_assay_layout
 from data_tools.readers.base import Problem
 from data_tools.wells import normalise_well, well_order
 from framework.config import StrictModel
 from framework.data.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean
+from framework.files.delimited import TextTable, read_text_table
 
 _PREFIX = "Metadata_"
 _DEFAULTS = {STIMULATION: "none", CONTROL_TYPE: "treatment", PLATE: ""}
 _ORDER = (PLATE, WELL, PERTURBATION, STIMULATION, CONTROL_TYPE)
+_SHOWN = 5
+ControlType = Literal["negcon", "poscon", "treatment", "empty"]
 
 
 class Constant(StrictModel):
     """The same value in every well."""
 
     value: str
+
+
+class Blank(StrictModel):
+    """What a well without perturbation holds: its control type, and the name that stands for the perturbation."""
+
+    control_type: ControlType
+    perturbation: str = Field(min_length=1)
 
 
 class PlatemapConfig(StrictModel):
@@ -38,12 +49,20 @@ class PlatemapConfig(StrictModel):
     that of the images. Further ``Metadata_`` columns, in the file or in ``columns``, are kept.
     """
 
-    path: str = Field(description="the plate map, CSV or TSV")
+    path: str = Field(description="the plate map: a text table (CSV, TSV ...) or an assay layout of Harmony")
     columns: dict[str, str | Constant] = Field(default={})
+    row: str | None = Field(default=None, min_length=1)
+    """Column with the row of the well (letters or a number), where the well stands in two columns."""
+    column: str | None = Field(default=None, min_length=1)
+    """Column with the column of the well; with ``row``."""
     plate: str | None = Field(default=None, min_length=1)
     """The plate all rows belong to, where the file has no column for it."""
-    control_types: dict[str, Literal["negcon", "poscon", "treatment", "empty"]] = Field(default={})
+    control_types: dict[str, ControlType] = Field(default={})
     """Their control type -> ours, as ``{WT: negcon, Null: treatment}``."""
+    blank: ControlType | Blank | None = None
+    """What a blank perturbation means: ``negcon``, or ``{control_type: negcon, perturbation: DMSO}``; null refuses."""
+    not_imaged: tuple[str, ...] = ()
+    """Wells of the map that were not imaged on purpose."""
     partial: bool = False
     """The map describes more wells than the export holds: wells without images are a note, not a problem."""
 
@@ -57,6 +76,15 @@ class PlatemapConfig(StrictModel):
                 )
         if self.plate is not None and PLATE in self.columns:
             raise ValueError(f"'plate' and 'columns: {{{PLATE}: ...}}' both name the plate; keep one")
+        if (self.row is None) != (self.column is None):
+            raise ValueError("'row' and 'column' name the well together; give both")
+        if self.row is not None and WELL in self.columns:
+            raise ValueError(f"'row' and 'columns: {{{WELL}: ...}}' both name the well; keep one")
+        for well in self.not_imaged:
+            try:
+                normalise_well(well)
+            except InputError as error:
+                raise ValueError(f"'not_imaged': {error}") from None
         return self
 
 
@@ -64,30 +92,40 @@ def read_platemap(config: PlatemapConfig) -> pd.DataFrame:
     """Read a plate map.
 
     Returns:
-        One row a well in plate order, text columns Metadata_Plate (empty: that of the images), Metadata_Well (``A01``),
-        Metadata_Perturbation, Metadata_Stimulation, Metadata_Control_Type, then other Metadata_ columns.
+        One row per well in plate order, text columns Metadata_Plate (empty: that of the images), Metadata_Well
+        (``A01``), Metadata_Perturbation, Metadata_Stimulation, Metadata_Control_Type, then other Metadata_ columns. The
+        index is the line of the file; ``attrs["notes"]`` says what was found out about the file.
 
     Raises:
         InputError: no file, a missing column, a well that is none or comes twice, an empty cell, or an unknown control
-            type.
+            type; names the line.
     """
     file = Path(config.path)
-    raw = _read_table(file)
-    table = pd.DataFrame({name: _column(config, raw, name, file) for name in _wanted(config, raw)})
-    table[WELL] = [_well(text, row, file) for row, text in enumerate(table[WELL], start=2)]
+    raw = read_assay_layout(file) if is_assay_layout(file) else read_text_table(file, what="a plate map")
+    if not len(raw):
+        raise InputError(f"{file}: the plate map has no row")
+    table = pd.DataFrame({name: _column(config, raw, name) for name in _wanted(config, raw)})
+    table[WELL] = _wells(config, raw, table)
     table[CONTROL_TYPE] = table[CONTROL_TYPE].map(lambda text: config.control_types.get(text, text))
-    _check_rows(table, file)
+    table.index = pd.Index(raw.lines, name="line")
+    table, notes = _with_blanks(config, raw, table)
+    _check_rows(table, raw)
     keys = [(plate, *well_order(well)) for plate, well in zip(table[PLATE], table[WELL], strict=True)]
-    return table.iloc[sorted(range(len(table)), key=keys.__getitem__)].reset_index(drop=True)
+    table = table.iloc[sorted(range(len(table)), key=keys.__getitem__)]
+    table.attrs["notes"] = (*raw.notes, *notes)
+    return table
 
 
-def join(wells: Iterable[str], platemap: pd.DataFrame, *, plate: str) -> tuple[pd.DataFrame, tuple[Problem, ...]]:
+def join(
+    wells: Iterable[str], platemap: pd.DataFrame, *, plate: str, not_imaged: Collection[str] = ()
+) -> tuple[pd.DataFrame, tuple[Problem, ...]]:
     """Put the wells that have images beside the plate map.
 
     Args:
         wells: normalised wells with images.
         platemap: from ``read_platemap``; several plates are allowed.
         plate: the plate of the images.
+        not_imaged: wells of the map that may lack images.
 
     Returns:
         The rows of ``platemap`` whose wells have images, in plate order with the plate filled in; and a problem for
@@ -95,7 +133,8 @@ def join(wells: Iterable[str], platemap: pd.DataFrame, *, plate: str) -> tuple[p
         ``empty`` may lack them).
 
     Raises:
-        InputError: the map names plates, and this one is not among them.
+        InputError: the map names plates, and this one is not among them; a well has two rows once rows without a plate
+            count for this one; not one well in common.
     """
     mine = platemap[platemap[PLATE].isin(["", plate])].copy()
     if mine.empty and not platemap.empty:
@@ -104,13 +143,30 @@ def join(wells: Iterable[str], platemap: pd.DataFrame, *, plate: str) -> tuple[p
             f"plate '{plate}' is not in the plate map, which holds {', '.join(named)}{did_you_mean(plate, named)}; "
             "correct 'plate:' of the reader or of the plate map"
         )
+    _refuse_two_rows(mine, plate)
     mine[PLATE] = plate
     imaged = set(wells)
     mapped = set(mine[WELL])
+    if imaged and mapped and not imaged & mapped:
+        raise InputError(
+            f"plate '{plate}': not one well in common: images are there of {_listed(imaged)}, rows of the plate map of "
+            f"{_listed(mapped)}; correct the wells of the map, or 'plate:' where it is the map of another plate"
+        )
+    allowed = {normalise_well(well) for well in not_imaged}
     problems = [_not_mapped(plate, well) for well in sorted(imaged - mapped, key=well_order)]
-    without = mine[~mine[WELL].isin(imaged) & (mine[CONTROL_TYPE] != "empty")]
-    problems += [_not_imaged(plate, well) for well in without[WELL]]
+    without = mine[~mine[WELL].isin(imaged | allowed) & (mine[CONTROL_TYPE] != "empty")]
+    problems += [_not_imaged(plate, well) for well in sorted(without[WELL], key=well_order)]
     return mine[mine[WELL].isin(imaged)].reset_index(drop=True), tuple(problems)
+
+
+def join_note(wells: Collection[str], platemap: pd.DataFrame, *, plate: str) -> str:
+    """Return how many wells of the images and of the map match."""
+    mapped = set(platemap.loc[platemap[PLATE].isin(["", plate]), WELL])
+    both = len(mapped & set(wells))
+    return (
+        f"plate {plate}: {both} of {len(set(wells))} wells with images are in the plate map, and {both} of "
+        f"{len(mapped)} wells of the map have images"
+    )
 
 
 def _not_mapped(plate: str, well: str) -> Problem:
@@ -129,71 +185,141 @@ def _not_imaged(plate: str, well: str) -> Problem:
         well=well,
         reason="well_without_images",
         detail=f"plate {plate} well {well} is in the plate map, but has no image; complete the export, mark the well "
-        "'empty', or set 'on_error: skip'",
+        f"'empty', name it with 'not_imaged: [{well}]', or set 'on_error: skip'",
     )
 
 
-def _read_table(file: Path) -> pd.DataFrame:
-    separator = "," if file.suffix.lower() == ".csv" else "\t"
-    try:
-        raw = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such plate map") from None
-    except (OSError, ValueError) as error:  # pandas' parser errors and wrong encodings are ValueErrors
-        found = " ".join(str(error).split())
-        raise InputError(f"{file}: no readable table ({found}); expected UTF-8 CSV or TSV") from None
-    if not isinstance(raw.index, pd.RangeIndex):  # pandas would take surplus cells for row names
+def _refuse_two_rows(mine: pd.DataFrame, plate: str) -> None:
+    """A row without a plate counts for every plate: it must not meet a row that names this one."""
+    twice = mine[mine.duplicated(WELL, keep=False)]
+    if len(twice):
+        rows = twice[twice[WELL] == twice[WELL].iloc[0]]
+        shown = " and ".join(f"line {line} ('{text}')" for line, text in rows[PERTURBATION].iloc[:2].items())
         raise InputError(
-            f"{file}: rows have more cells than the header; expected {len(raw.columns)}, as the header has"
+            f"plate {plate}: well {twice[WELL].iloc[0]} has two rows in the plate map, {shown}: a row without "
+            f"{PLATE} counts for every plate; write the plate into each row"
         )
-    if raw.empty:
-        raise InputError(f"{file}: the plate map has no row")
-    return pd.DataFrame({str(name).strip(): raw[name].str.strip() for name in raw.columns})
 
 
-def _wanted(config: PlatemapConfig, raw: pd.DataFrame) -> list[str]:
-    kept = [name for name in raw.columns if name.startswith(_PREFIX)]
+def _listed(wells: Iterable[str]) -> str:
+    ordered = sorted(wells, key=well_order)
+    return ", ".join(ordered[:_SHOWN]) + (f" and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else "")
+
+
+def _wanted(config: PlatemapConfig, raw: TextTable) -> list[str]:
+    kept = [name for name in raw.names if name.startswith(_PREFIX)]
     return list(dict.fromkeys([*_ORDER, *config.columns, *kept]))
 
 
-def _column(config: PlatemapConfig, raw: pd.DataFrame, name: str, file: Path) -> pd.Series:
+def _column(config: PlatemapConfig, raw: TextTable, name: str) -> pd.Series:
     source = config.columns.get(name, name)
     if name == PLATE and config.plate is not None:
         source = Constant(value=config.plate)
-    if isinstance(source, str) and source in raw.columns:
-        return raw[source]
+    if name == WELL and config.row is not None:
+        return raw.column(config.row)
+    if isinstance(source, str) and source in raw.names:
+        return raw.column(source)
     if isinstance(source, Constant) or (name not in config.columns and name in _DEFAULTS):
         value = source.value if isinstance(source, Constant) else _DEFAULTS[name]
-        return pd.Series(value, index=raw.index, dtype=object)
+        return pd.Series(value, index=raw.text.index, dtype=object)
     raise InputError(
-        f"{file}: no column '{source}' for {name}; the file has {', '.join(raw.columns)}"
-        f"{did_you_mean(source, raw.columns)}; name it with 'columns: {{{name}: ...}}'"
+        f"{raw.file}: no column '{source}' for {name}; the file has {', '.join(raw.names)}"
+        f"{did_you_mean(source, raw.names)}; name it with {_way_out(raw, name)}"
     )
 
 
-def _well(text: str, row: int, file: Path) -> str:
+def _way_out(raw: TextTable, name: str) -> str:
+    """Return what to write, with the column that seems meant where one does."""
+    if name == WELL:
+        by_lower = {known.lower(): known for known in raw.names}
+        row = by_lower.get("row")
+        column = by_lower.get("column") or by_lower.get("col")
+        if row and column:
+            return f"'row: {row}' and 'column: {column}'"
+        for known in raw.names:
+            if len(raw) and all(_is_well(cell) for cell in raw.column(known)):
+                return f"'columns: {{{name}: {known}}}'"
+    return f"'columns: {{{name}: ...}}'"
+
+
+def _is_well(text: str) -> bool:
     try:
-        return normalise_well(text)
-    except InputError as error:
-        raise InputError(f"{file}: row {row}: {error}") from None
+        normalise_well(text)
+    except InputError:
+        return False
+    return True
 
 
-def _check_rows(table: pd.DataFrame, file: Path) -> None:
+def _wells(config: PlatemapConfig, raw: TextTable, table: pd.DataFrame) -> list[str]:
+    found = []
+    columns = raw.column(config.column) if config.column is not None else None
+    for row, text in enumerate(table[WELL]):
+        try:
+            found.append(normalise_well(text if columns is None else _of_two(text, columns.iloc[row])))
+        except InputError as error:
+            raise InputError(f"{raw.where(row)}: {error}") from None
+    return found
+
+
+def _of_two(row: str, column: str) -> str | tuple[int, int]:
+    row, column = row.strip("\"'"), column.strip("\"'")
+    if row.isdecimal() and column.isdecimal():
+        return int(row), int(column)
+    return f"{row}{column}"
+
+
+def _with_blanks(config: PlatemapConfig, raw: TextTable, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Give wells without perturbation the meaning the config states."""
+    blank = (table[PERTURBATION] == "") & (table[CONTROL_TYPE] != "empty")
+    if not blank.any():
+        return table, ()
+    if config.blank is None:
+        if raw.counted == "line":
+            return table, ()
+        # A layout has a cell for every well of the plate; most are blank because nothing is in them.
+        left = table[~blank]
+        if left.empty:
+            raise InputError(
+                f"{raw.file}: the assay layout has no value in any well for {PERTURBATION}; fill it in, or say what a "
+                "blank means with 'blank: negcon'"
+            )
+        return left, (f"{raw.file}: {int(blank.sum())} wells without a value are left out",)
+    meaning = config.blank
+    kind, name = (meaning, meaning) if isinstance(meaning, str) else (meaning.control_type, meaning.perturbation)
+    told = table[blank & ~table[CONTROL_TYPE].isin(["", "treatment", kind])]
+    if len(told):
+        raise InputError(
+            f"{raw.file}: {raw.counted} {told.index[0]}: well {told[WELL].iloc[0]} has no {PERTURBATION}, its "
+            f"{CONTROL_TYPE} is '{told[CONTROL_TYPE].iloc[0]}', but 'blank' says '{kind}'; fill it in"
+        )
+    table.loc[blank, PERTURBATION] = "" if kind == "empty" else name
+    table.loc[blank, CONTROL_TYPE] = kind
+    return table, (f"{raw.file}: {int(blank.sum())} wells have no perturbation and count as {kind} ('{name}')",)
+
+
+def _check_rows(table: pd.DataFrame, raw: TextTable) -> None:
     twice = table[table.duplicated([PLATE, WELL])]
     if len(twice):
         first = twice.iloc[0]
+        lines = table.index[(table[PLATE] == first[PLATE]) & (table[WELL] == first[WELL])]
         of = f" of plate {first[PLATE]}" if first[PLATE] else ""
-        raise InputError(f"{file}: well {first[WELL]}{of} has two rows; a well is one condition, remove one of them")
+        raise InputError(
+            f"{raw.file}: well {first[WELL]}{of} has two rows ({raw.counted}s {lines[0]} and {lines[1]}); a well is "
+            "one condition, remove one of them"
+        )
     for name in (PERTURBATION, STIMULATION):
         blank = table[(table[name] == "") & (table[CONTROL_TYPE] != "empty")]
         if len(blank):
-            well = blank.iloc[0][WELL]
-            raise InputError(f"{file}: well {well} has no {name}; fill it in (write 'none' where none was given)")
+            meaning = ", or say what a blank means with 'blank: negcon'" if name == PERTURBATION else ""
+            raise InputError(
+                f"{raw.file}: {raw.counted} {blank.index[0]}: well {blank[WELL].iloc[0]} has no {name}, and so have "
+                f"{len(blank) - 1} more; fill it in (write 'none' where none was given){meaning}"
+            )
     wrong = table[~table[CONTROL_TYPE].isin(CONTROL_TYPES)]
     if len(wrong):
         first = wrong.iloc[0]
         raise InputError(
-            f"{file}: well {first[WELL]} has {CONTROL_TYPE} '{first[CONTROL_TYPE]}'; expected one of "
+            f"{raw.file}: well {first[WELL]} has {CONTROL_TYPE} '{first[CONTROL_TYPE]}'; expected one of "
             f"{', '.join(CONTROL_TYPES)}{did_you_mean(first[CONTROL_TYPE], CONTROL_TYPES)}; translate it with "
             f"'control_types: {{{first[CONTROL_TYPE]}: ...}}'"
         )

@@ -7,6 +7,7 @@ import re
 from framework.errors import InputError
 
 _WELL = re.compile(r"^\s*([A-Za-z]{1,2})0*([1-9][0-9]?)\s*$")
+_ROW_COLUMN = re.compile(r"^\s*[rR]0*([1-9][0-9]?)[\s_-]*[cC]0*([1-9][0-9]?)\s*$")
 _MAX_ROWS, _MAX_COLUMNS = 32, 48  # a 1536-well plate, the largest in use
 
 
@@ -40,7 +41,7 @@ def normalise_well(well: str | tuple[int, int]) -> str:
     """Return the one spelling of a well.
 
     Args:
-        well: ``a1``, ``A1``, ``a01``, ``A001`` or (row, column), both counted from 1.
+        well: ``a1``, ``A1``, ``a01``, ``A001``, ``r01c01`` or (row, column), both counted from 1.
 
     Returns:
         ``A01``; rows go to AF, columns to 48 (1536 wells).
@@ -52,9 +53,12 @@ def normalise_well(well: str | tuple[int, int]) -> str:
         row, column = well
         letters = row_letters(row)
     else:
+        both = _ROW_COLUMN.match(well)
+        if both is not None:
+            return normalise_well((int(both[1]), int(both[2])))
         match = _WELL.match(well)
         if match is None:
-            raise InputError(f"'{well}' is no well; expected letters and a number, as in A01 or b7")
+            raise InputError(f"'{well}' is no well; expected letters and a number, as in A01, b7 or r01c01")
         letters, column = row_letters(row_number(match[1])), int(match[2])
     if not 1 <= column <= _MAX_COLUMNS:
         raise InputError(f"plate column {column}: expected 1 to {_MAX_COLUMNS}")

@@ -242,5 +242,5 @@ def _dry_run(config: IngestConfig, attempt: Attempt) -> IngestSummary:
         markers=config.markers,
         targets=tuple(target.name for target in found.targets),
         problems=tuple(problem.detail for problem in (*found.problems, *guess.problems)),
-        notes=found.notes,
+        notes=(*found.notes, f"tiles are estimated from some sites, to within about {2 * guess.tiles_error}"),
     )

@@ -14,10 +14,11 @@ import pandas as pd
 
 from data_tools.ingest_config import IngestConfig, PlateEntry
 from data_tools.omics import Target, build_targets, join_notes, read_omics
-from data_tools.platemap import join, read_platemap
+from data_tools.pipeline.cell_check import check_cell_tables
+from data_tools.platemap import join, join_note, read_platemap
 from data_tools.readers import READERS, Export, ImageRef, Problem
 from data_tools.shards import safe_names
-from data_tools.single_cell import CellsConfig, check_header
+from data_tools.single_cell import CellsConfig
 from data_tools.wells import well_order
 from framework.data.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean
@@ -191,15 +192,16 @@ def _check_pixel_sizes(exports: list[Export]) -> None:
 def _plate(
     entry: PlateEntry, export: Export, config: IngestConfig, key: str, first: int
 ) -> tuple[Plate, list[Problem]]:
-    table, joined = join(export.wells(), read_platemap(entry.platemap), plate=export.plate)
-    unseen = [problem.well for problem in joined if problem.reason == "well_without_images" and problem.well]
-    notes = export.notes
-    if entry.platemap.partial and unseen:
-        notes = (*notes, f"{len(unseen)} wells of the plate map have no images: {', '.join(unseen)}")
-        joined = tuple(problem for problem in joined if problem.reason != "well_without_images")
+    platemap = read_platemap(entry.platemap)
+    table, joined = join(export.wells(), platemap, plate=export.plate, not_imaged=entry.platemap.not_imaged)
+    joined, said = _without_images(entry, export, joined)
+    notes = (*export.notes, *platemap.attrs["notes"], join_note(export.wells(), platemap, plate=export.plate), *said)
     empty = set(table.loc[table[CONTROL_TYPE] == "empty", WELL])
     sites, incomplete = _complete_sites(export, config, empty)
     cells, tables = _cell_tables(entry.cells, export.plate, table)
+    if entry.cells is not None:
+        numbers = {well: [site.number for site in found] for well, found in sites.items()}
+        notes = (*notes, *check_cell_tables(entry.cells, export.plate, cells, numbers))
     bags = []
     for number, row in enumerate(_rows(table)):
         well = row[WELL]
@@ -215,8 +217,10 @@ def _plate(
                 cells=cells.get(well) if read else None,
             )
         )
-    # Wells without a plate map row are left out whole, and the images of empty wells are not read.
-    read_wells = {None, *(bag.well for bag in bags)} - empty
+    # Wells without a plate map row are left out whole, and the images of empty wells are not read. A well of the map
+    # that lost all its images has no bag, and what became of them must be said.
+    mapped = platemap.loc[platemap[PLATE].isin(["", export.plate]) & (platemap[CONTROL_TYPE] != "empty"), WELL]
+    read_wells = {None, *mapped} - empty
     problems = [problem for problem in (*export.problems, *incomplete) if problem.well in read_wells]
     plate = Plate(
         name=export.plate,
@@ -228,6 +232,27 @@ def _plate(
         notes=notes,
     )
     return plate, _in_order([*problems, *joined, *tables])
+
+
+def _without_images(
+    entry: PlateEntry, export: Export, joined: tuple[Problem, ...]
+) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
+    """Sort wells without images: those that lost the images their export lists are a problem in a partial map too."""
+    lost = {problem.well for problem in export.problems if problem.well} - set(export.wells())
+    kept: list[Problem] = []
+    unseen: list[str] = []
+    for problem in joined:
+        if problem.reason != "well_without_images" or problem.well is None:
+            kept.append(problem)
+        elif problem.well in lost:
+            text = f"plate {problem.plate} well {problem.well}: not one of the images that the export lists is usable"
+            kept.append(replace(problem, detail=f"{text}; complete the export, or set 'on_error: skip'"))
+        elif entry.platemap.partial:
+            unseen.append(problem.well)
+        else:
+            kept.append(problem)
+    note = (f"{len(unseen)} wells of the plate map have no images: {', '.join(unseen)}",) if unseen else ()
+    return tuple(kept), note
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, str]]:
@@ -293,8 +318,6 @@ def _cell_tables(config: CellsConfig | None, plate: str, table: pd.DataFrame) ->
         elif not file.is_file():
             problems.append(_cells_problem(plate, well, file, "missing_cell_table", "has no such table of cells"))
     good = {well: file.absolute() for well, file in files.items() if well in wells and file.is_file()}
-    for file in dict.fromkeys(good.values()):
-        check_header(config, file)
     return good, problems
 
 

@@ -6,23 +6,26 @@ CellProfiler writes one or two header rows and counts pixels from 0 at the middl
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from pydantic import Field, model_validator
 
 from data_tools.nuclei import match_centres
 from data_tools.wells import normalise_well, well_order
 from framework.config import StrictModel
 from framework.errors import InputError, did_you_mean
+from framework.files.delimited import TextTable, read_text_table
+from framework.files.layout import find_layout
+from framework.files.text_file import open_text
 
 Column = str | tuple[str, ...]
 """A column by its name, or by the names in each header row: ``[Nucleus, Location_Center_X]``."""
 
+_WHAT = "a table of cells"
 _PATTERN_KEYS = ("plate", "well", "row", "column")
 
 
@@ -97,6 +100,9 @@ class CellTable:
         site: int64 (n,), or None where the table does not say.
         values: float32 (n, M), markers in config order.
         without_position: rows that were left out because they have no position.
+        infinite: marker -> values that are infinite; they are missing in ``values``.
+        first_infinite: marker -> where the first of these stands.
+        notes: what was found out about the file.
     """
 
     y_px: npt.NDArray[np.float64]
@@ -104,6 +110,9 @@ class CellTable:
     site: npt.NDArray[np.int64] | None
     values: npt.NDArray[np.float32]
     without_position: int
+    infinite: dict[str, int] = field(default_factory=dict)
+    first_infinite: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def of_site(self, site: int) -> CellTable:
         """Return the cells of one site; all where the table names no sites."""
@@ -119,41 +128,76 @@ class CellTable:
         )
 
 
-def check_header(config: CellsConfig, file: Path) -> None:
-    """Check that a table has every column the config names.
+def read_cell_table(config: CellsConfig, file: Path) -> TextTable:
+    """Read the columns that the config names, all wells of the file, as text.
 
     Raises:
         InputError: no readable table, or a column is missing; with the nearest name.
     """
-    _positions(config, file)
+    wanted = _wanted(config)
+    text = open_text(file, what=_WHAT)
+    layout = find_layout(text, header=None, header_rows=config.header_rows, skip=0, separator=None, comments=True)
+    for key, column in wanted.items():
+        _check_column(layout.names, column, config.header_rows, key, file)
+    names = [_name(column) for column in wanted.values()]
+    return read_text_table(file, what=_WHAT, header_rows=config.header_rows, columns=names)
+
+
+def wells_of(config: CellsConfig, table: TextTable) -> npt.NDArray[np.object_] | None:
+    """Return the well of each row, ``A01``; None where the file is that of one well.
+
+    Raises:
+        InputError: a cell of that column is no well; names the line.
+    """
+    if config.well is None:
+        return None
+    found = np.empty(len(table), dtype=object)
+    for row, text in enumerate(table.column(_name(config.well))):
+        try:
+            found[row] = normalise_well(text)
+        except InputError as error:
+            raise InputError(f"{table.where(row)}: column of 'cells.well': {error}") from None
+    return found
 
 
 def read_cells(config: CellsConfig, file: Path, well: str) -> CellTable:
     """Read the cells of one well.
 
     Raises:
-        InputError: no readable table, a missing column, or text where a number belongs; names file and column.
+        InputError: no readable table, a missing column, or text where a number belongs; names file, line and column.
     """
-    positions = _positions(config, file)
-    wanted = sorted(set(positions.values()))
-    try:
-        raw = pd.read_csv(file, header=None, skiprows=config.header_rows, usecols=wanted, sep=_separator(file))
-    except pd.errors.EmptyDataError:
-        raw = pd.DataFrame({index: pd.Series(dtype=float) for index in wanted})
-    except (OSError, ValueError) as error:
-        raise _unreadable(file, error) from None
-    if config.well is not None:
-        raw = raw[[_same_well(text, well, file) for text in raw[positions["well"]]]]
-    numbers = {key: _numbers(raw[index], key, file) for key, index in positions.items() if key not in ("well",)}
+    return cells_of_well(config, read_cell_table(config, file), well)
+
+
+def cells_of_well(config: CellsConfig, table: TextTable, well: str) -> CellTable:
+    """Return the cells of one well. Raises as ``read_cells``."""
+    wells = wells_of(config, table)
+    chosen = np.ones(len(table), dtype=bool) if wells is None else wells == well
+    wanted = {key: _name(column) for key, column in _wanted(config).items() if key != "well"}
+    matrix = table.matrix(list(wanted.values()))
+    numbers = dict(zip(wanted, matrix.T, strict=True))
     y, x = numbers["y"] + config.offset_px.y, numbers["x"] + config.offset_px.x
     placed = np.isfinite(y) & np.isfinite(x)
+    kept = chosen & placed
+    if config.site is not None:
+        _check_sites(table, numbers["site"], kept)
     values = np.stack([numbers[f"markers.{name}"] for name in config.markers], axis=1)
+    infinite = np.isinf(values) & kept[:, None]
+    counts = {name: int(count) for name, count in zip(config.markers, infinite.sum(axis=0), strict=True) if count}
+    first = {
+        name: table.where(int(np.flatnonzero(infinite[:, place])[0]))
+        for place, name in enumerate(config.markers)
+        if name in counts
+    }
     return CellTable(
-        y_px=y[placed],
-        x_px=x[placed],
-        site=numbers["site"][placed].astype(np.int64) if config.site is not None else None,
-        values=values[placed].astype(np.float32),
-        without_position=int((~placed).sum()),
+        y_px=y[kept],
+        x_px=x[kept],
+        site=numbers["site"][kept].astype(np.int64) if config.site is not None else None,
+        values=np.where(infinite, np.nan, values)[kept].astype(np.float32),
+        without_position=int((chosen & ~placed).sum()),
+        infinite=counts,
+        first_infinite=first,
+        notes=table.notes,
     )
 
 
@@ -178,70 +222,42 @@ def join_cells(
     return values, len(pairs)
 
 
-def _separator(file: Path) -> str:
-    return "\t" if ".tsv" in file.suffixes or ".txt" in file.suffixes else ","
-
-
-def _positions(config: CellsConfig, file: Path) -> dict[str, int]:
-    """Return the position of every column the config names, by its key in the config."""
-    try:
-        head = pd.read_csv(
-            file, header=None, nrows=config.header_rows, dtype=str, sep=_separator(file), encoding="utf-8-sig"
-        )
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such table of cells; correct 'cells' in the config") from None
-    except (OSError, ValueError) as error:
-        raise _unreadable(file, error) from None
-    if len(head) < config.header_rows:
-        raise InputError(f"{file}: expected {config.header_rows} header rows, found {len(head)}; correct 'header_rows'")
-    names = [tuple(str(part).strip() for part in head[column]) for column in head.columns]
-    wanted = {"x": config.x, "y": config.y, **{f"markers.{key}": m.column for key, m in config.markers.items()}}
+def _wanted(config: CellsConfig) -> dict[str, Column]:
+    """Return every column the config names, by its key in the config."""
+    wanted: dict[str, Column] = {"x": config.x, "y": config.y}
+    wanted |= {f"markers.{key}": marker.column for key, marker in config.markers.items()}
     if config.site is not None:
         wanted["site"] = config.site
     if config.well is not None:
         wanted["well"] = config.well
-    return {key: _position(names, column, key, file) for key, column in wanted.items()}
+    return wanted
 
 
-def _position(names: list[tuple[str, ...]], column: Column, key: str, file: Path) -> int:
-    parts = (column,) if isinstance(column, str) else tuple(column)
-    shown = " / ".join(parts)
-    if len(parts) != len(names[0]):
+def _name(column: Column) -> str:
+    return column if isinstance(column, str) else " / ".join(column)
+
+
+def _check_column(names: tuple[str, ...], column: Column, header_rows: int, key: str, file: Path) -> None:
+    parts = 1 if isinstance(column, str) else len(column)
+    shown = _name(column)
+    if parts != header_rows:
         raise InputError(
-            f"{file}: 'cells.{key}' names '{shown}' with {len(parts)} part(s), the table has {len(names[0])} header "
-            "row(s); write one name a header row, as in [Nucleus, Location_Center_X]"
+            f"{file}: 'cells.{key}' names '{shown}' with {parts} part(s), the table has {header_rows} header row(s); "
+            "write one name per header row, as in [Nucleus, Location_Center_X]"
         )
-    if names.count(parts) > 1:
-        raise InputError(f"{file}: the column '{shown}' of 'cells.{key}' comes {names.count(parts)} times; rename one")
-    if parts not in names:
-        known = [" / ".join(name) for name in names]
+    if shown not in names:
         raise InputError(
-            f"{file}: no column '{shown}' for 'cells.{key}' among {len(known)} columns"
-            + (did_you_mean(shown, known) or f"; it has {', '.join(known[:8])} ...")
+            f"{file}: no column '{shown}' for 'cells.{key}' among {len(names)} columns"
+            + (did_you_mean(shown, names) or f"; it has {', '.join(names[:8])} ...")
         )
-    return names.index(parts)
 
 
-def _numbers(column: pd.Series[Any], key: str, file: Path) -> npt.NDArray[np.float64]:
-    numbers = pd.to_numeric(column, errors="coerce")
-    text = column[numbers.isna() & column.notna() & (column.astype(str).str.strip().str.lower() != "nan")]
-    if len(text):
+def _check_sites(table: TextTable, sites: npt.NDArray[np.float64], kept: npt.NDArray[np.bool_]) -> None:
+    with np.errstate(invalid="ignore"):
+        bad = kept & ~(np.isfinite(sites) & (sites == np.floor(sites)))
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
         raise InputError(
-            f"{file}: 'cells.{key}' reads '{text.iloc[0]}' in data row {int(text.index[0]) + 1}, expected a number; "
-            "correct the table or 'header_rows'"
+            f"{table.where(row)}: the site of a cell is {sites[row]:g}; expected a whole number in the column of "
+            "'cells.site'"
         )
-    if key == "site" and numbers.isna().any():
-        raise InputError(f"{file}: a cell has no site; fill in the column of 'cells.site'")
-    result: npt.NDArray[np.float64] = numbers.to_numpy(dtype=np.float64)
-    return result
-
-
-def _same_well(text: object, well: str, file: Path) -> bool:
-    try:
-        return normalise_well(str(text)) == well
-    except InputError as error:
-        raise InputError(f"{file}: column of 'cells.well': {error}") from None
-
-
-def _unreadable(file: Path, error: Exception) -> InputError:
-    return InputError(f"{file}: no readable table of cells ({' '.join(str(error).split())}); expected CSV")

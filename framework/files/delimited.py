@@ -141,6 +141,7 @@ def read_text_table(
     separator: str | None = None,
     decimal: str | None = None,
     comment: bool = True,
+    columns: Sequence[str] | None = None,
     error: type[WellstreamError] = InputError,
     most_bytes: int = MOST_BYTES,
 ) -> TextTable:
@@ -156,6 +157,7 @@ def read_text_table(
         separator: between cells; None to find it: tab, semicolon, comma or bar.
         decimal: ``.`` or ``,``; None to find it.
         comment: whether a line that begins with ``#`` is left out (and counted in the notes).
+        columns: the only ones that are kept, in the order of the file; None for all.
         error: class of what is raised.
         most_bytes: it may hold unpacked.
 
@@ -164,7 +166,7 @@ def read_text_table(
             twice, a row of another length than the header (with its line).
     """
     text = open_text(file, what=what, error=error, most_bytes=most_bytes)
-    pieces = _pieces(text, header, header_rows, skip, separator, decimal, comment, rows_at_once=None)
+    pieces = _pieces(text, header, header_rows, skip, separator, decimal, comment, columns, rows_at_once=None)
     return next(pieces)
 
 
@@ -179,11 +181,12 @@ def iterate_text_table(
     separator: str | None = None,
     decimal: str | None = None,
     comment: bool = True,
+    columns: Sequence[str] | None = None,
     error: type[WellstreamError] = InputError,
 ) -> Iterator[TextTable]:
     """Yield a text table in pieces of rows, at least one, the last with the notes; arguments as ``read_text_table``."""
     text = open_text(file, what=what, error=error)
-    yield from _pieces(text, header, header_rows, skip, separator, decimal, comment, rows_at_once=rows_at_once)
+    yield from _pieces(text, header, header_rows, skip, separator, decimal, comment, columns, rows_at_once=rows_at_once)
 
 
 def _pieces(
@@ -194,6 +197,7 @@ def _pieces(
     separator: str | None,
     decimal: str | None,
     comment: bool,
+    columns: Sequence[str] | None,
     *,
     rows_at_once: int | None,
 ) -> Iterator[TextTable]:
@@ -202,8 +206,8 @@ def _pieces(
         begin = layout.skip + layout.header_lines
         for _ in range(begin):
             next(stream)
-        records = Records(stream, layout.separator, comments=comment, first=begin + 1, of=text)
-        rows = _Rows(text, layout)
+        records = Records(stream, layout.separator, comments=comment, first=begin + 1, of=text, strip=False)
+        rows = _Rows(text, layout, columns)
         table: TextTable | None = None
         for line, row in records:
             rows.add(line, row)
@@ -222,32 +226,33 @@ def _pieces(
 class _Rows:
     """Rows of a table as they are collected."""
 
-    def __init__(self, text: TextFile, layout: Layout) -> None:
+    def __init__(self, text: TextFile, layout: Layout, columns: Sequence[str] | None) -> None:
         self._text, self._layout = text, layout
         self.lines: list[int] = []
         self._cells: list[list[str]] = []
         self._blank: list[int] = []
+        for name in columns or ():
+            if name not in layout.names:
+                raise text.error(
+                    f"{text.file}: no column '{name}' among {len(layout.names)}{did_you_mean(name, layout.names)}"
+                )
+        kept = None if columns is None else set(columns)
+        self._places = [place for place, name in enumerate(layout.names) if kept is None or name in kept]
 
     def add(self, line: int, row: list[str]) -> None:
         """Take a row, or refuse it for its length."""
-        names = self._layout.names
-        if len(row) != len(names):
-            if not any(row):
-                self._blank.append(line)
-                return
-            if len(row) > len(names) and not any(row[len(names) :]):
-                row = row[: len(names)]
-            else:
-                self._refuse(line, row)
-        elif not any(row):
+        if not "".join(row).strip():
             self._blank.append(line)
             return
+        width = len(self._layout.names)
+        if len(row) != width and (len(row) < width or "".join(row[width:]).strip()):
+            self._refuse(line, row)
         self.lines.append(line)
-        self._cells.append(row)
+        self._cells.append([row[place].strip() for place in self._places])
 
     def taken(self, decimal: str | None) -> TextTable:
         """Return the rows collected since the last call, as a table."""
-        names = self._layout.names
+        names = tuple(self._layout.names[place] for place in self._places)
         cells = np.array(self._cells, dtype=object).reshape(len(self._cells), len(names))
         cells, names = self._without_nameless(cells, names)
         notes: tuple[str, ...] = ()

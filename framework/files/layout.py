@@ -44,9 +44,21 @@ class Layout:
 
 
 class Records:
-    """Rows of a text table as lists of cells, each with the number of its first line; comments and blanks left out."""
+    """Rows of a text table as lists of cells, each with the number of its first line; comments and blanks left out.
 
-    def __init__(self, lines: Iterable[str], separator: str, *, comments: bool, first: int, of: TextFile) -> None:
+    Args:
+        lines: of the text.
+        separator: between cells.
+        comments: whether lines that begin with ``#`` are left out.
+        first: number of the first line.
+        of: the file, for messages.
+        strip: whether blanks around cells are removed.
+    """
+
+    def __init__(
+        self, lines: Iterable[str], separator: str, *, comments: bool, first: int, of: TextFile, strip: bool = True
+    ) -> None:
+        self._strip = strip
         self._lines, self._of = iter(lines), of
         self._comments = comments
         self._number = first - 1
@@ -70,7 +82,7 @@ class Records:
             except csv.Error as failed:
                 self._refuse(str(failed))
             if row:
-                yield self._begun, [cell.strip() for cell in row]
+                yield self._begun, [cell.strip() for cell in row] if self._strip else row
 
     def _fed(self) -> Iterator[str]:
         for line in self._lines:

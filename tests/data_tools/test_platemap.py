@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from data_tools.platemap import PlatemapConfig, join, read_platemap
+from data_tools.platemap import PlatemapConfig, join, join_note, read_platemap
 from framework.config import parse_config
 from framework.errors import ConfigError, InputError
 
@@ -69,10 +69,14 @@ def test_control_types_are_translated(tmp_path: Path) -> None:
             "no column 'well_positon' for Metadata_Well; the file has well_position, gene_name; did you mean "
             "'well_position'?",
         ),
-        ("Metadata_Well,Metadata_Perturbation\nA1,x\na01,y\n", {}, "well A01 has two rows"),
-        ("Metadata_Well,Metadata_Perturbation\nA1,x\nAZ1,y\n", {}, "row 3: plate row 'AZ': expected letters A to AF"),
-        ("Metadata_Well,Metadata_Perturbation\nA1,x\n,y\n", {}, "row 3: '' is no well"),
-        ("Metadata_Well,Metadata_Perturbation\nA1,x\nA2,\n", {}, "well A02 has no Metadata_Perturbation"),
+        ("Metadata_Well,Metadata_Perturbation\nA1,x\na01,y\n", {}, "well A01 has two rows (lines 2 and 3)"),
+        (
+            "Metadata_Well,Metadata_Perturbation\nA1,x\nAZ1,y\n",
+            {},
+            "line 3: plate row 'AZ': expected letters A to AF",
+        ),
+        ("Metadata_Well,Metadata_Perturbation\nA1,x\n,y\n", {}, "map.csv: line 3: '' is no well"),
+        ("Metadata_Well,Metadata_Perturbation\nA1,x\nA2,\n", {}, "line 3: well A02 has no Metadata_Perturbation"),
         (
             "Metadata_Well,Metadata_Perturbation,Metadata_Control_Type\nA1,x,negcom\n",
             {},
@@ -80,8 +84,8 @@ def test_control_types_are_translated(tmp_path: Path) -> None:
             "did you mean 'negcon'?",
         ),
         ("Metadata_Well,Metadata_Perturbation\n", {}, "the plate map has no row"),
-        ("", {}, "no readable table"),
-        ("Metadata_Well,Metadata_Perturbation\nA1,x,\nA2,x,\n", {}, "rows have more cells than the header; expected 2"),
+        ("", {}, "the file is empty; expected a plate map"),
+        ("Metadata_Well,Metadata_Perturbation\nA1,x,5\nA2,x,\n", {}, "line 2 has 3 cells, the header (line 1) names 2"),
     ],
 )
 def test_bad_maps_are_errors_that_name_the_file(
@@ -94,13 +98,119 @@ def test_bad_maps_are_errors_that_name_the_file(
 
 
 def test_a_missing_map_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gone\.csv: no such plate map"):
+    with pytest.raises(InputError, match=r"gone\.csv: no such file; expected a plate map"):
         read_platemap(PlatemapConfig(path=str(tmp_path / "gone.csv")))
 
 
-def test_a_latin_1_map_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected UTF-8"):
-        _read(tmp_path, OURS.replace("drug", "TGF-µ"), encoding="latin-1")
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_other_encodings_and_separators_are_read_and_said(tmp_path: Path, encoding: str) -> None:
+    table = _read(tmp_path, OURS.replace("drug", "TGF-µ").replace(",", ";"), encoding=encoding)
+    assert table["Metadata_Perturbation"].tolist() == ["TGF-µ", "DMSO"]
+    assert len(table.attrs["notes"]) == 2
+
+
+def test_identifiers_stay_text(tmp_path: Path) -> None:
+    text = "Metadata_Well,Metadata_Perturbation,Metadata_Stimulation\nA1,0042,0.5\nA2,NA,10\nA3,1e3,None\n"
+    table = _read(tmp_path, text)
+    assert table["Metadata_Perturbation"].tolist() == ["0042", "NA", "1e3"]
+    assert table["Metadata_Stimulation"].tolist() == ["0.5", "10", "None"]
+
+
+@pytest.mark.parametrize("cells", ["C;3", "3;03", "c;3", '"3";"""03"""'])
+def test_the_well_in_two_columns(tmp_path: Path, cells: str) -> None:
+    columns = {"Metadata_Perturbation": "drug", "Metadata_Dose": "concentration"}
+    text = f"row;col;drug;concentration;unit\n{cells};DMSO;0,125;%\n"
+    table = _read(tmp_path, text, row="row", column="col", columns=columns)
+    assert table.iloc[0][["Metadata_Well", "Metadata_Perturbation", "Metadata_Dose"]].tolist() == [
+        "C03",
+        "DMSO",
+        "0,125",
+    ]
+    with pytest.raises(InputError, match="name it with 'row: row' and 'column: col'"):
+        _read(tmp_path, text, columns=columns)
+
+
+def test_the_column_of_wells_is_suggested(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'columns: \{Metadata_Well: place\}'"):
+        _read(tmp_path, "what,place\nx,r01c02\ny,B07\n")
+
+
+@pytest.mark.parametrize(
+    ("blank", "kind", "name"),
+    [("negcon", "negcon", "negcon"), ({"control_type": "poscon", "perturbation": "DMSO"}, "poscon", "DMSO")],
+)
+def test_blanks_have_the_meaning_that_is_stated(tmp_path: Path, blank: Any, kind: str, name: str) -> None:
+    table = _read(tmp_path, "Metadata_Well,Metadata_Perturbation\nA1,\nA2,drug\n", blank=blank)
+    assert table["Metadata_Perturbation"].tolist() == [name, "drug"]
+    assert table["Metadata_Control_Type"].tolist() == [kind, "treatment"]
+    assert "1 wells have no perturbation and count as" in table.attrs["notes"][-1]
+    told = "Metadata_Well,Metadata_Perturbation,Metadata_Control_Type\nA1,,treatment\nA2,,other\n"
+    with pytest.raises(InputError, match=r"line 3: well A02 has no Metadata_Perturbation, its .* is 'other'"):
+        _read(tmp_path, told, blank=blank)
+
+
+def test_blank_wells_may_be_empty_ones(tmp_path: Path) -> None:
+    table = _read(tmp_path, "Metadata_Well,Metadata_Perturbation\nA1,\nA2,drug\n", blank="empty")
+    assert table["Metadata_Control_Type"].tolist() == ["empty", "treatment"]
+
+
+LAYOUT = """<?xml version="1.0" encoding="utf-8"?>
+<AssayLayout xmlns="http://www.perkinelmer.com/PEHH/HarmonyV5"><PlateCols>24</PlateCols>
+<Layer><Name>Compound</Name><ValueType>string</ValueType>
+<Well><Row>2</Row><Col>3</Col><Value>0042</Value></Well><Well><Row>2</Row><Col>4</Col><Value /></Well></Layer>
+<Layer><Name>Dose</Name><Well><Row>2</Row><Col>3</Col><Value>0.5</Value></Well></Layer></AssayLayout>
+"""
+OF_LAYOUT = {"Metadata_Perturbation": "Compound", "Metadata_Dose": "Dose"}
+
+
+def test_an_assay_layout_of_harmony(tmp_path: Path) -> None:
+    table = _read(tmp_path, LAYOUT, "map.xml", "utf-8-sig", columns=OF_LAYOUT)
+    assert table[["Metadata_Well", "Metadata_Perturbation", "Metadata_Dose"]].to_numpy().tolist() == [
+        ["B03", "0042", "0.5"]
+    ]
+    assert "1 wells without a value are left out" in table.attrs["notes"][-1]
+    blank = _read(tmp_path, LAYOUT, "map.xml", columns=OF_LAYOUT, blank="negcon")
+    assert blank["Metadata_Control_Type"].tolist() == ["treatment", "negcon"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("<Row>2", "<Row>40"), "layer 'Compound': plate row 40"),
+        (("<Col>4", "<Col>3"), "layer 'Compound' has the well B03 twice"),
+        (("<Name>Dose", "<Name>Compound"), "two layers are called 'Compound'"),
+        (("</AssayLayout>", ""), "damaged XML"),
+        (("<Value>0042</Value>", ""), "has no value in any well for Metadata_Perturbation"),
+        (("<?xml version", '<!DOCTYPE a [<!ENTITY b "c">]><?xml version'), "damaged XML"),
+    ],
+)
+def test_bad_layouts_are_refused(tmp_path: Path, change: tuple[str, str], sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        _read(tmp_path, LAYOUT.replace(*change), "map.xml", columns=OF_LAYOUT)
+    assert sentence in str(caught.value)
+
+
+def test_a_row_without_plate_may_not_meet_one_with_it(tmp_path: Path) -> None:
+    text = "Metadata_Plate,Metadata_Well,Metadata_Perturbation\nP1,A1,x\n,A1,y\n,A2,z\n"
+    platemap = _read(tmp_path, text)
+    with pytest.raises(InputError, match=r"well A01 has two rows .*, line 3 \('y'\) and line 2 \('x'\)"):
+        join(["A01"], platemap, plate="P1")
+    assert join(["A01", "A02"], platemap, plate="P1b")[0]["Metadata_Perturbation"].tolist() == ["y", "z"]
+
+
+def test_no_well_in_common_is_an_error_with_examples(tmp_path: Path) -> None:
+    platemap = _read(tmp_path, "Metadata_Well,Metadata_Perturbation\nA1,x\nA2,y\n")
+    with pytest.raises(InputError, match="images are there of B01, B02, rows of the plate map of A01, A02"):
+        join(["B02", "B01"], platemap, plate="P1")
+    assert join_note(["A01", "B02"], platemap, plate="P1") == (
+        "plate P1: 1 of 2 wells with images are in the plate map, and 1 of 2 wells of the map have images"
+    )
+
+
+def test_wells_that_were_not_imaged_may_be_named(tmp_path: Path) -> None:
+    platemap = _read(tmp_path, "Metadata_Well,Metadata_Perturbation\nA1,x\nA2,y\nA3,z\n")
+    _, problems = join(["A01"], platemap, plate="P1", not_imaged=("a2",))
+    assert [problem.well for problem in problems] == ["A03"]
 
 
 def test_empty_wells_need_no_perturbation(tmp_path: Path) -> None:
@@ -115,6 +225,9 @@ def test_empty_wells_need_no_perturbation(tmp_path: Path) -> None:
         ("columns: {well: x}", "did you mean 'Metadata_Well'?"),
         ("plate: P\ncolumns: {Metadata_Plate: p}", "both name the plate; keep one"),
         ("control_types: {x: negco}", "expected one of: negcon, poscon, treatment, empty"),
+        ("row: r", "'row' and 'column' name the well together; give both"),
+        ("row: r\ncolumn: c\ncolumns: {Metadata_Well: w}", "both name the well; keep one"),
+        ("not_imaged: [A99]", "'not_imaged': plate column 99"),
     ],
 )
 def test_a_bad_config_is_an_error(line: str, message: str) -> None:
@@ -168,3 +281,31 @@ def test_the_nf1_map(real_data: Path) -> None:
     assert table["Metadata_Gene"].unique().tolist() == ["NF1"]
     assert {problem.reason for problem in problems} == {"well_without_images"}
     assert len(problems) == 27
+
+
+@pytest.mark.real_data
+def test_published_maps(real_data: Path) -> None:
+    folder = real_data / "public-files"
+    platemaps = folder / "broadinstitute+lincs-cell-painting" / "metadata" / "platemaps"
+    file = next((platemaps / "2016_04_01_a549_48hr_batch1" / "platemap").glob("*.txt"))
+    plain: dict[str, Any] = {
+        "path": str(file),
+        "columns": {"Metadata_Well": "well_position", "Metadata_Perturbation": "broad_sample"},
+    }
+    with pytest.raises(InputError, match="line 2: well A01 has no Metadata_Perturbation, and so have 23 more"):
+        read_platemap(PlatemapConfig.from_plain(plain))
+    dmso = {"control_type": "negcon", "perturbation": "DMSO"}
+    table = read_platemap(PlatemapConfig.from_plain({**plain, "blank": dmso}))
+    assert (len(table), (table["Metadata_Perturbation"] == "DMSO").sum()) == (384, 24)
+    fixtures = folder / "leukemia-kispi+operetta-compose" / "tests"
+    columns = {"Metadata_Perturbation": "drug", "Metadata_Dose": "concentration"}
+    for name, row in (
+        ("drug_layout.csv", ["C03", "DMSO", "0.125"]),
+        ("drug_layout_utf8-dom.csv", ["B03", "my_drug", "0.1"]),
+    ):
+        plain = {"path": str(fixtures / "fixtures" / name), "row": "row", "column": "col", "columns": columns}
+        table = read_platemap(PlatemapConfig.from_plain(plain))
+        assert table[["Metadata_Well", "Metadata_Perturbation", "Metadata_Dose"]].iloc[0].tolist() == row
+    layout = next((fixtures / "operetta_plate" / "Assaylayout").glob("*.xml"))
+    plain = {"path": str(layout), "columns": {"Metadata_Perturbation": "Compound"}, "blank": "negcon"}
+    assert len(read_platemap(PlatemapConfig.from_plain(plain))) == 96, "the wells that the file names"

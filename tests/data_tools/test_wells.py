@@ -50,3 +50,16 @@ def test_rows_and_letters_are_inverse() -> None:
 def test_plate_order_puts_aa_after_z() -> None:
     wells = ["AA01", "B01", "A10", "A02", "Z48"]
     assert sorted(wells, key=well_order) == ["A02", "A10", "B01", "Z48", "AA01"]
+
+
+@pytest.mark.parametrize(
+    ("written", "well"), [("r02c03", "B03"), ("R2C3", "B03"), ("r27c048", "AA48"), ("r32 c1", "AF01"), ("c3", "C03")]
+)
+def test_rows_and_columns_by_number(written: str, well: str) -> None:
+    assert normalise_well(written) == well
+
+
+@pytest.mark.parametrize("written", ["r33c01", "r01c49", "r0c1", "r1c", "c1r1"])
+def test_rows_and_columns_outside_a_plate(written: str) -> None:
+    with pytest.raises(InputError):
+        normalise_well(written)

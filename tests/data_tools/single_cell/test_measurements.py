@@ -85,10 +85,18 @@ def test_no_nuclei_or_no_cells(tmp_path: Path) -> None:
             "no column 'Nucleus / XX' for 'cells.x' among 5 columns; did you mean 'Nucleus / X'?",
         ),
         ({"x": "X"}, TWO_ROWS, "'cells.x' names 'X' with 1 part(s), the table has 2 header row(s)"),
-        ({}, TWO_ROWS.replace("30,40", "30,here"), "'cells.y' reads 'here' in data row 3, expected a number"),
-        ({}, TWO_ROWS.replace("ImageNumber,X", "Y,X").replace("Image,", "Nucleus,"), "of 'cells.y' comes 2 times"),
+        (
+            {},
+            TWO_ROWS.replace("30,40", "30,here"),
+            "line 5: column 'Nucleus / Y' reads 'here', expected",
+        ),
+        (
+            {},
+            TWO_ROWS.replace("ImageNumber,X", "Y,X").replace("Image,", "Nucleus,"),
+            "the column 'Nucleus / Y' stands twice in the header (columns 1 and 3)",
+        ),
         ({}, "Image,Nucleus\n", "expected 2 header rows, found 1"),
-        ({}, "", "no readable table of cells"),
+        ({}, "", "the file is empty; expected a table of cells"),
     ],
 )
 def test_tables_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], text: str, sentence: str) -> None:
@@ -134,3 +142,21 @@ def test_published_cells_are_read(real_data: Path) -> None:
     assert len(cells.x_px) == 1906
     assert cells.x_px[0] == pytest.approx(811.9354838709677 + 4)
     assert cells.values[0, 0] == np.float32(0.006288932118144247)
+
+
+def test_infinite_values_are_counted_and_missing(tmp_path: Path) -> None:
+    file = tmp_path / "A01.csv"
+    file.write_text("x;y;m\n1;1;inf\n2,5;2;-inf\n3;3;4,5\n;3;inf\n")
+    cells = read_cells(_config(header_rows=1, x="x", y="y", markers={"m": {"column": "m"}}), file, "A01")
+    np.testing.assert_array_equal(cells.values[:, 0], [np.nan, np.nan, 4.5])
+    assert cells.infinite == {"m": 2}
+    assert cells.first_infinite == {"m": f"{file}: line 2"}
+    assert cells.without_position == 1
+
+
+def test_a_site_between_two_sites_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "A01.csv"
+    file.write_text("x,y,s,m\n1,1,1,1\n2,2,1.5,1\n")
+    config = _config(header_rows=1, x="x", y="y", site="s", markers={"m": {"column": "m"}})
+    with pytest.raises(InputError, match=r"line 3: the site of a cell is 1\.5"):
+        read_cells(config, file, "A01")

@@ -1,0 +1,102 @@
+"""The assay layout that Harmony exports beside its images: an XML file that says, layer by layer, what a well holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError  # types only: defusedxml parses
+
+import numpy as np
+import pandas as pd
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import parse
+
+from data_tools.wells import normalise_well
+from framework.data.schema import WELL
+from framework.errors import InputError
+from framework.files.delimited import TextTable
+from framework.files.failures import check_regular
+
+_ROOT = "AssayLayout"
+_MOST_BYTES = 1 << 26
+_HEAD = 2048
+
+
+def is_assay_layout(file: Path) -> bool:
+    """Return whether a file begins as an assay layout does."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        head = stream.read(_HEAD)
+    return f"<{_ROOT}".encode() in head
+
+
+def read_assay_layout(file: Path) -> TextTable:
+    """Read an assay layout: one row per well that any layer names, a column ``Metadata_Well`` and one per layer.
+
+    Raises:
+        InputError: no such file, damaged or too large XML, a well outside the plate, a layer or a well twice.
+    """
+    root = _parsed(file)
+    layers: dict[str, dict[str, str]] = {}
+    for layer in _children(root, "Layer"):
+        name = _text(layer, "Name") or f"Layer {len(layers) + 1}"
+        if name in layers:
+            raise InputError(f"{file}: two layers are called '{name}'; rename one and export the layout again")
+        layers[name] = _wells(layer, name, file)
+    if not layers:
+        raise InputError(f"{file}: the assay layout has no layer; expected one that says what each well holds")
+    wells = list(dict.fromkeys(well for cells in layers.values() for well in cells))
+    table = {WELL: wells, **{name: [cells.get(well, "") for well in wells] for name, cells in layers.items()}}
+    return TextTable(
+        file=file,
+        names=tuple(table),
+        text=pd.DataFrame(table, dtype=object),
+        lines=np.arange(1, len(wells) + 1),
+        separator="",
+        decimal=".",
+        encoding="",
+        notes=(f"{file}: an assay layout of Harmony with the layers {', '.join(layers)}",),
+        counted="well number",
+    )
+
+
+def _parsed(file: Path) -> Element:
+    size = check_regular(file, InputError, "an assay layout")
+    if size > _MOST_BYTES:
+        raise InputError(f"{file}: {size / 1e6:.0f} MB; an assay layout has less than {_MOST_BYTES / 1e6:.0f}")
+    try:
+        root = parse(file).getroot()
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise InputError(f"{file}: damaged XML ({error}); export the assay layout again") from None
+    if root is None or _local(root) != _ROOT:
+        raise InputError(f"{file}: no assay layout; its XML has another root than {_ROOT}")
+    return root
+
+
+def _local(element: Element) -> str:
+    return str(element.tag).rpartition("}")[2]
+
+
+def _children(element: Element, name: str) -> list[Element]:
+    return [child for child in element if _local(child) == name]
+
+
+def _text(element: Element, name: str) -> str:
+    found = _children(element, name)
+    return (found[0].text or "").strip() if found else ""
+
+
+def _wells(layer: Element, name: str, file: Path) -> dict[str, str]:
+    cells: dict[str, str] = {}
+    for entry in _children(layer, "Well"):
+        row, column = _text(entry, "Row"), _text(entry, "Col")
+        if not row.isdecimal() or not column.isdecimal():
+            raise InputError(f"{file}: layer '{name}': a well in row '{row}', column '{column}'; expected two numbers")
+        try:
+            well = normalise_well((int(row), int(column)))
+        except InputError as error:
+            raise InputError(f"{file}: layer '{name}': {error}") from None
+        if well in cells:
+            raise InputError(f"{file}: layer '{name}' has the well {well} twice; export the layout again")
+        cells[well] = _text(entry, "Value")
+    return cells
