@@ -115,7 +115,7 @@ def _rows_in_order(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[n
     known = set(names)
     for name in table.names:
         # Ends first: a table may have hundreds of columns.
-        if not {str(value) for value in as_text(table.others[name].iloc[[0, -1]])} <= known:
+        if not {str(value) for value in as_text(table.others[name].iloc[np.array([0, table.rows - 1])])} <= known:
             continue
         values = as_text(table.others[name])
         if set(values) == known and values.tolist() != names.tolist():

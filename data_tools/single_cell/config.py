@@ -58,10 +58,18 @@ class SingleCellConfig(StrictModel):
     Attributes:
         name: of the experiment.
         genes: counts: ``.csv``, ``.tsv`` (also ``.gz``; genes x cells, first column gene names), ``.h5ad`` (cells x
-            genes), or 10x: a folder with ``matrix.mtx.gz``, or its ``.h5``.
-        proteins: the same for surface proteins; null where ``genes`` is 10x with ``Antibody Capture`` features, or an
-            ``.h5ad`` with the proteins in ``obsm["markers"]``.
-        labels: CSV with a row a cell, joined by the first column, its other columns become facts of the cell.
+            genes), ``.h5mu`` (modalities ``rna`` and ``prot``), or 10x: a folder with ``matrix.mtx.gz``, or a ``.h5``.
+            Features that are neither genes nor surface proteins (hashtags of ``Multiplexing Capture``, guides) are left
+            out by name.
+        proteins: the same for surface proteins; null where ``genes`` says which features are ``Antibody Capture`` (10x;
+            ``var["feature_types"]`` of an ``.h5ad``), has a modality ``prot``, or has the proteins in ``obsm``. Where
+            both files hold proteins, those of this file are used.
+        layer: of ``genes`` where it is an ``.h5ad`` or ``.h5mu``: counts to take instead of ``X``; ``raw`` for its raw.
+        protein_layer: the same of ``proteins``.
+        obsm: entry of an ``.h5ad`` that is a table of proteins.
+        fractional: accept counts that are not whole numbers, as programs that correct counts write them.
+        labels: CSV with one row per cell, joined by the first column; its other columns become facts of the cell, as
+            text.
         markers: proteins to keep, in order; null for all.
         species: see the class; null for one species.
         min_genes: expressed genes below which a cell is dropped.
@@ -78,6 +86,10 @@ class SingleCellConfig(StrictModel):
     name: str = Field(min_length=1)
     genes: str
     proteins: str | None = None
+    layer: str | None = None
+    protein_layer: str | None = None
+    obsm: str = Field(default="markers", min_length=1)
+    fractional: bool = False
     labels: str | None = None
     markers: tuple[str, ...] | None = Field(default=None, min_length=1)
     species: SpeciesFilter | None = None
@@ -92,6 +104,8 @@ class SingleCellConfig(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> SingleCellConfig:
+        if self.protein_layer is not None and self.proteins is None:
+            raise ValueError("'protein_layer' is of 'proteins', which names no file")
         missing = [name for name in (self.gates.markers if self.gates else ()) if name not in (self.markers or (name,))]
         if missing:
             raise ValueError(f"'gates' looks at '{missing[0]}', which 'markers' leaves out")

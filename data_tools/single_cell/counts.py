@@ -1,26 +1,33 @@
-"""Reading counts of single cells, whatever the file: cells x features, sparse, with names that are checked."""
+"""Counts of single cells, whatever the file: cells x features, sparse, with names and values that are checked.
+
+What a feature is (a gene, a surface protein, anything else) is settled here, once: a protein that stayed among the
+genes would be predicted from itself. Zeros that a file stores are no counts, and go here too.
+"""
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import anndata
-import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import io, sparse
+from scipy import sparse
 
 from framework.errors import InputError
 
 csr: Any = sparse.csr_array
 """Typed loosely: the published types of scipy reject its own slices."""
 GENE, PROTEIN = "Gene Expression", "Antibody Capture"
-_ROWS_AT_ONCE = 1000
+_CALLED = {
+    GENE: ("gene expression", "gene", "genes", "gex", "rna"),
+    PROTEIN: ("antibody capture", "antibody", "protein", "proteins", "prot", "adt", "protein expression"),
+}
+_KINDS = {word: kind for kind, words in _CALLED.items() for word in words}
+_BARCODE = r"[ACGTN]{12,}"
+_NAMES_JUDGED = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +35,18 @@ class Counts:
     """A table of counts.
 
     Attributes:
-        values: float32 CSR (cells, features), finite and not below 0.
+        values: float32 CSR (cells, features), finite, above 0: no zero is stored.
         cells: names, distinct.
-        features: names, distinct.
-        kinds: ``Gene Expression`` or ``Antibody Capture`` of each feature.
+        features: names, distinct within their kind: a protein may be called as a gene is.
+        kinds: ``Gene Expression``, ``Antibody Capture`` or what else the file says, of each feature.
+        notes: sentences about how the file was read.
     """
 
     values: Any
     cells: pd.Index
     features: pd.Index
     kinds: npt.NDArray[np.object_]
+    notes: tuple[str, ...] = ()
 
     def of_kind(self, kind: str) -> Counts:
         """Return the features of one kind."""
@@ -45,157 +54,112 @@ class Counts:
 
     def rows(self, chosen: npt.NDArray[Any]) -> Counts:
         """Return the cells of a mask or of positions."""
-        return Counts(values=self.values[chosen], cells=self.cells[chosen], features=self.features, kinds=self.kinds)
+        return replace(self, values=self.values[chosen], cells=self.cells[chosen])
 
     def columns(self, chosen: npt.NDArray[Any]) -> Counts:
         """Return the features of a mask or of positions."""
-        return Counts(
-            values=self.values[:, chosen],
-            cells=self.cells,
-            features=self.features[chosen],
-            kinds=self.kinds[chosen],
-        )
+        return replace(self, values=self.values[:, chosen], features=self.features[chosen], kinds=self.kinds[chosen])
 
 
-def read_counts(path: Path | str, kind: str = GENE) -> Counts:
-    """Read a table of counts.
+def kind_of(name: str) -> str:
+    """Return the kind that a file calls ``name``: ``rna`` is ``Gene Expression``; what is not known stays as it is."""
+    return _KINDS.get(name.strip().casefold(), name.strip())
+
+
+def counts_of(
+    values: Any, cells: Iterable[Any], features: Iterable[Any], kinds: Iterable[str], notes: Iterable[str] = ()
+) -> Counts:
+    """Return counts as they were read, without stored zeros; names as text.
 
     Args:
-        path: see ``SingleCellConfig.genes``.
-        kind: of the features of a file that does not say.
-
-    Raises:
-        InputError: no such file, a format not known, text among numbers, counts below 0 or not finite, names twice.
+        values: (cells, features), dense or sparse.
+        cells: names.
+        features: names.
+        kinds: of the features, as the file calls them.
+        notes: about the file.
     """
-    file = Path(path)
-    if not file.exists():
-        raise InputError(f"{file}: no such file or folder; expected counts of single cells")
-    try:
-        counts = _reader(file)(file, kind)
-    except (OSError, EOFError, KeyError, UnicodeDecodeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{file}: cannot be read as counts of single cells: {error}") from None
-    return _checked(counts, file)
-
-
-def _reader(file: Path) -> Callable[[Path, str], Counts]:
-    name = file.name.lower()
-    if file.is_dir():
-        return _read_10x_folder
-    if name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")):
-        return _read_text
-    if name.endswith(".h5ad"):
-        return _read_h5ad
-    if name.endswith((".h5", ".hdf5")):
-        return _read_10x_h5
-    raise InputError(f"{file}: expected .csv, .tsv (also .gz), .h5ad, a 10x .h5 or a 10x folder with matrix.mtx.gz")
-
-
-def _read_text(file: Path, kind: str) -> Counts:
-    """Genes x cells; read in pieces, so that the dense table is never in memory."""
-    separator = "," if ".csv" in file.name.lower() else "\t"
-    pieces: list[Any] = []
-    names: list[str] = []
-    cells = pd.Index([])
-    for part in pd.read_csv(file, sep=separator, index_col=0, chunksize=_ROWS_AT_ONCE, low_memory=False):
-        text = [str(column) for column in part.columns if len(part) and part[column].dtype.kind not in "iufb"]
-        if text:
-            bad = pd.to_numeric(part[text[0]], errors="coerce").isna()
-            row = part.index[bad.to_numpy()][0] if bad.any() else part.index[0]
-            raise InputError(
-                f"{file}: column '{text[0]}' holds '{part.loc[row, text[0]]}' for '{row}'; expected a number"
-            )
-        if len(part):
-            pieces.append(csr(part.to_numpy(dtype=np.float32)))
-        names += [str(name) for name in part.index]
-        cells = part.columns
-    if not pieces:
-        raise InputError(f"{file}: holds no row; expected one a gene and one column a cell")
-    values = csr(sparse.vstack(pieces).T)
-    return _counts(values, cells, names, [kind] * len(names))
-
-
-def _read_h5ad(file: Path, kind: str) -> Counts:
-    data = anndata.read_h5ad(file)
-    kinds = data.var["feature_types"] if "feature_types" in data.var else [kind] * data.n_vars
-    return _counts(csr(data.X), data.obs_names, data.var_names, kinds)
-
-
-def _read_10x_folder(folder: Path, kind: str) -> Counts:
-    matrix = _first(folder, ("matrix.mtx.gz", "matrix.mtx"))
-    features = _lines(_first(folder, ("features.tsv.gz", "genes.tsv", "features.tsv")))
-    cells = [line[0] for line in _lines(_first(folder, ("barcodes.tsv.gz", "barcodes.tsv")))]
-    values = csr(io.mmread(str(matrix)).T, dtype=np.float32)
-    if values.shape != (len(cells), len(features)):
-        raise InputError(
-            f"{matrix}: {values.shape[1]} features x {values.shape[0]} cells, but {len(features)} features and "
-            f"{len(cells)} barcodes beside it"
-        )
-    kinds = [line[2] if len(line) > 2 else kind for line in features]
-    return _counts(values, cells, _distinct([line[1] if len(line) > 1 else line[0] for line in features]), kinds)
-
-
-def _read_10x_h5(file: Path, kind: str) -> Counts:
-    with h5py.File(file) as store:
-        if "matrix" not in store:
-            raise InputError(
-                f"{file}: no group 'matrix'; expected a 10x feature-barcode matrix (Cell Ranger 3 or later)"
-            )
-        matrix = store["matrix"]
-        parts = tuple(matrix[name][:] for name in ("data", "indices", "indptr"))
-        features, cells = matrix["features"], matrix["barcodes"][:]
-        names = _distinct([name.decode() for name in features["name"][:]])
-        kinds = [name.decode() for name in features["feature_type"][:]] if "feature_type" in features else None
-        shape = tuple(int(size) for size in matrix["shape"][:])
-    # 10x stores features x cells by column, which read by row is cells x features.
-    values = csr(parts, shape=shape[::-1], dtype=np.float32)
-    return _counts(values, [cell.decode() for cell in cells], names, kinds or [kind] * len(names))
-
-
-def _counts(values: Any, cells: Iterable[Any], features: Iterable[Any], kinds: Iterable[Any]) -> Counts:
+    matrix = csr(values, dtype=np.float32)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
     return Counts(
-        values=csr(values, dtype=np.float32),
-        cells=pd.Index([str(name) for name in cells]),
-        features=pd.Index([str(name) for name in features]),
-        kinds=np.array([str(name) for name in kinds], dtype=object),
+        values=matrix,
+        cells=pd.Index([str(name).strip() for name in cells], dtype=object),
+        features=pd.Index([str(name).strip() for name in features], dtype=object),
+        kinds=np.array([kind_of(str(name)) for name in kinds], dtype=object),
+        notes=tuple(notes),
     )
 
 
-def _checked(counts: Counts, file: Path) -> Counts:
-    for what, names in (("cell", counts.cells), ("feature", counts.features)):
+def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) -> Counts:
+    """Return counts that are counts.
+
+    Args:
+        counts: as read.
+        file: for messages.
+        fractional: whether values may be other than whole numbers.
+        way_out: what to do where they are, as ``set 'layer: counts'``.
+
+    Raises:
+        InputError: no cell or feature, a name that is empty or stands twice, counts that are negative, not finite or
+            not whole, or cells where features belong.
+    """
+    if not len(counts.cells) or not len(counts.features):
+        raise InputError(f"{file}: holds {len(counts.cells)} cells and {len(counts.features)} features; expected both")
+    for what, names in [("cell", counts.cells), *(("feature", part.features) for part in _by_kind(counts))]:
         twice = names[names.duplicated()]
         if len(twice):
             raise InputError(f"{file}: the {what} '{twice[0]}' stands twice; expected distinct names")
-    bad = ~np.isfinite(counts.values.data) | (counts.values.data < 0)
+        bare = [name for name in ("", "nan", "None") if name in names]
+        if bare:
+            raise InputError(f"{file}: a {what} is called '{bare[0]}'; expected a name for each {what}")
+    _check_direction(counts, file)
+    data = counts.values.data
+    with np.errstate(invalid="ignore"):
+        bad = ~np.isfinite(data) | (data < 0)
     if bad.any():
-        row = int(np.searchsorted(counts.values.indptr, np.flatnonzero(bad)[0], side="right")) - 1
-        column = counts.values.indices[np.flatnonzero(bad)[0]]
+        raise InputError(f"{file}: {_place(counts, bad)}; expected finite counts of at least 0")
+    broken = data != np.floor(data)
+    if broken.any() and not fractional:
         raise InputError(
-            f"{file}: cell '{counts.cells[row]}' has {counts.values.data[bad][0]:g} of '{counts.features[column]}'; "
-            "expected finite counts of at least 0"
+            f"{file}: {_place(counts, broken)}; expected whole numbers of molecules: these values were scaled, logged "
+            f"or corrected. {way_out}"
         )
     return counts
 
 
-def _first(folder: Path, names: tuple[str, ...]) -> Path:
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    raise InputError(f"{folder}: holds no {names[0]}; expected a 10x folder with matrix, features and barcodes")
-
-
-def _lines(file: Path) -> list[list[str]]:
-    with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as stream:
-        return [line.rstrip("\n").split("\t") for line in stream if line.strip()]
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """10x names genes by symbol, which some genes share: the second of a name becomes ``name-1``."""
-    seen: dict[str, int] = {}
+def distinct(names: Iterable[str], kinds: Iterable[str]) -> list[str]:
+    """Return names of 10x features, distinct within their kind: the second of a symbol becomes ``name-1``."""
+    listed = [(kind_of(kind), name) for name, kind in zip(names, kinds, strict=True)]
+    known, seen = set(listed), dict[tuple[str, str], int]()
     result = []
-    for name in names:
-        count = seen.get(name, 0)
-        seen[name] = count + 1
-        result.append(f"{name}-{count}" if count else name)
+    for kind, name in listed:
+        number = seen.get((kind, name), 0)
+        new = name
+        while number and (kind, new := f"{name}-{number}") in known:
+            number += 1
+        seen[kind, name] = number + 1
+        known.add((kind, new))
+        result.append(new)
     return result
+
+
+def _by_kind(counts: Counts) -> list[Counts]:
+    return [counts.of_kind(kind) for kind in dict.fromkeys(counts.kinds)]
+
+
+def _check_direction(counts: Counts, file: Path) -> None:
+    """Refuse cells x genes read as genes x cells: no gene is called like a barcode."""
+    features, cells = (names[:_NAMES_JUDGED] for names in (counts.features, counts.cells))
+    like_cells = float(np.mean(features.str.contains(_BARCODE)))
+    if like_cells > 0.5 > float(np.mean(cells.str.contains(_BARCODE))):
+        raise InputError(
+            f"{file}: cells stand where features are expected: a feature is called '{features[0]}', a cell "
+            f"'{cells[0]}'; expected genes x cells in a text table, cells x genes in an .h5ad: transpose it"
+        )
+
+
+def _place(counts: Counts, which: npt.NDArray[np.bool_]) -> str:
+    first = int(np.flatnonzero(which)[0])
+    row = int(np.searchsorted(counts.values.indptr, first, side="right")) - 1
+    column = int(counts.values.indices[first])
+    return f"cell '{counts.cells[row]}' has {counts.values.data[first]:g} of '{counts.features[column]}'"

@@ -13,12 +13,13 @@ import pandas as pd
 from scipy import sparse
 
 from data_tools.single_cell.config import MarkerGenes, SingleCellConfig, SpeciesFilter
-from data_tools.single_cell.counts import GENE, PROTEIN, Counts, csr, read_counts
+from data_tools.single_cell.counts import Counts, csr
+from data_tools.single_cell.experiment import read_experiment
 from data_tools.single_cell.proteins import centred_log_ratio
 from framework import __version__
 from framework.config import to_yaml
 from framework.durable import write_with
-from framework.errors import InputError, did_you_mean
+from framework.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class PreparedCells:
         markers: surface proteins.
         populations: cells in each gate.
         marker_genes: genes that mark at least one population.
+        notes: how files were read, what was left out, how many cells of each side matched; also in ``uns``.
     """
 
     out: str
@@ -39,6 +41,7 @@ class PreparedCells:
     markers: tuple[str, ...]
     populations: dict[str, int]
     marker_genes: int
+    notes: tuple[str, ...] = ()
 
 
 def prepare_cells(config: SingleCellConfig, out: Path | str) -> PreparedCells:
@@ -50,7 +53,8 @@ def prepare_cells(config: SingleCellConfig, out: Path | str) -> PreparedCells:
     Raises:
         InputError: files that cannot be read or do not fit, or filters that leave nothing.
     """
-    genes, proteins = _read(config)
+    found = read_experiment(config)
+    genes, proteins = found.genes, found.proteins
     cells, kept = {"read": len(genes.cells)}, {"read": len(genes.features)}
     if config.species:
         genes = _one_species(genes, config.species)
@@ -61,8 +65,9 @@ def prepare_cells(config: SingleCellConfig, out: Path | str) -> PreparedCells:
     genes, counted = _chosen_genes(config, genes)
     kept |= counted
     proteins = proteins.rows(proteins.cells.get_indexer(genes.cells))
-    data = _annotated(config, genes, proteins)
+    data = _annotated(config, genes, proteins, _labels(config, found.labels, genes.cells))
     data.uns["wellstream"]["kept"] = {"cells": cells, "genes": kept}
+    data.uns["wellstream"]["notes"] = np.array(found.notes, dtype=np.str_)
     target = Path(out)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_with(target, data.write_h5ad)
@@ -74,38 +79,8 @@ def prepare_cells(config: SingleCellConfig, out: Path | str) -> PreparedCells:
         markers=tuple(data.obsm["markers"].columns),
         populations={str(name): int(count) for name, count in populations.items()},
         marker_genes=int((data.var["marker_of"] != "").sum()) if "marker_of" in data.var else 0,
+        notes=found.notes,
     )
-
-
-def _read(config: SingleCellConfig) -> tuple[Counts, Counts]:
-    """Return genes and the chosen proteins of the cells that have both, in the order of the gene table."""
-    genes = read_counts(config.genes)
-    proteins = read_counts(config.proteins, PROTEIN) if config.proteins else _proteins_inside(config, genes)
-    genes = genes.of_kind(GENE) if config.proteins is None else genes
-    shared = genes.cells[genes.cells.isin(proteins.cells)]
-    if not len(shared):
-        raise InputError(
-            f"{config.proteins or config.genes}: no cell of {config.genes} ('{genes.cells[0]}', ...) has proteins "
-            f"('{proteins.cells[0]}', ...); expected the same cell names in both"
-        )
-    genes = genes.rows(genes.cells.get_indexer(shared))
-    proteins = proteins.rows(proteins.cells.get_indexer(shared))
-    for marker in config.markers or ():
-        if marker not in proteins.features:
-            hint = did_you_mean(marker, map(str, proteins.features))
-            raise InputError(f"{config.proteins or config.genes}: no protein '{marker}'{hint}")
-    if config.markers:
-        proteins = proteins.columns(proteins.features.get_indexer(pd.Index(config.markers)))
-    return genes, proteins
-
-
-def _proteins_inside(config: SingleCellConfig, genes: Counts) -> Counts:
-    found = genes.of_kind(PROTEIN)
-    if not len(found.features):
-        raise InputError(
-            f"{config.genes}: holds no feature of type '{PROTEIN}'; name the table of surface proteins: proteins: FILE"
-        )
-    return found
 
 
 def _one_species(genes: Counts, config: SpeciesFilter) -> Counts:
@@ -123,7 +98,7 @@ def _one_species(genes: Counts, config: SpeciesFilter) -> Counts:
     more = np.logical_and.reduce([mine > count for name, count in expressed.items() if name != config.keep])
     kept = genes.rows(more).columns(of_species[config.keep])
     names = kept.features.str.removeprefix(config.prefixes[config.keep])
-    return Counts(values=kept.values, cells=kept.cells, features=names, kinds=kept.kinds)
+    return replace(kept, features=names)
 
 
 def _something_left(config: SingleCellConfig, genes: Counts) -> None:
@@ -186,11 +161,11 @@ def _variable(config: SingleCellConfig, genes: Counts) -> Counts:
     return genes.columns(np.asarray(found["gene_subset"], dtype=np.bool_))
 
 
-def _annotated(config: SingleCellConfig, genes: Counts, proteins: Counts) -> anndata.AnnData:
+def _annotated(config: SingleCellConfig, genes: Counts, proteins: Counts, labels: pd.DataFrame) -> anndata.AnnData:
     markers = pd.DataFrame(proteins.values.toarray(), index=genes.cells, columns=proteins.features)
     data = anndata.AnnData(
         X=sparse.csr_matrix(genes.values),
-        obs=_labels(config, genes.cells),
+        obs=labels,
         var=pd.DataFrame(index=genes.features),
         obsm={"markers": markers},
         uns={
@@ -213,20 +188,18 @@ def _annotated(config: SingleCellConfig, genes: Counts, proteins: Counts) -> ann
     return data
 
 
-def _labels(config: SingleCellConfig, cells: pd.Index) -> pd.DataFrame:
-    if config.labels is None:
-        return pd.DataFrame(index=cells)
-    file = Path(config.labels)
-    if not file.is_file():
-        raise InputError(f"{file}: no such file; expected a CSV whose first column is the cell")
-    table = pd.read_csv(file, index_col=0, dtype=str)
-    table.index = table.index.astype(str)
-    if table.index.has_duplicates:
-        raise InputError(f"{file}: the cell '{table.index[table.index.duplicated()][0]}' stands twice")
-    unknown = cells[~cells.isin(table.index)]
-    if len(unknown):
-        raise InputError(f"{file}: {len(unknown)} of {len(cells)} cells have no row, first '{unknown[0]}'")
-    return table.loc[cells]
+def _labels(config: SingleCellConfig, labels: pd.DataFrame, cells: pd.Index) -> pd.DataFrame:
+    """Return the labels of the cells that were kept; each must have a row."""
+    mine = labels.loc[cells]
+    if config.gates and "population" in mine:
+        raise InputError(f"{config.labels}: has a column 'population', which 'gates' makes; rename it")
+    lacking = mine.index[mine.isna().any(axis=1)]
+    if len(lacking):
+        raise InputError(
+            f"{config.labels}: {len(lacking)} of {len(cells)} cells have no row, first '{lacking[0]}'; add them, or "
+            "leave out 'labels'"
+        )
+    return mine
 
 
 def _marker_genes(data: anndata.AnnData, config: MarkerGenes, other: str) -> pd.DataFrame:

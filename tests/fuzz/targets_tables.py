@@ -17,7 +17,7 @@ from data_tools.omics.table import read_omics
 from data_tools.platemap import PlatemapConfig, read_platemap
 from data_tools.readers import CELL_TABLES
 from data_tools.single_cell.config import SingleCellConfig
-from data_tools.single_cell.counts import read_counts
+from data_tools.single_cell.count_files import read_counts
 from data_tools.single_cell.prepare import prepare_cells
 from framework.data.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.evaluate.feature_table import open_features

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from scipy import io, sparse
 
-from data_tools.single_cell.counts import GENE, PROTEIN, read_counts
+from data_tools.single_cell.count_files import read_counts
+from data_tools.single_cell.counts import GENE, PROTEIN, distinct
 from framework.errors import InputError
 
 VALUES = np.array([[0, 2, 0], [1, 0, 3]], dtype=np.float32)
@@ -72,10 +73,13 @@ def test_genes_that_share_a_symbol_stay_apart(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         (",c1,c2\nA,1,2\nA,0,1\n", "the feature 'A' stands twice"),
-        (",c1,c2\nA,1,x\nB,0,1\n", "column 'c2' holds 'x' for 'A'; expected a number"),
+        (",c1,c2\nA,1,x\nB,0,1\n", "line 2 ('A'): column 'c2' reads 'x', expected a number"),
         (",c1,c2\nA,1,-2\n", "cell 'c2' has -2 of 'A'; expected finite counts of at least 0"),
         (",c1,c2\nA,1,\n", "cell 'c2' has nan of 'A'"),
-        (",c1,c2\n", "holds no row"),
+        (",c1,c2\nA,1,0.5\n", "cell 'c2' has 0.5 of 'A'; expected whole numbers"),
+        (",c1,c1\nA,1,2\n", "the column 'c1' stands twice in the header (columns 2 and 3)"),
+        (",CD4,CD8\nACGTACGTACGTACGT-1,1,2\nTTTTACGTACGTACGT-1,1,2\n", "transpose it"),
+        (",c1,c2\n", "holds a header and no row"),
     ],
 )
 def test_damaged_tables_are_refused_with_the_place(tmp_path: Path, text: str, sentence: str) -> None:
@@ -88,7 +92,7 @@ def test_damaged_tables_are_refused_with_the_place(tmp_path: Path, text: str, se
 def test_a_truncated_gzip_is_a_sentence(tmp_path: Path) -> None:
     whole = gzip.compress(b",c1\n" + b"".join(b"gene%d,%d\n" % (i, i) for i in range(2000)))
     (tmp_path / "t.csv.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="cannot be read as counts"):
+    with pytest.raises(InputError, match="the gzip file is cut off or damaged"):
         read_counts(tmp_path / "t.csv.gz")
 
 
@@ -106,3 +110,59 @@ def test_a_10x_folder_whose_parts_do_not_fit(tmp_path: Path) -> None:
         stream.write("c1\n")
     with pytest.raises(InputError, match="3 features x 2 cells, but 3 features and 1 barcodes"):
         read_counts(tmp_path)
+
+
+def test_semicolons_are_found_and_said(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("gene;c1;c2\nA;1;2\nB;0;3\n")
+    counts = read_counts(tmp_path / "t.csv")
+    np.testing.assert_array_equal(counts.values.toarray(), [[1, 0], [2, 3]])
+    assert counts.notes == (f"{tmp_path / 't.csv'}: cells are separated by semicolon",)
+
+
+@pytest.mark.parametrize("suffix", ["xlsx", "rds", "loom", "gct", "parquet", "mtx"])
+def test_other_formats_are_named_as_what_they_are(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"t.{suffix}"
+    file.write_bytes(b"PK\x03\x04")
+    with pytest.raises(InputError, match=rf"t\.{suffix}: an? .*; expected \.csv"):
+        read_counts(file)
+
+
+def test_a_matrix_that_declares_more_than_it_holds(tmp_path: Path) -> None:
+    write(tmp_path, "10x folder")
+    (tmp_path / "matrix.mtx.gz").unlink()
+    head = "%%MatrixMarket matrix coordinate integer general\n"
+    (tmp_path / "matrix.mtx").write_text(head + "3 2 999999999\n1 1 1\n")
+    with pytest.raises(InputError, match="declares 999999999 values"):
+        read_counts(tmp_path)
+    (tmp_path / "matrix.mtx").write_text(head + "2 3 1\n1 1 5\n")
+    with pytest.raises(InputError, match="2 cells x 3 features; expected features x cells"):
+        read_counts(tmp_path)
+
+
+def test_a_prefix_before_the_names_of_a_10x_folder(tmp_path: Path) -> None:
+    write(tmp_path, "10x folder")
+    for file in list(tmp_path.iterdir()):
+        file.rename(tmp_path / f"GSM1_{file.name}")
+    np.testing.assert_array_equal(read_counts(tmp_path).values.toarray(), VALUES)
+
+
+def test_10x_files_of_version_2_hold_a_group_per_genome(tmp_path: Path) -> None:
+    by_column = sparse.csc_matrix(VALUES.T)
+    with h5py.File(tmp_path / "t.h5", "w") as store:
+        for genome in ("hg19", "mm10"):
+            matrix = store.create_group(genome)
+            for name in ("data", "indices", "indptr"):
+                matrix[name] = getattr(by_column, name)
+            matrix["shape"] = by_column.shape
+            matrix["barcodes"] = np.array(CELLS, dtype="S")
+            matrix["gene_names"] = np.array([f"{genome}_{gene}" for gene in GENES], dtype="S")
+            matrix["genes"] = np.array(GENES, dtype="S")
+    counts = read_counts(tmp_path / "t.h5")
+    assert list(counts.features) == [f"{genome}_{gene}" for genome in ("hg19", "mm10") for gene in GENES]
+    np.testing.assert_array_equal(counts.values.toarray(), np.hstack([VALUES, VALUES]))
+
+
+def test_names_are_made_distinct_within_their_kind_alone() -> None:
+    names = ["CD4", "A", "A", "A-1", "A", "CD4"]
+    kinds = ["RNA", "RNA", "RNA", "RNA", "RNA", "Antibody Capture"]
+    assert distinct(names, kinds) == ["CD4", "A", "A-2", "A-1", "A-3", "CD4"]

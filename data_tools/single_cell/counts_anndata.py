@@ -1,0 +1,161 @@
+"""Counts in AnnData and MuData files: X, a layer or ``raw``, with proteins in ``var``, ``obsm`` or a modality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from data_tools.single_cell.counts import GENE, PROTEIN, Counts, counts_of, csr, kind_of
+from framework.errors import InputError, did_you_mean
+from framework.files.hdf5 import open_hdf5
+from framework.files.matching import left_over
+from framework.files.sparse import check_groups
+
+RAW = "raw"
+_KIND = "feature_types"
+_OBSM_OF_PROTEINS = ("protein", "prot", "adt", "antibody", "marker")
+
+
+def read_h5ad(file: Path, kind: str, *, layer: str | None, obsm: str) -> Counts:
+    """Read the counts of an AnnData file, and the proteins beside them in ``obsm``.
+
+    ``var["feature_types"]`` says what features are. Where it names no protein, those of ``obsm[obsm]`` follow the
+    features of ``X``, which are then genes.
+
+    Raises:
+        InputError: no readable file, no such layer, or an ``obsm`` entry without names.
+    """
+    with open_hdf5(file, error=InputError, what="an AnnData file") as store:
+        check_groups(store)
+        _check_anndata(store, file)
+        beside = store[f"obsm/{obsm}"] if "obsm" in store and obsm in store["obsm"] else None
+        found = _read(store, GENE if beside is not None else kind, layer, file)
+        if beside is None:
+            return found
+        if (found.kinds == PROTEIN).any():
+            text = f"{file}: obsm['{obsm}'] is not read, as var['{_KIND}'] says which features are proteins"
+            return counts_of(found.values, found.cells, found.features, found.kinds, (*found.notes, text))
+        names, values = _named_matrix(beside, f"obsm['{obsm}']", file)
+        return counts_of(
+            sparse.hstack([found.values, csr(values, dtype=np.float32)]),
+            found.cells,
+            [*found.features, *names],
+            [*found.kinds, *[PROTEIN] * len(names)],
+            (*found.notes, f"{file}: {len(names)} proteins from obsm['{obsm}']"),
+        )
+
+
+def read_h5mu(file: Path, kind: str, *, layer: str | None) -> Counts:
+    """Read genes and proteins of a MuData file, by the names of its modalities, in the cells that have both.
+
+    Raises:
+        InputError: no readable file, no modality of genes or proteins, or no cell in both.
+    """
+    with open_hdf5(file, error=InputError, what="a MuData file") as store:
+        check_groups(store)
+        if "mod" not in store:
+            raise InputError(f"{file}: no group 'mod'; expected a MuData file with mod/rna and mod/prot")
+        names = list(store["mod"])
+        chosen = [name for kind in (GENE, PROTEIN) for name in names if kind_of(name) == kind]
+        if not chosen:
+            raise InputError(f"{file}: its modalities are {', '.join(names) or 'none'}; expected rna and prot")
+        parts = [
+            _read(store["mod"][name], kind_of(name), _layer_of(store["mod"][name], layer), file) for name in chosen
+        ]
+    notes = [note for part in parts for note in part.notes]
+    if len(chosen) < len(names):
+        left = [name for name in names if name not in chosen]
+        notes.append(f"{file}: the modalities {', '.join(left)} are left out; genes and proteins are used")
+    cells = parts[0].cells
+    for part, name in zip(parts[1:], chosen[1:], strict=True):
+        shared = cells[cells.isin(part.cells)]
+        mine, theirs = cells[~cells.isin(part.cells)], part.cells[~part.cells.isin(cells)]
+        if not len(shared):
+            raise InputError(
+                f"{file}: no cell of '{chosen[0]}' ('{cells[0]}', ...) is one of '{name}' ('{part.cells[0]}', ...)"
+            )
+        text = f"{file}: {len(shared)} of {len(cells)} cells of '{chosen[0]}' are in '{name}' too"
+        text += left_over(len(mine), "are not", f"'{next(iter(mine), '')}'")
+        notes.append(text + left_over(len(theirs), f"of '{name}' are alone", f"'{next(iter(theirs), '')}'"))
+        cells = shared
+    return counts_of(
+        sparse.hstack([part.values[part.cells.get_indexer(cells)] for part in parts]),
+        cells,
+        [name for part in parts for name in part.features],
+        [name for part in parts for name in part.kinds],
+        notes,
+    )
+
+
+def _check_anndata(store: h5py.File, file: Path) -> None:
+    if "obs" in store and "var" in store and isinstance(store["obs"], h5py.Group):
+        return
+    if "mod" in store:
+        raise InputError(f"{file}: a MuData file; name it .h5mu")
+    raise InputError(
+        f"{file}: no AnnData file (or one of a version before 0.7): expected the groups obs and var, found "
+        f"{', '.join(store) or 'nothing'}; write it again with anndata"
+    )
+
+
+def _read(store: Any, kind: str, layer: str | None, file: Path) -> Counts:
+    """Return the counts of an AnnData group; ``kind`` where ``var`` does not say."""
+    where, var = "X", store["var"]
+    if layer == RAW and "raw" in store:
+        where, var = "raw/X", store["raw/var"]
+    elif layer is not None:
+        where = f"layers/{layer}"
+    if where not in store or store[where].attrs.get("encoding-type") == "null":
+        layers = [*store.get("layers", ()), *([RAW] if "raw" in store else [])]
+        what = "X" if layer is None else f"layer '{layer}'"
+        ways = f"set 'layer' to one of: {', '.join(layers)}" if layers else "it has no layer either"
+        raise InputError(f"{file}: no counts in {what}; {ways}" + did_you_mean(layer or "counts", layers))
+    kinds = _texts(anndata.io.read_elem(var[_KIND])) if _KIND in var else None
+    features = _index(var)
+    values = anndata.io.read_elem(store[where])
+    if getattr(values, "dtype", np.dtype(object)).kind not in "iufb":
+        raise InputError(f"{file}: {where} holds no numbers")
+    return counts_of(values, _index(store["obs"]), features, kinds or [kind] * len(features))
+
+
+def _layer_of(store: Any, layer: str | None) -> str | None:
+    """A layer that a modality does not have is that of another: it gives X."""
+    has = layer is not None and (layer in store.get("layers", ()) or (layer == RAW and "raw" in store))
+    return layer if has else None
+
+
+def _index(group: Any) -> list[str]:
+    return _texts(anndata.io.read_elem(group[group.attrs.get("_index", "_index")]))
+
+
+def _texts(values: Any) -> list[str]:
+    return ["" if pd.isna(value) else str(value) for value in np.asarray(values, dtype=object).tolist()]
+
+
+def _named_matrix(item: Any, what: str, file: Path) -> tuple[list[str], Any]:
+    """Return names and values (cells, names) of an entry of obsm, which must be a table with names."""
+    table = anndata.io.read_elem(item)
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(
+            f"{file}: {what} has no names of proteins; store a pandas DataFrame with a column per protein there"
+        )
+    text = [str(name) for name in table.columns if table[name].dtype.kind not in "iufb"]
+    if text:
+        raise InputError(f"{file}: column '{text[0]}' of {what} holds no numbers; expected counts of proteins")
+    return [str(name) for name in table.columns], table.to_numpy(dtype=np.float32)
+
+
+def proteins_elsewhere(file: Path) -> str:
+    """Return a hint about entries of obsm that may hold proteins; empty where there is none."""
+    if file.suffix.lower() != ".h5ad":
+        return ""
+    with open_hdf5(file, error=InputError, what="an AnnData file", checked=True) as store:
+        names = [str(name) for name in store.get("obsm", ())]
+    likely = [name for name in names if any(word in name.lower() for word in _OBSM_OF_PROTEINS)]
+    return f", or set 'obsm: {likely[0]}'" if likely else ""
