@@ -12,7 +12,7 @@ import pandas as pd
 from data_tools.cells_config import CellTableConfig
 from data_tools.pipeline.cell_keys import match_keys
 from data_tools.readers import CELL_TABLES
-from data_tools.readers.cells_base import CELL, PLACE_COLUMNS, TEXT
+from data_tools.readers.cells_base import CELL, PLACE_COLUMNS, TEXT, NumberTable
 from framework.errors import InputError, did_you_mean
 
 _SHOWN_COLUMNS = 12
@@ -26,18 +26,16 @@ class OpenTable:
         config: how it is joined.
         labels: columns of text to join, by the name in the table; the keys too.
         numbers: float64 (rows,) of each measurement, NaN where it is empty.
-        names: of all its columns.
+        text: all its columns as text, to see whether one of them names cells; of a table of numbers none.
         rows: how many it has.
-        others: all its columns, to see whether one of them names cells.
         notes: sentences about how it was read.
     """
 
     config: CellTableConfig
     labels: dict[str, pd.Series[Any]]
     numbers: dict[str, npt.NDArray[np.float64]]
-    names: tuple[str, ...]
+    text: pd.DataFrame
     rows: int
-    others: pd.DataFrame
     notes: tuple[str, ...]
 
     @property
@@ -54,21 +52,25 @@ def open_table(config: CellTableConfig) -> OpenTable:
     """
     table = CELL_TABLES.get(config.table.name).build(config.table)
     file = str(config.table.path)
-    if not len(table):
+    columns: pd.DataFrame = table.columns if isinstance(table, NumberTable) else table.text
+    if not len(columns):
         raise InputError(f"{file}: a table without rows; correct 'tables'")
-    known = [str(column) for column in table.columns]
+    known = [str(column) for column in columns]
     for name in (*config.by.values(), *config.labels.values(), *config.measurements):
         if name not in known:
             shown = ", ".join(known[:_SHOWN_COLUMNS]) + (" ..." if len(known) > _SHOWN_COLUMNS else "")
             raise InputError(f"{file}: no column '{name}'; it has {shown}" + did_you_mean(name, known))
+    of_numbers = isinstance(table, NumberTable)
     return OpenTable(
         config=config,
-        labels={name: as_text(table[name]) for name in (*config.by.values(), *config.labels.values())},
-        numbers={name: _numbers(table[name], name, file) for name in config.measurements},
-        names=tuple(known),
-        rows=len(table),
-        others=table,
-        notes=(),
+        labels={name: as_text(columns[name]) for name in (*config.by.values(), *config.labels.values())},
+        numbers={
+            name: (columns[name] if of_numbers else table.numbers(name)).to_numpy(np.float64)
+            for name in config.measurements
+        },
+        text=pd.DataFrame(index=columns.index) if of_numbers else columns,
+        rows=len(columns),
+        notes=table.notes,
     )
 
 
@@ -113,11 +115,10 @@ def _rows_in_order(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[n
         )
     names = as_text(cells[CELL])
     known = set(names)
-    for name in table.names:
+    for name, values in table.text.items():
         # Ends first: a table may have hundreds of columns.
-        if not {str(value) for value in as_text(table.others[name].iloc[np.array([0, table.rows - 1])])} <= known:
+        if not {values.iloc[0], values.iloc[-1]} <= known:
             continue
-        values = as_text(table.others[name])
         if set(values) == known and values.tolist() != names.tolist():
             row = int(np.flatnonzero((values.to_numpy() != names.to_numpy()).astype(bool))[0])
             raise InputError(
@@ -143,14 +144,3 @@ def _rows_by(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[npt.NDA
     keys = pd.DataFrame({name: table.labels[column] for name, column in by.items()})
     found = match_keys(cells[list(by)], keys, by, table.config.shift, table.file, plate)
     return found.rows, found.notes
-
-
-def _numbers(column: pd.Series[Any], name: str, file: str) -> npt.NDArray[np.float64]:
-    """Return a column as float64, NaN where it is empty."""
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
-    text = as_text(column)
-    bad = np.isnan(numbers) & ~text.str.lower().isin(["", "nan", "na", "n/a"]).to_numpy(bool)
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        raise InputError(f"{file}: '{name}' reads '{text.iloc[row]}' in data row {row + 1}, expected a number")
-    return numbers

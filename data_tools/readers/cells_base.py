@@ -27,6 +27,7 @@ import pandas as pd
 
 from data_tools.readers.tiff import described
 from framework.errors import InputError, did_you_mean
+from framework.files.delimited import TextTable
 from framework.registry import Registry
 
 CELL = "Metadata_Cell"
@@ -141,11 +142,24 @@ CELL_READERS: Registry[CellReaderBuilder] = Registry("reader of cells")
 """Readers of single cells by the name a config writes."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class NumberTable:
+    """A table that holds numbers alone, as events of a cytometer.
+
+    Attributes:
+        columns: one float64 column per measurement, a name once.
+        notes: sentences about how it was read.
+    """
+
+    columns: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
 class CellTableReader(Protocol):
     """A table with a row a cell or a sample: reads all of it, column names as in the file, a name once."""
 
-    def __call__(self, config: Any) -> pd.DataFrame:
-        """Return the table; numbers may be text, the ingest turns what it needs into numbers."""
+    def __call__(self, config: Any) -> TextTable | NumberTable:
+        """Return the table: text as it stands in the file, or numbers of a file that has no text."""
         ...
 
 

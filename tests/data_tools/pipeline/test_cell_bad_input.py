@@ -163,7 +163,11 @@ def test_names_nothing_has(crops: Path, tmp_path: Path, changes: dict[str, Any],
             "'by' names Metadata_Gene, which is no column",
         ),
         ({"by": {"Metadata_Protein": "genes"}}, "gene,x\nP,1\n", "no column 'genes'.*did you mean 'gene'"),
-        ({"by": {"Metadata_Protein": "gene"}}, "gene,x\nP,1\nQ,high\n", "'x' reads 'high' in data row 2"),
+        (
+            {"by": {"Metadata_Protein": "gene"}},
+            "gene,x\nP,1\nQ,high\n",
+            "line 3: column 'x' reads 'high'",
+        ),
         ({"in_order": True}, "gene,x\nP,1\n", "1 rows for 6 cells"),
         ({"in_order": True}, "gene,x\n", "a table without rows"),
         (

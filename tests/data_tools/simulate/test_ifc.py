@@ -59,7 +59,7 @@ def test_the_readers_of_real_exports_read_it(small: IfcSummary) -> None:
     cells = list(reader.read(listing.places, ("BF",)))
     assert len({cell.pixels[0].shape for cell in cells}) > 20  # type: ignore[union-attr]
     features = read_features(FeaturesConfig(path=str(small.out / "features.txt")))
-    assert features["Object Number"].tolist() == list(range(150))
+    assert features.column("Object Number").tolist() == [str(number) for number in range(150)]
 
 
 def test_stock_tifffile_reads_the_images(small: IfcSummary) -> None:
@@ -72,9 +72,9 @@ def test_measured_stains_follow_the_true_levels(small: IfcSummary) -> None:
     truth = pd.read_parquet(small.out / "truth_cells.parquet")
     features = read_features(FeaturesConfig(path=str(small.out / "features.txt")))
     for marker, column in (("CD34", "Intensity_MC_Ch02"), ("FcgR", "Intensity_MC_Ch03")):
-        measured = np.log10(features[column].clip(lower=1))
+        measured = np.log10(features.numbers(column).clip(lower=1))
         assert np.corrcoef(measured, truth[f"level_{marker}"])[0, 1] > 0.95
-    assert np.corrcoef(features["Area_M01"], truth["look_size"])[0, 1] > 0.9
+    assert np.corrcoef(features.numbers("Area_M01"), truth["look_size"])[0, 1] > 0.9
 
 
 def test_tables_of_sequencing_and_their_truth_agree(small: IfcSummary) -> None:
