@@ -8,7 +8,6 @@ nothing else, and a marker never speaks for other input.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,15 +16,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from blake3 import blake3
+
 from data_tools.pipeline.durable import TEMPORARY_PREFIX, explained, write_json
 from data_tools.pipeline.survey import Site
 from framework import __version__
 from framework.config import StrictModel, config_digest
+from framework.data.checksum import file_checksum
 from framework.data.schema import MANIFEST_NAME, Manifest, read_manifest
+from framework.durable import json_text
 from framework.errors import DatasetError
+from framework.files.json_file import read_mapping
 
 BUILD_NAME = ".build"
 _PLAN_NAME = "plan.json"
+_SEAL = "seal"
 _SHAPING = (
     "anndata",
     "h5py",
@@ -109,20 +114,28 @@ class BuildFolder:
         return manifest
 
     def finished(self, marker: Path, inputs: str, files: Iterable[Path]) -> dict[str, Any] | None:
-        """Return what a marker says if it speaks of these inputs and all its files are there, else None."""
+        """Return what a marker says if it speaks of these inputs and all its files are as it left them, else None.
+
+        A damaged marker or file speaks for nothing, so its part is made again.
+        """
         if not marker.is_file() or not all(file.is_file() for file in files):
             return None
-        facts: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8"))
-        return facts if facts["inputs"] == inputs else None
+        try:
+            facts = read_mapping(marker)
+        except DatasetError:
+            return None
+        seal = facts.pop(_SEAL, None)
+        return facts if facts.get("inputs") == inputs and seal == _seal(facts, files) else None
 
     @property
     def _plan_file(self) -> Path:
         return self.parts / _PLAN_NAME
 
     def _check_plan(self, config: StrictModel) -> None:
-        found, plan = json.loads(self._plan_file.read_text(encoding="utf-8")), _plan(config)
+        anew = f"remove the folder to start anew: rm -r {self.root}"
+        found, plan = read_mapping(self._plan_file, what="the plan of an ingest", then=anew), _plan(config)
         for key, what in (("config", "config"), ("versions", "version of Wellstream or its libraries")):
-            if found[key] != plan[key]:
+            if found.get(key) != plan[key]:
                 raise DatasetError(
                     f"{self.root}: holds an unfinished ingest of another {what}; continue with the same {what}, choose "
                     f"another folder, or remove it to start anew: rm -r {self.root}"
@@ -145,6 +158,23 @@ class BuildFolder:
                             entry.rmdir()
                     elif entry.relative_to(self.root).as_posix() not in keep:
                         entry.unlink()
+
+
+def write_marker(marker: Path, facts: dict[str, Any], files: Iterable[Path]) -> None:
+    """Write the marker of a finished part, with a checksum of it and of its files.
+
+    Args:
+        marker: where it goes.
+        facts: what it says.
+        files: that it speaks for; ``BuildFolder.finished`` is given the same.
+    """
+    write_json(marker, facts | {_SEAL: _seal(facts, files)})
+
+
+def _seal(facts: dict[str, Any], files: Iterable[Path]) -> str:
+    with explained(Path(BUILD_NAME)):
+        checksums = [file_checksum(file) for file in files]
+    return blake3(json_text([facts, checksums]).encode()).hexdigest()
 
 
 def _plan(config: StrictModel) -> dict[str, Any]:

@@ -21,8 +21,9 @@ import pyarrow as pa
 
 from data_tools.cell_tiles import fit_crop, fitting_problem, scale_tile
 from data_tools.cells_config import CellsIngestConfig
+from data_tools.pipeline.build import write_marker
 from data_tools.pipeline.cell_survey import problem_of, reader_of
-from data_tools.pipeline.durable import explained, write_json
+from data_tools.pipeline.durable import explained
 from data_tools.pipeline.shard_file import ShardFile, ShardFiles, Spill, open_shard, save_counts, stored_order
 from data_tools.pipeline.statistics import PixelCounts
 from data_tools.pipeline.survey import relative
@@ -148,7 +149,7 @@ class _CellShardTask:
             "n_nuclei": self.n_nuclei,
             "problems": [asdict(problem) for problem in self.problems],
         }
-        write_json(job.files.marker, facts)
+        write_marker(job.files.marker, facts, job.files.all_parts)
         return facts
 
     def _by_bag(self) -> Iterable[Iterable[CellImage | CellProblem]]:

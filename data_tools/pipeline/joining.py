@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from data_tools.cells_config import CellsIngestConfig
 from data_tools.ingest_config import IngestConfig
 from data_tools.pipeline.build import BuildFolder, versions
 from data_tools.pipeline.durable import explained, record, replacing, write_json
-from data_tools.pipeline.shard_file import ShardFiles, load_counts
+from data_tools.pipeline.shard_file import ShardFiles, load_counts, remake_part
 from data_tools.pipeline.statistics import PixelCounts
 from data_tools.pipeline.tables import NUCLEI_SCHEMA, bags_table, tiles_schema, write_tables
 from data_tools.readers import Problem
@@ -36,6 +35,7 @@ from framework.data.schema import (
     TileFormat,
 )
 from framework.data.tile_index import write_index
+from framework.files.parquet import read_arrow_table
 
 
 def join_tables(
@@ -48,7 +48,7 @@ def join_tables(
     """Write the tables of bags, nuclei and tiles from the parts of all shards, in order; return that of bags."""
     bags = bags_table([row for item in facts for row in item["bags"]])
     write_tables(root / BAGS_NAME, [bags], bags.schema)
-    write_tables(root / NUCLEI_NAME, (pq.read_table(files.part("nuclei.parquet")) for files in parts), NUCLEI_SCHEMA)
+    write_tables(root / NUCLEI_NAME, (_part(files.part("nuclei.parquet")) for files in parts), NUCLEI_SCHEMA)
     schema, tiles = tiles_schema(markers, labels), [files.part("tiles.parquet") for files in parts]
     write_tables(root / TILES_NAME, tile_tables(tiles, facts, schema), schema)
     return bags
@@ -74,13 +74,17 @@ def tile_tables(parts: Sequence[Path], facts: Sequence[dict[str, Any]], schema: 
     """Yield the tile tables of the shards with global shard numbers and global rows of nuclei."""
     shard, first_nucleus = 0, 0
     for part, item in zip(parts, facts, strict=True):
-        table = pq.read_table(part)
+        table = _part(part)
         nucleus = table["nucleus"].to_numpy() + first_nucleus
         table = table.set_column(schema.get_field_index("nucleus"), schema.field("nucleus"), pa.array(nucleus))
         numbers = pa.array(np.full(len(table), shard, dtype=np.int32))
         yield table.set_column(schema.get_field_index("shard"), schema.field("shard"), numbers)
         shard += item["shard"] is not None
         first_nucleus += item["n_nuclei"]
+
+
+def _part(file: Path) -> pa.Table:
+    return read_arrow_table(file, what="a part of an unfinished ingest", then=remake_part(file))
 
 
 def channel_statistics(parts: Sequence[Path], channels: Sequence[str], dtype: str) -> dict[str, ChannelStatistics]:
@@ -162,6 +166,7 @@ def finish(
         shards=tuple(shards),
     )
     build.finish({item.name for item in (*manifest.files, *manifest.shards)})
+    manifest = manifest.sealed()
     write_json(root / MANIFEST_NAME, manifest.model_dump(mode="json"))
     with explained(root):
         shutil.rmtree(build.parts, ignore_errors=True)

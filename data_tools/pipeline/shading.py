@@ -11,18 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from data_tools.illumination import FloatImage, StreamingMean, fit_flatfield
 from data_tools.ingest_config import IlluminationConfig, IngestConfig
-from data_tools.pipeline.build import BuildFolder, sites_digest
-from data_tools.pipeline.durable import explained, record, replacing, write_array, write_json
+from data_tools.pipeline.build import BuildFolder, sites_digest, write_marker
+from data_tools.pipeline.durable import explained, record, replacing, write_array
 from data_tools.pipeline.runner import Runner
 from data_tools.pipeline.site import SiteError, load_site
 from data_tools.pipeline.survey import Plate, Site
 from data_tools.shards import random_order, safe_names
 from framework.data.schema import FileRecord
 from framework.errors import InputError
+from framework.files.npz import load_npy
 
 _BLOCK_SITES, _MOST_BLOCKS = 24, 64
 
@@ -48,7 +47,9 @@ class BlockSum:
 
     def mean(self) -> StreamingMean:
         """Return it as it was."""
-        total = np.load(self.file, mmap_mode="r", allow_pickle=False) if self.count else None
+        if not self.count:
+            return StreamingMean(total=None, count=0, is_float=self.is_float)
+        total = load_npy(self.file, what="a sum of images", then="run the same command again", mapped=True)
         return StreamingMean(total=total, count=self.count, is_float=self.is_float)
 
 
@@ -169,7 +170,7 @@ def fit_plate(
         for sums, channel, file in zip(zip(*blocks, strict=True), config.read_channels, files, strict=True)
     ]
     records = list(runner.each(fit_channel, fits))
-    write_json(marker, {"inputs": inputs, "files": [item.model_dump() for item in records]})
+    write_marker(marker, {"inputs": inputs, "files": [item.model_dump() for item in records]}, files)
     with explained(build.parts):
         for job in jobs:
             for file in job.files:
@@ -211,7 +212,8 @@ def mean_sites(plate: Plate, config: IngestConfig) -> list[Site]:
 
 def read_flatfields(files: list[Path]) -> list[FloatImage]:
     """Return the flat-fields of a plate, float32 (H, W) a channel, mapped: every shard's task reads them."""
-    return [np.asarray(np.load(file, mmap_mode="r", allow_pickle=False)) for file in files]
+    again = "remove it and run the same command again"
+    return [load_npy(file, what="a flat-field (.npy)", then=again, mapped=True) for file in files]
 
 
 def fit_channel(job: FitJob) -> FileRecord:

@@ -24,6 +24,9 @@ from data_tools.pipeline.statistics import PixelCounts
 from data_tools.shards import DATA_KEY, ShardsConfig, ShardWriter, ZarrShardWriter, random_order
 from framework.data.schema import ShardRecord
 from framework.durable import sync_folder
+from framework.errors import DatasetError
+from framework.files.failures import reading
+from framework.files.npz import load_npz
 
 Writer = ShardWriter | ZarrShardWriter
 Take = Callable[[slice], npt.NDArray[Any]]
@@ -74,15 +77,24 @@ class ShardFiles:
         """The files of the dataset that a shard consists of."""
         return (self.file,) if self.metadata_file is None else (self.file, self.metadata_file)
 
+    @property
+    def all_parts(self) -> tuple[Path, ...]:
+        """The files that the marker speaks for."""
+        return tuple(self.part(what) for what in ("nuclei.parquet", "tiles.parquet", "counts.npz"))
+
     def part(self, what: str) -> Path:
         """A part table of this shard."""
         return self.parts / f"shard-{self.index:06d}.{what}"
 
 
+def remake_part(file: Path) -> str:
+    """Return what to do about a damaged part of an unfinished ingest."""
+    return f"run the same command again, it makes {file.name} anew"
+
+
 def known_facts(files: ShardFiles, inputs: str, build: BuildFolder) -> dict[str, Any] | None:
     """Return what the marker of a shard says if it speaks of these inputs and all that was made is there, else None."""
-    parts = [files.part(what) for what in ("nuclei.parquet", "tiles.parquet", "counts.npz")]
-    facts = build.finished(files.marker, inputs, parts)
+    facts = build.finished(files.marker, inputs, files.all_parts)
     if facts is None or (facts["metadata"] and not (files.root / facts["metadata"]["name"]).is_file()):
         return None
     shard = facts["shard"]
@@ -220,7 +232,9 @@ def save_counts(file: Path, counts: PixelCounts) -> None:
 
 def load_counts(file: Path, is_float: bool) -> PixelCounts:
     """Return the pixel counts a shard task saved."""
-    with np.load(file, allow_pickle=False) as saved:
+    what, again = "the pixel counts of an unfinished ingest", remake_part(file)
+    saved = load_npz(file, ("sums", "bins", "counts"), what=what, then=again)
+    with reading(file, DatasetError, what, again):
         counts = PixelCounts.empty(len(saved["sums"]), is_float)
         counts.counts[:, saved["bins"]] = saved["counts"]
         return replace(counts, sums=saved["sums"])

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from data_tools.illumination import FloatImage
 from data_tools.ingest_config import IngestConfig
 from data_tools.nuclei import find_nuclei
-from data_tools.pipeline.durable import write_json
+from data_tools.pipeline.build import write_marker
 from data_tools.pipeline.fields import cut_tiles, open_fields
 from data_tools.pipeline.overview import write_overview
 from data_tools.pipeline.shading import read_flatfields
@@ -137,7 +137,7 @@ class _ShardTask:
             "overviews": self.overviews,
             "cells": self.cells,
         }
-        write_json(job.files.marker, facts)
+        write_marker(job.files.marker, facts, job.files.all_parts)
         return facts
 
     def _bag(self, bag: Bag, shard: ShardFile) -> None:

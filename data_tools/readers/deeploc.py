@@ -30,7 +30,9 @@ from data_tools.readers.cells_base import (
 )
 from framework.config import StrictModel
 from framework.errors import InputError
+from framework.files.hdf5 import open_hdf5
 
+_WHAT, _AGAIN = "a DeepLoc archive (HDF5)", "correct 'path', or download it again"
 _DATA = re.compile(r"data([0-9]+)")
 
 
@@ -79,14 +81,8 @@ class DeepLocReader:
         """
         config = self.config
         check_channels(channels, config.channels, config.path)
-        try:
-            with h5py.File(config.path, "r") as file:
-                arrays, rows, labels = self._listed(file)
-        except FileNotFoundError:
-            raise InputError(f"{config.path}: no such file; correct 'path'") from None
-        except OSError as error:
-            text = " ".join(str(error).split())
-            raise InputError(f"{config.path}: no readable HDF5 file ({text}); download it again") from error
+        with open_hdf5(config.path, error=InputError, what=_WHAT, then=_AGAIN) as file:
+            arrays, rows, labels = self._listed(file)
         names = [f"{array}-{row}" for array, row in zip(arrays.tolist(), rows.tolist(), strict=True)]
         cells: dict[str, Any] = {CELL: pd.Series(names, dtype=TEXT)}
         if config.classes:
@@ -103,7 +99,8 @@ class DeepLocReader:
         chosen = [self.config.channels.index(channel) for channel in channels]
         shape = (len(self.config.channels), self.config.size_px, self.config.size_px)
         where = str(places["file"].iloc[0])
-        with h5py.File(where, "r") as file:
+        # The survey of this ingest has visited the objects of the file.
+        with open_hdf5(where, error=InputError, what=_WHAT, then=_AGAIN, checked=True) as file:
             for number, (array, row) in enumerate(zip(places["array"].tolist(), places["row"].tolist(), strict=True)):
                 try:
                     flat = np.asarray(file[f"data{array}"][row])

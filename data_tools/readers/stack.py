@@ -7,16 +7,14 @@ compressed .npz of more than 256 MiB is unpacked once for each bag; save such a 
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import h5py
 import numpy as np
-import numpy.lib.format as npy_format
 import numpy.typing as npt
 import pandas as pd
 from pydantic import Field, model_validator
@@ -34,8 +32,11 @@ from data_tools.readers.cells_base import (
 )
 from framework.config import StrictModel
 from framework.errors import InputError, did_you_mean
+from framework.files.hdf5 import datasets, open_hdf5
+from framework.files.npz import Header, NpzFile, open_npz
 
 Array = npt.NDArray[Any]
+_AGAIN = "correct 'path', or export it again"
 _UNPACKED_AT_ONCE = 1 << 28
 """Bytes of a compressed member that is unpacked whole; in a larger one every step back unpacks from its beginning."""
 
@@ -117,7 +118,8 @@ class StackReader:
             return
         chosen = [self.config.channels.index(channel) for channel in channels]
         rows = places["row"].tolist()
-        with _opened(str(places["file"].iloc[0])) as arrays:
+        # The survey of this ingest has visited the objects of the file.
+        with _opened(str(places["file"].iloc[0]), checked=True) as arrays:
             for number, image in enumerate(arrays.rows(self.config.images, rows)):
                 planes = {"nchw": image, "nhwc": np.moveaxis(image, -1, 0) if image.ndim == 3 else image}
                 stack = image[None] if self.config.layout == "nhw" else planes[self.config.layout]
@@ -186,51 +188,43 @@ class _Arrays(ABC):
 
 
 class _Npz(_Arrays):
-    def __init__(self, path: str, file: zipfile.ZipFile) -> None:
-        super().__init__(path, [name.removesuffix(".npy") for name in file.namelist()])
+    def __init__(self, path: str, file: NpzFile) -> None:
+        super().__init__(path, file.names)
         self._file = file
 
     def facts(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        with self._file.open(f"{self.known(name)}.npy") as stream:
-            shape, dtype, _ = self._header(name, stream)  # type: ignore[arg-type]
-        return shape, dtype
+        header = self._header(name)
+        return header.shape, header.dtype
 
     def whole(self, name: str) -> Array:
-        with self._file.open(f"{self.known(name)}.npy") as stream:
-            return np.asarray(npy_format.read_array(stream, allow_pickle=False))
+        return self._file.array(self.known(name))
 
     def rows(self, name: str, rows: list[int]) -> Iterator[Array]:
-        member = self._file.getinfo(f"{self.known(name)}.npy")
-        if member.compress_type != zipfile.ZIP_STORED and member.file_size <= _UNPACKED_AT_ONCE:
+        header = self._header(name)
+        if self._file.is_packed(name) and header.nbytes <= _UNPACKED_AT_ONCE:
             whole = self.whole(name)
             yield from (whole[row] for row in rows)
             return
-        with self._file.open(member) as stream:
-            shape, dtype, start = self._header(name, stream)  # type: ignore[arg-type]
-            each = int(np.prod(shape[1:])) * dtype.itemsize
+        with self._file.stream(name) as stream:
+            each = int(np.prod(header.shape[1:])) * header.dtype.itemsize
             for row in rows:
-                stream.seek(start + row * each)
+                stream.seek(header.start + row * each)
                 data = stream.read(each)
                 if len(data) < each:
                     raise ValueError(f"'{name}' ends within row {row}")
-                yield np.frombuffer(data, dtype).reshape(shape[1:]).astype(dtype.newbyteorder("="), copy=False)
+                image = np.frombuffer(data, header.dtype).reshape(header.shape[1:])
+                yield image.astype(header.dtype.newbyteorder("="), copy=False)
 
-    def _header(self, name: str, stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-        version = npy_format.read_magic(stream)
-        read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
-        if fortran and len(shape) > 1:
+    def _header(self, name: str) -> Header:
+        header = self._file.header(self.known(name))
+        if header.is_by_column and len(header.shape) > 1:
             raise InputError(f"{self._path}: '{name}' is stored column by column; save numpy.ascontiguousarray of it")
-        if dtype.hasobject:
-            raise InputError(f"{self._path}: '{name}' holds Python objects, which are not read; save plain numbers")
-        return shape, dtype, stream.tell()
+        return header
 
 
 class _Hdf5(_Arrays):
     def __init__(self, path: str, file: h5py.File) -> None:
-        names: list[str] = []
-        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-        super().__init__(path, names)
+        super().__init__(path, [name for name, _ in datasets(file)])
         self._file = file
 
     def facts(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -250,24 +244,17 @@ class _Hdf5(_Arrays):
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[_Arrays]:
+def _opened(path: str, *, checked: bool = False) -> Iterator[_Arrays]:
     """Open a file of arrays; whatever the libraries raise on a damaged one becomes a sentence."""
     suffix = Path(path).suffix.lower()
     if suffix not in (".npz", ".h5", ".hdf5"):
         raise InputError(f"{path}: expected a file .npz, .h5 or .hdf5")
-    try:
-        if suffix == ".npz":
-            with zipfile.ZipFile(path) as archive:
-                yield _Npz(path, archive)
-        else:
-            with h5py.File(path, "r") as file:
-                yield _Hdf5(path, file)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; correct 'path'") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: truncated or damaged ({' '.join(str(error).split())}); export it again") from error
+    if suffix == ".npz":
+        with open_npz(path, error=InputError, what="cells in an .npz", then=_AGAIN) as archive:
+            yield _Npz(path, archive)
+    else:
+        with open_hdf5(path, error=InputError, what="cells in an HDF5 file", then=_AGAIN, checked=checked) as file:
+            yield _Hdf5(path, file)
 
 
 def _texts(values: Array) -> list[str]:

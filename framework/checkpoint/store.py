@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import logging
 import os
 import re
@@ -28,11 +27,15 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from framework.durable import sync_file, sync_folder, write_json, write_text
 from framework.errors import CheckpointError
+from framework.files.failures import reading
+from framework.files.json_file import read_mapping, read_text
+from framework.files.safetensors_file import load_tensors
+from framework.files.torch_file import load_weights_only
 
 log = logging.getLogger(__name__)
 
@@ -151,20 +154,19 @@ def load(path: Path | str) -> Checkpoint:
     fault = _fault(folder)
     if fault:
         raise CheckpointError(f"{folder}: {fault}; resume from an older checkpoint, or with --resume auto")
-    try:
-        weights = load_file(folder / WEIGHTS, device="cpu")
-        facts = torch.load(folder / OPTIMISER, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, OSError, EOFError) as error:
-        raise CheckpointError(f"{folder}: its files match their checksums but cannot be read: {error}") from None
-    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    return Checkpoint(
-        path=folder,
-        step=int(state["step"]),
-        weights=weights,
-        optimiser=facts["optimiser"],
-        scheduler=facts["scheduler"],
-        state=state,
-    )
+    older = "resume from an older checkpoint"
+    weights = load_tensors(folder / WEIGHTS, then=older)
+    facts = load_weights_only(folder / OPTIMISER, what="the state of an optimiser", then=older)
+    state = read_mapping(folder / STATE, error=CheckpointError, what="the state of a checkpoint", then=older)
+    with reading(folder, CheckpointError, "a checkpoint", older):
+        return Checkpoint(
+            path=folder,
+            step=int(state["step"]),
+            weights=weights,
+            optimiser=facts["optimiser"],
+            scheduler=facts["scheduler"],
+            state=state,
+        )
 
 
 def restore(checkpoint: Checkpoint, objective: nn.Module) -> None:
@@ -265,7 +267,7 @@ def read_pointer(folder: Path, pointer: str) -> Path | None:
     file = folder / pointer
     if not file.is_file():
         return None
-    name = file.read_text(encoding="utf-8").strip()
+    name = read_text(file, error=CheckpointError, what="the name of a checkpoint", then="remove the file").strip()
     if not _NAME.match(name):
         raise CheckpointError(f"{file}: expected a name like step-00001000, found '{name[:40]}'; remove the file")
     return folder / name
@@ -280,9 +282,9 @@ def _age(path: Path) -> tuple[float, int]:
     """(attempt, step); unreadable state counts as newest, so that its damage is reported rather than passed over."""
     step = int(path.name.removeprefix("step-"))
     try:
-        state = json.loads((path / STATE).read_text(encoding="utf-8"))
+        state = read_mapping(path / STATE, error=CheckpointError)
         return float(state.get("attempt", 0)), step
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (CheckpointError, ValueError, TypeError):
         return float("inf"), step
 
 
@@ -297,7 +299,9 @@ def _fault(folder: Path) -> str | None:
     if not folder.is_dir():
         return "no such checkpoint folder"
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if not (folder / MANIFEST).exists():
+            return f"{MANIFEST} is missing, so it was never finished"
+        manifest = read_mapping(folder / MANIFEST, error=CheckpointError)
         records = {name: manifest["files"][name] for name in (WEIGHTS, OPTIMISER, STATE)}
         for name, record in records.items():
             file = folder / name
@@ -307,9 +311,7 @@ def _fault(folder: Path) -> str | None:
                 return f"{name} is damaged: expected {record['bytes']} bytes, found {file.stat().st_size}"
             if _record(file)["sha256"] != record["sha256"]:
                 return f"{name} is damaged: its content differs from the recorded SHA-256"
-    except FileNotFoundError:
-        return f"{MANIFEST} is missing, so it was never finished"
-    except (ValueError, KeyError, TypeError):
+    except (CheckpointError, KeyError, TypeError):
         return f"{MANIFEST} is damaged"
     except OSError as error:
         return f"cannot be read: {error}"

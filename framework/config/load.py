@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from framework.config.explain import explain, shown
 from framework.config.model import StrictModel
 from framework.config.source import KeyPath, Source, parse_scalar, parse_yaml, read_yaml
+from framework.config.yaml_rules import Dumper
 from framework.errors import ConfigError
 
 M = TypeVar("M", bound=StrictModel)
@@ -70,12 +71,14 @@ def _set(data: Any, path: KeyPath, value: Any, text: str) -> None:
     here: Any = data
     for part in path[:-1]:
         if isinstance(here, dict):
-            here = here.setdefault(part, {})
+            here = here.setdefault(str(part), {})
         elif isinstance(here, list) and isinstance(part, int) and part < len(here):
             here = here[part]
         else:
             raise ConfigError(f"override '{text}': there is no '{part}' to go into")
     last = path[-1]
+    if isinstance(here, dict):
+        last = str(last)
     is_entry = isinstance(here, list) and isinstance(last, int) and last < len(here)
     if not (isinstance(here, dict) or is_entry):
         raise ConfigError(f"override '{text}': there is no '{last}' to set")
@@ -84,7 +87,8 @@ def _set(data: Any, path: KeyPath, value: Any, text: str) -> None:
 
 def to_yaml(config: StrictModel) -> str:
     """Return the resolved config as YAML; ``parse_config`` of it gives an equal object."""
-    return yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True, width=120)
+    text: str = yaml.dump(config.plain(), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return text
 
 
 def config_digest(config: StrictModel) -> str:

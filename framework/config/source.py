@@ -1,12 +1,10 @@
 """YAML text with line numbers: what the loader needs to say where in a file a mistake stands.
 
-Differences from plain YAML 1.1, each because a config means it: ``1e-4`` is a number, only ``true`` and ``false`` are
-booleans (a perturbation may be called ``NO``), dates stay text, and a key written twice is an error.
+What a plain value means, and what is not read at all, say the rules in ``yaml_rules``; a key written twice is an error.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,26 +12,11 @@ from typing import Any
 
 import yaml
 
+from framework.config.yaml_rules import MOST_BYTES, Loader, Refused, check_events
 from framework.errors import ConfigError, did_you_mean
+from framework.files.failures import check_regular, reason
 
 KeyPath = tuple[str | int, ...]
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader with the three resolvers named in the module docstring."""
-
-
-_REMOVED = {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float"}
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in pairs if tag not in _REMOVED]
-    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tTfF"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf|\.nan)$"),
-    list("-+0123456789."),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +52,8 @@ def _walk(node: yaml.Node, path: KeyPath, name: str) -> Iterator[tuple[KeyPath, 
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise ConfigError(f"{name}:{line}: expected text as a key, found a list or mapping")
             if key.value in seen:
                 raise ConfigError(f"{name}:{line}: {key.value}: key written twice, first on line {seen[key.value]}")
             seen[key.value] = line
@@ -83,19 +68,36 @@ def parse_yaml(text: str, name: str) -> Source:
     """Parse one YAML document.
 
     Raises:
-        ConfigError: not YAML, more than one document, or a key written twice; with file and line.
+        ConfigError: not YAML, more than one document, a key written twice, or YAML that is not read (tags, aliases
+            without end, too many or too deeply nested values); with file and line.
     """
+    loader = None
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        check_events(text)
+        loader = Loader(text)
+        node = loader.get_single_node()
+        lines = {} if node is None else dict(_walk(node, (), name))
+        data = None if node is None else loader.construct_document(node)
+    except ConfigError:
+        raise
+    except Refused as error:
+        raise ConfigError(f"{name}:{error.line}: {error}") from None
     except yaml.MarkedYAMLError as error:
         line = (error.problem_mark.line + 1) if error.problem_mark else 1
         raise ConfigError(f"{name}:{line}: not valid YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}:1: not valid YAML: {' '.join(str(error).split())}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, max(text.find(chr(error.character)), 0)) + 1
+        raise ConfigError(
+            f"{name}:{line}: not valid YAML: a letter that is not allowed (U+{error.character:04X})"
+        ) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{name}:1: not valid YAML: {reason(error)}") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
     if node is None:
         raise ConfigError(f"{name}:1: the file is empty; expected a mapping of config sections")
-    return Source(name=name, data=data, lines=dict(_walk(node, (), name)))
+    return Source(name=name, data=data, lines=lines)
 
 
 def read_yaml(path: Path | str) -> Source:
@@ -106,11 +108,13 @@ def read_yaml(path: Path | str) -> Source:
     """
     file = Path(path)
     try:
+        if not file.exists():
+            raise ConfigError(f"{path}: no such config file{_nearest_file(file)}")
+        if check_regular(file, ConfigError, "a config file (YAML)") > 4 * MOST_BYTES:
+            raise ConfigError(f"{path}: too large for a config file; expected at most {MOST_BYTES} bytes of YAML")
         text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such config file{_nearest_file(file)}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as a config file: {error}") from None
+        raise ConfigError(f"{path}: cannot be read as a config file: {reason(error)}") from None
     return parse_yaml(text, str(path))
 
 

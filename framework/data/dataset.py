@@ -10,25 +10,34 @@ import anndata
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow.parquet as pq
 
 from framework.data.cache import CacheConfig
+from framework.data.checks import (
+    check_bags,
+    check_files,
+    check_places,
+    check_tiles_of_bags,
+    check_whole_numbers,
+    need_columns,
+)
 from framework.data.remote import is_url
 from framework.data.remote_files import RemoteFiles
 from framework.data.schema import (
-    BAG_COLUMNS,
     BAGS_NAME,
     INDEX_NAME,
     MARKER_PREFIX,
     NUCLEI_NAME,
     TILE_COLUMNS,
     TILES_NAME,
-    FileRecord,
     Manifest,
     read_manifest,
 )
 from framework.data.tile_index import TileIndex, map_index
 from framework.errors import DatasetError, did_you_mean
+from framework.files.h5ad import read_h5ad
+from framework.files.parquet import read_arrow_table, read_parquet, read_schema
+
+_AGAIN = "ingest again, as 'wellstream verify' of the dataset says"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,23 +81,21 @@ class Dataset:
     def _of(cls, root: Path, manifest: Manifest, remote: RemoteFiles | None) -> Dataset:
         where = str(root) if remote is None else remote.url
         file = root.joinpath if remote is None else remote.file
-        bags = pd.read_parquet(_existing(file(BAGS_NAME), f"{where}/{BAGS_NAME}"))
-        _need_columns(bags.columns.tolist(), BAG_COLUMNS, f"{where}/{BAGS_NAME}")
-        if len(bags) != manifest.n_bags:
-            raise DatasetError(
-                f"{where}: the manifest counts {manifest.n_bags} bags, {BAGS_NAME} holds {len(bags)}: a stale index; "
-                "ingest again"
-            )
         recorded = {record.name: record for record in manifest.files}
+        if remote is None:
+            check_files(root, manifest)
+        bags = read_parquet(_existing(file(BAGS_NAME), f"{where}/{BAGS_NAME}"), then=_AGAIN)
+        check_bags(bags, manifest, where)
         if INDEX_NAME in recorded:
             tiles = recorded.get(TILES_NAME)
             if remote is None and tiles is not None:
-                _same_size(_existing(file(TILES_NAME), f"{where}/{TILES_NAME}"), tiles)
+                _existing(file(TILES_NAME), f"{where}/{TILES_NAME}")
             mapped = _existing(file(INDEX_NAME), f"{where}/{INDEX_NAME}")
             digest, coded = tiles.blake3 if tiles else None, manifest.codec is not None
             index = map_index(mapped, f"{where}/{INDEX_NAME}", digest, manifest.n_tiles, len(bags), coded=coded)
         else:
             index = _read_index(_existing(file(TILES_NAME), f"{where}/{TILES_NAME}"), where, manifest)
+        check_tiles_of_bags(bags, index, where)
         return cls(root=root, manifest=manifest, bags=bags, index=index, remote=remote)
 
     @property
@@ -102,16 +109,16 @@ class Dataset:
 
     def tile_table(self, columns: list[str] | None = None) -> pd.DataFrame:
         """Return tiles.parquet (or the named columns), one row a tile in tile order."""
-        return pd.read_parquet(self.file(TILES_NAME), columns=columns)
+        return read_parquet(self._existing(TILES_NAME), columns, then=_AGAIN)
 
     def tile_labels(self) -> list[str]:
         """Return the columns of text that differ between the tiles of a bag, such as ``Metadata_Cell``."""
-        names = pq.read_schema(self.file(TILES_NAME)).names
+        names = read_schema(self._existing(TILES_NAME), then=_AGAIN).names
         return [name for name in names if name.startswith("Metadata_")]
 
     def nuclei(self) -> pd.DataFrame:
         """Return nuclei.parquet, one row a nucleus."""
-        return pd.read_parquet(self._existing(NUCLEI_NAME))
+        return read_parquet(self._existing(NUCLEI_NAME), then=_AGAIN)
 
     def _existing(self, name: str) -> Path:
         return _existing(self.file(name), f"{self.where}/{name}")
@@ -144,7 +151,7 @@ class Dataset:
                 f"{self.where}: no target '{name}'; this dataset has: {', '.join(known) or 'none'}"
                 + did_you_mean(name, known)
             )
-        return anndata.read_h5ad(self._existing(f"targets/{name}.h5ad"))
+        return read_h5ad(self._existing(f"targets/{name}.h5ad"), what="a target (.h5ad)", then=_AGAIN)
 
     def channel_indices(self, channels: tuple[str, ...]) -> list[int]:
         """Return the positions of ``channels`` (by name) in the stored tiles.
@@ -177,26 +184,12 @@ def _existing(file: Path, where: str) -> Path:
     return file
 
 
-def _need_columns(found: list[str], wanted: tuple[str, ...], file: str) -> None:
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise DatasetError(f"{file}: missing column(s) {', '.join(missing)}; found: {', '.join(found)}; ingest again")
-
-
-def _same_size(file: Path, record: FileRecord) -> None:
-    size = file.stat().st_size
-    if size != record.bytes:
-        raise DatasetError(
-            f"{file}: {size} bytes, the manifest records {record.bytes}: it is of another build (a stale index); find "
-            f"all damage with: wellstream verify {file.parent}"
-        )
-
-
 def _read_index(file: Path, where: str, manifest: Manifest) -> TileIndex:
-    schema_names = pq.read_schema(file).names
-    _need_columns(schema_names, TILE_COLUMNS, f"{where}/{TILES_NAME}")
+    schema_names = read_schema(file, then=_AGAIN).names
+    need_columns(schema_names, TILE_COLUMNS, f"{where}/{TILES_NAME}")
     coded = manifest.codec is not None
-    table = pq.read_table(file, columns=["bag", "shard", "offset", *(["nbytes"] if coded else [])])
+    table = read_arrow_table(file, ["bag", "shard", "offset", *(["nbytes"] if coded else [])], then=_AGAIN)
+    check_whole_numbers(table, f"{where}/{TILES_NAME}")
     bag = table["bag"].to_numpy().astype(np.int32, copy=False)
     n_bags = manifest.n_bags
     if len(bag) != manifest.n_tiles:
@@ -208,10 +201,12 @@ def _read_index(file: Path, where: str, manifest: Manifest) -> TileIndex:
         raise DatasetError(
             f"{where}/{TILES_NAME}: tiles are not sorted by bag, or name bags that do not exist; ingest again"
         )
-    return TileIndex(
+    index = TileIndex(
         bag=bag,
         shard=table["shard"].to_numpy().astype(np.int32, copy=False),
         offset=table["offset"].to_numpy().astype(np.int64, copy=False),
         bag_start=np.searchsorted(bag, np.arange(n_bags + 1)).astype(np.int64),
         nbytes=table["nbytes"].to_numpy().astype(np.int32, copy=False) if coded else None,
     )
+    check_places(index, manifest, where)
+    return index

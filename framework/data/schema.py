@@ -22,13 +22,18 @@ where the manifest names a codec, a Blosc frame of them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from blake3 import blake3
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from framework.config import StrictModel
+from framework.durable import json_text
 from framework.errors import DatasetError
+from framework.files.json_file import parse_json, read_text
+
+M = TypeVar("M", bound=StrictModel)
 
 SCHEMA_VERSION = 2
 _OTHER_VERSION = "other_version"
@@ -62,10 +67,24 @@ NUCLEUS_COLUMNS = ("bag", "site", "y_px", "x_px", "score", "status")
 """Columns of nuclei.parquet: centre in px, detector score, and ``tile`` or why there is none (``border`` ...)."""
 
 
+def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ``names``. Raises ValueError where one stands twice."""
+    twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
+    if twice:
+        raise ValueError(f"'{twice[0]}' stands there twice")
+    return names
+
+
+Name = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\n\r]+$")]
+"""Of a channel, a file or a marker."""
+BaseName = Annotated[str, Field(pattern=r"^[^\x00/\n\r]+$")]
+"""Of a file without its folder."""
+
+
 class TileFormat(StrictModel):
     """Shape and type of every tile: ``channels`` x ``height`` x ``width`` of ``dtype``."""
 
-    channels: tuple[str, ...] = Field(min_length=1)
+    channels: Annotated[tuple[Name, ...], AfterValidator(distinct)] = Field(min_length=1)
     height: int = Field(ge=1)
     width: int = Field(ge=1)
     dtype: Literal["uint8", "uint16", "float32"] = "uint16"
@@ -110,7 +129,7 @@ class ChannelStatistics(StrictModel):
 class FileRecord(StrictModel):
     """A file of the dataset, relative to its folder, with size and BLAKE3 checksum, as ``b3sum`` prints it."""
 
-    name: str
+    name: Name
     bytes: int = Field(ge=0)
     blake3: str = Field(pattern="^[0-9a-f]{64}$")
 
@@ -150,7 +169,7 @@ class Manifest(StrictModel):
     schema_version: int
     name: str
     tile: TileFormat
-    pixel_size_um: float | None
+    pixel_size_um: float | None = Field(gt=0, allow_inf_nan=False)
     layout: Literal["tar", "zarr"] = "tar"
     codec: BloscCodec | None = None
     chunk_tiles: int = Field(ge=1)
@@ -158,8 +177,8 @@ class Manifest(StrictModel):
     n_bags: int = Field(ge=0)
     n_tiles: int = Field(ge=0)
     n_nuclei: int = Field(ge=0)
-    markers: tuple[str, ...] = ()
-    targets: tuple[str, ...] = ()
+    markers: Annotated[tuple[Name, ...], AfterValidator(distinct)] = ()
+    targets: Annotated[tuple[BaseName, ...], AfterValidator(distinct)] = ()
     channel_statistics: dict[str, ChannelStatistics]
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
@@ -169,6 +188,27 @@ class Manifest(StrictModel):
     versions: dict[str, str]
     files: tuple[FileRecord, ...]
     shards: tuple[ShardRecord, ...]
+    digest: str | None = None
+    """BLAKE3 of everything above, by ``sealed``; None in datasets built before it was recorded."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Manifest:
+        """Refuse contradictions."""
+        distinct(tuple(record.name for record in (*self.files, *self.shards)))
+        tiles = sum(record.tiles for record in self.shards)
+        if tiles != self.n_tiles:
+            raise ValueError(f"n_tiles is {self.n_tiles}, the shards hold {tiles}")
+        unknown = sorted(set(self.channel_statistics) - set(self.tile.channels))
+        if unknown:
+            raise ValueError(f"channel_statistics names '{unknown[0]}', which is no channel")
+        small = [each.name for each in self.shards if each.bytes < each.tiles * self.tile.nbytes]
+        if small and self.codec is None:
+            raise ValueError(f"{small[0]} is recorded as smaller than its tiles")
+        return self
+
+    def sealed(self) -> Manifest:
+        """Return it with the digest of its content, which tells a damaged dataset.json from a sound one."""
+        return self.model_copy(update={"digest": _digest(self.model_dump(mode="json"))})
 
     @field_validator("schema_version")
     @classmethod
@@ -199,13 +239,35 @@ def read_manifest(root: Path | str) -> Manifest:
             f"{folder}: no {MANIFEST_NAME}, so this is no finished dataset; run the same 'wellstream ingest CONFIG' "
             "again, it continues where it stopped"
         )
+    return parse_manifest(read_text(file, what="a dataset manifest", then="ingest again"), file)
+
+
+def parse_manifest(text: str, file: Path | str) -> Manifest:
+    """Return the manifest that ``text`` of ``file`` describes. Raises DatasetError where it describes none."""
+    plain = parse_json(text, file, what="a dataset manifest", then="ingest again")
+    manifest = parse_model(text, file, Manifest, "a dataset manifest")
+    if manifest.digest is not None and manifest.digest != _digest(plain):
+        raise DatasetError(f"{file}: was changed since it was written: its content has another digest; ingest again")
+    return manifest
+
+
+def _digest(plain: dict[str, Any]) -> str:
+    rest = {key: value for key, value in plain.items() if key != "digest"}
+    return blake3(json_text(rest).encode()).hexdigest()
+
+
+def parse_model(text: str, file: Path | str, model: type[M], what: str) -> M:
+    """Return JSON ``text`` of ``file`` as ``model``.
+
+    Raises:
+        DatasetError: it is none; names the first key that is wrong.
+    """
     try:
-        return Manifest.model_validate_json(file.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        detail = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors(include_url=False)[0]
-            if first["type"] == _OTHER_VERSION:
-                raise DatasetError(f"{file}: {first['msg']}") from None
-            detail = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-        raise DatasetError(f"{file}: not a dataset manifest: {detail}; ingest again") from None
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == _OTHER_VERSION:
+            raise DatasetError(f"{file}: {first['msg']}") from None
+        where = ".".join(str(part) for part in first["loc"])
+        detail = f"{where}: {first['msg']}" if where else first["msg"]
+        raise DatasetError(f"{file}: not {what}: {detail}; ingest again") from None

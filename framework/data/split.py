@@ -19,6 +19,7 @@ from framework.config import StrictModel
 from framework.data.permutation import hash_u64, permute
 from framework.data.schema import PERTURBATION, PLATE, WELL
 from framework.errors import RunError, did_you_mean
+from framework.files.failures import check_regular, reading
 
 PARTS = ("train", "val", "test")
 UNUSED = "unused"
@@ -124,21 +125,21 @@ def read(path: Path | str, bags: pd.DataFrame) -> Parts:
         RunError: not a split file, an unknown part, a well listed twice or not at all.
     """
     part_of: dict[tuple[str, str], str] = {}
-    try:
-        with Path(path).open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            for row in reader:
-                key, part = (row[PLATE], row[WELL]), row["part"]
-                where = f"{path}:{reader.line_num}"
-                if part not in (*PARTS, UNUSED):
-                    raise RunError(f"{where}: expected one of {', '.join((*PARTS, UNUSED))}, found '{part}'")
-                if key in part_of:
-                    raise RunError(f"{where}: plate '{key[0]}', well '{key[1]}' is listed twice")
-                part_of[key] = part
-    except (OSError, KeyError, UnicodeDecodeError) as error:
-        raise RunError(
-            f"{path}: not a split file with the columns {PLATE}, {WELL}, part ({type(error).__name__}: {error})"
-        ) from None
+    what, again = f"a split file with the columns {PLATE}, {WELL}, part", "train again into another run_dir"
+    check_regular(path, RunError, what, again)
+    with (
+        reading(path, RunError, what, again),
+        Path(path).open(newline="", encoding="utf-8") as file,
+    ):
+        reader = csv.DictReader(file)
+        for row in reader:
+            key, part = (row[PLATE], row[WELL]), row["part"]
+            where = f"{path}:{reader.line_num}"
+            if part not in (*PARTS, UNUSED):
+                raise RunError(f"{where}: expected one of {', '.join((*PARTS, UNUSED))}, found '{part}'")
+            if key in part_of:
+                raise RunError(f"{where}: plate '{key[0]}', well '{key[1]}' is listed twice")
+            part_of[key] = part
     keys = [(_text(plate), _text(well)) for plate, well in zip(bags[PLATE], bags[WELL], strict=True)]
     missing = [key for key in keys if key not in part_of]
     if missing:

@@ -24,10 +24,12 @@ import numpy.typing as npt
 import torch
 from numcodecs import blosc
 
+from framework.data.block_check import BlockCheck
 from framework.data.cores import compute_alone
 from framework.data.dataset import Dataset
 from framework.data.permutation import I64
 from framework.errors import DatasetError, InputError
+from framework.files.hdf5 import open_hdf5
 
 _OPEN_MAPS = 256
 """Mapped shards at a time; each holds a file descriptor, of which a process commonly has 1,024."""
@@ -38,6 +40,7 @@ _WORTH_A_CALL = 3
 _PARTS_A_DECODER = 4
 """Pieces of work a thread that unpacks."""
 
+_EMBEDDINGS = "a file of tile embeddings"
 _FRAME = struct.Struct("<4xIII")
 """Header of a Blosc frame: bytes unpacked, of a block, packed."""
 
@@ -78,13 +81,20 @@ class TileStore:
         channels: names, in the order wanted; None takes all as stored.
         decoders: threads that unpack tiles of one ``gather`` where the dataset has a codec, or copy them where the
             caller's thread may use several cores; None for one a core.
+        check: compare each block of a shard with its checksum when a tile of it is first read.
 
     Raises:
-        DatasetError: a shard is missing or has another size than recorded, or a channel is unknown.
+        DatasetError: a shard is missing or has another size than recorded, a channel is unknown, or there are no
+            checksums to compare with.
     """
 
     def __init__(
-        self, dataset: Dataset, channels: tuple[str, ...] | None = None, *, decoders: int | None = None
+        self,
+        dataset: Dataset,
+        channels: tuple[str, ...] | None = None,
+        *,
+        decoders: int | None = None,
+        check: bool = False,
     ) -> None:
         tile = dataset.manifest.tile
         self.dataset = dataset
@@ -103,6 +113,7 @@ class TileStore:
         self._maps: OrderedDict[int, torch.Tensor] = OrderedDict()
         self._lock = threading.Lock()
         self._wanted = None if np.array_equal(wanted, np.arange(len(tile.channels))) else wanted
+        self._blocks = BlockCheck(dataset) if check else None
         self._decoders = decoders or len(os.sched_getaffinity(0))
         # Starts no thread before its first task, so it costs nothing where it is not needed.
         self._pool = ThreadPoolExecutor(self._decoders, "tile-decoder", compute_alone)
@@ -120,10 +131,13 @@ class TileStore:
         Raises:
             IndexError: an id outside the dataset.
             ValueError: ``out`` has another shape, type or layout.
-            DatasetError: the tile index points outside a shard, or a compressed tile is damaged.
+            DatasetError: the tile index points outside a shard, a compressed tile is damaged, or a block that is
+                checked has another checksum.
         """
         _check_request(self, tile_ids, out)
         self._check_inside(tile_ids)
+        if self._blocks is not None:
+            self._blocks.check(tile_ids, lambda shard: self._mapped(shard).numpy())
         if self.dataset.manifest.codec is not None:
             self._gather_coded(tile_ids, out)
             return
@@ -313,24 +327,19 @@ class EmbeddingStore:
             np.take(self._rows, tile_ids, axis=0, out=out, mode="clip")
             return
         unique, inverse = np.unique(tile_ids, return_inverse=True)
-        with self._lock, h5py.File(self._path, "r") as file:
+        with self._lock, open_hdf5(self._path, what=_EMBEDDINGS, then="embed again", checked=True) as file:
             rows = file["X"][unique]
         np.take(rows, inverse, axis=0, out=out, mode="clip")
 
     def _inspect(self, dataset: Dataset) -> tuple[tuple[int, int], int | None]:
         """Shape of ``X`` and where it begins in the file, None when it is stored in chunks."""
-        try:
-            with h5py.File(self._path, "r") as file:
-                matrix = file["X"]
-                digest = file["uns/wellstream/dataset_digest"].asstr()[()]
-                if not isinstance(matrix, h5py.Dataset) or matrix.ndim != 2 or matrix.dtype != self.dtype:
-                    raise InputError(f"{self._path}: expected X as a dense float32 matrix, found another kind")
-                shape, offset = (int(matrix.shape[0]), int(matrix.shape[1])), matrix.id.get_offset()
-        except (OSError, KeyError, AttributeError) as error:
-            raise InputError(
-                f"{self._path}: not a file of tile embeddings ({type(error).__name__}: {error}); make one with: "
-                f"{self._command(dataset)}"
-            ) from None
+        again = f"make one with: {self._command(dataset)}"
+        with open_hdf5(self._path, error=InputError, what=_EMBEDDINGS, then=again) as file:
+            matrix = file["X"]
+            digest = file["uns/wellstream/dataset_digest"].asstr()[()]
+            if not isinstance(matrix, h5py.Dataset) or matrix.ndim != 2 or matrix.dtype != self.dtype:
+                raise InputError(f"{self._path}: expected X as a dense float32 matrix, found another kind")
+            shape, offset = (int(matrix.shape[0]), int(matrix.shape[1])), matrix.id.get_offset()
         expected = dataset_digest(dataset)
         if digest != expected or shape[0] != len(dataset.index):
             raise DatasetError(

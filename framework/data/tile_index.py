@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from framework.errors import DatasetError
+from framework.files.parquet import open_parquet
 
 _HEADER = struct.Struct("<8sQQB32s")
 _MAGIC = b"WSINDEX1"
@@ -57,19 +57,19 @@ def write_index(stream: BinaryIO, tiles: Path, checksum: str, n_bags: int, *, co
         n_bags: of the dataset.
         coded: whether tiles differ in length.
     """
-    table = pq.ParquetFile(tiles)
-    n_tiles = table.metadata.num_rows
-    places = _places(n_tiles, n_bags, coded)
-    stream.write(_HEADER.pack(_MAGIC, n_tiles, n_bags, coded, bytes.fromhex(checksum)))
-    counts, done = np.zeros(n_bags, dtype=np.int64), 0
-    columns = [name for name in places if name != "bag_start"]
-    for batch in table.iter_batches(columns=columns):
-        for name in columns:
-            dtype, start, _ = places[name]
-            stream.seek(start + done * dtype.itemsize)
-            stream.write(batch[name].to_numpy().astype(dtype, copy=False).tobytes())
-        counts += np.bincount(batch["bag"].to_numpy(), minlength=n_bags)
-        done += len(batch)
+    with open_parquet(tiles, then="ingest again") as table:
+        n_tiles = table.metadata.num_rows
+        places = _places(n_tiles, n_bags, coded)
+        stream.write(_HEADER.pack(_MAGIC, n_tiles, n_bags, coded, bytes.fromhex(checksum)))
+        counts, done = np.zeros(n_bags, dtype=np.int64), 0
+        columns = [name for name in places if name != "bag_start"]
+        for batch in table.iter_batches(columns=columns):
+            for name in columns:
+                dtype, start, _ = places[name]
+                stream.seek(start + done * dtype.itemsize)
+                stream.write(batch[name].to_numpy().astype(dtype, copy=False).tobytes())
+            counts += np.bincount(batch["bag"].to_numpy(), minlength=n_bags)
+            done += len(batch)
     stream.seek(places["bag_start"][1])
     stream.write(np.concatenate([[0], np.cumsum(counts)]).astype("<i8").tobytes())
     stream.truncate(_size(places))
@@ -117,12 +117,12 @@ def differs(index: TileIndex, tiles: Path) -> bool:
     """Whether an index says otherwise than a table of tiles."""
     done = 0
     columns = ["bag", "shard", "offset", *(["nbytes"] if index.nbytes is not None else [])]
-    table = pq.ParquetFile(tiles)
-    for batch in table.iter_batches(columns=columns):
-        some = slice(done, done + len(batch))
-        if not all(np.array_equal(getattr(index, name)[some], batch[name].to_numpy()) for name in columns):
-            return True
-        done += len(batch)
+    with open_parquet(tiles, then="ingest again") as table:
+        for batch in table.iter_batches(columns=columns):
+            some = slice(done, done + len(batch))
+            if not all(np.array_equal(getattr(index, name)[some], batch[name].to_numpy()) for name in columns):
+                return True
+            done += len(batch)
     starts = np.searchsorted(index.bag, np.arange(len(index.bag_start)))
     return done != len(index) or not np.array_equal(starts, index.bag_start)
 

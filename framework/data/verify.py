@@ -17,7 +17,6 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from framework.data.block_sums import RecordedSums, block_sums, recorded_sums
 from framework.data.checksum import file_checksum
@@ -34,11 +33,13 @@ from framework.data.schema import (
     FileRecord,
     Manifest,
     ShardRecord,
+    parse_model,
     read_manifest,
 )
 from framework.data.tile_index import differs
 from framework.data.verify_remote import verify_remote
 from framework.errors import DatasetError
+from framework.files.json_file import read_text
 
 _TAR_BLOCK = 512
 THREADS = 2
@@ -113,11 +114,9 @@ def _block_sums(folder: Path, manifest: Manifest) -> dict[str, RecordedSums]:
     listed = [record for record in manifest.files if record.name == CHECKSUMS_NAME]
     if not listed or _fault(folder, listed[0], None):
         return {}
-    try:
-        found = BlockSums.model_validate_json((folder / CHECKSUMS_NAME).read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise DatasetError(f"{folder / CHECKSUMS_NAME}: not a list of checksums: {error}; {_anew(folder)}") from None
-    return recorded_sums(found)
+    file = folder / CHECKSUMS_NAME
+    text = read_text(file, what="a list of checksums", then=_anew(folder))
+    return recorded_sums(parse_model(text, file, BlockSums, "a list of checksums"))
 
 
 def _fault(folder: Path, record: FileRecord, blocks: RecordedSums | None) -> _Fault | None:

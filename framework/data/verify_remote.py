@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
-from pydantic import ValidationError
 
 from framework.data.block_sums import RecordedSums, recorded_sums
 from framework.data.cache import CacheConfig
 from framework.data.dataset import Dataset
 from framework.data.remote import Patience, RemoteFolder
 from framework.data.remote_files import RemoteFiles
-from framework.data.schema import CHECKSUMS_NAME, BlockSums, FileRecord
+from framework.data.schema import CHECKSUMS_NAME, BlockSums, FileRecord, parse_model
 from framework.errors import DatasetError
+from framework.files.json_file import read_text
 
 _THREADS = 4
 
@@ -123,9 +123,9 @@ def verify_remote(url: str, progress: Callable[[str, int, int], None] | None = N
 def _block_sums(files: RemoteFiles) -> dict[str, RecordedSums]:
     """The sums of each shard's blocks; none where the file that lists them is absent or not to be trusted."""
     try:
-        file = files.file(CHECKSUMS_NAME)
-        return recorded_sums(BlockSums.model_validate_json(file.read_text(encoding="utf-8")))
-    except (DatasetError, FileNotFoundError, ValidationError):
+        file, what = files.file(CHECKSUMS_NAME), "a list of checksums"
+        return recorded_sums(parse_model(read_text(file, what=what), file, BlockSums, what))
+    except (DatasetError, FileNotFoundError):
         # What is wrong with it is found again when its turn comes.
         return {}
 

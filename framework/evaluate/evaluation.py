@@ -16,6 +16,8 @@ from rich.text import Text
 
 from framework.durable import write_text
 from framework.errors import InputError
+from framework.files.json_file import read_mapping
+from framework.files.parquet import read_parquet
 
 SUMMARY_NAME = "evaluation.json"
 FORMAT_VERSION = 2
@@ -72,15 +74,15 @@ def read_evaluation(folder: Path | str) -> Evaluation:
     file = source / SUMMARY_NAME
     if not file.is_file():
         raise InputError(f"{source}: no {SUMMARY_NAME}; make one with: wellstream evaluate PREDICTIONS --out {source}")
-    try:
-        summary = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not JSON: {error}; evaluate again") from None
-    if not isinstance(summary, dict) or summary.get("format") != FORMAT_VERSION:
+    summary = read_mapping(file, error=InputError, what="the summary of an evaluation", then="evaluate again")
+    if summary.get("format") != FORMAT_VERSION:
         raise InputError(f"{file}: expected format {FORMAT_VERSION}; evaluate again with this version")
     if summary.get("kind") not in {"omics", "markers", "features"}:
         raise InputError(f"{file}: expected kind 'omics', 'markers' or 'features', found '{summary.get('kind')}'")
-    tables = {name: _table(source, name) for name in summary.get("tables", [])}
+    names = summary.get("tables", [])
+    if not isinstance(names, list):
+        raise InputError(f"{file}: expected a list of tables, found '{names}'; evaluate again")
+    tables = {str(name): _table(source, str(name)) for name in names}
     return Evaluation(kind=summary["kind"], summary=summary, tables=tables)
 
 
@@ -97,7 +99,7 @@ def _table(folder: Path, name: str) -> pd.DataFrame:
     file = folder / f"{name}.parquet"
     if Path(name).name != name or not file.is_file():
         raise InputError(f"{file}: missing although {SUMMARY_NAME} lists it; evaluate again")
-    return pd.read_parquet(file)
+    return read_parquet(file, error=InputError, what="a table of an evaluation", then="evaluate again")
 
 
 def _plain(value: Any) -> Any:

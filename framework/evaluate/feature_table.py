@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import anndata
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from framework.errors import InputError, did_you_mean
+from framework.files.h5ad import read_h5ad
 
 CELL_NAME = "cell"
 """Column of a CSV that names its cells."""
@@ -130,10 +130,7 @@ def _named(table: FeatureTable, name: str, *, alone: bool) -> FeatureTable:
 
 
 def _from_anndata(path: Path, key: str | None) -> list[FeatureTable]:
-    try:
-        data = anndata.read_h5ad(path)
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: not a readable .h5ad file: {error}; make it again") from None
+    data = read_h5ad(path, error=InputError, what="features (.h5ad)", then="make it again")
     matrices: dict[str | None, Any] = {None: data.X} if data.X is not None and data.n_vars else {}
     beside = {str(name): values for name, values in data.obsm.items() if getattr(values, "ndim", 0) == 2}
     if key is not None:

@@ -11,12 +11,13 @@ import anndata
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import yaml
 
+from framework.config.source import parse_yaml
 from framework.data.schema import PERTURBATION, PLATE, WELL
-from framework.errors import InputError
+from framework.errors import ConfigError, InputError
 from framework.evaluate.intervals import check_one_row_per_key
 from framework.evaluate.metrics import Floats
+from framework.files.h5ad import read_h5ad
 
 TEST = "test"
 
@@ -103,8 +104,8 @@ class Predictions:
 
     def _section(self, name: str) -> Mapping[str, Any]:
         try:
-            config = yaml.safe_load(str(self.facts.get("config", "")))
-        except yaml.YAMLError:
+            config = parse_yaml(str(self.facts.get("config", "")), self.name).data
+        except ConfigError:
             return {}
         section = config.get(name) if isinstance(config, dict) else None
         return section if isinstance(section, dict) else {}
@@ -184,10 +185,7 @@ def _files(source: Predictions | anndata.AnnData | Path | str) -> list[Predictio
 def _read(file: Path) -> anndata.AnnData:
     if not file.is_file():
         raise InputError(f"{file}: no such prediction file; make one with: wellstream predict RUN --out {file.name}")
-    try:
-        return anndata.read_h5ad(file)
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{file}: not a readable .h5ad file: {error}; predict again") from None
+    return read_h5ad(file, error=InputError, what="predictions (.h5ad)", then="predict again")
 
 
 def _dense(values: Any) -> Floats:

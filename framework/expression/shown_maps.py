@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from framework.errors import InputError
 from framework.expression.config import ImagedCells
 from framework.expression.imaged_cells import Imaged
+from framework.files.npz import load_npz
 
 CELLS_A_POPULATION = 6
 _ARRAYS = ("tile", "images", "maps", "outputs", "channels", "dataset_digest")
@@ -99,8 +99,4 @@ def _read(file: Path) -> dict[str, npt.NDArray[Any]]:
     made_by = "make it with: wellstream saliency RUN --out FILE.npz"
     if not file.is_file():
         raise InputError(f"{file}: no such file; {made_by}")
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in _ARRAYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file}: not a file of saliency maps ({error}); {made_by}") from None
+    return load_npz(file, _ARRAYS, error=InputError, what="saliency maps (.npz)", then=made_by)

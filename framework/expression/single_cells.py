@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pandas as pd
 from framework.data.markers import Floats, MarkerRange
 from framework.errors import InputError, did_you_mean
 from framework.expression.config import ExpressionConfig
+from framework.files.h5ad import read_h5ad
 
 Single = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -124,10 +126,8 @@ def _read(file: Path) -> anndata.AnnData:
     made_by = "make it with: wellstream prepare CONFIG --out FILE.h5ad"
     if not file.is_file():
         raise InputError(f"{file}: no such file; {made_by}")
-    try:
-        data = anndata.read_h5ad(file)
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{file}: not a readable .h5ad file: {error}; {made_by}") from None
-    if dict(data.uns.get("wellstream", {})).get("kind") != "single_cell" or "markers" not in data.obsm:
+    data = read_h5ad(file, error=InputError, what="single cells (.h5ad)", then=made_by)
+    facts = data.uns.get("wellstream")
+    if not isinstance(facts, Mapping) or facts.get("kind") != "single_cell" or "markers" not in data.obsm:
         raise InputError(f"{file}: expected single cells with surface markers in obsm['markers']; {made_by}")
     return data

@@ -12,6 +12,7 @@ import pandas as pd
 from framework.errors import InputError, did_you_mean
 from framework.evaluate.metrics import pearson, rmse
 from framework.expression.config import Truth
+from framework.files.h5ad import read_h5ad
 
 Single = npt.NDArray[np.float32]
 MEAN = "mean"
@@ -81,7 +82,4 @@ def score_against_truth(
 def _read(file: Path) -> anndata.AnnData:
     if not file.is_file():
         raise InputError(f"{file}: no such file; expected an .h5ad with the true expression of the imaged cells")
-    try:
-        return anndata.read_h5ad(file)
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{file}: not a readable .h5ad file: {error}") from None
+    return read_h5ad(file, error=InputError, what="true expression (.h5ad)")

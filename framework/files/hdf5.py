@@ -102,6 +102,9 @@ def _fault(file: h5py.File, found: h5py.Dataset, file_size: int) -> str | None:
     stored = found.id.get_storage_size()
     if stored > file_size:
         return f"declares {stored} bytes, the file has {file_size}"
+    offset = found.id.get_offset()  # None where a small dataset lies in its own header
+    if offset is not None and offset + stored > file_size:
+        return f"lies in bytes {offset} to {offset + stored}, the file has {file_size}"
     return None if stored >= declared else f"was never written: {stored} of {declared} bytes are there"
 
 

@@ -5,7 +5,6 @@ Its weights are not part of this project; a user brings a file with torchvision'
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from framework.errors import CheckpointError, ConfigError
+from framework.files.safetensors_file import load_tensors
+from framework.files.torch_file import load_weights_only
 from framework.models.resnet import ResNet18Trunk
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
@@ -85,14 +84,9 @@ class ImageNetTrunk:
 
 
 def _read(file: Path) -> Mapping[str, torch.Tensor]:
-    if not file.is_file():
-        raise CheckpointError(f"{file}: no such file of weights")
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(f"{file}: not a readable file of weights: {str(error).splitlines()[0]}") from None
+    if file.suffix == ".safetensors":
+        return load_tensors(file)
+    loaded = load_weights_only(file)
     if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         raise CheckpointError(f"{file}: expected a state dict, names of parameters with tensors")
     return loaded

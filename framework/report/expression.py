@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import yaml
 
+from framework.config.source import parse_yaml
 from framework.durable import write_text
 from framework.errors import InputError
+from framework.files.failures import reading
+from framework.files.json_file import read_mapping, read_text
+from framework.files.npz import load_npz
 from framework.report.figures_expression import (
     TITLES,
     gates,
@@ -42,8 +43,20 @@ def write_expression_report(folder: Path | str, out: Path | str | None = None) -
     """
     root = Path(folder)
     tables = _read(root)
-    facts: dict[str, Any] = json.loads((root / "expression.json").read_text(encoding="utf-8"))
-    config: dict[str, Any] = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
+    again = f"make it again: wellstream express CONFIG --out {root}"
+    facts = read_mapping(root / "expression.json", error=InputError, what="a summary of expression", then=again)
+    config_text = read_text(root / "config.yaml", error=InputError, what="a config", then=again)
+    config = parse_yaml(config_text, str(root / "config.yaml")).data
+    with reading(root, InputError, "a folder of wellstream express", again):
+        page = _page(root, tables, facts, config, config_text)
+    file = Path(out) if out is not None else root / EXPRESSION_REPORT_NAME
+    write_text(file, page)
+    return file
+
+
+def _page(
+    root: Path, tables: dict[str, pd.DataFrame], facts: dict[str, Any], config: dict[str, Any], config_text: str
+) -> str:
     sections = [_overview(facts, tables, config), _single_cells(tables), _by_population(tables)]
     if "agreement" in tables:
         sections.insert(2, _imaged(tables, root / "saliency.npz"))
@@ -54,12 +67,10 @@ def write_expression_report(folder: Path | str, out: Path | str | None = None) -
             anchor="reproduce",
             title="Reproduce",
             lead="The resolved config: wellstream express config.yaml --out FOLDER",
-            blocks=[Listing(title="config.yaml", text=(root / "config.yaml").read_text(encoding="utf-8"))],
+            blocks=[Listing(title="config.yaml", text=config_text)],
         )
     )
-    file = Path(out) if out is not None else root / EXPRESSION_REPORT_NAME
-    write_text(file, render_page("Expression per cell", str(config["single_cell"]), sections))
-    return file
+    return render_page("Expression per cell", str(config["single_cell"]), sections)
 
 
 def _read(root: Path) -> dict[str, pd.DataFrame]:
@@ -67,7 +78,13 @@ def _read(root: Path) -> dict[str, pd.DataFrame]:
         if not (root / name).is_file():
             raise InputError(f"{root}: no {name}; expected a folder written by: wellstream express CONFIG --out {root}")
     names = [*_TABLES, *(name for name in ("agreement", "markers", "truth") if (root / f"{name}.csv").is_file())]
-    tables = {name: pd.read_csv(root / f"{name}.csv") for name in names}
+    tables = {}
+    for name in names:
+        file = root / f"{name}.csv"
+        with reading(
+            file, InputError, "a table of wellstream express", f"make it again: wellstream express CONFIG --out {root}"
+        ):
+            tables[name] = pd.read_csv(file)
     for name in ("per_gene", "truth"):
         if name in tables:
             tables[name]["marker_of"] = tables[name]["marker_of"].fillna("")
@@ -208,8 +225,7 @@ def _imaged(tables: dict[str, pd.DataFrame], maps: Path) -> Section:
         ),
     ]
     if maps.is_file():
-        with np.load(maps, allow_pickle=False) as shown:
-            blocks.append(saliency_maps(dict(shown)))
+        blocks.append(saliency_maps(load_npz(maps, error=InputError, what="saliency maps (.npz)")))
     return Section(
         anchor="imaged",
         title="On imaged cells",

@@ -6,7 +6,6 @@ must still be readable, and a damaged file is an error that names it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,14 @@ from typing import Any
 
 import anndata
 import pandas as pd
-import yaml
 
+from framework.config.source import parse_yaml
 from framework.data.dataset import Dataset
 from framework.errors import InputError, RunError
 from framework.evaluate import Evaluation, read_evaluation
+from framework.files.failures import reading
+from framework.files.h5ad import read_h5ad
+from framework.files.json_file import read_mapping, read_text
 from framework.tracking import read_metrics
 
 
@@ -87,14 +89,14 @@ def read_run(root: Path) -> RunFacts:
             f"{root}: no run folder (no config.yaml, metrics.jsonl or summary.json); make one with: wellstream train"
         )
     config_file = root / "config.yaml"
-    text = config_file.read_text(encoding="utf-8") if config_file.is_file() else ""
+    text = read_text(config_file, error=InputError, what="a config") if config_file.is_file() else ""
     return RunFacts(
         root=root,
         config_text=text,
-        config=_mapping(config_file, _yaml(config_file, text)),
-        summary=_json(root / "summary.json"),
+        config=_mapping(config_file, parse_yaml(text, str(config_file)).data if text.strip() else {}),
+        summary=_summary(root / "summary.json"),
         metrics=read_metrics(root) if (root / "metrics.jsonl").is_file() else pd.DataFrame(),
-        split=pd.read_csv(root / "split.csv", dtype=str) if (root / "split.csv").is_file() else None,
+        split=_split(root / "split.csv"),
         checkpoints=tuple(sorted(path.name for path in (root / "checkpoints").glob("step-*") if path.is_dir())),
     )
 
@@ -123,10 +125,7 @@ def read_embeddings(file: Path) -> anndata.AnnData:
     """
     if not file.is_file():
         raise InputError(f"{file}: no such file; make one with: wellstream embed RUN --data DATASET --out {file.name}")
-    try:
-        data = anndata.read_h5ad(file)
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{file}: not a readable .h5ad file: {error}; embed again") from None
+    data = read_h5ad(file, error=InputError, what="embeddings (.h5ad)", then="embed again")
     facts = data.uns.get("wellstream")
     if not isinstance(facts, Mapping) or facts.get("kind") != "embeddings":
         raise InputError(
@@ -139,20 +138,15 @@ def _inside(folder: Path, name: str) -> Path | None:
     return folder if (folder / name).is_file() else None
 
 
-def _yaml(file: Path, text: str) -> Any:
-    try:
-        return yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise InputError(f"{file}: not YAML: {error}") from None
-
-
-def _json(file: Path) -> Mapping[str, Any]:
+def _split(file: Path) -> pd.DataFrame | None:
     if not file.is_file():
-        return {}
-    try:
-        return _mapping(file, json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not JSON: {error}") from None
+        return None
+    with reading(file, InputError, "the table of a split"):
+        return pd.read_csv(file, dtype=str)
+
+
+def _summary(file: Path) -> Mapping[str, Any]:
+    return read_mapping(file, error=InputError, what="the summary of a run") if file.is_file() else {}
 
 
 def _mapping(file: Path, value: Any) -> Mapping[str, Any]:

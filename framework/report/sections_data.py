@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,9 @@ import pandas as pd
 from framework.data.dataset import Dataset
 from framework.data.schema import CONTROL_TYPE, NUCLEI_NAME, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.data.store import TileStore
-from framework.errors import DatasetError
 from framework.evaluate import tile_mean_intensities
+from framework.files.json_file import read_mapping
+from framework.files.npz import load_npy
 from framework.report.figures_embedding import Colouring, embedding_map, principal, project
 from framework.report.figures_images import composite, flat_fields, overview, tile_rows
 from framework.report.figures_plate import plate_map, wells_of
@@ -32,6 +32,7 @@ _OVERVIEWS = 4
 _SKIPPED_ROWS = 100
 _CHANNELS = 4
 _NOTES = 20
+_AGAIN = "ingest again"
 _NUCLEUS_UM = 12.0
 _PLATE_COUNTS = (
     (
@@ -150,7 +151,7 @@ def illumination(dataset: Dataset) -> Section | None:
     entries = _index(dataset, "flatfields", ("file", "plate", "channel"))
     fields = {}
     for entry in entries[:_FLAT_FIELDS]:
-        field = np.load(dataset.file(entry["file"]), allow_pickle=False)
+        field = load_npy(dataset.file(entry["file"]), what="a flat-field (.npy)", then=_AGAIN)
         if field.ndim == 2:
             fields[f"{entry['channel']} · {entry['plate']}"] = field.astype(np.float64)
     if not fields:
@@ -219,11 +220,7 @@ def _index_file(dataset: Dataset) -> Mapping[str, Any]:
     index = dataset.file("qc/index.json")
     if not index.is_file():
         return {}
-    try:
-        found = json.loads(index.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DatasetError(f"{index}: not JSON: {error}; ingest again") from None
-    return found if isinstance(found, Mapping) else {}
+    return read_mapping(index, what="the list of figures of a dataset", then=_AGAIN)
 
 
 def _index(dataset: Dataset, name: str, keys: tuple[str, ...]) -> list[Mapping[str, Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from framework.errors import InputError
+from framework.files.json_file import read_mapping
+from framework.files.npz import load_npz
 from framework.report.figures_inpainting import painted_cells
 from framework.report.page import Block, Grid, Numbers, Section
 
 FOLDER, SUMMARY_NAME, PANELS_NAME = "inpainting", "inpainting.json", "panels.npz"
+_AGAIN = "run wellstream inpaint again"
 _FORMAT = 1
 _ROWS = 40
 
@@ -50,21 +51,15 @@ def inpainting(run: Path) -> Section | None:
 
 
 def _facts(file: Path) -> Mapping[str, Any]:
-    try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not JSON: {error}; run wellstream inpaint again") from None
-    if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
+    facts = read_mapping(file, error=InputError, what="what wellstream inpaint wrote", then=_AGAIN)
+    if facts.get("format") != _FORMAT:
         raise InputError(f"{file}: expected format {_FORMAT}; run wellstream inpaint again with this version")
     return facts
 
 
 def _panels(file: Path) -> dict[str, npt.NDArray[np.floating]]:
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name].astype(np.float64) for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file}: not readable: {error}; run wellstream inpaint again") from None
+    stored = load_npz(file, error=InputError, what="painted images (.npz)", then=_AGAIN)
+    return {name: values.astype(np.float64) for name, values in stored.items()}
 
 
 def _headline(facts: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -52,6 +52,8 @@ class DataConfig(StrictModel):
     """Channel -> value below which its scaled pixels become 0, the rest stretched to 0..1 again; for the scales
     ``per_tile_minmax`` and ``unit_range``."""
     augment: AugmentConfig = AugmentConfig()
+    check: bool = False
+    """Whether each block of a shard is compared with its checksum when a tile of it is first read."""
     embeddings: str | None = None
     """Cached tile embeddings (.h5ad of ``wellstream embed``) in place of pixels, for objectives on frozen ones."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from contextlib import ExitStack
@@ -12,7 +11,8 @@ from typing import Any
 from framework import trainer
 from framework.distributed import Ranks
 from framework.durable import write_json
-from framework.errors import ConfigError
+from framework.errors import ConfigError, RunError
+from framework.files.json_file import read_mapping
 from framework.run.build import build
 from framework.run.config import RunConfig
 from framework.run.folder import RunFolder, resolved
@@ -110,11 +110,11 @@ def _write_summary(folder: RunFolder, config: RunConfig, start: Start, ranks: Ra
 
 
 def _former(folder: RunFolder) -> dict[str, Any]:
+    """What an earlier attempt wrote; a damaged summary is written anew."""
     try:
-        found = json.loads(folder.summary_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_mapping(folder.summary_file, error=RunError)
+    except RunError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _finite(value: float) -> float | None:

@@ -13,18 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from framework import checkpoint
 from framework.config import StrictModel, to_yaml
 from framework.data.remote import is_url
 from framework.data.transform import ScaleProfile
 from framework.durable import write_json, write_text
 from framework.errors import RunError
+from framework.files.failures import reading
+from framework.files.json_file import read_mapping
 from framework.objectives import OBJECTIVES, Objective
 from framework.run.config import RunConfig, load_run_config
 
 M = TypeVar("M", bound=StrictModel)
+
+_ANEW = "train again into another run_dir"
 
 CHANGEABLE = (
     "run_dir",
@@ -32,6 +34,7 @@ CHANGEABLE = (
     "tracking",
     "data.path",
     "data.cache",
+    "data.check",
     "data.embeddings",
     "train.device",
     "train.threads",
@@ -122,7 +125,9 @@ class RunFolder:
     def objective(self, config: RunConfig) -> Objective:
         """Build the run's objective with fresh weights, drawn from torch's current random state."""
         entry = OBJECTIVES.get(str(getattr(config.objective, "name", "")))
-        profile = entry.build.profile_type.from_plain(self.objective_facts().profile)
+        plain = self.objective_facts().profile
+        with reading(self.objective_file, RunError, f"what '{config.objective.name}' measured", _ANEW):  # type: ignore[attr-defined]
+            profile = entry.build.profile_type.from_plain(plain)
         return entry.build(config.objective, profile)
 
     def chosen_checkpoint(self) -> Path:
@@ -195,12 +200,11 @@ def write_config(folder: RunFolder, config: RunConfig) -> None:
 
 
 def _read(file: Path, model: type[M]) -> M:
-    try:
-        return model.from_plain(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise RunError(f"{file}: missing although config.yaml is there; train again into another run_dir") from None
-    except (ValueError, ValidationError) as error:
-        raise RunError(f"{file}: damaged: {error}; train again into another run_dir") from None
+    if not file.exists():
+        raise RunError(f"{file}: missing although config.yaml is there; {_ANEW}")
+    plain = read_mapping(file, error=RunError, what="a file of a run", then=_ANEW)
+    with reading(file, RunError, "a file of a run", _ANEW):
+        return model.from_plain(plain)
 
 
 def _absolute(path: str | None) -> str | None:

@@ -108,7 +108,7 @@ def open_store(config: RunConfig, dataset: Dataset, channels: tuple[str, ...]) -
     """Return cached embeddings where the run trains on them, else pixels of ``channels``."""
     if config.data.embeddings is not None:
         return EmbeddingStore(config.data.embeddings, dataset)
-    return TileStore(dataset, channels)
+    return TileStore(dataset, channels, check=config.data.check)
 
 
 def open_loader(

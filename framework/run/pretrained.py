@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import torch
 
 from framework import checkpoint
 from framework.data.transform import ScaleProfile
 from framework.distributed import Ranks
-from framework.errors import RunError
+from framework.errors import CheckpointError, RunError
+from framework.files.hdf5 import open_hdf5
+from framework.files.json_file import read_mapping
 from framework.objectives import Objective, PretrainedBackbone
 from framework.run.config import RunConfig
 from framework.run.folder import RunFolder
@@ -132,11 +132,8 @@ def need_matching_embeddings(config: RunConfig, found: Foundation | None) -> Non
     path = config.data.embeddings
     if path is None or found is None:
         return
-    try:
-        with h5py.File(path, "r") as file:
-            weights = str(file["uns/wellstream/weights"].asstr()[()])
-    except (OSError, KeyError, AttributeError) as error:
-        raise RunError(f"{path}: not a file of 'wellstream embed' ({type(error).__name__}: {error})") from None
+    with open_hdf5(path, error=RunError, what="a file of 'wellstream embed'", then="embed again") as file:
+        weights = str(file["uns/wellstream/weights"].asstr()[()])
     if weights != found.weights:
         pretrained = getattr(config.objective, "pretrained", "")
         raise RunError(
@@ -146,5 +143,5 @@ def need_matching_embeddings(config: RunConfig, found: Foundation | None) -> Non
 
 
 def _digest_of_weights(path: Path) -> str:
-    files = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["files"]
-    return str(files["model.safetensors"]["sha256"])
+    manifest = read_mapping(path / "manifest.json", error=CheckpointError, what="the manifest of a checkpoint")
+    return str(manifest["files"]["model.safetensors"]["sha256"])

@@ -33,9 +33,12 @@ def read_metrics(run_dir: Path | str) -> pd.DataFrame:
         raise RunError(f"{file}: no such file; is {run_dir} a run folder? One is written by: wellstream train CONFIG")
     rows: dict[int, dict[str, Any]] = {}
     for record in read_lines(file):
+        number = record.get("step", record.get("start", 0))
+        if not isinstance(number, int) or number < 0:
+            raise RunError(f"{file}: a line of step '{number}'; expected a whole number; remove that line")
         if "step" in record:
-            rows.setdefault(int(record["step"]), {}).update(record)
+            rows.setdefault(number, {}).update(record)
         elif "start" in record:
-            rows = {step: row for step, row in rows.items() if step <= int(record["start"])}
+            rows = {step: row for step, row in rows.items() if step <= number}
     table = pd.DataFrame([rows[step] for step in sorted(rows)])
     return table if len(table) else pd.DataFrame({"step": pd.Series(dtype="int64")})

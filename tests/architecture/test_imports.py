@@ -33,8 +33,8 @@ LEVELS = {
     "framework.expression": 5,
     "framework.run": 6,
 }
-# registry builds on errors although both are at the bottom.
-ALLOWED_SIBLINGS = {("framework.registry", "framework.errors")}
+# registry builds on errors although both are at the bottom; a config is a file that may be damaged.
+ALLOWED_SIBLINGS = {("framework.registry", "framework.errors"), ("framework.config", "framework.files")}
 OF_FRAMEWORK_IN_DATA_TOOLS = (
     "framework.errors",
     "framework.registry",

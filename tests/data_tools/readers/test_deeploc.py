@@ -69,7 +69,7 @@ def test_files_that_are_no_archive(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no array data1.*it holds images"):
         reader(tmp_path / "other.h5").survey(("gfp",))
     (tmp_path / "text.h5").write_text("no")
-    with pytest.raises(InputError, match="no readable HDF5"):
+    with pytest.raises(InputError, match="not readable as a DeepLoc archive"):
         reader(tmp_path / "text.h5").survey(("gfp",))
     with pytest.raises(InputError, match="no such file"):
         reader(tmp_path / "none.h5").survey(("gfp",))

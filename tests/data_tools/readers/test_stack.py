@@ -103,10 +103,10 @@ def test_damaged_and_strange_files_are_refused(tmp_path: Path) -> None:
     file = write(tmp_path, "stored")
     whole = file.read_bytes()
     file.write_bytes(whole[:200])
-    with pytest.raises(InputError, match=r"cells\.npz: truncated or damaged"):
+    with pytest.raises(InputError, match=r"cells\.npz: not readable as cells"):
         reader(file).survey(("BF",))
     (tmp_path / "bad.h5").write_bytes(b"no store")
-    with pytest.raises(InputError, match=r"bad\.h5: truncated or damaged"):
+    with pytest.raises(InputError, match=r"bad\.h5: not readable as cells"):
         reader(tmp_path / "bad.h5").survey(("BF",))
     with pytest.raises(InputError, match="no such file"):
         reader(tmp_path / "none.npz").survey(("BF",))

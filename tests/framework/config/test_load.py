@@ -132,3 +132,18 @@ def test_resolved_config_round_trips_and_keeps_its_digest() -> None:
 def test_sections_do_not_change() -> None:
     with pytest.raises(ValidationError):
         parse_config(GOOD, Top).train.steps = 4  # type: ignore[misc]
+
+
+def test_the_resolved_copy_quotes_every_text_that_would_read_as_something_else() -> None:
+    class Names(StrictModel):
+        names: tuple[str, ...]
+        by: dict[str, float]
+
+    told = ("1e4", "0042", "1:30", "yes", "true", "1.5", "7", "~", "=", "a: b", "", "2026-01-02", ".inf", "<<", "0x1f")
+    config = Names(names=told, by={"0042": 1e-7, "1.00": 2.0})
+    assert parse_config(to_yaml(config), Names) == config
+
+
+def test_an_override_sets_a_numbered_key_of_a_mapping() -> None:
+    config = parse_config(GOOD, Top, overrides=["train.by_name.1.name=round", "train.by_name.1.radius_px=2"])
+    assert config.train.by_name["1"].radius_px == 2.0

@@ -56,7 +56,7 @@ def test_no_folder_no_manifest_no_json_each_say_what_to_do(folder: Path, tmp_pat
     with pytest.raises(DatasetError, match="no such dataset folder; make one with: wellstream ingest CONFIG"):
         read_manifest(tmp_path / "nowhere")
     (folder / "dataset.json").write_text("{")
-    with pytest.raises(DatasetError, match=r"not a dataset manifest: .*ingest again"):
+    with pytest.raises(DatasetError, match=r"not readable as a dataset manifest: .*ingest again"):
         read_manifest(folder)
     (folder / "dataset.json").unlink()
     with pytest.raises(DatasetError, match=r"no dataset\.json, so this is no finished dataset; run the same"):
