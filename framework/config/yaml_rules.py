@@ -95,7 +95,7 @@ def check_events(text: str) -> None:
     sizes: dict[str, int] = {}
     levels = [_Open(anchor=None)]
     for event in yaml.parse(text, Loader=Loader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.CollectionEndEvent):
             done = levels.pop()
             sizes |= {done.anchor: done.values} if done.anchor else {}
@@ -122,10 +122,10 @@ def _check_event(event: Any, line: int, levels: list[_Open]) -> None:
         raise Refused(line, "a text with a NUL or half a letter in it; leave it out")
 
 
-def _values(event: Any, line: int, sizes: dict[str, int], levels: list[_Open]) -> int:
+def _values(event: yaml.NodeEvent, line: int, sizes: dict[str, int], levels: list[_Open]) -> int:
     if not isinstance(event, yaml.AliasEvent):
         sizes |= {event.anchor: 1} if event.anchor else {}
         return 1
     if any(each.anchor == event.anchor for each in levels):
         raise Refused(line, f"the alias '*{event.anchor}' contains itself")
-    return sizes.get(event.anchor, 1)
+    return sizes.get(str(event.anchor), 1)

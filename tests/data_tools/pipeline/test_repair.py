@@ -140,7 +140,7 @@ def test_a_stale_index_is_refused(copy: tuple[Any, Path]) -> None:
     manifest = read_manifest(out)
     for gone, what in (("tiles.parquet", r"tiles\.index: does not fit"), ("tiles.index", "does not fit the shards")):
         manifest = manifest.model_copy(update={"files": tuple(item for item in manifest.files if item.name != gone)})
-        (out / MANIFEST_NAME).write_text(manifest.model_dump_json())
+        (out / MANIFEST_NAME).write_text(manifest.sealed().model_dump_json())
         with pytest.raises(DatasetError, match=rf"{what}.*stale index.*rm -r"):
             verify_dataset(out)
 

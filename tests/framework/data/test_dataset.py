@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -72,15 +74,96 @@ def test_another_schema_version_and_an_unknown_key_are_refused(folder: Path) -> 
         Dataset.open(folder)
 
 
+def record_again(folder: Path, name: str) -> None:
+    """Make the manifest record a file as it is now."""
+    file = folder / name
+    now = {"name": name, "bytes": file.stat().st_size, "blake3": file_checksum(file)}
+    listed = json.loads((folder / "dataset.json").read_text())["files"]
+    edit_manifest(folder, files=[now if item["name"] == name else item for item in listed])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tile": {"channels": ["A", "A"], "height": 2, "width": 2, "dtype": "uint8"}}, "'A' stands there twice"),
+        ({"tile": {"channels": ["A", ""], "height": 2, "width": 2, "dtype": "uint8"}}, "at least 1 character"),
+        ({"pixel_size_um": -0.5}, "greater than 0"),
+        ({"pixel_size_um": 0}, "greater than 0"),
+        ({"pixel_size_um": math.nan}, "finite"),
+        ({"targets": ["../x"]}, "pattern"),
+        ({"markers": ["a", "a"]}, "'a' stands there twice"),
+        ({"n_tiles": 1}, "n_tiles is 1, the shards hold"),
+        ({"n_bags": 2.5}, "valid integer"),
+        ({"channel_statistics": {"X": {"mean": 1, "sd": 1, "percentiles": {}}}}, "names 'X', which is no channel"),
+        ({"shards": [{"name": "a\0", "bytes": 1, "blake3": "0" * 64, "tiles": 1}]}, "pattern"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(folder: Path, change: dict[str, object], said: str) -> None:
+    edit_manifest(folder, **change)
+    with pytest.raises(DatasetError, match=rf"dataset\.json: not a dataset manifest: .*{said}.*; ingest again"):
+        Dataset.open(folder)
+
+
+def test_a_sealed_manifest_that_was_changed_is_refused(folder: Path) -> None:
+    sealed = read_manifest(folder).sealed()
+    (folder / "dataset.json").write_text(sealed.model_dump_json())
+    assert read_manifest(folder) == sealed
+    edit_manifest(folder, name="other")
+    with pytest.raises(DatasetError, match=r"dataset\.json: was changed since it was written"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("bag", lambda bag: bag + 0.5, "'bag' holds other values than whole numbers"),
+        ("bag", lambda bag: bag - 1, "'bag' holds other values than whole numbers from 0 on"),
+        ("bag", lambda bag: bag * 0, "row 1 is bag 0, expected bag 1"),
+        ("n_tiles", lambda n: n + 1, "its bags count .* tiles, the manifest"),
+        ("n_tiles", lambda n: n + (n.index == 0) - (n.index == 1), "bag 0 counts .* tiles, tiles.parquet holds"),
+    ],
+)
+def test_a_table_of_bags_that_contradicts_the_rest_is_refused(
+    folder: Path, column: str, values: Callable[[pd.Series], pd.Series], said: str
+) -> None:
+    bags = pd.read_parquet(folder / "bags.parquet")
+    bags[column] = values(bags[column])
+    bags.to_parquet(folder / "bags.parquet")
+    with pytest.raises(DatasetError, match=r"bags\.parquet: .* bytes, the manifest records"):
+        Dataset.open(folder)
+    record_again(folder, "bags.parquet")
+    with pytest.raises(DatasetError, match=said):
+        Dataset.open(folder)
+
+
+def test_one_changed_byte_of_the_table_of_bags_is_seen_at_opening(folder: Path) -> None:
+    data = bytearray((folder / "bags.parquet").read_bytes())
+    data[-30] ^= 1
+    (folder / "bags.parquet").write_bytes(data)
+    with pytest.raises(DatasetError, match=r"bags\.parquet: .*of other content"):
+        Dataset.open(folder)
+
+
+def test_places_outside_a_shard_are_refused(folder: Path) -> None:
+    tiles = pd.read_parquet(folder / "tiles.parquet")
+    for column, value in (("offset", 1 << 40), ("offset", -1), ("shard", 99)):
+        tiles.assign(**{column: value}).to_parquet(folder / "tiles.parquet")
+        record_again(folder, "tiles.parquet")
+        with pytest.raises(DatasetError, match="points beyond the end of a shard"):
+            Dataset.open(folder)
+
+
 def test_a_stale_or_unsorted_index_is_refused(folder: Path) -> None:
     tiles = pd.read_parquet(folder / "tiles.parquet")
     tiles.iloc[:-1].to_parquet(folder / "tiles.parquet")
     with pytest.raises(DatasetError, match="a stale index; ingest again"):
         Dataset.open(folder)
     tiles.iloc[::-1].to_parquet(folder / "tiles.parquet")
+    record_again(folder, "tiles.parquet")
     with pytest.raises(DatasetError, match="tiles are not sorted by bag"):
         Dataset.open(folder)
     tiles.drop(columns="offset").to_parquet(folder / "tiles.parquet")
+    record_again(folder, "tiles.parquet")
     with pytest.raises(DatasetError, match=r"missing column\(s\) offset"):
         Dataset.open(folder)
 
