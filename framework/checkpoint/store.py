@@ -33,7 +33,7 @@ from torch import nn
 from framework.durable import sync_file, sync_folder, write_json, write_text
 from framework.errors import CheckpointError
 from framework.files.failures import reading
-from framework.files.json_file import read_mapping, read_text
+from framework.files.json_file import parse_json, read_mapping, read_text
 from framework.files.safetensors_file import load_tensors
 from framework.files.torch_file import load_weights_only
 
@@ -230,10 +230,10 @@ def sound_states(folder: Path | str) -> dict[Path, dict[str, Any]]:
     for path in _newest_first(Path(folder)):
         try:
             content = (path / STATE).read_bytes()
-            recorded = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"][STATE]["sha256"]
+            recorded = read_mapping(path / MANIFEST, error=CheckpointError)["files"][STATE]["sha256"]
             if hashlib.sha256(content).hexdigest() == recorded:
-                found[path] = json.loads(content)
-        except (OSError, ValueError, KeyError, TypeError):
+                found[path] = parse_json(content, path / STATE, error=CheckpointError)
+        except (CheckpointError, OSError, KeyError, TypeError):
             continue
     return found
 
