@@ -339,7 +339,8 @@ def verify(
 ) -> None:
     """Prove that a dataset is undamaged, or that a run consumed every planned tile exactly once.
 
-    SECURITY.md says what this proves, and against whom.
+    Exit code 0: all is sound; 1: a dataset behind a URL is, but copies in this machine's cache were damaged, and are
+    removed now; 2: it is not. SECURITY.md says what this proves, and against whom.
 
     Python: framework.data.verify.verify_dataset(folder), framework.run.verify_run(folder)
     """
@@ -349,7 +350,10 @@ def verify(
         raise RunError(f"{folder}: no config.yaml, so this is no run folder, and --head is of a run's checkpoint")
     else:
         with show.progress() as tick:
-            show.verdict(_room("framework.data.verify").verify_dataset(folder, progress=tick))
+            found = _room("framework.data.verify").verify_dataset(folder, progress=tick)
+        show.verdict(found)
+        # A script must learn that what it read before may have been wrong.
+        raise typer.Exit(int(found.removed > 0))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

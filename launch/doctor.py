@@ -14,6 +14,7 @@ import torch
 
 from framework import __version__
 from framework.data.cache import CACHE_VARIABLE, CacheConfig, held_in
+from framework.data.cache_folder import cache_root
 from launch.show import console
 
 REQUIRED = ("torch", "accelerate", "webdataset", "zarr", "numcodecs", "dask", "anndata", "wandb", "pydantic", "numpy")
@@ -50,7 +51,8 @@ def checks() -> Iterator[tuple[bool, str]]:
 def _cache() -> str:
     config = CacheConfig()
     files, size = held_in(config)
-    return f"cache of remote datasets ({CACHE_VARIABLE}): {config.place()}, {files} files, {size / 1e9:.3g} GB"
+    root = cache_root(config.place(), shared=config.shared)
+    return f"cache of remote datasets ({CACHE_VARIABLE}): {root}, {files} files, {size / 1e9:.3g} GB"
 
 
 def _version(name: str) -> str | None:

@@ -3,27 +3,42 @@
 A file is kept under its BLAKE3. ``<checksum>-<bytes>.part`` is a download, locked by whoever is at it and continued by
 the next when that process died; the rename to ``<checksum>`` publishes it. A finished file in use is locked by its
 reader: the lock belongs to the open file, which a memory map keeps open, so it lasts exactly as long as the map and
-dies with the process. Eviction removes what nobody has locked, broken downloads first, then the least recently used.
+dies with the process. Eviction removes what nobody has locked, broken downloads first, then the least recently used;
+a file of any other name is not the cache's. What is found there is compared with its checksum before it is used, once
+per file and start of the machine (``framework.data.cache_stamps``)::
+
+    CACHEDIR.TAG    the folder is ours (``framework.data.cache_folder``)
+    .lock           held while room is made
+    files/          <checksum>, <checksum>-<bytes>.part
+    of-<user>/      which files this user checked, and manifests
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import io
 import logging
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import Field
 
 from framework.config import StrictModel
+from framework.data.cache_entries import (
+    Opened,
+    entries,
+    is_at,
+    locked_while_at,
+    opened,
+    opened_part,
+    removed_unless_in_use,
+)
+from framework.data.cache_folder import FILES, LOCK, PRIVATE_FOLDER, cache_root, claim, folder, own_folder
+from framework.data.cache_stamps import Stamps
 from framework.data.checksum import content_checksum
 from framework.data.remote import Patience, RemoteFolder
 from framework.data.schema import FileRecord
@@ -32,15 +47,16 @@ from framework.errors import DatasetError
 log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "WELLSTREAM_CACHE"
-_ASK_AGAIN_S = 0.02
-_FILES, _PART, _LOCK = "files", ".part", ".lock"
+_CHECKED, _MANIFESTS = "checked", "manifests"
 
 
 class CacheConfig(StrictModel):
     """The section ``data.cache``: how remote datasets are kept on this machine."""
 
     folder: str | None = Field(default=None, min_length=1)
-    """Default: $WELLSTREAM_CACHE, or ~/.cache/wellstream."""
+    """Default: $WELLSTREAM_CACHE, or ~/.cache/wellstream. In a folder with other things the cache lies below it."""
+    shared: bool = False
+    """Whether the group of the folder reads and writes it too; else it is closed to other users. See SECURITY.md."""
     limit_gb: float = Field(default=100.0, gt=0)
     """Most the cached files may take together, in 1e9 bytes."""
     connections: int = Field(default=8, ge=1, le=64)
@@ -51,7 +67,7 @@ class CacheConfig(StrictModel):
     """Seconds one file may take."""
 
     def place(self) -> Path:
-        """Return the folder."""
+        """Return the configured folder."""
         return Path(self.folder or os.environ.get(CACHE_VARIABLE) or "~/.cache/wellstream").expanduser()
 
     @property
@@ -64,38 +80,10 @@ class _NoRoom(Exception):
     """All that is cached is in use."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Entry:
-    """A file in the cache's folder.
-
-    Attributes:
-        path: where.
-        is_part: whether it is a download.
-        used_ns: when it was used last.
-        bytes: what it takes, or will take when it is complete.
-        here: what it takes now.
-    """
-
-    path: Path
-    is_part: bool
-    used_ns: int
-    bytes: int
-    here: int
-
-    @classmethod
-    def of(cls, entry: os.DirEntry[str]) -> _Entry:
-        facts, is_part = entry.stat(), entry.name.endswith(_PART)
-        promised = entry.name.removesuffix(_PART).rpartition("-")[2]
-        size = int(promised) if is_part and promised.isdecimal() else facts.st_size
-        return cls(
-            path=Path(entry.path), is_part=is_part, used_ns=facts.st_mtime_ns, bytes=size, here=facts.st_size
-        )  # fmt: skip
-
-
 def held_in(config: CacheConfig) -> tuple[int, int]:
     """Return how many files the cache holds and their bytes, without making its folder."""
-    entries = _entries(config.place() / _FILES)
-    return len(entries), sum(entry.here for entry in entries)
+    found = entries(cache_root(config.place(), shared=config.shared) / FILES)
+    return len(found), sum(entry.here for entry in found)
 
 
 class FileCache:
@@ -104,17 +92,27 @@ class FileCache:
     Args:
         config: folder, limit and patience.
 
+    Attributes:
+        root: the cache's folder.
+        files: what it keeps.
+        manifests: folder of this user alone.
+        dropped: checksums of files that were found damaged, and removed, by this object.
+
     Raises:
-        DatasetError: the folder cannot be made or written.
+        DatasetError: the folder cannot be made or written, or is another user's.
     """
 
     def __init__(self, config: CacheConfig) -> None:
         self.root = config.place()
-        self.files = self.root / _FILES
         self.limit = int(config.limit_gb * 1e9)
-        self._patience, self._has_warned = config.patience, False
+        self.dropped: list[str] = []
+        self._shared, self._patience, self._has_warned = config.shared, config.patience, False
         with self._explained():
-            self.files.mkdir(parents=True, exist_ok=True)
+            self.root = claim(self.root, shared=config.shared)
+            self.files = self.root / FILES
+            own = own_folder(self.root, shared=config.shared)
+            self.manifests = folder(own / _MANIFESTS, PRIVATE_FOLDER, shared=False)
+            self._stamps = Stamps(folder(own / _CHECKED, 0o750 if config.shared else PRIVATE_FOLDER, shared=False))
         if not os.access(self.files, os.W_OK | os.X_OK):
             raise DatasetError(
                 f"{self.files}: the cache folder is not writable; choose another with data.cache.folder or "
@@ -133,15 +131,7 @@ class FileCache:
                 f"{self.limit / 1e9:.3g}; raise the limit"
             )
 
-    def has(self, record: FileRecord) -> bool:
-        """Return whether the file is there; if so it counts as used now."""
-        try:
-            os.utime(self.files / record.blake3)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def open(self, folder: RemoteFolder, record: FileRecord) -> BinaryIO:
+    def open(self, source: RemoteFolder, record: FileRecord) -> BinaryIO:
         """Return a file open for reading, downloaded if need be; it is not evicted while it or a map of it is open.
 
         Raises:
@@ -149,83 +139,94 @@ class FileCache:
         """
         with self._explained():
             while True:
-                found = self._opened(record) or self._downloaded(folder, record, may_exceed=True)
+                found = self._opened(record) or self._downloaded(source, record, may_exceed=True)
                 if found is not None:
                     return found
 
-    def fetch(self, folder: RemoteFolder, record: FileRecord) -> bool:
+    def fetch(self, source: RemoteFolder, record: FileRecord) -> bool:
         """Have the file here, as just used, unless that would exceed the limit; return whether it is. Raises as open.
 
         Only what is needed at once may exceed the limit (and a warning tells), never what is fetched ahead.
         """
         with self._explained(), suppress(_NoRoom):
-            while not self.has(record):
-                file = self._downloaded(folder, record, may_exceed=False)
+            while True:
+                file = self._opened(record) or self._downloaded(source, record, may_exceed=False)
                 if file is not None:
                     file.close()
-            return True
+                    return True
         return False
 
     def drop_if_damaged(self, record: FileRecord) -> bool:
-        """Remove the file when its content is no longer what was fetched; return whether it was so."""
+        """Read the file whole; remove it when it is no longer what was fetched, and return whether it was so."""
         with self._explained():
+            before = len(self.dropped)
+            self._stamps.forget(record.blake3)
             file = self._opened(record)
-            if file is None:
-                return False
-            with file:
-                if content_checksum(file) == record.blake3:
-                    return False
-            (self.files / record.blake3).unlink(missing_ok=True)
-            return True
+            if file is not None:
+                file.close()
+            return len(self.dropped) > before
 
-    def _opened(self, record: FileRecord) -> io.BufferedReader | None:
-        """The finished file, locked against eviction; None when there is none."""
+    def _opened(self, record: FileRecord) -> Opened | None:
+        """The finished file, checked, and locked against eviction; None when there is none."""
         path = self.files / record.blake3
-        try:
-            file = path.open("rb")
-        except FileNotFoundError:
+        file = opened(path, shared=self._shared)
+        if file is None:
             return None
         fcntl.flock(file, fcntl.LOCK_SH)
-        if _is_at(file, path):
+        if is_at(file, path):
             found = os.fstat(file.fileno()).st_size
-            if found == record.bytes:
-                self.has(record)
+            if found == record.bytes and self._stamps.is_sound(file, record.blake3):
+                file.seek(0)
+                self._stamps.touch(record.blake3)
                 return file
-            log.warning("%s: %d bytes, %d recorded; fetching it again", path, found, record.bytes)
+            what = "its content changed" if found == record.bytes else f"{found} bytes, {record.bytes} recorded"
+            log.warning("%s: damaged here (%s); it is removed and fetched again", path, what)
             path.unlink(missing_ok=True)
+            self._stamps.forget(record.blake3)
+            self.dropped.append(record.blake3)
         file.close()
         return None
 
-    def _downloaded(self, folder: RemoteFolder, record: FileRecord, *, may_exceed: bool) -> BinaryIO | None:
+    def _downloaded(self, source: RemoteFolder, record: FileRecord, *, may_exceed: bool) -> Opened | None:
         """Download under the lock of the temporary file; None when another process did so or removed it meanwhile."""
         path = self.files / record.blake3
-        part = self.files / f"{record.blake3}-{record.bytes}{_PART}"
-        file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o644), "rb+")
+        part = self.files / f"{record.blake3}-{record.bytes}.part"
+        file = opened_part(part, shared=self._shared)
+        if file is None:
+            return None
         is_published = False
         try:
-            if not _locked_while_at(file, part) or path.exists():
+            if not locked_while_at(file, part) or path.exists():
+                return None
+            if not file.writable():
+                # Another user's, who ended before it was complete; that user might still change it.
+                part.unlink(missing_ok=True)
                 return None
             self._make_room(may_exceed=may_exceed)
-            self._fill(folder, record, file)
+            self._fill(source, record, file)
+            if not is_at(file, part):
+                return None
             part.rename(path)
             # Changing the kind of a lock may let an eviction slip in between.
             fcntl.flock(file, fcntl.LOCK_SH)
-            is_published = _is_at(file, path)
+            is_published = is_at(file, path)
+            if is_published:
+                self._stamps.remember(file, record.blake3)
             return file if is_published else None
         finally:
             if not is_published:
                 # What came before a failure stays: the next download goes on from there.
-                if not os.fstat(file.fileno()).st_size and _is_at(file, part):
+                if file.writable() and not os.fstat(file.fileno()).st_size and is_at(file, part):
                     part.unlink()
                 file.close()
 
-    def _fill(self, folder: RemoteFolder, record: FileRecord, file: io.BufferedRandom) -> None:
+    def _fill(self, source: RemoteFolder, record: FileRecord, file: Opened) -> None:
         """Fetch what is missing and verify the whole; a wrong checksum gets a second chance, from the first byte."""
         # What a killed download left is a beginning, unless the machine went down with it; the checksum tells.
         had = min(file.seek(0, os.SEEK_END), record.bytes)
         for start in (had, 0, 0) if had else (0, 0):
             try:
-                folder.download(record.name, file, record.bytes, self._patience, start)
+                source.download(record.name, file, record.bytes, self._patience, start)
             except FileNotFoundError as error:
                 raise DatasetError(
                     f"{error}; the dataset lists this file, so it was not copied there completely: copy it again"
@@ -238,12 +239,12 @@ class FileCache:
             if found == record.blake3:
                 file.seek(0)
                 return
-            log.warning("%s/%s: its BLAKE3 is %s, recorded is %s", folder.url, record.name, found, record.blake3)
+            log.warning("%s/%s: its BLAKE3 is %s, recorded is %s", source.url, record.name, found, record.blake3)
         file.truncate(0)
         raise DatasetError(
-            f"{folder.url}/{record.name}: fetched twice, and its BLAKE3 is not the recorded one: the file there is "
+            f"{source.url}/{record.name}: fetched twice, and its BLAKE3 is not the recorded one: the file there is "
             "damaged or of another build. See what else is with: wellstream verify "
-            f"{folder.url}; then copy the dataset there again, dataset.json last"
+            f"{source.url}; then copy the dataset there again, dataset.json last"
         )
 
     def _make_room(self, *, may_exceed: bool) -> None:
@@ -253,16 +254,18 @@ class FileCache:
             OSError: it does not fit on the disk (ENOSPC).
             _NoRoom: it does not fit into the limit.
         """
-        with (self.root / _LOCK).open("ab") as lock:
+        with self._lock() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            entries = _entries(self.files)
-            held = sum(entry.bytes for entry in entries)
-            disk = sum(entry.here for entry in entries) + shutil.disk_usage(self.files).free
-            for entry in entries:
+            found = entries(self.files, sorted(self.root.glob(f"of-*/{_CHECKED}")))
+            held = sum(entry.bytes for entry in found)
+            disk = sum(entry.here for entry in found) + shutil.disk_usage(self.files).free
+            for entry in found:
                 if held <= min(self.limit, disk):
                     return
-                if _removed_unless_in_use(entry.path):
+                if removed_unless_in_use(entry.path):
                     held -= entry.bytes
+                    if not entry.is_part:
+                        self._stamps.forget(entry.blake3)
         if held > disk:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if held > self.limit and not may_exceed:
@@ -273,6 +276,13 @@ class FileCache:
                 "%s: %.3g GB are in use or being fetched, above data.cache.limit_gb = %.3g, and nothing can be removed",
                 self.root, held / 1e9, self.limit / 1e9,
             )  # fmt: skip
+
+    def _lock(self) -> BinaryIO:
+        mode = 0o660 if self._shared else 0o600
+        handle = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        if self._shared and os.fstat(handle).st_uid == os.geteuid():
+            os.fchmod(handle, mode)
+        return os.fdopen(handle, "rb+")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -287,48 +297,3 @@ class FileCache:
             else:
                 advice = f"the cache folder cannot be used ({error.strerror or error}); choose another"
             raise DatasetError(f"{self.root}: {advice} with data.cache.folder or {CACHE_VARIABLE}") from None
-
-
-def _is_at(file: BinaryIO, path: Path) -> bool:
-    """Whether the open file is still the one of that name."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _locked_while_at(file: BinaryIO, path: Path) -> bool:
-    """Wait for the lock on a file as long as it has that name; return whether both came true.
-
-    It asks again and again instead of sleeping in the kernel: the holder publishes the same file under another name
-    and keeps it locked for its reading, which may last as long as its process.
-    """
-    while _is_at(file, path):
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return _is_at(file, path)
-        time.sleep(_ASK_AGAIN_S)
-    return False
-
-
-def _entries(folder: Path) -> list[_Entry]:
-    """What the folder holds, in the order of eviction."""
-    found = []
-    with suppress(FileNotFoundError):
-        for entry in os.scandir(folder):
-            # Another process may rename or remove it right now.
-            with suppress(FileNotFoundError):
-                found.append(_Entry.of(entry))
-    return sorted(found, key=lambda entry: (not entry.is_part, entry.used_ns, entry.path.name))
-
-
-def _removed_unless_in_use(path: Path) -> bool:
-    try:
-        with path.open("rb+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not _is_at(file, path):
-                return False
-            path.unlink()
-    except (FileNotFoundError, BlockingIOError):
-        return False
-    return True

@@ -120,7 +120,9 @@ class RemoteFolder:
         except ValueError as error:
             raise DatasetError(f"{self.url}: cannot be opened: {without_secrets(str(error))}") from None
 
-    def download(self, name: str, stream: Sink, size: int | None, patience: Patience, start: int = 0) -> None:
+    def download(
+        self, name: str, stream: Sink, size: int | None, patience: Patience, start: int = 0, most: int | None = None
+    ) -> None:
         """Write a file of the folder into ``stream``; cut connections are taken up where they broke.
 
         Args:
@@ -129,6 +131,7 @@ class RemoteFolder:
             size: bytes expected; None reads to the end.
             patience: when to give up.
             start: bytes that ``stream`` has already.
+            most: bytes that are taken where ``size`` is None.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -142,7 +145,7 @@ class RemoteFolder:
         while True:
             had, fault = stream.tell(), ""
             try:
-                done = self._some(name, stream, size, block, began + patience.total_s)
+                done = self._some(name, stream, size, block, began + patience.total_s, most)
             except (_Refused, FileNotFoundError, PermissionError) as error:
                 raise _answer(place, error) from None
             except _OwnDisk as error:
@@ -162,7 +165,7 @@ class RemoteFolder:
                 time.sleep(min(pause, max(patience.stall_s - (now - fresh), 0.01)))
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    def _some(self, name: str, stream: Sink, size: int | None, block: int, deadline: float) -> bool:
+    def _some(self, name: str, stream: Sink, size: int | None, block: int, deadline: float, most: int | None) -> bool:
         """Read on from the stream's position; whether the file is complete."""
         if time.monotonic() > deadline:
             raise TimeoutError("the time for one file is over")
@@ -170,12 +173,16 @@ class RemoteFolder:
         if size is not None and start >= size:
             return True
         if self._is_http:
-            sync(self._files.loop, self._stream_http, f"{self.url}/{quote(name)}", stream, size, deadline)
+            limit = size if size is not None else most
+            sync(self._files.loop, self._stream_http, f"{self.url}/{quote(name)}", stream, limit, deadline)
             if size is not None and stream.tell() < size:
                 raise ConnectionError(f"the connection ended at byte {stream.tell()} of {size}")
             return True
         if size is None:
-            _write(stream, self._files.cat_file(f"{self._root}/{name}"))
+            found = self._files.cat_file(f"{self._root}/{name}", start=0, end=None if most is None else most + 1)
+            if most is not None and len(found) > most:
+                raise _Refused(_LONGER)
+            _write(stream, found)
             return True
         found = self._files.cat_file(f"{self._root}/{name}", start=start, end=min(start + block, size))
         if not found:

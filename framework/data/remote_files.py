@@ -12,12 +12,14 @@ from typing import BinaryIO
 from framework.data.cache import CacheConfig, FileCache
 from framework.data.remote import Patience, RemoteFolder
 from framework.data.schema import MANIFEST_NAME, FileRecord, Manifest, read_manifest
-from framework.durable import write_text
+from framework.durable import write_with
 from framework.errors import DatasetError
 
 log = logging.getLogger(__name__)
 
 _FIRST_WORD_S = 15.0
+_LARGEST_MANIFEST = 1 << 28
+"""Bytes; a dataset of a million shards needs 200 MB."""
 
 
 class RemoteFiles:
@@ -99,17 +101,17 @@ class RemoteFiles:
         # Nothing was waited for yet: a wrong host should be told soon.
         hurry = Patience(stall_s=min(_FIRST_WORD_S, patience.stall_s), total_s=patience.total_s)
         try:
-            self.folder.download(MANIFEST_NAME, content, None, hurry)
+            self.folder.download(MANIFEST_NAME, content, None, hurry, most=_LARGEST_MANIFEST)
         except FileNotFoundError:
             raise DatasetError(
                 f"{self.url}: no {MANIFEST_NAME} there (404), so there is no dataset, or it is not finished; check "
                 "the URL, and copy dataset.json last"
             ) from None
-        root = self.cache.root / "manifests" / hashlib.sha256(content.getvalue()).hexdigest()
+        root = self.cache.manifests / hashlib.sha256(content.getvalue()).hexdigest()
         try:
-            if not (root / MANIFEST_NAME).is_file():
-                root.mkdir(parents=True, exist_ok=True)
-                write_text(root / MANIFEST_NAME, content.getvalue().decode("utf-8", "replace"))
+            root.mkdir(exist_ok=True)
+            if not _is_copy(root / MANIFEST_NAME, content.getvalue()):
+                write_with(root / MANIFEST_NAME, lambda file: file.write_bytes(content.getvalue()))
             return root, read_manifest(root)
         except OSError as error:
             raise DatasetError(
@@ -117,3 +119,8 @@ class RemoteFiles:
             ) from None
         except DatasetError as error:
             raise DatasetError(str(error).replace(str(root), self.url)) from None
+
+
+def _is_copy(file: Path, content: bytes) -> bool:
+    """Whether what lies in the cache is what the server just sent: a name alone proves nothing."""
+    return not file.is_symlink() and file.is_file() and file.read_bytes() == content

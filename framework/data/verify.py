@@ -48,9 +48,15 @@ THREADS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a verification found, as sentences for a person."""
+    """What a verification found.
+
+    Attributes:
+        sentences: for a person.
+        removed: damaged copies in this machine's cache of a remote dataset, which are gone now.
+    """
 
     sentences: tuple[str, ...]
+    removed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +82,8 @@ def verify_dataset(root: Path | str, progress: Callable[[str, int, int], None] |
             the command that repairs.
     """
     if is_url(str(root)) and not str(root).startswith("file:"):
-        return Verdict(sentences=verify_remote(str(root), progress))
+        sentences, removed = verify_remote(str(root), progress)
+        return Verdict(sentences=sentences, removed=removed)
     folder = local_folder(root)
     manifest = read_manifest(folder)
     sums = _block_sums(folder, manifest)

@@ -77,7 +77,7 @@ class _Sums:
         return "content differs from its recorded BLAKE3"
 
 
-def verify_remote(url: str, progress: Callable[[str, int, int], None] | None = None) -> tuple[str, ...]:
+def verify_remote(url: str, progress: Callable[[str, int, int], None] | None = None) -> tuple[tuple[str, ...], int]:
     """Read every file of a dataset behind a URL and compare it with the manifest there.
 
     Args:
@@ -85,7 +85,7 @@ def verify_remote(url: str, progress: Callable[[str, int, int], None] | None = N
         progress: told (stage, files done, files).
 
     Returns:
-        Sentences about what was found sound.
+        Sentences about what was found sound, and how many copies in this machine's cache were not and were removed.
 
     Raises:
         DatasetError: lists each missing, shortened or altered file and the first bad bytes, and what repairs it.
@@ -110,14 +110,18 @@ def verify_remote(url: str, progress: Callable[[str, int, int], None] | None = N
             f"copied from with: wellstream verify FOLDER; then copy these files to {files.url} again"
         )
     total = sum(record.bytes for record in records)
-    dropped = sum(files.cache.drop_if_damaged(record) for record in records)
+    for record in records:
+        files.cache.drop_if_damaged(record)
+    # Also those that were met before their turn came.
+    dropped = len(set(files.cache.dropped))
     dataset = Dataset.open(files.url, config)
-    return (
+    sentences = (
         f"{files.url}: {len(records)} files, {total / 1e6:.1f} MB: every size and BLAKE3 as recorded",
         f"{len(dataset.bags)} bags and {len(dataset.index)} tiles: tables and manifest agree",
         f"{files.cache.root}: {files.shards_here()} of {len(files.manifest.shards)} shards here, as recorded"
         + (f"; {dropped} damaged copies removed, they will be fetched again" if dropped else ""),
     )
+    return sentences, dropped
 
 
 def _block_sums(files: RemoteFiles) -> dict[str, RecordedSums]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from fixtures.tiny_run import MARKERS, TRIPLET, command, config, same_bits, star
 from fixtures.web import Nginx, Proxy, needs_nginx, serve
 from typer.testing import CliRunner
 
+from framework.data import remote_files
 from framework.data.cache import CacheConfig, held_in
 from framework.data.dataset import Dataset
 from framework.data.loader import Loader
@@ -244,3 +246,50 @@ def test_credentials_are_refused_and_not_repeated(tmp_path: Path) -> None:
 def test_an_unknown_protocol_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="nosuch://x: cannot be opened"):
         Dataset.open("nosuch://x", settings(tmp_path))
+
+
+@needs_nginx
+def test_a_manifest_in_the_cache_is_not_believed(local: Dataset, web: Nginx, tmp_path: Path) -> None:
+    url = f"{web.url}/my data"
+    first = Dataset.open(url, settings(tmp_path))
+    kept = first.root / "dataset.json"
+    assert kept.read_bytes() == (local.root / "dataset.json").read_bytes()
+    assert kept.is_relative_to(tmp_path / "cache" / f"of-{os.geteuid()}")
+    kept.write_text(kept.read_text().replace(first.manifest.name, "another"))
+    assert Dataset.open(url, settings(tmp_path)).manifest == first.manifest
+    kept.unlink()
+    (tmp_path / "mine").write_text("{}")
+    kept.symlink_to(tmp_path / "mine")
+    assert Dataset.open(url, settings(tmp_path)).manifest == first.manifest
+    assert (tmp_path / "mine").read_text() == "{}"
+
+
+@needs_nginx
+def test_a_manifest_without_end_is_refused(
+    local: Dataset, web: Nginx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_files, "_LARGEST_MANIFEST", 1000)
+    with pytest.raises(DatasetError, match=r"dataset\.json: longer there than"):
+        Dataset.open(f"{web.url}/my data", settings(tmp_path))
+    fsspec.filesystem("memory").put(str(local.root), "/screens/long", recursive=True)
+    with pytest.raises(DatasetError, match=r"dataset\.json: longer there than"):
+        Dataset.open("memory://screens/long", settings(tmp_path))
+
+
+@needs_nginx
+def test_verify_ends_with_1_when_it_removed_a_damaged_copy(
+    local: Dataset, web: Nginx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WELLSTREAM_CACHE", str(tmp_path / "cache"))
+    url = f"{web.url}/my data"
+    remote = Dataset.open(url)
+    remote.remote.fetch_shard(3)  # type: ignore[union-attr]
+    assert CliRunner().invoke(app, ["verify", url]).exit_code == 0
+    tables = {record.name: record.blake3 for record in local.manifest.files}
+    for blake3_of in (remote.manifest.shards[3].blake3, tables[BAGS_NAME]):
+        copy = tmp_path / "cache" / "files" / blake3_of
+        copy.write_bytes(bytes(copy.stat().st_size))
+    result = CliRunner().invoke(app, ["verify", url])
+    assert result.exit_code == 1
+    assert "2 damaged copies removed, they will be fetched again" in result.output
+    assert CliRunner().invoke(app, ["verify", url]).exit_code == 0
