@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import mmap
-import os
 import resource
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -13,58 +11,29 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import BinaryIO
 
-import numpy as np
 import pytest
-from blake3 import blake3
+from fixtures.cached import NAMES, cache, fetch, kept, part_of, record, write_content
 from fixtures.tiny_run import environment
 from fixtures.web import Nginx, Proxy, needs_nginx, serve
 
-from framework.data import cache_stamps
-from framework.data.cache import CacheConfig, FileCache, held_in
-from framework.data.checksum import content_checksum
+from framework.data.cache import FileCache
 from framework.data.remote import RemoteFolder
 from framework.data.schema import FileRecord
 from framework.errors import DatasetError
 
 pytestmark = needs_nginx
 
-NAMES = ("0.tar", "1.tar", "2.tar", "3.tar")
-
 
 @pytest.fixture
 def content(tmp_path: Path) -> Path:
-    folder = tmp_path / "content"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for name in NAMES:
-        (folder / name).write_bytes(rng.bytes(300_000))
-    return folder
+    return write_content(tmp_path / "content")
 
 
 @pytest.fixture
 def web(content: Path, tmp_path: Path) -> Iterator[Nginx]:
     with serve(content, tmp_path / "nginx") as server:
         yield server
-
-
-def record(content: Path, name: str) -> FileRecord:
-    data = (content / name).read_bytes()
-    return FileRecord(name=name, bytes=len(data), blake3=blake3(data).hexdigest())
-
-
-def cache(tmp_path: Path, **changes: object) -> FileCache:
-    return FileCache(CacheConfig.from_plain({"folder": str(tmp_path / "cache"), "stall_s": 5.0, **changes}))
-
-
-def fetch(cache: FileCache, url: str, wanted: FileRecord) -> bytes:
-    with cache.open(RemoteFolder(url), wanted) as file:
-        return file.read()
-
-
-def kept(cache: FileCache) -> set[str]:
-    return {path.name for path in cache.files.iterdir()}
 
 
 def test_a_file_is_fetched_once(content: Path, web: Nginx, tmp_path: Path) -> None:
@@ -149,10 +118,6 @@ def test_two_processes_fetch_each_file_once(content: Path, web: Nginx, tmp_path:
         both = [start_fetch(files, proxy.url, records) for _ in range(2)]
         assert [process.wait(timeout=60) for process in both] == [0, 0]
     assert [len(web.requests(name)) for name in NAMES] == [1, 1, 1, 1]
-
-
-def part_of(wanted: FileRecord) -> str:
-    return f"{wanted.blake3}-{wanted.bytes}.part"
 
 
 def killed_download(files: FileCache, web: Nginx, wanted: FileRecord) -> int:
@@ -301,116 +266,3 @@ def test_refusals_are_sentences(content: Path, web: Nginx, tmp_path: Path, path:
 def test_patience_ends(content: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"not a byte for .* retries .*is the host reachable"):
         fetch(cache(tmp_path, stall_s=0.5), "http://127.0.0.1:9", record(content, "0.tar"))
-
-
-def test_only_the_caches_own_files_are_counted_and_removed(content: Path, web: Nginx, tmp_path: Path) -> None:
-    files = cache(tmp_path, limit_gb=0.0004)
-    others = ["my-thesis.docx", "0.part", "f" * 63, "g" * 64, f"{'f' * 64}-12.part.txt", f"{'f' * 64}.txt"]
-    for name in others:
-        (files.files / name).write_bytes(bytes(500_000))
-    (files.files / ("a" * 64)).symlink_to(files.files / others[0])
-    (files.files / ("b" * 64)).mkdir()
-    for name in NAMES:
-        fetch(files, web.url, record(content, name))
-    assert kept(files) == {*others, "a" * 64, "b" * 64, record(content, NAMES[3]).blake3}
-    assert held_in(CacheConfig(folder=str(files.root))) == (1, 300_000)
-
-
-def test_what_is_found_is_compared_with_its_checksum_and_not_its_size(
-    content: Path, web: Nginx, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    wanted = record(content, "0.tar")
-    path = cache(tmp_path).files / wanted.blake3
-    path.write_bytes(bytes(wanted.bytes))
-    assert fetch(cache(tmp_path), web.url, wanted) == (content / "0.tar").read_bytes()
-    assert f"{path}: damaged here (its content changed)" in caplog.text
-    assert cache(tmp_path).fetch(RemoteFolder(web.url), wanted)
-    assert len(web.requests("0.tar")) == 1
-    path.write_bytes(bytes(wanted.bytes))
-    before = path.stat()
-    assert cache(tmp_path).fetch(RemoteFolder(web.url), wanted), "also what is fetched ahead"
-    assert len(web.requests("0.tar")) == 2
-    data = bytearray(path.read_bytes())
-    data[7] ^= 1
-    with path.open("rb+") as file:
-        file.write(data)
-    os.utime(path, ns=(before.st_mtime_ns, before.st_mtime_ns))
-    assert fetch(cache(tmp_path), web.url, wanted) == (content / "0.tar").read_bytes(), "a time that was set back"
-    assert len(web.requests("0.tar")) == 3
-
-
-def test_a_file_is_read_for_its_checksum_once_in_a_start_of_the_machine(
-    content: Path, web: Nginx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wanted, read = record(content, "0.tar"), []
-
-    def counted(file: BinaryIO) -> str:
-        read.append(file)
-        return content_checksum(file)
-
-    fetch(cache(tmp_path), web.url, wanted)
-    monkeypatch.setattr(cache_stamps, "content_checksum", counted)
-    for _ in range(3):
-        fetch(cache(tmp_path), web.url, wanted)
-    assert not read, "it was checked when it came"
-    monkeypatch.setattr(cache_stamps, "_boot", lambda: "another start")
-    for _ in range(3):
-        fetch(cache(tmp_path), web.url, wanted)
-    assert len(read) == 1
-    monkeypatch.setattr(cache_stamps, "_boot", lambda: "")
-    files = cache(tmp_path)
-    for _ in range(3):
-        fetch(files, web.url, wanted)
-    assert len(read) == 2, "where the start has no name, once in a process"
-    stamp = files.root / f"of-{os.geteuid()}" / "checked" / wanted.blake3
-    monkeypatch.undo()
-    monkeypatch.setattr(cache_stamps, "content_checksum", counted)
-    stamp.unlink()
-    stamp.symlink_to(tmp_path / "elsewhere")
-    fetch(cache(tmp_path), web.url, wanted)
-    assert (len(read), (tmp_path / "elsewhere").exists()) == (3, False)
-
-
-@pytest.mark.parametrize("is_part", [False, True])
-@pytest.mark.parametrize("kind", ["symbolic", "hard", "fifo"])
-def test_links_are_neither_followed_nor_published(
-    content: Path, web: Nginx, tmp_path: Path, kind: str, is_part: bool
-) -> None:
-    files, wanted = cache(tmp_path), record(content, "0.tar")
-    target = tmp_path / "precious"
-    target.write_bytes((content / "0.tar").read_bytes())
-    path = files.files / (part_of(wanted) if is_part else wanted.blake3)
-    if kind == "symbolic":
-        path.symlink_to(target)
-    elif kind == "hard":
-        path.hardlink_to(target)
-    else:
-        os.mkfifo(path)
-    assert fetch(files, web.url, wanted) == (content / "0.tar").read_bytes()
-    assert len(web.requests("0.tar")) == 1, "it was fetched, not taken from there"
-    assert target.read_bytes() == (content / "0.tar").read_bytes()
-    assert target.stat().st_nlink == 1
-    kept_file = files.files / wanted.blake3
-    assert (kept_file.is_symlink(), kept_file.is_file(), kept_file.stat().st_nlink) == (False, True, 1)
-    assert kept(files) == {wanted.blake3}
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
-def test_a_file_of_another_user_is_fetched_again_unless_shared(content: Path, web: Nginx, tmp_path: Path) -> None:
-    wanted = record(content, "0.tar")
-    for shared, requests in ((False, 2), (True, 1)):
-        folder = tmp_path / str(shared)
-        files = cache(folder, shared=shared)
-        fetch(files, web.url, wanted)
-        assert stat.S_IMODE((files.files / wanted.blake3).stat().st_mode) == (0o640 if shared else 0o600)
-        os.chown(files.files / wanted.blake3, 1234, -1)
-        before = len(web.requests("0.tar"))
-        assert fetch(cache(folder, shared=shared), web.url, wanted) == (content / "0.tar").read_bytes()
-        assert len(web.requests("0.tar")) - before == requests - 1
-    files = cache(tmp_path / "True", shared=True)
-    other = record(content, "1.tar")
-    part = files.files / part_of(other)
-    part.write_bytes((content / "1.tar").read_bytes()[:1000])
-    os.chown(part, 1234, -1)
-    fetch(files, web.url, other)
-    assert web.requests("1.tar") == [(200, "-")], "the part of another user is not continued"
