@@ -55,9 +55,9 @@ def test_what_is_found_is_compared_with_its_checksum_and_not_its_size(
     assert cache(tmp_path).fetch(RemoteFolder(web.url), wanted)
     assert len(web.requests("0.tar")) == 1
     path.write_bytes(bytes(wanted.bytes))
-    before = path.stat()
     assert cache(tmp_path).fetch(RemoteFolder(web.url), wanted), "also what is fetched ahead"
     assert len(web.requests("0.tar")) == 2
+    before = path.stat()
     data = bytearray(path.read_bytes())
     data[7] ^= 1
     with path.open("rb+") as file:
