@@ -18,6 +18,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from framework.interpreter import python_on
+
 NGINX = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
 NO_NGINX = "no nginx; install it (Debian: apt-get install nginx-light)"
 
@@ -145,7 +147,7 @@ def _pump(source: socket.socket, sink: socket.socket, limit: int | None, delay_s
 @contextmanager
 def slowed(port: int, delay_s: float) -> Iterator[str]:
     """Run the proxy as a process until the block ends; give its URL."""
-    command = [sys.executable, "-m", "benchmarks.servers", str(port), str(delay_s)]
+    command = python_on("benchmarks.servers", [str(port), str(delay_s)])
     root = Path(__file__).parents[1]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
         try:

@@ -7,8 +7,12 @@ a library user may catch what Python users expect.
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable
+from pathlib import Path
+
+from framework.exit_codes import EXIT_MISTAKE, EXIT_UNEXPECTED
 
 
 class WellstreamError(Exception):
@@ -50,3 +54,48 @@ def without_secrets(text: str) -> str:
     """Return ``text`` with user names, passwords and queries of URLs cut out."""
     text = re.sub(r"(?<=://)[^/\s'\"]*@", "", text)
     return re.sub(r"(\w://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return what a person reads about ``error``: never a class alone, never a traceback."""
+    if isinstance(error, WellstreamError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return _of_system(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        reason = str(error).strip().split("\n")[0]
+        return (
+            f"out of memory{f' ({reason})' if reason else ''}: make a step smaller (fewer bags or tiles in the plan), "
+            "lower train.prefetch, or use fewer processes"
+        )
+    reason = str(error).strip()
+    return (
+        f"unexpected {type(error).__name__}{f': {reason}' if reason else ''} ({_place(error)}); this is a fault of "
+        "Wellstream or of a plugin: the same command with --debug shows the traceback to report"
+    )
+
+
+def code_of(error: BaseException) -> int:
+    """Return the exit code for ``error``."""
+    explained = isinstance(error, WellstreamError | OSError | MemoryError)
+    return EXIT_MISTAKE if explained or type(error).__name__ == "OutOfMemoryError" else EXIT_UNEXPECTED
+
+
+def _of_system(error: OSError) -> str:
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    reason = str(error.strerror)
+    what = f"{' -> '.join(names)}: {reason[:1].lower()}{reason[1:]}" if names else reason
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what += "; make room, then run the same command again"
+    return what
+
+
+def _place(error: BaseException) -> str:
+    """Return the line of code that raised ``error``."""
+    trace = error.__traceback__
+    if trace is None:
+        return "in no known line"
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    return f"{Path(code.co_filename).name}:{trace.tb_lineno}, {code.co_name}"

@@ -12,21 +12,22 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-EXIT_OUTPUT_CLOSED = 141
-"""What a process ends with when nobody reads its output any more, as after SIGPIPE: ``wellstream inspect X | head``."""
+from framework.exit_codes import EXIT_OUTPUT_CLOSED
 
 
 class Terminal(Console):
     """A rich console without markup.
 
     Args:
-        stderr: print on standard error. What nobody reads there is dropped and the work goes on; on standard output the
-            process ends with ``EXIT_OUTPUT_CLOSED``, because printing was its work.
+        stderr: print on standard error.
+        needed: whether printing is the work: then, when nobody reads any more, the process ends with
+            ``EXIT_OUTPUT_CLOSED``; else what nobody reads is dropped. None: needed on standard output.
         options: of ``rich.console.Console``.
     """
 
-    def __init__(self, *, stderr: bool = False, **options: Any) -> None:
+    def __init__(self, *, stderr: bool = False, needed: bool | None = None, **options: Any) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, **options)
+        self._needed = not stderr if needed is None else needed
 
     def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
         """Print as rich does, but never break a line of text: a path that is cut cannot be copied."""
@@ -41,7 +42,7 @@ class Terminal(Console):
         # Python flushes the stream once more at its end.
         os.dup2(nowhere, self.file.fileno())
         os.close(nowhere)
-        if not self.stderr:
+        if self._needed:
             raise SystemExit(EXIT_OUTPUT_CLOSED)
 
 

@@ -1,5 +1,5 @@
 """``python -m launch`` is the command ``wellstream``."""
 
-from launch.cli import main
+from launch.entry import main
 
 main()

@@ -14,8 +14,11 @@ from typing import Annotated, Any
 
 import typer
 
-from framework.errors import ConfigError, RunError, WellstreamError
+from framework.errors import ConfigError, RunError
+from framework.interpreter import python_on
 from launch import feature_commands, show
+from launch.entry import DEBUG_VARIABLE
+from launch.entry import main as main  # where installations made before look for it
 
 app = typer.Typer(
     name="wellstream",
@@ -28,6 +31,14 @@ app = typer.Typer(
 simulate = typer.Typer(no_args_is_help=True, help="Write a simulated experiment with known truth.")
 app.add_typer(simulate, name="simulate")
 feature_commands.register(app)
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error; may stand anywhere")] = False,
+) -> None:
+    """Cell images to trained models: simulate or ingest plates, train on tiles in bags, predict, evaluate, report."""
+
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="dotted overrides of the config")]
 DatasetOption = Annotated[
@@ -134,20 +145,22 @@ def train(
     config: Annotated[Path, typer.Argument(help="run YAML; see experiments/*/*.yaml")],
     options: Overrides = None,
     nproc: Annotated[
-        int, typer.Option(min=1, help="processes on this machine (one a GPU); above 1 starts torchrun")
+        int, typer.Option(min=1, help="processes on this machine (one a GPU), reached from no other machine")
     ] = 1,
     resume: Annotated[
         str, typer.Option(help="auto: newest valid checkpoint of the run; none: start new; or a PATH")
     ] = "auto",
 ) -> None:
-    """Train what a YAML describes. With --nproc N it is: torchrun --nproc-per-node N -m launch.train CONFIG.
+    """Train what a YAML describes. Over several machines: torchrun --nproc-per-node N -m launch.train CONFIG.
 
     Python: framework.run.fit(config)
     """
     arguments = [str(config), *(options or []), "--resume", resume]
     if nproc > 1:
         _room("framework.run").load_run_config(config, options or [])  # a mistake is said once, not by every rank
-        raise typer.Exit(_room("framework.distributed").start_processes("launch.train", arguments, nproc))
+        ending = _room("framework.distributed").start_processes("launch.train", arguments, nproc)
+        show.ending(ending, debug=bool(os.environ.get(DEBUG_VARIABLE)))
+        raise typer.Exit(ending.code)
     raise typer.Exit(_room("launch.train").main(arguments))
 
 
@@ -359,27 +372,10 @@ def verify(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(context: typer.Context, theme: Annotated[str, typer.Argument(help="theme, or all")]) -> None:
     """Measure this machine against the physical limit and the peers: python -m benchmarks THEME."""
-    command = [sys.executable, "-m", "benchmarks", theme, *context.args]
-    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter
+    os.execv(sys.executable, python_on("benchmarks", [theme, *context.args]))  # noqa: S606 - our own interpreter
 
 
 @app.command()
 def doctor() -> None:
     """Say what this installation can do: versions, devices, memory, optional parts; exit 1 if something is broken."""
     raise typer.Exit(_room("launch.doctor").main())
-
-
-def main() -> None:
-    """Entry point: a user's mistake ends in one sentence and exit code 2; --debug shows the traceback."""
-    debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    try:
-        app(arguments, standalone_mode=True)
-    except (WellstreamError, OSError) as error:
-        if debug:
-            raise
-        show.failure(error)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        show.failure("interrupted; run the same command again to continue")
-        sys.exit(130)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -111,7 +114,31 @@ def verdict(result: Any) -> None:
 
 def failure(error: object) -> None:
     """Print one error sentence on standard error."""
-    errors.print(f"wellstream: {error}", style="bold red")
+    errors.print(f"wellstream: {as_typed(str(error))}", style="bold red")
+
+
+def as_typed(text: str) -> str:
+    """Return a message with the files below this folder named as people type them: without the folder.
+
+    What a run remembers are absolute paths. Somebody who typed one absolutely gets it back so.
+    """
+    try:
+        here = os.getcwd() + os.sep
+    except OSError:  # the folder has been removed
+        return text
+    if len(here) < 3 or any(here in word for word in sys.argv):
+        return text
+    return re.sub(rf"(?<![\w/.~-]){re.escape(here)}(?=\S)", "", text)
+
+
+def ending(ended: Any, *, debug: bool) -> None:
+    """Print how the ranks of a run ended: the cause, what else failed, and the stack of a rank that stood still."""
+    if debug and ended.details:
+        errors.print(ended.details.rstrip())
+    for sentence in ended.sentences:
+        failure(sentence)
+    if ended.trace:
+        errors.print(ended.trace.rstrip())
 
 
 def _fields(value: Any) -> dict[str, Any]:

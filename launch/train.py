@@ -1,55 +1,70 @@
 """One rank of a training run: ``python -m launch.train CONFIG [key=value ...] [--resume auto|PATH|none]``.
 
 Started once it trains alone; under ``torchrun --nproc-per-node N -m launch.train CONFIG`` each of the N processes is a
-rank. Exit codes: 0 done, 2 a mistake the message explains, 75 stopped by SIGTERM (queue it again), 130 by Ctrl-C.
+rank. Exit codes: 0 done, 2 a mistake the message explains, 75 stopped by SIGTERM (queue it again), 130 by Ctrl-C; all
+of them are in ``framework.exit_codes``.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
+import time
 from collections.abc import Sequence
 
-from framework.errors import WellstreamError
+from framework.distributed import Failure, failure_of, share, tell, this_rank
+from framework.exit_codes import EXIT_INTERRUPTED, EXIT_REQUEUE
+from framework.interpreter import Terminated, hear_interrupts
 from framework.run import fit, load_run_config
-from framework.trainer import EXIT_INTERRUPTED, Stopped
-
-EXIT_MISTAKE = 2
+from framework.terminal import Terminal
+from framework.trainer import Stopped
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train one rank and return the exit code."""
+    """Train one rank and return the exit code; what is wrong is told by the rank, or by its launcher."""
     parser = argparse.ArgumentParser(prog="launch.train", description=__doc__, allow_abbrev=False)
     parser.add_argument("config", help="run YAML")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="dotted overrides of the config")
     parser.add_argument("--resume", default="auto", help="auto (default), none, or the PATH of a checkpoint")
     parser.add_argument("--debug-form", action="store_true", help="apply the overrides under 'debug' in the config")
     options = parser.parse_intermixed_args(arguments)
-    speaks = int(os.environ.get("RANK", "0")) == 0
-    logging.basicConfig(level=logging.INFO if speaks else logging.ERROR, format="%(message)s")
+    rank = this_rank() or 0
+    logging.basicConfig(level=logging.ERROR if rank else logging.INFO, format="%(message)s")
     for chatty in ("accelerate", "wandb", "torch", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         config = load_run_config(options.config, options.overrides, debug=options.debug_form)
         run = fit(config, options.resume)
-    except Stopped as stopped:
-        return _said(stopped, speaks, stopped.exit_code)
-    except (WellstreamError, OSError) as error:
-        return _said(error, speaks, EXIT_MISTAKE)
-    except KeyboardInterrupt:
-        return _said("interrupted before a checkpoint; run the same command again", speaks, EXIT_INTERRUPTED)
-    if speaks:
-        print(f"run: {run}")
+    except KeyboardInterrupt as interrupt:
+        return _stopped(rank, "SIGTERM" if isinstance(interrupt, Terminated) else "Ctrl-C")
+    except Exception as error:
+        return _ended(error, rank)
+    if rank == 0:
+        Terminal(needed=False).print(f"run: {run}")
     return 0
 
 
-def _said(message: object, speaks: bool, code: int) -> int:
-    if speaks:
-        print(f"wellstream: {message}", file=sys.stderr)
+def _stopped(rank: int, by: str) -> int:
+    message = f"stopped by {by}; run the same command again to start or continue"
+    code = EXIT_REQUEUE if by == "SIGTERM" else EXIT_INTERRUPTED
+    tell(Failure(rank=rank, kind="stopped", message=message, code=code, when=time.time(), shared=True))
     return code
 
 
+def _ended(error: BaseException, rank: int) -> int:
+    """Tell why this rank ends, and return its exit code."""
+    if isinstance(error, Stopped):
+        code = error.exit_code
+        tell(Failure(rank=rank, kind="stopped", message=str(error), code=code, when=time.time(), shared=True))
+        return code
+    if this_rank() is None:
+        share(error)
+    failure = failure_of(error, rank)
+    tell(failure)
+    return failure.code
+
+
 if __name__ == "__main__":
+    hear_interrupts()
     sys.exit(main())

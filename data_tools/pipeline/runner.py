@@ -11,11 +11,14 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import dask
@@ -27,6 +30,10 @@ from framework.errors import WellstreamError
 J = TypeVar("J")
 R = TypeVar("R")
 _IN_FLIGHT_PER_WORKER = 3
+NO_WORKER_S = 60.0
+"""How long a build waits while there is no worker at all: local ones are started again within seconds."""
+_LOOK_S = 5.0
+_ANSWER_S = 30.0
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES, _HEAP_BYTES = 1 << 29, 1 << 25
 _QUIET = {
@@ -71,23 +78,64 @@ class DaskRunner:
         """Yield ``function(job)`` for each job, in order.
 
         Raises:
-            PipelineError: workers died on a job again and again.
+            PipelineError: workers died on a job again and again, there was none for ``NO_WORKER_S``, or the scheduler
+                ended.
         """
         workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
         waiting = deque(jobs)
-        running: deque[object] = deque()
+        running: deque[Any] = deque()
         while waiting or running:
             while waiting and len(running) < _IN_FLIGHT_PER_WORKER * workers:
-                running.append(self._client.submit(_single_threaded, function, waiting.popleft(), pure=False))
-            future = running.popleft()
-            try:
-                result: R = future.result()  # type: ignore[attr-defined]
-            except KilledWorker as error:
-                raise PipelineError(
-                    f"workers died while they worked on a task ({error}); most often memory: use fewer --workers, then "
-                    "run the same command again, it continues"
-                ) from error
+                running.append(self._submitted(function, waiting.popleft()))
+            result: R = self._result(running.popleft())
             yield result
+
+    def _submitted(self, function: Callable[[J], R], job: J) -> Any:
+        try:
+            return self._client.submit(_single_threaded, function, job, pure=False)
+        except (OSError, RuntimeError) as error:  # the client has been closed
+            raise _scheduler_ended() from error
+
+    def _result(self, future: Any) -> Any:
+        """Return what a task returns; what it raises is raised here."""
+        seen = time.monotonic()
+        while True:
+            try:
+                future.exception(timeout=_LOOK_S)
+                break
+            except TimeoutError:
+                if self._has_workers():
+                    seen = time.monotonic()
+                elif time.monotonic() - seen > NO_WORKER_S:
+                    raise PipelineError(
+                        f"there has been no Dask worker for {NO_WORKER_S:g} s; start workers, then run the same "
+                        "command again, it continues"
+                    ) from None
+            except (CancelledError, OSError, RuntimeError) as error:
+                raise _scheduler_ended() from error
+        try:
+            return future.result()
+        except KilledWorker as error:
+            raise PipelineError(
+                f"workers died while they worked on a task ({error}); most often memory: use fewer --workers, then "
+                "run the same command again, it continues"
+            ) from error
+        except CancelledError as error:
+            raise _scheduler_ended() from error
+        except ModuleNotFoundError as error:
+            raise PipelineError(
+                f"a Dask worker has no module '{error.name}': install the same wellstream where the workers run"
+            ) from error
+
+    def _has_workers(self) -> bool:
+        try:
+            facts = self._client.sync(self._client.scheduler.identity, n_workers=1, callback_timeout=_ANSWER_S)
+        except TimeoutError:
+            raise PipelineError(
+                f"the Dask scheduler has not answered for {_ANSWER_S:g} s; start it again, then run the same command "
+                "again, it continues"
+            ) from None
+        return bool(facts["workers"])
 
 
 @contextmanager
@@ -104,6 +152,8 @@ def open_runner(scheduler: str | None, workers: int | None, jobs: int, scratch: 
         PipelineError: no scheduler answers at the address.
     """
     if scheduler is not None:
+        # What happens to scheduler and workers is said once, by us.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
         try:
             client = Client(scheduler, set_as_default=False, timeout="20s")  # type: ignore[no-untyped-call]
         except (OSError, TimeoutError, ValueError) as error:
@@ -124,24 +174,66 @@ def open_runner(scheduler: str | None, workers: int | None, jobs: int, scratch: 
         yield DaskRunner(client)
 
 
-def local_cluster(workers: int, scratch: Path) -> LocalCluster:
-    """Start workers that leave Ctrl-C to this process, which then ends them in order and without their tracebacks."""
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+@contextmanager
+def local_cluster(workers: int, scratch: Path) -> Iterator[LocalCluster]:
+    """Start workers that leave Ctrl-C to this process, and end them in order and without their tracebacks.
+
+    Raises:
+        PipelineError: they cannot be started.
+    """
+    started: list[LocalCluster] = []
     try:
-        with dask.config.set(_QUIET):
-            return LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address="127.0.0.1:0",  # None means port 8787, which another build may hold
-                local_directory=str(scratch),
-                memory_limit=None,
-                silence_logs=logging.CRITICAL,
+        with _interrupts_held_back(), dask.config.set(_QUIET):
+            started.append(
+                LocalCluster(  # type: ignore[no-untyped-call]
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address="127.0.0.1:0",  # None means port 8787, which another build may hold
+                    local_directory=str(scratch),
+                    memory_limit=None,
+                    silence_logs=logging.CRITICAL,
+                )
             )
+    except (RuntimeError, TimeoutError) as error:
+        raise PipelineError(
+            f"the {workers} Dask workers could not be started ({error}); use fewer --workers, or --workers 0 for none"
+        ) from error
+    except KeyboardInterrupt:
+        for cluster in started:
+            cluster.close()
+        raise
+    with started[0] as cluster:
+        yield cluster
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Answer Ctrl-C at the end, and start processes that never answer it: also those that replace a dead worker.
+
+    They inherit what the thread that starts them holds back, and the threads of Dask inherit it from this one.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # it lets signals through again in the thread that starts it
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
     finally:
-        if heard is not None:
-            signal.signal(signal.SIGINT, heard)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        signal.signal(signal.SIGINT, before)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _scheduler_ended() -> PipelineError:
+    return PipelineError(
+        "the Dask scheduler has ended, or cannot be reached any more; start it again, then run the same command again, "
+        "it continues"
+    )
 
 
 def _single_threaded(function: Callable[[J], R], job: J) -> R:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from rich.console import Console
 
 from framework.durable import write_json
 from framework.errors import WellstreamError
+from framework.exit_codes import EXIT_INTERRUPTED
+from framework.interpreter import python_on
 
 
 class StepFailed(Exception):
@@ -43,7 +45,7 @@ class Protocol:
         self.console.rule(title, align="left", style="dim")
         self.console.print(f"$ wellstream {shlex.join(words)}")
         start = time.perf_counter()
-        code = subprocess.call([sys.executable, "-m", "launch", *words])  # noqa: S603 - our own command
+        code = _called(python_on("launch", words))
         self.seconds.append((title, time.perf_counter() - start))
         if code:
             raise StepFailed(
@@ -54,6 +56,18 @@ class Protocol:
         """Return ``simulate 21 s, ingest 30 s, ... (in all 300 s)``."""
         parts = [f"{title.lower()} {seconds:.0f} s" for title, seconds in self.seconds]
         return f"{', '.join(parts)} (in all {sum(seconds for _, seconds in self.seconds):.0f} s)"
+
+
+def _called(command: Sequence[str]) -> int:
+    """Run a command and return its exit code; Ctrl-C is left to it, so that it can save before it ends."""
+    with subprocess.Popen(command) as process:  # noqa: S603 - our own command
+        while True:
+            with suppress(KeyboardInterrupt):
+                code = process.wait()
+                break
+    if code == EXIT_INTERRUPTED:
+        raise KeyboardInterrupt
+    return code
 
 
 def carried_out(console: Console, work: Callable[[], object]) -> int:

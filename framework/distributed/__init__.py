@@ -1,7 +1,21 @@
 """The only room that knows torch.distributed and Accelerate: ranks, exact gathers, global batch normalisation."""
 
 from framework.distributed.batch_norm import single_value_batch_norm, sync_batch_norm
+from framework.distributed.failures import DEBUG_VARIABLE, Failure, failure_of, share, tell, this_rank
 from framework.distributed.processes import start_processes
 from framework.distributed.ranks import Ranks
+from framework.distributed.verdict import Ending
 
-__all__ = ["Ranks", "single_value_batch_norm", "start_processes", "sync_batch_norm"]
+__all__ = [
+    "DEBUG_VARIABLE",
+    "Ending",
+    "Failure",
+    "Ranks",
+    "failure_of",
+    "share",
+    "single_value_batch_norm",
+    "start_processes",
+    "sync_batch_norm",
+    "tell",
+    "this_rank",
+]

@@ -1,42 +1,205 @@
-"""Starting the processes of a run on this machine, as ``torchrun --standalone`` does, without its tracebacks."""
+"""Starting the ranks of a run on this machine, and saying in one sentence what became of them.
+
+Ranks meet through a file in a folder that only this user can read, and talk over the loopback interface; nothing can be
+reached from another machine. They end with this process, whatever ends it.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
-from collections.abc import Sequence
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.run import parse_args, run
+from framework.distributed.failures import REPORTS_VARIABLE, Failure, notes
+from framework.distributed.loopback import loopback_only
+from framework.distributed.ranks import RENDEZVOUS_VARIABLE
+from framework.distributed.verdict import Ending, killed, verdict
+from framework.distributed.watch import stack_file
+from framework.exit_codes import EXIT_STALLED
+from framework.interpreter import LAUNCHER_VARIABLE, python_on
 
-EXIT_INTERRUPTED = 128 + signal.SIGINT
-EXIT_TERMINATED = 128 + signal.SIGTERM
+GRACE_S = 6.0
+"""From the first sign of trouble until the other ranks are ended: time to say what they know."""
+_POLL_S = 0.05
+_STACK_S = 2.0
+_FORWARDED = (signal.SIGINT, signal.SIGTERM)
 
 
-def start_processes(module: str, arguments: Sequence[str], count: int) -> int:
+def start_processes(module: str, arguments: Sequence[str], count: int) -> Ending:
     """Run ``python -m module arguments`` as ``count`` ranks and wait for them.
 
-    Each rank says itself what is wrong with it, so torchrun's own report of the same is kept back.
+    Ctrl-C and SIGTERM are passed on, so that ranks save and end; a second Ctrl-C ends them at once.
 
     Args:
-        module: importable module with a main part, as ``launch.train``.
+        module: importable module of this installation with a main part, as ``launch.train``.
         arguments: of every rank.
         count: processes on this machine, >= 1.
 
     Returns:
-        0; the exit code of the first rank that failed; or 130 after Ctrl-C and 143 after SIGTERM.
+        How the ranks ended; nothing is printed.
     """
-    for name in ["torch.distributed.elastic", *logging.root.manager.loggerDict]:
-        if name.startswith("torch.distributed.elastic"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-    # Else torchrun sets it too, and warns.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    try:
-        run(parse_args(["--standalone", f"--nproc-per-node={count}", "-m", module, *arguments]))  # type: ignore[no-untyped-call]
-    except ChildFailedError as error:
-        return int(error.get_first_failure()[1].exitcode)
-    except SignalException as error:
-        return EXIT_INTERRUPTED if error.sigval == signal.SIGINT else EXIT_TERMINATED
-    return 0
+    with tempfile.TemporaryDirectory(prefix="wellstream-ranks-") as folder:
+        group = _Group(folder=Path(folder), count=count)
+        try:
+            with group.passing_on_signals():
+                group.start(python_on(module, arguments))
+                group.wait()
+        finally:
+            group.kill()
+        return verdict(count, group.codes(), group.failures(), group.heard)
+
+
+@dataclass(kw_only=True)
+class _Group:
+    """The processes of a run.
+
+    Attributes:
+        folder: for the rendezvous and the notes of ranks.
+        count: of ranks.
+        processes: by rank.
+        ended: rank -> when its end was seen, seconds since 1970.
+        heard: signals this process was sent.
+        ended_here: ranks that this process killed.
+        stalled: ranks that were found standing still.
+    """
+
+    folder: Path
+    count: int
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    ended: dict[int, float] = field(default_factory=dict)
+    heard: list[int] = field(default_factory=list)
+    ended_here: set[int] = field(default_factory=set)
+    stalled: list[Failure] = field(default_factory=list)
+
+    def start(self, command: list[str]) -> None:
+        """Start all ranks; Ctrl-C is held back in each until it can answer."""
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
+        try:
+            for rank in range(self.count):
+                self.processes.append(subprocess.Popen(command, env=self._environment(rank)))  # noqa: S603 - ours
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    def _environment(self, rank: int) -> dict[str, str]:
+        outer = {key: value for key, value in os.environ.items() if not key.startswith(("TORCHELASTIC_", "MASTER_"))}
+        return {
+            "OMP_NUM_THREADS": "1",  # else every rank takes all cores
+            "TORCH_CPP_LOG_LEVEL": "ERROR",
+            **loopback_only(),
+            **outer,
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(self.count),
+            "LOCAL_WORLD_SIZE": str(self.count),
+            RENDEZVOUS_VARIABLE: f"file://{self.folder}/rendezvous",
+            REPORTS_VARIABLE: str(self.folder),
+            LAUNCHER_VARIABLE: str(os.getpid()),
+        }
+
+    def wait(self) -> None:
+        """Return when all ranks have ended, or one has failed and the others had time to say why."""
+        trouble: float | None = None
+        while self._running():
+            if trouble is None and self._has_trouble():
+                trouble = time.monotonic()
+            if trouble is not None and time.monotonic() - trouble > GRACE_S:
+                self._ask_who_stands_still()
+                return
+            if self.heard.count(signal.SIGINT) > 1:
+                return
+            time.sleep(_POLL_S)
+
+    def _running(self) -> list[int]:
+        for rank, process in enumerate(self.processes):
+            if rank not in self.ended and process.poll() is not None:
+                self.ended[rank] = time.time()
+        return [rank for rank in range(len(self.processes)) if rank not in self.ended]
+
+    def _has_trouble(self) -> bool:
+        failed = any(self.processes[rank].returncode for rank in self.ended)
+        return failed or any(note.kind != "stopped" for note in notes(self.folder).values())
+
+    def _ask_who_stands_still(self) -> None:
+        """Get the stack of ranks that others waited for in vain, even of one that was halted by SIGSTOP."""
+        told = notes(self.folder)
+        if not told or any(note.is_cause for note in told.values()):
+            return
+        silent = [rank for rank in self._running() if rank not in told and hasattr(signal, "SIGUSR1")]
+        for rank in silent:
+            for number in (signal.SIGUSR1, signal.SIGCONT):
+                self.processes[rank].send_signal(number)
+        until = time.monotonic() + _STACK_S
+        while silent and time.monotonic() < until and not all(self._stack(rank) for rank in silent):
+            time.sleep(_POLL_S)
+        waited = next((note for note in told.values() if note.kind == "waited"), None)
+        if waited is not None:
+            self.stalled = [
+                Failure(
+                    rank=rank,
+                    kind="stalled",
+                    message=f"does not move (rank {waited.rank} {waited.message})",
+                    code=EXIT_STALLED,
+                    when=time.time(),
+                    trace=self._stack(rank),
+                )
+                for rank in silent
+            ]
+
+    def _stack(self, rank: int) -> str:
+        """Return what a rank wrote of its stack: complete once the file ends with a line's end."""
+        try:
+            text = stack_file(self.folder, rank).read_text(encoding="utf-8")
+        except OSError:
+            return ""
+        return "".join(f"  {line.strip()}\n" for line in text.splitlines()[1:])
+
+    def kill(self) -> None:
+        """End what still runs."""
+        for rank in self._running():
+            self.ended_here.add(rank)
+            with suppress(ProcessLookupError):
+                self.processes[rank].kill()
+        for process in self.processes:
+            process.wait()
+
+    def codes(self) -> dict[int, int]:
+        """Return rank -> exit code (minus a signal) of the ranks that ended by themselves."""
+        return {rank: process.returncode for rank, process in enumerate(self.processes) if rank not in self.ended_here}
+
+    def failures(self) -> list[Failure]:
+        """Return what is known of ranks that failed."""
+        told = notes(self.folder)
+        found = [*told.values(), *(one for one in self.stalled if one.rank not in told)]
+        for rank, code in self.codes().items():
+            by_us = -code in self.heard
+            if code and rank not in told and not by_us:
+                found.append(killed(rank, code, self.ended.get(rank, time.time())))
+        return found
+
+    @contextmanager
+    def passing_on_signals(self) -> Iterator[None]:
+        """Pass Ctrl-C and SIGTERM on to all ranks while this lasts; only a main thread can."""
+        before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            before = {number: signal.signal(number, self._pass_on) for number in _FORWARDED}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        self.heard.append(number)
+        for rank, process in enumerate(self.processes):
+            if rank not in self.ended:
+                with suppress(ProcessLookupError):
+                    process.send_signal(number)

@@ -22,13 +22,19 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from framework.distributed.gather import gather_rows
+from framework.distributed.loopback import loopback_only
+from framework.distributed.watch import Mark, Watch
 from framework.errors import RunError
 
 log = logging.getLogger(__name__)
 
+RENDEZVOUS_VARIABLE = "WELLSTREAM_RENDEZVOUS"
+"""URL that ranks meet at, set by our launcher; torchrun sets MASTER_ADDR and MASTER_PORT instead."""
 TIMEOUT_VARIABLE = "WELLSTREAM_TIMEOUT_S"
-# One rank may evaluate or write a large checkpoint while the others wait for it.
 DEFAULT_TIMEOUT_S = 1800.0
+"""What one rank may take to prepare, to compile or to save while the others wait for it."""
+
+_LATER_S = 60.0
 
 Precision = Literal["fp32", "bf16"]
 
@@ -44,6 +50,7 @@ class Ranks:
         device: where it computes.
         precision: ``fp32``, or ``bf16`` for autocast.
         accelerator: Accelerate's handle, None where no process group was opened.
+        watch: names this rank when it holds the others up; None where there are no others.
     """
 
     rank: int
@@ -52,6 +59,7 @@ class Ranks:
     device: torch.device
     precision: Precision = "fp32"
     accelerator: Accelerator | None = None
+    watch: Watch | None = None
 
     @classmethod
     def open(
@@ -59,13 +67,16 @@ class Ranks:
         device: Literal["auto", "cpu", "cuda"] = "auto",
         precision: Precision = "fp32",
         init_method: str | None = None,
+        step_timeout_s: float = 0.0,
     ) -> Ranks:
         """Join the processes that torchrun (or any launcher that sets its variables) started; alone without them.
 
         Args:
             device: ``auto`` takes CUDA where there is a device.
             precision: see the class.
-            init_method: rendezvous URL in place of MASTER_ADDR and MASTER_PORT, as ``file:///shared/path``.
+            init_method: rendezvous URL in place of MASTER_ADDR and MASTER_PORT, as ``file:///shared/path``; by default
+                what our launcher set.
+            step_timeout_s: the longest time that ``at`` will allow; collectives then wait at least as long.
 
         Raises:
             RunError: CUDA was asked for and is not there, fewer devices than local ranks, no bf16, a bad timeout, or
@@ -75,7 +86,12 @@ class Ranks:
         _check_device(cpu, precision)
         if not _launched():
             return cls.solo("cpu" if cpu else "cuda", precision)
-        group: dict[str, Any] = {"timeout": timedelta(seconds=_timeout_s())}
+        # The timeout of a collective blames the rank that waits, so the watch must come before it.
+        group: dict[str, Any] = {"timeout": timedelta(seconds=max(long_timeout_s(), step_timeout_s) + _LATER_S)}
+        if _env("LOCAL_WORLD_SIZE", 0) == _env("WORLD_SIZE", 1):
+            for name, value in loopback_only().items():
+                os.environ.setdefault(name, value)
+        init_method = init_method or os.environ.get(RENDEZVOUS_VARIABLE)
         if init_method is not None:
             group |= {"init_method": init_method, "rank": _env("RANK", 0), "world_size": _env("WORLD_SIZE", 1)}
         # Without it, Accelerate counts the cores itself and warns on the CPU.
@@ -88,6 +104,7 @@ class Ranks:
             device=state.device,
             precision=precision,
             accelerator=_accelerator(cpu),
+            watch=Watch(state.process_index, _launcher()) if state.num_processes > 1 else None,
         )
 
     @classmethod
@@ -109,7 +126,31 @@ class Ranks:
         Returns:
             (world * K, ...).
         """
-        return rows if self.world_size == 1 else gather_rows(rows)
+        if self.world_size == 1:
+            return rows
+        with self.meeting("gather_rows"):
+            return gather_rows(rows)
+
+    def at(self, what: str, allowed_s: float | None = None, setting: str = TIMEOUT_VARIABLE) -> None:
+        """Say what this rank begins now, so that one that does not move for too long is ended with its name.
+
+        Args:
+            what: for people, such as ``step 12``.
+            allowed_s: seconds without a sign of life; None: what one rank may take alone.
+            setting: where people change that.
+        """
+        if self.watch is not None:
+            allowed = long_timeout_s() if allowed_s is None else allowed_s
+            self.watch.at(Mark(what=what, allowed_s=allowed, setting=setting))
+
+    def rest(self) -> None:
+        """Say that nobody waits for this rank until the next ``at``."""
+        if self.watch is not None:
+            self.watch.at(None)
+
+    def meeting(self, name: str) -> AbstractContextManager[None]:
+        """Return a context in which this rank may be waiting for the others, so that it is not the one to blame."""
+        return nullcontext() if self.watch is None else self.watch.waiting(name)
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         """Return ``values`` summed over ranks, without gradient."""
@@ -124,12 +165,15 @@ class Ranks:
         if self.world_size == 1:
             return [fact]
         facts: list[Any] = [None] * self.world_size
-        dist.all_gather_object(facts, fact)
+        with self.meeting("gather_objects"):
+            dist.all_gather_object(facts, fact)
         return facts
 
     def barrier(self) -> None:
         """Wait until every rank is here."""
-        if self.world_size > 1:
+        if self.world_size == 1:
+            return
+        with self.meeting("barrier"):
             dist.barrier(device_ids=[self.device.index] if self.device.type == "cuda" else None)
 
     def wrap(self, module: nn.Module) -> nn.Module:
@@ -158,6 +202,8 @@ class Ranks:
 
     def close(self) -> None:
         """Leave the process group and forget Accelerate's process-wide state; a second call does nothing."""
+        if self.watch is not None:
+            self.watch.close()
         if self.accelerator is None:
             return
         if dist.is_initialized():
@@ -167,7 +213,8 @@ class Ranks:
     def _reduced(self, values: torch.Tensor, operation: Any) -> torch.Tensor:
         total = values.detach().clone()
         if self.world_size > 1:
-            dist.all_reduce(total, op=operation)
+            with self.meeting("all_reduce"):
+                dist.all_reduce(total, op=operation)
         return total
 
 
@@ -219,7 +266,18 @@ def _launched() -> bool:
     return False
 
 
-def _timeout_s() -> float:
+def _launcher() -> int | None:
+    """Return the process that ranks must not outlive: our launcher or torchrun; None where nobody waits for them."""
+    started = "TORCHELASTIC_RUN_ID" in os.environ or RENDEZVOUS_VARIABLE in os.environ
+    return os.getppid() if started else None
+
+
+def long_timeout_s() -> float:
+    """Return the seconds that ranks wait for one that works alone: ``WELLSTREAM_TIMEOUT_S``, or the default.
+
+    Raises:
+        RunError: it is no number above 0.
+    """
     text = os.environ.get(TIMEOUT_VARIABLE, str(DEFAULT_TIMEOUT_S))
     try:
         seconds = float(text)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from framework import trainer
-from framework.distributed import Ranks
+from framework.distributed import Ranks, failure_of, tell
 from framework.durable import write_json
 from framework.errors import ConfigError, RunError
 from framework.files.json_file import read_mapping
@@ -48,9 +48,14 @@ def fit(config: RunConfig, resume: str = "auto", ranks: Ranks | None = None) -> 
     settings = resolved(config)
     if ranks is not None:
         return _fit(settings, resume, ranks)
-    joined = Ranks.open(settings.train.device, settings.train.precision)
+    joined = Ranks.open(settings.train.device, settings.train.precision, step_timeout_s=settings.train.timeout_s)
     try:
         return _fit(settings, resume, joined)
+    except Exception as error:
+        if joined.world_size > 1 and not isinstance(error, Stopped):
+            # Before this rank leaves the others, which would only see that.
+            tell(failure_of(error, joined.rank))
+        raise
     finally:
         joined.close()
 
@@ -58,6 +63,8 @@ def fit(config: RunConfig, resume: str = "auto", ranks: Ranks | None = None) -> 
 def _fit(config: RunConfig, resume: str, ranks: Ranks) -> Path:
     folder = RunFolder(root=Path(config.run_dir))
     with ExitStack() as held:
+        ranks.at("preparing the run")
+        held.callback(ranks.rest)
         # Rank 0 is the writer; what it raises here reaches the other ranks too.
         together(ranks, lambda: held.enter_context(sole_writer(folder.root)))
         return _fit_alone(config, folder, resume, ranks)
@@ -71,8 +78,11 @@ def _fit_alone(config: RunConfig, folder: RunFolder, resume: str, ranks: Ranks) 
         outcome = trainer.fit(collaborators, config.train, config.optim, progress)
         code = 0
     finally:
-        collaborators.audit.close()
-        collaborators.tracker.close(code)
+        try:
+            collaborators.audit.close()
+        finally:
+            collaborators.tracker.close(code)
+    ranks.at("writing the summary")
     if ranks.is_main:
         _write_summary(folder, config, start, ranks, outcome)
     ranks.barrier()

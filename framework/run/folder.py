@@ -39,6 +39,7 @@ CHANGEABLE = (
     "train.device",
     "train.threads",
     "train.prefetch",
+    "train.timeout_s",
     "train.save_every",
     "train.keep",
     "train.log_every",

@@ -15,8 +15,8 @@ from framework.data import split
 from framework.data.dataset import Dataset
 from framework.data.store import TileStore, dataset_digest
 from framework.data.transform import ScaleProfile
-from framework.distributed import Ranks
-from framework.errors import CheckpointError, RunError, WellstreamError
+from framework.distributed import Ranks, share
+from framework.errors import CheckpointError, RunError, WellstreamError, sentence_of
 from framework.objectives import OBJECTIVES
 from framework.run.config import RunConfig
 from framework.run.folder import ObjectiveFacts, RunFolder, need_same_run, write_config, write_json_model
@@ -63,9 +63,10 @@ def together(ranks: Ranks, act: Callable[[], T]) -> T:
         except WellstreamError as error:
             mine = (None, error)
         except OSError as error:
-            mine = (None, RunError(str(error)))
+            mine = (None, RunError(sentence_of(error)))
     result, failure = ranks.gather_objects(mine)[0]
     if failure is not None:
+        share(failure)
         raise failure
     return result  # type: ignore[no-any-return]
 

@@ -4,11 +4,9 @@ from framework.trainer.config import OptimConfig, TrainConfig
 from framework.trainer.loop import Collaborators, Outcome, fit
 from framework.trainer.optim import build_optimiser, build_scheduler
 from framework.trainer.progress import Progress
-from framework.trainer.stop import EXIT_INTERRUPTED, EXIT_REQUEUE, Stopped
+from framework.trainer.stop import Stopped
 
 __all__ = [
-    "EXIT_INTERRUPTED",
-    "EXIT_REQUEUE",
     "Collaborators",
     "OptimConfig",
     "Outcome",

@@ -62,6 +62,9 @@ class TrainConfig(StrictModel):
     """Loader threads a rank."""
     prefetch: int = Field(default=2, ge=1)
     """Batches read ahead a rank."""
+    timeout_s: float = Field(default=600.0, gt=0.0)
+    """Seconds a rank may take to a step, or to a batch of validation, before the run ends with its name and its stack.
+    The first ones, which may compile, and what one rank does alone may take half an hour (WELLSTREAM_TIMEOUT_S)."""
 
     @model_validator(mode="after")
     def _patience_needs_evaluations(self) -> TrainConfig:

@@ -36,6 +36,9 @@ WARM_UP_STEPS = 5
 """Steps left out of the steady state: they fill caches and choose kernels."""
 
 
+_TIMEOUT = "train.timeout_s"
+
+
 class Source(Protocol):
     """What the loop needs of a loader."""
 
@@ -122,7 +125,10 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
         closing(_iterator(run.loader, first, train.steps)) as batches,
     ):
         _train_mode(run.objective, train)
+        run.ranks.at("the first step")  # it compiles and fills caches
         while not stopped_by and not _is_over(progress, train):
+            if progress.step > first:
+                run.ranks.at(f"step {progress.step + 1}", train.timeout_s, _TIMEOUT)
             started, waited_before = time.perf_counter(), run.loader.wait_s
             batch = next(batches)
             waited_s = run.loader.wait_s - waited_before
@@ -141,7 +147,7 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
                 display.numbers(progress.step, values, interval.seconds / max(1, interval.steps))
                 interval.reset()
             if run.validation and train.evaluate_every and _is_due(progress, train.evaluate_every, train):
-                losses = evaluate(run, *run.validation)
+                losses = evaluate(run, *run.validation, train.timeout_s)
                 _train_mode(run.objective, train)
                 run.tracker.log(progress.step, losses)
                 values |= losses
@@ -177,13 +183,15 @@ def train_step(
     sums = ranks.sum(torch.cat([mine, mine.new_tensor(told)]))
     loss = losses.total * (ranks.world_size / sums[1].clamp(min=1.0)).to(losses.total.dtype)
     run.optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    with ranks.meeting("backward"):
+        loss.backward()  # type: ignore[no-untyped-call]
     parameters = [parameter for group in run.optimiser.param_groups for parameter in group["params"]]
     norm = nn.utils.clip_grad_norm_(parameters, optim.clip_norm or math.inf)
     rate = float(run.optimiser.param_groups[0]["lr"])
     run.optimiser.step()
     run.scheduler.step()
-    total, count, terminated, interrupted = sums.tolist()
+    with ranks.meeting("step"):
+        total, count, terminated, interrupted = sums.tolist()
     _need_finite(batch.step, total / max(count, 1.0), float(norm))
     stopped_by: StoppedBy | None = "SIGTERM" if terminated else "SIGINT" if interrupted else None
     return StepFacts(losses=losses, rate=rate, gradient_norm=float(norm), stopped_by=stopped_by)
@@ -199,19 +207,22 @@ def _need_finite(step: int, loss: float, gradient_norm: float) -> None:
     )
 
 
-def evaluate(run: Collaborators, source: Source, steps: int) -> dict[str, float]:
+def evaluate(run: Collaborators, source: Source, steps: int, timeout_s: float) -> dict[str, float]:
     """Return ``val_loss`` and the other means over one pass through the validation part."""
     meter = LossMeter()
     run.objective.eval()
     with torch.no_grad(), closing(_iterator(source, 0, steps)) as batches:
+        run.ranks.at("the first batch of validation")
         for batch in batches:
             with run.ranks.autocast():
                 meter.add(run.objective(batch, run.ranks.gather_rows))
+            run.ranks.at("validation", timeout_s, _TIMEOUT)
     return {f"val_{name}": value for name, value in meter.read(run.ranks).items()}
 
 
 def save(run: Collaborators, progress: Progress, train: TrainConfig, is_best: bool) -> None:
     """Publish a checkpoint of ``progress`` and the audit's heads, after every rank's audit records are on the disk."""
+    run.ranks.at(f"saving the checkpoint of step {progress.step}")
     run.audit.sync()
     run.tracker.sync()
     # No rank gets the heads before all have synced.

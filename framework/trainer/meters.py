@@ -27,7 +27,8 @@ class LossMeter:
         """Return means over all ranks and steps since the last read, NaN where nothing counted; a collective."""
         if not self._sums:
             return {}
-        totals = ranks.sum(torch.stack(list(self._sums.values()))).tolist()
+        with ranks.meeting("losses"):
+            totals = ranks.sum(torch.stack(list(self._sums.values()))).tolist()
         names = list(self._sums)
         self._sums.clear()
         return {name: total / count if count else math.nan for name, (total, count) in zip(names, totals, strict=True)}

@@ -11,9 +11,7 @@ from types import FrameType, TracebackType
 from typing import Any, Literal
 
 from framework.errors import RunError
-
-EXIT_REQUEUE = 75
-EXIT_INTERRUPTED = 130
+from framework.exit_codes import EXIT_INTERRUPTED, EXIT_REQUEUE
 
 StoppedBy = Literal["SIGTERM", "SIGINT"]
 
@@ -31,8 +29,8 @@ class Stopped(RunError):
 class Signals:
     """While open, SIGTERM and SIGINT set a flag instead of ending the process.
 
-    A second Ctrl-C ends it at once, unless ``patient``: torchrun passes one Ctrl-C on to workers that the terminal has
-    told already.
+    A second Ctrl-C ends it at once, unless ``patient``: a launcher passes Ctrl-C on to ranks that the terminal has told
+    already. So a patient process that was told ignores both signals from then on.
     """
 
     def __init__(self, patient: bool = False) -> None:
@@ -51,7 +49,8 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            told = self._patient and self.received is not None
+            signal.signal(number, signal.SIG_IGN if told else handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.received == "SIGINT" and not self._patient:

@@ -18,6 +18,8 @@ LEVELS = {
     "framework.registry": 0,
     "framework.durable": 0,
     "framework.terminal": 0,
+    "framework.exit_codes": 0,
+    "framework.interpreter": 0,
     "framework.config": 1,
     "framework.distributed": 1,
     "framework.files": 1,
@@ -34,7 +36,12 @@ LEVELS = {
     "framework.run": 6,
 }
 # registry builds on errors although both are at the bottom; a config is a file that may be damaged.
-ALLOWED_SIBLINGS = {("framework.registry", "framework.errors"), ("framework.config", "framework.files")}
+ALLOWED_SIBLINGS = {
+    ("framework.registry", "framework.errors"),
+    ("framework.errors", "framework.exit_codes"),
+    ("framework.terminal", "framework.exit_codes"),
+    ("framework.config", "framework.files"),
+}
 OF_FRAMEWORK_IN_DATA_TOOLS = (
     "framework.errors",
     "framework.registry",

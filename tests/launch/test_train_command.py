@@ -39,7 +39,7 @@ def config(tmp_path: Path) -> Path:
 
 def test_what_is_wrong_is_said_once_by_all_ranks_together(config: Path, tmp_path: Path) -> None:
     process = start(config, f"data.path={tmp_path / 'nowhere'}")
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=600)
     assert process.returncode == 2
     assert said.strip().splitlines() == [
         f"wellstream: {tmp_path / 'nowhere'}: no such dataset folder; make one with: wellstream ingest CONFIG"
@@ -55,7 +55,7 @@ def interrupted_after(process: subprocess.Popen[str], beginning: str) -> str:
         if line.startswith(beginning):
             break
     os.killpg(process.pid, signal.SIGINT)
-    rest, _ = process.communicate(timeout=120)
+    rest, _ = process.communicate(timeout=600)
     assert process.returncode == 130, said + rest
     return said + rest
 

@@ -84,6 +84,9 @@ class _Future:
     def __init__(self, client: _Client, value: Any) -> None:
         self.client, self.value = client, value
 
+    def exception(self, timeout: float) -> None:
+        """Wait for the result."""
+
     def result(self) -> Any:
         self.client.flying -= 1
         if isinstance(self.value, Exception):

@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from framework.trainer import EXIT_INTERRUPTED, EXIT_REQUEUE, Stopped
+from framework.exit_codes import EXIT_INTERRUPTED, EXIT_REQUEUE
+from framework.trainer import Stopped
 from framework.trainer.stop import Signals
 
 

@@ -1,0 +1,101 @@
+"""From the first line of the command to its exit code: interrupts, faults, closed pipes, names of any bytes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launch import entry, show
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+def run(program: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run ``entry.main`` after ``program`` has replaced what the command does."""
+    code = f"import sys\nfrom launch import cli, entry\n{program}\nentry.main()\n"
+    command = [sys.executable, "-c", code, "inspect", "x"]
+    return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, text=True, capture_output=True, timeout=300, **options)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "ended by SIGTERM")]
+)
+def test_a_signal_is_a_sentence_also_one_that_python_cannot_raise(number: str, code: int, said: str) -> None:
+    program = (
+        "import signal, time\n"
+        "class Callback:\n"
+        f"    def __del__(self): signal.raise_signal(signal.{number})\n"
+        "def dataset(opened):\n"
+        "    Callback()\n"
+        "    time.sleep(30)\n"
+        "cli.show.dataset = lambda opened: None\n"
+        "cli._room = lambda name: dataset(None)\n"
+    )
+    done = run(program)
+    assert (done.returncode, done.stderr) == (code, f"wellstream: {said}; run the same command again to continue\n")
+
+
+def test_ctrl_c_while_it_still_imports_is_a_sentence(tmp_path: Path) -> None:
+    """A module that the command imports stands for any: it takes long, and says when it has begun."""
+    (tmp_path / "typer.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", "launch", "inspect", "x"],
+        cwd=ROOT,
+        env={**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "wellstream: interrupted; run the same command again to continue\n")
+
+
+def test_a_fault_is_a_sentence_with_its_line_and_a_full_disk_names_the_file() -> None:
+    fault = run("def room(name): return {}['gene']\ncli._room = room")
+    assert fault.returncode == 1
+    assert fault.stderr.startswith("wellstream: unexpected KeyError: 'gene' (<string>:3, room); this is a fault")
+    full = run(
+        "import errno\ndef room(name): raise OSError(errno.ENOSPC, 'No space left on device', 'a:x:.tar')\n"
+        "cli._room = room"
+    )
+    assert (full.returncode, full.stderr) == (
+        2,
+        "wellstream: a:x:.tar: no space left on device; make room, then run the same command again\n",
+    )
+
+
+def test_a_name_that_is_no_text_is_printed_as_its_bytes() -> None:
+    code = "from framework.errors import InputError\ndef room(name): raise InputError(name_of())\ncli._room = room\n"
+    code += "def name_of():\n    import os\n    return os.fsdecode(b'caf\\xe9.tif: damaged')\n"
+    command = [sys.executable, "-c", f"import sys\nfrom launch import cli, entry\n{code}\nentry.main()", "inspect", "x"]
+    environment = {**ENVIRONMENT, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (2, b"wellstream: caf\xe9.tif: damaged\n")
+
+
+def test_debug_may_stand_anywhere_but_after_two_dashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WELLSTREAM_DEBUG", raising=False)
+    assert entry._without_debug(["a", "--", "--debug"]) == ["a", "--", "--debug"]
+    assert "WELLSTREAM_DEBUG" not in os.environ
+    assert entry._without_debug(["--debug", "a", "--", "b"]) == ["a", "--", "b"]
+    assert os.environ.pop("WELLSTREAM_DEBUG") == "1"
+
+
+def test_files_below_this_folder_are_named_as_people_type_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["wellstream", "train", "run.yaml"])
+    assert show.as_typed(f"{tmp_path}/data/a.tar: damaged, see '{tmp_path}/b'") == "data/a.tar: damaged, see 'b'"
+    assert (
+        show.as_typed(f"/mnt{tmp_path}/data and file://{tmp_path}/x") == f"/mnt{tmp_path}/data and file://{tmp_path}/x"
+    )
+    monkeypatch.setattr(sys, "argv", ["wellstream", "inspect", f"{tmp_path}/data"])
+    assert show.as_typed(f"{tmp_path}/data: no such folder") == f"{tmp_path}/data: no such folder"
