@@ -16,7 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from framework.errors import InputError, did_you_mean
+from framework.files.delimited import read_text_table
 from framework.files.h5ad import read_h5ad
+from framework.files.matching import why_unmatched
 
 CELL_NAME = "cell"
 """Column of a CSV that names its cells."""
@@ -167,24 +169,27 @@ def _from_anndata(path: Path, key: str | None) -> list[FeatureTable]:
 
 
 def _from_text(path: Path) -> FeatureTable:
-    try:
-        table = pd.read_csv(path, sep=None, engine="python")
-    except (OSError, ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a readable table: {error}") from None
-    about = [c for c in table.columns if str(c).startswith("Metadata_") or c in (*_OF_CELL, CELL_NAME)]
-    measured = [c for c in table.columns if c not in about]
-    text = [str(c) for c in measured if not pd.api.types.is_numeric_dtype(table[c])]
-    if text:
+    table = read_text_table(path, what="a table of features with one row per cell")
+    if "" in table.names:
         raise InputError(
-            f"{path}: column '{text[0]}' is not a number in every row; features are numbers, and columns that describe "
-            "a cell begin with Metadata_"
+            f"{path}: column {table.names.index('') + 1} has no name; call it '{CELL_NAME}' if it names the cells"
         )
+    about = [name for name in table.names if name.startswith("Metadata_") or name in (*_OF_CELL, CELL_NAME)]
+    measured = [name for name in table.names if name not in about]
     if not measured:
         raise InputError(f"{path}: no features: every column describes the cell")
+    if not len(table):
+        raise InputError(f"{path}: a header and no row; expected one row per cell")
+    try:
+        values = table.matrix(measured).astype(np.float32)
+    except InputError as error:
+        raise InputError(
+            f"{error}; features are numbers, and columns that describe a cell begin with Metadata_"
+        ) from None
     if CELL_NAME in about:
-        cells = table[CELL_NAME].astype(str)
+        cells = table.column(CELL_NAME)
     elif "tile" in about:
-        cells = "tile-" + table["tile"].astype(str)
+        cells = "tile-" + table.column("tile")
     else:
         cells = pd.Series([f"row-{row}" for row in range(len(table))])
     if cells.duplicated().any():
@@ -194,9 +199,9 @@ def _from_text(path: Path) -> FeatureTable:
         file=str(path),
         kind="",
         digest="",
-        cells=table[about].set_axis(pd.Index(cells.to_numpy(dtype=object))),
-        columns=tuple(str(c) for c in measured),
-        values=table[measured].to_numpy(dtype=np.float32),
+        cells=table.text[about].set_axis(pd.Index(cells.to_numpy(dtype=object))),
+        columns=tuple(measured),
+        values=values,
     )
 
 
@@ -232,5 +237,6 @@ def _in_order_of(first: FeatureTable, other: FeatureTable) -> FeatureTable:
         raise InputError(
             f"{other.file} holds other cells than {first.file}: {missing} are missing and {extra} are extra, the first "
             f"is '{alone[0]}'. Feature sets are compared on the same cells; make both from one dataset"
+            + (why_unmatched(list(first.cells.index), list(other.cells.index)) if missing == len(place) else "")
         )
     return replace(other, cells=other.cells.iloc[place], values=other.values[place])

@@ -246,7 +246,7 @@ def _summary(
     config: ExpressionConfig, cells: SingleCells, imaged: Imaged | None, summary: pd.DataFrame, folder: Path
 ) -> ExpressionSummary:
     shown = summary[summary["genes"].isin(("all", "marker genes")) & (summary["n"] > 0)]
-    notes = []
+    notes = list(cells.notes)
     if imaged and imaged.left_out:
         notes.append(f"{imaged.left_out} imaged cells were left out: a marker was not measured")
     if not cells.marker_genes().any():

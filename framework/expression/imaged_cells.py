@@ -66,7 +66,7 @@ def open_imaged_cells(config: ImagedCells, markers: tuple[str, ...]) -> Imaged:
             )
     columns = [found.index(name) for name in wanted]
     chosen = source.part(TEST) if config.part == "test" else np.ones(len(source.rows), dtype=np.bool_)
-    complete = ~np.isnan(source.measured[:, columns]).any(axis=1)
+    complete = np.isfinite(source.measured[:, columns]).all(axis=1)
     kept = np.flatnonzero(chosen & complete)
     if not len(kept):
         raise InputError(

@@ -35,6 +35,7 @@ class SingleCells:
         ranges: one a marker; of the training part where each part has its own.
         train: (n,) cells to learn from.
         proteins: how many of ``genes`` are predicted proteins.
+        notes: what preparing them said about its input.
     """
 
     names: pd.Index
@@ -47,6 +48,7 @@ class SingleCells:
     ranges: tuple[MarkerRange, ...]
     train: Mask
     proteins: int = 0
+    notes: tuple[str, ...] = ()
 
     def measured_genes(self) -> list[str]:
         """Return the genes without the predicted proteins."""
@@ -73,6 +75,7 @@ def open_single_cells(config: ExpressionConfig) -> SingleCells:
                 f"found: {', '.join(map(str, proteins.columns))}"
             )
     train = split_cells(data.n_obs, config.test_fraction, config.seed)
+    _check_markers(config, proteins)
     markers = proteins[list(config.markers)].to_numpy(dtype=np.float64)
     scaled, ranges = _scaled(config, markers, train)
     genes = np.asarray(data.X.toarray() if hasattr(data.X, "toarray") else data.X, dtype=np.float32)
@@ -90,7 +93,20 @@ def open_single_cells(config: ExpressionConfig) -> SingleCells:
         ranges=ranges,
         train=train,
         proteins=len(config.also_predict),
+        notes=tuple(str(note) for note in np.atleast_1d(data.uns["wellstream"].get("notes", ()))),
     )
+
+
+def _check_markers(config: ExpressionConfig, proteins: pd.DataFrame) -> None:
+    for name in (*config.markers, *config.also_predict):
+        if proteins[name].dtype.kind not in "iufb":
+            raise InputError(f"{config.single_cell}: surface marker '{name}' holds text; expected counts")
+        bad = ~np.isfinite(proteins[name].to_numpy(dtype=np.float64))
+        if bad.any():
+            raise InputError(
+                f"{config.single_cell}: surface marker '{name}' is NaN or infinite in {int(bad.sum())} of {len(bad)} "
+                f"cells, first '{proteins.index[bad][0]}'; prepare the cells again"
+            )
 
 
 def split_cells(cells: int, test_fraction: float, seed: int) -> Mask:

@@ -59,11 +59,14 @@ def test_a_csv_parts_what_describes_from_what_is_measured(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("cell,name,area\nc1,x,1\n", "column 'name' is not a number.*begin with Metadata_"),
+        ("cell,name,area\nc1,x,1\n", "line 2: column 'name' reads 'x', expected a number.*begin with Metadata_"),
         ("cell,Metadata_A\nc1,x\n", "no features: every column describes"),
         ("cell,area\nc1,1\nc1,2\n", "cell 'c1' stands there twice"),
         ("cell,area\nc1,1\nc2,\n", "1 values are NaN or infinite, in 1 cells and 1 features.*'area' of cell 'c2'"),
         ("cell,area\nc1,1\nc2,inf\n", "1 values are NaN or infinite"),
+        (",area\n0,1\n1,2\n", "column 1 has no name; call it 'cell'"),
+        ("cell,area,area\nc1,1,2\n", "the column 'area' stands twice"),
+        ("cell,area\n", "a header and no row"),
     ],
 )
 def test_bad_text_tables(tmp_path: Path, content: str, message: str) -> None:
@@ -76,7 +79,7 @@ def test_other_bad_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file; make features with"):
         open_features(tmp_path / "none.h5ad")
     (tmp_path / "x.h5ad").write_text("text")
-    with pytest.raises(InputError, match=r"not a readable \.h5ad"):
+    with pytest.raises(InputError, match=r"x\.h5ad: not readable as features"):
         open_features(tmp_path / "x.h5ad")
     (tmp_path / "x.npy").write_text("text")
     with pytest.raises(InputError, match=r"expected an \.h5ad or \.csv"):
@@ -107,6 +110,15 @@ def test_other_cells_are_refused(tmp_path: Path) -> None:
     digests = [write(tmp_path / f"{d}.h5ad", np.ones((4, 1)), uns={"wellstream": {"dataset_digest": d}}) for d in "pq"]
     with pytest.raises(InputError, match="made from another dataset"):
         open_same_cells(digests)
+
+
+def test_labels_of_a_csv_stay_as_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("cell;Metadata_Sample;Metadata_Stim;area\n007;0012;None;1,5\n7;0107;10;2,5\n")
+    (table,) = open_features(tmp_path / "x.csv")
+    assert list(table.cells.index) == ["007", "7"]
+    assert list(column(table, "Metadata_Sample")) == ["0012", "0107"]
+    assert list(column(table, "Metadata_Stim")) == ["None", "10"]
+    np.testing.assert_array_equal(table.values, [[1.5], [2.5]])
 
 
 def test_columns_are_text_and_empty_is_missing(tmp_path: Path) -> None:

@@ -143,6 +143,24 @@ def test_input_that_cannot_be_used_is_said(tmp_path: Path, change: dict[str, Any
     assert sentence in str(caught.value)
 
 
+def test_what_preparing_noted_is_said_again(tmp_path: Path) -> None:
+    config = {**plain(tmp_path), "images": None}
+    data = anndata.read_h5ad(tmp_path / "cells.h5ad")
+    data.uns["wellstream"]["notes"] = np.array(["rna.csv: 7 of 10 cells have proteins in adt.csv"])
+    data.write_h5ad(tmp_path / "cells.h5ad")
+    summary = express(ExpressionConfig.from_plain(config), tmp_path / "out")
+    assert "rna.csv: 7 of 10 cells have proteins in adt.csv" in summary.notes
+
+
+def test_a_marker_that_is_no_number_is_refused_with_its_cell(tmp_path: Path) -> None:
+    config = ExpressionConfig.from_plain({**plain(tmp_path), "images": None})
+    data = anndata.read_h5ad(tmp_path / "cells.h5ad")
+    data.obsm["markers"].iloc[3, 0] = np.inf
+    data.write_h5ad(tmp_path / "cells.h5ad")
+    with pytest.raises(InputError, match="'CD3' is NaN or infinite in 1 of 300 cells, first 'c3'"):
+        express(config, tmp_path / "out")
+
+
 def test_a_marker_the_network_does_not_predict_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"predicts no marker 'CD3'; did you mean 'CD8'.*images\.names"):
         express(ExpressionConfig.from_plain(plain(tmp_path, names={})), tmp_path / "out")
