@@ -17,7 +17,7 @@ from data_tools.pipeline.estimate import estimate
 from data_tools.pipeline.overview import overview_sites
 from data_tools.pipeline.repair import stored_flatfields
 from data_tools.pipeline.runner import Runner
-from data_tools.pipeline.shading import fit_plate, mean_sites, plate_shape
+from data_tools.pipeline.shading import ImageKind, fit_plate, image_kind, mean_sites
 from data_tools.pipeline.shard_file import known_facts
 from data_tools.pipeline.shard_task import ShardJob, make_shard
 from data_tools.pipeline.survey import Plate, Survey, survey
@@ -64,9 +64,9 @@ def _build(config: IngestConfig, found: Survey, attempt: Attempt) -> IngestSumma
     n_shards = sum(len(_groups(plate, config)) for plate in found.plates)
     build = attempt.build
     with attempt.runner(n_shards) as runner:
-        shapes = _shapes(config, found, build)
-        flatfields = _flatfields(config, found, attempt, runner, shapes)
-        jobs = _jobs(config, found, build, shapes, flatfields)
+        kinds = _kinds(config, found, build)
+        flatfields = _flatfields(config, found, attempt, runner, kinds)
+        jobs = _jobs(config, found, build, kinds, flatfields)
         facts, reused = _shards(jobs, attempt, runner)
     attempt.report("tables", 0, 1)
     manifest = assemble(config, found, build, jobs, facts, [item for records in flatfields for item in records])
@@ -92,13 +92,14 @@ def _build(config: IngestConfig, found: Survey, attempt: Attempt) -> IngestSumma
 def _jobs_again(config: IngestConfig, found: Survey, attempt: Attempt, manifest: Manifest) -> list[ShardJob]:
     """Return the jobs of a finished dataset, with the flat-fields it has."""
     build = attempt.build
-    shapes = _shapes(config, found, build)
+    kinds = _kinds(config, found, build)
     fields = [stored_flatfields(plate, config, manifest, build.root) for plate in found.plates]
-    return _jobs(config, found, build, shapes, fields)
+    return _jobs(config, found, build, kinds, fields)
 
 
-def _shapes(config: IngestConfig, found: Survey, build: BuildFolder) -> list[tuple[int, int]]:
-    return [plate_shape(plate, config, build.base) if plate.sites() else (0, 0) for plate in found.plates]
+def _kinds(config: IngestConfig, found: Survey, build: BuildFolder) -> list[ImageKind]:
+    none = ImageKind(shape=(0, 0), types=())
+    return [image_kind(plate, config, build.base) if plate.sites() else none for plate in found.plates]
 
 
 def _flatfields(
@@ -106,7 +107,7 @@ def _flatfields(
     found: Survey,
     attempt: Attempt,
     runner: Runner,
-    shapes: Sequence[tuple[int, int]],
+    kinds: Sequence[ImageKind],
 ) -> list[list[FileRecord]]:
     """Return the flat-field files of each plate; none where correction is off or no site is read."""
     if config.illumination.method == "none":
@@ -121,8 +122,8 @@ def _flatfields(
 
     attempt.report("flat-fields", 0, total)
     return [
-        fit_plate(plate, config, attempt.build, runner, shape, advance) if plate.sites() else []
-        for plate, shape in zip(found.plates, shapes, strict=True)
+        fit_plate(plate, config, attempt.build, runner, kind, advance) if plate.sites() else []
+        for plate, kind in zip(found.plates, kinds, strict=True)
     ]
 
 
@@ -136,11 +137,11 @@ def _jobs(
     config: IngestConfig,
     found: Survey,
     build: BuildFolder,
-    shapes: Sequence[tuple[int, int]],
+    kinds: Sequence[ImageKind],
     flatfields: Sequence[Sequence[FileRecord]],
 ) -> list[ShardJob]:
     jobs: list[ShardJob] = []
-    for plate, shape, fields in zip(found.plates, shapes, flatfields, strict=True):
+    for plate, kind, fields in zip(found.plates, kinds, flatfields, strict=True):
         overviews = overview_sites(plate, config)
         for group in _groups(plate, config):
             wells = {bag.well for bag in group.bags}
@@ -153,25 +154,25 @@ def _jobs(
                     base=build.base,
                     plate=replace(plate, bags=()),
                     bags=group.bags,
-                    shape=shape,
+                    shape=kind.shape,
+                    types=kind.types,
                     config=config,
                     flatfields=tuple(build.root / item.name for item in fields) or None,
                     overviews=chosen,
-                    inputs=_inputs(group, shape, fields, chosen),
+                    inputs=_inputs(group, kind, fields, chosen),
                 )
             )
     return jobs
 
 
-def _inputs(
-    group: Plate, shape: tuple[int, int], fields: Sequence[FileRecord], chosen: frozenset[tuple[str, int]]
-) -> str:
+def _inputs(group: Plate, kind: ImageKind, fields: Sequence[FileRecord], chosen: frozenset[tuple[str, int]]) -> str:
     """Return a digest of all a shard is made of, beside the config, which ``plan.json`` guards."""
     facts = [
         group.name,
         group.key,
         group.pixel_size_um,
-        shape,
+        kind.shape,
+        kind.types,
         [item.blake3 for item in fields],
         sorted(chosen),
         [

@@ -33,6 +33,7 @@ class MeanJob:
     sites: tuple[Site, ...]
     config: IngestConfig
     shape: tuple[int, int]
+    types: tuple[str, ...]
     base: Path
     files: tuple[Path, ...]
 
@@ -88,7 +89,14 @@ def add_up(job: MeanJob) -> list[BlockSum]:
 
 def _add_site(means: list[StreamingMean], site: Site, job: MeanJob) -> None:
     try:
-        images = load_site(site, shape=job.shape, dtype=job.config.tiles.dtype, checks=job.config.checks, base=job.base)
+        images = load_site(
+            site,
+            shape=job.shape,
+            types=job.types,
+            dtype=job.config.tiles.dtype,
+            checks=job.config.checks,
+            base=job.base,
+        )
     except SiteError:
         if job.config.on_error == "raise":
             raise
@@ -97,8 +105,21 @@ def _add_site(means: list[StreamingMean], site: Site, job: MeanJob) -> None:
         mean.add(image)
 
 
-def plate_shape(plate: Plate, config: IngestConfig, base: Path) -> tuple[int, int]:
-    """Return (H, W) of the plate's images: that of its first usable site.
+@dataclass(frozen=True, kw_only=True)
+class ImageKind:
+    """What the images of a plate have in common.
+
+    Attributes:
+        shape: (H, W).
+        types: of the pixels, one a channel that is read.
+    """
+
+    shape: tuple[int, int]
+    types: tuple[str, ...]
+
+
+def image_kind(plate: Plate, config: IngestConfig, base: Path) -> ImageKind:
+    """Return what the plate's images have in common: the kind of its first usable site.
 
     Raises:
         SiteError: the first site cannot be used, and ``on_error`` is ``raise``.
@@ -117,7 +138,7 @@ def plate_shape(plate: Plate, config: IngestConfig, base: Path) -> tuple[int, in
                 f"plate '{plate.name}': images of {height} x {width} px hold no tile of {config.tiles.size_px} px; "
                 "lower tiles.size_px"
             )
-        return height, width
+        return ImageKind(shape=(height, width), types=tuple(image.dtype.name for image in images))
     raise InputError(f"plate '{plate.name}': not one usable site; see the problems listed with --dry-run")
 
 
@@ -126,7 +147,7 @@ def fit_plate(
     config: IngestConfig,
     build: BuildFolder,
     runner: Runner,
-    shape: tuple[int, int],
+    kind: ImageKind,
     progress: Callable[[int], None],
 ) -> list[FileRecord]:
     """Write the flat-fields of a plate to ``qc/``, or recognise those an earlier attempt wrote.
@@ -136,7 +157,7 @@ def fit_plate(
         config: of the ingest.
         build: the folder.
         runner: where blocks are added up.
-        shape: (H, W) of the images.
+        kind: of the images.
         progress: called with the number of sites that are done.
 
     Returns:
@@ -147,13 +168,13 @@ def fit_plate(
     """
     chosen = mean_sites(plate, config)
     marker = build.parts / f"flatfield-{plate.key}.json"
-    inputs = hashlib.sha256(f"{shape} {sites_digest(chosen)}".encode()).hexdigest()
+    inputs = hashlib.sha256(f"{kind.shape} {sites_digest(chosen)}".encode()).hexdigest()
     files = [build.root / flatfield_name(plate, channel, config) for channel in config.read_channels]
     known = build.finished(marker, inputs, files)
     if known is not None:
         progress(len(chosen))
         return [FileRecord.model_validate(item) for item in known["files"]]
-    jobs = _mean_jobs(plate, config, build, shape, chosen)
+    jobs = _mean_jobs(plate, config, build, kind, chosen)
     blocks = []
     for job, sums in zip(jobs, runner.each(add_up, jobs), strict=True):
         blocks.append(sums)
@@ -179,14 +200,15 @@ def fit_plate(
 
 
 def _mean_jobs(
-    plate: Plate, config: IngestConfig, build: BuildFolder, shape: tuple[int, int], sites: list[Site]
+    plate: Plate, config: IngestConfig, build: BuildFolder, kind: ImageKind, sites: list[Site]
 ) -> list[MeanJob]:
     step = max(_BLOCK_SITES, -(-len(sites) // _MOST_BLOCKS))
     return [
         MeanJob(
             sites=tuple(sites[start : start + step]),
             config=config,
-            shape=shape,
+            shape=kind.shape,
+            types=kind.types,
             base=build.base,
             files=tuple(
                 build.parts / f"sums-{plate.key}-{number}-{channel}.npy" for channel in range(len(config.read_channels))

@@ -49,6 +49,7 @@ class ShardJob:
         plate: the plate without its bags.
         bags: consecutive wells of the plate.
         shape: (H, W) of the plate's images.
+        types: of their pixels, one a channel that is read.
         config: of the ingest.
         flatfields: a file a channel that is read, or None for no correction.
         overviews: (well, site) that get pictures.
@@ -62,6 +63,7 @@ class ShardJob:
     plate: Plate
     bags: tuple[Bag, ...]
     shape: tuple[int, int]
+    types: tuple[str, ...]
     config: IngestConfig
     flatfields: tuple[Path, ...] | None
     overviews: frozenset[tuple[str, int]]
@@ -178,7 +180,12 @@ class _ShardTask:
         config = self.config
         try:
             images = load_site(
-                site, shape=self.job.shape, dtype=config.tiles.dtype, checks=config.checks, base=self.job.base
+                site,
+                shape=self.job.shape,
+                types=self.job.types,
+                dtype=config.tiles.dtype,
+                checks=config.checks,
+                base=self.job.base,
             )
         except SiteError as error:
             if config.on_error == "raise":

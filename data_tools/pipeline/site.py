@@ -30,13 +30,20 @@ class SiteError(InputError):
 
 
 def load_site(
-    site: Site, *, shape: tuple[int, int] | None, dtype: str, checks: ChecksConfig, base: Path
+    site: Site,
+    *,
+    shape: tuple[int, int] | None,
+    types: tuple[str, ...] | None = None,
+    dtype: str,
+    checks: ChecksConfig,
+    base: Path,
 ) -> list[npt.NDArray[Any]]:
     """Read all channels of a site and check them.
 
     Args:
         site: what to read.
         shape: (H, W) of the plate's images; None to accept any.
+        types: of the plate's pixels, one a channel; None to accept any.
         dtype: stored type of the tiles.
         checks: when an image counts as unusable.
         base: folder that messages leave out of file names.
@@ -45,7 +52,7 @@ def load_site(
         One (H, W) image a channel.
 
     Raises:
-        SiteError: an image is missing, damaged, of another shape, not finite, blank or saturated.
+        SiteError: an image is missing, damaged, of another shape or type, not finite, blank or saturated.
         InputError: float images although integers are to be stored.
     """
     images: list[npt.NDArray[Any]] = []
@@ -60,6 +67,9 @@ def load_site(
         if reference is not None and image.shape != reference:
             what = f"channel '{site.images[0].channel}' of the same site" if images else "other images of the plate"
             raise _refused(ref, base, "shape_mismatch", f"{_px(image.shape)}, but {what}: {_px(reference)}")
+        if types is not None and image.dtype.name != types[len(images)]:
+            what = f"pixels are {image.dtype.name}, but those of other images of the channel: {types[len(images)]}"
+            raise _refused(ref, base, "type_mismatch", what)
         _check_pixels(ref, image, checks, base)
         images.append(image)
     return images
@@ -87,6 +97,8 @@ def _read(ref: ImageRef, base: Path) -> npt.NDArray[Any]:
 
 def _check_pixels(ref: ImageRef, image: npt.NDArray[Any], checks: ChecksConfig, base: Path) -> None:
     low, high = image.min(), image.max()
+    if low == high and image.dtype.kind == "u" and int(high) in _CAMERA_TOPS:
+        raise _refused(ref, base, "saturated_image", f"saturated: every pixel is {int(high)}")
     if low == high and not checks.allow_blank:
         what = "all-black: every pixel is 0" if high == 0 else f"blank: every pixel is {high:g}"
         raise _refused(ref, base, "blank_image", what, "set 'checks.allow_blank: true' to accept it, or ")

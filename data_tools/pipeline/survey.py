@@ -272,7 +272,7 @@ def _complete_sites(
     for well, number in export.sites():
         images = export.images(well, number)
         lacking = [name for name in config.read_channels if name not in images]
-        absent = [images[name] for name in config.read_channels if name in images and not images[name].file.is_file()]
+        absent = [images[name] for name in config.read_channels if name in images and not images[name].file.exists()]
         if well not in empty:
             problems += [_no_image(export.plate, well, number, name, images) for name in lacking]
             problems += [_no_file(ref) for ref in absent]

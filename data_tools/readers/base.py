@@ -6,7 +6,8 @@ drop an image silently: what cannot be used is a ``Problem`` with a short reason
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,6 @@ from framework.errors import InputError
 from framework.registry import Registry
 
 Image = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float32]
-IMAGE_SUFFIXES = (".tif", ".tiff")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,6 +175,61 @@ def _duplicate(first: ImageRef, second: ImageRef) -> Problem:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The images of one plane and timepoint.
+
+    Attributes:
+        refs: the images, in their order.
+        problems: a place in the plate that has images, but none of this plane and timepoint.
+        notes: what was chosen of what there is.
+    """
+
+    refs: list[ImageRef]
+    problems: list[Problem]
+    notes: tuple[str, ...]
+
+
+def choose(refs: Sequence[ImageRef], *, plane: int | None, timepoint: int | None, plate: str) -> Choice:
+    """Keep the images of one plane and one timepoint.
+
+    Args:
+        refs: all images of a plate.
+        plane: the config's choice, or None for the only one there is.
+        timepoint: likewise.
+        plate: for messages.
+
+    Raises:
+        InputError: the wanted one does not exist, or there are several and none was chosen.
+    """
+    kept, notes, words = list(refs), [], []
+    for word, wanted in (("plane", plane), ("timepoint", timepoint)):
+        if not kept:
+            break
+        values = Counter(getattr(ref, word) for ref in kept)
+        value = one_of(values, wanted, word, plate)
+        if len(values) > 1:
+            notes.append(f"plate {plate}: {word} {value} of {_listed(values)} is read, as '{word}: {value}' says")
+            words.append(f"{word} {value}")
+        kept = [ref for ref in kept if getattr(ref, word) == value]
+    there = {(ref.well, ref.site, ref.channel) for ref in kept}
+    lost = {(ref.well, ref.site, ref.channel): ref for ref in refs if (ref.well, ref.site, ref.channel) not in there}
+    problems = [_not_chosen(ref, " and ".join(words)) for ref in lost.values()]
+    return Choice(refs=kept, problems=problems, notes=tuple(notes))
+
+
+def _not_chosen(ref: ImageRef, what: str) -> Problem:
+    return Problem(
+        plate=ref.plate,
+        well=ref.well,
+        site=ref.site,
+        file=str(ref.file),
+        reason="missing_plane",
+        detail=f"plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}' has images, but none of "
+        f"{what}, as {ref.file}; export it again, choose what every site has, or set 'on_error: skip'",
+    )
+
+
 def one_of(values: Mapping[int, int], wanted: int | None, word: str, plate: str) -> int:
     """Return which plane or timepoint to read.
 
@@ -187,12 +242,26 @@ def one_of(values: Mapping[int, int], wanted: int | None, word: str, plate: str)
     Raises:
         InputError: the wanted one does not exist, or there are several and none was chosen.
     """
-    listed = ", ".join(str(value) for value in sorted(values))
+    listed = _listed(values)
     if wanted is None and len(values) > 1:
-        raise InputError(f"plate {plate}: images of several {word}s ({listed}); choose one with '{word}:'")
+        raise InputError(
+            f"plate {plate}: images of several {word}s ({listed}); choose one with '{word}:', as "
+            f"'{word}: {min(values)}'{_uneven(values, word)}"
+        )
     if wanted is not None and wanted not in values:
         raise InputError(f"plate {plate}: no image of {word} {wanted}; there is {word} {listed}; change '{word}:'")
     return next(iter(values)) if wanted is None else wanted
+
+
+def _listed(values: Iterable[int]) -> str:
+    return ", ".join(str(value) for value in sorted(values))
+
+
+def _uneven(values: Mapping[int, int], word: str) -> str:
+    if len(set(values.values())) == 1:
+        return ""
+    counts = ", ".join(f"{value}: {values[value]}" for value in sorted(values))
+    return f"; they differ in the number of images ({word}: images): {counts}"
 
 
 class ImageError(InputError):

@@ -26,7 +26,8 @@ from data_tools.readers.cells_base import (
     check_distinct,
     tiff_problem,
 )
-from data_tools.readers.file_names import NUMBER, check_pattern, labels_of, match_names, missed_note, tiffs_below
+from data_tools.readers.file_names import NUMBER, check_pattern, labels_of, match_names, missed_note
+from data_tools.readers.folder import images_below
 from data_tools.readers.tiff import decode_grey
 from framework.config import StrictModel
 from framework.errors import InputError
@@ -71,7 +72,8 @@ class CropsReader:
         """
         config = self.config
         root = Path(config.path).absolute()
-        names, facts = tiffs_below(root, config.path)
+        listed = images_below(root, config.path)
+        names, facts = listed.names, listed.facts
         files, missed = match_names(config.path, names, re.compile(config.pattern), config.lower_case)
         if config.channel_names:
             files[_CHANNEL] = self._named(files[_CHANNEL])
@@ -84,7 +86,7 @@ class CropsReader:
             places=places,
             channels=found,
             problems=tuple(problems),
-            notes=missed_note(config.path, names, missed),
+            notes=(*listed.notes, *missed_note(config.path, names, missed)),
             pixel_size_um=config.pixel_size_um,
         )
 

@@ -1,17 +1,13 @@
-"""Facts that stand in file names: the TIFFs below a folder, and the named groups of one regular expression."""
+"""Facts that stand in file names: the named groups of one regular expression."""
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from data_tools.readers.base import IMAGE_SUFFIXES
 from data_tools.readers.cells_base import TEXT, metadata_name
 from framework.errors import InputError
 
@@ -43,33 +39,6 @@ def check_pattern(pattern: str, needed: tuple[str, ...], lower_case: tuple[str, 
         raise ValueError(f"'lower_case' names '{unknown[0]}', which is no group of 'pattern'")
 
 
-def tiffs_below(
-    root: Path, shown: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES
-) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """Return the images below a folder as sorted paths relative to it, and int64 (n, 2) of size and time of change.
-
-    Raises:
-        InputError: no such folder, or no such file in it.
-    """
-    if not root.is_dir():
-        raise InputError(f"{shown}: no such folder of images")
-    found: list[tuple[str, int, int]] = []
-    waiting = [""]
-    while waiting:
-        below = waiting.pop()
-        with os.scandir(root / below) as entries:
-            for entry in entries:
-                if entry.is_dir():
-                    waiting.append(f"{below}{entry.name}/")
-                elif entry.name.lower().endswith(suffixes):
-                    fact = entry.stat()
-                    found.append((f"{below}{entry.name}", fact.st_size, fact.st_mtime_ns))
-    if not found:
-        raise InputError(f"{shown}: no image ({', '.join(suffixes)}) in this folder or below it; correct 'path'")
-    found.sort()
-    return [name for name, _, _ in found], np.asarray([facts for _, *facts in found], dtype=np.int64)
-
-
 def match_names(
     shown: str, names: list[str], pattern: re.Pattern[str], lower_case: tuple[str, ...]
 ) -> tuple[pd.DataFrame, list[str]]:
@@ -91,8 +60,8 @@ def match_names(
         numbers.append(number)
     if not numbers:
         raise InputError(
-            f"{shown}: none of its {len(names)} images matches {pattern.pattern!r}; the first is {names[0]}; correct "
-            "'pattern', which must match the whole path below the folder"
+            f"{shown}: none of its {len(names)} images matches {pattern.pattern!r}; {misfit(pattern, names[0])}; "
+            "correct 'pattern', which must match the whole path below the folder"
         )
     columns: dict[str, Any] = {
         group: pd.Series([row[place] or "" for row in values], dtype=TEXT) for place, group in enumerate(groups)
@@ -100,6 +69,26 @@ def match_names(
     for group in lower_case:
         columns[group] = columns[group].str.lower().astype(TEXT)
     return pd.DataFrame({**columns, NUMBER: np.asarray(numbers, dtype=np.int64)}), missed
+
+
+def misfit(pattern: re.Pattern[str], name: str) -> str:
+    """Return where a name that does not match stops fitting, and what the pattern expects there."""
+    first = f"the first is {name}"
+    if re.compile(pattern.pattern, pattern.flags | re.IGNORECASE).fullmatch(name):
+        return f"{first}, which differs in upper and lower case only; begin 'pattern' with (?i)"
+    for end in range(len(pattern.pattern), 0, -1):
+        try:
+            fits = re.compile(pattern.pattern[:end], pattern.flags & re.IGNORECASE).match(name)
+        except (re.error, OverflowError):
+            continue
+        if fits is None:
+            continue
+        rest = pattern.pattern[end:]
+        if not rest:
+            return f"{first}, of which the pattern leaves out '{name[fits.end() :]}' at the end"
+        where = f"fits up to '{fits[0]}'" if fits[0] else "does not fit from its beginning"
+        return f"{first}, which {where}; then the pattern expects {rest!r}"
+    return f"{first}, which does not fit from its beginning"
 
 
 def labels_of(files: pd.DataFrame) -> pd.DataFrame:

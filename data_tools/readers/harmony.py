@@ -14,13 +14,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from data_tools.readers.base import READERS, Export, ImageRef, Problem, assemble, one_of
-from data_tools.readers.filenames import image_files
+from data_tools.readers.base import READERS, Choice, Export, ImageRef, Problem, assemble, choose
+from data_tools.readers.folder import images_below
 from data_tools.readers.harmony_index import Index, IndexImage, IndexPlate, read_index
 from data_tools.wells import normalise_well
 from framework.config import StrictModel
@@ -28,6 +29,7 @@ from framework.errors import InputError, did_you_mean
 
 INDEX_NAMES = ("Index.idx.xml", "Index.xml")
 _SIZE_TOLERANCE = 1e-3
+_SHOWN = 6
 _FILE_NAME = re.compile(
     r"^r(?P<row>\d+)c(?P<col>\d+)f(?P<site>\d+)p(?P<plane>\d+)-ch(?P<channel>\d+)(?:sk(?P<time>\d+))?(?:fk\d+)?(?:fl\d+)?"
     r"\.tiff?$",
@@ -42,9 +44,9 @@ class HarmonyConfig(StrictModel):
     path: str = Field(description="the export, its Images folder or its index file")
     plate: str | None = Field(default=None, min_length=1)
     """Name of the plate; with several plates in the index, the one to read."""
-    plane: int = Field(default=1, ge=1)
+    plane: int | None = Field(default=None, ge=1)
     timepoint: int | None = Field(default=None, ge=1)
-    """Counted from 1; not needed where there is one."""
+    """Both counted from 1; not needed where there is one."""
     channel_names: dict[str, str] = Field(default={})
     """``ch1: Hoechst``: names for exports without an index, or instead of the names in the index."""
 
@@ -77,12 +79,13 @@ def read_harmony(config: HarmonyConfig) -> Export:
     name = config.plate or plate.plate_id or plate.name or _folder_plate(index_file.parent)
     channels, channel_problems = _channel_names(config, index, {image.channel_id for image in images}, name)
     size, size_problems = _pixel_size(index, name, index_file)
-    refs, image_problems = _refs(config, images, channels, name, index_file)
+    choice = _refs(config, images, channels, name, index_file)
     return assemble(
         plate=name,
-        refs=refs,
+        refs=choice.refs,
         channels=tuple(channels[key] for key in sorted(channels)),
-        problems=[*channel_problems, *size_problems, *image_problems],
+        problems=[*channel_problems, *size_problems, *choice.problems],
+        notes=choice.notes,
         pixel_size_um=size,
         rows=plate.rows,
         columns=plate.columns,
@@ -105,7 +108,25 @@ def find_index(path: Path) -> Path | None:
             raise InputError(f"{folder}: holds {' and '.join(INDEX_NAMES)}; write the right one in 'path:'")
         if found:
             return found[0]
-    return None
+    return _only_measurement(path)
+
+
+def _only_measurement(path: Path) -> Path | None:
+    """Return the index of the only measurement below a folder, None where there is none.
+
+    Raises:
+        InputError: several measurements; their images would be taken for one plate's.
+    """
+    folders = ("*", "*/Images", "*/images", "*/*", "*/*/Images", "*/*/images")
+    found = sorted(file for folder in folders for name in INDEX_NAMES for file in path.glob(f"{folder}/{name}"))
+    by_file = {file.resolve(): file for file in found}
+    if len(by_file) > 1:
+        places = ", ".join(str(file.relative_to(path)) for file in list(by_file.values())[:_SHOWN])
+        raise InputError(
+            f"{path}: holds {len(by_file)} measurements ({places}{' ...' if len(by_file) > _SHOWN else ''}); write the "
+            "index or the folder of one of them in 'path:'"
+        )
+    return next(iter(by_file.values()), None)
 
 
 def _folder_plate(folder: Path) -> str:
@@ -180,35 +201,32 @@ def _pixel_size(index: Index, plate: str, file: Path) -> tuple[float | None, lis
     return (widths[0] if widths else None), problems
 
 
-def _refs(
-    config: HarmonyConfig, images: list[IndexImage], channels: dict[int, str], plate: str, file: Path
-) -> tuple[list[ImageRef], list[Problem]]:
-    usable = [image for image in images if image.state == "Ok"]
+def _refs(config: HarmonyConfig, images: list[IndexImage], channels: dict[int, str], plate: str, file: Path) -> Choice:
+    """Return the images of the wanted plane and timepoint that are there, and a problem for each that is not."""
     problems = [_not_ok(image, plate, channels, file) for image in images if image.state != "Ok"]
-    plane = one_of(Counter(image.plane for image in usable), config.plane, "plane", plate) if usable else config.plane
-    selected = [image for image in usable if image.plane == plane]
-    times = Counter(image.timepoint for image in selected)
-    timepoint = one_of(times, config.timepoint, "timepoint", plate) if selected else config.timepoint
+    # An image listed twice word for word is one image.
+    listed = {
+        _ref(image, plate, channels[image.channel_id], file.parent): image for image in images if image.state == "Ok"
+    }
+    choice = choose(list(listed), plane=config.plane, timepoint=config.timepoint, plate=plate)
     listing = _Listing(file.parent)
-    refs: dict[IndexImage, ImageRef] = {}  # an image listed twice word for word is one image
-    for image in selected:
-        if image.timepoint != timepoint:
-            continue
-        target, reason = listing.find(image.url)
+    refs = []
+    for ref in choice.refs:
+        target, reason = listing.find(listed[ref].url)
         if reason is None:
-            refs[image] = _ref(image, plate, channels[image.channel_id], target)
+            refs.append(replace(ref, file=target))
         else:
-            problems.append(_unusable(image, plate, channels[image.channel_id], target, reason))
-    return list(refs.values()), problems
+            problems.append(_unusable(ref, target, reason))
+    return Choice(refs=refs, problems=[*problems, *choice.problems], notes=choice.notes)
 
 
-def _ref(image: IndexImage, plate: str, channel: str, file: Path) -> ImageRef:
+def _ref(image: IndexImage, plate: str, channel: str, folder: Path) -> ImageRef:
     return ImageRef(
         plate=plate,
         well=normalise_well((image.row, image.column)),
         site=image.site,
         channel=channel,
-        file=file,
+        file=folder / image.url,
         plane=image.plane,
         timepoint=image.timepoint,
     )
@@ -247,44 +265,46 @@ def _not_ok(image: IndexImage, plate: str, channels: dict[int, str], index_file:
     )
 
 
-def _unusable(image: IndexImage, plate: str, channel: str, file: Path, reason: str) -> Problem:
-    well = normalise_well((image.row, image.column))
+def _unusable(ref: ImageRef, file: Path, reason: str) -> Problem:
     what = {
         "missing_image": "the index lists this image, but there is no such file; copy the export again",
         "path_outside_export": "the index names an image outside the export, which is not read",
     }[reason]
     return Problem(
-        plate=plate,
-        well=well,
-        site=image.site,
+        plate=ref.plate,
+        well=ref.well,
+        site=ref.site,
         file=str(file),
         reason=reason,
-        detail=f"{file}: {what}; plate {plate} well {well} site {image.site} channel '{channel}'",
+        detail=f"{file}: {what}; plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}'",
     )
 
 
 def _from_names(config: HarmonyConfig) -> Export:
     root = Path(config.path)
-    files = image_files(root)
+    listed = images_below(root, config.path)
+    files = [root / name for name in listed.names]
     found = [(file, match) for file in files if (match := _FILE_NAME.match(file.name))]
     if not found:
         raise InputError(
-            f"{root}: no {' or '.join(INDEX_NAMES)} here or in Images/, and no file named as "
-            "r01c01f01p01-ch1sk1fk1fl1.tiff; point 'path:' at the Harmony export, or use the reader 'filenames'"
+            f"{root}: no {' or '.join(INDEX_NAMES)} here or in Images/, and none of its {len(files)} images is named "
+            f"as r01c01f01p01-ch1sk1fk1fl1.tiff (the first is {listed.names[0]}); point 'path:' at the Harmony export, "
+            "or use the reader 'filenames'"
         )
     plate = config.plate or _folder_plate(root)
     ids = {int(match["channel"]) for _, match in found}
     channels, _ = _channel_names(config, Index(), ids, plate)
     refs = [_named_ref(file, match, plate, channels) for file, match in found]
-    plane = one_of(Counter(ref.plane for ref in refs), config.plane, "plane", plate)
-    flat = [ref for ref in refs if ref.plane == plane]
-    timepoint = one_of(Counter(ref.timepoint for ref in flat), config.timepoint, "timepoint", plate)
+    choice = choose(refs, plane=config.plane, timepoint=config.timepoint, plate=plate)
     return assemble(
         plate=plate,
-        refs=[ref for ref in flat if ref.timepoint == timepoint],
+        refs=choice.refs,
         channels=tuple(channels[key] for key in sorted(channels)),
+        problems=choice.problems,
         notes=(
             f"{root}: no index: wells, sites and channels come from file names, and the pixel size is unknown",
+            *choice.notes,
+            *listed.notes,
             *_other_files(root, files, [file for file, _ in found]),
         ),
     )

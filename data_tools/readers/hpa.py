@@ -34,7 +34,8 @@ from data_tools.readers.cells_base import (
     check_channels,
     metadata_name,
 )
-from data_tools.readers.file_names import NUMBER, check_pattern, labels_of, match_names, missed_note, tiffs_below
+from data_tools.readers.file_names import NUMBER, check_pattern, labels_of, match_names, missed_note
+from data_tools.readers.folder import images_below
 from data_tools.readers.tiff import decode_tiff, described
 from framework.config import StrictModel
 from framework.errors import InputError
@@ -146,7 +147,8 @@ class HpaReader:
         config = self.config
         check_channels(channels, config.all_channels, config.path)
         root = Path(config.path).absolute()
-        names, facts = tiffs_below(root, config.path, _SUFFIXES)
+        listed = images_below(root, config.path, _SUFFIXES)
+        names, facts = listed.names, listed.facts
         files, missed = match_names(config.path, names, re.compile(config.pattern), ())
         groups = [name for name in files.columns if name not in ("channel", NUMBER)]
         code = files.groupby(groups, sort=False).ngroup().to_numpy()
@@ -154,11 +156,15 @@ class HpaReader:
         number = files[NUMBER].to_numpy()
         wanted = self._files(channels)
         found = np.full((len(first), len(wanted)), -1, dtype=np.int64)
+        problems: list[CellProblem] = []
         for position, key in enumerate(wanted):
             rows = np.arange(len(files)) if key == "" else np.flatnonzero((files["channel"] == key).to_numpy())
+            # Of two files for one place the first by name is kept: written last, it stands.
             found[code[rows[::-1]], position] = number[rows[::-1]]
+            again = rows[found[code[rows], position] != number[rows]]
+            problems += [self._duplicate(names[number[row]], names[found[code[row], position]]) for row in again]
         whole = (found >= 0).all(axis=1)
-        problems = [self._incomplete(names[number[first[row]]], wanted, found[row]) for row in np.flatnonzero(~whole)]
+        problems += [self._incomplete(names[number[first[row]]], wanted, found[row]) for row in np.flatnonzero(~whole)]
         cells = labels_of(files.iloc[first[whole]])
         cells[CELL] = cells[metadata_name("field")]
         places: dict[str, Any] = {}
@@ -171,7 +177,7 @@ class HpaReader:
             places=pd.DataFrame(places),
             channels=config.all_channels,
             problems=tuple(problems),
-            notes=missed_note(config.path, names, missed),
+            notes=(*listed.notes, *missed_note(config.path, names, missed)),
             pixel_size_um=config.pixel_size_um,
             several=True,
         )
@@ -216,6 +222,14 @@ class HpaReader:
         if pixels.ndim != 3 or pixels.shape[2] < 3:
             raise ValueError(f"expected red, green and blue, found shape {pixels.shape}")
         return {name: pixels[:, :, plane] for plane, name in enumerate(self.config.rgb) if name != "-"}
+
+    def _duplicate(self, second: str, first: str) -> CellProblem:
+        file = f"{self.config.path}/{second}"
+        text = (
+            f"{file}: a second image of the same field and channel; the first is {first}; remove one of them, or let "
+            "'pattern' tell them apart"
+        )
+        return CellProblem(file=file, reason="duplicate_cell", detail=text)
 
     def _incomplete(self, name: str, wanted: list[str], found: npt.NDArray[np.int64]) -> CellProblem:
         lacking = ", ".join(f"'{key}'" for key, row in zip(wanted, found, strict=True) if row < 0)

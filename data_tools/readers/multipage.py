@@ -22,7 +22,8 @@ from data_tools.readers.cells_base import (
     check_distinct,
     tiff_problem,
 )
-from data_tools.readers.file_names import check_pattern, labels_of, match_names, missed_note, tiffs_below
+from data_tools.readers.file_names import check_pattern, labels_of, match_names, missed_note
+from data_tools.readers.folder import images_below
 from data_tools.readers.tiff import decode_pages
 from framework.config import StrictModel
 
@@ -66,7 +67,8 @@ class MultipageReader:
         config = self.config
         check_channels(channels, config.channels, config.path)
         root = Path(config.path).absolute()
-        names, facts = tiffs_below(root, config.path)
+        listed = images_below(root, config.path)
+        names, facts = listed.names, listed.facts
         files, missed = match_names(config.path, names, re.compile(config.pattern), config.lower_case)
         number = files["number"].to_numpy()
         places = pd.DataFrame(
@@ -80,7 +82,7 @@ class MultipageReader:
             cells=labels_of(files),
             places=places,
             channels=config.channels,
-            notes=missed_note(config.path, names, missed),
+            notes=(*listed.notes, *missed_note(config.path, names, missed)),
             pixel_size_um=config.pixel_size_um,
         )
 

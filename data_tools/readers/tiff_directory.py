@@ -248,6 +248,14 @@ class TiffDirectories:
             raise self.damaged(f"tag {tag} at byte {directory.offset}: {count} bytes of text, at most {limit} are read")
         return self._value(value, count, tag).split(b"\0", 1)[0]
 
+    def whole(self, directory: Directory, tag: int, length: int) -> bytes:
+        """Return the ``length`` bytes of a tag's value.
+
+        Raises:
+            InputError: they do not lie in the file.
+        """
+        return self._value(directory.entries[tag][2], length, tag)
+
     def begin(self, directory: Directory, tag: int, length: int) -> bytes:
         """Return the first bytes of a tag that is stored by its offset, fewer at the end of the file."""
         (offset,) = struct.unpack(self._offset, directory.entries[tag][2])

@@ -46,6 +46,15 @@ def _saturated(raw: Any) -> None:
     tifffile.imwrite(raw.image("P1", "A02", 2, "DNA"), image)
 
 
+def _all_saturated(raw: Any) -> None:
+    tifffile.imwrite(raw.image("P1", "A02", 2, "DNA"), np.full((96, 96), 65535, np.uint16))
+
+
+def _other_type(raw: Any) -> None:
+    file = raw.image("P1", "A02", 2, "DNA")
+    tifffile.imwrite(file, (tifffile.imread(file) >> 8).astype(np.uint8))
+
+
 def _nan(raw: Any) -> None:
     image = np.linspace(0, 1, 96 * 96, dtype=np.float32).reshape(96, 96)
     image[3, 4] = np.nan
@@ -67,6 +76,12 @@ BAD_PIXELS: list[tuple[Callable[[Any], None], str, str]] = [
     ),
     (_black, "blank_image", "A02_s2_DNA.tif: all-black: every pixel is 0; plate P1 well A02 site 2 channel 'DNA'"),
     (_saturated, "saturated_image", "A02_s2_DNA.tif: saturated: 50.0% of its pixels are 4095, more than 20.0%"),
+    (_all_saturated, "saturated_image", "A02_s2_DNA.tif: saturated: every pixel is 65535; plate P1 well A02 site 2"),
+    (
+        _other_type,
+        "type_mismatch",
+        "A02_s2_DNA.tif: pixels are uint8, but those of other images of the channel: uint16; plate P1 well A02 site 2",
+    ),
     (_nan, "nan_pixels", "A02_s2_DNA.tif: 1 of 9216 pixels are NaN or infinite; plate P1 well A02 site 2"),
 ]
 

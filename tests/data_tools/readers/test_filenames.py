@@ -54,15 +54,15 @@ def test_a_channel_without_a_name_is_an_error(tmp_path: Path) -> None:
 
 
 def test_other_files_are_counted_with_an_example(tmp_path: Path) -> None:
-    _touch(tmp_path, "A1_s1_w1.tif", "A1_s1_w1_thumb.tif", "x.TIFF")
-    (note,) = read_filenames(_config(tmp_path)).notes
-    assert "2 of 3 image files do not match" in note
-    assert "A1_s1_w1_thumb.tif" in note
+    _touch(tmp_path, "A1_s1_w1.tif", "A1_s1_w1_thumb.tif", "._A1_s1_w1.tif", "@eaDir/A1_s1_w1.tif", "q.tif", "x.TIFF")
+    hidden, missed = read_filenames(_config(tmp_path)).notes
+    assert "3 hidden files, thumbnails or folders of other systems are no images and are not read, as ._A1" in hidden
+    assert "2 of 3 images do not match the pattern and are not read, as q.tif" in missed
 
 
 def test_no_match_shows_an_example(tmp_path: Path) -> None:
     _touch(tmp_path, "plate_A1.tif")
-    with pytest.raises(InputError, match=r"no image name matches .*; the first of 1 is plate_A1\.tif;"):
+    with pytest.raises(InputError, match=r"no image name of 1 matches .*; the first is plate_A1\.tif, which "):
         read_filenames(_config(tmp_path))
 
 
@@ -98,7 +98,10 @@ def test_what_the_pattern_reads_must_be_a_well(tmp_path: Path) -> None:
     ("pattern", "message"),
     [
         ("(?P<well>", "'pattern' is no regular expression: missing ), unterminated subpattern at position 0"),
-        ("(?P<well>a)(?P<site>1)", "'pattern' lacks the group(s) (?P<channel>...)"),
+        (
+            "(?P<well>a)(?P<channel>1)",
+            "'pattern' lacks the group(s) (?P<site>...); with one site per well, write 'site: 1'",
+        ),
         ("(?P<row>a)(?P<site>1)(?P<channel>c)", "either the group (?P<well>...), or (?P<row>...) and (?P<column>...)"),
         (
             "(?P<well>a)(?P<sight>1)(?P<channel>c)",
@@ -127,3 +130,72 @@ def test_the_nf1_plate(real_data: Path) -> None:
     image = read_image(export.images("B07", 3)["DAPI"])
     assert image.shape == (904, 1224)
     assert image.dtype == "uint16"
+
+
+def test_constants_stand_for_groups_that_names_lack(tmp_path: Path) -> None:
+    _touch(tmp_path, "9987_B02.TIF")
+    pattern = r"9987_(?P<well>[A-H]\d\d)\.TIF"
+    with pytest.raises(
+        InputError,
+        match=r"lacks the group \(\?P<channel>...\); with one channel, write 'channel: NAME' with its name, as DAPI",
+    ):
+        read_filenames(_config(tmp_path, pattern=pattern, site=1))
+    (ref,) = read_filenames(_config(tmp_path, pattern=pattern, site=1, channel="DAPI")).refs
+    assert (ref.well, ref.site, ref.channel) == ("B02", 1, "DAPI")
+    (tmp_path / "9987.HTD").write_text('"WaveName1", "Hoechst"\n')
+    assert read_filenames(_config(tmp_path, pattern=pattern, site=1)).channels == ("Hoechst",)
+    with pytest.raises(ValueError, match="'site' is given, and 'pattern' has the group"):
+        _config(tmp_path, site=1)
+
+
+def test_groups_may_stand_in_folders(tmp_path: Path) -> None:
+    _touch(tmp_path, *(f"TimePoint_{t}/ZStep_{z}/A1_s1_w1.tif" for t in (1, 2) for z in (0, 1)))
+    pattern = r"TimePoint_(?P<timepoint>\d)/ZStep_(?P<plane>\d)/" + PATTERN
+    with pytest.raises(InputError, match=r"several planes \(0, 1\); choose one with 'plane:', as 'plane: 0'"):
+        read_filenames(_config(tmp_path, pattern=pattern))
+    export = read_filenames(_config(tmp_path, pattern=pattern, plane=1, timepoint=2))
+    assert [ref.file.relative_to(tmp_path).as_posix() for ref in export.refs] == ["TimePoint_2/ZStep_1/A1_s1_w1.tif"]
+    assert export.notes[0] == "plate P1: plane 1 of 0, 1 is read, as 'plane: 1' says"
+    assert export.notes[1] == "plate P1: timepoint 2 of 1, 2 is read, as 'timepoint: 2' says"
+
+
+def test_what_has_no_image_of_the_chosen_plane_is_named(tmp_path: Path) -> None:
+    _touch(tmp_path, "z1/A1_s1_w1.tif", "z1/A1_s2_w1.tif", "z2/A1_s1_w1.tif", "z1/B1_s1_w1.tif")
+    export = read_filenames(_config(tmp_path, pattern=r"z(?P<plane>\d)/" + PATTERN, plane=2))
+    assert [(item.reason, item.well, item.site) for item in export.problems] == [
+        ("missing_plane", "A01", 2),
+        ("missing_plane", "B01", 1),
+    ]
+    assert "well A01 site 2 channel '1' has images, but none of plane 2, as " in export.problems[0].detail
+
+
+def test_sites_may_be_any_text(tmp_path: Path) -> None:
+    _touch(tmp_path, "A1_left_1.tif", "A1_f10_1.tif", "A1_f9_1.tif")
+    export = read_filenames(_config(tmp_path, pattern=r"(?P<well>A1)_(?P<site>\w+)_(?P<channel>1)\.tif"))
+    assert [(ref.site, ref.file.name) for ref in export.refs] == [
+        (1, "A1_f9_1.tif"),
+        (2, "A1_f10_1.tif"),
+        (3, "A1_left_1.tif"),
+    ]
+    assert "sites are numbered in the order of their names: f9 = 1, f10 = 2, left = 3" in export.notes[0]
+
+
+def test_wells_may_be_numbered(tmp_path: Path) -> None:
+    _touch(tmp_path, "13_s1_w1.tif", "96_s1_w1.tif")
+    pattern = r"(?P<well>\d+)_s(?P<site>\d)_w(?P<channel>\d)\.tif"
+    with pytest.raises(InputError, match="'13' is no well; if wells are numbered, write 'numbered_wells:"):
+        read_filenames(_config(tmp_path, pattern=pattern))
+    rows = {"wells": 96, "order": "rows"}
+    assert read_filenames(_config(tmp_path, pattern=pattern, numbered_wells=rows)).wells() == ["B01", "H12"]
+    columns = {"wells": 96, "order": "columns"}
+    assert read_filenames(_config(tmp_path, pattern=pattern, numbered_wells=columns)).wells() == ["E02", "H12"]
+    with pytest.raises(InputError, match="well number 96: expected 1 to 24"):
+        read_filenames(_config(tmp_path, pattern=pattern, numbered_wells={"wells": 24, "order": "rows"}))
+
+
+def test_a_misfit_is_shown_where_it_begins(tmp_path: Path) -> None:
+    _touch(tmp_path, "A1_s1_ch1.tif")
+    with pytest.raises(InputError, match=r"fits up to 'A1_s1_'; then the pattern expects 'w"):
+        read_filenames(_config(tmp_path, pattern=r"(?P<well>[A-H]\d+)_s(?P<site>\d+)_w(?P<channel>\d+)\.tif"))
+    with pytest.raises(InputError, match=r"differs in upper and lower case only; begin 'pattern' with \(\?i\)"):
+        read_filenames(_config(tmp_path, pattern=r"(?P<well>a\d+)_s(?P<site>\d+)_CH(?P<channel>\d+)\.tif"))

@@ -168,7 +168,9 @@ def test_a_linked_folder_is_no_way_around(tmp_path: Path) -> None:
 def test_one_plane_is_read(tmp_path: Path) -> None:
     text = _document(_v5() + _v5(plane=2))
     folder = _write(tmp_path, text, _url(), _url(plane=2))
-    assert [ref.plane for ref in _read(folder).refs] == [1]
+    with pytest.raises(InputError, match=r"several planes \(1, 2\); choose one with 'plane:', as 'plane: 1'"):
+        _read(folder)
+    assert _read(folder, plane=2).notes == ("plate P1: plane 2 of 1, 2 is read, as 'plane: 2' says",)
     assert [ref.file.name for ref in _read(folder, plane=2).refs] == [_url(plane=2)]
     with pytest.raises(InputError, match="no image of plane 3; there is plane 1, 2"):
         _read(folder, plane=3)
@@ -273,23 +275,36 @@ def test_a_bad_index_is_an_error(tmp_path: Path, text: str, match: str) -> None:
         _read(_write(tmp_path, text, bom=False))
 
 
+def test_measurements_are_never_mixed(tmp_path: Path) -> None:
+    _write(tmp_path, _document(_v5()), _url()).rename(tmp_path / "m1")
+    assert [ref.file.name for ref in _read(tmp_path).refs] == [_url()], "the only measurement is the one that is meant"
+    _write(tmp_path, _document(_v5()), _url()).rename(tmp_path / "m2")
+    with pytest.raises(InputError, match=r"holds 2 measurements \(m1/.*Index\.idx\.xml, m2/.*Index\.idx\.xml\); write"):
+        _read(tmp_path)
+
+
 def test_without_an_index_names_are_read(tmp_path: Path) -> None:
     folder = tmp_path / "Plate7" / "Images"
     folder.mkdir(parents=True)
     for name in (_url(1, 2, 3), _url(16, 24, channel=2).upper(), _url(1, 2, 3, plane=2), "x.tif"):
         (folder / name).touch()
-    export = _read(folder.parent)
+    export = _read(folder.parent, plane=1)
     places = [(ref.well, ref.site, ref.channel, ref.plane) for ref in export.refs]
     assert places == [("A02", 3, "ch1", 1), ("P24", 1, "ch2", 1)]
     assert (export.plate, export.channels, export.pixel_size_um) == ("Plate7", ("ch1", "ch2"), None)
     assert "no index" in export.notes[0]
-    assert "1 image files have other names and are not read, as x.tif" in export.notes[1]
-    named = _read(folder, channel_names={"ch1": "Hoechst"}, plate="Q")
+    assert "1 image files have other names and are not read, as x.tif" in export.notes[2]
+    named = _read(folder, plane=1, channel_names={"ch1": "Hoechst"}, plate="Q")
     assert (named.plate, named.channels) == ("Q", ("Hoechst", "ch2"))
 
 
 def test_a_folder_without_anything_says_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no Index\.idx\.xml or Index\.xml here or in Images/, and no file named as"):
+    with pytest.raises(InputError, match=r"no image \(\.tif, \.tiff\) in this folder or below it: it is empty"):
+        _read(tmp_path)
+    (tmp_path / "x.tif").touch()
+    with pytest.raises(
+        InputError, match=r"no Index\.idx\.xml or Index\.xml here .* none of its 1 images is named as r01"
+    ):
         _read(tmp_path)
 
 
