@@ -51,8 +51,7 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         shift = -mean * scale
         if self.affine:
             scale, shift = scale * self.weight, shift * self.weight + self.bias
-        shape = (1, -1) + (1,) * (input.dim() - 2)
-        return (input * scale.view(shape) + shift.view(shape)).to(input.dtype)
+        return (input * _beside(scale, input) + _beside(shift, input)).to(input.dtype)
 
     @torch.no_grad()
     def _follow(self, count: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor) -> None:
@@ -67,6 +66,11 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         running_var.lerp_(unbiased.to(running_var.dtype), weight)
 
 
+def _beside(per_channel: torch.Tensor, input: torch.Tensor) -> torch.Tensor:
+    """(C,) -> (1, C, 1, ...), as many dimensions as ``input`` has."""
+    return per_channel.view((1, -1) + (1,) * (input.dim() - 2))
+
+
 def _alone(rows: torch.Tensor) -> torch.Tensor:
     return rows
 
@@ -76,13 +80,10 @@ def _global_moments(input: torch.Tensor, gather: _Gather) -> tuple[torch.Tensor,
     channels, over = input.shape[1], [0, *range(2, input.dim())]
     values = input.to(torch.promote_types(input.dtype, torch.float32))
     mine = values.numel() // channels
-    if mine:
-        variance, mean = torch.var_mean(values, over, correction=0)
-    else:
-        # Sums over nothing: 0 as a mean over nothing is not, and part of the graph, so that backward meets the others.
-        variance = mean = values.sum(over)
-    count = mean.new_full((1,), mine)
-    every = gather(torch.cat([count, mean, variance * mine])[None])
+    # A mean over nothing would be NaN; these sums are 0 then, and part of the graph, so that backward meets the others.
+    mean = values.sum(over) / max(mine, 1)
+    squares = (values - _beside(mean, input)).square().sum(over)
+    every = gather(torch.cat([mean.new_full((1,), mine), mean, squares])[None])
     counts, means, deviations = every[:, :1], every[:, 1 : 1 + channels], every[:, 1 + channels :]
     total = counts.detach().sum()
     merged = (counts * means).sum(dim=0) / total.clamp(min=1)
