@@ -234,6 +234,8 @@ class _Hdf5(_Arrays):
     def whole(self, name: str) -> Array:
         found = self._file[self.known(name)]
         is_text = h5py.check_string_dtype(found.dtype) is not None
+        if found.dtype.kind in "OV" and not is_text:
+            raise ValueError(f"'{name}' holds neither numbers nor text")
         return np.asarray(found.asstr()[()] if is_text else found[()])
 
     def rows(self, name: str, rows: list[int]) -> Iterator[Array]:

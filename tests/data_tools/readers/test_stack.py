@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,28 @@ def test_contradictions_in_the_config(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValidationError, match=words):
             reader(tmp_path / "x.npz", **options)
+
+
+def test_an_hdf5_file_brings_no_other_file_and_no_unwritten_images(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(64))
+    file = tmp_path / "cells.h5"
+    with h5py.File(file, "w") as made:
+        made.create_dataset("images", (2, 2, 4, 4), "u1", external=[(str(tmp_path / "secret"), 0, 64)])
+    with pytest.raises(InputError, match=r"cells\.h5: 'images' keeps its data in another file"):
+        reader(file).survey(("BF",))
+    with h5py.File(file, "w") as made:
+        made.create_dataset("images", (2, 2, 4, 4), "u1", chunks=(1, 2, 4, 4))[0] = 3
+    with pytest.raises(InputError, match=r"'images' was never written whole: 1 of 2 chunks"):
+        reader(file).survey(("BF",))
+    with h5py.File(file, "w") as made:
+        made["images"] = np.zeros((2, 2, 4, 4), "u1")
+        made["phase"] = np.zeros(2, [("a", "i4")])
+    with pytest.raises(InputError, match="'phase' holds neither numbers nor text"):
+        reader(file, labels={"Metadata_Phase": "phase"}).survey(("BF",))
+
+
+def test_a_pipe_is_not_read(tmp_path: Path) -> None:
+    for name in ("cells.npz", "cells.h5"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(InputError, match=rf"{name}: a pipe, socket or device"):
+            reader(tmp_path / name).survey(("BF",))
