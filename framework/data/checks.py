@@ -5,6 +5,7 @@ It reads what opening reads anyway; ``wellstream verify`` reads every byte.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +14,51 @@ import pandas as pd
 import pyarrow as pa
 
 from framework.data.checksum import file_checksum
-from framework.data.schema import BAG_COLUMNS, BAGS_NAME, TILES_NAME, FileRecord, Manifest
+from framework.data.schema import BAG_COLUMNS, BAGS_NAME, INDEX_NAME, TILES_NAME, FileRecord, Manifest
 from framework.data.tile_index import TileIndex
 from framework.errors import DatasetError
 
 _HASHED_BYTES = 64 << 20
-"""A table of bags up to this size is compared with its checksum whenever a dataset is opened."""
+"""A table up to this size is compared with its checksum before it is first read."""
 
 
 def check_files(root: Path, manifest: Manifest) -> None:
-    """Check the size of every file beside the shards, and the checksum of bags.parquet.
+    """Check the size of every file beside the shards, and the checksums of those that opening reads.
 
     A file that is absent is told by whoever needs it.
 
     Raises:
         DatasetError: one was changed since the build.
     """
+    indexed = any(record.name == INDEX_NAME for record in manifest.files)
+    read = (BAGS_NAME, INDEX_NAME if indexed else TILES_NAME)
     for record in manifest.files:
         file = root / record.name
-        if file.is_file() and not _is_as_recorded(file, record):
-            raise DatasetError(
-                f"{file}: {file.stat().st_size} bytes, the manifest records {record.bytes} of other content: it is of "
-                f"another build: a stale index; ingest again; find all damage with: wellstream verify {root}"
-            )
+        if file.is_file() and (file.stat().st_size != record.bytes or record.name in read):
+            check_content(file, record)
 
 
-def _is_as_recorded(file: Path, record: FileRecord) -> bool:
-    if file.stat().st_size != record.bytes:
-        return False
-    hashed = record.name == BAGS_NAME and record.bytes <= _HASHED_BYTES
-    return not hashed or file_checksum(file) == record.blake3
+def check_content(file: Path, record: FileRecord) -> None:
+    """Check the size of a file and, up to 64 MiB, its checksum, once per process and state of the file.
+
+    Raises:
+        DatasetError: it was changed since the build.
+    """
+    found = file.stat()
+    if found.st_size != record.bytes or not _is_as_recorded(file, record.blake3, found.st_size, found.st_mtime_ns):
+        raise DatasetError(
+            f"{file}: {found.st_size} bytes, the manifest records {record.bytes} of other content: it is of "
+            f"another build: a stale index; ingest again; find all damage with: wellstream verify {_root(file, record)}"
+        )
+
+
+def _root(file: Path, record: FileRecord) -> Path:
+    return file.parents[len(Path(record.name).parts) - 1]
+
+
+@cache
+def _is_as_recorded(file: Path, blake3: str, size: int, mtime_ns: int) -> bool:
+    return size > _HASHED_BYTES or file_checksum(file) == blake3
 
 
 def check_bags(bags: pd.DataFrame, manifest: Manifest, where: str) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 from framework.data.cache import CacheConfig
 from framework.data.checks import (
     check_bags,
+    check_content,
     check_files,
     check_places,
     check_tiles_of_bags,
@@ -121,7 +122,12 @@ class Dataset:
         return read_parquet(self._existing(NUCLEI_NAME), then=_AGAIN)
 
     def _existing(self, name: str) -> Path:
-        return _existing(self.file(name), f"{self.where}/{name}")
+        """A file that is there and, where it is not remote and so checked already, as the manifest records it."""
+        file = _existing(self.file(name), f"{self.where}/{name}")
+        for record in self.manifest.files:
+            if record.name == name and self.remote is None:
+                check_content(file, record)
+        return file
 
     def markers(self, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
         """Return measured markers, float32 (T, M), NaN where a cell has no measurement.

@@ -144,6 +144,24 @@ def test_one_changed_byte_of_the_table_of_bags_is_seen_at_opening(folder: Path) 
         Dataset.open(folder)
 
 
+def test_one_changed_byte_of_any_table_is_seen_when_it_is_read(folder: Path) -> None:
+    dataset = Dataset.open(folder)
+    reads = {
+        "tiles.parquet": dataset.tile_table,
+        "nuclei.parquet": dataset.nuclei,
+        "targets/transcripts_M1.h5ad": lambda: dataset.target("transcripts_M1"),
+    }
+    for name, read in reads.items():
+        read()
+        sound = (folder / name).read_bytes()
+        data = bytearray(sound)
+        data[len(data) // 2] ^= 1
+        (folder / name).write_bytes(data)
+        with pytest.raises(DatasetError, match=rf"{name}: .*of other content.*wellstream verify {folder}$"):
+            read()
+        (folder / name).write_bytes(sound)
+
+
 def test_places_outside_a_shard_are_refused(folder: Path) -> None:
     tiles = pd.read_parquet(folder / "tiles.parquet")
     for column, value in (("offset", 1 << 40), ("offset", -1), ("shard", 99)):
