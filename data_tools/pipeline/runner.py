@@ -128,8 +128,10 @@ class DaskRunner:
             ) from error
 
     def _has_workers(self) -> bool:
+        ask: Any = self._client.sync
+        scheduler: Any = self._client.scheduler
         try:
-            facts = self._client.sync(self._client.scheduler.identity, n_workers=1, callback_timeout=_ANSWER_S)
+            facts = ask(scheduler.identity, n_workers=1, callback_timeout=_ANSWER_S)
         except TimeoutError:
             raise PipelineError(
                 f"the Dask scheduler has not answered for {_ANSWER_S:g} s; start it again, then run the same command "

@@ -166,8 +166,10 @@ def _store() -> Any:
         return None
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     try:
-        client = dist.TCPStore(host, int(port), is_master=False, timeout=timedelta(seconds=_GRACE_S))
-        return dist.PrefixStore(f"wellstream/{attempt}", client)
+        client = dist.TCPStore(  # type: ignore[attr-defined]
+            host, int(port), is_master=False, timeout=timedelta(seconds=_GRACE_S)
+        )
+        return dist.PrefixStore(f"wellstream/{attempt}", client)  # type: ignore[attr-defined]
     except (RuntimeError, ValueError, OSError):
         return None
 
