@@ -60,15 +60,14 @@ def open_table(config: CellTableConfig) -> OpenTable:
         if name not in known:
             shown = ", ".join(known[:_SHOWN_COLUMNS]) + (" ..." if len(known) > _SHOWN_COLUMNS else "")
             raise InputError(f"{file}: no column '{name}'; it has {shown}" + did_you_mean(name, known))
-    of_numbers = isinstance(table, NumberTable)
     return OpenTable(
         config=config,
         labels={name: as_text(columns[name]) for name in (*config.by.values(), *config.labels.values())},
         numbers={
-            name: (columns[name] if of_numbers else table.numbers(name)).to_numpy(np.float64)
+            name: (columns[name] if isinstance(table, NumberTable) else table.numbers(name)).to_numpy(np.float64)
             for name in config.measurements
         },
-        text=pd.DataFrame(index=columns.index) if of_numbers else columns,
+        text=pd.DataFrame(index=columns.index) if isinstance(table, NumberTable) else columns,
         rows=len(columns),
         notes=table.notes,
     )

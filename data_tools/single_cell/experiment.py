@@ -169,7 +169,7 @@ def _check_copies(config: SingleCellConfig, genes: Counts, proteins: Counts) -> 
         for gene in np.flatnonzero((gene_cells == n_cells[place]) & (gene_sums == sums[place])):
             if np.array_equal(by_column[:, [gene]].toarray().ravel(), column):
                 raise InputError(
-                    f"{config.genes}: the gene '{genes.features[gene]}' has the counts of the protein '{name}' of "
+                    f"{config.genes}: the gene '{genes.features[int(gene)]}' has the counts of the protein '{name}' of "
                     f"{config.proteins or config.genes} in every cell, so one would be predicted from itself; remove "
                     "it from the one or the other, or say which features are proteins (feature_types)"
                 )
