@@ -1,0 +1,64 @@
+"""``wellstream evaluate``: its named options reach the numbers, in the folder and on the terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from framework.data.schema import PERTURBATION, PLATE, WELL
+from framework.errors import ConfigError
+from launch.cli import app
+
+
+def predictions(folder: Path, seed: int, wells: int = 40, genes: int = 30) -> Path:
+    """Predictions of 20 test wells under noise that grows from gene to gene."""
+    rng = np.random.default_rng(seed)
+    measured = np.random.default_rng(1).normal(50, 3, (wells, genes))
+    names = [f"{row}{column:02d}" for row in "ABCD" for column in range(1, 11)]
+    obs = pd.DataFrame({PLATE: "P", WELL: names, PERTURBATION: names}, index=names)
+    obs["part"] = np.where(rng.permutation(wells) < 20, "test", "train")
+    train = measured[(obs["part"] == "train").to_numpy()]
+    var = pd.DataFrame({"train_mean": train.mean(0), "train_sd": 1.0}, index=[f"G{gene}" for gene in range(genes)])
+    noise = rng.normal(size=measured.shape) * np.linspace(0.5, 4, genes)
+    facts = {"kind": "predictions", "target": "rna", "split": {"by": PERTURBATION, "seed": seed}}
+    data = anndata.AnnData(measured + noise, obs, var, layers={"measured": measured}, uns={"wellstream": facts})
+    data.write_h5ad(folder / f"{seed}.h5ad")
+    return folder / f"{seed}.h5ad"
+
+
+def evaluated(tmp_path: Path, *words: str) -> tuple[str, dict[str, Any]]:
+    files = [predictions(tmp_path, seed) for seed in range(4)]
+    command = ["evaluate", *map(str, files), "--out", str(tmp_path / "out"), *words]
+    result = CliRunner().invoke(app, command, env={"COLUMNS": "120"})
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return result.output, json.loads((tmp_path / "out" / "evaluation.json").read_text())
+
+
+def test_the_interval_is_the_authors_unless_another_is_named(tmp_path: Path) -> None:
+    output, summary = evaluated(tmp_path)
+    assert summary["options"]["interval"] == "p_quantiles"
+    assert summary["options"]["ranked"] == "significant"
+    row = summary["rows"][0]
+    assert row["share_low"] < row["share"] < row["share_high"]
+    assert f"{row['share']:.1%} [{100 * row['share_low']:.1f}, {100 * row['share_high']:.1f}]" in output
+    output, summary = evaluated(tmp_path, "--interval", "split_shares", "--ranked", "all")
+    assert summary["options"]["ranked"] == "all"
+    ends = f"[{100 * row['split_share_low']:.1f}, {100 * row['split_share_high']:.1f}]"
+    assert f"{row['split_share']:.1%} {ends}" in output
+    assert "median of the shares of splits" in " ".join(output.split())
+
+
+@pytest.mark.parametrize("words", [("--interval", "p_quantile"), ("--ranked", "some")])
+def test_a_wrong_name_is_answered_with_the_right_ones(tmp_path: Path, words: tuple[str, str]) -> None:
+    command = ["evaluate", str(predictions(tmp_path, 0)), "--out", str(tmp_path / "out"), *words]
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, ConfigError)
+    expected = {"--interval": "expected one of: p_quantiles, split_shares", "--ranked": "expected one of: significant, all"}
+    assert expected[words[0]] in str(result.exception)
