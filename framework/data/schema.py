@@ -21,7 +21,7 @@ where the manifest names a codec, a Blosc frame of them.
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
 from blake3 import blake3
@@ -77,6 +77,20 @@ def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
 
 Name = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\n\r]+$")]
 """Of a channel, a file or a marker."""
+
+
+def inside(name: str) -> str:
+    """Return the name of a file of the dataset. Raises ValueError where it leads elsewhere, or is written otherwise."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"named outside the dataset folder: '{name[:200]}'")
+    if str(path) != name or name == ".":
+        raise ValueError(f"'{name[:200]}' is no plain name of a file below the dataset folder")
+    return name
+
+
+FileName = Annotated[Name, AfterValidator(inside)]
+"""Of a file, relative to the dataset folder, with ``/``."""
 BaseName = Annotated[str, Field(pattern=r"^[^\x00/\n\r]+$")]
 """Of a file without its folder."""
 
@@ -129,7 +143,7 @@ class ChannelStatistics(StrictModel):
 class FileRecord(StrictModel):
     """A file of the dataset, relative to its folder, with size and BLAKE3 checksum, as ``b3sum`` prints it."""
 
-    name: Name
+    name: FileName
     bytes: int = Field(ge=0)
     blake3: str = Field(pattern="^[0-9a-f]{64}$")
 

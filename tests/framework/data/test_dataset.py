@@ -211,6 +211,25 @@ def test_verify_names_a_flipped_byte_a_truncated_and_a_missing_file(folder: Path
     assert lines[3].endswith(f"with: rm {first} {second} && wellstream ingest CONFIG --out {folder}")
 
 
+@pytest.mark.parametrize(
+    "name", ["../outside.tar", "shards/../../outside.tar", "/etc/hostname", "..", "shards//0.tar", "./0.tar", "."]
+)
+def test_a_manifest_may_not_name_a_file_elsewhere(folder: Path, name: str) -> None:
+    outside = folder.parent / "outside.tar"
+    outside.write_bytes(b"x")
+    manifest = json.loads((folder / "dataset.json").read_text())
+    for key in ("files", "shards"):
+        changed = [{**manifest[key][0], "name": name}, *manifest[key][1:]]
+        edit_manifest(folder, **{key: changed})
+        with pytest.raises(DatasetError, match=rf"dataset.json: .*{key}.*(outside the dataset|no plain name)"):
+            Dataset.open(folder)
+        edit_manifest(folder, **{key: manifest[key]})
+    for target in ("../x", "/x", "a/b"):
+        edit_manifest(folder, targets=[target])
+        with pytest.raises(DatasetError, match=r"dataset.json: .*targets"):
+            Dataset.open(folder)
+
+
 def test_verify_refuses_a_path_out_of_the_folder(folder: Path) -> None:
     outside = folder.parent / "outside.tar"
     outside.write_bytes(b"x")
