@@ -36,6 +36,9 @@ from framework.errors import InputError
 
 HAS_TILE, AT_BORDER = "tile", "border"
 
+_LEAST_TO_JUDGE = 10
+"""Fewer cells or nuclei may all be apart by chance."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShardJob:
@@ -153,6 +156,7 @@ class _ShardTask:
         found = [item for field, site in sites if (item := self._site(bag, field, site, cells)) is not None]
         n_tiles = self._lay_out(bag, found, shard)
         if cells is not None:
+            self._check_matches(bag, found, cells)
             self.cells.append(
                 {
                     "plate": self.job.plate.name,
@@ -170,6 +174,19 @@ class _ShardTask:
         )
         self.nuclei += [(bag.bag, item) for item in found]
         self.n_nuclei += n_nuclei
+
+    def _check_matches(self, bag: Bag, found: list[Found], cells: CellTable) -> None:
+        """Refuse a well whose cells all lie elsewhere than its nuclei: its positions are no pixels of these images."""
+        field = next((item for item in found if len(item.y_px)), None)
+        n_nuclei = sum(len(item.y_px) for item in found)
+        if field is None or any(item.matched for item in found) or min(n_nuclei, len(cells.y_px)) < _LEAST_TO_JUDGE:
+            return
+        raise InputError(
+            f"{bag.cells}: plate {self.job.plate.name} well {bag.well}: not one of {len(cells.y_px)} cells lies within "
+            f"{self._cells_config.max_distance_px:g} px of one of {n_nuclei} nuclei; the table has a cell at "
+            f"x {cells.x_px[0]:.1f}, y {cells.y_px[0]:.1f}, the image a nucleus at x {field.x_px[0]:.1f}, "
+            f"y {field.y_px[0]:.1f} px; check 'cells.x', 'cells.y' (px, not um) and 'cells.offset_px'"
+        )
 
     @property
     def _cells_config(self) -> Any:

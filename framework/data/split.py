@@ -19,7 +19,7 @@ from framework.config import StrictModel
 from framework.data.permutation import hash_u64, permute
 from framework.data.schema import PERTURBATION, PLATE, WELL
 from framework.errors import RunError, did_you_mean
-from framework.files.failures import check_regular, reading
+from framework.files.delimited import read_text_table
 
 PARTS = ("train", "val", "test")
 UNUSED = "unused"
@@ -125,21 +125,20 @@ def read(path: Path | str, bags: pd.DataFrame) -> Parts:
         RunError: not a split file, an unknown part, a well listed twice or not at all.
     """
     part_of: dict[tuple[str, str], str] = {}
-    what, again = f"a split file with the columns {PLATE}, {WELL}, part", "train again into another run_dir"
-    check_regular(path, RunError, what, again)
-    with (
-        reading(path, RunError, what, again),
-        Path(path).open(newline="", encoding="utf-8") as file,
-    ):
-        reader = csv.DictReader(file)
-        for row in reader:
-            key, part = (row[PLATE], row[WELL]), row["part"]
-            where = f"{path}:{reader.line_num}"
-            if part not in (*PARTS, UNUSED):
-                raise RunError(f"{where}: expected one of {', '.join((*PARTS, UNUSED))}, found '{part}'")
-            if key in part_of:
-                raise RunError(f"{where}: plate '{key[0]}', well '{key[1]}' is listed twice")
-            part_of[key] = part
+    table = read_text_table(Path(path), what="a split file", separator=",", comment=False, error=RunError)
+    missing_columns = [name for name in (PLATE, WELL, "part") if name not in table.names]
+    if missing_columns:
+        raise RunError(
+            f"{path}: not a split file with the columns {PLATE}, {WELL}, part; it has {', '.join(table.names)}"
+        )
+    columns = zip(table.text[PLATE], table.text[WELL], table.text["part"], table.lines, strict=True)
+    for plate, well, part, line in columns:
+        where = f"{path}:{line}"
+        if part not in (*PARTS, UNUSED):
+            raise RunError(f"{where}: expected one of {', '.join((*PARTS, UNUSED))}, found '{part}'")
+        if (plate, well) in part_of:
+            raise RunError(f"{where}: plate '{plate}', well '{well}' is listed twice")
+        part_of[plate, well] = part
     keys = [(_text(plate), _text(well)) for plate, well in zip(bags[PLATE], bags[WELL], strict=True)]
     missing = [key for key in keys if key not in part_of]
     if missing:

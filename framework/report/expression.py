@@ -84,11 +84,16 @@ def _read(root: Path) -> dict[str, pd.DataFrame]:
         with reading(
             file, InputError, "a table of wellstream express", f"make it again: wellstream express CONFIG --out {root}"
         ):
-            tables[name] = pd.read_csv(file)
+            tables[name] = _table(file)
     for name in ("per_gene", "truth"):
         if name in tables:
             tables[name]["marker_of"] = tables[name]["marker_of"].fillna("")
     return tables
+
+
+def _table(file: Path) -> pd.DataFrame:
+    """A gene may be called NA: only what is blank is missing in the tables that we write."""
+    return pd.read_csv(file, keep_default_na=False, na_values=[""])
 
 
 def _overview(facts: dict[str, Any], tables: dict[str, pd.DataFrame], config: dict[str, Any]) -> Section:

@@ -18,6 +18,7 @@ from framework.config.source import parse_yaml
 from framework.data.dataset import Dataset
 from framework.errors import InputError, RunError
 from framework.evaluate import Evaluation, read_evaluation
+from framework.files.delimited import read_text_table
 from framework.files.failures import reading
 from framework.files.h5ad import read_h5ad
 from framework.files.json_file import read_mapping, read_text
@@ -99,6 +100,12 @@ def read_run(root: Path) -> RunFacts:
         split=_split(root / "split.csv"),
         checkpoints=tuple(sorted(path.name for path in (root / "checkpoints").glob("step-*") if path.is_dir())),
     )
+
+
+def _split(file: Path) -> pd.DataFrame | None:
+    if not file.is_file():
+        return None
+    return read_text_table(file, what="a split file", separator=",", comment=False, error=RunError).text
 
 
 def read_inputs(run: Path, dataset: Path | str | None, evaluation: Path | None, embeddings: Path | None) -> Inputs:

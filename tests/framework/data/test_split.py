@@ -142,8 +142,8 @@ def test_a_bad_split_file(tmp_path: Path, lines: list[str], message: str) -> Non
 
 def test_a_file_that_is_no_split(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    for name in ("other.csv", "missing.csv"):
-        with pytest.raises(RunError, match="not a split file"):
+    for name, sentence in (("other.csv", "not a split file"), ("missing.csv", "no such file; expected a split file")):
+        with pytest.raises(RunError, match=sentence):
             split.read(tmp_path / name, bags(["a"]))
 
 
