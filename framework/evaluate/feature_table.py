@@ -19,6 +19,7 @@ from framework.errors import InputError, did_you_mean
 from framework.files.delimited import read_text_table
 from framework.files.h5ad import read_h5ad
 from framework.files.matching import why_unmatched
+from framework.files.text_values import text_values
 
 CELL_NAME = "cell"
 """Column of a CSV that names its cells."""
@@ -109,12 +110,9 @@ def column(table: FeatureTable, name: str) -> pd.Series[Any]:
             f"{table.file}: the cells have no column '{name}'; they have {', '.join(known) or 'none'}"
             + did_you_mean(name, known)
         )
-    values = table.cells[name]
-    if values.dtype.kind == "f" and np.all(values.dropna() == np.floor(values.dropna())):
-        # Whole numbers with gaps come as 1.0, and are called 1.
-        values = values.astype("Int64")
-    text = values.astype("string").str.strip()
-    return text.where(text.notna() & (text != "") & (text.str.lower() != "nan")).astype(object)
+    # Whole numbers with gaps come as 1.0, and are called 1.
+    text = pd.Series(text_values(table.cells[name]), index=table.cells.index, dtype=object)
+    return text.where(text != "")
 
 
 def _parsed(source: str) -> tuple[str, Path, str | None]:
