@@ -167,7 +167,7 @@ def _check_copies(config: SingleCellConfig, genes: Counts, proteins: Counts) -> 
             continue
         column = proteins.values[:, [place]].toarray().ravel()
         for gene in np.flatnonzero((gene_cells == n_cells[place]) & (gene_sums == sums[place])):
-            if np.array_equal(by_column[:, [gene]].toarray().ravel(), column):
+            if np.array_equal(by_column[:, [int(gene)]].toarray().ravel(), column):
                 raise InputError(
                     f"{config.genes}: the gene '{genes.features[int(gene)]}' has the counts of the protein '{name}' of "
                     f"{config.proteins or config.genes} in every cell, so one would be predicted from itself; remove "

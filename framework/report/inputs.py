@@ -19,7 +19,6 @@ from framework.data.dataset import Dataset
 from framework.errors import InputError, RunError
 from framework.evaluate import Evaluation, read_evaluation
 from framework.files.delimited import read_text_table
-from framework.files.failures import reading
 from framework.files.h5ad import read_h5ad
 from framework.files.json_file import read_mapping, read_text
 from framework.tracking import read_metrics
@@ -102,12 +101,6 @@ def read_run(root: Path) -> RunFacts:
     )
 
 
-def _split(file: Path) -> pd.DataFrame | None:
-    if not file.is_file():
-        return None
-    return read_text_table(file, what="a split file", separator=",", comment=False, error=RunError).text
-
-
 def read_inputs(run: Path, dataset: Path | str | None, evaluation: Path | None, embeddings: Path | None) -> Inputs:
     """Read all a page needs; ``evaluation`` and ``embeddings`` default to those inside the run folder.
 
@@ -148,8 +141,7 @@ def _inside(folder: Path, name: str) -> Path | None:
 def _split(file: Path) -> pd.DataFrame | None:
     if not file.is_file():
         return None
-    with reading(file, InputError, "the table of a split"):
-        return pd.read_csv(file, dtype=str)
+    return read_text_table(file, what="a split file", separator=",", comment=False, error=RunError).text
 
 
 def _summary(file: Path) -> Mapping[str, Any]:
