@@ -6,7 +6,7 @@ ingest -> train the network and the autoencoder with three seeds each -> embed, 
 compare. About an hour on two cores with bf16 instructions (AVX-512); run again, it continues. Other CPUs are slow in
 bf16; a quarter of the width in float32 takes less than half an hour there:
 
-    --train train.precision=fp32 'objective.backbone.widths=[24,64,96,96,64]' \\
+    --train train.precision=fp32 objective.backbone.name=alexnet 'objective.backbone.widths=[24,64,96,96,64]' \\
         'objective.decoder_widths=[64,96,96,64,24]'
 
 Field 4 of each protein is scored and takes no part in any choice: which layer speaks for a kind of features, and how
