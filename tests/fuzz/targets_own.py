@@ -143,7 +143,7 @@ def _surveyed(folder: Path) -> Any:
 
 _TABLES = ("dataset.json", "bags.parquet", "tiles.parquet", "tiles.index", "checksums.json")
 _RAW = _dataset("tar", "null")
-_PACKED = _dataset("zarr", "{name: blosc, compressor: lz4}")
+_PACKED = _dataset("zarr", "{id: blosc, cname: lz4}")
 _SHOWN = ("inspect", "{folder}/ds")
 
 TARGETS: list[Target] = [
