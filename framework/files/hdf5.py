@@ -17,6 +17,7 @@ from h5py import h5d, h5o
 
 from framework.errors import DatasetError, WellstreamError
 from framework.files.failures import AGAIN, check_regular, reading
+from framework.files.hdf5_heaps import check_heaps
 
 MOST_EXPANSION = 1100
 """Bytes that a stored byte may become; deflate, of all filters of HDF5, packs tightest: 1,032 to 1."""
@@ -48,6 +49,9 @@ def open_hdf5(
             written, more data declared than the file can hold, or anything that h5py raises inside.
     """
     size = check_regular(file, error, what, then)
+    if not checked:
+        with reading(file, error, what, then):
+            check_heaps(file)
     with reading(file, error, what, then), h5py.File(file, "r") as opened:
         if not checked:
             for name, found in datasets(opened):

@@ -91,7 +91,7 @@ class Bench:
         folder, _ = self.valid(case.target)
         shutil.copytree(folder, into, symlinks=True)
         rng = np.random.default_rng([seed, zlib.crc32(case.name.encode()), case.number])
-        files = sorted(into.glob(case.target.file))
+        files = sorted(file for file in into.glob(case.target.file) if file.is_file())
         if not files:
             raise SystemExit(f"{case.target.name}: no file {case.target.file} in the valid input")
         file = files[int(rng.integers(0, len(files)))]

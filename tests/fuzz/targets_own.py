@@ -163,7 +163,7 @@ TARGETS: list[Target] = [
         checked=True,
         command=("verify", "{folder}/ds"),
     ),
-    *of_files("verified dataset", _PACKED, ("ds/shards/*",), _verified, checked=True),
+    *of_files("verified dataset", _PACKED, ("ds/shards/**/*",), _verified, checked=True),
     *of_files(
         "checkpoint",
         _run,

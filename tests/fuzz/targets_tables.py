@@ -16,6 +16,7 @@ from data_tools.omics.config import LongForm, OmicsConfig
 from data_tools.omics.table import read_omics
 from data_tools.platemap import PlatemapConfig, read_platemap
 from data_tools.readers import CELL_TABLES
+from data_tools.readers.cells_base import NumberTable
 from data_tools.single_cell.config import SingleCellConfig
 from data_tools.single_cell.count_files import read_counts
 from data_tools.single_cell.prepare import prepare_cells
@@ -95,7 +96,8 @@ def _cell_tables(folder: Path) -> None:
 def _read_cells(name: str, file: str) -> Any:
     def read(folder: Path) -> Any:
         entry = CELL_TABLES.get(name)
-        return entry.build(entry.config(name=name, path=str(folder / file)))
+        table = entry.build(entry.config(name=name, path=str(folder / file)))
+        return table.columns if isinstance(table, NumberTable) else table.text
 
     return read
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import anndata
 import pytest
 
-from framework.errors import InputError, RunError
+from framework.errors import ConfigError, InputError, RunError
 from framework.report import sections_data, write_report
 from framework.report.figures_embedding import project
 
@@ -188,5 +188,5 @@ def test_wrong_inputs_are_named(world, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.yaml").write_text("a: [")
-    with pytest.raises(InputError, match=r"config\.yaml: not YAML"):
+    with pytest.raises(ConfigError, match=r"config\.yaml:2: not valid YAML"):
         write_report(broken)
