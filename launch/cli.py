@@ -182,6 +182,8 @@ def embed(
 ) -> None:
     """Write embeddings as AnnData. Tile embeddings can train heads: data.embeddings in a run YAML.
 
+    Where the run's config.yaml says data.check: true, each block of pixels is compared with its checksum.
+
     Python: framework.run.embed(run, data, out, level), framework.run.embed_layers(run, data, out, layers, pool)
     """
     room = _room("framework.run")
@@ -213,6 +215,8 @@ def predict(
     ] = "1",
 ) -> None:
     """Write predictions as AnnData, with the measured values beside them where the dataset has them.
+
+    Where the run's config.yaml says data.check: true, each block of pixels is compared with its checksum.
 
     Python: framework.run.predict(run, data, out, part, tiles, seeds)
     """
@@ -270,6 +274,7 @@ def evaluate(
     test: Annotated[str, typer.Option(help="wilcoxon (paired) or mann_whitney")] = "wilcoxon",
     unit: Annotated[str, typer.Option(help="what the test counts: well, or condition (averages its wells)")] = "well",
     correction: Annotated[str, typer.Option(help="none or benjamini_hochberg")] = "none",
+    alpha: Annotated[float, typer.Option(help="level of significance, between 0 and 1")] = 0.05,
     interval: Annotated[
         str, typer.Option(help="of the share of genes: p_quantiles (as the authors') or split_shares")
     ] = "p_quantiles",
@@ -283,6 +288,7 @@ def evaluate(
     """
     room, configs = _room("framework.evaluate"), _room("framework.config")
     options = [f"test={test}", f"unit={unit}", f"correction={correction}", f"interval={interval}", f"ranked={ranked}"]
+    options.append(f"alpha={alpha}")
     settings = configs.parse_config("{}", room.EvaluateConfig, "evaluate", options)
     evaluation = room.evaluate(predictions, dataset=data, out=out, config=settings)
     show.console.print(room.render(evaluation))

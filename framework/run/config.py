@@ -53,7 +53,8 @@ class DataConfig(StrictModel):
     ``per_tile_minmax`` and ``unit_range``."""
     augment: AugmentConfig = AugmentConfig()
     check: bool = False
-    """Whether each block of a shard is compared with its checksum when a tile of it is first read."""
+    """Whether each block of a shard is compared with its checksum when a tile of it is first read: in training, and in
+    the commands that read pixels for the run (embed, predict, inpaint, saliency)."""
     embeddings: str | None = None
     """Cached tile embeddings (.h5ad of ``wellstream embed``) in place of pixels, for objectives on frozen ones."""
 

@@ -15,10 +15,9 @@ from framework.data import split
 from framework.data.dataset import Dataset
 from framework.data.plan import EveryTile, PlanUniverse
 from framework.data.split import Parts
-from framework.data.store import TileStore
 from framework.distributed import Ranks
 from framework.errors import ConfigError, RunError
-from framework.run.parts import open_loader
+from framework.run.parts import open_loader, open_tiles
 from framework.run.pretrained import OpenedRun, open_run, solo
 from framework.run.tables import Report, StreamedTable, bag_rows, facts_of, tile_rows
 
@@ -97,7 +96,7 @@ def _tile_vectors(run: OpenedRun, dataset: Dataset, ranks: Ranks, progress: Repo
         raise RunError(f"{dataset.where}: no tiles to embed")
     universe = PlanUniverse.of(dataset, np.arange(len(dataset.bags)))
     plan = EveryTile(universe, rows=TILES_A_STEP)
-    store = TileStore(dataset, run.scale.channels)
+    store = open_tiles(run.config, dataset, run.scale.channels)
     loader = open_loader(run.config, store, plan, ranks=ranks, scale=run.scale, labels={})
     with torch.inference_mode():
         for batch in loader.batches(0, plan.steps_per_epoch):

@@ -14,14 +14,13 @@ import torch
 
 from framework.data.dataset import Dataset
 from framework.data.plan import EveryTile, PlanUniverse
-from framework.data.store import TileStore
 from framework.data.transform import VIEWS, Views, need_views
 from framework.data.transform import views as mirrored
 from framework.distributed import Ranks
 from framework.errors import ConfigError, RunError
 from framework.models import SpatialPool, need_layers, pooled_layers
 from framework.run.embed import TILES_A_STEP, parts_for
-from framework.run.parts import open_loader
+from framework.run.parts import open_loader, open_tiles
 from framework.run.pretrained import OpenedRun, open_run, solo
 from framework.run.tables import Report, StreamedTable, facts_of, tile_rows
 
@@ -119,7 +118,7 @@ def _blocks(
 ) -> Iterator[dict[str, Vectors]]:
     """Yield layer -> (n, D) for blocks of tiles in tile order."""
     plan = EveryTile(PlanUniverse.of(dataset, np.arange(len(dataset.bags))), rows=TILES_A_STEP)
-    store = TileStore(dataset, run.scale.channels)
+    store = open_tiles(run.config, dataset, run.scale.channels)
     loader = open_loader(run.config, store, plan, ranks=ranks, scale=run.scale, labels={})
     network = run.objective.feature_network()
     with torch.inference_mode():

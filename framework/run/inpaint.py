@@ -20,12 +20,11 @@ from framework.data.dataset import Dataset
 from framework.data.plan import MismatchedPairs, PairsPlan
 from framework.data.schema import PLATE, WELL
 from framework.data.split import PARTS
-from framework.data.store import TileStore
 from framework.durable import write_arrays, write_json
 from framework.errors import ConfigError, RunError, did_you_mean
 from framework.objectives import PairedInpainting
 from framework.run.embed import parts_for
-from framework.run.parts import VALIDATION, open_loader, plan_of, stream
+from framework.run.parts import VALIDATION, open_loader, open_tiles, plan_of, stream
 from framework.run.pretrained import OpenedRun, open_run, solo
 from framework.run.tables import Report, facts_of
 
@@ -146,7 +145,7 @@ def _paint(
 
 def _batches(run: OpenedRun, dataset: Dataset, plan: PairsPlan) -> Iterator[tuple[Batch, Batch]]:
     """Yield the right and the mismatched pairs of every step of an epoch; both have the same targets."""
-    store, ranks = TileStore(dataset, run.scale.channels), solo(run.config)
+    store, ranks = open_tiles(run.config, dataset, run.scale.channels), solo(run.config)
     loaders = [
         open_loader(run.config, store, each, ranks=ranks, scale=run.scale, labels={})
         for each in (plan, MismatchedPairs(plan))

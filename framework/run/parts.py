@@ -108,6 +108,11 @@ def open_store(config: RunConfig, dataset: Dataset, channels: tuple[str, ...]) -
     """Return cached embeddings where the run trains on them, else pixels of ``channels``."""
     if config.data.embeddings is not None:
         return EmbeddingStore(config.data.embeddings, dataset)
+    return open_tiles(config, dataset, channels)
+
+
+def open_tiles(config: RunConfig, dataset: Dataset, channels: tuple[str, ...]) -> TileStore:
+    """Return the pixels of ``channels``, compared with their checksums where ``data.check`` of the run asks for it."""
     return TileStore(dataset, channels, check=config.data.check)
 
 

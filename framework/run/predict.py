@@ -18,13 +18,13 @@ from framework.data.dataset import Dataset
 from framework.data.permutation import I64
 from framework.data.plan import EveryBag, EveryTile, Plan, PlanUniverse
 from framework.data.split import PARTS, Parts
-from framework.data.store import Store, TileStore
+from framework.data.store import Store
 from framework.data.transform import Views, need_views
 from framework.data.transform import views as mirrored
 from framework.distributed import Ranks
 from framework.errors import ConfigError, DatasetError, RunError, did_you_mean
 from framework.run.embed import parts_for
-from framework.run.parts import bags_in, open_loader, open_store
+from framework.run.parts import bags_in, open_loader, open_store, open_tiles
 from framework.run.pretrained import OpenedRun, open_run, solo
 from framework.run.tables import Report, bag_rows, facts_of, tile_rows, write_table
 
@@ -84,7 +84,7 @@ def predict(
     files = _files(opened, Path(out))
     parts = parts_for(opened, dataset)
     universe = PlanUniverse.of(dataset, _bags_of(dataset, parts, part))
-    store: Store = TileStore(dataset, opened.scale.channels)
+    store: Store = open_tiles(opened.config, dataset, opened.scale.channels)
     if data is None and opened.config.data.embeddings is not None and seen == 1:
         store = open_store(opened.config, dataset, opened.scale.channels)
     ranks = solo(opened.config)

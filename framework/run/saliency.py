@@ -15,13 +15,13 @@ from framework.data.batch import Batch
 from framework.data.dataset import Dataset
 from framework.data.permutation import I64, hash_u64, permute
 from framework.data.split import PARTS
-from framework.data.store import TileStore, dataset_digest
+from framework.data.store import dataset_digest
 from framework.data.transform import scale
 from framework.durable import write_arrays
 from framework.errors import ConfigError, RunError, did_you_mean
 from framework.models import guided_gradients
 from framework.run.embed import parts_for
-from framework.run.parts import bags_in
+from framework.run.parts import bags_in, open_tiles
 from framework.run.pretrained import OpenedRun, open_run, solo
 from framework.run.tables import Report, with_folder
 
@@ -72,7 +72,7 @@ def saliency(
         )
     dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
     ids = _drawn(dataset, opened, part, tiles, seed)
-    store = TileStore(dataset, opened.scale.channels)
+    store = open_tiles(opened.config, dataset, opened.scale.channels)
     images = np.empty((len(ids), *store.sample_shape), dtype=store.dtype)
     store.gather(ids, images)
     maps = _maps(opened, ids, images, progress)

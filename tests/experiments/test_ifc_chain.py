@@ -15,7 +15,7 @@ import torch
 from data_tools.pipeline import ingest, load_ingest_config
 from data_tools.simulate import IfcConfig, simulate_ifc
 from data_tools.single_cell import SingleCellConfig, prepare_cells
-from experiments.ifc_seq.__main__ import EXPRESSED, FULL_GROWN, SCORED, compare
+from experiments.ifc_seq.chain import EXPRESSED, FULL_GROWN, SCORED, compare
 from experiments.ifc_seq.truth import ChainCheck, check_chain
 from framework.config import load_config
 from framework.errors import InputError

@@ -62,3 +62,10 @@ def test_a_wrong_name_is_answered_with_the_right_ones(tmp_path: Path, words: tup
     assert isinstance(result.exception, ConfigError)
     expected = {"--interval": "p_quantiles, split_shares", "--ranked": "significant, all"}
     assert f"expected one of: {expected[words[0]]}" in str(result.exception)
+
+
+def test_a_higher_alpha_calls_more_genes_significant(tmp_path: Path) -> None:
+    shares = [evaluated(tmp_path, "--alpha", alpha)[1]["rows"][0]["share"] for alpha in ("0.0001", "0.5")]
+    assert shares[0] < shares[1]
+    command = ["evaluate", str(predictions(tmp_path, 0)), "--out", str(tmp_path / "out"), "--alpha", "5"]
+    assert "alpha" in str(CliRunner().invoke(app, command).exception)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import anndata
@@ -11,6 +16,7 @@ import torch
 from fixtures.tiny_run import HEADS, MARKERS, TRIPLET, config, tiny_data
 
 from framework.data.batch import Batch
+from framework.data.checksum import file_checksum
 from framework.data.dataset import Dataset
 from framework.data.store import EmbeddingStore, TileStore
 from framework.data.transform import scale
@@ -158,3 +164,40 @@ def test_what_cannot_be_predicted_is_said(root: Path, tmp_path: Path, words: dic
 def test_an_objective_without_predictions_points_to_embed(root: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="its embeddings come from: wellstream embed"):
         predict(root / "triplet", None, tmp_path / "p.h5ad")
+
+
+def _damaged(source: Path, folder: Path) -> Path:
+    """A copy of a dataset with a checksum for each shard, in which one pixel was changed afterwards."""
+    shutil.copytree(source, folder)
+    manifest = json.loads((folder / "dataset.json").read_text())
+    shards = [record["name"] for record in manifest["shards"]]
+    sums = {name: [zlib.crc32((folder / name).read_bytes())] for name in shards}
+    file = folder / "checksums.json"
+    file.write_text(json.dumps({"block_bytes": 8 << 20, "crc32": sums}))
+    listed = {"name": file.name, "bytes": file.stat().st_size, "blake3": file_checksum(file)}
+    manifest["files"] = [each for each in manifest["files"] if each["name"] != file.name] + [listed]
+    manifest.pop("digest", None)
+    (folder / "dataset.json").write_text(json.dumps(manifest))
+    index = Dataset.open(folder).index
+    shard = folder / shards[int(index.shard[0])]
+    data = bytearray(shard.read_bytes())
+    data[int(index.offset[0])] ^= 1
+    shard.write_bytes(data)
+    return folder
+
+
+@pytest.mark.parametrize("command", [embed, partial(predict, part="all")])
+def test_data_check_of_the_run_also_acts_on_what_the_run_is_applied_to(
+    root: Path, tmp_path: Path, command: Callable[..., object]
+) -> None:
+    data, run, out = _damaged(root / "data", tmp_path / "data"), tmp_path / "run", tmp_path / "out.h5ad"
+    shutil.copytree(root / "markers", run)
+    command(run, data, out)  # the run did not ask for it
+    file = run / "config.yaml"
+    text = file.read_text()
+    assert "  check: false\n" in text
+    file.write_text(text.replace("  check: false\n", "  check: true\n"))
+    out.unlink()
+    with pytest.raises(DatasetError, match=r"data/shards/.*differ from their recorded.*wellstream verify"):
+        command(run, data, out)
+    assert not out.exists()

@@ -1,0 +1,25 @@
+"""Ctrl-C while a chain still loads its libraries."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("package", ["demo", "ifc_seq"])
+def test_ctrl_c_while_libraries_load_is_one_sentence(package: str, tmp_path: Path) -> None:
+    # The first library that the chain asks for interrupts, as a user would who pressed Ctrl-C in that moment.
+    (tmp_path / "rich.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    (tmp_path / "pandas.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", f"experiments.{package}", "--out", str(tmp_path / "out")]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 130
+    assert ended.stderr == "interrupted; run the same command again to continue\n"
+    assert not (tmp_path / "out").exists()
