@@ -75,7 +75,7 @@ def dataset(kind: str, path: Path, n_tiles: int, per_bag: int) -> Dataset:
         bag_start=np.arange(n_bags + 1, dtype=np.int64) * per_bag,
         nbytes=nbytes.astype(np.int32),
     )
-    manifest = manifest_of(records, n_tiles).model_copy(update=facts)
+    manifest = manifest_of(records, n_tiles, **facts)
     return Dataset(root=path, manifest=manifest, bags=pd.DataFrame({"bag": range(n_bags)}), index=index)
 
 

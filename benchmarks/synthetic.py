@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -105,8 +105,8 @@ def write_dataset(folder: Path, pixels: npt.NDArray[np.uint16], per_bag: int, ch
     return Dataset(root=folder, manifest=manifest_of(records, len(pixels)), bags=bags, index=index)
 
 
-def manifest_of(records: list[ShardRecord], n_tiles: int) -> Manifest:
-    """Return the manifest of random tiles in these shards."""
+def manifest_of(records: list[ShardRecord], n_tiles: int, **facts: Any) -> Manifest:
+    """Return the manifest of random tiles in these shards; ``facts`` are further fields, as layout and codec."""
     middle = (_LOW + _HIGH) / 2
     statistics = ChannelStatistics(mean=middle, sd=(_HIGH - _LOW) / 12**0.5, percentiles={})
     return Manifest(
@@ -124,4 +124,5 @@ def manifest_of(records: list[ShardRecord], n_tiles: int) -> Manifest:
         versions={},
         files=(),
         shards=tuple(records),
+        **facts,
     )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data_tools.readers.tiff import decode_grey, described
+from data_tools.readers.tiff import decode_grey, described, reason_of
 from data_tools.wells import well_order
 from framework.errors import InputError
 from framework.registry import Registry
@@ -268,7 +268,7 @@ class ImageError(InputError):
     """An image that cannot be read.
 
     Attributes:
-        reason: ``missing_image``, ``damaged_image`` or ``nan_pixels``.
+        reason: ``missing_image``, ``damaged_image``, ``unsupported_image`` or ``nan_pixels``.
     """
 
     def __init__(self, text: str, reason: str = "damaged_image") -> None:
@@ -291,7 +291,7 @@ def read_image(ref: ImageRef) -> Image:
     except FileNotFoundError:
         raise _image_error(ref, "missing_image", "no such file") from None
     except Exception as error:  # tifffile and the codecs raise many kinds on damaged files, each means the same here
-        raise _image_error(ref, "damaged_image", described(error)) from error
+        raise _image_error(ref, reason_of(error), described(error)) from error
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         count = int(np.size(pixels) - np.isfinite(pixels).sum())
         raise _image_error(ref, "nan_pixels", f"{count} of {pixels.size} pixels are NaN or infinite")

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data_tools.readers.tiff import described
+from data_tools.readers.tiff import described, reason_of
 from framework.errors import InputError, did_you_mean
 from framework.files.delimited import TextTable
 from framework.registry import Registry
@@ -217,7 +217,7 @@ def tiff_problem(row: int, file: Path | str, error: Exception) -> CellProblem:
     if isinstance(error, FileNotFoundError):
         return CellProblem(row=row, file=str(file), reason="missing_image", detail=f"{file}: no such file")
     text = f"{file}: {described(error)}; export it again"
-    return CellProblem(row=row, file=str(file), reason="damaged_image", detail=text)
+    return CellProblem(row=row, file=str(file), reason=reason_of(error), detail=text)
 
 
 def metadata_name(name: str) -> str:

@@ -139,6 +139,11 @@ def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
     return ", ".join(str(shape) for shape in shapes[:_SHOWN_PAGES]) + more
 
 
+def reason_of(error: Exception) -> str:
+    """Return the short kind of what keeps a TIFF from being read; a kind of image that is not read is no damage."""
+    return "unsupported_image" if isinstance(error, TiffError) and not error.damaged else "damaged_image"
+
+
 def described(error: Exception) -> str:
     """Return what is wrong with a TIFF that could not be decoded, without its file, in one line."""
     if isinstance(error, TiffError) and not error.damaged:

@@ -35,7 +35,7 @@ def reading(
     except WellstreamError:
         raise
     except FileNotFoundError:
-        raise error(f"{file}: no such file; expected {what}") from None
+        raise error(f"{file}: no such file; expected {what}{'' if then == AGAIN else f'; {then}'}") from None
     except MemoryError:
         raise error(
             f"{file}: reading it as {what} takes more memory than there is; if it is not that large, it is damaged: "
@@ -53,7 +53,7 @@ def reason(found: BaseException) -> str:
         return found.strerror
     text = " ".join(str(found).split())
     if isinstance(found, KeyError):
-        text = f"no entry {text}"
+        text = text.strip("'\"") if " " in text else f"no entry {text}"  # h5py explains itself in KeyErrors
     if isinstance(found, UnicodeDecodeError):
         text = f"not {found.encoding} text, byte {found.start} is {found.object[found.start]:#04x}"
     short = text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -31,4 +32,17 @@ def load_weights_only(
         if zipfile.is_zipfile(file):
             with open_zip(file):
                 pass
-        return torch.load(file, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as found:
+            # What torch says here tells people to switch the protection off.
+            raise error(f"{file}: not readable as {what}: {_why(str(found))}; {then}") from None
+
+
+def _why(said: str) -> str:
+    if "GLOBAL" in said or "global" in said:
+        return (
+            "it holds more than tensors and plain values, which would run code when loaded; save the weights alone, "
+            "with torch.save(model.state_dict(), FILE) or as safetensors"
+        )
+    return "torch.save has not written this"

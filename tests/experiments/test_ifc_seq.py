@@ -61,7 +61,7 @@ def test_an_object_without_features_has_no_markers_and_is_counted(tmp_path: Path
     (raw / "features.txt").write_bytes(b"\r\n".join(line for line in lines if not line.startswith(b"7\t")))
     paths = (f"sources.0.reader.path={raw / 'images'}", f"sources.0.tables.0.table.path={raw / 'features.txt'}")
     summary, _ = ingested("ingest_simulated.yaml", tmp_path / "dataset", *paths)
-    assert "29 of 30 cells have one of its 29 rows" in summary.matched[0]
+    assert "29 of 30 cells have one of its 29 rows" in "\n".join(summary.matched)
     table = pd.read_parquet(tmp_path / "dataset" / "tiles.parquet")
     missing = table["Marker_CD34"].isna()
     assert table.loc[missing, "Metadata_Cell"].tolist() == ["7"]

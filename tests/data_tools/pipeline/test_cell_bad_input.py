@@ -74,8 +74,8 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     ),
     "a type no tile holds": (
         rewrite("Q_1_B.tif", np.zeros((6, 6), np.int32)),
-        "pixel_type",
-        "pixels of int32, expected uint8, uint16 or float32",
+        "unsupported_image",
+        "expected pixels of uint8, uint16 or float32, found int32",
     ),
 }
 

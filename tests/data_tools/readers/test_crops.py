@@ -149,7 +149,7 @@ def test_a_damaged_or_vanished_file_is_a_problem_of_its_cell(folder: Path) -> No
     assert [item.reason for item in found if isinstance(item, CellProblem)] == [
         "missing_image",
         "damaged_image",
-        "damaged_image",
+        "unsupported_image",
     ]
     assert "expected one 2-D greyscale image" in found[2].detail  # type: ignore[union-attr]
 

@@ -7,7 +7,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures.tiny_dataset import make_dataset
+from fixtures.tiny_dataset import make_dataset, resealed
 from rich.console import Console
 
 from framework.data.schema import PLATE, WELL
@@ -92,6 +92,7 @@ def test_dropped_genes_of_the_dataset_are_the_filtered_ones(wells, tmp_path: Pat
     target = anndata.read_h5ad(file)
     target.uns["wellstream"] = {"dropped_genes": np.array(["X1", "X2"], dtype=object)}
     target.write_h5ad(file)
+    resealed(dataset.root)
     row = evaluate([wells(0)], dataset.root).summary["rows"][0]
     # 2 dropped at ingest, 25 - 20 without a prediction.
     assert (row["filtered"], row["genes"]) == (7, 27)
@@ -167,7 +168,7 @@ def test_reading_what_is_no_evaluation(tmp_path: Path) -> None:
         read_evaluation(tmp_path)
     file = tmp_path / "evaluation.json"
     for text, message in (
-        ("{", "not JSON"),
+        ("{", "not readable as the summary of an evaluation"),
         ('{"format": 9}', "expected format 2"),
         ('{"format": 2, "kind": "x"}', "kind"),
     ):

@@ -86,7 +86,7 @@ def test_bad_files_say_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such prediction file"):
         open_all([tmp_path / "none.h5ad"])
     (tmp_path / "text.h5ad").write_text("hello")
-    with pytest.raises(InputError, match=r"not a readable \.h5ad"):
+    with pytest.raises(InputError, match=r"not readable as predictions"):
         open_all([tmp_path / "text.h5ad"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"no \.h5ad file in this folder"):

@@ -100,7 +100,10 @@ def test_without_panels_the_numbers_stand_alone(tmp_path: Path) -> None:
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     write(tmp_path, "{")
-    with pytest.raises(InputError, match=r"inpainting\.json: not JSON.*run wellstream inpaint again"):
+    with pytest.raises(
+        InputError,
+        match=r"inpainting\.json: not readable as what wellstream inpaint wrote.*run wellstream inpaint again",
+    ):
         inpainting(tmp_path)
     write(tmp_path, facts(format=99))
     with pytest.raises(InputError, match="expected format 1"):

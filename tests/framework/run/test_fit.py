@@ -171,7 +171,7 @@ def test_embeddings_of_other_weights_are_refused(root: Path) -> None:
     with pytest.raises(RunError, match=r"made with other weights than objective\.pretrained"):
         fit(settings)
     anndata.AnnData(np.zeros((2, 2), np.float32)).write_h5ad(root / "elsewhere.h5ad")
-    with pytest.raises(RunError, match="not a file of 'wellstream embed'"):
+    with pytest.raises(RunError, match="not readable as a file of 'wellstream embed'"):
         fit(settings)
 
 
