@@ -24,14 +24,15 @@ class OmicsConfig(StrictModel):
 
     Attributes:
         name: of the targets: ``<name>_<stimulation>``.
-        table: text (CSV, TSV; also packed), GCT, Parquet or AnnData. Wide: one row per sample; ``Metadata_`` columns,
-            those named here and columns of pure text are facts, all others genes.
+        table: text (CSV, TSV; also packed), GCT, Parquet, AnnData or MuData. Wide: one row per sample; ``Metadata_``
+            columns, those named here and columns of pure text are facts, all others genes.
         kind: ``counts`` (whole numbers: size factors, log2(x + 1)), ``intensities`` (log2, samples centred on their
             medians; TPM too) or ``log2`` (on that scale already: only the plate effect is taken out).
         long: columns of a table with one row per sample and gene; null for a wide one.
         facts: columns of a wide table that hold numbers and are no genes, as ``[RIN, n_counts]``.
         genes: regular expression that the names of genes match, as ``^ENSG``; all other columns are facts.
-        layer: of an AnnData file, instead of ``X``.
+        layer: of an AnnData or MuData file, instead of ``X``; ``raw`` for its raw.
+        modality: of a MuData file, as ``rna`` or ``prot``; null where it has one alone.
         gene_names: column of ``var`` (AnnData) or fact of genes (GCT) with the names to use.
         sample: column that identifies a sample, for the record.
         perturbation, stimulation, plate: columns; ``stimulation: null`` where there is one, ``plate: null`` for no
@@ -50,6 +51,7 @@ class OmicsConfig(StrictModel):
     facts: tuple[str, ...] = ()
     genes: str | None = Field(default=None, min_length=1)
     layer: str | None = None
+    modality: str | None = None
     gene_names: str | None = None
     sample: str | None = None
     perturbation: str = PERTURBATION

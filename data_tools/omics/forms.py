@@ -1,4 +1,4 @@
-"""Reading an omics table from any file: text (wide or long), GCT, Parquet or AnnData, known by its bytes."""
+"""Reading an omics table from any file: text (wide or long), GCT, Parquet, AnnData or MuData, known by its bytes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data_tools.omics.annotated import read_anndata
 from data_tools.omics.config import LongForm, OmicsConfig
 from data_tools.omics.gct import WHAT, is_gct, read_gct
 from data_tools.omics.raw import F64, RawOmics
-from framework.errors import InputError, did_you_mean
+from framework.errors import InputError
 from framework.files.delimited import MISSING, TextTable, read_text_table
-from framework.files.h5ad import read_h5ad
 from framework.files.parquet import read_parquet
 from framework.files.text_values import text_values
 
@@ -32,9 +32,10 @@ def read_raw(config: OmicsConfig) -> RawOmics:
     file = Path(config.table)
     head = _head(file)
     if head.startswith(_HDF5) or file.suffix.lower() in (".h5ad", ".h5mu"):
-        return _read_h5ad(config, file)
-    if config.layer is not None:
-        raise InputError(f"{file}: 'layer: {config.layer}' is for AnnData files; leave it out")
+        return read_anndata(config, file)
+    for key, value in (("layer", config.layer), ("modality", config.modality)):
+        if value is not None:
+            raise InputError(f"{file}: '{key}: {value}' is for AnnData and MuData files; leave it out")
     if head.startswith(_PARQUET) or file.suffix.lower() == ".parquet":
         return _of_typed(config, read_parquet(file, error=InputError, what=WHAT), file)
     if is_gct(file):
@@ -50,49 +51,6 @@ def _head(file: Path) -> bytes:
         return b""
     with file.open("rb") as stream:
         return stream.read(8)
-
-
-def _read_h5ad(config: OmicsConfig, file: Path) -> RawOmics:
-    if file.suffix.lower() == ".h5mu":
-        raise InputError(
-            f"{file}: a MuData file; save the modality to learn from as AnnData (mudata['rna'].write_h5ad)"
-        )
-    data = read_h5ad(file, error=InputError, what=f"{WHAT} (AnnData)")
-    layers = tuple(str(name) for name in data.layers)
-    if config.layer is not None and config.layer not in layers:
-        raise InputError(
-            f"{file}: no layer '{config.layer}'; it has {', '.join(layers) or 'none'}"
-            + did_you_mean(config.layer, layers)
-        )
-    matrix = data.X if config.layer is None else data.layers[config.layer]
-    if matrix is None:
-        raise InputError(f"{file}: X is empty; name a layer with 'layer:'; it has {', '.join(layers) or 'none'}")
-    dense = matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
-    facts = pd.DataFrame({str(name): text_values(data.obs[name]) for name in data.obs.columns})
-    if "sample" not in facts:
-        facts.insert(0, "sample", text_values(pd.Series(data.obs_names)))
-    return RawOmics(
-        file=file,
-        facts=facts,
-        genes=_gene_names(config, data.var, file),
-        values=np.ascontiguousarray(dense, dtype=np.float64),
-        rows=[f"sample '{name}'" for name in data.obs_names],
-        declared=True,
-        layers=layers,
-    )
-
-
-def _gene_names(config: OmicsConfig, var: pd.DataFrame, file: Path) -> tuple[str, ...]:
-    name = config.gene_names
-    if name is None:
-        return tuple(str(gene) for gene in var.index)
-    if name not in var:
-        known = [str(column) for column in var.columns]
-        raise InputError(
-            f"{file}: no column '{name}' in var for 'omics.gene_names'; it has {', '.join(known) or 'none'}"
-            + did_you_mean(name, known)
-        )
-    return tuple(text_values(var[name]))
 
 
 def _of_typed(config: OmicsConfig, frame: pd.DataFrame, file: Path) -> RawOmics:

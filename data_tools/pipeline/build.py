@@ -1,8 +1,8 @@
 """The folder a dataset is built in, and how a build that was killed is picked up again.
 
-``.build/plan.json`` says which config the folder belongs to. Each finished part has a marker with a digest of all that
-went into it (files by size and modification time, flat-fields by checksum), so a repaired image redoes its own part and
-nothing else, and a marker never speaks for other input.
+``.build/plan.json`` says which config the folder belongs to (omics tables aside, which may still be corrected). Each
+finished part has a marker with a digest of all that went into it (files by size and modification time, flat-fields by
+checksum), so a repaired image redoes its own part and nothing else, and a marker never speaks for other input.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from blake3 import blake3
 from data_tools.pipeline.durable import TEMPORARY_PREFIX, explained, write_json
 from data_tools.pipeline.survey import Site
 from framework import __version__
-from framework.config import StrictModel, config_digest
+from framework.config import StrictModel
 from framework.data.checksum import file_checksum
 from framework.data.schema import MANIFEST_NAME, Manifest, read_manifest
 from framework.durable import json_text
@@ -31,6 +31,8 @@ from framework.files.json_file import read_mapping
 BUILD_NAME = ".build"
 _PLAN_NAME = "plan.json"
 _SEAL = "seal"
+_OF_TARGETS = ("omics",)
+"""Keys of a config that shape the targets alone, which are written at the very end."""
 _SHAPING = (
     "anndata",
     "h5py",
@@ -136,9 +138,13 @@ class BuildFolder:
         found, plan = read_mapping(self._plan_file, what="the plan of an ingest", then=anew), _plan(config)
         for key, what in (("config", "config"), ("versions", "version of Wellstream or its libraries")):
             if found.get(key) != plan[key]:
+                told = found.get(key)
+                changed = _differences(told, plan[key]) if isinstance(told, dict) else []
                 raise DatasetError(
-                    f"{self.root}: holds an unfinished ingest of another {what}; continue with the same {what}, choose "
-                    f"another folder, or remove it to start anew: rm -r {self.root}"
+                    f"{self.root}: holds an unfinished ingest of another {what}; "
+                    + (f"it differs in {', '.join(changed)}; " if changed else "")
+                    + f"continue with the same {what} (only 'omics' may change), choose another folder, or remove it "
+                    f"to start anew: rm -r {self.root}"
                 )
 
     def _sweep(self) -> None:
@@ -178,7 +184,9 @@ def _seal(facts: dict[str, Any], files: Iterable[Path]) -> str:
 
 
 def _plan(config: StrictModel) -> dict[str, Any]:
-    return {"config": config_digest(config), "versions": versions()}
+    """Return what every part is made of: targets are no part, so an omics table may be corrected after a stop."""
+    shaping = {key: value for key, value in config.plain().items() if key not in _OF_TARGETS}
+    return {"config": shaping, "versions": versions()}
 
 
 def sites_digest(sites: Iterable[Site]) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import h5py
 from scipy import sparse
 
-from data_tools.single_cell.counts import GENE, Counts, check_counts, counts_of, csr
+from data_tools.single_cell.counts import GENE, LANES, Counts, check_counts, counts_of, csr
 from data_tools.single_cell.counts_10x import read_10x_folder, read_10x_h5
 from data_tools.single_cell.counts_anndata import read_h5ad, read_h5mu
 from framework.errors import InputError
@@ -18,6 +19,8 @@ WHAT = "a table of counts (genes x cells)"
 _TEXT = (".csv", ".tsv", ".txt", ".tab")
 _PACKED = (".gz", ".bz2", ".xz")
 _EXPECTED = "expected .csv, .tsv (also .gz), .h5ad, .h5mu, a 10x .h5 or a 10x folder with matrix.mtx.gz"
+_HDF5_KINDS = ((("mod",), ".h5mu"), (("obs", "var"), ".h5ad"), (("matrix/barcodes",), ".h5"))
+"""Groups that tell what an HDF5 file is."""
 _OTHERS = {
     ".xlsx": "an Excel workbook, which turns the genes SEPT1 and MARCH1 into dates; save the counts as CSV",
     ".xls": "an Excel workbook, which turns the genes SEPT1 and MARCH1 into dates; save the counts as CSV",
@@ -59,10 +62,22 @@ def read_counts(
     for suffix in _PACKED:
         name = name.removesuffix(suffix)
     suffix = Path(name).suffix
+    suffix = _by_content(file, suffix)
     if layer is not None and suffix not in (".h5ad", ".h5mu"):
         raise InputError(f"{file}: has no layers, only .h5ad and .h5mu files do; leave out the layer '{layer}'")
     read, way_out = _reader(file, suffix, layer, obsm)
     return check_counts(read(file, kind), file, fractional=fractional, way_out=way_out(file))
+
+
+def _by_content(file: Path, suffix: str) -> str:
+    """Return the suffix that an HDF5 file should have by what it holds, whatever it is called."""
+    if not file.is_file() or not h5py.is_hdf5(file):
+        return suffix
+    with h5py.File(file, "r") as store:
+        for names, right in _HDF5_KINDS:
+            if all(name in store for name in names):
+                return right
+    return ".h5" if suffix in (*_TEXT, *_OTHERS, "") else suffix
 
 
 def _reader(
@@ -97,7 +112,7 @@ def _name_layer(file: Path) -> str:
 def _read_text(file: Path, kind: str) -> Counts:
     """Genes x cells; read in pieces, so that the dense table is never in memory."""
     pieces, names = [], list[str]()
-    for block in read_numbers_matrix(file, what=WHAT):
+    for block in read_numbers_matrix(file, what=WHAT, twice=f"{LANES}; else rename or remove one"):
         pieces.append(csr(block.values, dtype="float32"))
         names += block.rows
     return counts_of(csr(sparse.vstack(pieces).T), block.columns, names, [kind] * len(names), block.notes)

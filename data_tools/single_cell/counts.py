@@ -26,6 +26,11 @@ _CALLED = {
     PROTEIN: ("antibody capture", "antibody", "protein", "proteins", "prot", "adt", "protein expression"),
 }
 _KINDS = {word: kind for kind, words in _CALLED.items() for word in words}
+LANES = (
+    "where lanes or samples were joined whose cells share barcodes, put the lane before each name, as L1_ACGT and "
+    "L2_ACGT, in every table"
+)
+"""What to do about a cell that stands twice: by its name alone nobody knows which of the two is meant."""
 _BARCODE = r"[ACGTN]{12,}"
 _NAMES_JUDGED = 1000
 
@@ -108,7 +113,9 @@ def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) 
     for what, names in [("cell", counts.cells), *(("feature", part.features) for part in _by_kind(counts))]:
         twice = names[names.duplicated()]
         if len(twice):
-            raise InputError(f"{file}: the {what} '{twice[0]}' stands twice; expected distinct names")
+            more = f", and so do {len(twice.unique()) - 1} more" if len(twice.unique()) > 1 else ""
+            then = LANES if what == "cell" else "rename or remove one"
+            raise InputError(f"{file}: the {what} '{twice[0]}' stands twice{more}; expected distinct names; {then}")
         bare = [name for name in ("", "nan", "None") if name in names]
         if bare:
             raise InputError(f"{file}: a {what} is called '{bare[0]}'; expected a name for each {what}")

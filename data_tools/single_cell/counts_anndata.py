@@ -96,8 +96,6 @@ def read_h5mu(file: Path, kind: str, *, layer: str | None) -> Counts:
 def _check_anndata(store: h5py.File, file: Path) -> None:
     if "obs" in store and "var" in store and isinstance(store["obs"], h5py.Group):
         return
-    if "mod" in store:
-        raise InputError(f"{file}: a MuData file; name it .h5mu")
     raise InputError(
         f"{file}: no AnnData file (or one of a version before 0.7): expected the groups obs and var, found "
         f"{', '.join(store) or 'nothing'}; write it again with anndata"

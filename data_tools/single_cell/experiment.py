@@ -10,7 +10,7 @@ import pandas as pd
 
 from data_tools.single_cell.config import SingleCellConfig
 from data_tools.single_cell.count_files import read_counts
-from data_tools.single_cell.counts import GENE, PROTEIN, Counts
+from data_tools.single_cell.counts import GENE, LANES, PROTEIN, Counts
 from data_tools.single_cell.counts_anndata import proteins_elsewhere
 from framework.errors import InputError, did_you_mean
 from framework.files.delimited import read_text_table
@@ -20,6 +20,7 @@ _MOST_PROTEINS = 1000
 """Panels of antibodies have some hundreds; a table with more is one of genes."""
 _LEAST_CELLS = 5
 """Counts that are the same in so many cells are no chance."""
+_NUMBER_BEHIND = r"[._-][0-9]+$"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +116,11 @@ def _proteins(config: SingleCellConfig, counts: Counts, notes: list[str]) -> Cou
 def _in_the_same_cells(
     config: SingleCellConfig, genes: Counts, proteins: Counts, notes: list[str]
 ) -> tuple[Counts, Counts]:
+    here, there = config.genes, config.proteins or config.genes
+    if here != there:
+        notes.extend(_made_distinct(genes.cells, here))
     if genes.cells.equals(proteins.cells):
         return genes, proteins
-    here, there = config.genes, config.proteins or config.genes
     _check_transposed(genes, proteins, here, there)
     has = genes.cells.isin(proteins.cells)
     shared = genes.cells[has]
@@ -131,6 +134,20 @@ def _in_the_same_cells(
     text += left_over(len(mine), "have none and are left out", f"'{next(iter(mine), '')}'")
     notes.append(text + left_over(len(theirs), f"cells of {there} have no genes", f"'{next(iter(theirs), '')}'"))
     return genes.rows(genes.cells.get_indexer(shared)), proteins.rows(proteins.cells.get_indexer(shared))
+
+
+def _made_distinct(cells: pd.Index, file: str) -> tuple[str, ...]:
+    """Return a note where names look as programs make repeated ones distinct: their number is the order of joining."""
+    bare = cells.str.replace(_NUMBER_BEHIND, "", regex=True)
+    again = np.flatnonzero((bare != cells) & bare.isin(cells))
+    if not len(again):
+        return ()
+    first = int(again[0])
+    return (
+        f"{file}: {len(again)} of {len(cells)} cells are called as another with a number behind, as '{bare[first]}' "
+        f"and '{cells[first]}': programs name repeated barcodes so. They match those of the proteins only if "
+        f"both tables join their lanes in one order; {LANES}",
+    )
 
 
 def _check_transposed(genes: Counts, proteins: Counts, here: str, there: str) -> None:
@@ -189,7 +206,7 @@ def _labels(config: SingleCellConfig, cells: pd.Index, notes: list[str]) -> pd.D
     if not len(names):
         raise InputError(f"{config.labels}: a header and no row; expected one row per cell")
     if names.has_duplicates:
-        raise InputError(f"{config.labels}: the cell '{names[names.duplicated()][0]}' stands twice")
+        raise InputError(f"{config.labels}: the cell '{names[names.duplicated()][0]}' stands twice; {LANES}")
     has = cells.isin(names)
     if not has.any():
         raise InputError(

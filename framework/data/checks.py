@@ -18,9 +18,6 @@ from framework.data.schema import BAG_COLUMNS, BAGS_NAME, INDEX_NAME, TILES_NAME
 from framework.data.tile_index import TileIndex
 from framework.errors import DatasetError
 
-_HASHED_BYTES = 64 << 20
-"""A table up to this size is compared with its checksum before it is first read."""
-
 
 def check_files(root: Path, manifest: Manifest) -> None:
     """Check the size of every file beside the shards, and the checksums of those that opening reads.
@@ -39,7 +36,7 @@ def check_files(root: Path, manifest: Manifest) -> None:
 
 
 def check_content(file: Path, record: FileRecord) -> None:
-    """Check the size of a file and, up to 64 MiB, its checksum, once per process and state of the file.
+    """Check the size of a file and its checksum, once per process and state of the file.
 
     Raises:
         DatasetError: it was changed since the build.
@@ -58,7 +55,7 @@ def _root(file: Path, record: FileRecord) -> Path:
 
 @cache
 def _is_as_recorded(file: Path, blake3: str, size: int, mtime_ns: int) -> bool:
-    return size > _HASHED_BYTES or file_checksum(file) == blake3
+    return file_checksum(file) == blake3
 
 
 def check_bags(bags: pd.DataFrame, manifest: Manifest, where: str) -> None:

@@ -1,4 +1,4 @@
-"""AnnData files (``.h5ad``): every array and sparse matrix is checked before anndata builds anything of it."""
+"""AnnData and MuData files (``.h5ad``, ``.h5mu``): each array and sparse matrix is checked before anndata sees it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 import anndata
 import h5py
+import pandas as pd
 
-from framework.errors import DatasetError, WellstreamError
+from framework.errors import DatasetError, WellstreamError, did_you_mean
 from framework.files.failures import AGAIN, check_memory, reading
 from framework.files.hdf5 import datasets, open_hdf5
 from framework.files.sparse import check_groups
@@ -51,3 +52,71 @@ def _opened(file: Path | str, error: type[WellstreamError], what: str, then: str
     with open_hdf5(file, error=error, what=what, then=then) as opened:
         check_groups(opened)
         yield opened
+
+
+def is_mudata(file: Path | str) -> bool:
+    """Return whether a file is HDF5 with modalities, as MuData writes it; of a file that is no HDF5 False."""
+    if not h5py.is_hdf5(file):
+        return False
+    with h5py.File(file, "r") as opened:
+        return isinstance(opened.get("mod"), h5py.Group)
+
+
+def read_modality(
+    file: Path | str,
+    modality: str | None,
+    *,
+    error: type[WellstreamError] = DatasetError,
+    what: str = "a MuData file",
+    then: str = AGAIN,
+) -> anndata.AnnData:
+    """Return one modality of a MuData file: ``X``, layers, ``raw``, ``obs`` and ``var``.
+
+    Columns of the ``obs`` of the whole file, which tells about all modalities, follow those of the modality.
+
+    Args:
+        file: the file.
+        modality: its name; None for the only one.
+        error: class to raise.
+        what: the file should be, with its article.
+        then: what to do about it.
+
+    Raises:
+        WellstreamError: of class ``error``, as ``read_h5ad``; no such modality, or several and none is named.
+    """
+    with _opened(file, error, what, then) as opened:
+        if not isinstance(opened.get("mod"), h5py.Group):
+            raise error(f"{file}: no group 'mod'; expected {what} with a group per modality; {then}")
+        known = [str(name) for name in opened["mod"]]
+        if modality is None and len(known) != 1:
+            raise error(f"{file}: has the modalities {', '.join(known) or 'none'}; choose one with 'modality:'")
+        name = known[0] if modality is None else modality
+        if name not in known:
+            raise error(
+                f"{file}: no modality '{name}'; it has {', '.join(known) or 'none'}" + did_you_mean(name, known)
+            )
+        group = opened["mod"][name]
+        check_memory(file, sum(found.nbytes for _, found in datasets(group)), error, what, then)
+        return _built(group, _with_common(anndata.io.read_elem(group["obs"]), opened))
+
+
+def _built(group: h5py.Group, obs: pd.DataFrame) -> anndata.AnnData:
+    layers = group.get("layers", {})
+    raw = group.get("raw")
+    return anndata.AnnData(
+        X=anndata.io.read_elem(group["X"]) if "X" in group else None,
+        obs=obs,
+        var=anndata.io.read_elem(group["var"]),
+        layers={str(name): anndata.io.read_elem(layers[name]) for name in layers},
+        raw={part: anndata.io.read_elem(raw[part]) for part in ("X", "var")} if isinstance(raw, h5py.Group) else None,
+    )
+
+
+def _with_common(obs: pd.DataFrame, opened: h5py.File) -> pd.DataFrame:
+    if "obs" not in opened:
+        return obs
+    common = anndata.io.read_elem(opened["obs"])
+    if not common.index.is_unique:
+        return obs
+    more = common[[name for name in common if name not in obs]].reindex(obs.index)
+    return pd.concat([obs, more], axis=1)

@@ -109,7 +109,14 @@ class Records:
 
 
 def find_layout(
-    text: TextFile, *, header: str | None, header_rows: int, skip: int, separator: str | None, comments: bool
+    text: TextFile,
+    *,
+    header: str | None,
+    header_rows: int,
+    skip: int,
+    separator: str | None,
+    comments: bool,
+    twice: str = "rename or remove one",
 ) -> Layout:
     """Find the header of a table, and the separator where none is told.
 
@@ -120,6 +127,7 @@ def find_layout(
         skip: lines before anything else.
         separator: of cells, or None to find it.
         comments: whether lines that begin with ``#`` are comments.
+        twice: what to do about a name that stands twice.
 
     Raises:
         WellstreamError: no header, a name that stands twice, or a separator that does not separate.
@@ -147,7 +155,7 @@ def find_layout(
             place -= 1
     _check_separator(text, separator)
     rows = Records(lines[place:], separator, comments=False, first=skip + place + 1, of=text)
-    names, after = _names(text, rows, header_rows, skip + place + 1)
+    names, after = _names(text, rows, header_rows, skip + place + 1, twice)
     if separator != _usual(text):
         notes.append(f"{text.file}: cells are separated by {SEPARATORS.get(separator, repr(separator))}")
     return Layout(
@@ -253,7 +261,7 @@ def _header_is_commented(lines: Sequence[str], begin: int, place: int, separator
     return len(above) == len(first) > 1 and named and any(_NUMBER.fullmatch(cell) for cell in first)
 
 
-def _names(text: TextFile, rows: Records, header_rows: int, line: int) -> tuple[tuple[str, ...], int]:
+def _names(text: TextFile, rows: Records, header_rows: int, line: int, twice: str) -> tuple[tuple[str, ...], int]:
     """Return the names of the columns, and how many lines the header takes."""
     found: list[list[str]] = []
     for _, row in rows:
@@ -271,14 +279,21 @@ def _names(text: TextFile, rows: Records, header_rows: int, line: int) -> tuple[
     names = [" / ".join(parts) if any(parts) else "" for parts in zip(*found, strict=True)]
     while names and not names[-1]:
         names.pop()
-    places: dict[str, int] = {}
-    for place, name in enumerate(names, start=1):
-        if name and name in places:
-            raise text.error(
-                f"{text.file}: the column '{name}' stands twice in the header (columns {places[name]} and {place}); "
-                "rename or remove one"
-            )
-        places[name] = place
+    _refuse_twice(text, names, twice)
     if not names:
         raise text.error(f"{text.file}: the header in line {line} names no column; expected {text.what}")
     return tuple(names), rows.lines_taken - line + 1
+
+
+def _refuse_twice(text: TextFile, names: Sequence[str], then: str) -> None:
+    places: dict[str, int] = {}
+    numbered = ((name, place) for place, name in enumerate(names, start=1) if name)
+    again = [(name, place) for name, place in numbered if places.setdefault(name, place) != place]
+    if again:
+        name, place = again[0]
+        more = len({other for other, _ in again}) - 1
+        raise text.error(
+            f"{text.file}: the column '{name}' stands twice in the header (columns {places[name]} and {place})"
+            + (f", and so do {more} more" if more else "")
+            + f"; {then}"
+        )

@@ -53,6 +53,7 @@ def read_numbers_matrix(
     decimal: str = ".",
     error: type[WellstreamError] = InputError,
     cells_at_once: int = _CELLS_AT_ONCE,
+    twice: str = "rename or remove one",
 ) -> Iterator[NumberBlock]:
     """Yield a matrix of numbers in blocks of rows; memory holds one block.
 
@@ -66,13 +67,14 @@ def read_numbers_matrix(
         decimal: sign of decimals.
         error: class of what is raised.
         cells_at_once: size of a block.
+        twice: what to do about a column that stands twice.
 
     Raises:
         WellstreamError: of class ``error``, as ``read_text_table``; text among the numbers, with line, row and column;
             no row, or no column of numbers.
     """
     text = open_text(file, what=what, error=error)
-    layout = find_layout(text, header=None, header_rows=1, skip=0, separator=separator, comments=True)
+    layout = find_layout(text, header=None, header_rows=1, skip=0, separator=separator, comments=True, twice=twice)
     form = _form(text, layout)
     n_rows = 0
     for part in _parsed(text, layout, form.width, max(1, min(_MOST_ROWS, cells_at_once // form.width)), decimal):

@@ -11,8 +11,6 @@ import codecs
 import gzip
 import io
 import lzma
-import os
-import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from framework.errors import InputError, WellstreamError
+from framework.files.failures import check_regular
 from framework.files.kinds import HEAD_BYTES, inside_zip, recognised
 
 _BLOCK = 1 << 20
@@ -109,7 +108,7 @@ def open_text(
         WellstreamError: of class ``error``: no such regular file, empty, damaged, no text (named as what it is), a line
             that is too long, or more than ``most_bytes``.
     """
-    _check_regular(file, what, error)
+    check_regular(file, error, what)
     with _explained(file, what, "", error), file.open("rb") as stream:
         start = stream.read(10)
         packed = next((name for mark, name in _PACKED if start.startswith(mark)), "")
@@ -131,19 +130,6 @@ def open_text(
             block = stream.read(_BLOCK)
         encoding = scan.end()
     return TextFile(file=file, what=what, packed=packed, encoding=encoding, n_bytes=scan.n_bytes, error=error)
-
-
-def _check_regular(file: Path, what: str, error: type[WellstreamError]) -> None:
-    try:
-        mode = os.stat(file).st_mode
-    except FileNotFoundError:
-        raise error(f"{file}: no such file; expected {what}") from None
-    except (OSError, ValueError) as failed:
-        raise error(f"{file}: cannot be opened ({getattr(failed, 'strerror', None) or failed})") from None
-    if stat.S_ISDIR(mode):
-        raise error(f"{file}: a folder; expected a file with {what}")
-    if not stat.S_ISREG(mode):
-        raise error(f"{file}: a pipe, socket or device, which is not read; expected a regular file with {what}")
 
 
 @contextmanager

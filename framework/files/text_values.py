@@ -14,7 +14,11 @@ def text_values(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
 
     A column of identifiers must meet the same identifiers of another file, whatever type a program has stored it in.
     """
-    values = column.astype(object).to_numpy()
+    if column.dtype in (np.float32, np.float16):
+        # 0.1 of 32 bits is 0.10000000149 of 64: its shortest name among its like is what somebody meant.
+        values = np.array([float(str(value)) for value in column.to_numpy()], dtype=object)
+    else:
+        values = column.astype(object).to_numpy()
     return np.array([_text(value) for value in values], dtype=object)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from framework.config.source import parse_yaml
 from framework.durable import write_text
 from framework.errors import InputError
+from framework.files.delimited import TextTable, read_text_table
 from framework.files.failures import reading
 from framework.files.json_file import read_mapping, read_text
 from framework.files.npz import load_npz
@@ -29,6 +30,8 @@ from framework.report.sections_scores import number
 EXPRESSION_REPORT_NAME = "report.html"
 _GENES_A_POPULATION = 10
 _TABLES = ("per_gene", "summary", "populations", "similarity", "cells")
+_NAMES = frozenset({"gene", "marker_of", "genes", "method", "source", "population", "one", "other", "marker"})
+"""Columns of text."""
 
 
 def write_expression_report(folder: Path | str, out: Path | str | None = None) -> Path:
@@ -80,20 +83,20 @@ def _read(root: Path) -> dict[str, pd.DataFrame]:
     names = [*_TABLES, *(name for name in ("agreement", "markers", "truth") if (root / f"{name}.csv").is_file())]
     tables = {}
     for name in names:
-        file = root / f"{name}.csv"
-        with reading(
-            file, InputError, "a table of wellstream express", f"make it again: wellstream express CONFIG --out {root}"
-        ):
-            tables[name] = _table(file)
-    for name in ("per_gene", "truth"):
-        if name in tables:
-            tables[name]["marker_of"] = tables[name]["marker_of"].fillna("")
+        tables[name] = _table(root / f"{name}.csv", of_agreement=name == "agreement")
     return tables
 
 
-def _table(file: Path) -> pd.DataFrame:
-    """A gene may be called NA: only what is blank is missing in the tables that we write."""
-    return pd.read_csv(file, keep_default_na=False, na_values=[""])
+def _table(file: Path, *, of_agreement: bool) -> pd.DataFrame:
+    """Read a table: a gene may be called NA, a population 007, so what has a name is text and all else numbers."""
+    table = read_text_table(file, what="a table of wellstream express", separator=",", decimal=".", comment=False)
+    named = _NAMES - {"genes"} if of_agreement else _NAMES  # there it is their number
+    return pd.DataFrame({name: table.text[name] if name in named else _numbers(table, name) for name in table.names})
+
+
+def _numbers(table: TextTable, name: str) -> pd.Series[Any]:
+    counts = table.text[name].str.fullmatch(r"-?[0-9]{1,18}").all()
+    return table.text[name].astype("int64") if counts and len(table) else table.numbers(name)
 
 
 def _overview(facts: dict[str, Any], tables: dict[str, pd.DataFrame], config: dict[str, Any]) -> Section:

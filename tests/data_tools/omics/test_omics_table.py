@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,6 +50,10 @@ def _write(tmp_path: Path, form: str) -> tuple[Path, dict[str, Any]]:
         obs = FRAME.drop(columns=["g1", "g2"]).set_index("sample")
         values = FRAME[["g1", "g2"]].to_numpy(np.float32)
         anndata.AnnData(X=values, obs=obs, var=pd.DataFrame(index=["g1", "g2"])).write_h5ad(file)
+    elif form in ("h5mu", "of_modalities.h5ad"):
+        obs = FRAME.drop(columns=["g1", "g2"]).set_index("sample")
+        _write_mudata(file, {"rna": FRAME, "prot": FRAME.assign(g1=[100, 200, 300])}, obs)
+        return file, {"modality": "rna"}
     elif form == "long.csv":
         long = FRAME.melt(id_vars=[*FRAME.columns[:5]], var_name="gene", value_name="count")
         long.sample(frac=1, random_state=0).to_csv(file, index=False)
@@ -58,9 +63,51 @@ def _write(tmp_path: Path, form: str) -> tuple[Path, dict[str, Any]]:
     return file, {}
 
 
+def _write_mudata(file: Path, tables: dict[str, pd.DataFrame], obs: pd.DataFrame) -> None:
+    """As mudata writes it: a group per modality, and facts of the samples in the ``obs`` of the file."""
+    with h5py.File(file, "w") as store:
+        anndata.io.write_elem(store, "obs", obs.iloc[::-1])
+        for name, frame in tables.items():
+            part = anndata.AnnData(
+                X=frame[["g1", "g2"]].to_numpy(np.float32),
+                obs=pd.DataFrame(index=pd.Index(frame["sample"])),
+                var=pd.DataFrame(index=["g1", "g2"]),
+            )
+            anndata.io.write_elem(store, f"mod/{name}", part)
+
+
+def test_one_modality_is_chosen_never_the_first(tmp_path: Path) -> None:
+    file = tmp_path / "t.h5mu"
+    obs = FRAME.drop(columns=["g1", "g2"]).set_index("sample")
+    _write_mudata(file, {"prot": FRAME, "rna": FRAME.assign(g1=[100, 200, 300])}, obs)
+    with pytest.raises(InputError, match=r"has the modalities prot, rna; choose one with 'modality:'"):
+        _read(file)
+    with pytest.raises(InputError, match=r"no modality 'rma'; it has prot, rna; did you mean 'rna'\?"):
+        _read(file, modality="rma")
+    assert _read(file, modality="rna").values[:, 0].tolist() == [100, 200, 300]
+    _write_mudata(file, {"prot": FRAME}, obs)
+    assert _read(file).values.tolist() == [[1, 0], [2, 5], [3, 7]]
+    FRAME.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(InputError, match=r"'modality: rna' is for AnnData and MuData files"):
+        _read(tmp_path / "t.csv", modality="rna")
+
+
+def test_raw_is_a_layer(tmp_path: Path) -> None:
+    obs = FRAME.drop(columns=["g1", "g2"]).set_index("sample")
+    data = _annotated(FRAME, obs)
+    data.raw = data.copy()
+    data.X = np.log1p(data.X.astype(float))
+    data[:, ["g2"]].copy().write_h5ad(tmp_path / "t.h5ad")
+    with pytest.raises(InputError, match="the file has the layers raw"):
+        _read(tmp_path / "t.h5ad")
+    table = _read(tmp_path / "t.h5ad", layer="raw")
+    assert (table.genes, table.values.tolist()) == (("g1", "g2"), [[1, 0], [2, 5], [3, 7]])
+
+
 @pytest.mark.parametrize(
-    "form", ["csv", "csv.gz", "tsv", "semicolon.csv", "parquet", "index.parquet", "h5ad", "long.csv", "gct"]
-)
+    "form", ["csv", "csv.gz", "tsv", "semicolon.csv", "parquet", "index.parquet", "h5ad", "long.csv", "gct", "h5mu",
+     "of_modalities.h5ad"],
+)  # fmt: skip
 def test_every_form_gives_the_same_matrix(tmp_path: Path, form: str) -> None:
     file, options = _write(tmp_path, form)
     table = _read(file, **options)

@@ -97,8 +97,25 @@ def test_an_unfinished_build_of_another_config_is_refused(
     experiment: Any, tmp_path: Path, stop_before_tables: Callable[..., None]
 ) -> None:
     stop_before_tables(experiment.config(), tmp_path / "data")
-    with pytest.raises(DatasetError, match=r"unfinished ingest of another config; .* start anew: rm -r .*data"):
+    with pytest.raises(DatasetError, match=r"of another config; it differs in seed; .* start anew: rm -r .*data"):
         ingest(experiment.config(seed=3), tmp_path / "data", workers=0)
+
+
+def test_the_omics_of_an_unfinished_build_may_be_corrected(
+    experiment: Any, tmp_path: Path, tree: Tree, stop_before_tables: Callable[..., None]
+) -> None:
+    (tmp_path / "rna.csv").write_text(
+        "sample,Metadata_Plate,Metadata_Perturbation,Metadata_Stimulation,G1,G2\n"
+        "s1,R1,NT,M1,5,7\ns2,R1,gene1,M2,9,1\ns3,R1,gene0,M1,4,4\n"
+    )
+    right = {"omics": [{"name": "rna", "table": str(tmp_path / "rna.csv"), "kind": "counts"}]}
+    out = tmp_path / "data"
+    stop_before_tables(experiment.config(), out)  # the omics tables were forgotten
+    summary = ingest(experiment.config(**right), out, workers=0)
+    assert summary.shards_reused == 4
+    assert summary.targets == ("rna_M1", "rna_M2")
+    ingest(experiment.config(**right), tmp_path / "anew", workers=0)
+    assert tree(out) == tree(tmp_path / "anew")
 
 
 def test_a_lost_or_cut_shard_is_made_again(

@@ -78,6 +78,7 @@ def test_genes_that_share_a_symbol_stay_apart(tmp_path: Path) -> None:
         (",c1,c2\nA,1,\n", "cell 'c2' has nan of 'A'"),
         (",c1,c2\nA,1,0.5\n", "cell 'c2' has 0.5 of 'A'; expected whole numbers"),
         (",c1,c1\nA,1,2\n", "the column 'c1' stands twice in the header (columns 2 and 3)"),
+        (",c1,c2,c1,c2\nA,1,2,3,4\n", "(columns 2 and 4), and so do 1 more; where lanes or samples were joined"),
         (",CD4,CD8\nACGTACGTACGTACGT-1,1,2\nTTTTACGTACGTACGT-1,1,2\n", "transpose it"),
         (",c1,c2\n", "holds a header and no row"),
     ],
@@ -87,6 +88,26 @@ def test_damaged_tables_are_refused_with_the_place(tmp_path: Path, text: str, se
     with pytest.raises(InputError) as caught:
         read_counts(tmp_path / "t.csv")
     assert sentence in str(caught.value)
+
+
+def test_barcodes_of_joined_lanes_are_told_apart_in_every_format(tmp_path: Path) -> None:
+    twice = anndata.AnnData(VALUES, pd.DataFrame(index=["BC", "BC"]), pd.DataFrame(index=GENES))
+    twice.write_h5ad(tmp_path / "t.h5ad")
+    write(tmp_path, "10x folder")
+    with gzip.open(tmp_path / "barcodes.tsv.gz", "wt") as stream:
+        stream.write("BC\nBC\n")
+    for place in (tmp_path / "t.h5ad", tmp_path):
+        with pytest.raises(InputError, match=r"the cell 'BC' stands twice; .* put the lane before each name, as L1_"):
+            read_counts(place)
+
+
+@pytest.mark.parametrize(("form", "name"), [("h5ad", "t.h5"), ("h5ad", "t.csv"), ("10x h5", "t.h5ad")])
+def test_hdf5_is_known_by_what_it_holds(tmp_path: Path, form: str, name: str) -> None:
+    made = write(tmp_path, form)
+    other = tmp_path / "other" / name
+    other.parent.mkdir()
+    made.rename(other)
+    np.testing.assert_array_equal(read_counts(other).values.toarray(), VALUES)
 
 
 def test_a_truncated_gzip_is_a_sentence(tmp_path: Path) -> None:

@@ -134,3 +134,16 @@ def test_labels_without_a_header_or_a_match(tmp_path: Path) -> None:
         read(genes=genes, labels=labels(tmp_path / "l.csv", [f"{cell},T" for cell in CELLS]))
     with pytest.raises(InputError, match=r"none of its 1 rows \('x', ...\) is a cell of"):
         read(genes=genes, labels=labels(tmp_path / "l.csv", ["cell,type", "x,T"]))
+
+
+def test_names_that_a_program_made_distinct_are_said(tmp_path: Path) -> None:
+    """Lanes joined in another order give the same names, so a swap cannot be seen, only its possibility."""
+    lanes = [*CELLS[:6], *(f"{cell}.1" for cell in CELLS[:6])]
+    adt = text(tmp_path / "adt.csv", ADT, PANEL, lanes)
+    found = read(genes=text(tmp_path / "rna.csv", RNA, GENES, lanes), proteins=adt)
+    (note,) = (note for note in found.notes if "number behind" in note)
+    assert note.startswith(f"{tmp_path / 'rna.csv'}: 6 of 12 cells are called as another")
+    assert "'BC00-1' and 'BC00-1.1'" in note
+    assert "put the lane before each name" in note
+    distinct = text(tmp_path / "b.csv", ADT, PANEL, CELLS)
+    assert read(genes=text(tmp_path / "a.csv", RNA, GENES, CELLS), proteins=distinct).notes == ()

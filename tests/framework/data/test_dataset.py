@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from fixtures.tiny_dataset import make_dataset
 
+from framework.data.checks import check_content
 from framework.data.checksum import file_checksum
 from framework.data.dataset import Dataset
-from framework.data.schema import TileFormat, read_manifest
+from framework.data.schema import FileRecord, TileFormat, read_manifest
 from framework.data.verify import verify_dataset
 from framework.errors import DatasetError
 
@@ -160,6 +161,19 @@ def test_one_changed_byte_of_any_table_is_seen_when_it_is_read(folder: Path) -> 
         with pytest.raises(DatasetError, match=rf"{name}: .*of other content.*wellstream verify {folder}$"):
             read()
         (folder / name).write_bytes(sound)
+
+
+def test_one_changed_byte_of_a_large_table_is_seen_too(tmp_path: Path) -> None:
+    file = tmp_path / "tiles.parquet"
+    with file.open("wb") as stream:
+        stream.truncate((64 << 20) + 1)  # takes no place on disk
+    record = FileRecord(name=file.name, bytes=file.stat().st_size, blake3=file_checksum(file))
+    check_content(file, record)
+    with file.open("r+b") as stream:
+        stream.seek(50 << 20)
+        stream.write(b"x")
+    with pytest.raises(DatasetError, match="of other content"):
+        check_content(file, record)
 
 
 def test_places_outside_a_shard_are_refused(folder: Path) -> None:

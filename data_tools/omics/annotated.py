@@ -1,0 +1,85 @@
+"""Omics tables in AnnData and MuData files: X, a layer or ``raw``, with the facts of samples in ``obs``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+
+from data_tools.omics.config import OmicsConfig
+from data_tools.omics.gct import WHAT
+from data_tools.omics.raw import RawOmics
+from framework.errors import InputError, did_you_mean
+from framework.files.h5ad import is_mudata, read_h5ad, read_modality
+from framework.files.text_values import text_values
+
+_RAW = "raw"
+
+
+def read_anndata(config: OmicsConfig, file: Path) -> RawOmics:
+    """Read an AnnData file, or one modality of a MuData file, whatever the file is called.
+
+    Raises:
+        InputError: no readable file, no such modality, layer or column of names, or no numbers.
+    """
+    data = _opened(config, file)
+    matrix, var = _matrix(config, data, file)
+    dense = matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
+    if dense.dtype.kind not in "iufb":
+        raise InputError(f"{file}: {config.layer or 'X'} holds no numbers; expected one row of numbers per sample")
+    facts = pd.DataFrame({str(name): text_values(data.obs[name]) for name in data.obs.columns})
+    if "sample" not in facts:
+        facts.insert(0, "sample", text_values(pd.Series(data.obs_names)))
+    return RawOmics(
+        file=file,
+        facts=facts,
+        genes=_gene_names(config, var, file),
+        values=np.ascontiguousarray(dense, dtype=np.float64),
+        rows=[f"sample '{name}'" for name in data.obs_names],
+        declared=True,
+        layers=_layers(data),
+    )
+
+
+def _opened(config: OmicsConfig, file: Path) -> anndata.AnnData:
+    if file.is_file() and is_mudata(file):
+        return read_modality(file, config.modality, error=InputError, what=f"{WHAT} (MuData)")
+    if config.modality is not None:
+        raise InputError(f"{file}: 'modality: {config.modality}' is for MuData files; leave it out")
+    return read_h5ad(file, error=InputError, what=f"{WHAT} (AnnData)")
+
+
+def _layers(data: anndata.AnnData) -> tuple[str, ...]:
+    names = [str(name) for name in data.layers]
+    return (*names, _RAW) if data.raw is not None and _RAW not in names else tuple(names)
+
+
+def _matrix(config: OmicsConfig, data: anndata.AnnData, file: Path) -> tuple[Any, pd.DataFrame]:
+    """Return the numbers (samples, genes), and the table of the genes."""
+    layers = _layers(data)
+    shown = ", ".join(layers) or "none"
+    if config.layer is None:
+        if data.X is None:
+            raise InputError(f"{file}: X is empty; name a layer with 'layer:'; it has {shown}")
+        return data.X, data.var
+    if config.layer in data.layers:
+        return data.layers[config.layer], data.var
+    if config.layer not in layers:
+        raise InputError(f"{file}: no layer '{config.layer}'; it has {shown}" + did_you_mean(config.layer, layers))
+    return data.raw.X, data.raw.var
+
+
+def _gene_names(config: OmicsConfig, var: pd.DataFrame, file: Path) -> tuple[str, ...]:
+    name = config.gene_names
+    if name is None:
+        return tuple(str(gene) for gene in var.index)
+    if name not in var:
+        known = [str(column) for column in var.columns]
+        raise InputError(
+            f"{file}: no column '{name}' in var for 'omics.gene_names'; it has {', '.join(known) or 'none'}"
+            + did_you_mean(name, known)
+        )
+    return tuple(text_values(var[name]))
