@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.harness import Arm, Finding, Measured, Target, digest, measure
-from framework.evaluate.neighbours import nearest, standardise
+from framework.features.neighbours import nearest, standardise
 
 CELLS, FEATURES, CLASSES, K = 30_889, 384, 17, 11
 _BLOCK = 512

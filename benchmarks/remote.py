@@ -24,19 +24,12 @@ from blake3 import blake3
 from benchmarks.harness import Costs, Finding, Measured, Target, WrongPixels
 from benchmarks.servers import NGINX, NO_NGINX, serve, slowed
 from benchmarks.synthetic import CHANNELS, draw_pixels, write_dataset
-from framework.data.cache import CacheConfig
 from framework.data.dataset import Dataset
-from framework.data.loader import Loader
+from framework.data.format.schema import BAG_COLUMNS, BAGS_NAME, MANIFEST_NAME, TILE_COLUMNS, TILES_NAME, FileRecord
+from framework.data.loading.loader import Loader
+from framework.data.loading.prefetch import Prefetcher
 from framework.data.plan import BagsConfig, PlanUniverse, build_plan
-from framework.data.prefetch import Prefetcher
-from framework.data.schema import (
-    BAG_COLUMNS,
-    BAGS_NAME,
-    MANIFEST_NAME,
-    TILE_COLUMNS,
-    TILES_NAME,
-    FileRecord,
-)
+from framework.data.remote.cache import CacheConfig
 from framework.data.store import TileStore
 from framework.models import ResNet18Config, build_backbone
 

@@ -17,10 +17,10 @@ import torch
 
 from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
-from framework.data.loader import Loader
+from framework.data.loading.loader import Loader
+from framework.data.loading.transform import AugmentConfig, ScaleProfile
 from framework.data.plan import BalancedBagsConfig, PlanUniverse, build_plan, digest_rows
 from framework.data.store import TileStore
-from framework.data.transform import AugmentConfig, ScaleProfile
 from framework.distributed import Ranks
 from framework.models import ResNet18Config
 from framework.objectives import TripletMIL, TripletMILConfig

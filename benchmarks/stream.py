@@ -22,9 +22,9 @@ from benchmarks.harness import Arm, Costs, Finding, Measured, Target, digest, me
 from benchmarks.synthetic import RandomBags, draw_pixels, write_dataset
 from framework.data.batch import Batch
 from framework.data.dataset import Dataset
-from framework.data.loader import Loader
+from framework.data.loading.loader import Loader
+from framework.data.loading.transform import ScaleProfile
 from framework.data.store import TileStore
-from framework.data.transform import ScaleProfile
 
 BAGS_A_STEP, TILES_A_BAG = 20, 12
 GATHER, LOADED = "wellstream gather", "wellstream loader, stored integers"

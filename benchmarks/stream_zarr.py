@@ -22,9 +22,9 @@ from zarr.codecs import BloscCodec
 from benchmarks.harness import Arm, Finding, Target, digest
 from benchmarks.synthetic import RandomBags, manifest_of
 from framework.data.dataset import Dataset, TileIndex
-from framework.data.loader import Loader
-from framework.data.schema import BloscCodec as TileCodec
-from framework.data.schema import ShardRecord
+from framework.data.format.schema import BloscCodec as TileCodec
+from framework.data.format.schema import ShardRecord
+from framework.data.loading.loader import Loader
 from framework.data.store import TileStore
 
 COMPRESSED: dict[str, Literal["lz4", "zstd"]] = {"blosc-lz4": "lz4", "blosc-zstd": "zstd"}

@@ -13,9 +13,9 @@ import pandas as pd
 from data_tools.pipeline.direct import DirectWriter
 from data_tools.shards import ShardWriter
 from framework.data.dataset import Dataset, TileIndex
+from framework.data.format.schema import SCHEMA_VERSION, ChannelStatistics, Manifest, ShardRecord, TileFormat
 from framework.data.permutation import I64
 from framework.data.plan import StepRows
-from framework.data.schema import SCHEMA_VERSION, ChannelStatistics, Manifest, ShardRecord, TileFormat
 
 CHUNK = 64
 CHANNELS = ("a", "b", "c")

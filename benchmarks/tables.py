@@ -17,7 +17,7 @@ from data_tools.pipeline.durable import record
 from data_tools.pipeline.joining import tile_index
 from data_tools.pipeline.tables import bags_table, tiles_schema, write_tables
 from framework.data.dataset import Dataset, TileIndex
-from framework.data.schema import (
+from framework.data.format.schema import (
     BAGS_NAME,
     CONTROL_TYPE,
     MANIFEST_NAME,

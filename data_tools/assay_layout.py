@@ -11,7 +11,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse
 
 from data_tools.wells import normalise_well
-from framework.data.schema import WELL
+from framework.data.format.schema import WELL
 from framework.errors import InputError
 from framework.files.delimited import TextTable
 from framework.files.failures import check_regular

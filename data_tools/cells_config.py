@@ -14,7 +14,7 @@ from data_tools.readers import CELL_READERS, CELL_TABLES
 from data_tools.readers.cells_base import CELL
 from data_tools.shards import ShardsConfig
 from framework.config import StrictModel, choice
-from framework.data.schema import PLATE
+from framework.data.format.schema import PLATE
 
 GROUP = "Metadata_Group"
 """Column of the random groups ``bags.groups`` makes."""

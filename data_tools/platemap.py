@@ -17,7 +17,7 @@ from data_tools.assay_layout import is_assay_layout, read_assay_layout
 from data_tools.readers.base import Problem
 from data_tools.wells import normalise_well, well_order
 from framework.config import StrictModel
-from framework.data.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean
 from framework.files.delimited import TextTable, read_text_table
 

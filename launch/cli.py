@@ -153,7 +153,7 @@ def train(
 ) -> None:
     """Train what a YAML describes. Over several machines: torchrun --nproc-per-node N -m launch.train CONFIG.
 
-    Python: framework.run.fit(config)
+    Python: framework.run.train.fit(config)
     """
     arguments = [str(config), *(options or []), "--resume", resume]
     if nproc > 1:
@@ -184,7 +184,7 @@ def embed(
 
     Where the run's config.yaml says data.check: true, each block of pixels is compared with its checksum.
 
-    Python: framework.run.embed(run, data, out, level), framework.run.embed_layers(run, data, out, layers, pool)
+    Python: framework.run.apply.embed(run, data, out, level), framework.run.apply.layers(run, data, out, layers, pool)
     """
     room = _room("framework.run")
     with show.progress() as report:
@@ -218,7 +218,7 @@ def predict(
 
     Where the run's config.yaml says data.check: true, each block of pixels is compared with its checksum.
 
-    Python: framework.run.predict(run, data, out, part, tiles, seeds)
+    Python: framework.run.apply.predict(run, data, out, part, tiles, seeds)
     """
     with show.progress() as report:
         summary = _room("framework.run").predict(
@@ -237,7 +237,7 @@ def inpaint(
 ) -> None:
     """Paint every cell after a source of its own protein and after one of another: does the network use its source?
 
-    Python: framework.run.inpaint(run, data, out, part, panels)
+    Python: framework.run.apply.inpaint(run, data, out, part, panels)
     """
     with show.progress() as report:
         summary = _room("framework.run").inpaint(run, data=data, out=out, part=part, panels=panels, progress=report)
@@ -255,7 +255,7 @@ def saliency(
 ) -> None:
     """Write guided backpropagation maps: which pixels of a cell its predicted markers are read from.
 
-    Python: framework.run.saliency(run, data, out, part, tiles, seed)
+    Python: framework.run.apply.saliency(run, data, out, part, tiles, seed)
     """
     with show.progress() as report:
         summary = _room("framework.run").saliency(

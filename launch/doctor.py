@@ -13,8 +13,8 @@ import psutil
 import torch
 
 from framework import __version__
-from framework.data.cache import CACHE_VARIABLE, CacheConfig, held_in
-from framework.data.cache_folder import cache_root
+from framework.data.remote.cache import CACHE_VARIABLE, CacheConfig, held_in
+from framework.data.remote.folder import cache_root
 from launch.show import console
 
 REQUIRED = ("torch", "accelerate", "webdataset", "zarr", "numcodecs", "dask", "anndata", "wandb", "pydantic", "numpy")

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from framework.config import StrictModel
-from framework.data.schema import PERTURBATION, PLATE, STIMULATION
+from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION
 
 
 class LongForm(StrictModel):

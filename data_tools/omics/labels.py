@@ -18,7 +18,7 @@ from data_tools.omics.config import OmicsConfig
 from data_tools.omics.normalise import Normalised, normalise
 from data_tools.omics.table import OmicsTable, read_omics
 from data_tools.shards import random_order, safe_names
-from framework.data.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean
 
 _SHOWN = 5

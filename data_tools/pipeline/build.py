@@ -22,8 +22,8 @@ from data_tools.pipeline.durable import TEMPORARY_PREFIX, explained, write_json
 from data_tools.pipeline.survey import Site
 from framework import __version__
 from framework.config import StrictModel
-from framework.data.checksum import file_checksum
-from framework.data.schema import MANIFEST_NAME, Manifest, read_manifest
+from framework.data.format.checksum import file_checksum
+from framework.data.format.schema import MANIFEST_NAME, Manifest, read_manifest
 from framework.durable import json_text
 from framework.errors import DatasetError
 from framework.files.json_file import read_mapping

@@ -12,7 +12,7 @@ from data_tools.pipeline.cell_task import CellShardJob
 from data_tools.pipeline.durable import write_json
 from data_tools.pipeline.joining import finish, join_tables
 from data_tools.readers import Problem
-from framework.data.schema import Manifest
+from framework.data.format.schema import Manifest
 from framework.errors import InputError
 
 _SHOWN_PROBLEMS = 5

@@ -23,7 +23,7 @@ from data_tools.pipeline.cell_task import CellShardJob, make_cell_shard
 from data_tools.pipeline.runner import Runner
 from data_tools.pipeline.shard_file import known_facts
 from data_tools.pipeline.survey import relative_text
-from framework.data.schema import PLATE, WELL, Manifest
+from framework.data.format.schema import PLATE, WELL, Manifest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from data_tools.pipeline.cell_task import CellShardJob, check_image
 from data_tools.pipeline.shard_file import ShardFiles
 from data_tools.readers import CellImage, CellProblem
 from data_tools.readers.cells_base import HAS_TILE
-from framework.data.schema import PLATE
+from framework.data.format.schema import PLATE
 
 _TRIED = 3
 

@@ -23,7 +23,15 @@ from data_tools.pipeline.survey import relative, relative_text
 from data_tools.readers import CELL_READERS, CellListing, CellProblem, CellReader, Problem
 from data_tools.readers.cells_base import CELL, PLACE_COLUMNS, TEXT
 from data_tools.shards import random_order
-from framework.data.schema import BAG_COLUMNS, CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import (
+    BAG_COLUMNS,
+    CONTROL_TYPE,
+    CONTROL_TYPES,
+    PERTURBATION,
+    PLATE,
+    STIMULATION,
+    WELL,
+)
 from framework.errors import InputError, did_you_mean
 
 _SKIP = "or set 'on_error: skip' to leave the cell out"

@@ -31,7 +31,7 @@ from data_tools.pipeline.tables import NUCLEI_SCHEMA, concatenated, table_of, ti
 from data_tools.readers import CellImage, CellProblem, Problem
 from data_tools.readers.cells_base import CELL, HAS_TILE
 from data_tools.shards import safe_name
-from framework.data.schema import PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError
 
 _FEW = "few_cells"

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from framework.data.checksum import file_checksum
-from framework.data.schema import FileRecord
+from framework.data.format.checksum import file_checksum
+from framework.data.format.schema import FileRecord
 from framework.durable import json_text, sync_folder
 from framework.errors import DatasetError
 

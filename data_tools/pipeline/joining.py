@@ -18,7 +18,7 @@ from data_tools.pipeline.shard_file import ShardFiles, load_counts, remake_part
 from data_tools.pipeline.statistics import PixelCounts
 from data_tools.pipeline.tables import NUCLEI_SCHEMA, bags_table, tiles_schema, write_tables
 from data_tools.readers import Problem
-from framework.data.schema import (
+from framework.data.format.schema import (
     BAGS_NAME,
     CHECKSUMS_NAME,
     INDEX_NAME,
@@ -34,7 +34,7 @@ from framework.data.schema import (
     Skipped,
     TileFormat,
 )
-from framework.data.tile_index import write_index
+from framework.data.format.tile_index import write_index
 from framework.files.parquet import read_arrow_table
 
 

@@ -21,7 +21,7 @@ from data_tools.pipeline.shading import ImageKind, fit_plate, image_kind, mean_s
 from data_tools.pipeline.shard_file import known_facts
 from data_tools.pipeline.shard_task import ShardJob, make_shard
 from data_tools.pipeline.survey import Plate, Survey, survey
-from framework.data.schema import FileRecord, Manifest
+from framework.data.format.schema import FileRecord, Manifest
 
 
 @dataclass(frozen=True, kw_only=True)

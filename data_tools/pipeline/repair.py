@@ -18,7 +18,7 @@ from data_tools.pipeline.runner import Runner
 from data_tools.pipeline.shading import flatfield_name
 from data_tools.pipeline.shard_file import ShardFiles
 from data_tools.pipeline.survey import Plate
-from framework.data.schema import INDEX_NAME, TILES_NAME, FileRecord, Manifest
+from framework.data.format.schema import INDEX_NAME, TILES_NAME, FileRecord, Manifest
 from framework.errors import DatasetError
 
 

@@ -19,7 +19,7 @@ from data_tools.pipeline.runner import Runner
 from data_tools.pipeline.site import SiteError, load_site
 from data_tools.pipeline.survey import Plate, Site
 from data_tools.shards import random_order, safe_names
-from framework.data.schema import FileRecord
+from framework.data.format.schema import FileRecord
 from framework.errors import InputError
 from framework.files.npz import load_npy
 

@@ -22,7 +22,7 @@ from data_tools.pipeline.direct import DirectWriter
 from data_tools.pipeline.durable import explained, record, replacing, write_json, write_with
 from data_tools.pipeline.statistics import PixelCounts
 from data_tools.shards import DATA_KEY, ShardsConfig, ShardWriter, ZarrShardWriter, random_order
-from framework.data.schema import ShardRecord
+from framework.data.format.schema import ShardRecord
 from framework.durable import sync_folder
 from framework.errors import DatasetError
 from framework.files.failures import reading

@@ -31,7 +31,7 @@ from data_tools.readers import Problem
 from data_tools.shards import safe_name
 from data_tools.single_cell import CellTable, join_cells, read_cells
 from data_tools.tiles import tiles_inside
-from framework.data.schema import PERTURBATION, STIMULATION
+from framework.data.format.schema import PERTURBATION, STIMULATION
 from framework.errors import InputError
 
 HAS_TILE, AT_BORDER = "tile", "border"

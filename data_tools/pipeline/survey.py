@@ -20,7 +20,7 @@ from data_tools.readers import READERS, Export, ImageRef, Problem
 from data_tools.shards import safe_names
 from data_tools.single_cell import CellsConfig
 from data_tools.wells import well_order
-from framework.data.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_tools.pipeline.durable import write_with
-from framework.data.schema import BAG_COLUMNS, MARKER_PREFIX
+from framework.data.format.schema import BAG_COLUMNS, MARKER_PREFIX
 
 NUCLEI_SCHEMA = pa.schema(
     [

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from framework.config import StrictModel
-from framework.data.schema import BloscCodec
+from framework.data.format.schema import BloscCodec
 
 
 class ShardsConfig(StrictModel):

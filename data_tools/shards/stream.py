@@ -9,7 +9,7 @@ import numpy.typing as npt
 from blake3 import blake3
 from imagecodecs import deflate_crc32
 
-from framework.data.schema import CHECKSUM_BLOCK_BYTES
+from framework.data.format.schema import CHECKSUM_BLOCK_BYTES
 
 Offsets = npt.NDArray[np.int64]
 """First byte of each tile in a shard."""

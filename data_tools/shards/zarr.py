@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_tools.shards.stream import Offsets, SummedStream, Writable
-from framework.data.schema import BloscCodec
+from framework.data.format.schema import BloscCodec
 from framework.errors import InputError
 
 _SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}

@@ -21,7 +21,7 @@ import pandas as pd
 from data_tools.simulate.biology import F64, LATENTS, Conditions, control_type, well_state
 from data_tools.simulate.plate_config import PlateConfig
 from data_tools.simulate.streams import Stream, generator
-from framework.data.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 
 Modality = Literal["transcripts", "proteins"]
 MODALITIES: tuple[Modality, ...] = ("transcripts", "proteins")

@@ -41,7 +41,7 @@ from data_tools.simulate.harmony_export import image_name, write_image, write_in
 from data_tools.simulate.optics import PlateOptics, photograph
 from data_tools.simulate.plate_config import NO_CELLS, PlateConfig
 from data_tools.simulate.streams import Stream, generator
-from framework.data.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 
 PLATEMAP_NAME = "platemap.csv"
 TRUTH_NAME, TRUTH_NUCLEI_NAME, TRUTH_WELLS_NAME = "truth.parquet", "truth_nuclei.parquet", "truth_wells.parquet"

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from framework.config import StrictModel
-from framework.data.markers import Gates
+from framework.data.format.markers import Gates
 
 
 class SpeciesFilter(StrictModel):

@@ -29,10 +29,11 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.demo.steps import Protocol, overrides, table_made
-from framework.evaluate import Evaluation, FeatureEvaluateConfig, FeatureTable, evaluate_features, open_same_cells
-from framework.evaluate.classes import Resamples
+from framework.evaluate import Evaluation
 from framework.evaluate.intervals import quantile_interval
-from framework.run.inpaint import SUMMARY_NAME
+from framework.features import FeatureEvaluateConfig, FeatureTable, evaluate_features, open_same_cells
+from framework.features.classes import Resamples
+from framework.run.apply.inpaint import SUMMARY_NAME
 from framework.terminal import Terminal
 
 CONFIGS = Path(__file__).parent

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framework.data.cache import CacheConfig
-from framework.data.checks import (
+from framework.data.format.checks import (
     check_bags,
     check_content,
     check_files,
@@ -21,9 +20,7 @@ from framework.data.checks import (
     check_whole_numbers,
     need_columns,
 )
-from framework.data.remote import is_url
-from framework.data.remote_files import RemoteFiles
-from framework.data.schema import (
+from framework.data.format.schema import (
     BAGS_NAME,
     INDEX_NAME,
     MARKER_PREFIX,
@@ -33,7 +30,10 @@ from framework.data.schema import (
     Manifest,
     read_manifest,
 )
-from framework.data.tile_index import TileIndex, map_index
+from framework.data.format.tile_index import TileIndex, map_index
+from framework.data.remote.cache import CacheConfig
+from framework.data.remote.download import is_url
+from framework.data.remote.files import RemoteFiles
 from framework.errors import DatasetError, did_you_mean
 from framework.files.h5ad import read_h5ad
 from framework.files.parquet import read_arrow_table, read_parquet, read_schema

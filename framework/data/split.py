@@ -16,8 +16,8 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from framework.config import StrictModel
+from framework.data.format.schema import PERTURBATION, PLATE, WELL
 from framework.data.permutation import hash_u64, permute
-from framework.data.schema import PERTURBATION, PLATE, WELL
 from framework.errors import RunError, did_you_mean
 from framework.files.delimited import read_text_table
 

@@ -18,11 +18,10 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from framework.data.block_sums import RecordedSums, block_sums, recorded_sums
-from framework.data.checksum import file_checksum
 from framework.data.dataset import Dataset, local_folder
-from framework.data.remote import is_url
-from framework.data.schema import (
+from framework.data.format.block_sums import RecordedSums, block_sums, recorded_sums
+from framework.data.format.checksum import file_checksum
+from framework.data.format.schema import (
     BAGS_NAME,
     CHECKSUMS_NAME,
     INDEX_NAME,
@@ -36,7 +35,8 @@ from framework.data.schema import (
     parse_model,
     read_manifest,
 )
-from framework.data.tile_index import differs
+from framework.data.format.tile_index import differs
+from framework.data.remote.download import is_url
 from framework.data.verify_remote import verify_remote
 from framework.errors import DatasetError
 from framework.files.json_file import read_text

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from framework.data.block_sums import RecordedSums, recorded_sums
-from framework.data.cache import CacheConfig
 from framework.data.dataset import Dataset
-from framework.data.remote import Patience, RemoteFolder
-from framework.data.remote_files import RemoteFiles
-from framework.data.schema import CHECKSUMS_NAME, BlockSums, FileRecord, parse_model
+from framework.data.format.block_sums import RecordedSums, recorded_sums
+from framework.data.format.schema import CHECKSUMS_NAME, BlockSums, FileRecord, parse_model
+from framework.data.remote.cache import CacheConfig
+from framework.data.remote.download import Patience, RemoteFolder
+from framework.data.remote.files import RemoteFiles
 from framework.errors import DatasetError
 from framework.files.json_file import read_text
 

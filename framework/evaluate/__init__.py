@@ -1,10 +1,7 @@
 """Scores: prediction files of a run go in, tables with errors, tests and intervals come out."""
 
-from framework.evaluate.compare_features import evaluate_features
 from framework.evaluate.config import EvaluateConfig
 from framework.evaluate.evaluation import Evaluation, headline_share, read_evaluation, render, write_evaluation
-from framework.evaluate.feature_config import FeatureEvaluateConfig
-from framework.evaluate.feature_table import FeatureTable, open_same_cells
 from framework.evaluate.markers import MarkerEvaluation, evaluate_markers, linear_baseline, tile_mean_intensities
 from framework.evaluate.omics import OmicsEvaluation, evaluate_omics, rank_genes, rankable
 from framework.evaluate.score import evaluate
@@ -12,17 +9,13 @@ from framework.evaluate.score import evaluate
 __all__ = [
     "EvaluateConfig",
     "Evaluation",
-    "FeatureEvaluateConfig",
-    "FeatureTable",
     "MarkerEvaluation",
     "OmicsEvaluation",
     "evaluate",
-    "evaluate_features",
     "evaluate_markers",
     "evaluate_omics",
     "headline_share",
     "linear_baseline",
-    "open_same_cells",
     "rank_genes",
     "rankable",
     "read_evaluation",

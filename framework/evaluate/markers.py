@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framework.data.schema import PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION, WELL
 from framework.data.store import Store
 from framework.evaluate import intervals, metrics
 from framework.evaluate.config import EvaluateConfig

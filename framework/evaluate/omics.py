@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framework.data.schema import PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError
 from framework.evaluate import intervals, metrics, significance
 from framework.evaluate.config import EvaluateConfig

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from framework.config.source import parse_yaml
-from framework.data.schema import PERTURBATION, PLATE, WELL
+from framework.data.format.schema import PERTURBATION, PLATE, WELL
 from framework.errors import ConfigError, InputError
 from framework.evaluate.intervals import check_one_row_per_key
 from framework.evaluate.metrics import Floats

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framework.data.markers import Floats, MarkerRange
+from framework.data.format.markers import Floats, MarkerRange
 from framework.errors import InputError, did_you_mean
 from framework.evaluate.predictions import TEST, open_predictions
 from framework.expression.config import ImagedCells

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framework.data.markers import Floats, MarkerRange
+from framework.data.format.markers import Floats, MarkerRange
 from framework.errors import InputError, did_you_mean
 from framework.expression.config import ExpressionConfig
 from framework.files.h5ad import read_h5ad

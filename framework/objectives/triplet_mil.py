@@ -15,7 +15,7 @@ from pydantic import Field
 from framework.config import StrictModel
 from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
-from framework.data.schema import PERTURBATION, STIMULATION
+from framework.data.format.schema import PERTURBATION, STIMULATION
 from framework.errors import RunError, did_you_mean
 from framework.models import Aggregate, BackboneChoice, BagEncoder, Pool, ResNet18Config, build_backbone
 from framework.objectives.base import OBJECTIVES, Gather, Losses, Objective, PretrainedBackbone, at_least_float32

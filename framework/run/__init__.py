@@ -1,16 +1,16 @@
 """From a config to collaborators: train, embed, predict, and prove what was consumed. Each is one call."""
 
-from framework.run.baseline_features import features
-from framework.run.config import RunConfig, load_run_config, parse_run_config
-from framework.run.embed import embed
-from framework.run.embed_layers import embed_layers
-from framework.run.fit import fit
-from framework.run.folder import RunFolder
-from framework.run.inpaint import inpaint
-from framework.run.predict import predict
-from framework.run.pretrained import OpenedRun, open_run
-from framework.run.saliency import saliency
-from framework.run.verify import verify_run
+from framework.run.apply.embed import embed
+from framework.run.apply.features import features
+from framework.run.apply.inpaint import inpaint
+from framework.run.apply.layers import embed_layers
+from framework.run.apply.predict import predict
+from framework.run.apply.saliency import saliency
+from framework.run.train.config import RunConfig, load_run_config, parse_run_config
+from framework.run.train.fit import fit
+from framework.run.train.folder import RunFolder
+from framework.run.train.pretrained import OpenedRun, open_run
+from framework.run.verification.run import verify_run
 
 __all__ = [
     "OpenedRun",

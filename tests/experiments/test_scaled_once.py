@@ -16,7 +16,7 @@ import yaml
 
 from data_tools.cell_tiles import scale_tile
 from data_tools.pipeline import CellsIngestConfig, load_ingest_config
-from framework.data.transform import ScaleProfile, scale
+from framework.data.loading.transform import ScaleProfile, scale
 from framework.run import load_run_config
 
 ROOT = Path(__file__).resolve().parents[2] / "experiments"

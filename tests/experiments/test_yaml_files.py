@@ -14,7 +14,7 @@ from data_tools.pipeline import CellsIngestConfig, IngestConfig, ingest, load_in
 from data_tools.simulate import IfcConfig, PlateConfig, simulate_plate
 from data_tools.single_cell import SingleCellConfig
 from framework.config import StrictModel, load_config
-from framework.data.schema import read_manifest
+from framework.data.format.schema import read_manifest
 from framework.expression import ExpressionConfig
 from framework.run import embed, fit, load_run_config, verify_run
 

@@ -20,8 +20,8 @@ from framework.data.dataset import Dataset
 from framework.data.store import TileStore
 from framework.data.verify import verify_dataset
 from framework.run import fit, load_run_config
-from framework.run.folder import RunFolder
-from framework.run.verify import verify_run
+from framework.run.train.folder import RunFolder
+from framework.run.verification.run import verify_run
 
 _INGESTED = """
 kind: cells

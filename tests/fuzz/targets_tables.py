@@ -20,9 +20,9 @@ from data_tools.readers.cells_base import NumberTable
 from data_tools.single_cell.config import SingleCellConfig
 from data_tools.single_cell.count_files import read_counts
 from data_tools.single_cell.prepare import prepare_cells
-from framework.data.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
-from framework.evaluate.feature_table import open_features
+from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.evaluate.predictions import open_predictions
+from framework.features.table import open_features
 
 _COMPOUNDS = ("drugA", "drugB", "drugC", "drugD")
 _GENES = tuple(f"GENE{number:02d}" for number in range(6))

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from framework.data.schema import PERTURBATION, PLATE, WELL
+from framework.data.format.schema import PERTURBATION, PLATE, WELL
 from framework.errors import ConfigError
 from launch.cli import app
 

@@ -16,8 +16,8 @@ from fixtures.web import needs_nginx, serve
 from pydantic import ValidationError
 
 from data_tools.pipeline import CellsIngestConfig, ingest
-from framework.data.cache import CacheConfig
 from framework.data.dataset import Dataset
+from framework.data.remote.cache import CacheConfig
 from framework.data.store import TileStore
 from framework.data.verify import verify_dataset
 from framework.errors import DatasetError, InputError

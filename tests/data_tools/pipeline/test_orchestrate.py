@@ -19,7 +19,7 @@ from data_tools.illumination import StreamingMean, correct, fit_flatfield
 from data_tools.nuclei import find_nuclei
 from data_tools.pipeline import ingest, shard_task
 from framework.data.dataset import Dataset
-from framework.data.schema import read_manifest
+from framework.data.format.schema import read_manifest
 from framework.data.verify import verify_dataset
 from framework.errors import DatasetError, InputError
 

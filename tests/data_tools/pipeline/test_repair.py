@@ -13,9 +13,9 @@ import pytest
 import zarr
 
 from data_tools.pipeline import ingest
-from framework.data import schema
 from framework.data.dataset import Dataset
-from framework.data.schema import MANIFEST_NAME, read_manifest
+from framework.data.format import schema
+from framework.data.format.schema import MANIFEST_NAME, read_manifest
 from framework.data.verify import verify_dataset
 from framework.errors import DatasetError
 

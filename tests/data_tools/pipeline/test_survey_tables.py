@@ -13,7 +13,7 @@ import pytest
 from data_tools.pipeline import ingest
 from data_tools.pipeline.survey import survey
 from data_tools.readers import READERS, Problem
-from framework.data.schema import read_manifest
+from framework.data.format.schema import read_manifest
 from framework.errors import InputError
 
 CELLS = {"x": "x", "y": "y", "site": "site", "offset_px": {"x": 2, "y": 1}, "markers": {"m": {"column": "intensity"}}}

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
 from data_tools.shards import DATA_KEY, ShardsConfig, ZarrShardWriter
-from framework.data.schema import CHECKSUM_BLOCK_BYTES, BloscCodec
+from framework.data.format.schema import CHECKSUM_BLOCK_BYTES, BloscCodec
 
 CODECS = [
     None,

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from fixtures.tiny_dataset import make_dataset
 
-from framework.data.checks import check_content
-from framework.data.checksum import file_checksum
 from framework.data.dataset import Dataset
-from framework.data.schema import FileRecord, TileFormat, read_manifest
+from framework.data.format.checks import check_content
+from framework.data.format.checksum import file_checksum
+from framework.data.format.schema import FileRecord, TileFormat, read_manifest
 from framework.data.verify import verify_dataset
 from framework.errors import DatasetError
 

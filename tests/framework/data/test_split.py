@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from framework.config import parse_config
 from framework.data import split
-from framework.data.schema import PERTURBATION, PLATE, WELL
+from framework.data.format.schema import PERTURBATION, PLATE, WELL
 from framework.data.split import SplitConfig
 from framework.errors import ConfigError, RunError
 

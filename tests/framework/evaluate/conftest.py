@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from framework.data.schema import PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION, WELL
 
 
 def well_predictions(seed: int = 0, genes: int = 20, wells: int = 40, target: str = "rna_M1") -> anndata.AnnData:

@@ -10,7 +10,7 @@ import pytest
 from fixtures.tiny_dataset import make_dataset, resealed
 from rich.console import Console
 
-from framework.data.schema import PLATE, WELL
+from framework.data.format.schema import PLATE, WELL
 from framework.data.store import TileStore, dataset_digest
 from framework.errors import InputError
 from framework.evaluate import (

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from framework.data.schema import PERTURBATION
+from framework.data.format.schema import PERTURBATION
 from framework.errors import InputError
 from framework.evaluate import intervals
 

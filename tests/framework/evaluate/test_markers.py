@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from framework.data.schema import PLATE, WELL
+from framework.data.format.schema import PLATE, WELL
 from framework.evaluate import EvaluateConfig, evaluate_markers, linear_baseline, tile_mean_intensities
 
 QUICK = EvaluateConfig(resamples=200)

@@ -14,7 +14,7 @@ import pytest
 from fixtures.tiny_dataset import make_dataset
 
 from framework.data.dataset import Dataset
-from framework.data.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.evaluate import EvaluateConfig, evaluate
 
 HOSTILE = "<script>alert(1)</script>"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from framework.errors import InputError
-from framework.report.expression import _table
+from framework.report.expression.page import _table
 
 
 def test_names_are_text_and_counts_are_whole_numbers(tmp_path: Path) -> None:

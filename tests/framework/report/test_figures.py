@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from framework.data.schema import ChannelStatistics
-from framework.report.figures_embedding import Colouring, embedding_map, principal, project
-from framework.report.figures_images import channel_colours, composite, flat_fields
-from framework.report.figures_markers import marker_bars, marker_scatters
-from framework.report.figures_omics import error_scatter, r2_violins, share_bars
-from framework.report.figures_plate import plate_map, plate_shape, well_position
-from framework.report.figures_training import loss_curve, throughput
+from framework.data.format.schema import ChannelStatistics
+from framework.report.figures.embedding import Colouring, embedding_map, principal, project
+from framework.report.figures.images import channel_colours, composite, flat_fields
 from framework.report.page import Picture
+from framework.report.run.figures_markers import marker_bars, marker_scatters
+from framework.report.run.figures_omics import error_scatter, r2_violins, share_bars
+from framework.report.run.figures_plate import plate_map, plate_shape, well_position
+from framework.report.run.figures_training import loss_curve, throughput
 
 
 def decoded(picture: Picture) -> bytes:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from fixtures.tiny_dataset import make_dataset
 
+from framework.data.format.schema import PERTURBATION, STIMULATION
 from framework.data.plan import PlanUniverse
-from framework.data.schema import PERTURBATION, STIMULATION
 from framework.errors import RunError
 
 START = np.asarray([0, 3, 3, 5])

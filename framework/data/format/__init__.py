@@ -1,0 +1,1 @@
+"""The dataset on disk: the contract, its checksums, and what opening it checks."""

@@ -1,0 +1,120 @@
+"""What opening a dataset checks: sizes of its files, the table of bags, and where tiles lie, against the manifest.
+
+It reads what opening reads anyway; ``wellstream verify`` reads every byte.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from framework.data.format.checksum import file_checksum
+from framework.data.format.schema import BAG_COLUMNS, BAGS_NAME, INDEX_NAME, TILES_NAME, FileRecord, Manifest
+from framework.data.format.tile_index import TileIndex
+from framework.errors import DatasetError
+
+
+def check_files(root: Path, manifest: Manifest) -> None:
+    """Check the size of every file beside the shards, and the checksums of those that opening reads.
+
+    A file that is absent is told by whoever needs it.
+
+    Raises:
+        DatasetError: one was changed since the build.
+    """
+    indexed = any(record.name == INDEX_NAME for record in manifest.files)
+    read = (BAGS_NAME, INDEX_NAME if indexed else TILES_NAME)
+    for record in manifest.files:
+        file = root / record.name
+        if file.is_file() and (file.stat().st_size != record.bytes or record.name in read):
+            check_content(file, record)
+
+
+def check_content(file: Path, record: FileRecord) -> None:
+    """Check the size of a file and its checksum, once per process and state of the file.
+
+    Raises:
+        DatasetError: it was changed since the build.
+    """
+    found = file.stat()
+    if found.st_size != record.bytes or not _is_as_recorded(file, record.blake3, found.st_size, found.st_mtime_ns):
+        raise DatasetError(
+            f"{file}: {found.st_size} bytes, the manifest records {record.bytes} of other content: it is of "
+            f"another build: a stale index; ingest again; find all damage with: wellstream verify {_root(file, record)}"
+        )
+
+
+def _root(file: Path, record: FileRecord) -> Path:
+    return file.parents[len(Path(record.name).parts) - 1]
+
+
+@cache
+def _is_as_recorded(file: Path, blake3: str, size: int, mtime_ns: int) -> bool:
+    return file_checksum(file) == blake3
+
+
+def check_bags(bags: pd.DataFrame, manifest: Manifest, where: str) -> None:
+    """Check that bags.parquet numbers its bags 0 to B - 1 and counts what the manifest counts.
+
+    Raises:
+        DatasetError: a column is missing or no whole number, a bag has another number than its row, or counts differ.
+    """
+    file = f"{where}/{BAGS_NAME}"
+    need_columns(bags.columns.tolist(), BAG_COLUMNS, file)
+    if len(bags) != manifest.n_bags:
+        raise DatasetError(
+            f"{where}: the manifest counts {manifest.n_bags} bags, {BAGS_NAME} holds {len(bags)}: a stale index; "
+            "ingest again"
+        )
+    for name in ("bag", "n_sites", "n_nuclei", "n_tiles"):
+        values = bags[name]
+        if values.dtype.kind not in "iu" or (len(values) and values.min() < 0):
+            raise DatasetError(f"{file}: column '{name}' holds other values than whole numbers from 0 on; ingest again")
+    wrong = np.flatnonzero(bags["bag"].to_numpy() != np.arange(len(bags)))
+    if len(wrong):
+        found = bags["bag"].iloc[wrong[0]]
+        raise DatasetError(f"{file}: row {wrong[0]} is bag {found}, expected bag {wrong[0]}; ingest again")
+    tiles = int(bags["n_tiles"].sum())
+    if tiles != manifest.n_tiles:
+        raise DatasetError(f"{file}: its bags count {tiles} tiles, the manifest {manifest.n_tiles}; ingest again")
+
+
+def check_tiles_of_bags(bags: pd.DataFrame, index: TileIndex, where: str) -> None:
+    """Check that each bag counts the tiles that the index gives it. Raises DatasetError: one does not."""
+    there = np.diff(index.bag_start)
+    wrong = np.flatnonzero(bags["n_tiles"].to_numpy() != there)
+    if len(wrong):
+        bag = int(wrong[0])
+        raise DatasetError(
+            f"{where}/{BAGS_NAME}: bag {bag} counts {bags['n_tiles'].iloc[bag]} tiles, {TILES_NAME} holds {there[bag]} "
+            "of it; ingest again"
+        )
+
+
+def check_whole_numbers(table: pa.Table, file: str) -> None:
+    """Check that columns hold whole numbers and no gaps. Raises DatasetError: one does not."""
+    for name in table.column_names:
+        column: Any = table[name]
+        if not pa.types.is_integer(column.type) or column.null_count:
+            raise DatasetError(f"{file}: column '{name}' holds other values than whole numbers; ingest again")
+
+
+def check_places(index: TileIndex, manifest: Manifest, where: str) -> None:
+    """Check that every tile lies inside a shard. Raises DatasetError: one does not."""
+    sizes = np.asarray([record.bytes for record in manifest.shards], dtype=np.int64)
+    length = manifest.tile.nbytes if index.nbytes is None else index.nbytes
+    known = (index.shard >= 0) & (index.shard < len(sizes)) & (index.offset >= 0)
+    if not np.all(known) or np.any(index.offset + length > sizes[index.shard]):
+        raise DatasetError(f"{where}/{TILES_NAME}: points beyond the end of a shard; ingest again")
+
+
+def need_columns(found: list[str], wanted: tuple[str, ...], file: str) -> None:
+    """Check that a table has the columns it needs. Raises DatasetError: one is missing."""
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise DatasetError(f"{file}: missing column(s) {', '.join(missing)}; found: {', '.join(found)}; ingest again")

@@ -1,0 +1,287 @@
+"""The contract on disk, version 2: what ``data_tools`` writes and everything else reads.
+
+A dataset is a folder::
+
+    dataset.json         written last: the manifest below
+    bags.parquet         one row a bag (a well; of cells cropped elsewhere what ``bags.by`` says), in bag order
+    tiles.parquet        one row a tile, sorted by bag: where its pixels lie, where in the field it was cut
+    tiles.index          the columns of tiles.parquet that reading tiles needs, to be mapped
+                         (``framework.data.format.tile_index``)
+    nuclei.parquet       one row a nucleus (or cropped cell) found, with or without a tile
+    checksums.json       CRC-32 of every 8 MiB of every shard, so that damage is found fast and located
+    shards/              layout ``tar``: WebDataset tarballs, one sample is a chunk of up to ``chunk_tiles`` tiles of
+                         one bag; layout ``zarr``: ``<shard>.zarr``, a Zarr v3 array (tiles, C, H, W) with the sharding
+                         codec, one chunk a tile, one shard a file
+    targets/<name>.h5ad  AnnData, bags x genes; ``obs['bag']`` is the row of bags.parquet
+    qc/                  flat-fields and site overviews for the report
+
+A tile is the bytes ``[offset, offset + nbytes)`` of its shard: C x H x W stored integers in C order, little endian;
+where the manifest names a codec, a Blosc frame of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, TypeVar
+
+from blake3 import blake3
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from framework.config import StrictModel
+from framework.durable import json_text
+from framework.errors import DatasetError
+from framework.files.json_file import parse_json, read_text
+
+M = TypeVar("M", bound=StrictModel)
+
+SCHEMA_VERSION = 2
+_OTHER_VERSION = "other_version"
+MANIFEST_NAME = "dataset.json"
+BAGS_NAME = "bags.parquet"
+TILES_NAME = "tiles.parquet"
+INDEX_NAME = "tiles.index"
+NUCLEI_NAME = "nuclei.parquet"
+CHECKSUMS_NAME = "checksums.json"
+CHECKSUM_BLOCK_BYTES = 8 << 20
+
+PLATE = "Metadata_Plate"
+WELL = "Metadata_Well"
+SITE = "Metadata_Site"
+PERTURBATION = "Metadata_Perturbation"
+STIMULATION = "Metadata_Stimulation"
+CONTROL_TYPE = "Metadata_Control_Type"
+CONTROL_TYPES = ("negcon", "poscon", "treatment", "empty")
+MARKER_PREFIX = "Marker_"
+
+BAG_COLUMNS = ("bag", PLATE, WELL, PERTURBATION, STIMULATION, CONTROL_TYPE, "n_sites", "n_nuclei", "n_tiles")
+"""Columns of bags.parquet that every dataset has; further ``Metadata_*`` columns come from the plate map."""
+
+TILE_COLUMNS = ("bag", "site", "y_px", "x_px", "nucleus", "shard", "offset", "nbytes")
+"""Columns of tiles.parquet: int32 bag, int16 site, float32 centre (y_px, x_px) in the field, int64 row of
+nuclei.parquet, int32 index into ``Manifest.shards``, int64 offset, int32 nbytes; then float32 ``Marker_<name>``
+(NaN where the cell has no measurement); of cells cropped elsewhere also text ``Metadata_Cell`` and the ``Metadata_*``
+columns that differ within a bag, and NaN for unknown centres."""
+
+NUCLEUS_COLUMNS = ("bag", "site", "y_px", "x_px", "score", "status")
+"""Columns of nuclei.parquet: centre in px, detector score, and ``tile`` or why there is none (``border`` ...)."""
+
+
+def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ``names``. Raises ValueError where one stands twice."""
+    twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
+    if twice:
+        raise ValueError(f"'{twice[0]}' stands there twice")
+    return names
+
+
+Name = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\n\r]+$")]
+"""Of a channel, a file or a marker."""
+
+
+def inside(name: str) -> str:
+    """Return the name of a file of the dataset. Raises ValueError where it leads elsewhere, or is written otherwise."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"named outside the dataset folder: '{name[:200]}'")
+    if str(path) != name or name == ".":
+        raise ValueError(f"'{name[:200]}' is no plain name of a file below the dataset folder")
+    return name
+
+
+FileName = Annotated[Name, AfterValidator(inside)]
+"""Of a file, relative to the dataset folder, with ``/``."""
+BaseName = Annotated[str, Field(pattern=r"^[^\x00/\n\r]+$")]
+"""Of a file without its folder."""
+
+
+class TileFormat(StrictModel):
+    """Shape and type of every tile: ``channels`` x ``height`` x ``width`` of ``dtype``."""
+
+    channels: Annotated[tuple[Name, ...], AfterValidator(distinct)] = Field(min_length=1)
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    dtype: Literal["uint8", "uint16", "float32"] = "uint16"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return len(self.channels), self.height, self.width
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one uncompressed tile."""
+        item = {"uint8": 1, "uint16": 2, "float32": 4}[self.dtype]
+        return len(self.channels) * self.height * self.width * item
+
+
+class BloscCodec(StrictModel):
+    """Lossless compression of each tile by itself.
+
+    Attributes:
+        id: of the numcodecs registry.
+        cname: ``lz4`` decodes fastest, ``zstd`` packs tightest.
+        clevel: effort of packing.
+        shuffle: reorders bytes or bits of neighbouring pixels first; 12 bits in 16 pack best with ``bitshuffle``.
+    """
+
+    id: Literal["blosc"] = "blosc"
+    cname: Literal["lz4", "zstd"] = "lz4"
+    clevel: int = Field(default=5, ge=1, le=9)
+    shuffle: Literal["noshuffle", "shuffle", "bitshuffle"] = "shuffle"
+
+
+class ChannelStatistics(StrictModel):
+    """Pixel statistics of one channel over all stored tiles, in stored units."""
+
+    mean: float
+    sd: float
+    percentiles: dict[str, float]
+    """Keys ``"0.1" "1" "5" "25" "50" "75" "95" "99" "99.9"``."""
+
+
+class FileRecord(StrictModel):
+    """A file of the dataset, relative to its folder, with size and BLAKE3 checksum, as ``b3sum`` prints it."""
+
+    name: FileName
+    bytes: int = Field(ge=0)
+    blake3: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class ShardRecord(FileRecord):
+    """A shard and how many tiles it holds."""
+
+    tiles: int = Field(ge=0)
+
+
+class BlockSums(StrictModel):
+    """``checksums.json``: a checksum of each block of each shard, in order; the last block is what remains."""
+
+    block_bytes: int = Field(default=CHECKSUM_BLOCK_BYTES, ge=1)
+    crc32: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """Name of a shard, as in the manifest -> CRC-32 (of zlib and gzip) of each block."""
+    crc32c: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """The same of earlier builds, as CRC-32C."""
+
+
+class Skipped(StrictModel):
+    """Raw input that did not become part of the dataset (``on_error: skip``), and why."""
+
+    plate: str
+    well: str
+    site: int | None = None
+    file: str | None = None
+    reason: str
+    """Short kind, as ``truncated_image``, ``missing_channel``, ``well_not_in_platemap``."""
+    detail: str
+    """The sentence that ``on_error: raise`` would have raised."""
+
+
+class Manifest(StrictModel):
+    """``dataset.json``."""
+
+    schema_version: int
+    name: str
+    tile: TileFormat
+    pixel_size_um: float | None = Field(gt=0, allow_inf_nan=False)
+    layout: Literal["tar", "zarr"] = "tar"
+    codec: BloscCodec | None = None
+    chunk_tiles: int = Field(ge=1)
+    n_plates: int = Field(ge=0)
+    n_bags: int = Field(ge=0)
+    n_tiles: int = Field(ge=0)
+    n_nuclei: int = Field(ge=0)
+    markers: Annotated[tuple[Name, ...], AfterValidator(distinct)] = ()
+    targets: Annotated[tuple[BaseName, ...], AfterValidator(distinct)] = ()
+    channel_statistics: dict[str, ChannelStatistics]
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What ingesting said about its input: how many rows of which table were joined, what was guessed or left out."""
+    source: dict[str, Any]
+    """The resolved ingest config."""
+    versions: dict[str, str]
+    files: tuple[FileRecord, ...]
+    shards: tuple[ShardRecord, ...]
+    digest: str | None = None
+    """BLAKE3 of everything above, by ``sealed``; None in datasets built before it was recorded."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Manifest:
+        """Refuse contradictions."""
+        distinct(tuple(record.name for record in (*self.files, *self.shards)))
+        tiles = sum(record.tiles for record in self.shards)
+        if tiles != self.n_tiles:
+            raise ValueError(f"n_tiles is {self.n_tiles}, the shards hold {tiles}")
+        unknown = sorted(set(self.channel_statistics) - set(self.tile.channels))
+        if unknown:
+            raise ValueError(f"channel_statistics names '{unknown[0]}', which is no channel")
+        small = [each.name for each in self.shards if each.bytes < each.tiles * self.tile.nbytes]
+        if small and self.codec is None:
+            raise ValueError(f"{small[0]} is recorded as smaller than its tiles")
+        return self
+
+    def sealed(self) -> Manifest:
+        """Return it with the digest of its content, which tells a damaged dataset.json from a sound one."""
+        return self.model_copy(update={"digest": _digest(self.model_dump(mode="json"))})
+
+    @field_validator("schema_version")
+    @classmethod
+    def _check_version(cls, found: int) -> int:
+        """Refuse other versions; its error comes first, before the keys are judged by those of this one."""
+        if found != SCHEMA_VERSION:
+            raise PydanticCustomError(
+                _OTHER_VERSION,
+                "schema version {found}, this Wellstream reads version {read}; ingest again with this version, into "
+                "another folder",
+                {"found": found, "read": SCHEMA_VERSION},
+            )
+        return found
+
+
+def read_manifest(root: Path | str) -> Manifest:
+    """Read ``dataset.json`` of a dataset folder.
+
+    Raises:
+        DatasetError: no folder, no manifest (an unfinished build), not JSON, or another schema version.
+    """
+    folder = Path(root)
+    file = folder / MANIFEST_NAME
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such dataset folder; make one with: wellstream ingest CONFIG")
+    if not file.is_file():
+        raise DatasetError(
+            f"{folder}: no {MANIFEST_NAME}, so this is no finished dataset; run the same 'wellstream ingest CONFIG' "
+            "again, it continues where it stopped"
+        )
+    return parse_manifest(read_text(file, what="a dataset manifest", then="ingest again"), file)
+
+
+def parse_manifest(text: str, file: Path | str) -> Manifest:
+    """Return the manifest that ``text`` of ``file`` describes. Raises DatasetError where it describes none."""
+    plain = parse_json(text, file, what="a dataset manifest", then="ingest again")
+    manifest = parse_model(text, file, Manifest, "a dataset manifest")
+    if manifest.digest is not None and manifest.digest != _digest(plain):
+        raise DatasetError(f"{file}: was changed since it was written: its content has another digest; ingest again")
+    return manifest
+
+
+def _digest(plain: dict[str, Any]) -> str:
+    rest = {key: value for key, value in plain.items() if key != "digest"}
+    return blake3(json_text(rest).encode()).hexdigest()
+
+
+def parse_model(text: str, file: Path | str, model: type[M], what: str) -> M:
+    """Return JSON ``text`` of ``file`` as ``model``.
+
+    Raises:
+        DatasetError: it is none; names the first key that is wrong.
+    """
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == _OTHER_VERSION:
+            raise DatasetError(f"{file}: {first['msg']}") from None
+        where = ".".join(str(part) for part in first["loc"])
+        detail = f"{where}: {first['msg']}" if where else first["msg"]
+        raise DatasetError(f"{file}: not {what}: {detail}; ingest again") from None

@@ -1,0 +1,392 @@
+"""Where samples come from: byte ranges of memory-mapped shards, or rows of cached embeddings, into a given buffer.
+
+A store never makes an object a sample. It is told which tiles go where and copies without the interpreter lock, by one
+call of PyTorch for all tiles of a shard that follow each other in the buffer; any number of threads may gather at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import struct
+import threading
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import torch
+from numcodecs import blosc
+
+from framework.data.cores import compute_alone
+from framework.data.dataset import Dataset
+from framework.data.permutation import I64
+from framework.data.store.block_check import BlockCheck
+from framework.errors import DatasetError, InputError
+from framework.files.hdf5 import open_hdf5
+
+_OPEN_MAPS = 256
+"""Mapped shards at a time; each holds a file descriptor, of which a process commonly has 1,024."""
+
+
+_WORTH_A_CALL = 3
+"""Tiles side by side in the buffer, of one shard, from which one call of PyTorch is cheaper than NumPy's slices."""
+_PARTS_A_DECODER = 4
+"""Pieces of work a thread that unpacks."""
+
+_EMBEDDINGS = "a file of tile embeddings"
+_FRAME = struct.Struct("<4xIII")
+"""Header of a Blosc frame: bytes unpacked, of a block, packed."""
+
+
+class Store(Protocol):
+    """A source of equally shaped samples, one a tile of the dataset.
+
+    Attributes:
+        sample_shape: shape of one sample: (C, H, W) or (D,).
+        dtype: stored type.
+    """
+
+    sample_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __len__(self) -> int: ...
+
+    def gather(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+        """Write sample ``tile_ids[i]`` to ``out[i]``; ids may repeat and come in any order."""
+        ...
+
+
+class _Bytes:
+    """A read-only map as PyTorch takes it: it warns of arrays that must not be written, and only reads this one."""
+
+    def __init__(self, mapped: mmap.mmap) -> None:
+        # The array keeps this object, and so the map, for as long as a view of it lives.
+        self._held = np.frombuffer(mapped, dtype=np.uint8)
+        interface = self._held.__array_interface__
+        self.__array_interface__ = interface | {"data": (interface["data"][0], False)}
+
+
+class TileStore:
+    """Pixels of a dataset, of all channels or some, from any layout.
+
+    Args:
+        dataset: the dataset.
+        channels: names, in the order wanted; None takes all as stored.
+        decoders: threads that unpack tiles of one ``gather`` where the dataset has a codec, or copy them where the
+            caller's thread may use several cores; None for one a core.
+        check: compare each block of a shard with its checksum when a tile of it is first read.
+
+    Raises:
+        DatasetError: a shard is missing or has another size than recorded, a channel is unknown, or there are no
+            checksums to compare with.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        channels: tuple[str, ...] | None = None,
+        *,
+        decoders: int | None = None,
+        check: bool = False,
+    ) -> None:
+        tile = dataset.manifest.tile
+        self.dataset = dataset
+        self.channels = tile.channels if channels is None else channels
+        self.sample_shape: tuple[int, ...] = (len(self.channels), tile.height, tile.width)
+        self.dtype: np.dtype[Any] = np.dtype(tile.dtype).newbyteorder("<")
+        plane = tile.height * tile.width * self.dtype.itemsize
+        wanted = np.asarray(dataset.channel_indices(self.channels), dtype=np.int64)
+        # Byte ranges of one tile, from the stored one to the sample: one for each run of channels stored side by side.
+        first = np.concatenate([[0], np.flatnonzero(np.diff(wanted) != 1) + 1])
+        self._source, self._target = wanted[first] * plane, first * plane
+        self._length, self._nbytes = np.diff(first, append=len(wanted)) * plane, len(wanted) * plane
+        records = dataset.manifest.shards
+        self._files = [] if dataset.remote else [_checked(dataset.root, file.name, file.bytes) for file in records]
+        self._sizes = np.asarray([record.bytes for record in dataset.manifest.shards], dtype=np.int64)
+        self._maps: OrderedDict[int, torch.Tensor] = OrderedDict()
+        self._lock = threading.Lock()
+        self._wanted = None if np.array_equal(wanted, np.arange(len(tile.channels))) else wanted
+        self._blocks = BlockCheck(dataset) if check else None
+        self._decoders = decoders or len(os.sched_getaffinity(0))
+        # Starts no thread before its first task, so it costs nothing where it is not needed.
+        self._pool = ThreadPoolExecutor(self._decoders, "tile-decoder", compute_alone)
+
+    def __len__(self) -> int:
+        return len(self.dataset.index)
+
+    def gather(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+        """Copy tiles into a buffer.
+
+        Args:
+            tile_ids: int64 (n,), rows of tiles.parquet, in any order, repeats allowed.
+            out: (n, C, H, W) of the stored type, C-contiguous.
+
+        Raises:
+            IndexError: an id outside the dataset.
+            ValueError: ``out`` has another shape, type or layout.
+            DatasetError: the tile index points outside a shard, a compressed tile is damaged, or a block that is
+                checked has another checksum.
+        """
+        _check_request(self, tile_ids, out)
+        self._check_inside(tile_ids)
+        if self._blocks is not None:
+            self._blocks.check(tile_ids, lambda shard: self._mapped(shard).numpy())
+        if self.dataset.manifest.codec is not None:
+            self._gather_coded(tile_ids, out)
+            return
+        # PyTorch's own threads would wait for each other at every call; in a loader's threads it has none.
+        if torch.get_num_threads() == 1:
+            self._copy(tile_ids, out)
+            return
+        edges = np.linspace(0, len(tile_ids), self._decoders + 1).astype(np.int64).tolist()
+        parts = [slice(first, last) for first, last in pairwise(edges) if last > first]
+        for done in [self._pool.submit(self._copy, tile_ids[part], out[part]) for part in parts]:
+            done.result()
+
+    def _copy(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+        """Copy tiles that are stored as they are: whole stretches of a shard's tiles, or range by range."""
+        shard = self.dataset.index.shard[tile_ids]
+        first, last = np.flatnonzero(np.diff(shard, prepend=-1)), np.flatnonzero(np.diff(shard, append=-1)) + 1
+        if len(self._source) > 1 or len(first) * _WORTH_A_CALL > len(shard):
+            self._copy_ranges(tile_ids, out)
+            return
+        begin = torch.from_numpy(self.dataset.index.offset[tile_ids] + self._source[0])
+        tiles = torch.from_numpy(out.reshape(-1).view(np.uint8)).view(len(tile_ids), self._nbytes)
+        for number, start, stop in zip(shard[first].tolist(), first.tolist(), last.tolist(), strict=True):
+            # Every place of the shard begins a row of these overlapping ones: row i is the tile that begins at byte i.
+            source = self._mapped(number)
+            rows = source.as_strided((len(source) - self._nbytes + 1, self._nbytes), (1, 1))
+            torch.index_select(rows, 0, begin[start:stop], out=tiles[start:stop])
+
+    def _copy_ranges(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+        flat = out.reshape(-1).view(np.uint8)
+        current, source = -1, flat
+        for shard, begin, target, length in self._ranges(tile_ids):
+            if shard != current:
+                current, source = shard, self._mapped(shard).numpy()
+            flat[target : target + length] = source[begin : begin + length]
+
+    def _ranges(self, tile_ids: I64) -> list[tuple[int, int, int, int]]:
+        """(shard, first byte there, first byte in the buffer, length) of each copy, in the order of the files.
+
+        Ranges that continue each other on both sides become one.
+        """
+        index, runs = self.dataset.index, len(self._source)
+        shard = np.repeat(index.shard[tile_ids], runs)
+        begin = (index.offset[tile_ids][:, None] + self._source).ravel()
+        target = (np.arange(len(tile_ids))[:, None] * self._nbytes + self._target).ravel()
+        order = np.lexsort((target, begin, shard))
+        shard, begin, target = shard[order], begin[order], target[order]
+        length = self._length[order % runs]
+        breaks = (np.diff(shard) != 0) | (np.diff(begin) != length[:-1]) | (np.diff(target) != length[:-1])
+        first = np.concatenate([[0], np.flatnonzero(breaks) + 1]) if len(order) else np.empty(0, np.int64)
+        lengths = np.add.reduceat(length, first) if len(order) else length
+        columns = (shard[first], begin[first], target[first], lengths)
+        return list(zip(*(column.tolist() for column in columns), strict=True))
+
+    def _check_inside(self, tile_ids: I64) -> None:
+        index = self.dataset.index
+        begin, shard = index.offset[tile_ids], index.shard[tile_ids]
+        length = self.dataset.manifest.tile.nbytes if index.nbytes is None else index.nbytes[tile_ids]
+        known = (shard >= 0) & (shard < len(self._sizes)) & (begin >= 0)
+        if not np.all(known) or np.any(begin + length > self._sizes[shard]):
+            raise DatasetError(
+                f"{self.dataset.where}: tiles.parquet points beyond the end of a shard; check everything with: "
+                f"wellstream verify {self.dataset.where}"
+            )
+
+    def _gather_coded(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+        """Unpack tiles in the order of the files, the parts of that order side by side.
+
+        All parts go to the pool, none is done here: numcodecs unpacks on the main thread with a lock around it. There
+        are more parts than threads, so that a thread which is held up leaves the rest to others.
+        """
+        index = self.dataset.index
+        order = np.lexsort((index.offset[tile_ids], index.shard[tile_ids]))
+        parts = np.array_split(order, min(_PARTS_A_DECODER * self._decoders, len(order)) or 1)
+        for done in [self._pool.submit(self._unpack, tile_ids, part, out) for part in parts]:
+            done.result()
+
+    def _unpack(self, tile_ids: I64, rows: npt.NDArray[np.intp], out: npt.NDArray[Any]) -> None:
+        """Fill the rows of ``out``, straight from the shard where all channels are wanted as stored."""
+        index, lengths = self.dataset.index, self.dataset.index.nbytes
+        if lengths is None:
+            raise DatasetError(f"{self.dataset.where}: a codec without sizes of tiles; ingest again")
+        scratch = np.empty(self.dataset.manifest.tile.shape, dtype=self.dtype)
+        ids = tile_ids[rows]
+        places = zip(
+            rows.tolist(),
+            ids.tolist(),
+            index.shard[ids].tolist(),
+            index.offset[ids].tolist(),
+            lengths[ids].tolist(),
+            strict=True,
+        )
+        previous, filled, current, packed = -1, -1, -1, memoryview(b"")
+        for row, tile, shard, begin, length in places:
+            if tile == previous:
+                out[row] = out[filled]
+                continue
+            if shard != current:
+                current, packed = shard, self._mapped(shard).numpy().data
+            target = out[row] if self._wanted is None else scratch
+            frame = packed[begin : begin + length]
+            try:
+                _check_frame(frame, target.nbytes)
+                blosc.decompress(frame, target)
+            except (RuntimeError, ValueError) as error:
+                name = self.dataset.manifest.shards[shard].name
+                raise DatasetError(
+                    f"{self.dataset.where}/{name}: bytes {begin} to {begin + length} (tile {tile}) hold no tile of "
+                    f"this dataset ({error}); find all damage with: wellstream verify {self.dataset.where}"
+                ) from None
+            if self._wanted is not None:
+                np.take(scratch, self._wanted, axis=0, out=out[row], mode="clip")
+            previous, filled = tile, row
+
+    def _mapped(self, shard: int) -> torch.Tensor:
+        """The bytes of a shard, uint8; the least recently used map is dropped when there are too many."""
+        with self._lock:
+            found = self._maps.pop(shard, None)
+            if found is not None:
+                self._maps[shard] = found
+                return found
+        # A shard that has to be fetched first must not hold up threads whose shards are there.
+        found = self._map(shard)
+        with self._lock:
+            self._maps[shard] = found
+            # A thread that still copies from a dropped map keeps it alive by its own reference.
+            while len(self._maps) > 1 and self._maps_too_much():
+                self._maps.popitem(last=False)
+            return found
+
+    def _map(self, shard: int) -> torch.Tensor:
+        remote = self.dataset.remote
+        # The cache's lock on a remote shard lives as long as the map.
+        with self._files[shard].open("rb") if remote is None else remote.open_shard(shard) as file:
+            found = torch.from_numpy(np.asarray(_Bytes(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))))
+            if len(found) != self._sizes[shard]:
+                raise DatasetError(
+                    f"{file.name}: {len(found)} bytes, {self._sizes[shard]} when it was opened: it "
+                    "changed while it was read; end what writes there and run the same command again"
+                )
+        return found
+
+    def _maps_too_much(self) -> bool:
+        remote = self.dataset.remote
+        return len(self._maps) > _OPEN_MAPS or (
+            remote is not None and int(self._sizes[list(self._maps)].sum()) > remote.share
+        )
+
+
+class EmbeddingStore:
+    """Cached tile embeddings (an .h5ad that ``wellstream embed --level tile`` wrote) in place of pixels.
+
+    Args:
+        path: the file; its ``X`` is float32 (T, D).
+        dataset: the dataset whose tiles they describe.
+
+    Raises:
+        InputError: not such a file.
+        DatasetError: it was made from another dataset.
+    """
+
+    def __init__(self, path: Path | str, dataset: Dataset) -> None:
+        self.dtype: np.dtype[Any] = np.dtype("<f4")
+        self._path = Path(path)
+        self._lock = threading.Lock()
+        shape, offset = self._inspect(dataset)
+        self.sample_shape: tuple[int, ...] = (shape[1],)
+        self._length = shape[0]
+        self._rows = None if offset is None else np.memmap(self._path, self.dtype, "r", offset, shape)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def gather(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+        """Copy embeddings into a buffer.
+
+        Args:
+            tile_ids: int64 (n,), rows of tiles.parquet, in any order, repeats allowed.
+            out: float32 (n, D), C-contiguous.
+
+        Raises:
+            IndexError: an id outside the dataset.
+            ValueError: ``out`` has another shape, type or layout.
+        """
+        _check_request(self, tile_ids, out)
+        if self._rows is not None:
+            # Ids are checked above; mode clip spares the buffered second copy of mode raise.
+            np.take(self._rows, tile_ids, axis=0, out=out, mode="clip")
+            return
+        unique, inverse = np.unique(tile_ids, return_inverse=True)
+        with self._lock, open_hdf5(self._path, what=_EMBEDDINGS, then="embed again", checked=True) as file:
+            rows = file["X"][unique]
+        np.take(rows, inverse, axis=0, out=out, mode="clip")
+
+    def _inspect(self, dataset: Dataset) -> tuple[tuple[int, int], int | None]:
+        """Shape of ``X`` and where it begins in the file, None when it is stored in chunks."""
+        again = f"make one with: {self._command(dataset)}"
+        with open_hdf5(self._path, error=InputError, what=_EMBEDDINGS, then=again) as file:
+            matrix = file["X"]
+            digest = file["uns/wellstream/dataset_digest"].asstr()[()]
+            if not isinstance(matrix, h5py.Dataset) or matrix.ndim != 2 or matrix.dtype != self.dtype:
+                raise InputError(f"{self._path}: expected X as a dense float32 matrix, found another kind")
+            shape, offset = (int(matrix.shape[0]), int(matrix.shape[1])), matrix.id.get_offset()
+        expected = dataset_digest(dataset)
+        if digest != expected or shape[0] != len(dataset.index):
+            raise DatasetError(
+                f"{self._path}: {shape[0]} embeddings of dataset {digest[:12]}, but {dataset.where} is {expected[:12]} "
+                f"with {len(dataset.index)} tiles; embed again: {self._command(dataset)}"
+            )
+        return shape, offset
+
+    def _command(self, dataset: Dataset) -> str:
+        return f"wellstream embed RUN --data {dataset.where} --level tile --out {self._path}"
+
+
+def dataset_digest(dataset: Dataset) -> str:
+    """Return 64 hex digits that name the stored pixels: SHA-256 of tile format and shard checksums."""
+    manifest = dataset.manifest
+    facts = {"tile": manifest.tile.plain(), "shards": [record.plain() for record in manifest.shards]}
+    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _check_frame(frame: memoryview, nbytes: int) -> None:
+    """Refuse a Blosc header that would make the decoder read beyond the frame or fill less than the tile."""
+    if len(frame) < _FRAME.size:
+        raise ValueError(f"{len(frame)} bytes are no Blosc frame")
+    unpacked, _, packed = _FRAME.unpack_from(frame)
+    if (unpacked, packed) != (nbytes, len(frame)):
+        raise ValueError(f"a frame of {unpacked} bytes packed to {packed}, expected {nbytes} packed to {len(frame)}")
+
+
+def _checked(root: Path, name: str, size: int) -> Path:
+    file = root / name
+    repair = f"check everything with: wellstream verify {root}; then remove the folder and ingest again"
+    if not file.resolve().is_relative_to(root.resolve()):
+        raise DatasetError(f"{root}: the manifest names a shard outside the dataset folder: '{name}'; {repair}")
+    if not file.is_file():
+        raise DatasetError(f"{file}: shard is missing, expected {size} bytes; {repair}")
+    found = file.stat().st_size
+    if found != size:
+        raise DatasetError(f"{file}: shard is damaged, expected {size} bytes, found {found}; {repair}")
+    return file
+
+
+def _check_request(store: Store, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+    expected = (len(tile_ids), *store.sample_shape)
+    if out.shape != expected or out.dtype != store.dtype or not out.flags.c_contiguous:
+        raise ValueError(
+            f"gather: expected a C-contiguous buffer {expected} of {store.dtype}, found {out.shape} of {out.dtype}"
+        )
+    if len(tile_ids) and not 0 <= tile_ids.min() <= tile_ids.max() < len(store):
+        raise IndexError(f"gather: tile ids must lie in [0, {len(store)})")

@@ -1,0 +1,7 @@
+"""Features of single cells: baselines from pixels, and the comparison of feature sets of the same cells."""
+
+from framework.features.compare import evaluate_features
+from framework.features.config import FeatureEvaluateConfig
+from framework.features.table import FeatureTable, open_same_cells
+
+__all__ = ["FeatureEvaluateConfig", "FeatureTable", "evaluate_features", "open_same_cells"]

@@ -1,0 +1,202 @@
+"""Sections about the run itself: what it was, how it went, and the config that repeats it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from framework.report.format import count, duration
+from framework.report.page import Block, Facts, Listing, Note, Numbers, Section
+from framework.report.run.figures_training import loss_curve, throughput
+from framework.report.run.inputs import Inputs, RunFacts
+
+_WARM_UP = 0.1
+"""Share of the steps left out of steady-state speed: first batches fill caches."""
+
+
+def overview(inputs: Inputs) -> Section:
+    """Return the first section: the headline numbers, and the facts of run and dataset side by side."""
+    blocks: list[Block] = [Numbers(items=_headline(inputs))]
+    blocks.append(Facts(items=_run_facts(inputs.run), title="Run"))
+    if inputs.dataset is not None:
+        blocks.append(Facts(items=_dataset_facts(inputs), title="Dataset"))
+    if not inputs.run.summary:
+        blocks.append(
+            Note(
+                text="The run has written no summary.json: it is unfinished or was stopped. Continue it with",
+                command="wellstream train CONFIG --resume auto",
+            )
+        )
+    return Section(
+        anchor="overview",
+        title="Overview",
+        lead="What was trained, on what, and how it came out.",
+        blocks=blocks,
+    )
+
+
+def training(run: RunFacts) -> Section | None:
+    """Return loss and speed by step; None when nothing was logged."""
+    loss, validation = run.column("loss"), run.column("val_loss")
+    if not len(loss) and not len(validation):
+        return None
+    blocks: list[Block] = [loss_curve(loss, validation)]
+    speed = throughput(
+        {"tiles per second": run.column("tiles_per_s"), "share of time waiting for data": run.column("wait_share")}
+    )
+    if speed is not None:
+        blocks.append(speed)
+    return Section(
+        anchor="training", title="Training", lead="Did the loss go down, and was the machine kept busy?", blocks=blocks
+    )
+
+
+def reproduce(run: RunFacts) -> Section | None:
+    """Return config and summary as text; None without a config."""
+    if not run.config_text:
+        return None
+    blocks: list[Block] = [
+        Note(
+            text="The same run again, from the config kept in its folder:",
+            command=f"wellstream train {run.path_shown}/config.yaml",
+        )
+    ]
+    blocks.append(Listing(title="config.yaml (resolved)", text=run.config_text))
+    if run.split is not None:
+        blocks.append(Facts(items=_split_facts(run.split), title="Split"))
+    versions = run.summary.get("versions")
+    if isinstance(versions, Mapping):
+        blocks.append(Facts(items=[(str(key), str(versions[key])) for key in sorted(versions)], title="Versions"))
+    return Section(
+        anchor="reproduce", title="Reproduce", lead="Everything that determines the numbers above.", blocks=blocks
+    )
+
+
+def wait_share(run: RunFacts) -> float | None:
+    """Return the share of training time spent waiting for data, from the summary or from steady-state log lines."""
+    told = run.summary.get("wait_share")
+    if isinstance(told, int | float):
+        return float(told)
+    logged = run.column("wait_share")
+    steady = logged.iloc[int(len(logged) * _WARM_UP) :]
+    return float(steady.mean()) if len(steady) else None
+
+
+def _steps(run: RunFacts) -> int | None:
+    for key in ("steps", "step"):
+        if isinstance(run.summary.get(key), int):
+            return int(run.summary[key])
+    return int(run.metrics["step"].max()) if "step" in run.metrics.columns and len(run.metrics) else None
+
+
+def _seconds(run: RunFacts) -> float | None:
+    for key in ("wall_s", "seconds", "train_s", "time_s"):
+        if isinstance(run.summary.get(key), int | float):
+            return float(run.summary[key])
+    return None
+
+
+def _headline(inputs: Inputs) -> list[tuple[str, str]]:
+    run, items = inputs.run, []
+    if inputs.evaluation is not None and inputs.evaluation.kind == "omics":
+        items += [
+            (f"{row['share']:.1%}", f"of {row['target']} better than the train mean")
+            for row in inputs.evaluation.summary["rows"][:2]
+            if row["share"] is not None
+        ]
+    if inputs.evaluation is not None and inputs.evaluation.kind == "markers":
+        rows = [row for row in inputs.evaluation.summary["rows"] if row["r"] is not None]
+        best = sorted(rows, key=lambda row: -row["r"])[:2]
+        items += [(f"{row['r']:.2f}", f"Pearson r of {row['marker']}, held out") for row in best]
+    steps, seconds, waiting = _steps(run), _seconds(run), wait_share(run)
+    validation, loss = run.column("val_loss"), run.column("loss")
+    if steps is not None:
+        items.append((count(steps), "training steps"))
+    if len(validation):
+        items.append((f"{validation.min():.4g}", f"best validation loss, step {validation.idxmin()}"))
+    elif len(loss):
+        items.append((f"{loss.iloc[-1]:.4g}", "last training loss"))
+    if waiting is not None:
+        items.append((f"{waiting:.1%}", "of the time waiting for data"))
+    if seconds is not None:
+        items.append((duration(seconds), "training time"))
+    if inputs.dataset is not None:
+        items.append((count(inputs.dataset.manifest.n_tiles), "tiles in the dataset"))
+    return items
+
+
+def _run_facts(run: RunFacts) -> list[tuple[str, str]]:
+    objective, plan, optim, train = (run.section(name) for name in ("objective", "plan", "optim", "train"))
+    backbone = objective.get("backbone")
+    items = [
+        ("Folder", run.path_shown),
+        ("Objective", str(objective.get("name", ""))),
+        ("Backbone", str(backbone.get("name", "")) if isinstance(backbone, Mapping) else ""),
+        ("Batch", _batch(plan)),
+        (
+            "Optimiser",
+            " ".join(f"{key} {optim[key]}" for key in ("name", "lr", "weight_decay") if key in optim).removeprefix(
+                "name "
+            ),
+        ),
+        ("Precision", str(train.get("precision", ""))),
+        ("Seed", str(train.get("seed", ""))),
+        ("Processes", _first(run.summary, "world_size", "world")),
+        ("Device", _first(run.summary, "device")),
+        ("Ended", _ended(run.summary)),
+        (
+            "Median tiles per second",
+            f"{run.column('tiles_per_s').median():.4g}" if len(run.column("tiles_per_s")) else "",
+        ),
+        ("Checkpoints kept", count(len(run.checkpoints)) if run.checkpoints else ""),
+    ]
+    return [(name, value) for name, value in items if value]
+
+
+def _ended(summary: Mapping[str, Any]) -> str:
+    by = {"steps": "after the last step", "patience": "early, validation no longer fell"}
+    told = str(summary.get("ended_by", ""))
+    return by.get(told, f"stopped by {told}" if told else "")
+
+
+def _first(summary: Mapping[str, Any], *keys: str) -> str:
+    return next((str(summary[key]) for key in keys if key in summary), "")
+
+
+def _batch(plan: Mapping[str, Any]) -> str:
+    sizes = [f"{plan[key]} {key}" for key in ("conditions", "bags", "pairs", "tiles") if key in plan]
+    return f"{plan['name']}: {' × '.join(sizes)}" if "name" in plan else ""
+
+
+def _dataset_facts(inputs: Inputs) -> list[tuple[str, str]]:
+    if inputs.dataset is None:
+        return []
+    manifest, bags = inputs.dataset.manifest, inputs.dataset.bags
+    channels, height, width = manifest.tile.shape
+    treatments = bags[["Metadata_Perturbation", "Metadata_Stimulation"]].astype(str).drop_duplicates()
+    items = [
+        ("Name", manifest.name),
+        ("Plates", count(manifest.n_plates)),
+        ("Wells", count(manifest.n_bags)),
+        ("Conditions", count(len(treatments))),
+        ("Nuclei found", count(manifest.n_nuclei)),
+        ("Tiles", f"{count(manifest.n_tiles)} of {channels} × {height} × {width} px, {manifest.tile.dtype}"),
+        ("Channels", ", ".join(manifest.tile.channels)),
+        ("Pixel size", f"{manifest.pixel_size_um:g} µm" if manifest.pixel_size_um else "not known"),
+        ("Targets", ", ".join(manifest.targets)),
+        ("Markers", ", ".join(manifest.markers)),
+        ("Skipped input", count(len(manifest.skipped))),
+    ]
+    return [(name, value) for name, value in items if value]
+
+
+def _split_facts(split: pd.DataFrame) -> list[tuple[str, str]]:
+    by = [column for column in split.columns if column not in {"Metadata_Plate", "Metadata_Well", "part", "bag"}]
+    items = [("Made by", ", ".join(by))] if by else []
+    for part in ("train", "val", "test"):
+        chosen = split[split["part"] == part] if "part" in split.columns else split.iloc[:0]
+        values = f", {chosen[by[0]].nunique()} values" if by else ""
+        items.append((part, f"{count(len(chosen))} wells{values}"))
+    return items

@@ -1,0 +1,184 @@
+"""``features``: baselines of learned features, measured from the pixels of every tile of a dataset, as AnnData.
+
+Tiles stream through a describing function block by block, in tile order, so memory does not grow with their number and
+equal datasets give equal files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from framework.data import split
+from framework.data.dataset import Dataset
+from framework.data.store import TileStore, dataset_digest
+from framework.errors import ConfigError
+from framework.features.classic import SCALES_PX, classic, classic_names, crop_range, intensity, intensity_names
+from framework.models.imagenet import ImageNetTrunk
+from framework.run.apply.tables import Report, StreamedTable, tile_rows
+from framework.run.train.parts import versions
+
+Kind = Literal["intensity", "classic", "transfer"]
+KINDS = ("intensity", "classic", "transfer")
+SCALES = ("none", "per_tile_minmax")
+TILES_A_BLOCK = 256
+
+Describe = Callable[[npt.NDArray[np.float64]], npt.NDArray[Any]]
+"""(n, C, H, W), scaled -> (n, d)."""
+
+
+def features(
+    data: Path | str,
+    out: Path | str,
+    *,
+    kind: str = "intensity",
+    protein: Sequence[str] = (),
+    structure: Sequence[str] = (),
+    scale: str = "none",
+    scales_px: Sequence[int] = SCALES_PX,
+    weights: Path | str | None = None,
+    layer: str = "layer3",
+    parts: Path | str | None = None,
+    progress: Report | None = None,
+) -> dict[str, Any]:
+    """Measure baseline features of every tile.
+
+    Args:
+        data: dataset folder.
+        out: .h5ad to write: float32 (T, d), one row a tile in tile order, the columns of its bag in ``obs``.
+        kind: ``intensity``: mean, sd and the 10, 50 and 90 % quantiles of each channel; ``classic``: intensity,
+            correlation and Haralick features of the protein channels (Lu 2019); ``transfer``: a layer of a ResNet-18
+            trained on ImageNet, of each protein channel shown as a grey image, the largest value over the crop.
+        protein: channels to describe; none: all, which ``classic`` allows in a dataset of one channel only.
+        structure: channels the protein is correlated with (``classic``); none: all others.
+        scale: ``none``: stored units; ``per_tile_minmax``: each channel of each crop to 0..1 first.
+        scales_px: distances of the Haralick features.
+        weights: of the network for ``transfer``, safetensors or a torch state dict, with torchvision's names.
+        layer: for ``transfer``: ``layer1`` .. ``layer4``.
+        parts: split.csv of a run, for the column ``part``; without it every tile is ``unseen``.
+        progress: called with (stage, done, total).
+
+    Returns:
+        What was written, for a summary.
+
+    Raises:
+        ConfigError: an option that does not exist or does not fit the others.
+        WellstreamError: the dataset, the split or the weights cannot be used.
+    """
+    _check_names(kind, scale)
+    dataset = Dataset.open(data)
+    if not len(dataset.index):
+        raise ConfigError(f"{dataset.root}: no tiles to measure")
+    proteins, structures = _channels(dataset, kind, tuple(protein), tuple(structure))
+    if kind == "transfer":
+        describe, names = _transfer(proteins, weights, layer)
+    elif kind == "classic":
+        describe, names = _classic(dataset, proteins, structures, tuple(scales_px))
+    else:
+        describe, names = intensity, intensity_names(proteins)
+    part = np.full(len(dataset.bags), "unseen") if parts is None else split.read(parts, dataset.bags)
+    used = {"weights": Path(str(weights)).name, "layer": layer} if kind == "transfer" else {}
+    facts = {"features": kind, "protein": list(proteins), "structure": list(structures), "scale": scale, **used}
+    obs = tile_rows(dataset, part, np.arange(len(dataset.index)))
+    store = TileStore(dataset, (*proteins, *structures))
+    _write(StreamedTable(Path(out), obs, len(names), _source(dataset) | facts, names), store, describe, scale, progress)
+    return {"file": str(out), "rows": len(obs), "columns": len(names), "kind": kind, "scale": scale}
+
+
+def _source(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "kind": "features",
+        "dataset": dataset.manifest.name,
+        "dataset_digest": dataset_digest(dataset),
+        "versions": versions(),
+    }
+
+
+def _check_names(kind: str, scale: str) -> None:
+    for option, value, known in (("kind", kind, KINDS), ("scale", scale, SCALES)):
+        if value not in known:
+            raise ConfigError(f"{option}: expected one of: {', '.join(known)}, found '{value}'")
+
+
+def _write(table: StreamedTable, store: TileStore, describe: Describe, scale: str, progress: Report | None) -> None:
+    try:
+        _fill(table, store, describe, scale, progress)
+    except BaseException:
+        table.discard()
+        raise
+    table.close()
+
+
+def _fill(table: StreamedTable, store: TileStore, describe: Describe, scale: str, progress: Report | None) -> None:
+    buffer = np.empty((min(TILES_A_BLOCK, len(store)), *store.sample_shape), dtype=store.dtype)
+    for start in range(0, len(store), TILES_A_BLOCK):
+        ids = np.arange(start, min(start + TILES_A_BLOCK, len(store)), dtype=np.int64)
+        store.gather(ids, buffer[: len(ids)])
+        tiles = buffer[: len(ids)]
+        _check_finite(store.dataset, tiles, start)
+        scaled = crop_range(tiles) if scale == "per_tile_minmax" else tiles.astype(np.float64)
+        table.write(start, np.asarray(describe(scaled), dtype=np.float32))
+        if progress:
+            progress("features", start + len(ids), len(store))
+
+
+def _check_finite(dataset: Dataset, tiles: npt.NDArray[Any], start: int) -> None:
+    bad = ~np.isfinite(tiles).all(axis=(1, 2, 3))
+    if bad.any():
+        tile = start + int(bad.argmax())
+        bag = dataset.bags.iloc[int(dataset.index.bag[tile])]
+        shown = ", ".join(f"{name} {bag[name]}" for name in dataset.bags.columns if name.startswith("Metadata_"))
+        raise ConfigError(f"{dataset.root}: tile {tile} ({shown}) has pixels that are NaN or infinite; leave that "
+                          "image out and ingest again")  # fmt: skip
+
+
+def _channels(
+    dataset: Dataset, kind: str, protein: tuple[str, ...], structure: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    stored = dataset.manifest.tile.channels
+    dataset.channel_indices((*protein, *structure))
+    if structure and kind != "classic":
+        raise ConfigError(f"structure channels are for kind 'classic'; kind '{kind}' describes protein channels alone")
+    both = [name for name in protein if name in structure]
+    if both:
+        raise ConfigError(f"channel '{both[0]}' is given as protein and as structure; name it once")
+    if not protein and kind == "classic" and len(stored) > 1:
+        raise ConfigError(f"which channel shows the protein? Add --protein, one of: {', '.join(stored)}")
+    protein = protein or stored
+    others = tuple(name for name in stored if name not in protein)
+    return protein, (structure or others) if kind == "classic" else ()
+
+
+def _classic(
+    dataset: Dataset, protein: tuple[str, ...], structure: tuple[str, ...], scales_px: tuple[int, ...]
+) -> tuple[Describe, list[str]]:
+    side = min(dataset.manifest.tile.height, dataset.manifest.tile.width)
+    if not scales_px or not all(1 <= scale < side for scale in scales_px):
+        raise ConfigError(
+            f"scales_px: expected distances from 1 to {side - 1} px for tiles of {side} px, found "
+            f"{', '.join(map(str, scales_px)) or 'none'}"
+        )
+    n = len(protein)
+
+    def describe(tiles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return classic(tiles[:, :n], tiles[:, n:], scales_px=scales_px)
+
+    return describe, classic_names(protein, structure, scales_px)
+
+
+def _transfer(protein: tuple[str, ...], weights: Path | str | None, layer: str) -> tuple[Describe, list[str]]:
+    if weights is None:
+        raise ConfigError(
+            "kind 'transfer' needs --weights: a ResNet-18 trained on ImageNet, as safetensors or a torch state dict "
+            "with torchvision's parameter names; none comes with Wellstream"
+        )
+    trunk = ImageNetTrunk.load(Path(weights), layer)
+
+    def describe(tiles: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        return np.concatenate([trunk.describe(tiles[:, channel]) for channel in range(tiles.shape[1])], axis=1)
+
+    return describe, [f"{channel}_{layer}_{i:03d}" for channel in protein for i in range(trunk.width)]

@@ -1,0 +1,210 @@
+"""``inpaint``: does the network paint the protein of the source it is shown? Losses with right and wrong sources.
+
+A network that ignored its source, or had learnt its targets by heart, would lose nothing when the sources of another
+protein are put in their place (Lu et al. 2019, S1 Figure). Every target is painted twice, so losses compare pairwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from framework.data.batch import Batch
+from framework.data.dataset import Dataset
+from framework.data.format.schema import PLATE, WELL
+from framework.data.plan import MismatchedPairs, PairsPlan
+from framework.data.split import PARTS
+from framework.durable import write_arrays, write_json
+from framework.errors import ConfigError, RunError, did_you_mean
+from framework.objectives import PairedInpainting
+from framework.run.apply.embed import parts_for
+from framework.run.apply.tables import Report, facts_of
+from framework.run.train.parts import VALIDATION, open_loader, open_tiles, plan_of, stream
+from framework.run.train.pretrained import OpenedRun, open_run, solo
+
+FORMAT_VERSION = 1
+SUMMARY_NAME, PANELS_NAME = "inpainting.json", "panels.npz"
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(kw_only=True)
+class Painted:
+    """What a walk over all pairs leaves: a loss a target and source, and the images of a few targets.
+
+    Attributes:
+        condition: name of what each target shows.
+        right: mean squared error of each target with its own source.
+        wrong: with a source of another condition.
+        panels: name of an array -> one image a row.
+        rows: facts of each panel.
+    """
+
+    condition: list[str] = field(default_factory=list)
+    right: list[float] = field(default_factory=list)
+    wrong: list[float] = field(default_factory=list)
+    panels: dict[str, list[Floats]] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def inpaint(
+    run: Path | str,
+    data: Path | str | None = None,
+    out: Path | str | None = None,
+    part: str = "test",
+    panels: int = 8,
+    progress: Report | None = None,
+) -> dict[str, Any]:
+    """Paint every cell of a part after a source of its own protein and after one of another; write losses and panels.
+
+    The pairs are those of the first epoch of the run's plan under a seed of its own, so equal runs give equal numbers.
+
+    Args:
+        run: run folder of paired inpainting; its best or newest checkpoint and its own scaling are used.
+        data: dataset folder; None: the one the run trained on.
+        out: folder that gets ``inpainting.json`` and ``panels.npz``; None: ``inpainting`` inside the run, where the
+            report looks.
+        part: ``train``, ``val``, ``test`` or ``all``; for another dataset than the run's only ``all``.
+        panels: at most so many conditions are shown as images, one target each.
+        progress: called with (stage, done, total).
+
+    Returns:
+        What was found, for a summary.
+
+    Raises:
+        ConfigError: an argument out of range.
+        RunError: a run of another objective, or a part without two conditions.
+    """
+    if part not in (*PARTS, "all"):
+        raise ConfigError(f"part: expected one of: {', '.join(PARTS)}, all, found '{part}'" + did_you_mean(part, PARTS))
+    opened = open_run(run)
+    if not isinstance(opened.objective, PairedInpainting):
+        name = str(getattr(opened.config.objective, "name", ""))
+        raise RunError(f"{run}: objective '{name}' paints no cell after another; inpaint needs paired_inpainting")
+    dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
+    plan = plan_of(
+        opened.config,
+        dataset,
+        parts_for(opened, dataset),
+        part,
+        {},
+        "none",
+        stream(opened.config.train.seed, VALIDATION),
+    )
+    if not isinstance(plan, PairsPlan):
+        raise RunError(f"{run}: its plan gives no pairs; paired_inpainting needs plan: {{name: pairs}}")
+    painted = _paint(opened, opened.objective, dataset, plan, panels, progress)
+    folder = opened.folder.root / "inpainting" if out is None else Path(out)
+    summary = {"format": FORMAT_VERSION, "part": part, **_losses(painted), "panels": painted.rows}
+    summary["channels"] = list(opened.objective.channels)
+    summary["structure"] = list(opened.objective.options.structure)
+    summary["protein"] = list(opened.objective.options.protein)
+    summary["wellstream"] = facts_of(opened, dataset, "inpainting")
+    _write(folder, summary, painted)
+    shown = {key: summary[key] for key in ("pairs", "loss", "loss_mismatched", "ratio", "right_is_better")}
+    return {"folder": str(folder), "part": part, **shown, "step": opened.step}
+
+
+def _paint(
+    run: OpenedRun,
+    objective: PairedInpainting,
+    dataset: Dataset,
+    plan: PairsPlan,
+    panels: int,
+    progress: Report | None,
+) -> Painted:
+    found = Painted()
+    names = _conditions(dataset, tuple(getattr(run.config.plan, "by", ())))
+    ranks = solo(run.config)
+    with torch.inference_mode():
+        for right, wrong in _batches(run, dataset, plan):
+            target = right.tiles[:, 1]
+            with ranks.autocast():
+                both = [objective.inpaint(batch.tiles[:, 0], target).float() for batch in (right, wrong)]
+            truth = objective.proteins(target)
+            errors = [(painted - truth).square().mean(dim=(1, 2, 3)).double().cpu().tolist() for painted in both]
+            for row in np.flatnonzero((right.weights > 0).cpu().numpy()).tolist():
+                name = names[int(right.bags[row])]
+                if len(found.rows) < panels and all(shown["condition"] != name for shown in found.rows):
+                    images = {"source": right.tiles[row, 0], "stranger": wrong.tiles[row, 0], "target": target[row]}
+                    images |= {"painted": both[0][row], "painted_after_stranger": both[1][row]}
+                    stranger = int(wrong.tile_ids[row, 0])
+                    _keep(found, images, name, names[int(dataset.index.bag[stranger])], right.tile_ids[row], stranger)
+                found.condition.append(name)
+                found.right.append(errors[0][row])
+                found.wrong.append(errors[1][row])
+            if progress:
+                progress("inpaint", right.step + 1, plan.steps_per_epoch)
+    return found
+
+
+def _batches(run: OpenedRun, dataset: Dataset, plan: PairsPlan) -> Iterator[tuple[Batch, Batch]]:
+    """Yield the right and the mismatched pairs of every step of an epoch; both have the same targets."""
+    store, ranks = open_tiles(run.config, dataset, run.scale.channels), solo(run.config)
+    loaders = [
+        open_loader(run.config, store, each, ranks=ranks, scale=run.scale, labels={})
+        for each in (plan, MismatchedPairs(plan))
+    ]
+    yield from zip(*(loader.batches(0, plan.steps_per_epoch) for loader in loaders), strict=True)
+
+
+def _keep(
+    found: Painted, images: dict[str, torch.Tensor], name: str, stranger_name: str, tiles: torch.Tensor, stranger: int
+) -> None:
+    for key, image in images.items():
+        found.panels.setdefault(key, []).append(image.float().cpu().numpy())
+    source, target = (int(tile) for tile in tiles)
+    found.rows.append(
+        {
+            "condition": name,
+            "source": source,
+            "target": target,
+            "stranger": stranger,
+            "stranger_condition": stranger_name,
+        }
+    )
+
+
+def _losses(painted: Painted) -> dict[str, Any]:
+    """Return mean losses over all pairs and by condition, and the paired difference with its 95 % interval."""
+    right, wrong = np.asarray(painted.right), np.asarray(painted.wrong)
+    difference = wrong - right
+    mean = float(difference.mean())
+    half = 1.96 * float(difference.std(ddof=1)) / len(right) ** 0.5
+    conditions = np.asarray(painted.condition)
+    by_condition = {
+        name: {
+            "pairs": int((conditions == name).sum()),
+            "loss": float(right[conditions == name].mean()),
+            "loss_mismatched": float(wrong[conditions == name].mean()),
+        }
+        for name in sorted(set(painted.condition))
+    }
+    return {
+        "pairs": len(right),
+        "loss": float(right.mean()),
+        "loss_mismatched": float(wrong.mean()),
+        "ratio": float(wrong.mean() / right.mean()),
+        "difference": [mean, mean - half, mean + half],
+        "right_is_better": float((difference > 0).mean()),
+        "by_condition": by_condition,
+    }
+
+
+def _conditions(dataset: Dataset, by: tuple[str, ...]) -> list[str]:
+    """Return the name of each bag's condition; without ``by`` the bag's own."""
+    columns = list(by or (PLATE, WELL))
+    return dataset.bags[columns].astype(str).agg(" / ".join, axis=1).tolist()
+
+
+def _write(folder: Path, summary: dict[str, Any], painted: Painted) -> None:
+    """Write the images, then the summary that names them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SUMMARY_NAME).unlink(missing_ok=True)
+    write_arrays(folder / PANELS_NAME, {name: np.stack(images) for name, images in painted.panels.items()})
+    write_json(folder / SUMMARY_NAME, summary)

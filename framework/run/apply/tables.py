@@ -1,0 +1,121 @@
+"""Results as AnnData: row tables of bags and tiles, the facts in ``uns``, and a writer that never holds the matrix."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import anndata
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from framework.config import to_yaml
+from framework.data.dataset import Dataset
+from framework.data.split import Parts
+from framework.data.store import dataset_digest
+from framework.durable import write_with
+from framework.errors import RunError
+from framework.run.train.parts import split_facts, versions
+from framework.run.train.pretrained import OpenedRun
+
+Report = Callable[[str, int, int], None]
+"""(stage, done, total) -> None"""
+
+
+def bag_rows(dataset: Dataset, parts: Parts, bags: npt.NDArray[np.int64]) -> pd.DataFrame:
+    """Return the bag table of some bags with the column ``part``, ready for ``obs``."""
+    table = dataset.bags.iloc[bags].assign(part=parts[bags])
+    return _writable(table, [f"bag-{bag}" for bag in bags])
+
+
+def tile_rows(dataset: Dataset, parts: Parts, tiles: npt.NDArray[np.int64]) -> pd.DataFrame:
+    """Return a row a tile: the columns of its bag, then part, tile, site, y_px, x_px and the labels of the tile."""
+    own = dataset.tile_table(["site", "y_px", "x_px", *dataset.tile_labels()]).iloc[tiles].reset_index(drop=True)
+    bags = dataset.index.bag[tiles]
+    table = dataset.bags.iloc[bags].assign(part=parts[bags], tile=tiles).reset_index(drop=True)
+    return _writable(pd.concat([table, own], axis=1), [f"tile-{tile}" for tile in tiles])
+
+
+def facts_of(run: OpenedRun, dataset: Dataset, kind: str) -> dict[str, Any]:
+    """Return ``uns["wellstream"]``: what made these numbers, of which data."""
+    return {
+        "kind": kind,
+        "objective": str(getattr(run.config.objective, "name", "")),
+        "config": to_yaml(run.config),
+        "split": split_facts(run.config),
+        "versions": versions(),
+        "dataset": dataset.manifest.name,
+        "dataset_digest": dataset_digest(dataset),
+        "weights": run.weights,
+        "step": run.step,
+    }
+
+
+class StreamedTable:
+    """An .h5ad whose contiguous float32 ``X`` is written block by block; it appears under its name when closed.
+
+    Contiguous and not compressed, so that training can map it into memory.
+    """
+
+    def __init__(
+        self, out: Path, obs: pd.DataFrame, columns: int, facts: dict[str, Any], names: Sequence[str] | None = None
+    ) -> None:
+        self._out = out
+        self._beside = with_folder(out).with_name(f".{out.name}.tmp-{os.getpid()}")
+        var = pd.DataFrame(index=[f"d{i:04d}" for i in range(columns)] if names is None else list(names))
+        anndata.AnnData(obs=obs, var=var, uns={"wellstream": facts}).write_h5ad(self._beside)
+        self._file = h5py.File(self._beside, "r+")
+        if "X" in self._file:
+            del self._file["X"]
+        self._matrix = self._file.create_dataset("X", shape=(len(obs), columns), dtype="<f4")
+        self._matrix.attrs["encoding-type"] = "array"
+        self._matrix.attrs["encoding-version"] = "0.2.0"
+
+    def write(self, first: int, rows: npt.NDArray[np.float32]) -> None:
+        """Write rows ``first`` .. ``first + len(rows)``."""
+        self._matrix[first : first + len(rows)] = rows
+
+    def close(self) -> None:
+        """Publish the file."""
+        self._file.close()
+        self._beside.replace(self._out)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self._file.close()
+        self._beside.unlink(missing_ok=True)
+
+
+def write_table(out: Path, data: anndata.AnnData) -> None:
+    """Write an .h5ad in one step: it is whole or absent."""
+    write_with(with_folder(out), data.write_h5ad)
+
+
+def with_folder(out: Path) -> Path:
+    """Make the folder of the file ``out``, and return ``out``.
+
+    Raises:
+        RunError: ``out`` is a folder, or cannot get one.
+    """
+    if out.is_dir():
+        raise RunError(f"{out}: expected the name of a file, found a folder")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{out}: cannot make its folder: {error}") from None
+    return out
+
+
+def _writable(table: pd.DataFrame, index: list[str]) -> pd.DataFrame:
+    """Text as categories, as AnnData stores it; whatever else a plate map brought becomes text."""
+    table = table.copy()
+    for name in table.columns:
+        column = table[name]
+        if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
+            table[name] = column.where(column.isna(), column.astype(str)).astype("category")
+    table.index = pd.Index(index)
+    return table

@@ -1,0 +1,128 @@
+"""From a run folder to the collaborators of the training loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from framework import checkpoint
+from framework.config import config_digest
+from framework.data import split
+from framework.data.dataset import Dataset
+from framework.distributed import Ranks, single_value_batch_norm, sync_batch_norm
+from framework.objectives import Objective
+from framework.run.train.config import RunConfig
+from framework.run.train.folder import RunFolder, facts_of_run
+from framework.run.train.parts import (
+    BATCHES,
+    VALIDATION,
+    open_loader,
+    open_store,
+    plan_of,
+    prepared,
+    stream,
+    versions,
+)
+from framework.run.train.prepare import Start
+from framework.run.train.pretrained import initial_objective
+from framework.tracking import AuditLog, Head, Tracker, heads_in, heads_of_state
+from framework.trainer import Collaborators, Progress, build_optimiser, build_scheduler
+
+
+def build(config: RunConfig, start: Start, ranks: Ranks) -> tuple[Collaborators, Progress]:
+    """Return the collaborators of this rank, with everything that ``start`` resumes from loaded.
+
+    Raises:
+        WellstreamError: data, split, plan and objective do not fit together; the message says how.
+    """
+    folder = RunFolder(root=Path(config.run_dir))
+    objective = _objective(config, folder, start, ranks)
+    optimiser = build_optimiser(objective, config.optim)
+    scheduler = build_scheduler(optimiser, config.optim, config.train.steps)
+    progress, before = _resumed(start, objective, optimiser, scheduler)
+    if config.train.compile:
+        objective.compile()
+
+    dataset = Dataset.open(config.data.path, config.data.cache)
+    parts, scale = split.read(folder.split_file, dataset.bags), folder.scale()
+    labels, seed = objective.labels(dataset), config.train.seed
+    store = open_store(config, dataset, scale.channels)
+    plan = plan_of(config, dataset, parts, "train", labels, objective.output, stream(seed, BATCHES))
+    loader = open_loader(config, store, plan, ranks=ranks, scale=scale, labels=labels, augment=config.data.augment)
+    validation = None
+    if config.train.evaluate_every is not None:
+        held_out = plan_of(config, dataset, parts, "val", labels, objective.output, stream(seed, VALIDATION))
+        source = open_loader(config, store, held_out, ranks=ranks, scale=scale, labels=labels)
+        validation = (source, held_out.steps_per_epoch)
+
+    tracker = Tracker.open(
+        folder.root,
+        config.tracking,
+        ranks.is_main,
+        attempt=start.attempt,
+        start=start.step,
+        settings={**config.plain(), "world_size": ranks.world_size},
+    )
+    collaborators = Collaborators(
+        ranks=ranks,
+        loader=loader,
+        validation=validation,
+        objective=objective,
+        optimiser=optimiser,
+        scheduler=scheduler,
+        checkpoints=folder.checkpoints,
+        tracker=tracker,
+        audit=_audit(folder, start, ranks, before),
+        facts={
+            "run": facts_of_run(folder, config),
+            "attempt": start.attempt,
+            "seed": seed,
+            "world_size": ranks.world_size,
+            "config_digest": config_digest(config),
+            "objective": folder.objective_facts().plain(),
+            "scale": scale.plain(),
+            "channels": list(scale.channels),
+            "wandb_id": tracker.wandb_id,
+            "versions": versions(),
+        },
+    )
+    return collaborators, progress
+
+
+def _audit(folder: RunFolder, start: Start, ranks: Ranks, before: dict[int, Head] | None) -> AuditLog:
+    """Open this rank's audit; ``before`` is None where the checkpoint of this run holds no heads yet."""
+    if before is None:
+        before = {rank: head for rank, head in heads_in(folder.root).items() if rank >= ranks.world_size}
+    header = start.header(ranks.world_size)
+    return AuditLog(folder.root, rank=ranks.rank, attempt=start.attempt, header=header, before=before)
+
+
+def _resumed(
+    start: Start,
+    objective: Objective,
+    optimiser: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+) -> tuple[Progress, dict[int, Head] | None]:
+    """Load the checkpoint of ``start``, where there is one; return how far it had come and its heads of the audit."""
+    if start.checkpoint is None:
+        return Progress(), {}
+    found = checkpoint.load(start.checkpoint)
+    checkpoint.restore(found, objective)
+    optimiser.load_state_dict(found.optimiser)
+    if found.scheduler is not None:
+        scheduler.load_state_dict(found.scheduler)
+    if start.parent is None:
+        # What was best in another run says nothing about this one, and its audit lies elsewhere.
+        return Progress(step=found.step), {}
+    return Progress.from_plain(found.state["progress"]), heads_of_state(found.state, start.checkpoint)
+
+
+def _objective(config: RunConfig, folder: RunFolder, start: Start, ranks: Ranks) -> Objective:
+    """Return the objective on its device, with initial weights that depend on the seed alone."""
+    objective = initial_objective(config, folder, fresh=start.checkpoint is None)
+    if config.train.batch_norm == "sync":
+        sync_batch_norm(objective, ranks)
+    if config.train.batch_norm != "frozen":
+        single_value_batch_norm(objective)
+    return prepared(objective, config, ranks)

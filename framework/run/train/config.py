@@ -1,0 +1,180 @@
+"""``RunConfig``: everything that determines a run, as one strict YAML file.
+
+Defaults are those of Image2Omics' pretraining. Relative paths are relative to where the command runs; the copy in the
+run folder has them absolute.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from pydantic import Field, field_validator, model_validator
+
+from framework.config import StrictModel, choice
+from framework.config.load import apply_overrides, build_config
+from framework.config.source import Source, parse_yaml, read_yaml
+from framework.data.loading.transform import UNIT_SCALES, AugmentConfig, ScaleName
+from framework.data.plan import PLANS
+from framework.data.remote.cache import CacheConfig
+from framework.data.remote.download import checked_url, is_url
+from framework.data.split import SplitConfig
+from framework.errors import ConfigError, did_you_mean
+from framework.objectives import OBJECTIVES
+from framework.tracking import TrackingConfig
+from framework.trainer import OptimConfig, TrainConfig
+
+if TYPE_CHECKING:
+    PlanChoice: TypeAlias = StrictModel
+    ObjectiveChoice: TypeAlias = StrictModel
+else:
+    PlanChoice = choice(PLANS)
+    ObjectiveChoice = choice(OBJECTIVES)
+
+PLUGIN_GROUP = "wellstream.plugins"
+"""Entry-point group of packages that register objectives, backbones or plans when they are loaded."""
+
+
+class DataConfig(StrictModel):
+    """The section ``data``."""
+
+    path: str = Field(description="a dataset: the folder that wellstream ingest made, or a URL of one")
+    cache: CacheConfig = CacheConfig()
+    """How a dataset behind a URL is kept on this machine."""
+    channels: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Channels by name, in the order the network sees them; default: all, or those of the pretrained run."""
+    scale: ScaleName | None = None
+    """How stored pixels are scaled; default: ``per_tile_standardise``, or as the pretrained run did."""
+    floor: dict[str, Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(default_factory=dict)
+    """Channel -> value below which its scaled pixels become 0, the rest stretched to 0..1 again; for the scales
+    ``per_tile_minmax`` and ``unit_range``."""
+    augment: AugmentConfig = AugmentConfig()
+    check: bool = False
+    """Whether each block of a shard is compared with its checksum when a tile of it is first read: in training, and in
+    the commands that read pixels for the run (embed, predict, inpaint, saliency)."""
+    embeddings: str | None = None
+    """Cached tile embeddings (.h5ad of ``wellstream embed``) in place of pixels, for objectives on frozen ones."""
+
+    @field_validator("path")
+    @classmethod
+    def _no_credentials(cls, path: str) -> str:
+        return checked_url(path) if is_url(path) else path
+
+    @model_validator(mode="after")
+    def _only_a_unit_scale_has_a_floor(self) -> DataConfig:
+        if self.floor and self.scale not in UNIT_SCALES:
+            raise ValueError(f"floor needs scaled pixels in 0..1: set scale to one of: {', '.join(UNIT_SCALES)}")
+        return self
+
+    @model_validator(mode="after")
+    def _embeddings_have_no_pixels(self) -> DataConfig:
+        if self.embeddings is not None and (self.augment.flip or self.augment.rotate90):
+            raise ValueError(
+                "augment turns pixels and embeddings have none: leave out augment, or embeddings to train on pixels"
+            )
+        return self
+
+
+class RunConfig(StrictModel):
+    """A training run."""
+
+    run_dir: str = Field(min_length=1, description="the folder to write the run to")
+    plugins: tuple[str, ...] = ()
+    """Entry points of the group ``wellstream.plugins`` to load first; they register objectives, backbones, plans."""
+    data: DataConfig
+    split: SplitConfig = SplitConfig(fractions=(0.7, 0.1, 0.2))
+    plan: PlanChoice
+    objective: ObjectiveChoice
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig
+    tracking: TrackingConfig = TrackingConfig()
+    debug: dict[str, Any] = Field(default_factory=dict)
+    """Dotted overrides that make a form of this run which ends in seconds, for tests of the file itself."""
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> RunConfig:
+        if self.train.evaluate_every is not None and not _has_validation(self.split):
+            raise ValueError(
+                "train.evaluate_every needs a validation part: give split.fractions a second number above 0, list "
+                "values under split.val, or leave evaluate_every out"
+            )
+        if self.data.embeddings is not None and hasattr(self.objective, "backbone"):
+            raise ValueError(
+                f"objective '{_name(self.objective)}' trains a backbone and so needs pixels: leave out data.embeddings"
+            )
+        needed, plan = getattr(self.objective, "needs_plan", None), _name(self.plan)
+        if needed is not None and plan != needed:
+            raise ValueError(
+                f"objective '{_name(self.objective)}' needs plan: {{name: {needed}}}, found the plan '{plan}'"
+            )
+        if self.optim.warmup_steps >= self.train.steps and self.optim.warmup_steps:
+            raise ValueError(
+                f"optim.warmup_steps ({self.optim.warmup_steps}) must be smaller than train.steps ({self.train.steps})"
+            )
+        if self.train.batch_norm == "sync" and getattr(self.objective, "gradient_cache", None) is not None:
+            raise ValueError(
+                "train.batch_norm 'sync' needs all rows of a step at once and objective.gradient_cache splits them: "
+                "use a backbone with norm 'group', batch_norm 'frozen', or no gradient_cache"
+            )
+        return self
+
+
+def load_run_config(path: Path | str, overrides: Sequence[str] = (), *, debug: bool = False) -> RunConfig:
+    """Read a run's YAML; plugins it names are loaded before it is checked.
+
+    Args:
+        path: the file.
+        overrides: ``a.b=value`` from the command line.
+        debug: apply the file's own ``debug`` overrides too, after the others.
+
+    Raises:
+        ConfigError: one sentence a mistake, with file and line.
+    """
+    return _checked(apply_overrides(read_yaml(path), overrides), debug)
+
+
+def parse_run_config(
+    text: str, name: str = "config", overrides: Sequence[str] = (), *, debug: bool = False
+) -> RunConfig:
+    """Build a run config from YAML text; ``name`` stands for the file in messages. Else as ``load_run_config``."""
+    return _checked(apply_overrides(parse_yaml(text, name), overrides), debug)
+
+
+def load_plugins(names: Sequence[str], where: str = "plugins") -> None:
+    """Load entry points of the group ``wellstream.plugins``; loading one again does nothing.
+
+    Raises:
+        ConfigError: no installed package has such an entry point.
+    """
+    found = {point.name: point for point in entry_points(group=PLUGIN_GROUP)}
+    for name in names:
+        if name not in found:
+            raise ConfigError(
+                f"{where}: no installed package offers the plugin '{name}'; installed: "
+                + (", ".join(sorted(found)) or "none")
+                + did_you_mean(name, found)
+            )
+        found[name].load()
+
+
+def _checked(source: Source, debug: bool) -> RunConfig:
+    data = source.data
+    if isinstance(data, dict):
+        plugins = data.get("plugins")
+        if isinstance(plugins, list):
+            load_plugins([str(name) for name in plugins], f"{source.where(('plugins',))}: plugins")
+        changes = data.get("debug")
+        if debug and isinstance(changes, Mapping):
+            source = apply_overrides(source, [f"{key}={json.dumps(value)}" for key, value in changes.items()])
+    return build_config(source, RunConfig)
+
+
+def _has_validation(split: SplitConfig) -> bool:
+    return split.fractions[1] > 0 if split.fractions is not None else bool(split.val)
+
+
+def _name(section: StrictModel) -> str:
+    return str(getattr(section, "name", "?"))

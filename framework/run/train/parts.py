@@ -1,0 +1,176 @@
+"""Pieces of a run that training, embedding, predicting and verifying all need: universes, stores, loaders, facts."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from framework import __version__
+from framework.data.batch import LabelTable
+from framework.data.dataset import Dataset
+from framework.data.format.schema import PLATE, WELL
+from framework.data.loading.loader import Loader
+from framework.data.loading.prefetch import Prefetcher
+from framework.data.loading.transform import AugmentConfig, ScaleProfile
+from framework.data.permutation import hash_u64
+from framework.data.plan import Exclusion, Plan, PlanUniverse, build_plan
+from framework.data.split import Parts
+from framework.data.store import EmbeddingStore, Store, TileStore
+from framework.distributed import Ranks
+from framework.errors import RunError
+from framework.objectives import Objective
+from framework.run.train.config import RunConfig
+
+log = logging.getLogger(__name__)
+
+_VERSIONED = ("torch", "accelerate", "numpy", "pandas", "anndata", "safetensors", "pydantic")
+
+# Streams of randomness drawn from train.seed; none may share a number.
+WEIGHTS, BATCHES, PIXELS, VALIDATION = range(1, 5)
+
+
+def stream(seed: int, number: int) -> int:
+    """Return a seed of its own for one use of ``train.seed``, below 2**63."""
+    return int(hash_u64(seed, 0x5EED, number)) >> 1
+
+
+def bags_in(parts: Parts, part: str) -> npt.NDArray[np.int64]:
+    """Return the bags of a part of the split; ``all`` gives every bag."""
+    return np.flatnonzero(np.ones(len(parts), bool) if part == "all" else parts == part).astype(np.int64)
+
+
+def plan_of(
+    config: RunConfig, dataset: Dataset, parts: Parts, part: str, labels: dict[str, LabelTable], output: str, seed: int
+) -> Plan:
+    """Return the run's plan over the bags of a part that have something to learn from.
+
+    Args:
+        config: of the run.
+        dataset: the data.
+        parts: part of every bag.
+        part: ``train`` or ``val``.
+        labels: the objective's label tables; where they are measurements, bags (or, for a plan over single tiles,
+            tiles) without any are left out.
+        output: what the objective predicts: ``bag``, ``tile`` or ``none``.
+        seed: of the plan.
+
+    Raises:
+        RunError: nothing to visit.
+    """
+    bags = bags_in(parts, part)
+    if not len(bags):
+        raise RunError(f"the split leaves no bag for the part '{part}'; see the section split")
+    known = _measured(labels, output)
+    tiles: npt.NDArray[np.bool_] | None = None
+    if known is not None and output == "bag":
+        bags = _labelled(bags[known[bags]], len(bags), part)
+    elif known is not None and getattr(config.plan, "name", "") == "tiles":
+        tiles = known
+    by: tuple[str, ...] = tuple(getattr(config.plan, "by", ()))
+    plan = build_plan(config.plan, PlanUniverse.of(dataset, bags, by, tiles), seed)
+    for left_out in plan.excluded:
+        log.warning("part '%s': %s", part, _named(left_out, dataset))
+    return plan
+
+
+def _named(left_out: Exclusion, dataset: Dataset) -> str:
+    """Return which bags a plan never visits, and why."""
+    wells = dataset.bags[[PLATE, WELL]].iloc[left_out.bags[:5]].astype(str).agg(" ".join, axis=1)
+    more = f" and {len(left_out.bags) - 5} more" if len(left_out.bags) > 5 else ""
+    return f"{len(left_out.bags)} bag(s) left out ({', '.join(wells)}{more}): {left_out.reason}"
+
+
+def _measured(labels: dict[str, LabelTable], output: str) -> npt.NDArray[np.bool_] | None:
+    """(B,) or (T,) whether any measurement is known; None where labels are no measurements."""
+    tables = [table.values for table in labels.values() if table.per == output and table.values.is_floating_point()]
+    if not tables:
+        return None
+    known = [torch.isfinite(values).reshape(len(values), -1).any(dim=1) for values in tables]
+    found: npt.NDArray[np.bool_] = torch.stack(known).any(dim=0).numpy()
+    return found
+
+
+def _labelled(bags: npt.NDArray[np.int64], before: int, part: str) -> npt.NDArray[np.int64]:
+    if len(bags) < before:
+        log.info("part '%s': %d of %d bags have no measured target and are left out", part, before - len(bags), before)
+    if not len(bags):
+        raise RunError(f"none of the {before} bags of part '{part}' has a measured target; see the section split")
+    return bags
+
+
+def open_store(config: RunConfig, dataset: Dataset, channels: tuple[str, ...]) -> Store:
+    """Return cached embeddings where the run trains on them, else pixels of ``channels``."""
+    if config.data.embeddings is not None:
+        return EmbeddingStore(config.data.embeddings, dataset)
+    return open_tiles(config, dataset, channels)
+
+
+def open_tiles(config: RunConfig, dataset: Dataset, channels: tuple[str, ...]) -> TileStore:
+    """Return the pixels of ``channels``, compared with their checksums where ``data.check`` of the run asks for it."""
+    return TileStore(dataset, channels, check=config.data.check)
+
+
+def open_loader(
+    config: RunConfig,
+    store: Store,
+    plan: Plan,
+    *,
+    ranks: Ranks,
+    scale: ScaleProfile,
+    labels: dict[str, LabelTable],
+    augment: AugmentConfig | None = None,
+) -> Loader:
+    """Return a loader with the run's settings; scaling and memory format apply to pixels alone."""
+    pixels = len(store.sample_shape) > 1
+    upcoming = None
+    if isinstance(store, TileStore) and store.dataset.remote is not None:
+        upcoming = Prefetcher(store.dataset, lambda step: plan.at(step).for_rank(ranks.rank, ranks.world_size))
+    return Loader(
+        store,
+        plan,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        device=ranks.device,
+        scale=scale if pixels else None,
+        augment=augment if pixels and augment is not None and (augment.flip or augment.rotate90) else None,
+        labels=labels,
+        seed=stream(config.train.seed, PIXELS),
+        prefetch=config.train.prefetch,
+        threads=config.train.threads,
+        channels_last=config.train.channels_last and pixels,
+        upcoming=upcoming,
+    )
+
+
+def prepared(objective: Objective, config: RunConfig, ranks: Ranks) -> Objective:
+    """Return the objective on its device, in the memory format the run asks for."""
+    objective.to(ranks.device)
+    if config.train.channels_last:
+        # nn.Module.to converts four-dimensional weights alone.
+        objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return objective
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that could change a result."""
+    found = {"wellstream": __version__, "python": platform.python_version()}
+    for name in _VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def split_facts(config: RunConfig) -> dict[str, Any]:
+    """Return the section ``split`` without empty keys; the seed only where it decides something."""
+    facts = {key: value for key, value in config.split.plain().items() if value is not None and value != []}
+    if config.split.fractions is None:
+        facts.pop("seed", None)
+    return facts

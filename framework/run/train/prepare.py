@@ -1,0 +1,186 @@
+"""What rank 0 does before training: find where to go on, or measure the training part and write the run folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from framework import checkpoint
+from framework.data import split
+from framework.data.dataset import Dataset
+from framework.data.loading.transform import ScaleProfile
+from framework.data.store import TileStore, dataset_digest
+from framework.distributed import Ranks, share
+from framework.errors import CheckpointError, RunError, WellstreamError, sentence_of
+from framework.objectives import OBJECTIVES
+from framework.run.train.config import RunConfig
+from framework.run.train.folder import ObjectiveFacts, RunFolder, need_same_run, write_config, write_json_model
+from framework.run.train.parts import bags_in
+from framework.run.train.pretrained import Foundation, foundation, need_matching_embeddings
+from framework.tracking import next_attempt
+from framework.tracking.audit import Header
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where an attempt begins.
+
+    Attributes:
+        attempt: its number.
+        checkpoint: what it resumes from; None for a fresh start.
+        step: completed steps of that checkpoint.
+        parent: attempt of this run that wrote it; None for a fresh start or a checkpoint of another run.
+    """
+
+    attempt: int
+    checkpoint: Path | None
+    step: int
+    parent: int | None
+
+    def header(self, world: int) -> Header:
+        """Return the header of this attempt's audit."""
+        return Header(start=self.step, parent=self.parent, world=world)
+
+
+def together(ranks: Ranks, act: Callable[[], T]) -> T:
+    """Let rank 0 act, and give every rank its result or its error, so that none is left waiting.
+
+    Raises:
+        WellstreamError: what rank 0 raised, on every rank.
+    """
+    mine: tuple[T | None, WellstreamError | None] = (None, None)
+    if ranks.is_main:
+        try:
+            mine = (act(), None)
+        except WellstreamError as error:
+            mine = (None, error)
+        except OSError as error:
+            mine = (None, RunError(sentence_of(error)))
+    result, failure = ranks.gather_objects(mine)[0]
+    if failure is not None:
+        share(failure)
+        raise failure
+    return result  # type: ignore[no-any-return]
+
+
+def prepare(config: RunConfig, resume: str) -> Start:
+    """Make or check the run folder and say where this attempt begins.
+
+    Args:
+        config: resolved.
+        resume: ``auto``, ``none``, or a checkpoint or run folder.
+
+    Raises:
+        RunError: the folder holds another run, or other data.
+        CheckpointError: every checkpoint is damaged, or the one asked for is.
+    """
+    folder = RunFolder(root=Path(config.run_dir))
+    begun = folder.is_begun
+    if resume == "none" and begun:
+        raise RunError(
+            f"{folder.root} already holds a run and --resume none starts a new one: choose another run_dir, remove "
+            "that folder, or continue it with --resume auto"
+        )
+    dataset = Dataset.open(config.data.path, config.data.cache)
+    if begun:
+        need_same_run(folder, config)
+        _need_same_data(folder, dataset)
+    start = _find(folder, resume)
+    if not begun:
+        _measure(folder, config, dataset)
+    write_config(folder, config)
+    return start
+
+
+def _find(folder: RunFolder, resume: str) -> Start:
+    attempt = next_attempt(folder.root)
+    if resume in ("auto", "none"):
+        path = checkpoint.newest_valid(folder.checkpoints)
+        if path is None and folder.is_begun:
+            raise CheckpointError(
+                f"{folder.checkpoints}: every checkpoint is damaged; to start anew, remove the folder {folder.root}"
+            )
+    else:
+        path = _asked_for(Path(resume).expanduser().absolute())
+    if path is None:
+        return Start(attempt=attempt, checkpoint=None, step=0, parent=None)
+    found = checkpoint.load(path)
+    own = path.parent.resolve() == folder.checkpoints.resolve()
+    parent = int(found.state["attempt"]) if own else None
+    log.info("resuming from %s", path)
+    return Start(attempt=attempt, checkpoint=path, step=found.step, parent=parent)
+
+
+def _asked_for(path: Path) -> Path:
+    if (path / "config.yaml").is_file():
+        return RunFolder(root=path).chosen_checkpoint()
+    return path
+
+
+def _need_same_data(folder: RunFolder, dataset: Dataset) -> None:
+    stored, found = folder.objective_facts(), dataset_digest(dataset)
+    if stored.dataset_digest != found:
+        raise RunError(
+            f"{folder.root} was trained on the dataset '{stored.dataset}' ({stored.dataset_digest[:12]}), data.path is "
+            f"now '{dataset.manifest.name}' ({found[:12]}): choose another run_dir, or the former data"
+        )
+
+
+def _measure(folder: RunFolder, config: RunConfig, dataset: Dataset) -> None:
+    """Write split, scaling and the objective's profile; all are pure functions of config and data."""
+    base = foundation(config)
+    need_matching_embeddings(config, base)
+    parts = split.assign(dataset.bags, config.split)
+    train = bags_in(parts, "train")
+    if not len(train):
+        raise RunError("the split leaves no bag for the part 'train'; see the section split")
+    scale = _scale(config, dataset, train, base)
+    entry = OBJECTIVES.get(str(getattr(config.objective, "name", "")))
+    backbone = base.backbone if base else None
+    profile = entry.build.fit(config.objective, dataset, scale.channels, train, backbone)
+    folder.root.mkdir(parents=True, exist_ok=True)
+    split.write(folder.split_file, dataset.bags, parts, config.split.by)
+    write_json_model(folder.scale_file, scale)
+    facts = ObjectiveFacts(
+        objective=entry.name,
+        dataset=dataset.manifest.name,
+        dataset_digest=dataset_digest(dataset),
+        weights_of_embeddings=base.weights if base and config.data.embeddings else None,
+        profile=profile.plain(),
+    )
+    write_json_model(folder.objective_file, facts)
+
+
+def _scale(
+    config: RunConfig, dataset: Dataset, train: np.ndarray[tuple[int], np.dtype[np.int64]], base: Foundation | None
+) -> ScaleProfile:
+    """Fit the scaling on the training tiles, or take over that of the run this one builds on."""
+    name, channels = config.data.scale, config.data.channels
+    if base is not None:
+        for key, asked, theirs in (("scale", name, base.scale.name), ("channels", channels, base.scale.channels)):
+            if asked is not None and asked != theirs:
+                raise RunError(
+                    f"data.{key}: expected {_shown(theirs)}, as the pretrained run has it, found {_shown(asked)}; "
+                    "leave it out"
+                )
+        if config.data.floor:
+            raise RunError("data.floor: the pretrained run's scaling is taken over, floor included; leave it out")
+        # An unknown channel is better met here than in the first batch.
+        dataset.channel_indices(base.scale.channels)
+        return base.scale
+    store = TileStore(dataset, channels)
+    inside = np.isin(dataset.index.bag, train)
+    tiles, seed = np.flatnonzero(inside), config.train.seed
+    return ScaleProfile.fit(name or "per_tile_standardise", store, tiles, seed, config.data.floor)
+
+
+def _shown(value: str | tuple[str, ...]) -> str:
+    return value if isinstance(value, str) else ", ".join(value)

@@ -1,0 +1,147 @@
+"""Building on another run: its frozen backbone, its channels and its scaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from framework import checkpoint
+from framework.data.loading.transform import ScaleProfile
+from framework.distributed import Ranks
+from framework.errors import CheckpointError, RunError
+from framework.files.hdf5 import open_hdf5
+from framework.files.json_file import read_mapping
+from framework.objectives import Objective, PretrainedBackbone
+from framework.run.train.config import RunConfig
+from framework.run.train.folder import RunFolder
+from framework.run.train.parts import WEIGHTS, prepared, stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedRun:
+    """A trained run, ready to use.
+
+    Attributes:
+        folder: where it lies.
+        config: its config.
+        objective: on its device, in eval mode, with the chosen weights.
+        scale: how its pixels are scaled.
+        step: completed steps of the chosen checkpoint; 0 for initial weights.
+        weights: SHA-256 of the chosen weights' file; ``untrained`` for initial weights.
+    """
+
+    folder: RunFolder
+    config: RunConfig
+    objective: Objective
+    scale: ScaleProfile
+    step: int
+    weights: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foundation:
+    """What a run on a frozen backbone takes over from its pretraining.
+
+    Attributes:
+        backbone: plan and weights.
+        scale: the pretraining's scaling.
+        weights: SHA-256 of the weights' file.
+    """
+
+    backbone: PretrainedBackbone
+    scale: ScaleProfile
+    weights: str
+
+
+def open_run(run: Path | str, ranks: Ranks | None = None, *, untrained: bool = False) -> OpenedRun:
+    """Open a trained run with its best or newest valid checkpoint.
+
+    Args:
+        run: the run folder.
+        ranks: where to compute; default: this process, on the device the run's config asks for.
+        untrained: take the weights the run began with instead, which need no checkpoint.
+
+    Raises:
+        RunError: no run folder, or no checkpoint.
+        CheckpointError: the chosen checkpoint is damaged.
+    """
+    folder = RunFolder(root=Path(run))
+    config = folder.config()
+    step, weights = 0, "untrained"
+    if untrained:
+        with torch.random.fork_rng(devices=[]):
+            objective = initial_objective(config, folder)
+    else:
+        objective = folder.objective(config)
+        path = folder.chosen_checkpoint()
+        found = checkpoint.load(path)
+        checkpoint.restore(found, objective)
+        step, weights = found.step, _digest_of_weights(path)
+    objective = prepared(objective, config, ranks or solo(config))
+    objective.eval()
+    return OpenedRun(
+        folder=folder, config=config, objective=objective, scale=folder.scale(), step=step, weights=weights
+    )
+
+
+def initial_objective(config: RunConfig, folder: RunFolder, *, fresh: bool = True) -> Objective:
+    """Return the run's objective with its initial weights, which depend on the seed alone.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        fresh: take over the weights of ``objective.pretrained`` too, where the run builds on one; a run that resumes
+            has them in its checkpoint.
+    """
+    torch.manual_seed(stream(config.train.seed, WEIGHTS))
+    objective = folder.objective(config)
+    base = foundation(config) if fresh else None
+    if base is not None:
+        objective.start_from(base.backbone)
+    return objective
+
+
+def solo(config: RunConfig) -> Ranks:
+    """Return one process on the device and in the precision of ``config``."""
+    wanted = config.train.device
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+    return Ranks.solo(device, config.train.precision)
+
+
+def foundation(config: RunConfig) -> Foundation | None:
+    """Return what ``objective.pretrained`` names; None where the objective builds on nothing.
+
+    Raises:
+        RunError: no such run, or one that offers no backbone.
+    """
+    path = getattr(config.objective, "pretrained", None)
+    if path is None:
+        return None
+    run = open_run(path, Ranks.solo())
+    return Foundation(backbone=run.objective.backbone_facts(), scale=run.scale, weights=run.weights)
+
+
+def need_matching_embeddings(config: RunConfig, found: Foundation | None) -> None:
+    """Check that cached embeddings were made with the very weights this run builds on.
+
+    Raises:
+        RunError: they come from another run, or from another checkpoint of it.
+    """
+    path = config.data.embeddings
+    if path is None or found is None:
+        return
+    with open_hdf5(path, error=RunError, what="a file of 'wellstream embed'", then="embed again") as file:
+        weights = str(file["uns/wellstream/weights"].asstr()[()])
+    if weights != found.weights:
+        pretrained = getattr(config.objective, "pretrained", "")
+        raise RunError(
+            f"{path}: made with other weights than objective.pretrained ({pretrained}) has now; embed again: "
+            f"wellstream embed {pretrained} --out {path}"
+        )
+
+
+def _digest_of_weights(path: Path) -> str:
+    manifest = read_mapping(path / "manifest.json", error=CheckpointError, what="the manifest of a checkpoint")
+    return str(manifest["files"]["model.safetensors"]["sha256"])

@@ -1,0 +1,173 @@
+"""The mapped index against the table it comes from."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from blake3 import blake3
+from fixtures.tiny_dataset import make_dataset
+
+from framework.data.dataset import Dataset
+from framework.data.format.checksum import file_checksum
+from framework.data.format.tile_index import TileIndex, differs, map_index, write_index
+from framework.data.verify import _arrays_in_tar, verify_dataset
+from framework.errors import DatasetError
+
+BAGS = [0, 0, 2, 2, 2]
+"""Bag 1 and the last of four are empty."""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rows = {"bag": BAGS, "shard": [0, 0, 0, 1, 1], "offset": [512, 700, 1 << 40, 512, 9], "nbytes": [1, 2, 3, 4, 5]}
+    types = {"bag": "int32", "shard": "int32", "offset": "int64", "nbytes": "int32"}
+    pd.DataFrame(rows).astype(types).to_parquet(tmp_path / "tiles.parquet", row_group_size=2)
+    return tmp_path / "tiles.parquet"
+
+
+def mapped(table: Path, *, coded: bool = True, **other: int) -> TileIndex:
+    expected = {"n_tiles": 5, "n_bags": 4, **other}
+    return map_index(table.with_name("i"), "here", file_checksum(table), **expected, coded=coded)
+
+
+def write(table: Path, *, coded: bool = True) -> bytes:
+    stream = io.BytesIO()
+    write_index(stream, table, file_checksum(table), 4, coded=coded)
+    table.with_name("i").write_bytes(stream.getvalue())
+    return stream.getvalue()
+
+
+def test_columns_are_mapped_as_the_table_has_them(table: Path) -> None:
+    assert write(table) == write(table)
+    index = mapped(table)
+    assert len(index) == 5
+    assert index.bag.tolist() == BAGS
+    assert index.shard.tolist() == [0, 0, 0, 1, 1]
+    assert index.offset.tolist() == [512, 700, 1 << 40, 512, 9]
+    assert index.nbytes is not None
+    assert index.nbytes.tolist() == [1, 2, 3, 4, 5]
+    assert index.bag_start.tolist() == [0, 2, 2, 5, 5]
+    for column in (index.bag, index.shard, index.offset, index.bag_start, index.nbytes):
+        assert type(column) is np.ndarray
+        assert isinstance(column.base, np.memmap)
+    assert not differs(index, table)
+
+
+def test_tiles_of_one_size_need_no_column_of_sizes(table: Path) -> None:
+    with_sizes = len(write(table))
+    assert len(write(table, coded=False)) < with_sizes
+    index = mapped(table, coded=False)
+    assert index.nbytes is None
+    assert not differs(index, table)
+
+
+@pytest.mark.parametrize("column", ["bag", "shard", "offset", "nbytes"])
+def test_a_table_that_says_otherwise_differs(table: Path, column: str) -> None:
+    write(table)
+    index = mapped(table)
+    changed = pd.read_parquet(table)
+    changed.loc[4, column] += 1
+    changed.to_parquet(table)
+    assert differs(index, table)
+    changed.iloc[:4].to_parquet(table)
+    assert differs(index, table)
+
+
+def test_an_index_of_another_build_is_refused(table: Path) -> None:
+    write(table)
+    with pytest.raises(DatasetError, match=r"here: expected an index of .* found .*ingest CONFIG"):
+        mapped(table, n_tiles=90)
+    with pytest.raises(DatasetError, match=r"of 5 tiles in 4 bags and of another tiles\.parquet .*stale index"):
+        map_index(table.with_name("i"), "here", "0" * 64, 5, 4, coded=True)
+    file = table.with_name("i")
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+    with pytest.raises(DatasetError, match="here: expected an index of"):
+        mapped(table)
+    file.write_bytes(b"X" + content[1:])
+    with pytest.raises(DatasetError, match="here: expected an index of"):
+        mapped(table)
+    # The first tile of bag 0.
+    file.write_bytes(content[:64] + b"\1" + content[65:])
+    with pytest.raises(DatasetError, match="bags do not follow each other"):
+        mapped(table)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return index_of(make_dataset(tmp_path / "d").root)
+
+
+def index_of(folder: Path) -> Path:
+    """Give a dataset an index."""
+    manifest = json.loads((folder / "dataset.json").read_text())
+    with (folder / "tiles.index").open("wb") as stream:
+        write_index(stream, folder / "tiles.parquet", file_checksum(folder / "tiles.parquet"), 6, coded=False)
+    content = (folder / "tiles.index").read_bytes()
+    record = {"name": "tiles.index", "bytes": len(content), "blake3": blake3(content).hexdigest()}
+    manifest["files"].append(record)
+    (folder / "dataset.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_a_dataset_opens_the_same_with_its_index_and_without(tmp_path: Path) -> None:
+    plain = make_dataset(tmp_path / "d")
+    with_index = Dataset.open(index_of(plain.root))
+    assert isinstance(with_index.index.offset.base, np.memmap)
+    for name in ("bag", "shard", "offset", "bag_start"):
+        found, wanted = getattr(with_index.index, name), getattr(plain.index, name)
+        assert found.dtype == wanted.dtype
+        assert np.array_equal(found, wanted)
+    assert verify_dataset(with_index.root).sentences
+
+
+def test_a_lost_index_and_a_table_of_another_size_are_refused(folder: Path) -> None:
+    table = folder / "tiles.parquet"
+    content = table.read_bytes()
+    table.write_bytes(content + b" ")
+    with pytest.raises(DatasetError, match=r"the manifest records .*stale index.*wellstream verify"):
+        Dataset.open(folder)
+    table.write_bytes(content)
+    (folder / "tiles.index").unlink()
+    with pytest.raises(DatasetError, match=r"tiles\.index: missing although"):
+        Dataset.open(folder)
+    with pytest.raises(DatasetError, match=r"tiles\.index: missing\n.*wellstream ingest CONFIG --out"):
+        verify_dataset(folder)
+
+
+def test_verify_finds_a_table_that_the_index_contradicts(folder: Path) -> None:
+    tiles = pd.read_parquet(folder / "tiles.parquet")
+    tiles.loc[3, "offset"] += 1
+    tiles.to_parquet(folder / "tiles.parquet", index=False)
+    manifest = json.loads((folder / "dataset.json").read_text())
+    manifest["files"] = [item for item in manifest["files"] if item["name"] != "tiles.parquet"]
+    (folder / "dataset.json").write_text(json.dumps(manifest))
+    with pytest.raises(DatasetError, match=r"tiles\.index: does not fit tiles\.parquet.*stale index.*rm -r"):
+        verify_dataset(folder)
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_arrays_are_found_in_any_kind_of_tar(tmp_path: Path, form: int) -> None:
+    members = {"a.npy": 700, "a.json": 3, f"{'long' * 30}/b.npy": 512, "c.npy": 0}
+    if form == tarfile.PAX_FORMAT:
+        members["\u00fc.npy"] = 9
+    with tarfile.open(tmp_path / "t", "w", format=form) as tar:
+        for name, size in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = size
+            tar.addfile(info, io.BytesIO(bytes(size)))
+    with tarfile.open(tmp_path / "t") as tar, (tmp_path / "t").open("rb") as stream:
+        wanted = [(each.offset_data, each.size) for each in tar if each.name.endswith(".npy")]
+        assert len(wanted) == len(members) - 1
+        assert _arrays_in_tar(tmp_path / "t", stream) == wanted
+
+
+def test_arrays_of_plain_members_are_found_without_tarfile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tarfile, "open", None)
+    assert verify_dataset(folder).sentences

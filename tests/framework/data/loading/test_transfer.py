@@ -1,0 +1,216 @@
+"""The order of events between loader threads, the side stream and the caller, on a lane that only writes them down."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from fixtures.tiny_dataset import make_dataset
+
+from framework.data.batch import LabelTable
+from framework.data.dataset import Dataset
+from framework.data.loading import loader as loader_module
+from framework.data.loading import transfer
+from framework.data.loading.loader import Loader
+from framework.data.loading.transfer import Mark, SideStream, lane_to
+from framework.data.loading.transform import AugmentConfig, ScaleProfile
+from framework.data.plan import BagsConfig, Plan, PlanUniverse, build_plan
+from framework.data.store import TileStore
+
+
+class WrittenMark:
+    def __init__(self) -> None:
+        self.passed = False
+
+    def synchronize(self) -> None:
+        self.passed = True
+
+    def wait(self, stream: torch.cuda.Stream | None = None) -> None:
+        raise AssertionError("the lane orders streams, the loader does not")
+
+
+class WrittenLane:
+    """Says what was queued by whom; a mark counts as passed only when somebody waited for it."""
+
+    def __init__(self) -> None:
+        self.here = threading.local()
+        self.marks: list[list[WrittenMark]] = []
+        self.begun: set[str] = set()
+        self.story: list[object] = []
+        self.arrived: list[tuple[Mark, list[torch.Tensor]]] = []
+
+    def begin_thread(self) -> None:
+        self.begun.add(threading.current_thread().name)
+
+    @contextmanager
+    def queueing(self) -> Iterator[None]:
+        assert threading.current_thread().name in self.begun
+        self.here.marks = []
+        yield
+        self.marks.append(self.here.marks)
+        del self.here.marks
+
+    def mark(self) -> WrittenMark:
+        self.here.marks.append(WrittenMark())
+        return self.here.marks[-1]
+
+    def arrive(self, ready: Mark, tensors: Iterable[torch.Tensor]) -> None:
+        self.story.append("arrive")
+        self.arrived.append((ready, list(tensors)))
+
+    def finish_step(self) -> None:
+        self.story.append("finish")
+
+
+class WatchingStore(TileStore):
+    """Refuses to fill a buffer that a copy may still read."""
+
+    def __init__(self, dataset: Dataset, lane: WrittenLane) -> None:
+        super().__init__(dataset)
+        self.lane = lane
+        self.filled: dict[int, int] = {}
+        self.copies: dict[int, WrittenMark] = {}
+        self.guard = threading.Lock()
+
+    def gather(self, tile_ids: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> None:
+        place = out.ctypes.data
+        with self.guard:
+            if place in self.copies and not self.copies[place].passed:
+                raise AssertionError("filled again before its copy was waited for")
+            self.filled[place] = self.filled.get(place, 0) + 1
+        super().gather(tile_ids, out)
+        self.lane.here.place = place
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return make_dataset(tmp_path_factory.mktemp("tiny"), size=8)
+
+
+@pytest.fixture(scope="module")
+def plan(dataset: Dataset) -> Plan:
+    return build_plan(BagsConfig(bags=5, tiles=3), PlanUniverse.of(dataset, np.arange(6)), 0)
+
+
+@pytest.mark.parametrize(("prefetch", "threads"), [(1, 1), (2, 2), (4, 3)])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_lane_carries_the_same_batches_in_the_right_order(
+    dataset: Dataset, plan: Plan, monkeypatch: pytest.MonkeyPatch, prefetch: int, threads: int, channels_last: bool
+) -> None:
+    options: dict[str, Any] = {
+        "scale": ScaleProfile.fit("per_tile_standardise", TileStore(dataset), np.arange(6)),
+        "augment": AugmentConfig(flip=True, rotate90=True),
+        "labels": {"bag": LabelTable(per="bag", values=torch.arange(6))},
+        "channels_last": channels_last,
+        "prefetch": prefetch,
+        "threads": threads,
+    }
+    plain = list(Loader(TileStore(dataset), plan, **options).batches(0, 20))
+    lane = WrittenLane()
+    store = WatchingStore(dataset, lane)
+    mark = lane.mark
+
+    def marked() -> WrittenMark:
+        made = mark()
+        if len(lane.here.marks) == 1:
+            store.copies[lane.here.place] = made
+        return made
+
+    lane.mark = marked  # type: ignore[method-assign]
+    monkeypatch.setattr(loader_module, "lane_to", lambda device: lane)
+    sent = []
+    for batch in Loader(store, plan, **options).batches(0, 20):
+        lane.story.append(batch.step)
+        sent.append(batch)
+    for ours, theirs in zip(sent, plain, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours.tensors(), theirs.tensors(), strict=True))
+        assert ours.tiles.stride() == theirs.tiles.stride()
+    # Every batch arrives before the caller has it, and its step is noted when the caller comes back.
+    assert lane.story == [event for step in range(20) for event in ("arrive", step, "finish")]
+    # Two points a batch: the buffer is read, the batch is made. The caller waits for the second.
+    assert sorted(map(len, lane.marks)) == [2] * 20
+    made = {id(marks[1]) for marks in lane.marks}
+    assert {id(ready) for ready, _ in lane.arrived} == made
+    for (_, tensors), batch in zip(lane.arrived, sent, strict=True):
+        assert [id(tensor) for tensor in tensors] == [id(tensor) for tensor in batch.tensors()]
+    assert len(store.filled) <= 2 * threads
+    assert sum(store.filled.values()) == 20
+
+
+def test_the_cpu_needs_no_lane() -> None:
+    assert lane_to(torch.device("cpu")) is None
+
+
+class Devices:
+    """``torch.cuda`` as far as a side stream needs it, writing down what happens."""
+
+    def __init__(self) -> None:
+        self.story: list[tuple[str, ...]] = []
+        self.made = 0
+
+    def Stream(self, device: torch.device) -> NamedStream:
+        return NamedStream("side", device)
+
+    def Event(self) -> NamedEvent:
+        self.made += 1
+        return NamedEvent(f"event {self.made}", self.story)
+
+    def current_stream(self, device: torch.device) -> NamedStream:
+        return NamedStream("caller", device)
+
+
+class NamedStream:
+    def __init__(self, name: str, device: torch.device) -> None:
+        self.name, self.device = name, device
+
+
+class NamedEvent:
+    def __init__(self, name: str, story: list[tuple[str, ...]]) -> None:
+        self.name, self.story = name, story
+
+    def record(self, stream: NamedStream) -> None:
+        self.story.append((self.name, "recorded on", stream.name))
+
+    def wait(self, stream: NamedStream) -> None:
+        self.story.append((stream.name, "waits for", self.name))
+
+    def synchronize(self) -> None:
+        self.story.append(("thread", "waits for", self.name))
+
+
+class NamedTensor:
+    def __init__(self, story: list[tuple[str, ...]]) -> None:
+        self.story = story
+
+    def record_stream(self, stream: NamedStream) -> None:
+        self.story.append(("memory", "kept for", stream.name))
+
+
+def test_a_side_stream_orders_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = Devices()
+    monkeypatch.setattr(transfer.torch, "cuda", devices)
+    lane = SideStream(torch.device("cuda", 1))
+    tensor: Any = NamedTensor(devices.story)
+    lane.arrive(lane.mark(), [tensor])
+    assert devices.story == [
+        ("event 1", "recorded on", "side"),
+        ("caller", "waits for", "event 1"),
+        ("memory", "kept for", "caller"),
+    ]
+    devices.story.clear()
+    for _ in range(3):
+        lane.finish_step()
+    # The device always has one whole step queued beside the one it computes.
+    assert devices.story == [
+        ("event 2", "recorded on", "caller"),
+        ("event 3", "recorded on", "caller"),
+        ("thread", "waits for", "event 2"),
+        ("event 4", "recorded on", "caller"),
+        ("thread", "waits for", "event 3"),
+    ]

@@ -1,0 +1,132 @@
+"""Feature files of every kind, and what is said about bad ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from framework.errors import InputError
+from framework.features.table import column, open_features, open_same_cells
+
+
+def write(path: Path, values: np.ndarray, names: list[str] | None = None, **parts: Any) -> Path:
+    index = names or [f"tile-{i}" for i in range(len(values))]
+    obs = pd.DataFrame({"Metadata_Protein": ["A", "B"] * (len(values) // 2)}, index=index)
+    anndata.AnnData(values.astype(np.float32), obs=obs, **parts).write_h5ad(path)
+    return path
+
+
+def test_an_h5ad_with_its_facts(tmp_path: Path) -> None:
+    facts = {"kind": "features", "features": "classic", "dataset_digest": "abc"}
+    path = write(tmp_path / "x.h5ad", np.arange(8.0).reshape(4, 2), uns={"wellstream": facts})
+    (table,) = open_features(path)
+    assert (table.name, table.kind, table.digest, table.columns) == ("x", "classic", "abc", ("0", "1"))
+    np.testing.assert_array_equal(table.values, np.arange(8).reshape(4, 2))
+    assert open_features(f"mine={path}")[0].name == "mine"
+
+
+def test_matrices_beside_x(tmp_path: Path) -> None:
+    layers = {"conv1": np.ones((4, 3)), "conv2": np.zeros((4, 5))}
+    path = write(tmp_path / "x.h5ad", np.empty((4, 0)), obsm=layers)
+    assert [(t.name, t.values.shape[1]) for t in open_features(f"net={path}")] == [("net conv1", 3), ("net conv2", 5)]
+    assert open_features(f"{path}#conv2")[0].columns[0] == "conv2_0000"
+    with pytest.raises(InputError, match=r"no matrix 'conv3'.*conv1, conv2.*did you mean"):
+        open_features(f"{path}#conv3")
+
+
+def test_a_folder_stands_for_its_files(tmp_path: Path) -> None:
+    for name in ("conv2", "conv1"):
+        write(tmp_path / f"{name}.h5ad", np.ones((4, 2)))
+    assert [table.name for table in open_features(f"trained={tmp_path}")] == ["trained conv1", "trained conv2"]
+
+
+def test_a_csv_parts_what_describes_from_what_is_measured(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("cell,Metadata_Protein,part,area,round\nc1,A,train,1.5,2\nc2,B,test,2.5,3\n")
+    (table,) = open_features(path)
+    assert table.columns == ("area", "round")
+    assert list(table.cells.index) == ["c1", "c2"]
+    assert list(column(table, "part")) == ["train", "test"]
+    path.write_text("tile,area\n7,1\n9,2\n")
+    assert list(open_features(path)[0].cells.index) == ["tile-7", "tile-9"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("cell,name,area\nc1,x,1\n", "line 2: column 'name' reads 'x', expected a number.*begin with Metadata_"),
+        ("cell,Metadata_A\nc1,x\n", "no features: every column describes"),
+        ("cell,area\nc1,1\nc1,2\n", "cell 'c1' stands there twice"),
+        ("cell,area\nc1,1\nc2,\n", "1 values are NaN or infinite, in 1 cells and 1 features.*'area' of cell 'c2'"),
+        ("cell,area\nc1,1\nc2,inf\n", "1 values are NaN or infinite"),
+        (",area\n0,1\n1,2\n", "column 1 has no name; call it 'cell'"),
+        ("cell,area,area\nc1,1,2\n", "the column 'area' stands twice"),
+        ("cell,area\n", "a header and no row"),
+    ],
+)
+def test_bad_text_tables(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "x.csv").write_text(content)
+    with pytest.raises(InputError, match=message):
+        open_features(tmp_path / "x.csv")
+
+
+def test_other_bad_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file; make features with"):
+        open_features(tmp_path / "none.h5ad")
+    (tmp_path / "x.h5ad").write_text("text")
+    with pytest.raises(InputError, match=r"x\.h5ad: not readable as features"):
+        open_features(tmp_path / "x.h5ad")
+    (tmp_path / "x.npy").write_text("text")
+    with pytest.raises(InputError, match=r"expected an \.h5ad or \.csv"):
+        open_features(tmp_path / "x.npy")
+    path = write(tmp_path / "y.h5ad", np.ones((2, 1)), names=["a", "a"])
+    with pytest.raises(InputError, match="cell 'a' stands there more than once"):
+        open_features(path)
+
+
+def test_rows_are_brought_into_the_order_of_the_first(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.h5ad", np.array([[1.0], [2.0], [3.0], [4.0]]))
+    second = write(
+        tmp_path / "b.h5ad", np.array([[40.0], [30.0], [20.0], [10.0]]), ["tile-3", "tile-2", "tile-1", "tile-0"]
+    )
+    tables = open_same_cells([first, second])
+    np.testing.assert_array_equal(tables[1].values[:, 0], [10, 20, 30, 40])
+
+
+def test_other_cells_are_refused(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.h5ad", np.ones((4, 1)))
+    second = write(tmp_path / "b.h5ad", np.ones((2, 1)))
+    with pytest.raises(InputError, match="2 are missing and 0 are extra, the first is 'tile-2'"):
+        open_same_cells([first, second])
+    with pytest.raises(InputError, match="called 'a'"):
+        open_same_cells([first, first])
+    with pytest.raises(InputError, match="expected at least one"):
+        open_same_cells([])
+    digests = [write(tmp_path / f"{d}.h5ad", np.ones((4, 1)), uns={"wellstream": {"dataset_digest": d}}) for d in "pq"]
+    with pytest.raises(InputError, match="made from another dataset"):
+        open_same_cells(digests)
+
+
+def test_labels_of_a_csv_stay_as_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("cell;Metadata_Sample;Metadata_Stim;area\n007;0012;None;1,5\n7;0107;10;2,5\n")
+    (table,) = open_features(tmp_path / "x.csv")
+    assert list(table.cells.index) == ["007", "7"]
+    assert list(column(table, "Metadata_Sample")) == ["0012", "0107"]
+    assert list(column(table, "Metadata_Stim")) == ["None", "10"]
+    np.testing.assert_array_equal(table.values, [[1.5], [2.5]])
+
+
+def test_columns_are_text_and_empty_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("cell,Metadata_Field,Metadata_Name,area\nc1,1,x,1\nc2,,,2\n")
+    (table,) = open_features(path)
+    assert column(table, "Metadata_Field").iloc[0] == "1"
+    assert column(table, "Metadata_Field").isna().tolist() == [False, True]
+    assert column(table, "Metadata_Name").isna().tolist() == [False, True]
+    with pytest.raises(InputError, match=r"no column 'Metadata_Feild'.*did you mean 'Metadata_Field'"):
+        column(table, "Metadata_Feild")

@@ -1,0 +1,136 @@
+"""The whole config: defaults of the paper, contradictions as sentences, plugins, and the debug form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from typing import Any, ClassVar
+
+import pytest
+from fixtures.tiny_run import HEADS, MARKERS, TRIPLET
+
+from framework.config import to_yaml
+from framework.errors import ConfigError
+from framework.run import parse_run_config
+from framework.run.train import config as module
+
+PLACES = {"run": "r", "data": "d", "pretrained": "p"}
+
+
+def parsed(template: str, *overrides: str, debug: bool = False) -> Any:
+    return parse_run_config(template.format(**PLACES), "run.yaml", overrides, debug=debug)
+
+
+def test_defaults_are_those_of_the_paper() -> None:
+    text = (
+        "{run_dir: r, data: {path: d}, plan: {name: bags, bags: 2, tiles: 2}, objective: {name: triplet_mil}, "
+        "train: {steps: 9}}"
+    )
+    config = parse_run_config(text)
+    assert config.split.fractions == (0.7, 0.1, 0.2)
+    assert (config.split.by, config.split.seed) == ("Metadata_Perturbation", 0)
+    assert (config.optim.name, config.optim.lr, config.optim.weight_decay) == ("adamw", 1e-4, 0.01)
+    assert (config.objective.margin, config.objective.backbone.dense) == (0.2, (1024, 128))
+    assert (config.train.precision, config.train.batch_norm, config.tracking.wandb) == ("fp32", "local", "offline")
+
+
+@pytest.mark.parametrize("template", [TRIPLET, HEADS, MARKERS])
+def test_yaml_of_a_config_is_the_config(template: str) -> None:
+    config = parsed(template)
+    assert parse_run_config(to_yaml(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("template", "overrides", "sentence"),
+    [
+        (
+            TRIPLET,
+            ("split={fractions: [0.8, 0, 0.2]}", "train.evaluate_every=5"),
+            "(top level): train.evaluate_every needs a validation part: give split.fractions a second number above 0, "
+            "list values under split.val, or leave evaluate_every out",
+        ),
+        (MARKERS, ("train.evaluate_every=5",), "train.evaluate_every needs a validation part"),
+        (
+            TRIPLET,
+            ("train.patience=3",),
+            "train: patience counts evaluations: set evaluate_every too, or leave patience out",
+        ),
+        (
+            HEADS,
+            ("data.embeddings=e.h5ad", "data.augment.flip=true"),
+            "data: augment turns pixels and embeddings have none: leave out augment, or embeddings to train on pixels",
+        ),
+        (
+            MARKERS,
+            ("data.embeddings=e.h5ad",),
+            "objective 'marker_regression' trains a backbone and so needs pixels: leave out data.embeddings",
+        ),
+        (TRIPLET, ("optim.warmup_steps=12",), "optim.warmup_steps (12) must be smaller than train.steps (12)"),
+        (
+            TRIPLET,
+            ("train.batch_norm=sync", "objective.gradient_cache=8"),
+            "train.batch_norm 'sync' needs all rows of a step at once and objective.gradient_cache splits them",
+        ),
+        (TRIPLET, ("train.stepz=3",), "override 'train.stepz=3': train.stepz: unknown key; expected one of: steps,"),
+        (TRIPLET, ("plan.name=bagz",), "no plan is called 'bagz'"),
+        (TRIPLET, ("data.scale=log",), "data.scale: expected one of: per_tile_standardise, "),
+        (TRIPLET, ("run_dir=",), "run_dir: expected"),
+    ],
+)
+def test_contradictions_are_sentences(template: str, overrides: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parsed(template, *overrides)
+    assert sentence in str(error.value)
+
+
+def test_missing_keys_say_what_they_are() -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_run_config("plan: {name: bags, bags: 2, tiles: 2}", "run.yaml")
+    lines = str(error.value).splitlines()
+    assert "run.yaml:1: run_dir: missing key; expected the folder to write the run to" in lines
+    assert [line.split(": ")[1] for line in lines] == ["run_dir", "data", "objective", "train"]
+
+
+def test_the_debug_form_applies_its_own_overrides() -> None:
+    text = (
+        TRIPLET
+        + "debug: {{train.steps: 3, train.evaluate_every: null, objective.backbone: {{name: small_cnn, dense: [3]}}}}"
+    )
+    assert parsed(text).train.steps == 12
+    small = parsed(text, "train.evaluate_every=4", debug=True)
+    assert (small.train.steps, small.train.evaluate_every, small.objective.backbone.dense) == (3, None, (3,))
+
+
+def test_a_mistake_in_the_debug_form_names_the_key() -> None:
+    with pytest.raises(ConfigError, match=r"override 'train\.step=3': train\.step: unknown key"):
+        parsed(TRIPLET + "debug: {{train.step: 3}}", debug=True)
+
+
+class FakePoint(EntryPoint):
+    loaded: ClassVar[list[str]] = []
+
+    def load(self) -> None:
+        self.loaded.append(self.name)
+
+
+@pytest.fixture
+def _plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    points = [FakePoint(name=name, value="x:y", group=module.PLUGIN_GROUP) for name in ("mylab", "yours")]
+    monkeypatch.setattr(module, "entry_points", lambda group: points if group == "wellstream.plugins" else [])
+    yield
+    FakePoint.loaded.clear()
+
+
+@pytest.mark.usefixtures("_plugins")
+def test_plugins_are_loaded_before_the_config_is_checked() -> None:
+    with pytest.raises(ConfigError, match="no objective is called 'of_mylab'"):
+        parsed("plugins: [mylab]\n" + TRIPLET, "objective.name=of_mylab")
+    assert FakePoint.loaded == ["mylab"]
+
+
+@pytest.mark.usefixtures("_plugins")
+def test_an_unknown_plugin_is_named_with_its_line() -> None:
+    with pytest.raises(ConfigError) as error:
+        parsed("plugins: [mylap]\n" + TRIPLET)
+    expected = "run.yaml:1: plugins: no installed package offers the plugin 'mylap'; installed: mylab, yours"
+    assert str(error.value) == expected + "; did you mean 'mylab'?"
