@@ -6,6 +6,7 @@ either side.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ from framework.config import StrictModel
 from framework.data.format.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean
 from framework.files.delimited import TextTable, read_text_table
+from framework.files.matching import near_names
 
 _PREFIX = "Metadata_"
 _DEFAULTS = {STIMULATION: "none", CONTROL_TYPE: "treatment", PLATE: ""}
@@ -103,7 +105,8 @@ def read_platemap(config: PlatemapConfig) -> pd.DataFrame:
     file = Path(config.path)
     raw = read_assay_layout(file) if is_assay_layout(file) else read_text_table(file, what="a plate map")
     if not len(raw):
-        raise InputError(f"{file}: the plate map has no row")
+        left_out = "".join(f"; {note.removeprefix(f'{file}: ')}" for note in raw.notes if "left out" in note)
+        raise InputError(f"{file}: the plate map has no row{left_out}; expected one per well")
     table = pd.DataFrame({name: _column(config, raw, name) for name in _wanted(config, raw)})
     table[WELL] = _wells(config, raw, table)
     table[CONTROL_TYPE] = table[CONTROL_TYPE].map(lambda text: config.control_types.get(text, text))
@@ -112,7 +115,8 @@ def read_platemap(config: PlatemapConfig) -> pd.DataFrame:
     _check_rows(table, raw)
     keys = [(plate, *well_order(well)) for plate, well in zip(table[PLATE], table[WELL], strict=True)]
     table = table.iloc[sorted(range(len(table)), key=keys.__getitem__)]
-    table.attrs["notes"] = (*raw.notes, *notes)
+    near = [note for name in (PERTURBATION, STIMULATION) for note in near_names(table[name], f"{file}: {name}")]
+    table.attrs["notes"] = (*raw.notes, *notes, *near)
     return table
 
 
@@ -224,7 +228,7 @@ def _column(config: PlatemapConfig, raw: TextTable, name: str) -> pd.Series:
         return pd.Series(value, index=raw.text.index, dtype=object)
     raise InputError(
         f"{raw.file}: no column '{source}' for {name}; the file has {', '.join(raw.names)}"
-        f"{did_you_mean(source, raw.names)}; name it with {_way_out(raw, name)}"
+        f"{did_you_mean(source, raw.names)}; {_way_out(raw, name)}"
     )
 
 
@@ -235,11 +239,24 @@ def _way_out(raw: TextTable, name: str) -> str:
         row = by_lower.get("row")
         column = by_lower.get("column") or by_lower.get("col")
         if row and column:
-            return f"'row: {row}' and 'column: {column}'"
+            return f"name it with 'row: {row}' and 'column: {column}'"
+        if _is_grid(raw):
+            return "this map is drawn as the plate is; write one row per well, with a column of wells (A01, A02 ...)"
         for known in raw.names:
             if len(raw) and all(_is_well(cell) for cell in raw.column(known)):
-                return f"'columns: {{{name}: {known}}}'"
-    return f"'columns: {{{name}: ...}}'"
+                return f"name it with 'columns: {{{name}: {known}}}'"
+    return f"name it with 'columns: {{{name}: ...}}'"
+
+
+def _is_grid(raw: TextTable) -> bool:
+    """Whether a table is drawn as the plate: letters in the first column, the numbers of columns in the header."""
+    rows, columns = raw.column(raw.names[0]), [re.sub(r"\.0+$", "", name) for name in raw.names[1:]]
+    return (
+        len(raw) > 1
+        and len(columns) > 1
+        and all(map(str.isdecimal, columns))
+        and bool(rows.str.fullmatch("[A-Za-z]{1,2}").all())
+    )
 
 
 def _is_well(text: str) -> bool:
@@ -262,9 +279,11 @@ def _wells(config: PlatemapConfig, raw: TextTable, table: pd.DataFrame) -> list[
 
 
 def _of_two(row: str, column: str) -> str | tuple[int, int]:
-    row, column = row.strip("\"'"), column.strip("\"'")
+    row, column = (re.sub(r"(?<=[0-9])\.0+$", "", cell.strip("\"'")) for cell in (row, column))
     if row.isdecimal() and column.isdecimal():
         return int(row), int(column)
+    if not column.isdecimal():
+        raise InputError(f"row '{row}' and column '{column}' are no well; expected letters or a number, and a number")
     return f"{row}{column}"
 
 
@@ -312,8 +331,9 @@ def _check_rows(table: pd.DataFrame, raw: TextTable) -> None:
         if len(blank):
             meaning = ", or say what a blank means with 'blank: negcon'" if name == PERTURBATION else ""
             raise InputError(
-                f"{raw.file}: {raw.counted} {blank.index[0]}: well {blank[WELL].iloc[0]} has no {name}, and so have "
-                f"{len(blank) - 1} more; fill it in (write 'none' where none was given){meaning}"
+                f"{raw.file}: {raw.counted} {blank.index[0]}: well {blank[WELL].iloc[0]} has no {name}"
+                + (f", and so have {len(blank) - 1} more" if len(blank) > 1 else "")
+                + f"; fill it in (write 'none' where none was given){meaning}"
             )
     wrong = table[~table[CONTROL_TYPE].isin(CONTROL_TYPES)]
     if len(wrong):

@@ -6,7 +6,7 @@ import re
 
 from framework.errors import InputError
 
-_WELL = re.compile(r"^\s*([A-Za-z]{1,2})0*([1-9][0-9]?)\s*$")
+_WELL = re.compile(r"^\s*([A-Za-z]{1,2})\s?0*([1-9][0-9]?)\s*$")
 _ROW_COLUMN = re.compile(r"^\s*[rR]0*([1-9][0-9]?)[\s_-]*[cC]0*([1-9][0-9]?)\s*$")
 _MAX_ROWS, _MAX_COLUMNS = 32, 48  # a 1536-well plate, the largest in use
 
@@ -41,7 +41,7 @@ def normalise_well(well: str | tuple[int, int]) -> str:
     """Return the one spelling of a well.
 
     Args:
-        well: ``a1``, ``A1``, ``a01``, ``A001``, ``r01c01`` or (row, column), both counted from 1.
+        well: ``a1``, ``A1``, ``a01``, ``A001``, ``A 1``, ``r01c01`` or (row, column), both counted from 1.
 
     Returns:
         ``A01``; rows go to AF, columns to 48 (1536 wells).

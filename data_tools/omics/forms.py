@@ -20,6 +20,9 @@ from framework.files.parquet import read_parquet
 from framework.files.text_values import text_values
 
 _PREFIX = "Metadata_"
+_SHOWN = 6
+_OTHER_NUMBER = re.compile(r"[<>~\u2248\u2264\u2265]?\s*[+-]?\d[\d.,'\u2019\s]*%?")
+"""What people write for a number and no program reads: ``1,200``, ``1 200``, ``<5``, ``3 %``."""
 _HDF5, _PARQUET = b"\x89HDF\r\n\x1a\n", b"PAR1"
 
 
@@ -173,6 +176,7 @@ def _from_wide(config: OmicsConfig, table: TextTable, more: int = 0) -> RawOmics
             f"{table.file}: no column matches 'genes: {config.genes}'; it has {', '.join(table.names[:8])} ..."
         )
     genes, values = _numbers(config, table, maybe)
+    text = [name for name in maybe if name not in set(genes)]
     facts = table.text[[name for name in table.names if name not in set(genes)]].copy()
     nameless = "" in facts and "sample" not in facts and config.sample is None
     if nameless:  # R writes the names of the rows so
@@ -187,8 +191,17 @@ def _from_wide(config: OmicsConfig, table: TextTable, more: int = 0) -> RawOmics
         notes=(
             *table.notes,
             *((f"{table.file}: the first column has no name; it is taken for the samples",) if nameless else ()),
+            *_about_text(table, [name for name in text if name]),
         ),
     )
+
+
+def _about_text(table: TextTable, names: list[str]) -> tuple[str, ...]:
+    """Return a note about columns that nobody declared as facts, but that hold text alone."""
+    if not names:
+        return ()
+    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")
+    return (f"{table.file}: {len(names)} columns of text are taken as facts of the samples: {shown}",)
 
 
 def _numbers(config: OmicsConfig, table: TextTable, names: list[str]) -> tuple[list[str], F64]:
@@ -205,7 +218,7 @@ def _numbers(config: OmicsConfig, table: TextTable, names: list[str]) -> tuple[l
         filled = np.array([cell not in MISSING for cell in cells], dtype=bool)
         if numeric.all():
             genes.append(name)
-        elif (numeric & filled).any():
+        elif (numeric & filled).any() or any(_OTHER_NUMBER.fullmatch(cell) for cell in cells[filled]):
             mixed.append((name, int(np.flatnonzero(~numeric)[0])))
     if mixed:
         (name, row), others = mixed[0], ", ".join(f"'{name}'" for name, _ in mixed[1:6])

@@ -25,6 +25,10 @@ _KNOWN = (
 )
 """Lower case, with a blank on both sides of each."""
 _UNNAMED = re.compile(r"(Unnamed: \d+)?|X(\.\d+)?")
+_MOST_LOG2 = 64
+"""2 to that power is more than anything that is counted or measured."""
+_LEAST_GENES = 5
+"""Two samples may agree in fewer genes by chance."""
 _LEAST_ROWS = 5
 """Fewer rows may agree with row numbers or with a sum by chance."""
 _MOST_SUSPECTS = 0.05
@@ -65,6 +69,11 @@ def check_values(raw: RawOmics, kind: str) -> None:
         _refuse(raw, np.isinf(values), "an infinite value", kind)
     if kind != "log2":
         _refuse(raw, values < 0, "a value below zero", kind)
+    if kind == "log2":
+        with np.errstate(invalid="ignore"):
+            _refuse(
+                raw, np.abs(values) > _MOST_LOG2, "a number beyond any logarithm", "kind: counts or intensities, not"
+            )
     if kind == "counts":
         fractions = values != np.floor(values)
         if fractions.any():
@@ -76,6 +85,33 @@ def check_values(raw: RawOmics, kind: str) -> None:
                 f"the layer with counts ('layer: counts'){layers}; or say what the values are: 'kind: intensities' "
                 "(also TPM), 'kind: log2' (on a log2 scale already); round estimated counts (RSEM, salmon)"
             )
+
+
+def check_rows(raw: RawOmics) -> tuple[str, ...]:
+    """Refuse a sample that stands twice; return a note about samples that share all their numbers.
+
+    Raises:
+        InputError: two rows are the same in every cell, so the sample would count twice; names both.
+    """
+    first: dict[bytes, int] = {}
+    same: list[tuple[int, int]] = []
+    for row, values in enumerate(raw.values):
+        other = first.setdefault(values.tobytes(), row)
+        if other != row and np.nan_to_num(values).any():
+            same.append((other, row))
+    for one, two in same:
+        if raw.facts.iloc[one].tolist() == raw.facts.iloc[two].tolist():
+            raise InputError(
+                f"{raw.file}: {raw.rows[one]} and {raw.rows[two]} are the same in every cell, so one sample would "
+                "count twice; remove one of them"
+            )
+    if not same or raw.values.shape[1] < _LEAST_GENES:
+        return ()
+    one, two = same[0]
+    return (
+        f"{raw.file}: {len(same)} samples have all their numbers in common with another, the first are {raw.rows[one]} "
+        f"and {raw.rows[two]}; one may be a copy",
+    )
 
 
 def _refuse(raw: RawOmics, bad: np.ndarray, what: str, kind: str) -> None:

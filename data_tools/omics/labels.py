@@ -20,6 +20,7 @@ from data_tools.omics.table import OmicsTable, read_omics
 from data_tools.shards import random_order, safe_names
 from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean
+from framework.files.matching import plain
 
 _SHOWN = 5
 _SCALES = {
@@ -135,10 +136,10 @@ def _listed(pairs: set[tuple[str, str]]) -> str:
 
 
 def _spelling(pair: tuple[str, str]) -> tuple[str, ...]:
-    """A form that names share which differ in case, blanks, leading zeros or a decimal of zero."""
+    """A form that names share which differ in case, blanks, what nobody sees, leading zeros or a decimal of zero."""
     found = []
     for text in pair:
-        text = re.sub(r"[\s_-]+", "", text).lower()
+        text = re.sub(r"[\s_-]+", "", plain(text)).lower()
         text = re.sub(r"^0+(?=\d)", "", text)
         found.append(re.sub(r"^(\d+)\.0+$", r"\1", text))
     return tuple(found)

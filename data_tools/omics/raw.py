@@ -14,6 +14,8 @@ from framework.errors import InputError, did_you_mean
 
 F64 = npt.NDArray[np.float64]
 _SHOWN = 8
+_MAY_LACK = {"stimulation": "where there is one alone", "plate": "for no batch correction"}
+"""Columns that a table may do without, and when."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,9 @@ class RawOmics:
             return f"{text}; '{name}' holds numbers: name it with 'facts: [{name}]' too"
         near = did_you_mean(name, [*facts, *self.genes])
         n_samples, n_genes = self.values.shape
-        if not near and not self.declared and n_samples > n_genes and facts:
+        if key in _MAY_LACK:
+            return f"{text}; name its column, or write '{key}: null' {_MAY_LACK[key]}"
+        if not near and not self.declared and facts and (n_samples > n_genes or len(facts) == 1):
             near = (
                 f"; {n_samples} rows and {n_genes} columns of numbers: perhaps genes stand in rows and samples in "
                 "columns; transpose the table, give it with a row per sample and gene ('long:'), or save it as GCT"

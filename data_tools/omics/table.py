@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data_tools.gene_names import changed_names
 from data_tools.omics.config import OmicsConfig
 from data_tools.omics.forms import read_raw
-from data_tools.omics.genes import check_genes, check_values
+from data_tools.omics.genes import check_genes, check_rows, check_values
 from data_tools.omics.raw import F64, RawOmics
 from framework.errors import InputError
+from framework.files.matching import near_names
 
 _PREFIX = "Metadata_"
 
@@ -69,10 +71,17 @@ def read_omics(config: OmicsConfig) -> OmicsTable:
     if not raw.genes:
         raise InputError(f"{raw.file}: no column of numbers besides the {_PREFIX} columns; expected one per gene")
     if not len(raw.values):
-        raise InputError(f"{raw.file}: the table has no row; expected one per sample")
+        left_out = "".join(f"; {note.removeprefix(f'{raw.file}: ')}" for note in raw.notes if "left out" in note)
+        raise InputError(f"{raw.file}: the table has no row; expected one per sample{left_out}")
     if not raw.declared:
         check_genes(raw, config.kind)
     check_values(raw, config.kind)
+    near = [
+        note
+        for name, values in ((config.perturbation, perturbation), (config.stimulation, stimulation))
+        for note in near_names(values, f"{raw.file}: {name}")
+    ]
+    notes = (*raw.notes, *check_rows(raw), *changed_names(raw.genes, raw.file), *near)
     return OmicsTable(
         values=raw.values,
         genes=raw.genes,
@@ -80,7 +89,7 @@ def read_omics(config: OmicsConfig) -> OmicsTable:
         perturbation=perturbation,
         stimulation=stimulation,
         plate=plate,
-        notes=raw.notes,
+        notes=notes,
     )
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
+from data_tools.gene_names import changed_names
 from framework.errors import InputError
 
 csr: Any = sparse.csr_array
@@ -33,6 +34,11 @@ LANES = (
 """What to do about a cell that stands twice: by its name alone nobody knows which of the two is meant."""
 _BARCODE = r"[ACGTN]{12,}"
 _NAMES_JUDGED = 1000
+_NO_GENES = frozenset(
+    ("__no_feature", "__ambiguous", "__too_low_aQual", "__not_aligned", "__alignment_not_unique", "N_unmapped",
+     "N_multimapping", "N_noFeature", "N_ambiguous")
+)  # fmt: skip
+"""Rows that HTSeq and STAR write below the genes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +126,13 @@ def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) 
         if bare:
             raise InputError(f"{file}: a {what} is called '{bare[0]}'; expected a name for each {what}")
     _check_direction(counts, file)
+    sums = [name for name in counts.features if name in _NO_GENES]
+    if sums:
+        raise InputError(
+            f"{file}: '{sums[0]}' counts reads without a gene and is no feature; remove the {len(sums)} rows of this "
+            f"kind: {', '.join(sums)}"
+        )
+    counts = replace(counts, notes=(*counts.notes, *changed_names(counts.of_kind(GENE).features, file)))
     data = counts.values.data
     with np.errstate(invalid="ignore"):
         bad = ~np.isfinite(data) | (data < 0)

@@ -75,6 +75,7 @@ def read_experiment(config: SingleCellConfig) -> Experiment:
             "panel of antibodies has some hundreds. If these are genes, name another file; else set 'markers'"
         )
     _check_copies(config, genes, proteins)
+    _check_one_file(config, read)
     labels = _labels(config, genes.cells, notes)
     return Experiment(genes=genes, proteins=proteins, labels=labels, notes=tuple(notes))
 
@@ -192,6 +193,17 @@ def _check_copies(config: SingleCellConfig, genes: Counts, proteins: Counts) -> 
                 )
 
 
+def _check_one_file(config: SingleCellConfig, read: Counts) -> None:
+    """Refuse one file for both where nothing in it tells genes from proteins."""
+    if config.proteins is None or (read.kinds == PROTEIN).any():
+        return
+    if Path(config.proteins).resolve() == Path(config.genes).resolve():
+        raise InputError(
+            f"{config.proteins}: 'genes' and 'proteins' name one file, which does not say which features are proteins; "
+            "name the table of surface proteins"
+        )
+
+
 def _labels(config: SingleCellConfig, cells: pd.Index, notes: list[str]) -> pd.DataFrame:
     if config.labels is None:
         return pd.DataFrame(index=cells)
@@ -209,9 +221,12 @@ def _labels(config: SingleCellConfig, cells: pd.Index, notes: list[str]) -> pd.D
         raise InputError(f"{config.labels}: the cell '{names[names.duplicated()][0]}' stands twice; {LANES}")
     has = cells.isin(names)
     if not has.any():
+        better = [name for name in table.names[1:] if table.column(name).isin(cells).any()]
+        hint = f"; its column '{better[0]}' holds cells: make it the first" if better else ""
         raise InputError(
             f"{config.labels}: none of its {len(names)} rows ('{names[0]}', ...) is a cell of {config.genes} "
-            f"('{cells[0]}', ...); expected the same cell names in both{why_unmatched(list(cells), list(names))}"
+            f"('{cells[0]}', ...); expected the same cell names in both"
+            + (hint or why_unmatched(list(cells), list(names)))
         )
     notes.extend(table.notes)
     unused = names[~names.isin(cells)]

@@ -8,7 +8,7 @@ shown. Wide matrices of numbers, which must not be held as text, are read with `
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,8 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from framework.errors import InputError, WellstreamError, did_you_mean
+from framework.files.decimals import JUDGED, about_decimals, decimal_sign, grouped_digits, number
 from framework.files.layout import Layout, Records, find_layout
 from framework.files.missing import MISSING
 from framework.files.number_matrix import NumberBlock, read_numbers_matrix
@@ -30,11 +33,9 @@ __all__ = ["MISSING", "NumberBlock", "TextTable", "iterate_text_table", "read_nu
 F64 = npt.NDArray[np.float64]
 MOST_BYTES = 1 << 31
 """Of a table that is held as text."""
-_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
-_POINT = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
-_ROWS_JUDGED = 2000
 _SHOWN_NAMES = 8
+_ARROW: Any = pc
+"""Its functions are made when it loads, so type checkers know none of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,23 +96,22 @@ class TextTable:
         for name in names:
             self.column(name)
         cells = self.text[list(names)].to_numpy(dtype=object)
-        decimal = self.decimal
-        words = ["nan" if cell in MISSING else cell for cell in cells.ravel()]
-        if decimal == ",":
-            words = [cell.replace(",", ".") if "." not in cell else "x" for cell in words]
-        try:
-            if any("_" in cell for cell in words):  # Python reads 1_000 as a number
-                raise ValueError
-            return np.array(words, dtype=object).astype(np.float64).reshape(cells.shape)
-        except ValueError:
-            raise self._refusal(names, cells, words) from None
+        grouped = grouped_digits(cells.ravel(), self.separator) if self.decimal == "." else None
+        if grouped is not None:
+            raise self.error(
+                f"{self.file}: '{grouped}' may be one thousand and more, or a number with three decimals; write "
+                "numbers without signs between their digits (1000), or with a comma as the decimal sign"
+            )
+        values = _fast_numbers(cells.ravel(), self.decimal)
+        if values is None:
+            values = np.array([self._number(cell) for cell in cells.ravel()], dtype=object)
+            if any(value is None for value in values):
+                raise self._refusal(names, cells, values)
+        return values.astype(np.float64).reshape(cells.shape)
 
     def is_number(self, name: str) -> npt.NDArray[np.bool_]:
         """Return, for each row, whether the cell of a column is a number or missing."""
-        decimal = self.decimal
-        return np.array(
-            [cell in MISSING or _float(cell, decimal) is not None for cell in self.column(name)], dtype=bool
-        )
+        return np.array([self._number(cell) is not None for cell in self.column(name)], dtype=bool)
 
     def where(self, row: int) -> str:
         """Return ``FILE: line N`` of a row, for a message."""
@@ -121,13 +121,16 @@ class TextTable:
     def _known(self) -> frozenset[str]:
         return frozenset(self.names)
 
-    def _refusal(self, names: Sequence[str], cells: npt.NDArray[Any], words: list[str]) -> WellstreamError:
-        place = next(place for place, word in enumerate(words) if _float(word, ".") is None)
+    def _number(self, cell: str) -> float | None:
+        return math.nan if cell in MISSING else number(cell, self.decimal)
+
+    def _refusal(self, names: Sequence[str], cells: npt.NDArray[Any], values: npt.NDArray[Any]) -> WellstreamError:
+        place = next(place for place, value in enumerate(values) if value is None)
         row, column = divmod(place, cells.shape[1])
         found = cells[row, column]
         return self.error(
             f"{self.where(row)}: column '{names[column]}' reads '{found}', expected a number"
-            + _about_decimals(found, self.decimal)
+            + about_decimals(found, self.decimal)
         )
 
 
@@ -257,7 +260,8 @@ class _Rows:
         cells, names = self._without_nameless(cells, names)
         notes: tuple[str, ...] = ()
         if decimal is None:
-            decimal, why = _decimal(cells, names, self._layout.separator)
+            judged = ((name, cells[:JUDGED, place]) for place, name in enumerate(names))
+            decimal, why = decimal_sign(judged, self._layout.separator)
             notes = (f"{self._text.file}: {why}",) if why else ()
         table = TextTable(
             file=self._text.file,
@@ -276,8 +280,12 @@ class _Rows:
     def notes(self, commented: Sequence[int]) -> tuple[str, ...]:
         """Return what was left out."""
         file = self._text.file
-        found = [(commented, "begin with # and are left out"), (self._blank, "hold blank cells alone and are left out")]
-        return tuple(f"{file}: {_lines(numbers)} {text}" for numbers, text in found if numbers)
+        found = [(commented, "begin", "with #"), (self._blank, "hold", "blank cells alone")]
+        return tuple(
+            f"{file}: {_lines(numbers)} {verb}{'s' if len(numbers) == 1 else ''} {text} and {_are(numbers)} left out"
+            for numbers, verb, text in found
+            if numbers
+        )
 
     def _without_nameless(self, cells: npt.NDArray[Any], names: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
         nameless = [place for place, name in enumerate(names) if not name]
@@ -309,39 +317,22 @@ def _lines(numbers: Sequence[int]) -> str:
     return f"{len(numbers)} lines ({shown})" if len(numbers) > 1 else f"line {shown}"
 
 
-def _float(cell: str, decimal: str) -> float | None:
-    if decimal == ",":
-        if "." in cell:
-            return None
-        cell = cell.replace(",", ".")
-    try:
-        return float(cell) if "_" not in cell else None
-    except ValueError:
+def _are(numbers: Sequence[int]) -> str:
+    return "is" if len(numbers) == 1 else "are"
+
+
+def _fast_numbers(cells: npt.NDArray[Any], decimal: str) -> npt.NDArray[Any] | None:
+    """Return cells as float64, NaN where they are missing; None where one is perhaps no number, for a closer look."""
+    text = pa.array(cells, type=pa.string())
+    text = _ARROW.if_else(_ARROW.is_in(text, value_set=pa.array(sorted(MISSING))), pa.scalar(None, pa.string()), text)
+    # Arrow reads nan(1) as a number; a point in a table with decimal commas groups digits.
+    doubtful = r"[(.]" if decimal == "," else r"[(]"
+    if _ARROW.any(_ARROW.match_substring_regex(text, doubtful)).as_py():
         return None
-
-
-def _decimal(cells: npt.NDArray[Any], names: tuple[str, ...], separator: str) -> tuple[str, str]:
-    """Return the decimal sign of a table, and a note where it is the comma."""
-    if separator == ",":
-        return ".", ""
-    for place, name in enumerate(names):
-        column = [cell for cell in cells[:_ROWS_JUDGED, place] if "," in cell]
-        others = cells[:_ROWS_JUDGED, place]
-        if not column or not all(_COMMA.fullmatch(cell) for cell in column):
-            continue
-        if any(_POINT.fullmatch(cell) for cell in others) or any(
-            _float(cell, ",") is None for cell in others if cell not in MISSING
-        ):
-            continue
-        if separator != ";" and all(_THOUSANDS.fullmatch(cell) for cell in column):
-            continue  # 1,234 may be one thousand and more: as a number it is refused
-        return ",", f"numbers have a decimal comma, as '{column[0]}' in column '{name}'"
-    return ".", ""
-
-
-def _about_decimals(cell: str, decimal: str) -> str:
-    if decimal == "." and _COMMA.fullmatch(cell):
-        return "; if the comma is a decimal comma, write a point, or a comma in all numbers and ; between cells"
-    if decimal == "," and _POINT.fullmatch(cell):
-        return " with a decimal comma, as other columns have; write one decimal sign in all numbers"
-    return ""
+    if decimal == ",":
+        text = _ARROW.replace_substring(text, ",", ".")
+    try:
+        values: npt.NDArray[Any] = text.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        return None
+    return values

@@ -18,6 +18,7 @@ from h5py import h5d, h5o
 from framework.errors import DatasetError, WellstreamError
 from framework.files.failures import AGAIN, check_regular, reading
 from framework.files.hdf5_heaps import check_heaps
+from framework.files.kinds import found_instead
 
 MOST_EXPANSION = 1100
 """Bytes that a stored byte may become; deflate, of all filters of HDF5, packs tightest: 1,032 to 1."""
@@ -49,6 +50,8 @@ def open_hdf5(
             written, more data declared than the file can hold, or anything that h5py raises inside.
     """
     size = check_regular(file, error, what, then)
+    if not h5py.is_hdf5(file):
+        raise error(f"{file}: not readable as {what}: found {found_instead(Path(file))}; {then}")
     if not checked:
         with reading(file, error, what, then):
             check_heaps(file)

@@ -94,3 +94,18 @@ def inside_zip(file: Path, stream: BinaryIO) -> str | None:
     if names and all(name.endswith(".npy") for name in names):
         return "a file of NumPy arrays (.npz); save the table as CSV"
     return None
+
+
+def found_instead(file: Path) -> str:
+    """Return what a file is that should be of another kind: ``an Excel workbook; ...``, ``text`` or ``other bytes``."""
+    with file.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+        named = inside_zip(file, stream) if head.startswith(b"PK") else None
+    if head.startswith(b"\x1f\x8b"):
+        return f"a file packed with gzip; {_UNPACK}"
+    named = named or recognised(head)
+    if named is not None:
+        return named
+    if not head:
+        return "nothing, as it is empty"
+    return "other bytes" if _NO_TEXT.search(head) else "text; name it with the suffix .csv where text is read"

@@ -13,6 +13,7 @@ from framework.files.text_file import TextFile
 
 SEPARATORS = {"\t": "tab", ";": "semicolon", ",": "comma", "|": "bar"}
 """Those that are tried, the preferred one first where two fit alike."""
+_CALLED = {**SEPARATORS, " ": "blanks"}
 _SAMPLE_LINES = 60
 _MOST_LINES = 1000
 """Lines in which the header must stand."""
@@ -64,7 +65,7 @@ class Records:
         self._number = first - 1
         self._at_start, self._begun = True, first
         self.commented: list[int] = []
-        self._reader = csv.reader(self._fed(), delimiter=separator, skipinitialspace=separator != " ", strict=True)
+        self._reader = csv.reader(self._fed(), delimiter=separator, skipinitialspace=True, strict=True)
 
     @property
     def lines_taken(self) -> int:
@@ -157,7 +158,7 @@ def find_layout(
     rows = Records(lines[place:], separator, comments=False, first=skip + place + 1, of=text)
     names, after = _names(text, rows, header_rows, skip + place + 1, twice)
     if separator != _usual(text):
-        notes.append(f"{text.file}: cells are separated by {SEPARATORS.get(separator, repr(separator))}")
+        notes.append(f"{text.file}: cells are separated by {_CALLED.get(separator, repr(separator))}")
     return Layout(
         skip=skip + place,
         separator=separator,
@@ -239,7 +240,18 @@ def _separator(text: TextFile, sample: Sequence[str], comments: bool) -> str:
         alike = max(alike, sum(width == widths[0] + 1 for width in widths) / len(widths))
         if (alike, widths[0]) > best:
             best, chosen = (alike, widths[0]), separator
-    return chosen
+    return " " if best == (0.0, 1) and _blanks_separate(text, sample, comments) else chosen
+
+
+def _blanks_separate(text: TextFile, sample: Sequence[str], comments: bool) -> bool:
+    """Whether blanks cut all rows into as many cells as the header, as ``write.table`` of R writes them."""
+    widths = _widths(text, sample, " ", comments)
+    return (
+        len(widths) > 1
+        and widths[0] > 1
+        and all(width in (widths[0], widths[0] + 1) for width in widths[1:])
+        and (len(set(widths[1:])) == 1)
+    )
 
 
 def _widths(text: TextFile, sample: Sequence[str], separator: str, comments: bool) -> list[int]:

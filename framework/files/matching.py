@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 
 _BARCODE = re.compile(r"[ACGTN]{12,}")
 
@@ -13,9 +14,16 @@ def _core(name: str) -> str:
     return found[0] if found else name
 
 
+def plain(name: str) -> str:
+    """Return a name without invisible characters, each letter in one form (of the two micro signs and the like)."""
+    visible = "".join(letter for letter in name if unicodedata.category(letter) not in ("Cf", "Cc"))
+    return " ".join(unicodedata.normalize("NFKC", visible).split())
+
+
 _WAYS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("in capitals and small letters alike", str.casefold),
     ("without blanks around them", str.strip),
+    ("without invisible characters, each letter in one form", plain),
     ("without zeros before numbers", lambda name: re.sub(r"(?<![0-9.])0+(?=[0-9])", "", name)),
     ("without '.0' after whole numbers", lambda name: re.sub(r"(?<=[0-9])\.0+$", "", name)),
     ("with '-' and '.' alike, as R changes one into the other", lambda name: name.replace("-", ".")),
@@ -46,6 +54,24 @@ def why_unmatched(left: Sequence[str], right: Sequence[str]) -> str:
         if matched > most and len(set(mine)) == len(set(left)) and len(set(theirs)) == len(set(right)):
             best, most = f"; {text} {matched} would match: write the names alike in both", matched
     return best
+
+
+def near_names(names: Iterable[str], what: str) -> tuple[str, ...]:
+    """Return a note for the first names that count as two and differ in case, blanks or invisible characters alone."""
+    seen: dict[str, str] = {}
+    pairs = []
+    for name in dict.fromkeys(names):
+        other = seen.setdefault(re.sub(r"[\s_-]+", "", plain(name)).casefold(), name)
+        if other != name:
+            pairs.append((other, name))
+    if not pairs:
+        return ()
+    one, two = (ascii(name) if plain(pairs[0][0]) == plain(pairs[0][1]) else f"'{name}'" for name in pairs[0])
+    more = f", and so it is with {len(pairs) - 1} more" if len(pairs) > 1 else ""
+    return (
+        f"{what}: {one} and {two} differ in capitals, blanks or invisible characters alone and count as two{more}; "
+        "if they are one, write them alike",
+    )
 
 
 def left_over(count: int, what: str, example: str) -> str:

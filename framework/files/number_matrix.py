@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -18,12 +19,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from framework.errors import InputError, WellstreamError
+from framework.files.decimals import about_decimals, decimal_sign, grouped_digits, number
 from framework.files.layout import Layout, Records, find_layout
 from framework.files.missing import MISSING
 from framework.files.text_file import TextFile, open_text
 
 _CELLS_AT_ONCE = 4_000_000
 _MOST_ROWS = 10_000
+_ROWS_JUDGED, _COLUMNS_JUDGED = 50, 2000
+"""That the decimal sign is found from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +54,7 @@ def read_numbers_matrix(
     *,
     what: str,
     separator: str | None = None,
-    decimal: str = ".",
+    decimal: str | None = None,
     error: type[WellstreamError] = InputError,
     cells_at_once: int = _CELLS_AT_ONCE,
     twice: str = "rename or remove one",
@@ -64,7 +68,7 @@ def read_numbers_matrix(
         file: plain, or packed with gzip, bzip2 or xz.
         what: it should be, with its article.
         separator: between cells; None to find it.
-        decimal: sign of decimals.
+        decimal: sign of decimals; None to find it.
         error: class of what is raised.
         cells_at_once: size of a block.
         twice: what to do about a column that stands twice.
@@ -75,9 +79,9 @@ def read_numbers_matrix(
     """
     text = open_text(file, what=what, error=error)
     layout = find_layout(text, header=None, header_rows=1, skip=0, separator=separator, comments=True, twice=twice)
-    form = _form(text, layout)
+    form = _form(text, layout, decimal)
     n_rows = 0
-    for part in _parsed(text, layout, form.width, max(1, min(_MOST_ROWS, cells_at_once // form.width)), decimal):
+    for part in _parsed(text, layout, form, max(1, min(_MOST_ROWS, cells_at_once // form.width))):
         values = part.iloc[:, 1 : len(form.names)].to_numpy(dtype=np.float64)
         surplus = part.iloc[:, len(form.names) :].notna().to_numpy()
         # A row that is cut off has no last value, and pandas fills it without a word. It also takes a row that is
@@ -99,10 +103,11 @@ def read_numbers_matrix(
 
 @dataclass
 class _Form:
-    """What the header and the first row say; ``row_names`` once all lines were looked at."""
+    """What the header and the first rows say; ``row_names`` once all lines were looked at."""
 
     names: tuple[str, ...]
     width: int
+    decimal: str
     notes: tuple[str, ...]
     row_names: list[str]
 
@@ -112,17 +117,34 @@ class _Form:
             self.row_names = [row[0] for _, row in _rows(text, layout, self.names)]
 
 
-def _form(text: TextFile, layout: Layout) -> _Form:
+def _form(text: TextFile, layout: Layout, decimal: str | None) -> _Form:
     names, notes = layout.names, tuple[str, ...]()
     with text.opened() as stream:
-        _, first = next(iter(_records(text, layout, stream)), (0, list(layout.names)))
+        rows = [row for _, row in islice(_records(text, layout, stream), _ROWS_JUDGED)]
+    first = rows[0] if rows else list(layout.names)
     if len(first) == len(names) + 1 and first[-1]:
         names, notes = ("", *names), (f"{text.file}: the header has no name for the column of row names",)
     if len(names) < 2:
         raise text.error(
             f"{text.file}: one column; expected {text.what} with names in the first column and numbers in the others"
         )
-    return _Form(names=names, width=max(len(names), len(first)), notes=notes, row_names=[])
+    if decimal is None:
+        decimal, why = _sign(text, layout, names, rows)
+        notes = (*notes, f"{text.file}: {why}") if why else notes
+    return _Form(names=names, width=max(len(names), len(first)), decimal=decimal, notes=notes, row_names=[])
+
+
+def _sign(text: TextFile, layout: Layout, names: tuple[str, ...], rows: list[list[str]]) -> tuple[str, str]:
+    """Return the decimal sign, and a note where it is the comma; refuse digits in groups."""
+    cells = [row[1 : min(len(names), _COLUMNS_JUDGED)] for row in rows]
+    columns = ((names[place + 1], column) for place, column in enumerate(zip(*cells, strict=False)))
+    decimal, why = decimal_sign(columns, layout.separator)
+    grouped = grouped_digits((cell for row in cells for cell in row), layout.separator) if decimal == "." else None
+    if grouped is not None:
+        raise text.error(
+            f"{text.file}: '{grouped}' may be one thousand and more; write numbers without signs between their digits"
+        )
+    return decimal, why
 
 
 def _records(text: TextFile, layout: Layout, stream: TextIO) -> Records:
@@ -144,18 +166,18 @@ def _rows(text: TextFile, layout: Layout, names: tuple[str, ...]) -> Iterator[tu
             yield line, row[: len(names)]
 
 
-def _parsed(text: TextFile, layout: Layout, width: int, rows_at_once: int, decimal: str) -> Iterator[pd.DataFrame]:
+def _parsed(text: TextFile, layout: Layout, form: _Form, rows_at_once: int) -> Iterator[pd.DataFrame]:
     types: defaultdict[int, Any] = defaultdict(lambda: np.float64, {0: str})
-    with text.unpacked() as stream:
+    with _at_first_row(text, layout) as (stream, skip):
         try:
             parts = pd.read_csv(
                 stream,
-                sep=layout.separator,
+                sep=r"\s+" if layout.separator == " " else layout.separator,
                 header=None,
-                names=list(range(width)),
-                skiprows=layout.skip + layout.header_lines,
+                names=list(range(form.width)),
+                skiprows=skip,
                 dtype=types,
-                decimal=decimal,
+                decimal=form.decimal,
                 encoding=text.encoding,
                 chunksize=rows_at_once,
                 skipinitialspace=True,
@@ -167,24 +189,31 @@ def _parsed(text: TextFile, layout: Layout, width: int, rows_at_once: int, decim
         except (ValueError, OverflowError) as failed:  # the errors of the parser are ValueErrors
             if isinstance(failed, WellstreamError):
                 raise
-            _explain(text, layout, decimal, failed)
+            _explain(text, layout, form, failed)
 
 
-def _explain(text: TextFile, layout: Layout, decimal: str, failed: Exception) -> NoReturn:
+@contextmanager
+def _at_first_row(text: TextFile, layout: Layout) -> Iterator[tuple[Any, int]]:
+    """Open the file, and say how many lines to skip: pandas counts lines within quotation marks as one."""
+    if layout.skip == 0 and layout.header_lines == 1:
+        with text.unpacked() as stream:
+            yield stream, 1
+    else:
+        with text.opened() as lines:
+            for _ in range(layout.skip + layout.header_lines):
+                next(lines)
+            yield lines, 0
+
+
+def _explain(text: TextFile, layout: Layout, form: _Form, failed: Exception) -> NoReturn:
     """Raise the sentence for what pandas refused."""
-    names = _form(text, layout).names
+    names, decimal = form.names, form.decimal
     for line, row in _rows(text, layout, names):
         for name, cell in zip(names[1:], row[1:], strict=True):
-            if cell not in MISSING and not _is_number(cell.replace(decimal, ".")):
+            if cell not in MISSING and number(cell, decimal) is None:
                 raise text.error(
                     f"{text.file}: line {line} ('{row[0]}'): column '{name}' reads '{cell}', expected a number"
+                    f"{about_decimals(cell, decimal)}; correct the cell, or remove the line or column that is none of "
+                    f"{text.what}"
                 ) from None
     raise text.error(f"{text.file}: not readable as {text.what} ({' '.join(str(failed).split())})") from None
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return "_" not in cell

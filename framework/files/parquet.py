@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 
 from framework.errors import DatasetError, WellstreamError
 from framework.files.failures import AGAIN, check_memory, check_regular, reading
+from framework.files.kinds import found_instead
 
+_MARK = b"PAR1"
 _LEAST_BYTES = 1
 """Of a value in memory, by which the number of rows that a file declares is judged."""
 
@@ -82,6 +84,9 @@ def open_parquet(
         WellstreamError: of class ``error``, as ``read_parquet``.
     """
     check_regular(file, error, what, then)
+    with Path(file).open("rb") as stream:
+        if stream.read(len(_MARK)) != _MARK:
+            raise error(f"{file}: not readable as {what}: found {found_instead(Path(file))}; {then}")
     with reading(file, error, what, then), pq.ParquetFile(file) as opened:
         names = opened.schema_arrow.names
         twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []

@@ -309,3 +309,36 @@ def test_published_maps(real_data: Path) -> None:
     layout = next((fixtures / "operetta_plate" / "Assaylayout").glob("*.xml"))
     plain = {"path": str(layout), "columns": {"Metadata_Perturbation": "Compound"}, "blank": "negcon"}
     assert len(read_platemap(PlatemapConfig.from_plain(plain))) == 96, "the wells that the file names"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "wells"),
+    [
+        ("Metadata_Well,Metadata_Perturbation\nA 1,x\nB 02,y\naa3,z\n", {}, ["A01", "B02", "AA03"]),
+        (
+            "r,c,Metadata_Perturbation\n1.0,1.0,x\nB,2.0,y\n27,3,z\n",
+            {"row": "r", "column": "c"},
+            ["A01", "B02", "AA03"],
+        ),
+    ],
+)
+def test_wells_as_people_and_programs_write_them(
+    tmp_path: Path, text: str, options: dict[str, Any], wells: list[str]
+) -> None:
+    assert _read(tmp_path, text, **options)["Metadata_Well"].tolist() == wells
+
+
+def test_a_map_drawn_as_a_plate_and_one_of_comments_say_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="this map is drawn as the plate is; write one row per well"):
+        _read(tmp_path, ",1,2,3\nA,x,y,z\nB,x,y,z\n")
+    with pytest.raises(InputError, match="the plate map has no row; line 2 begins with # and is left out"):
+        _read(tmp_path, "Metadata_Well,Metadata_Perturbation\n#A01,x\n")
+
+
+def test_conditions_that_differ_in_what_nobody_sees_are_said(tmp_path: Path) -> None:
+    text = "Metadata_Well,Metadata_Perturbation\nA01,drug\u00a0a\nA02,drug a\nA03,DMSO\nA04,dmso\nA05,0042\nA06,42\n"
+    table = _read(tmp_path, text)
+    assert table["Metadata_Perturbation"].nunique() == 6
+    (note,) = table.attrs["notes"]
+    assert "Metadata_Perturbation: 'drug\\xa0a' and 'drug a' differ" in note
+    assert "so it is with 1 more" in note

@@ -328,3 +328,61 @@ def test_the_l1000_plate(real_data: Path) -> None:
     assert (table.values.min().round(2), table.values.max().round(2)) == (3.23, 15.0)
     assert len(set(table.perturbation)) == 60
     assert sum(table.perturbation == "DMSO") == 26
+
+
+HEAD = "sample,Metadata_Plate,Metadata_Perturbation,Metadata_Stimulation,g1,g2,g3,g4,g5\n"
+
+
+@pytest.mark.parametrize("cell", ["1,200", "1 200", "1'200", "<5", "> 7.5", "12 %"])
+def test_numbers_in_other_notation_are_no_facts(tmp_path: Path, cell: str) -> None:
+    """Else a gene would be lost without a word."""
+    (tmp_path / "t.tsv").write_text(HEAD.replace(",", "\t") + f"s1\tR\ta\tM\t{cell}\t1\t2\t3\t4\n")
+    with pytest.raises(InputError, match=r"line 2: column 'g1' reads '.*', expected a number; correct the cell"):
+        _read(tmp_path / "t.tsv")
+
+
+def test_columns_of_text_are_facts_and_said(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(HEAD.replace("g1", "well") + "s1,R,a,M,A01,1,2,3,4\n")
+    table = _read(tmp_path / "t.csv")
+    assert table.genes == ("g2", "g3", "g4", "g5")
+    assert table.notes == (f"{tmp_path / 't.csv'}: 1 columns of text are taken as facts of the samples: 'well'",)
+
+
+def test_a_sample_twice_is_refused_and_copies_are_said(tmp_path: Path) -> None:
+    rows = "s1,R,a,M,1,2,3,4,5\ns2,R,b,M,0,0,0,0,0\ns3,R,b,M,0,0,0,0,0\n"
+    (tmp_path / "t.csv").write_text(HEAD + rows + "s1,R,a,M,1,2,3,4,5\n")
+    with pytest.raises(InputError, match="line 2 and line 5 are the same in every cell"):
+        _read(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text(HEAD + rows + "s4,R,c,M,1,2,3,4,5\n")
+    (note,) = _read(tmp_path / "t.csv").notes
+    assert "1 samples have all their numbers in common with another, the first are line 2 and line 5" in note
+
+
+def test_names_that_a_spreadsheet_changed_are_said(tmp_path: Path) -> None:
+    genes = HEAD.replace("g1,g2,g3,g4,g5", "2-Sep,1-Mar,2.31E+13,MARCH1,SEPT2")
+    (tmp_path / "t.csv").write_text(genes + "s1,R,a,M,1,2,3,4,5\n")
+    (note,) = _read(tmp_path / "t.csv").notes
+    assert "3 genes are called as spreadsheets change them ('2-Sep', '1-Mar', '2.31E+13'" in note
+
+
+def test_no_logarithm_is_so_large(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(HEAD + "s1,R,a,M,1000,2,3,4,5\n")
+    with pytest.raises(InputError, match=r"beyond any logarithm in line 2, gene 'g1' \(1000\)"):
+        _read(tmp_path / "t.csv", kind="log2")
+
+
+@pytest.mark.parametrize("key", ["stimulation", "plate"])
+def test_columns_that_may_lack_say_so(tmp_path: Path, key: str) -> None:
+    (tmp_path / "t.csv").write_text(HEAD.replace(f"Metadata_{key.capitalize()}", "Metadata_X") + "s1,R,a,M,1,2,3,4,5\n")
+    with pytest.raises(InputError, match=f"name its column, or write '{key}: null'"):
+        _read(tmp_path / "t.csv")
+    assert len(_read(tmp_path / "t.csv", **{key: None}).sample) == 1
+
+
+def test_a_table_of_comments_and_genes_in_rows(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(HEAD + "#1,R,a,M,1,2,3,4,5\n")
+    with pytest.raises(InputError, match=r"the table has no row; .*; line 2 begins with # and is left out"):
+        _read(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("gene,s1,s2,s3\ng1,1,2,3\ng2,4,5,6\n")
+    with pytest.raises(InputError, match="perhaps genes stand in rows and samples in columns; transpose"):
+        _read(tmp_path / "t.csv")

@@ -187,3 +187,15 @@ def test_names_are_made_distinct_within_their_kind_alone() -> None:
     names = ["CD4", "A", "A", "A-1", "A", "CD4"]
     kinds = ["RNA", "RNA", "RNA", "RNA", "RNA", "Antibody Capture"]
     assert distinct(names, kinds) == ["CD4", "A", "A-2", "A-1", "A-3", "CD4"]
+
+
+def test_reads_without_a_gene_are_no_feature(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("gene,c1,c2\nA,1,2\n__no_feature,100,200\nN_ambiguous,3,4\n")
+    with pytest.raises(InputError, match="remove the 2 rows of this kind: __no_feature, N_ambiguous"):
+        read_counts(tmp_path / "t.csv")
+
+
+def test_genes_that_a_spreadsheet_changed_are_said(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("gene,c1,c2\n02. Sep,1,2\n2024-03-01,3,4\nMARCH1,5,6\n")
+    (note,) = read_counts(tmp_path / "t.csv").notes
+    assert "2 genes are called as spreadsheets change them ('02. Sep', '2024-03-01'" in note

@@ -147,3 +147,14 @@ def test_names_that_a_program_made_distinct_are_said(tmp_path: Path) -> None:
     assert "put the lane before each name" in note
     distinct = text(tmp_path / "b.csv", ADT, PANEL, CELLS)
     assert read(genes=text(tmp_path / "a.csv", RNA, GENES, CELLS), proteins=distinct).notes == ()
+
+
+def test_one_file_is_not_both_and_cells_may_stand_in_another_column(tmp_path: Path) -> None:
+    rna = text(tmp_path / "rna.csv", RNA, GENES, CELLS)
+    few = text(tmp_path / "few.csv", RNA[:3], GENES, CELLS[:3])
+    with pytest.raises(InputError, match="'genes' and 'proteins' name one file"):
+        read(genes=few, proteins=few)
+    (tmp_path / "labels.csv").write_text(",cell\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(CELLS)))
+    adt = text(tmp_path / "adt.csv", ADT, PANEL, CELLS)
+    with pytest.raises(InputError, match="its column 'cell' holds cells: make it the first"):
+        read(genes=rna, proteins=adt, labels=str(tmp_path / "labels.csv"))

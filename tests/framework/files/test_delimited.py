@@ -9,6 +9,7 @@ import json
 import lzma
 import os
 import pickle
+import re
 import sqlite3
 import zipfile
 from pathlib import Path
@@ -292,3 +293,49 @@ def _file(tmp_path: Path, text: str) -> Path:
 def test_another_class_of_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="stands twice"):
         _read(tmp_path, "a,a\n", error=DatasetError)
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("+5", 5),
+        ("1e3", 1000),
+        (".5", 0.5),
+        ("5.", 5),
+        ("-inf", -np.inf),
+        ("Infinity", np.inf),
+        ("0.1", 0.1),
+        ("-", np.nan),
+    ],
+)
+def test_numbers_are_those_of_python_to_the_last_bit(tmp_path: Path, cell: str, value: float) -> None:
+    table = _read(tmp_path, f"x,y\n{cell},2.2250738585072014e-308\n0.30000000000000004,1\n")
+    np.testing.assert_array_equal(table.matrix(["x", "y"]), [[value, 2.2250738585072014e-308], [0.1 + 0.2, 1]])
+
+
+@pytest.mark.parametrize("cell", ["nan(1)", "1 2", "1.5", "x"])
+def test_what_only_one_parser_takes_for_a_number_is_none(tmp_path: Path, cell: str) -> None:
+    table = _read(tmp_path, f"x;y\n{cell};1,5\n", decimal=",")
+    with pytest.raises(InputError, match=re.escape(f"column 'x' reads '{cell}', expected a number")):
+        table.matrix(["y", "x"])
+
+
+def test_one_thousand_is_not_read_as_one(tmp_path: Path) -> None:
+    table = _read(tmp_path, "x;y\n1.000;a\n12;b\n")
+    with pytest.raises(InputError, match=r"'1\.000' may be one thousand"):
+        table.numbers("x")
+
+
+@pytest.mark.parametrize(
+    "text", ['"a" "b c"\n1 2\n"x y" 4\n', "a     b c\n1   2\nx   4\n".replace("b c", "b"), " a b\n 1 2\n x 4\n"]
+)
+def test_blanks_separate_cells_where_nothing_else_does(tmp_path: Path, text: str) -> None:
+    table = _read(tmp_path, text, "t.txt")
+    assert table.separator == " "
+    assert table.numbers(table.names[1]).tolist() == [2, 4]
+    assert any("separated by blanks" in note for note in table.notes)
+    assert _read(tmp_path, "a name\none of many\ntwo\n").names == ("a name",)
+
+
+def test_a_table_of_comments_alone_says_so(tmp_path: Path) -> None:
+    assert _read(tmp_path, "a,b\n#1,2\n").notes == (f"{tmp_path / 't.csv'}: line 2 begins with # and is left out",)

@@ -90,3 +90,18 @@ def test_what_is_no_hdf5_is_refused(tmp_path: Path) -> None:
     _refused(tmp_path / "x.h5", "not readable as an HDF5 file")
     _refused(tmp_path / "none.h5", "no such file")
     _refused(tmp_path, "a folder")
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"gene,c1\nA,1\n", "found text; name it with the suffix .csv"),
+        (b"\x1f\x8b\x08\x00junk", "found a file packed with gzip; unpack it"),
+        (b"PAR1\x00\x01", "found a Parquet file"),
+        (b"", "found nothing, as it is empty"),
+        (b"\x00\x01\x02", "found other bytes"),
+    ],
+)
+def test_another_kind_of_file_is_named(tmp_path: Path, content: bytes, found: str) -> None:
+    (tmp_path / "x.h5").write_bytes(content)
+    _refused(tmp_path / "x.h5", f"not readable as an HDF5 file: {found}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from framework.files.matching import left_over, why_unmatched
+from framework.files.matching import left_over, near_names, why_unmatched
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,23 @@ def test_no_way_is_made_up(left: list[str], right: list[str]) -> None:
 def test_what_is_left_over_is_counted() -> None:
     assert left_over(3, "rows have no cell", "x 7") == "; 3 rows have no cell, as x 7"
     assert left_over(0, "rows have no cell", "") == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["DMSO", "x", "dmso"], "'DMSO' and 'dmso'"),
+        (["a b", "a\u00a0b"], "'a b' and 'a\\xa0b'"),
+        (["\u00e9", "e\u0301"], "'\\xe9' and 'e\\u0301'"),
+        (["1 \u00b5M", "1 \u03bcM"], "'1 \\xb5M' and '1 \\u03bcM'"),
+        (["a\u200b", "a"], "'a\\u200b' and 'a'"),
+    ],
+)
+def test_names_that_nobody_can_tell_apart_are_shown_so_that_one_can(names: list[str], shown: str) -> None:
+    (note,) = near_names(names, "t.csv")
+    assert note.startswith(f"t.csv: {shown} differ")
+    assert near_names(["0042", "42", "4.2", "A1", "A01"], "t.csv") == ()
+
+
+def test_invisible_characters_are_a_way_to_match() -> None:
+    assert "invisible characters" in why_unmatched(["caf\u00e9", "b"], ["cafe\u0301", "\ufeffb"])

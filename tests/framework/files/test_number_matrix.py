@@ -72,3 +72,29 @@ def test_a_cut_gzip_is_named(tmp_path: Path) -> None:
     packed = gzip.compress(b"g,a\nx,1\n" * 100)
     with pytest.raises(InputError, match="the gzip file is cut off or damaged"):
         _blocks(tmp_path / "t.csv.gz", packed[:-5])
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("g;a;b\nx;1,5;2\ny;0,25;NA\n", "decimal comma, as '1,5' in column 'a'"),
+        ("g a b\nx 1.5 2\ny 0.25 NA\n", "separated by blanks"),
+        ('"a" "b"\n"x" 1.5 2\n"y" 0.25 NA\n', "no name for the column of row names"),
+        ('# say "no\ng\ta\tb\nx\t1,5\t2\ny\t0,25\tNA\n', "decimal comma"),
+    ],
+)
+def test_signs_and_separators_are_found(tmp_path: Path, text: str, note: str) -> None:
+    (block,) = _blocks(tmp_path / "t.csv", text)
+    assert (block.rows, block.columns) == (("x", "y"), ("a", "b"))
+    np.testing.assert_array_equal(block.values, [[1.5, 2], [0.25, np.nan]])
+    assert any(note in said for said in block.notes)
+
+
+def test_a_header_with_a_line_end_in_a_name(tmp_path: Path) -> None:
+    (block,) = _blocks(tmp_path / "t.csv", 'g,"a\n1",b\n"x\ny",1,2\n')
+    assert (block.rows, block.columns, block.values.tolist()) == (("x\ny",), ("a\n1", "b"), [[1, 2]])
+
+
+def test_one_thousand_is_not_read_as_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'1\.000' may be one thousand"):
+        _blocks(tmp_path / "t.csv", "g;a;b\nx;1.000;2\n")

@@ -61,3 +61,9 @@ def test_more_rows_than_memory_holds_are_refused(file: Path, monkeypatch: pytest
     monkeypatch.setattr(failures, "memory_bytes", lambda: 3)
     with pytest.raises(InputError, match="declares to hold"):
         read_parquet(file, error=InputError)
+
+
+def test_another_kind_of_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"not readable as a Parquet table: found text; name it with the suffix \.csv"):
+        read_parquet(tmp_path / "x.parquet", error=InputError)
