@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,6 +66,7 @@ def read_fcs(config: FcsConfig) -> NumberTable:
             sets, notes = _data_sets(flowio.FlowData, file, size)
             offset, flow = _chosen(config, sets)
             events, corrected = read_events(file, flow.text, flow.header, offset)
+            _check_named(file, flow.channels, events.shape[1])
             if config.scale == "linear":
                 notes += _without_bad_timestep(file, flow.text)
                 flow.events, flow.event_count = events.ravel(), len(events)
@@ -105,6 +106,20 @@ def _chosen(config: FcsConfig, sets: Sequence[tuple[int, Any]]) -> tuple[int, An
     if number > len(sets):
         raise InputError(f"{config.path}: has {len(sets)} data set(s), 'data_set' names number {number}")
     return sets[number - 1]
+
+
+def _check_named(file: Path, named: Collection[int], parameters: int) -> None:
+    """Refuse parameters without a name, and names of more than there are: names would move to other columns."""
+    wanted = range(1, parameters + 1)
+    bare = [number for number in wanted if number not in named]
+    if bare:
+        raise InputError(f"{file}: parameter {bare[0]} of {parameters} has no name ($P{bare[0]}N); export it again")
+    surplus = [number for number in sorted(named) if number not in wanted]
+    if surplus:
+        raise InputError(
+            f"{file}: names a parameter {surplus[0]} ($P{surplus[0]}N), but declares {parameters} ($PAR); export it "
+            "again"
+        )
 
 
 def _without_bad_timestep(file: Path, text: dict[str, str]) -> list[str]:

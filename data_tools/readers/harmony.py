@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -119,7 +120,7 @@ def _only_measurement(path: Path) -> Path | None:
     """
     folders = ("*", "*/Images", "*/images", "*/*", "*/*/Images", "*/*/images")
     found = sorted(file for folder in folders for name in INDEX_NAMES for file in path.glob(f"{folder}/{name}"))
-    by_file = {file.resolve(): file for file in found}
+    by_file = {os.path.realpath(file): file for file in found}
     if len(by_file) > 1:
         places = ", ".join(str(file.relative_to(path)) for file in list(by_file.values())[:_SHOWN])
         raise InputError(

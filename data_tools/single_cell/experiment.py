@@ -215,8 +215,6 @@ def _labels(config: SingleCellConfig, cells: pd.Index, notes: list[str]) -> pd.D
             "cell,type"
         )
     names = pd.Index(table.column(key))
-    if not len(names):
-        raise InputError(f"{config.labels}: a header and no row; expected one row per cell")
     if names.has_duplicates:
         raise InputError(f"{config.labels}: the cell '{names[names.duplicated()][0]}' stands twice; {LANES}")
     has = cells.isin(names)

@@ -140,7 +140,7 @@ def read_cell_table(config: CellsConfig, file: Path) -> TextTable:
     for key, column in wanted.items():
         _check_column(layout.names, column, config.header_rows, key, file)
     names = [_name(column) for column in wanted.values()]
-    return read_text_table(file, what=_WHAT, header_rows=config.header_rows, columns=names)
+    return read_text_table(file, what=_WHAT, header_rows=config.header_rows, columns=names, may_be_empty=True)
 
 
 def wells_of(config: CellsConfig, table: TextTable) -> npt.NDArray[np.object_] | None:

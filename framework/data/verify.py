@@ -39,6 +39,7 @@ from framework.data.format.tile_index import differs
 from framework.data.remote.download import is_url
 from framework.data.verify_remote import verify_remote
 from framework.errors import DatasetError
+from framework.files.failures import is_inside
 from framework.files.json_file import read_text
 
 _TAR_BLOCK = 512
@@ -128,7 +129,7 @@ def _block_sums(folder: Path, manifest: Manifest) -> dict[str, RecordedSums]:
 
 def _fault(folder: Path, record: FileRecord, blocks: RecordedSums | None) -> _Fault | None:
     file = folder / record.name
-    if not file.resolve().is_relative_to(folder.resolve()):
+    if not is_inside(file, folder):
         return _Fault(record=record, what="named outside the dataset folder")
     if not file.is_file():
         return _Fault(record=record, what="missing")

@@ -176,8 +176,6 @@ def _from_text(path: Path) -> FeatureTable:
     measured = [name for name in table.names if name not in about]
     if not measured:
         raise InputError(f"{path}: no features: every column describes the cell")
-    if not len(table):
-        raise InputError(f"{path}: a header and no row; expected one row per cell")
     try:
         values = table.matrix(measured).astype(np.float32)
     except InputError as error:

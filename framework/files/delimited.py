@@ -147,6 +147,7 @@ def read_text_table(
     columns: Sequence[str] | None = None,
     error: type[WellstreamError] = InputError,
     most_bytes: int = MOST_BYTES,
+    may_be_empty: bool = False,
 ) -> TextTable:
     """Read a text table whole.
 
@@ -163,14 +164,19 @@ def read_text_table(
         columns: the only ones that are kept, in the order of the file; None for all.
         error: class of what is raised.
         most_bytes: it may hold unpacked.
+        may_be_empty: whether a header without a row below it is a table too, as of a well without cells.
 
     Raises:
         WellstreamError: of class ``error``: no such file, no text (named as what it is), damaged, no header, a name
-            twice, a row of another length than the header (with its line).
+            twice, a row of another length than the header (with its line), no row.
     """
     text = open_text(file, what=what, error=error, most_bytes=most_bytes)
     pieces = _pieces(text, header, header_rows, skip, separator, decimal, comment, columns, rows_at_once=None)
-    return next(pieces)
+    table = next(pieces)
+    if not len(table) and not may_be_empty:
+        left = "".join(f"; {note.removeprefix(f'{file}: ')}" for note in table.notes)
+        raise error(f"{file}: holds a header and no row; expected {what}{left}")
+    return table
 
 
 def iterate_text_table(

@@ -77,6 +77,11 @@ def check_regular(
     return found.st_size
 
 
+def is_inside(file: Path | str, folder: Path | str) -> bool:
+    """Return whether a file lies in a folder once links are followed; a link that leads in rounds lies where it is."""
+    return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder))
+
+
 def memory_bytes() -> int:
     """Return how much memory this machine has."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

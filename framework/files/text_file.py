@@ -11,6 +11,7 @@ import codecs
 import gzip
 import io
 import lzma
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,6 +117,8 @@ def open_text(
             named = inside_zip(file, stream)
             if named is not None:
                 raise error(f"{file}: expected {what} as text, found {named}")
+    if packed:
+        check_packed_tail(file, what, error)
     with _explained(file, what, packed, error), _unpacked(file, packed) as stream:
         head = stream.read(_BLOCK)
         found = recognised(head[:HEAD_BYTES])
@@ -130,6 +133,19 @@ def open_text(
             block = stream.read(_BLOCK)
         encoding = scan.end()
     return TextFile(file=file, what=what, packed=packed, encoding=encoding, n_bytes=scan.n_bytes, error=error)
+
+
+def check_packed_tail(file: Path, what: str, error: type[WellstreamError]) -> None:
+    """Refuse a packed file that ends in a long stretch of zeros: Python's unpackers look at each of them alone.
+
+    Raises:
+        WellstreamError: of class ``error``: its last MiB holds zeros alone, as where a copy was interrupted.
+    """
+    with _explained(file, what, "", error), file.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - _BLOCK))
+        if size > _BLOCK and not stream.read().strip(b"\0"):
+            raise error(f"{file}: the packed file ends in zeros alone, so it is damaged; copy or download {what} again")
 
 
 @contextmanager

@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from framework.errors import RunError
+from framework.files.failures import check_regular, reading
+
 log = logging.getLogger(__name__)
+
+LONGEST_LINE = 1 << 24
+"""Bytes of a line of JSON; those of a run have a few hundred."""
+_BLOCK = 1 << 20
 
 
 class Lines:
@@ -41,10 +49,20 @@ class Lines:
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a file; an unfinished last line is left out, other unreadable ones are named in the log."""
-    with file.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
+    """Yield the objects of a file; an unfinished last line is left out, other unreadable ones are named in the log.
+
+    Raises:
+        RunError: no regular file, or a line so long that nothing of ours wrote it.
+    """
+    check_regular(file, RunError, "a file of JSON lines", f"remove {file}")
+    with reading(file, RunError, "a file of JSON lines", f"remove {file}"), file.open("rb") as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), b""), start=1):
             if not line.endswith(b"\n"):
+                if len(line) == LONGEST_LINE:
+                    raise RunError(
+                        f"{file}: line {number} is longer than {LONGEST_LINE >> 20} MB, so the file is damaged; "
+                        f"remove it and what follows: sed -i '{number},$d' {shlex.quote(str(file))}"
+                    )
                 return
             try:
                 record = json.loads(line)
@@ -78,7 +96,7 @@ def _drop_torn_tail(file: Path) -> None:
         size = stream.seek(0, os.SEEK_END)
         end = size
         while end > 0:
-            start = max(0, end - 4096)
+            start = max(0, end - _BLOCK)
             stream.seek(start)
             found = stream.read(end - start).rfind(b"\n")
             if found >= 0:

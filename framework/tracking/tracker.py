@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from framework.tracking.metrics import METRICS_NAME
 log = logging.getLogger(__name__)
 
 ID_NAME = "wandb-id"
+_LONGEST_ID = 128
 
 
 class TrackingConfig(StrictModel):
@@ -135,9 +137,13 @@ def _start(folder: Path, config: TrackingConfig, wandb_id: str, settings: Mappin
 
 
 def _stable_id(file: Path) -> str:
-    if not file.is_file() or not file.read_text(encoding="ascii").strip():
-        file.write_text(secrets.token_hex(6) + "\n", encoding="ascii")
-    return file.read_text(encoding="ascii").strip()
+    """Return the id in a file; one that is none, as after a crash, is replaced."""
+    known = file.read_bytes()[:_LONGEST_ID].decode("latin-1").strip() if file.is_file() else ""
+    if re.fullmatch(r"[A-Za-z0-9_-]+", known):
+        return known
+    made = secrets.token_hex(6)
+    file.write_text(made + "\n", encoding="ascii")
+    return made
 
 
 def _finite(value: float | int | str) -> float | int | str | None:

@@ -83,7 +83,7 @@ def test_control_types_are_translated(tmp_path: Path) -> None:
             "well A01 has Metadata_Control_Type 'negcom'; expected one of negcon, poscon, treatment, empty; "
             "did you mean 'negcon'?",
         ),
-        ("Metadata_Well,Metadata_Perturbation\n", {}, "the plate map has no row"),
+        ("Metadata_Well,Metadata_Perturbation\n", {}, "holds a header and no row; expected a plate map"),
         ("", {}, "the file is empty; expected a plate map"),
         ("Metadata_Well,Metadata_Perturbation\nA1,x,5\nA2,x,\n", {}, "line 2 has 3 cells, the header (line 1) names 2"),
     ],

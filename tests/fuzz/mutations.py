@@ -1,42 +1,17 @@
-"""Ways to spoil a file or to write it another way; each is a pure function of its bytes and a random generator.
-
-``DAMAGE`` makes other bytes of any file. ``SAME`` writes a text table another way that says the same: what is read must
-be equal, or refused. ``REFUSED`` makes a table that has no one right reading, so it must be refused. ``IDENTIFIERS``
-are names that a program which guesses types would change.
-"""
+"""Ways to spoil the bytes of any file; each is a pure function of the bytes and a random generator."""
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
+import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 Generator = np.random.Generator
 Mutation = Callable[[bytes, Generator], bytes]
-Rows = list[list[str]]
 
-IDENTIFIERS = (
-    "0042",
-    "NA",
-    "None",
-    "nan",
-    "null",
-    "TRUE",
-    "1e5",
-    "0.50",
-    "10",
-    "-1",
-    "1:30",
-    "2024-01-02",
-    "Inf",
-    "ä-β",
-    "N/A",
-)
-"""Names that look like something else."""
 _FOREIGN = {
     "xlsx": b"PK\x03\x04\x14\x00\x06\x00\x08\x00[Content_Types].xml",
     "parquet": b"PAR1" + bytes(64) + b"PAR1",
@@ -108,6 +83,61 @@ def huge_number(data: bytes, rng: Generator) -> bytes:
     return data[:place] + packed + data[place + len(packed) :]
 
 
+def pointer_back(data: bytes, rng: Generator) -> bytes:
+    """A place of 4 or 8 bytes names a place before itself, as a list of offsets that leads in rounds."""
+    if len(data) < 32:
+        return data
+    width = (4, 8)[int(rng.integers(2))]
+    place = int(rng.integers(0, min(len(data) - 8, 1 << 16))) // 2 * 2
+    target = int(rng.integers(0, place + 1))
+    return data[:place] + target.to_bytes(width, "little") + data[place + width :]
+
+
+def exchanged(data: bytes, rng: Generator) -> bytes:
+    """Two blocks of the file have changed places."""
+    size = max(1, min(512, len(data) // 4))
+    first, second = sorted(int(place) for place in rng.integers(0, max(1, len(data) - size), 2))
+    if second - first < size:
+        return data
+    parts = data[:first], data[second : second + size], data[first + size : second], data[first : first + size]
+    return b"".join((*parts, data[second + size :]))
+
+
+def cut_at_a_seam(data: bytes, rng: Generator) -> bytes:
+    """Cut where a copy or a download stops: a byte before the end, at a block, at a line, in the middle."""
+    lines = [place + 1 for place, byte in enumerate(data[: 1 << 14]) if byte == 10]
+    seams = [len(data) - 1, len(data) - 8, len(data) // 2, 4096, 512, 64, 8, 4, 1, *lines[:3], *lines[-3:]]
+    fitting = [seam for seam in seams if 0 < seam < len(data)]
+    return data[: fitting[int(rng.integers(len(fitting)))]] if fitting else data
+
+
+def followed(data: bytes, rng: Generator) -> bytes:
+    """Something follows the end: zeros, the file again, the page of a server."""
+    return data + (bytes(4096), data, b"<html>502</html>", b"\n\x1a")[int(rng.integers(4))]
+
+
+def packed_under_its_name(data: bytes, rng: Generator) -> bytes:
+    """Packed with gzip, once or twice, whatever the name says."""
+    once = gzip.compress(data, mtime=0)
+    return gzip.compress(once, mtime=0) if rng.integers(2) else once
+
+
+def nul_bytes(data: bytes, rng: Generator) -> bytes:
+    """NUL bytes in between."""
+    place = int(rng.integers(0, len(data) + 1))
+    return data[:place] + bytes(int(rng.integers(1, 9))) + data[place:]
+
+
+def number_in_words(data: bytes, rng: Generator) -> bytes:
+    """A number that is written out becomes a very large, a negative or no number."""
+    runs = [match.span() for match in re.finditer(rb"[0-9]+(\.[0-9]+)?", data[: 1 << 16])]
+    if not runs:
+        return data
+    begin, end = runs[int(rng.integers(len(runs)))]
+    new = (b"99999999999999999999", b"-1", b"1e999", b"NaN", b"0", b"", b"1:30", b"0x10")[int(rng.integers(8))]
+    return data[:begin] + new + data[end:]
+
+
 def foreign(data: bytes, rng: Generator) -> bytes:
     """A file of another format under this name."""
     return list(_FOREIGN.values())[int(rng.integers(0, len(_FOREIGN)))]
@@ -128,132 +158,21 @@ DAMAGE: dict[str, Mutation] = {
     for one in (
         truncated,
         flipped,
-        flipped,
         flipped_head,
         flipped_tail,
         zeroed,
         doubled,
         without_a_block,
         huge_number,
+        pointer_back,
+        exchanged,
+        cut_at_a_seam,
+        followed,
+        packed_under_its_name,
+        nul_bytes,
+        number_in_words,
         foreign,
         empty,
         noise,
     )
 }
-
-
-def _rows(data: bytes) -> Rows:
-    return list(csv.reader(io.StringIO(data.decode("utf-8"), newline=""), delimiter=_separator(data)))
-
-
-def _separator(data: bytes) -> str:
-    return "\t" if b"\t" in data.split(b"\n", 1)[0] else ","
-
-
-def _text(rows: Rows, separator: str = ",", ending: str = "\n", quoting: int = csv.QUOTE_MINIMAL) -> bytes:
-    stream = io.StringIO(newline="")
-    csv.writer(stream, delimiter=separator, lineterminator=ending, quoting=quoting).writerows(rows)  # type: ignore[arg-type]
-    return stream.getvalue().encode("utf-8")
-
-
-def _rewritten(change: Callable[[Rows, Generator], Rows]) -> Mutation:
-    def mutate(data: bytes, rng: Generator) -> bytes:
-        return _text(change(_rows(data), rng), _separator(data))
-
-    return mutate
-
-
-def with_bom(data: bytes, rng: Generator) -> bytes:
-    """A UTF-8 byte-order mark first, as Excel writes."""
-    return b"\xef\xbb\xbf" + data
-
-
-def utf16(data: bytes, rng: Generator) -> bytes:
-    """UTF-16 with its mark, as IDEAS and Excel's 'Unicode text' write."""
-    return data.decode("utf-8").encode("utf-16")
-
-
-def windows_lines(data: bytes, rng: Generator) -> bytes:
-    """Lines end in CR LF."""
-    return data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-
-
-def all_quoted(data: bytes, rng: Generator) -> bytes:
-    """Every cell in quotes."""
-    return _text(_rows(data), _separator(data), quoting=csv.QUOTE_ALL)
-
-
-def semicolons(data: bytes, rng: Generator) -> bytes:
-    """Semicolons between cells, as Excel writes where the comma is the decimal sign."""
-    return _text(_rows(data), ";")
-
-
-def tabs(data: bytes, rng: Generator) -> bytes:
-    """Tabs between cells, whatever the file is called."""
-    return _text(_rows(data), "\t")
-
-
-def blank_lines_last(data: bytes, rng: Generator) -> bytes:
-    """Blank lines at the end."""
-    return data + b"\n\n"
-
-
-def no_last_newline(data: bytes, rng: Generator) -> bytes:
-    """No newline at the end."""
-    return data.rstrip(b"\n")
-
-
-def blanks_around_header(data: bytes, rng: Generator) -> bytes:
-    """Blanks around the names of columns."""
-    rows = _rows(data)
-    return _text([[f" {name} " for name in rows[0]], *rows[1:]], _separator(data))
-
-
-SAME: dict[str, Mutation] = {
-    one.__name__: one
-    for one in (
-        with_bom,
-        utf16,
-        windows_lines,
-        all_quoted,
-        semicolons,
-        tabs,
-        blank_lines_last,
-        no_last_newline,
-        blanks_around_header,
-    )
-}
-
-
-def header_twice(rows: Rows, rng: Generator) -> Rows:
-    """Two columns of one name."""
-    header = list(rows[0])
-    first, second = (int(place) for place in rng.choice(len(header), 2, replace=False))
-    header[second] = header[first]
-    return [header, *rows[1:]]
-
-
-def surplus_cell(rows: Rows, rng: Generator) -> Rows:
-    """One row has a cell more than the header."""
-    row = int(rng.integers(1, len(rows)))
-    return [[*cells, "surplus"] if number == row else cells for number, cells in enumerate(rows)]
-
-
-def header_alone(rows: Rows, rng: Generator) -> Rows:
-    """No row below the header."""
-    return rows[:1]
-
-
-REFUSED: dict[str, Mutation] = {one.__name__: _rewritten(one) for one in (header_twice, surplus_cell, header_alone)}
-
-
-def renamed(data: bytes, names: Sequence[str], rng: Generator) -> tuple[bytes, dict[str, str]]:
-    """Give every one of ``names`` that the table holds another that looks like something else.
-
-    Returns:
-        The table, and old name -> new name.
-    """
-    chosen = rng.permutation(len(IDENTIFIERS))
-    mapping = {name: IDENTIFIERS[chosen[place]] for place, name in enumerate(sorted(names))}
-    rows = _rows(data)
-    return _text([rows[0], *[[mapping.get(cell, cell) for cell in row] for row in rows[1:]]], _separator(data)), mapping

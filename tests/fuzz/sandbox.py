@@ -23,6 +23,7 @@ from blake3 import blake3
 from framework.errors import WellstreamError
 
 Kind = Literal["value", "refused", "traceback", "crash", "hang"]
+_NOBODY = 65534
 _MOST_LISTED = 64
 """Values of an array that are kept as they are; a longer array is kept as its digest."""
 
@@ -43,7 +44,9 @@ class Outcome:
     seconds: float
 
 
-def isolated(work: Callable[[], Any], *, seconds: float, memory_bytes: int, scratch: Path) -> Outcome:
+def isolated(
+    work: Callable[[], Any], *, seconds: float, memory_bytes: int, scratch: Path, without_rights: bool = False
+) -> Outcome:
     """Run ``work`` in a child process and say what came of it.
 
     Args:
@@ -51,13 +54,14 @@ def isolated(work: Callable[[], Any], *, seconds: float, memory_bytes: int, scra
         seconds: after which the child is killed.
         memory_bytes: address space the child may add to what it inherits.
         scratch: folder for what the child prints.
+        without_rights: whether the child of root gives up the rights of root, so that files may be closed to it.
     """
     began = time.monotonic()
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         os.close(reading)
-        _live(work, writing, memory_bytes, scratch)
+        _live(work, writing, memory_bytes, scratch, without_rights=without_rights)
     os.close(writing)
     told, in_time = _received(reading, began + seconds)
     os.close(reading)
@@ -74,7 +78,7 @@ def isolated(work: Callable[[], Any], *, seconds: float, memory_bytes: int, scra
     return Outcome(kind=kind, text=text, seconds=took)
 
 
-def _live(work: Callable[[], Any], pipe: int, memory_bytes: int, scratch: Path) -> None:
+def _live(work: Callable[[], Any], pipe: int, memory_bytes: int, scratch: Path, *, without_rights: bool) -> None:
     """Be the child: never returns."""
     try:
         faulthandler.disable()
@@ -84,6 +88,10 @@ def _live(work: Callable[[], Any], pipe: int, memory_bytes: int, scratch: Path) 
         limit = _address_space() + memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if without_rights:
+            os.setgroups([])
+            os.setegid(_NOBODY)
+            os.seteuid(_NOBODY)
         told = _told(work)
     except BaseException:
         told = ["traceback", traceback.format_exc()[-4000:]]

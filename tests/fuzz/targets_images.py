@@ -1,10 +1,11 @@
-"""Targets: TIFFs of every packing, indices of plates, stacks, archives and exports of single cells."""
+"""Targets: TIFFs of every packing, plates by index or by file names, stacks, archives, exports of single cells."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import cv2
 import h5py
 import numpy as np
 import tifffile
@@ -12,6 +13,8 @@ from fixtures.cif_files import write_cif
 from fuzz.target import Target, of_files
 
 from data_tools.readers import CELL_READERS, READERS, CellImage, ImageRef, read_image
+from data_tools.readers.plate_facts import stated_pixel_size
+from data_tools.readers.tiff import decode_tiff
 from data_tools.simulate import PlateConfig, simulate_plate
 
 _PACKINGS: dict[str, dict[str, Any]] = {
@@ -69,7 +72,8 @@ def _cells(reader: str, wanted: tuple[str, ...], **options: Any) -> Any:
     def read(folder: Path) -> Any:
         entry = CELL_READERS.get(reader)
         given = {
-            key: value.format(folder=folder) if isinstance(value, str) else value for key, value in options.items()
+            key: str(value).replace("{folder}", str(folder)) if isinstance(value, str) else value
+            for key, value in options.items()
         }
         built = entry.build(entry.config.model_validate({"name": reader, **given}))
         listing = built.survey(wanted)
@@ -117,6 +121,49 @@ def _cif(folder: Path) -> None:
     write_cif(folder / "cells.cif", images, list(masks), in_use="1 1")
 
 
+def _named_plate(folder: Path) -> None:
+    plate = folder / "plate"
+    plate.mkdir()
+    for number, well in enumerate(("A01", "B02")):
+        for wave in (1, 2):
+            facts = {"resolution": (2e4, 2e4), "resolutionunit": 3, "metadata": {"axes": "YX"}}
+            tifffile.imwrite(plate / f"{well}_s1_w{wave}.tif", _pixels() + number, **facts)
+    (plate / "plate.HTD").write_text('"HTSInfoFile", Version 1.0\n"WaveName1", "DAPI"\n"WaveName2", "GFP"\n')
+
+
+def _read_named_plate(folder: Path) -> Any:
+    entry = READERS.get("filenames")
+    pattern = r"(?P<well>[A-Z]\d\d)_s(?P<site>\d)_w(?P<channel>\d)\.tif"
+    export = entry.build(entry.config(name="filenames", path=str(folder / "plate"), plate="P", pattern=pattern))
+    images = [read_image(ref) for ref in export.refs]
+    refs = [(ref.well, ref.site, ref.channel) for ref in export.refs]
+    return {"refs": refs, "images": images, "pixel": export.pixel_size_um, "channels": export.channels}
+
+
+def _ome(folder: Path) -> None:
+    facts = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "Channel": {"Name": ["DNA"]}}
+    tifffile.imwrite(folder / "A01_s1_w1.tif", _pixels(), ome=True, metadata=facts)
+
+
+def _read_ome(folder: Path) -> Any:
+    return [stated_pixel_size(folder / "A01_s1_w1.tif").um, decode_tiff(folder / "A01_s1_w1.tif")]
+
+
+def _crops(folder: Path) -> None:
+    for cell in ("c1", "c2"):
+        for channel in ("GFP", "RFP"):
+            tifffile.imwrite(folder / f"p53_{cell}_{channel}.tif", _pixels()[:20, :20])
+
+
+def _fields(folder: Path) -> None:
+    image = np.full((120, 120), 10, np.uint8)
+    for y, x in ((40, 40), (80, 70)):
+        cv2.circle(image, (x, y), 9, 200, -1)
+    for field, suffix in (("f1", "png"), ("f2", "jpg"), ("f3", "tif")):
+        for channel in ("blue", "green"):
+            cv2.imwrite(str(folder / f"{field}_{channel}.{suffix}"), image)
+
+
 def _deeploc(folder: Path) -> None:
     rows = np.random.default_rng(5).poisson(40, (5, 2 * 16 * 16)).astype(np.uint16)
     with h5py.File(folder / "set.hdf5", "w") as store:
@@ -129,17 +176,48 @@ TARGETS: list[Target] = [
     *_stack_target("plain.npz"),
     *_stack_target("packed.npz"),
     *_stack_target("stack.h5"),
+    *of_files("named plate", _named_plate, ("plate/A01_s1_w1.tif", "plate/plate.HTD"), _read_named_plate, needed=False),
+    *of_files("ome", _ome, ("A01_s1_w1.tif",), _read_ome),
+    *of_files(
+        "crops",
+        _crops,
+        ("p53_c1_GFP.tif",),
+        _cells(
+            "crops",
+            ("GFP", "RFP"),
+            path="{folder}",
+            pattern=r"(?P<protein>\w+)_(?P<cell>c\d)_(?P<channel>[A-Z]+)\.tif",
+        ),
+        needed=False,
+    ),
+    *of_files(
+        "hpa",
+        _fields,
+        ("f1_blue.png", "f2_green.jpg", "f3_blue.tif"),
+        _cells(
+            "hpa",
+            ("DNA", "protein"),
+            path="{folder}",
+            pattern=r"(?P<field>f\d)_(?P<channel>\w+)\.(png|jpg|tif)",
+            channel_names={"blue": "DNA", "green": "protein"},
+            nucleus="DNA",
+            crops={"crop_px": 24, "min_area_px": 50},
+        ),
+        needed=False,
+    ),
     *of_files(
         "ideas",
         _ideas,
         ("1_Ch2.ome.tif",),
         _cells("ideas", ("BF", "DNA"), path="{folder}", label="none", channel_names={"Ch1": "BF", "Ch2": "DNA"}),
+        needed=False,
     ),
     *of_files(
         "multipage",
         _multipage,
         ("cell_1.tif",),
         _cells("multipage", ("a", "b"), path="{folder}", pattern=r"cell_(?P<cell>\d+)\.tif", channels=("a", "b")),
+        needed=False,
     ),
     *of_files("cif", _cif, ("cells.cif",), _cells("cif", ("Ch1", "Ch2"), path="{folder}/cells.cif")),
     *of_files(

@@ -1,29 +1,27 @@
-"""Targets: files of ours (datasets, runs, checkpoints, audits) and the YAML files that people write."""
+"""Targets: datasets of ours: opened, verified, checked as they are read, read from a URL, half built."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
-from fixtures.tiny_run import HEADS, MARKERS, TRIPLET, config, tiny_data
+from fixtures.tiny_dataset import make_dataset
 from fuzz.target import Target, of_files
 
 from data_tools.cells_config import CellsIngestConfig
-from data_tools.pipeline.entry import ingest, load_ingest_config
-from data_tools.readers.stack import StackConfig
-from data_tools.simulate import PlateConfig, simulate_plate
-from framework.checkpoint import load
-from framework.config import load_config, parse_config
+from data_tools.pipeline.entry import ingest
+from framework.config import parse_config
 from framework.data.dataset import Dataset
+from framework.data.remote.cache import CacheConfig
 from framework.data.store import TileStore
 from framework.data.verify import verify_dataset
-from framework.run import fit, load_run_config
-from framework.run.train.folder import RunFolder
-from framework.run.verification.run import verify_run
+from framework.files.npz import load_npy
 
-_INGESTED = """
+INGESTED = """
 kind: cells
 name: tiny
 sources:
@@ -51,16 +49,23 @@ def _stack(folder: Path) -> Path:
 
 def _dataset(layout: str, codec: str) -> Any:
     def make(folder: Path) -> None:
-        text = _INGESTED.format(stack=_stack(folder), layout=layout, codec=codec)
+        text = INGESTED.format(stack=_stack(folder), layout=layout, codec=codec)
         ingest(parse_config(text, CellsIngestConfig, "ingest.yaml"), folder / "ds", workers=0)
 
     return make
 
 
 def _opened(folder: Path) -> Any:
-    dataset = Dataset.open(folder / "ds")
+    return _contents(Dataset.open(folder / "ds"))
+
+
+def _checked(folder: Path) -> Any:
+    return _contents(Dataset.open(folder / "ds"), checked=True)
+
+
+def _contents(dataset: Dataset, *, checked: bool = False) -> Any:
     tile = dataset.manifest.tile
-    store = TileStore(dataset)
+    store = TileStore(dataset, check=checked)
     ids = np.arange(len(store), dtype=np.int64)
     out = np.empty((len(ids), len(tile.channels), tile.height, tile.width), dtype=tile.dtype)
     store.gather(ids, out)
@@ -72,89 +77,98 @@ def _verified(folder: Path) -> Any:
     return _opened(folder) | {"tiles": Dataset.open(folder / "ds").tile_table()}
 
 
-def _run(folder: Path) -> None:
-    tiny_data(folder / "data")
-    fit(config(TRIPLET, "train.steps=6", run=folder / "run", data=folder / "data"))
+_MOST_SERVED = 1 << 26
 
 
-def _checkpoint(folder: Path) -> Any:
-    found = load(folder / "run" / "checkpoints" / "step-00000006")
-    return {"step": found.step, "state": found.state, **{key: value.numpy() for key, value in found.weights.items()}}
+def _with_tables(folder: Path) -> None:
+    make_dataset(folder / "ds", markers=("m1",), targets={"rna": 5})
 
 
-def _run_folder(folder: Path) -> Any:
-    run = RunFolder(root=folder / "run")
-    facts = [run.config(), run.objective_facts(), run.scale()]
-    return [one.plain() for one in facts]
+def _tables(folder: Path) -> Any:
+    dataset = Dataset.open(folder / "ds")
+    target, markers = dataset.target("rna"), dataset.markers(("m1",))
+    return [
+        markers,
+        dataset.nuclei(),
+        np.asarray(target.X),
+        target.obs.astype(str),
+        dataset.tile_table(),
+    ]
 
 
-def _audited(folder: Path) -> Any:
-    verify_run(folder / "run")
-    return "every step once"
+def _remote(folder: Path) -> Any:
+    """Read the dataset as behind a URL; what was cached by an earlier reading lies in ``cache``."""
+    memory = fsspec.filesystem("memory")
+    for file in (folder / "ds").rglob("*"):
+        if file.is_file() and file.stat().st_size < _MOST_SERVED:
+            memory.pipe(f"/fuzz/{file.relative_to(folder / 'ds')}", file.read_bytes())
+    config = CacheConfig.from_plain({"folder": str(folder / "cache"), "stall_s": 1.0, "total_s": 5.0})
+    return _contents(Dataset.open("memory://fuzz", config))
 
 
-def _yaml(text: str, name: str) -> Any:
-    def make(folder: Path) -> None:
-        (folder / name).write_text(text, encoding="utf-8")
-
-    return make
+def _cached(folder: Path) -> None:
+    _RAW(folder)
+    _remote(folder)
 
 
-def _read_run_yaml(folder: Path) -> Any:
-    return load_run_config(folder / "run.yaml").plain()
+class _Killed(BaseException):
+    """Ends a build where a kill would."""
 
 
-def _read_ingest_yaml(folder: Path) -> Any:
-    return load_ingest_config(folder / "ingest.yaml").plain()
-
-
-def _read_reader_yaml(folder: Path) -> Any:
-    return load_config(folder / "reader.yaml", StackConfig).plain()
-
-
-def _plate_export(folder: Path) -> None:
-    simulated = PlateConfig(
-        plate="SIM",
-        perturbations=3,
-        replicates=1,
-        rows=4,
-        columns=6,
-        sites=1,
-        size_px=128,
-        cells_per_site=3,
-        transcripts=4,
-        proteins=2,
-        out_of_focus_wells=0,
-    )
-    simulate_plate(simulated, folder / "raw")
-    (folder / "ingest.yaml").write_text(
-        "name: x\nplates:\n  - source: {name: harmony, path: raw/SIM}\n    platemap: {path: raw/platemap.csv}\n"
-        "channels: [Hoechst, MitoTracker]\nillumination: {method: none}\n"
-        "nuclei: {channel: Hoechst, diameter_um: 14.4}\ntiles: {size_px: 32}\n",
-        encoding="utf-8",
-    )
-
-
-def _surveyed(folder: Path) -> Any:
+def _half_built(folder: Path) -> None:
+    """Leave what a build leaves that is killed after its first shard."""
     os.chdir(folder)
-    ingest(load_ingest_config("ingest.yaml"), folder / "out", workers=0, dry_run=True)
-    return "surveyed"
+    _stack(folder)
+    replace, left = os.replace, [6]
+
+    def dying(*args: Any, **more: Any) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise _Killed
+        replace(*args, **more)
+
+    os.replace = dying  # type: ignore[assignment]
+    try:
+        _built()
+    except _Killed:
+        return
+    raise AssertionError("the build was not killed")
+
+
+def _built() -> None:
+    text = INGESTED.format(stack="cells.npz", layout="tar", codec="null")
+    ingest(parse_config(text, CellsIngestConfig, "ingest.yaml"), "ds", workers=0)
+
+
+def _continued(folder: Path) -> Any:
+    os.chdir(folder)
+    _built()
+    return _verified(folder)
+
+
+def _lost_shard(folder: Path) -> None:
+    os.chdir(folder)
+    _stack(folder)
+    _built()
+    shutil.rmtree(folder / "ds" / "shards")
+    (folder / "ds" / "shards").mkdir()
+
+
+def _flat_field(folder: Path) -> None:
+    np.save(folder / "flat.npy", np.ones((20, 30), np.float32))
+
+
+def _read_flat_field(folder: Path) -> Any:
+    return np.asarray(load_npy(folder / "flat.npy", what="a flat-field (.npy)", mapped=True))
 
 
 _TABLES = ("dataset.json", "bags.parquet", "tiles.parquet", "tiles.index", "checksums.json")
 _RAW = _dataset("tar", "null")
 _PACKED = _dataset("zarr", "{id: blosc, cname: lz4}")
-_SHOWN = ("inspect", "{folder}/ds")
+_OPENED = tuple(f"ds/{name}" for name in ("dataset.json", "bags.parquet", "tiles.index"))
 
 TARGETS: list[Target] = [
-    *of_files(
-        "opened dataset",
-        _RAW,
-        tuple(f"ds/{name}" for name in ("dataset.json", "bags.parquet", "tiles.index")),
-        _opened,
-        checked=True,
-        command=_SHOWN,
-    ),
+    *of_files("opened dataset", _RAW, _OPENED, _opened, checked=True, command=("inspect", "{folder}/ds")),
     *of_files(
         "verified dataset",
         _RAW,
@@ -164,36 +178,21 @@ TARGETS: list[Target] = [
         command=("verify", "{folder}/ds"),
     ),
     *of_files("verified dataset", _PACKED, ("ds/shards/**/*",), _verified, checked=True),
+    *of_files("checked dataset", _RAW, ("ds/shards/*.tar",), _checked, checked=True),
+    *of_files("checked dataset", _RAW, ("ds/checksums.json",), _checked),
+    *of_files("read dataset", _PACKED, ("ds/shards/**/*",), _opened),
     *of_files(
-        "checkpoint",
-        _run,
-        tuple(f"run/checkpoints/step-00000006/{name}" for name in ("model.safetensors", "optimiser.pt", "state.json")),
-        _checkpoint,
+        "tables of a dataset",
+        _with_tables,
+        ("ds/targets/rna.h5ad", "ds/nuclei.parquet", "ds/tiles.parquet"),
+        _tables,
         checked=True,
     ),
-    *of_files("checkpoint", _run, ("run/checkpoints/step-00000006/manifest.json",), _checkpoint),
-    *of_files("run", _run, ("run/config.yaml", "run/objective.json", "run/scale.json"), _run_folder),
-    *of_files("audit", _run, ("run/audit/*",), _audited, checked=True, command=("verify", "{folder}/run")),
-    *of_files("yaml", _yaml(TRIPLET.format(run="r", data="d"), "run.yaml"), ("run.yaml",), _read_run_yaml),
+    *of_files("remote dataset", _RAW, ("ds/dataset.json", "ds/bags.parquet", "ds/shards/*.tar"), _remote, checked=True),
+    *of_files("cached dataset", _cached, ("cache/**/*",), _remote, checked=True, needed=False),
+    *of_files("half-built dataset", _half_built, ("ds/.build/*",), _continued, costly=True, checked=True, needed=False),
     *of_files(
-        "yaml heads",
-        _yaml(HEADS.format(run="r", data="d", pretrained="p"), "run.yaml"),
-        ("run.yaml",),
-        _read_run_yaml,
-        command=("train", "{folder}/run.yaml"),
+        "repaired dataset", _lost_shard, ("ds/tiles.parquet", "ds/dataset.json"), _continued, costly=True, checked=True
     ),
-    *of_files("yaml markers", _yaml(MARKERS.format(run="r", data="d"), "run.yaml"), ("run.yaml",), _read_run_yaml),
-    *of_files(
-        "yaml",
-        _yaml(_INGESTED.format(stack="s.npz", layout="tar", codec="null"), "ingest.yaml"),
-        ("ingest.yaml",),
-        _read_ingest_yaml,
-    ),
-    *of_files(
-        "plate",
-        _plate_export,
-        ("raw/platemap.csv", "raw/SIM/Images/Index.idx.xml", "ingest.yaml"),
-        _surveyed,
-        command=("ingest", "{folder}/ingest.yaml", "--out", "{folder}/out", "--dry-run"),
-    ),
+    *of_files("flat-field", _flat_field, ("flat.npy",), _read_flat_field),
 ]

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fuzz.mutations import DAMAGE, IDENTIFIERS, SAME, renamed
+from fuzz.mutations import DAMAGE
+from fuzz.mutations_tables import IDENTIFIERS, SAME, renamed
 from fuzz.sandbox import isolated, plain
 
 from framework.errors import InputError
@@ -75,7 +76,10 @@ def test_a_mutation_depends_on_its_generator_alone() -> None:
 def test_tables_written_another_way_hold_the_same_cells() -> None:
     data = b"well,name\nA01,0042\nA02,NA\n"
     assert SAME["semicolons"](data, np.random.default_rng(0)) == b"well;name\nA01;0042\nA02;NA\n"
-    assert SAME["utf16"](data, np.random.default_rng(0)).decode("utf-16") == data.decode()
+    wide = {SAME["utf16"](data, np.random.default_rng(seed)) for seed in range(20)}
+    assert wide == {data.decode().encode(name) for name in ("utf-16", "utf-16-le", "utf-32")} | {
+        b"\xfe\xff" + data.decode().encode("utf-16-be")
+    }
     assert SAME["windows_lines"](data, np.random.default_rng(0)).count(b"\r\n") == 3
 
 

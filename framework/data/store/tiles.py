@@ -29,6 +29,7 @@ from framework.data.dataset import Dataset
 from framework.data.permutation import I64
 from framework.data.store.block_check import BlockCheck
 from framework.errors import DatasetError, InputError
+from framework.files.failures import is_inside
 from framework.files.hdf5 import open_hdf5
 
 _OPEN_MAPS = 256
@@ -372,7 +373,7 @@ def _check_frame(frame: memoryview, nbytes: int) -> None:
 def _checked(root: Path, name: str, size: int) -> Path:
     file = root / name
     repair = f"check everything with: wellstream verify {root}; then remove the folder and ingest again"
-    if not file.resolve().is_relative_to(root.resolve()):
+    if not is_inside(file, root):
         raise DatasetError(f"{root}: the manifest names a shard outside the dataset folder: '{name}'; {repair}")
     if not file.is_file():
         raise DatasetError(f"{file}: shard is missing, expected {size} bytes; {repair}")

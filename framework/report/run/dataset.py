@@ -15,6 +15,7 @@ from framework.data.dataset import Dataset
 from framework.data.format.schema import CONTROL_TYPE, NUCLEI_NAME, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.data.store import TileStore
 from framework.evaluate import tile_mean_intensities
+from framework.files.failures import is_inside
 from framework.files.json_file import read_mapping
 from framework.files.npz import load_npy
 from framework.report.figures.embedding import Colouring, embedding_map, principal, project
@@ -227,9 +228,8 @@ def _index(dataset: Dataset, name: str, keys: tuple[str, ...]) -> list[Mapping[s
     """Return the entries of a list in qc/index.json that have ``keys`` and whose file lies in the dataset."""
     found = _index_file(dataset).get(name, [])
     entries = [entry for entry in found if isinstance(entry, Mapping) and set(keys) <= set(entry)]
-    root = dataset.root.resolve()
     # A name read from a file must not lead out of the dataset.
-    inside = [entry for entry in entries if (root / str(entry["file"])).resolve().is_relative_to(root)]
+    inside = [entry for entry in entries if is_inside(dataset.root / str(entry["file"]), dataset.root)]
     return [entry for entry in inside if dataset.file(str(entry["file"])).is_file()]
 
 

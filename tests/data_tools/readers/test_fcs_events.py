@@ -94,6 +94,9 @@ def test_events_are_found_where_one_place_is_wrong_and_it_is_said(
         ({"P1B": 10}, "parameter 1 has 10 bits"),
         ({"BYTEORD": "3,4,1,2"}, "BYTEORD is '3,4,1,2'"),
         ({"TOT": 99999999999}, "cut off"),
+        ({"P2N": None}, r"parameter 2 of 2 has no name \(\$P2N\)"),
+        ({"P2N": None, "P3N": "C", "P3R": 9, "P3E": "0,0"}, r"parameter 2 of 2 has no name \(\$P2N\)"),
+        ({"P3N": "C", "P3R": 9, "P3E": "0,0"}, r"names a parameter 3 \(\$P3N\), but declares 2"),
     ],
 )
 def test_what_cannot_be_read_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

@@ -66,6 +66,7 @@ def test_decimal_commas(tmp_path: Path) -> None:
     [
         ("a\tb\n1\t2\n", "no line among the first 1000 holds the column 'Object Number'"),
         ("", "the file is empty"),
+        ("Object Number\tA\n\n", "holds a header and no row"),
         ("Object Number\tA\tA\n1\t2\t3\n", "the column 'A' stands twice"),
         ("Object Number\tA\n1\t2\n3\t4\t5\t6\n", "line 3 has 4 cells"),
     ],

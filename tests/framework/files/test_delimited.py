@@ -338,4 +338,25 @@ def test_blanks_separate_cells_where_nothing_else_does(tmp_path: Path, text: str
 
 
 def test_a_table_of_comments_alone_says_so(tmp_path: Path) -> None:
-    assert _read(tmp_path, "a,b\n#1,2\n").notes == (f"{tmp_path / 't.csv'}: line 2 begins with # and is left out",)
+    left = "line 2 begins with # and is left out"
+    assert _read(tmp_path, "a,b\n#1,2\n", may_be_empty=True).notes == (f"{tmp_path / 't.csv'}: {left}",)
+    assert f"holds a header and no row; expected a table; {left}" in _refused(tmp_path, "a,b\n#1,2\n")
+
+
+def test_a_header_without_rows_is_a_table_only_where_it_may_be(tmp_path: Path) -> None:
+    for text in ("a,b\n", "a,b", "# of 1 October\na,b\n\n,\n"):
+        assert "holds a header and no row; expected a table" in _refused(tmp_path, text)
+        assert len(_read(tmp_path, text, may_be_empty=True)) == 0
+
+
+def test_a_packed_file_that_ends_in_zeros_is_refused_at_once(tmp_path: Path) -> None:
+    """Python's gzip looks at each zero after the end by itself: 4 GB of them take hours."""
+    file = tmp_path / "t.csv.gz"
+    for pack in (gzip.compress, bz2.compress, lzma.compress):
+        file.write_bytes(pack(b"a,b\n1,2\n"))
+        with file.open("rb+") as stream:
+            stream.truncate(4 << 30)
+        with pytest.raises(InputError, match=r"t\.csv\.gz: the packed file ends in zeros alone"):
+            read_text_table(file, what="a table")
+    file.write_bytes(gzip.compress(b"a,b\n1,2\n") + bytes(512))  # as tapes pad it
+    assert read_text_table(file, what="a table").text.to_numpy().tolist() == [["1", "2"]]

@@ -13,7 +13,7 @@ import pytest
 
 from framework.errors import DatasetError, InputError
 from framework.files import failures
-from framework.files.failures import check_memory, check_regular, reading
+from framework.files.failures import check_memory, check_regular, is_inside, reading
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,16 @@ def test_more_than_the_memory_of_the_machine_is_refused(monkeypatch: pytest.Monk
     check_memory("f", 1000)
     with pytest.raises(DatasetError, match="f: declares to hold"):
         check_memory("f", 1001)
+
+
+def test_a_link_is_inside_where_it_leads_and_one_in_rounds_where_it_is(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (tmp_path / "out.txt").touch()
+    (inner / "in.txt").touch()
+    for name, target in (("a", "in.txt"), ("b", "../out.txt"), ("round", "round"), ("up", "..")):
+        (inner / name).symlink_to(target)
+    names = ("in.txt", "a", "b", "round", "up", "up/inner/in.txt", "../out.txt", "/etc/hostname", "nowhere")
+    assert [is_inside(inner / name, inner) for name in names] == [
+        True, True, False, True, False, True, False, False, True,
+    ]  # fmt: skip

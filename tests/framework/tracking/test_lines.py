@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from framework.tracking.lines import Lines, read_lines
+from framework.errors import RunError
+from framework.tracking.lines import LONGEST_LINE, Lines, read_lines
 
 
 def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
@@ -34,3 +36,18 @@ def test_damage_in_the_middle_is_named(tmp_path: Path, caplog: pytest.LogCapture
     assert [record["step"] for record in read_lines(file)] == [1, 2]
     assert f"{file}:2" in caplog.text
     assert f"{file}:3" in caplog.text
+
+
+def test_a_file_that_never_ends_its_line_is_refused_and_not_read_whole(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"step":1}\n')
+    with file.open("rb+") as stream:
+        stream.truncate(8 << 30)
+    with pytest.raises(RunError, match=rf"a\.jsonl: line 2 is longer than {LONGEST_LINE >> 20} MB"):
+        list(read_lines(file))
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jsonl")
+    with pytest.raises(RunError, match=r"a\.jsonl: a pipe, socket or device"):
+        list(read_lines(tmp_path / "a.jsonl"))
