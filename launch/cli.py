@@ -5,6 +5,7 @@ Every sub-command is also a Python call; its docstring names it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import os
@@ -340,8 +341,12 @@ def express(
     """
     room, configs = _room("framework.expression"), _room("framework.config")
     settings = configs.load_config(config, room.ExpressionConfig, options or [])
-    with show.progress() as tick:
-        summary = room.express(settings, out, scheduler=scheduler, progress=tick)
+    with show.progress() as tick, contextlib.ExitStack() as opened:
+        pool = None
+        if scheduler is not None:
+            again = "run the same command again"
+            pool = opened.enter_context(_room("data_tools.pipeline").open_runner(scheduler, None, 0, out, again))
+        summary = room.express(settings, out, pool=pool, progress=tick)
     show.summary(dataclasses.replace(summary, table=()))
     shown = ("genes", "n", "method", "r", "spearman", "rmse", "better_than_mean", "above_0.3")
     show.rows([{name: row[name] for name in shown} for row in summary.table])

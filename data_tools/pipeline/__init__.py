@@ -5,7 +5,7 @@ from data_tools.ingest_config import IngestConfig
 from data_tools.pipeline.cell_ingest import CellsSummary
 from data_tools.pipeline.entry import ingest, load_ingest_config
 from data_tools.pipeline.orchestrate import IngestSummary
-from data_tools.pipeline.runner import PipelineError
+from data_tools.pipeline.runner import PipelineError, open_runner
 
 __all__ = [
     "CellsIngestConfig",
@@ -15,4 +15,5 @@ __all__ = [
     "PipelineError",
     "ingest",
     "load_ingest_config",
+    "open_runner",
 ]

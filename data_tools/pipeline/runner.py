@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -30,6 +31,7 @@ from framework.errors import WellstreamError
 J = TypeVar("J")
 R = TypeVar("R")
 _IN_FLIGHT_PER_WORKER = 3
+CONTINUE = "run the same command again, it continues"
 NO_WORKER_S = 60.0
 """How long a build waits while there is no worker at all: local ones are started again within seconds."""
 _LOOK_S = 5.0
@@ -53,95 +55,125 @@ class PipelineError(WellstreamError, RuntimeError):
 class Runner(Protocol):
     """Runs a function on jobs."""
 
-    def each(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
-        """Yield ``function(job)`` for each job, in order."""
+    def each(self, function: Callable[..., R], jobs: Sequence[J], *shared: Any) -> Iterator[R]:
+        """Yield ``function(job, *shared)`` for each job, in order."""
         ...
 
 
 class HereRunner:
     """Runs every job in this process, one after another."""
 
-    def each(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
-        """Yield ``function(job)`` for each job, in order."""
+    def each(self, function: Callable[..., R], jobs: Sequence[J], *shared: Any) -> Iterator[R]:
+        """Yield ``function(job, *shared)`` for each job, in order."""
         _keep_freed_memory()
         for job in jobs:
-            yield function(job)
+            yield function(job, *shared)
 
 
 class DaskRunner:
-    """Runs jobs on the workers of a Dask cluster."""
+    """Runs jobs on the workers of a Dask cluster.
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    Args:
+        client: of its scheduler.
+        again: what to do after the cluster has failed.
+    """
 
-    def each(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
-        """Yield ``function(job)`` for each job, in order.
+    def __init__(self, client: Client, again: str = CONTINUE) -> None:
+        self._client, self._again = client, again
+
+    def each(self, function: Callable[..., R], jobs: Sequence[J], *shared: Any) -> Iterator[R]:
+        """Yield ``function(job, *shared)`` for each job, in order; ``shared`` goes to each worker once.
 
         Raises:
             PipelineError: workers died on a job again and again, there was none for ``NO_WORKER_S``, or the scheduler
                 ended.
         """
-        workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        with self._in_contact():
+            workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        held = [self._sent(value) for value in shared]
         waiting = deque(jobs)
         running: deque[Any] = deque()
         while waiting or running:
             while waiting and len(running) < _IN_FLIGHT_PER_WORKER * workers:
-                running.append(self._submitted(function, waiting.popleft()))
+                running.append(self._submitted(function, waiting.popleft(), held))
             result: R = self._result(running.popleft())
             yield result
 
-    def _submitted(self, function: Callable[[J], R], job: J) -> Any:
-        try:
-            return self._client.submit(_single_threaded, function, job, pure=False)
-        except (OSError, RuntimeError) as error:  # the client has been closed
-            raise _scheduler_ended() from error
+    def _sent(self, value: Any) -> Any:
+        """Return a value as the result of a task: each worker gets it once, and it is made again where one ends."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sending large graph")
+            return self._submitted(_given, value, [])
+
+    def _submitted(self, function: Callable[..., R], job: J, held: list[Any]) -> Any:
+        with self._in_contact():
+            return self._client.submit(_single_threaded, function, job, *held, pure=False)
 
     def _result(self, future: Any) -> Any:
         """Return what a task returns; what it raises is raised here."""
+        failed = self._ended(future)
+        if failed is None:
+            with self._in_contact():  # the value is fetched only now
+                return future.result()
+        if isinstance(failed, KilledWorker):
+            raise PipelineError(
+                f"workers died while they worked on a task ({failed}); most often memory: use fewer workers, then "
+                f"{self._again}"
+            ) from failed
+        if isinstance(failed, CancelledError):
+            raise self._scheduler_ended() from failed
+        if isinstance(failed, ModuleNotFoundError):
+            raise PipelineError(
+                f"a Dask worker has no module '{failed.name}': install the same wellstream where the workers run"
+            ) from failed
+        raise failed
+
+    def _ended(self, future: Any) -> BaseException | None:
+        """Wait for a task; return what it raised, if anything."""
         seen = time.monotonic()
         while True:
-            try:
-                future.exception(timeout=_LOOK_S)
-                break
-            except TimeoutError:
-                if self._has_workers():
-                    seen = time.monotonic()
-                elif time.monotonic() - seen > NO_WORKER_S:
-                    raise PipelineError(
-                        f"there has been no Dask worker for {NO_WORKER_S:g} s; start workers, then run the same "
-                        "command again, it continues"
-                    ) from None
-            except (CancelledError, OSError, RuntimeError) as error:
-                raise _scheduler_ended() from error
-        try:
-            return future.result()
-        except KilledWorker as error:
-            raise PipelineError(
-                f"workers died while they worked on a task ({error}); most often memory: use fewer --workers, then "
-                "run the same command again, it continues"
-            ) from error
-        except CancelledError as error:
-            raise _scheduler_ended() from error
-        except ModuleNotFoundError as error:
-            raise PipelineError(
-                f"a Dask worker has no module '{error.name}': install the same wellstream where the workers run"
-            ) from error
+            with self._in_contact(), suppress(TimeoutError):
+                failed: BaseException | None = future.exception(timeout=_LOOK_S)
+                return failed
+            if self._has_workers():
+                seen = time.monotonic()
+            elif time.monotonic() - seen > NO_WORKER_S:
+                raise PipelineError(
+                    f"there has been no Dask worker for {NO_WORKER_S:g} s; start workers, then {self._again}"
+                )
 
     def _has_workers(self) -> bool:
         ask: Any = self._client.sync
         scheduler: Any = self._client.scheduler
-        try:
-            facts = ask(scheduler.identity, n_workers=1, callback_timeout=_ANSWER_S)
-        except TimeoutError:
-            raise PipelineError(
-                f"the Dask scheduler has not answered for {_ANSWER_S:g} s; start it again, then run the same command "
-                "again, it continues"
-            ) from None
+        with self._in_contact():
+            try:
+                facts = ask(scheduler.identity, n_workers=1, callback_timeout=_ANSWER_S)
+            except TimeoutError:
+                raise PipelineError(
+                    f"the Dask scheduler has not answered for {_ANSWER_S:g} s; start it again, then {self._again}"
+                ) from None
         return bool(facts["workers"])
+
+    @contextmanager
+    def _in_contact(self) -> Iterator[None]:
+        """Turn whatever a lost connection raises into the sentence for it."""
+        try:
+            yield
+        except PipelineError:
+            raise
+        except (CancelledError, OSError, RuntimeError) as error:  # RuntimeError: the client has been closed
+            raise self._scheduler_ended() from error
+
+    def _scheduler_ended(self) -> PipelineError:
+        return PipelineError(
+            f"the Dask scheduler has ended, or cannot be reached any more; start it again, then {self._again}"
+        )
 
 
 @contextmanager
-def open_runner(scheduler: str | None, workers: int | None, jobs: int, scratch: Path) -> Iterator[Runner]:
+def open_runner(
+    scheduler: str | None, workers: int | None, jobs: int, scratch: Path, again: str = CONTINUE
+) -> Iterator[Runner]:
     """Open the place tasks run at and close it on the way out, also on Ctrl-C.
 
     Args:
@@ -149,6 +181,7 @@ def open_runner(scheduler: str | None, workers: int | None, jobs: int, scratch: 
         workers: local processes; 0 runs all in this process; None is one a core.
         jobs: tasks there will be at most; no more processes are started than that.
         scratch: folder for Dask's own files; the build removes it.
+        again: what to do after workers or scheduler have ended.
 
     Raises:
         PipelineError: no scheduler answers at the address.
@@ -163,7 +196,7 @@ def open_runner(scheduler: str | None, workers: int | None, jobs: int, scratch: 
                 f"no Dask scheduler answers at '{scheduler}' ({error}); start one with: dask scheduler"
             ) from error
         with client:
-            yield DaskRunner(client)
+            yield DaskRunner(client, again)
         return
     count = len(os.sched_getaffinity(0)) if workers is None else workers
     if min(count, jobs) <= 0:
@@ -173,7 +206,7 @@ def open_runner(scheduler: str | None, workers: int | None, jobs: int, scratch: 
         local_cluster(min(count, jobs), scratch) as cluster,
         Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
     ):
-        yield DaskRunner(client)
+        yield DaskRunner(client, again)
 
 
 @contextmanager
@@ -231,17 +264,14 @@ def _interrupts_held_back() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _scheduler_ended() -> PipelineError:
-    return PipelineError(
-        "the Dask scheduler has ended, or cannot be reached any more; start it again, then run the same command again, "
-        "it continues"
-    )
+def _given(value: J) -> J:
+    return value
 
 
-def _single_threaded(function: Callable[[J], R], job: J) -> R:
+def _single_threaded(function: Callable[..., R], job: J, *shared: Any) -> R:
     cv2.setNumThreads(1)  # one worker, one core: the cluster decides how many cores are used
     _keep_freed_memory()
-    return function(job)
+    return function(job, *shared)
 
 
 def _keep_freed_memory() -> None:

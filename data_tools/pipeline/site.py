@@ -101,18 +101,18 @@ def _check_pixels(ref: ImageRef, image: npt.NDArray[Any], checks: ChecksConfig, 
         raise _refused(ref, base, "saturated_image", f"saturated: every pixel is {int(high)}")
     if low == high and not checks.allow_blank:
         what = "all-black: every pixel is 0" if high == 0 else f"blank: every pixel is {high:g}"
-        raise _refused(ref, base, "blank_image", what, "set 'checks.allow_blank: true' to accept it, or ")
+        raise _refused(ref, base, "blank_image", what, "set 'checks.allow_blank: true' to accept it, ")
     if image.dtype.kind == "u" and int(high) in _CAMERA_TOPS and low != high:
         share = float(np.count_nonzero(image == high)) / image.size
         if share > checks.max_saturated_share:
             what = f"saturated: {share:.1%} of its pixels are {int(high)}, more than {checks.max_saturated_share:.1%}"
-            raise _refused(ref, base, "saturated_image", what, "raise 'checks.max_saturated_share' to accept it, or ")
+            raise _refused(ref, base, "saturated_image", what, "raise 'checks.max_saturated_share' to accept it, ")
 
 
 def _refused(ref: ImageRef, base: Path, reason: str, what: str, remedy: str = "") -> SiteError:
     text = (
         f"{_shown(ref.file, base)}: {what}; plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}'; "
-        f"export the image again, {remedy}set 'on_error: skip' to leave the site out"
+        f"export the image again, {remedy}or set 'on_error: skip' to leave the site out"
     )
     return SiteError(_problem(ref, base, reason, text))
 

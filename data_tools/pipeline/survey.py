@@ -5,6 +5,7 @@ Nothing is decoded here; the survey is what ``--dry-run`` prints and what the bu
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,9 @@ from data_tools.single_cell import CellsConfig
 from data_tools.wells import well_order
 from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean
+
+_SHOWN = 6
+"""Wells that a sentence names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +199,8 @@ def _plate(
     platemap = read_platemap(entry.platemap)
     table, joined = join(export.wells(), platemap, plate=export.plate, not_imaged=entry.platemap.not_imaged)
     joined, said = _without_images(entry, export, joined)
-    notes = (*export.notes, *platemap.attrs["notes"], join_note(export.wells(), platemap, plate=export.plate), *said)
+    join_said = join_note(export.wells(), platemap, plate=export.plate)
+    notes = (*export.notes, *platemap.attrs["notes"], join_said, *said, *_site_note(export, set(table[WELL])))
     empty = set(table.loc[table[CONTROL_TYPE] == "empty", WELL])
     sites, incomplete = _complete_sites(export, config, empty)
     cells, tables = _cell_tables(entry.cells, export.plate, table)
@@ -253,6 +258,17 @@ def _without_images(
             kept.append(problem)
     note = (f"{len(unseen)} wells of the plate map have no images: {', '.join(unseen)}",) if unseen else ()
     return tuple(kept), note
+
+
+def _site_note(export: Export, wells: set[str]) -> tuple[str, ...]:
+    """Say which wells have another number of sites than most: file names alone do not tell what was lost."""
+    counts = Counter(well for well, _ in export.sites() if well in wells)
+    if len(set(counts.values())) < 2:
+        return ()
+    usual, n_wells = max(Counter(counts.values()).items(), key=lambda pair: (pair[1], pair[0]))
+    others = [f"{well} has {count}" for well, count in counts.items() if count != usual]
+    more = f" and {len(others) - _SHOWN} more wells" if len(others) > _SHOWN else ""
+    return (f"plate {export.plate}: {n_wells} wells have {usual} sites each, but {', '.join(others[:_SHOWN])}{more}",)
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, str]]:

@@ -213,7 +213,7 @@ def rows_of_file(columns: Mapping[str, Any], path: str, n: int) -> pd.DataFrame:
 
 
 def tiff_problem(row: int, file: Path | str, error: Exception) -> CellProblem:
-    """Return what is wrong with a TIFF of a cell that could not be read."""
+    """Return what is wrong with an image of a cell that could not be read."""
     if isinstance(error, FileNotFoundError):
         return CellProblem(row=row, file=str(file), reason="missing_image", detail=f"{file}: no such file")
     text = f"{file}: {described(error)}; export it again"

@@ -21,6 +21,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from data_tools.readers.cif_codec import BITMASK, GREYSCALE, U8, U16, CodecError, decode_bitmask, decode_greyscale
+from data_tools.readers.image_file import NoOrdinaryFile, open_ordinary
 from data_tools.readers.tiff_directory import (
     BITS_PER_SAMPLE,
     COMPRESSION,
@@ -169,7 +170,9 @@ class _Descriptor:
 
     def __enter__(self) -> int:
         try:
-            self._open = os.open(self._file, os.O_RDONLY)
+            self._open = open_ordinary(self._file)
+        except NoOrdinaryFile as error:
+            raise InputError(f"{self._file}: {error}; correct 'path'") from None
         except OSError as error:
             raise InputError(f"{self._file}: cannot be opened ({error.strerror}); correct 'path'") from None
         return self._open

@@ -19,6 +19,11 @@ import numpy.typing as npt
 from framework.errors import InputError
 
 IMAGE_SUFFIXES = (".tif", ".tiff")
+_OTHER_IMAGES = (*IMAGE_SUFFIXES, ".png", ".jpg", ".jpeg", ".jp2", ".bmp", ".flex", ".zvi", ".nd2", ".czi", ".lif",
+                 ".lsm", ".oib", ".oif", ".ims", ".stk", ".dv", ".ndpi", ".svs", ".vsi", ".c01", ".cif")  # fmt: skip
+"""Suffixes of images that other programs read: such files are not passed over in silence."""
+_PACKED_OR_PART = (".gz", ".bz2", ".xz", ".zst", ".zip", ".part", ".tmp", ".crdownload", ".filepart")
+"""What the name of an image gets while it is copied, or once it is packed."""
 _FOREIGN_FOLDERS = frozenset(
     ("@eadir", "__macosx", "#recycle", "$recycle.bin", "system volume information", "lost+found")
 )
@@ -75,7 +80,7 @@ class _Walk:
             with os.scandir(self.root / below) as entries:
                 for entry in entries:
                     name = below + entry.name
-                    if not entry.is_dir():
+                    if not _is_folder(entry):
                         self._file(entry, name)
                     elif entry.name.startswith(".") or entry.name.lower() in _FOREIGN_FOLDERS:
                         self.hidden.append(f"{name}/")
@@ -99,7 +104,7 @@ class _Walk:
             try:
                 fact = entry.stat()
                 self.found.append((name, fact.st_size, fact.st_mtime_ns))
-            except FileNotFoundError:
+            except OSError:
                 self.found.append((name, -1, 0))
 
 
@@ -126,6 +131,14 @@ def images_below(root: Path, shown: str, suffixes: Sequence[str] = IMAGE_SUFFIXE
     return Listing(names=[name for name, _, _ in walk.found], facts=facts, notes=_notes(walk))
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a link to one; a link that leads to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def _check_name(shown: str, name: str) -> None:
     try:
         name.encode()
@@ -136,6 +149,9 @@ def _check_name(shown: str, name: str) -> None:
 def _nothing(walk: _Walk) -> str:
     kinds = ", ".join(walk.suffixes)
     what = f"{walk.shown}: no image ({kinds}) in this folder or below it"
+    unread = _unread_images(walk)
+    if unread:
+        return f"{what}: its {len(unread)} images, as {min(unread)}, are of another format; save them as TIFF"
     if walk.others:
         return f"{what}: it holds {len(walk.others)} other files, as {min(walk.others)}; correct 'path'"
     if walk.hidden:
@@ -143,8 +159,25 @@ def _nothing(walk: _Walk) -> str:
     return f"{what}: it is empty; correct 'path'"
 
 
+def _unread_images(walk: _Walk) -> list[str]:
+    """Return files that are images by their names, but of no format that this reader takes."""
+    return [name for name in walk.others if _is_image(name) and not name.rpartition("/")[2].startswith(".")]
+
+
+def _is_image(name: str) -> bool:
+    lower = name.lower()
+    whole = next((lower.removesuffix(end) for end in _PACKED_OR_PART if lower.endswith(end)), lower)
+    return whole.endswith(_OTHER_IMAGES)
+
+
 def _notes(walk: _Walk) -> tuple[str, ...]:
     notes = []
+    unread = _unread_images(walk)
+    if unread:
+        notes.append(
+            f"{walk.shown}: {len(unread)} images of other formats, packed, or still being copied are not read, as "
+            f"{min(unread)}; those read end in {', '.join(walk.suffixes)}"
+        )
     if walk.hidden:
         notes.append(
             f"{walk.shown}: {len(walk.hidden)} hidden files, thumbnails or folders of other systems are no images and "

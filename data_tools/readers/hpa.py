@@ -33,10 +33,13 @@ from data_tools.readers.cells_base import (
     CellProblem,
     check_channels,
     metadata_name,
+    tiff_problem,
 )
 from data_tools.readers.file_names import NUMBER, check_pattern, labels_of, match_names, missed_note
 from data_tools.readers.folder import images_below
-from data_tools.readers.tiff import decode_tiff, described
+from data_tools.readers.image_file import read_bytes
+from data_tools.readers.tiff import decode_tiff
+from data_tools.readers.tiff_page import MOST_BYTES
 from framework.config import StrictModel
 from framework.errors import InputError
 
@@ -193,8 +196,7 @@ class HpaReader:
                 try:
                     planes |= self._planes(key, Path(name))
                 except Exception as error:  # image libraries raise many kinds on damaged files, all mean the same
-                    text = f"{name}: no readable image ({described(error)}); export it again"
-                    problem = CellProblem(row=row, file=name, reason="damaged_image", detail=text)
+                    problem = tiff_problem(row, name, error)
                     break
             shapes = {plane.shape for plane in planes.values()}
             if problem is None and len(shapes) > 1:
@@ -220,7 +222,7 @@ class HpaReader:
             plane = pixels if pixels.ndim == 2 else pixels.max(axis=2)
             return {self.config.channel_names[key]: plane}
         if pixels.ndim != 3 or pixels.shape[2] < 3:
-            raise ValueError(f"expected red, green and blue, found shape {pixels.shape}")
+            raise InputError(f"expected red, green and blue, found shape {pixels.shape}")
         return {name: pixels[:, :, plane] for plane, name in enumerate(self.config.rgb) if name != "-"}
 
     def _duplicate(self, second: str, first: str) -> CellProblem:
@@ -321,8 +323,7 @@ def _decoded(file: Path) -> npt.NDArray[Any]:
     """Return the pixels of a picture, (H, W) or (H, W, 3) as red, green, blue."""
     if file.suffix.lower() in (".tif", ".tiff"):
         return decode_tiff(file)
-    with file.open("rb") as stream:
-        data = np.frombuffer(stream.read(), dtype=np.uint8)
+    data = np.frombuffer(read_bytes(file, MOST_BYTES), dtype=np.uint8)
     pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
     if pixels is None:
         raise InputError("not a picture, or a truncated one")

@@ -25,18 +25,32 @@ def read_bytes(file: Path, most: int) -> bytes:
         NoOrdinaryFile: a folder, a pipe or a device, or more than ``most`` bytes.
         OSError: reading failed.
     """
-    # Without O_NONBLOCK, opening a pipe waits for somebody who writes to it.
-    opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    opened = open_ordinary(file)
     try:
-        facts = os.fstat(opened)
-        if not stat.S_ISREG(facts.st_mode):
-            raise NoOrdinaryFile(f"expected an ordinary file, found a {kind_of(facts.st_mode)}")
-        if facts.st_size > most:
-            raise NoOrdinaryFile(f"{facts.st_size} bytes; an image of at most {most} bytes is read")
+        size = os.fstat(opened).st_size
+        if size > most:
+            raise NoOrdinaryFile(f"{size} bytes; an image of at most {most} bytes is read")
         with os.fdopen(opened, "rb", buffering=0, closefd=False) as stream:
             return stream.read()
     finally:
         os.close(opened)
+
+
+def open_ordinary(file: Path) -> int:
+    """Return the descriptor of an ordinary file, opened for reading.
+
+    Raises:
+        FileNotFoundError: no such file, or a link that leads nowhere.
+        NoOrdinaryFile: a folder, a pipe or a device.
+        OSError: it cannot be opened.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for somebody who writes to it.
+    opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(opened).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(opened)
+        raise NoOrdinaryFile(f"expected an ordinary file, found a {kind_of(mode)}")
+    return opened
 
 
 def kind_of(mode: int) -> str:

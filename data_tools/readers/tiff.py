@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from data_tools.readers.image_file import NoOrdinaryFile, read_bytes
+from data_tools.readers.image_file import read_bytes
 from data_tools.readers.plain_tiff import decode_page
 from data_tools.readers.tiff_directory import BytesSource, TiffDirectories, TiffError
 from data_tools.readers.tiff_page import LZW, MOST_BYTES, Page, read_page
+from framework.errors import InputError
 
 _HARMLESS_TAGS = ("FILLORDER", "subfiletype")
 _SHOWN_PAGES = 4
@@ -148,7 +149,7 @@ def described(error: Exception) -> str:
     """Return what is wrong with a TIFF that could not be decoded, without its file, in one line."""
     if isinstance(error, TiffError) and not error.damaged:
         return error.what
-    if isinstance(error, NoOrdinaryFile):
+    if isinstance(error, InputError) and not isinstance(error, TiffError):
         return str(error)
     text = error.what if isinstance(error, TiffError) else str(error)
     return f"truncated or damaged TIFF ({' '.join(text.split()) or type(error).__name__})"

@@ -15,6 +15,7 @@ from operator import add
 from typing import Protocol
 
 from framework.errors import InputError
+from framework.files.kinds import HEAD_BYTES, recognised
 
 IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE, COMPRESSION = 256, 257, 258, 259
 STRIP_OFFSETS, SAMPLES_PER_PIXEL, ROWS_PER_STRIP, STRIP_BYTE_COUNTS, SAMPLE_FORMAT = 273, 277, 278, 279, 339
@@ -125,7 +126,7 @@ class TiffDirectories:
             raise self.damaged("expected a TIFF header, the file has 0 bytes")
         order = {b"II": "<", b"MM": ">"}.get(head[:2])
         if order is None or len(head) < 8:
-            raise self.damaged(f"expected a TIFF header, found {head[:4]!r}")
+            raise self._no_tiff(head)
         self.order = order
         version, self.first = struct.unpack(order + "HI", head[2:8])
         if version not in (42, 43):
@@ -139,6 +140,14 @@ class TiffDirectories:
             if len(head) < 16 or head[4:8] != struct.pack(order + "HH", 8, 0):
                 raise self.damaged(f"expected the header of a BigTIFF, found {head!r}")
             (self.first,) = struct.unpack(order + "Q", head[8:])
+
+    def _no_tiff(self, head: bytes) -> TiffError:
+        """Return the error for a file of another kind, which is named where it is known."""
+        kind = recognised(self.source.read(0, HEAD_BYTES))
+        if kind is None:
+            return self.damaged(f"expected a TIFF header, found {head[:4]!r}")
+        what = f"expected a TIFF, found {kind.split('; ')[0]}"
+        return TiffError(f"{self.name}: {what}; export the file again in the right format", what, damaged=False)
 
     def damaged(self, what: str) -> TiffError:
         """Return the error that says what is wrong with the file."""

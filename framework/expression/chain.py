@@ -19,7 +19,7 @@ from framework.durable import write_json, write_text, write_with
 from framework.evaluate.intervals import bootstrap_columns
 from framework.evaluate.metrics import pearson
 from framework.expression.config import ExpressionConfig
-from framework.expression.forest import MedianForest, fit_forest
+from framework.expression.forest import MedianForest, Pool, fit_forest
 from framework.expression.imaged_cells import LABEL_FREE, MODES, STANDARD, Imaged, open_imaged_cells
 from framework.expression.populations import agreement, population_means, similarities
 from framework.expression.scores import score_genes, spread_over_trees, summarise
@@ -58,7 +58,7 @@ def express(
     config: ExpressionConfig,
     out: Path | str,
     *,
-    scheduler: str | None = None,
+    pool: Pool | None = None,
     progress: Progress | None = None,
 ) -> ExpressionSummary:
     """Run the chain of IFC-seq from prepared single cells and predicted markers to expression per imaged cell.
@@ -71,7 +71,7 @@ def express(
     Args:
         config: what to do.
         out: folder to write.
-        scheduler: see ``fit_forest``.
+        pool: see ``fit_forest``.
         progress: called with (stage, done, total).
 
     Raises:
@@ -91,7 +91,7 @@ def express(
         cells.expression[cells.train],
         config.forest,
         config.seed,
-        scheduler=scheduler,
+        pool=pool,
         progress=(lambda done, total: progress("trees", done, total)) if progress else None,
     )
     table = _score(config, cells, forest)

@@ -7,10 +7,9 @@ costs no second model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import joblib
 import numpy as np
@@ -19,7 +18,6 @@ from pydantic import Field
 from scipy import sparse
 
 from framework.config import StrictModel
-from framework.errors import InputError
 from framework.expression import median_tree
 
 Floats = npt.NDArray[np.float64]
@@ -111,13 +109,21 @@ class MedianForest:
         return values
 
 
+class Pool(Protocol):
+    """Processes that grow trees elsewhere."""
+
+    def each(self, function: Callable[..., Any], jobs: Sequence[Any], *shared: Any) -> Iterator[Any]:
+        """Yield ``function(job, *shared)`` for each job, in order."""
+        ...
+
+
 def fit_forest(
     markers: npt.ArrayLike,
     expression: npt.ArrayLike,
     config: ForestConfig,
     seed: int,
     *,
-    scheduler: str | None = None,
+    pool: Pool | None = None,
     jobs: int = -1,
     progress: Callable[[int, int], None] | None = None,
 ) -> MedianForest:
@@ -128,13 +134,13 @@ def fit_forest(
         expression: (n, G) finite expression.
         config: the forest.
         seed: of bootstrap and of the markers tried.
-        scheduler: address of a Dask scheduler whose workers grow the trees; default: threads of this process.
+        pool: where the trees grow, as the workers of a Dask scheduler; default: threads of this process.
         jobs: threads; -1 for one a core.
         progress: called with (trees grown, trees).
 
     Raises:
-        InputError: no Dask scheduler answers.
         ValueError: shapes that do not fit, or values that are not finite.
+        WellstreamError: what the pool raises when its workers have ended.
     """
     x = np.ascontiguousarray(markers, dtype=np.float64)
     y = np.ascontiguousarray(expression, dtype=np.float32)
@@ -144,26 +150,19 @@ def fit_forest(
         raise ValueError("markers and expression must be finite")
     coded = _coded(y)
     grown = []
-    tasks = (joblib.delayed(_grow)(coded, x, config, seed, tree) for tree in range(config.trees))
-    with _pool(scheduler):
-        parallel = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
-        for done, item in enumerate(parallel(tasks), 1):
-            grown.append(item)
-            if progress:
-                progress(done, config.trees)
+    for done, item in enumerate(_all_grown(pool, jobs, config.trees, (coded, x, config, seed)), 1):
+        grown.append(item)
+        if progress:
+            progress(done, config.trees)
     return _assemble(grown, y, x.shape[1])
 
 
-def _pool(scheduler: str | None) -> AbstractContextManager[Any]:
-    if scheduler is None:
-        return nullcontext()
-    try:
-        pool: AbstractContextManager[Any] = joblib.parallel_config("dask", scheduler_host=scheduler)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise InputError(
-            f"no Dask scheduler answers at {scheduler} ({error}); start one with: dask scheduler"
-        ) from None
-    return pool
+def _all_grown(pool: Pool | None, jobs: int, trees: int, shared: tuple[Any, ...]) -> Iterator[_Grown]:
+    if pool is not None:
+        return pool.each(_grow, range(trees), *shared)
+    tasks = (joblib.delayed(_grow)(tree, *shared) for tree in range(trees))
+    grown: Iterator[_Grown] = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(tasks)
+    return grown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +188,7 @@ def _coded(expression: Single) -> _Coded:
 _Grown = tuple[Ints, Floats, Ints, list[Ints]]
 
 
-def _grow(coded: _Coded, markers: Floats, config: ForestConfig, seed: int, tree: int) -> _Grown:
+def _grow(tree: int, coded: _Coded, markers: Floats, config: ForestConfig, seed: int) -> _Grown:
     """Grow one tree; return its nodes and the training cells of each leaf (an empty array elsewhere)."""
     generator = np.random.default_rng([seed, tree])
     n, genes = len(markers), coded.codes.shape[1]

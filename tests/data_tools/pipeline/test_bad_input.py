@@ -184,6 +184,13 @@ def test_wells_must_be_on_both_sides(raw: Any, tmp_path: Path) -> None:
     assert dataset.bags.Metadata_Well.tolist() == ["A01", "A10", "B01", "B02"]
 
 
+def test_a_well_that_lost_a_whole_site_is_named(raw: Any, tmp_path: Path) -> None:
+    for channel in ("DNA", "Actin"):
+        raw.image("P1", "B01", 2, channel).unlink()
+    summary = ingest(raw.config(), tmp_path / "data", workers=0)
+    assert "plate P1: 4 wells have 2 sites each, but B01 has 1" in summary.notes
+
+
 def test_bad_images_of_an_empty_well_do_no_harm(raw: Any, tmp_path: Path) -> None:
     raw.image("P1", "A10", 1, "DNA").write_bytes(b"no TIFF")
     summary = ingest(raw.config(), tmp_path / "data", workers=0)

@@ -17,7 +17,7 @@ from distributed import LocalCluster
 from distributed.scheduler import KilledWorker
 
 from data_tools.pipeline import PipelineError, ingest
-from data_tools.pipeline.runner import DaskRunner
+from data_tools.pipeline.runner import DaskRunner, HereRunner
 
 ROOT = Path(__file__).resolve().parents[3]
 Tree = Callable[[Path], dict[str, str]]
@@ -84,13 +84,13 @@ class _Future:
     def __init__(self, client: _Client, value: Any) -> None:
         self.client, self.value = client, value
 
-    def exception(self, timeout: float) -> None:
-        """Wait for the result."""
+    def exception(self, timeout: float) -> Exception | None:
+        return self.value if isinstance(self.value, Exception) else None
 
     def result(self) -> Any:
         self.client.flying -= 1
-        if isinstance(self.value, Exception):
-            raise self.value
+        if self.client.lost:
+            raise ConnectionResetError(104, "Connection reset by peer")
         return self.value
 
 
@@ -98,6 +98,7 @@ class _Client:
     """Stands for a Dask client with two workers; runs a job when it is submitted and counts how many are under way."""
 
     flying = most = 0
+    lost = False
 
     def scheduler_info(self, n_workers: int) -> dict[str, Any]:
         return {"workers": {"a": {}, "b": {}}}
@@ -133,3 +134,22 @@ def test_workers_that_die_are_a_sentence() -> None:
 
     with pytest.raises(PipelineError, match=r"workers died while they worked on a task \(make_shard\)"):
         list(DaskRunner(_Client()).each(die, [1]))
+
+
+def test_a_scheduler_that_ends_before_a_finished_value_is_fetched_is_a_sentence() -> None:
+    client = _Client()
+    client.lost = True
+    with pytest.raises(PipelineError, match="the Dask scheduler has ended, or cannot be reached any more"):
+        list(DaskRunner(client).each(abs, [-1]))
+
+
+def test_what_a_task_raises_is_no_lost_connection() -> None:
+    def full(job: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        list(DaskRunner(_Client()).each(full, [1]))
+
+
+def test_shared_values_reach_every_job() -> None:
+    assert list(HereRunner().each(pow, [2, 3], 4)) == [16, 81]

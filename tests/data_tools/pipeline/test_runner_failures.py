@@ -4,37 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
+from fixtures.dask_scheduler import scheduler
 
 from data_tools.pipeline import PipelineError, runner
-
-ROOT = Path(__file__).resolve().parents[3]
-SERVER = """
-import sys, time
-from distributed import LocalCluster
-if __name__ == "__main__":
-    cluster = LocalCluster(n_workers=int(sys.argv[1]), threads_per_worker=1, processes=False, dashboard_address=":0",
-                           protocol="tcp")
-    print(cluster.scheduler_address, flush=True)
-    time.sleep(600)
-"""
-
-
-@contextmanager
-def scheduler(workers: int) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    command = [sys.executable, "-c", SERVER, str(workers)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip(), process
-        process.kill()
 
 
 def test_a_scheduler_that_ends_is_a_sentence(tmp_path: Path) -> None:

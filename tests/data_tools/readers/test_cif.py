@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import tracemalloc
 from itertools import islice
@@ -121,6 +122,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         index_cif(tmp_path / "no.cif")
 
 
+def test_a_pipe_or_a_folder_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.cif")
+    with pytest.raises(InputError, match=r"pipe\.cif: expected an ordinary file, found a pipe; correct 'path'"):
+        index_cif(tmp_path / "pipe.cif")
+    with pytest.raises(InputError, match="found a folder"):
+        index_cif(tmp_path)
+
+
 def test_a_width_that_is_no_multiple_of_the_channels_is_refused(tmp_path: Path) -> None:
     images, masks = objects(1)
     file = write_cif(tmp_path / "a.cif", images, masks, names="A|B")
@@ -171,7 +180,7 @@ def test_overlapping_directories_end_in_linear_time() -> None:
     ("body", "words"),
     [
         (b"", "TIFF header"),
-        (b"PK\3\4aaaaaaaa", "TIFF header"),
+        (b"PK\3\4aaaaaaaa", "expected a TIFF, found a ZIP archive"),
         (b"II" + struct.pack("<HI", 43, 8), "BigTIFF"),
         (b"II" + struct.pack("<HI", 7, 8), "version 42 or 43 .BigTIFF., found 7"),
         (b"II" + struct.pack("<HI", 42, 0), "no directory"),

@@ -78,3 +78,25 @@ def test_a_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.tif")).touch()
     with pytest.raises(InputError, match=r"udcff.* is not UTF-8; rename the file"):
         names(tmp_path)
+
+
+def test_images_of_other_formats_are_not_passed_over_in_silence(tmp_path: Path) -> None:
+    touch(tmp_path, "a.tif", "b.PNG", "c.tif.part", "d.tiff.gz", "e.tif.txt", "Index.xml", "._f.png")
+    listing = images_below(tmp_path, "data")
+    assert listing.names == ["a.tif"]
+    assert listing.notes == (
+        "data: 3 images of other formats, packed, or still being copied are not read, as b.PNG; those read end in "
+        ".tif, .tiff",
+    )
+    assert images_below(tmp_path, "data", (".tif", ".png")).names == ["a.tif", "b.PNG"]
+    (tmp_path / "a.tif").unlink()
+    with pytest.raises(InputError, match=r"its 3 images, as b\.PNG, are of another format; save them as TIFF"):
+        images_below(tmp_path, "data")
+
+
+def test_a_link_to_itself_is_an_image_that_is_not_there(tmp_path: Path) -> None:
+    touch(tmp_path, "a.tif")
+    (tmp_path / "circle.tif").symlink_to("circle.tif")
+    listing = images_below(tmp_path, "data")
+    assert listing.names == ["a.tif", "circle.tif"]
+    assert listing.facts[1].tolist() == [-1, 0]

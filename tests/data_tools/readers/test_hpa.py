@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -137,12 +138,18 @@ def test_damaged_pictures_are_problems(tmp_path: Path) -> None:
     write_rgb(tmp_path / "P" / "a_1.png", [field(64, [])] * 3)
     (tmp_path / "P" / "a_2.png").write_bytes(b"no picture")
     cv2.imwrite(str(tmp_path / "P" / "a_3.png"), field(64, []))
+    os.mkfifo(tmp_path / "P" / "a_4.png")
     mine = reader(tmp_path)
     found = [
         item for item in mine.read(mine.survey(("nucleus",)).places, ("nucleus",)) if isinstance(item, CellProblem)
     ]
-    assert [item.row for item in found] == [1, 2]
-    assert "expected red, green and blue" in found[1].detail
+    assert [item.row for item in found] == [1, 2, 3]
+    what = [item.detail.removeprefix(f"{tmp_path}/P/") for item in found]
+    assert what == [
+        "a_2.png: not a picture, or a truncated one; export it again",
+        "a_3.png: expected red, green and blue, found shape (64, 64); export it again",
+        "a_4.png: expected an ordinary file, found a pipe; export it again",
+    ]
 
 
 def test_contradictions_in_the_config(tmp_path: Path) -> None:

@@ -44,3 +44,14 @@ def test_a_file_without_a_byte_and_a_link_to_nothing_are_named(tmp_path: Path) -
     with pytest.raises(ImageError, match=r"lost\.tif: no such file") as caught:
         read_image(ref(tmp_path / "lost.tif"))
     assert caught.value.reason == "missing_image"
+
+
+def test_a_picture_that_is_called_a_tiff_is_named_as_what_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "a.tif"
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    with pytest.raises(ImageError, match=r"a\.tif: expected a TIFF, found a PNG image; plate P1") as caught:
+        read_image(ref(file))
+    assert caught.value.reason == "unsupported_image"
+    file.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(ImageError, match="found a pointer of Git LFS, not the file itself"):
+        read_image(ref(file))

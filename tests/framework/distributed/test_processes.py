@@ -113,7 +113,6 @@ def test_ranks_end_with_a_launcher_that_is_killed() -> None:
 
 def test_ctrl_c_is_passed_on_and_what_the_ranks_say_is_said() -> None:
     process, ranks = launcher("stop", "stop")
-    time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "('stopped; it is checkpointed',)\n")

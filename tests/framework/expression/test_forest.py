@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from distributed import LocalCluster
+from fixtures.dask_scheduler import scheduler
 from sklearn.tree import DecisionTreeRegressor
 
+from data_tools.pipeline import PipelineError, open_runner
 from framework.expression import ForestConfig, MedianForest, fit_forest, median_tree
 
 
@@ -98,14 +103,29 @@ def test_choosing_splits_by_few_genes_is_close_and_allowed() -> None:
     assert abs(forest.trees[0].threshold[0] - 0.5) < 0.05
 
 
-def test_trees_grow_on_a_dask_scheduler() -> None:
-    distributed = pytest.importorskip("distributed")
+def test_trees_grow_on_a_dask_scheduler(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     markers, expression = random.random((50, 2)), random.poisson(2.0, (50, 4))
     here = fit_forest(markers, expression, ForestConfig(trees=3), seed=7, jobs=1)
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
-        there = fit_forest(markers, expression, ForestConfig(trees=3), seed=7, scheduler=cluster.scheduler_address)
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+        open_runner(cluster.scheduler_address, None, 0, tmp_path) as pool,
+    ):
+        there = fit_forest(markers, expression, ForestConfig(trees=3), seed=7, pool=pool)
     np.testing.assert_array_equal(here.predict(markers), there.predict(markers))
+
+
+def test_a_scheduler_that_ends_while_trees_grow_is_a_sentence(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    markers, expression = random.random((50, 2)), random.poisson(2.0, (50, 4))
+    with (
+        scheduler(1) as (address, process),
+        open_runner(address, None, 0, tmp_path, "run it again") as pool,
+        pytest.raises(PipelineError, match=r"the Dask scheduler has ended, .*; start it again, then run it again$"),
+    ):
+        fit_forest(
+            markers, expression, ForestConfig(trees=200), seed=7, pool=pool, progress=lambda done, total: process.kill()
+        )
 
 
 @pytest.mark.parametrize(("setting", "markers", "tried"), [("sqrt", 13, 3), ("sqrt", 2, 1), ("all", 5, 5), (9, 4, 4)])
