@@ -14,6 +14,7 @@ from data_tools.pipeline.cell_keys import match_keys
 from data_tools.readers import CELL_TABLES
 from data_tools.readers.cells_base import CELL, PLACE_COLUMNS, TEXT, NumberTable
 from framework.errors import InputError, did_you_mean
+from framework.files.delimited import TextTable
 
 _SHOWN_COLUMNS = 12
 
@@ -26,7 +27,7 @@ class OpenTable:
         config: how it is joined.
         labels: columns of text to join, by the name in the table; the keys too.
         numbers: float64 (rows,) of each measurement, NaN where it is empty.
-        text: all its columns as text, to see whether one of them names cells; of a table of numbers none.
+        text: where rows are taken in order, all its columns as text, to see whether one of them names cells.
         rows: how many it has.
         notes: sentences about how it was read.
     """
@@ -50,16 +51,18 @@ def open_table(config: CellTableConfig) -> OpenTable:
     Raises:
         InputError: no such table or column, no row, or text where a number belongs.
     """
-    table = CELL_TABLES.get(config.table.name).build(config.table)
+    used = [*config.by.values(), *config.labels.values(), *config.measurements]
+    # Only rows in order are compared with every column, as one of them may name the cells.
+    table = CELL_TABLES.get(config.table.name).build(config.table, None if config.in_order else set(used))
     file = str(config.table.path)
     columns: pd.DataFrame = table.columns if isinstance(table, NumberTable) else table.text
-    if not len(columns):
-        raise InputError(f"{file}: a table without rows; correct 'tables'")
-    known = [str(column) for column in columns]
-    for name in (*config.by.values(), *config.labels.values(), *config.measurements):
+    known = list(table.header) if isinstance(table, TextTable) else [str(column) for column in columns]
+    for name in used:
         if name not in known:
             shown = ", ".join(known[:_SHOWN_COLUMNS]) + (" ..." if len(known) > _SHOWN_COLUMNS else "")
             raise InputError(f"{file}: no column '{name}'; it has {shown}" + did_you_mean(name, known))
+    if not len(columns):
+        raise InputError(f"{file}: a table without rows; correct 'tables'")
     return OpenTable(
         config=config,
         labels={name: as_text(columns[name]) for name in (*config.by.values(), *config.labels.values())},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -30,10 +31,12 @@ class CsvTableConfig(StrictModel):
 
 
 @CELL_TABLES.register("csv", CsvTableConfig)
-def read_csv_table(config: CsvTableConfig) -> TextTable:
-    """Return the table.
+def read_csv_table(config: CsvTableConfig, wanted: Collection[str] | None = None) -> TextTable:
+    """Return the table, or those of its columns that are wanted.
 
     Raises:
         InputError: no such file, or no table in it.
     """
-    return read_text_table(Path(config.path), what=WHAT, separator=config.separator, decimal=config.decimal)
+    return read_text_table(
+        Path(config.path), what=WHAT, separator=config.separator, decimal=config.decimal, wanted=wanted
+    )

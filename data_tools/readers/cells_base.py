@@ -156,10 +156,15 @@ class NumberTable:
 
 
 class CellTableReader(Protocol):
-    """A table with a row a cell or a sample: reads all of it, column names as in the file, a name once."""
+    """A table with a row a cell or a sample: column names as in the file, a name once."""
 
-    def __call__(self, config: Any) -> TextTable | NumberTable:
-        """Return the table: text as it stands in the file, or numbers of a file that has no text."""
+    def __call__(self, config: Any, wanted: Collection[str] | None = None) -> TextTable | NumberTable:
+        """Return the table: text as it stands in the file, or numbers of a file that has no text.
+
+        Args:
+            config: of the table.
+            wanted: columns that are used; others may be left out, so that memory need not hold them. None for all.
+        """
         ...
 
 

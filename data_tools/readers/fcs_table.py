@@ -18,6 +18,8 @@ from framework.errors import InputError
 from framework.files.failures import check_regular, reason
 
 _MOST_SETS = 1000
+_SPILLOVER = ("spillover", "spill", "comp")
+"""Keywords under which instruments write it."""
 
 
 class FcsConfig(StrictModel):
@@ -39,7 +41,7 @@ class FcsConfig(StrictModel):
 
 
 @CELL_TABLES.register("fcs", FcsConfig)
-def read_fcs(config: FcsConfig) -> NumberTable:
+def read_fcs(config: FcsConfig, wanted: Collection[str] | None = None) -> NumberTable:
     """Read the events of an FCS file.
 
     Returns:
@@ -76,6 +78,8 @@ def read_fcs(config: FcsConfig) -> NumberTable:
     except Exception as error:  # FlowIO raises whatever a damaged byte leads it to
         raise InputError(f"{file}: no readable FCS file ({reason(error)}); export it again") from None
     columns, shared = _names(config, flow.pnn_labels, flow.pns_labels)
+    if any(flow.text.get(name, "").strip() for name in _SPILLOVER):
+        notes.append(f"{file}: holds a spillover matrix, which is not applied: values are not compensated")
     return NumberTable(columns=pd.DataFrame(events, columns=pd.Index(columns)), notes=(*notes, *corrected, *shared))
 
 
@@ -135,7 +139,10 @@ def _without_bad_timestep(file: Path, text: dict[str, str]) -> list[str]:
 
 def _names(config: FcsConfig, short: Iterable[str], long: Iterable[str]) -> tuple[list[str], list[str]]:
     """Return distinct names of the parameters, and what to say about those that share one."""
-    pairs = [(one.strip(), other.strip()) for one, other in zip(short, long, strict=True)]
+    pairs = [
+        (one.strip() or f"P{place}", other.strip())
+        for place, (one, other) in enumerate(zip(short, long, strict=True), start=1)
+    ]
     names = [full or name for name, full in pairs] if config.names == "pns" else [name for name, _ in pairs]
     shared = {name for name in names if names.count(name) > 1}
     found = [f"{name} (P{place})" if name in shared else name for place, name in enumerate(names, start=1)]

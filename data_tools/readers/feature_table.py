@@ -6,6 +6,7 @@ header is the first line that holds the column with the object number.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -30,8 +31,8 @@ class FeaturesConfig(StrictModel):
 
 
 @CELL_TABLES.register("ideas_features", FeaturesConfig)
-def read_features(config: FeaturesConfig) -> TextTable:
-    """Read a table of features, whatever stands before its header.
+def read_features(config: FeaturesConfig, wanted: Collection[str] | None = None) -> TextTable:
+    """Read a table of features, or those of its columns that are wanted, whatever stands before its header.
 
     Returns:
         One row per cell, all of it text; names as in the file, without blanks around them.
@@ -45,4 +46,5 @@ def read_features(config: FeaturesConfig) -> TextTable:
         header=config.header,
         separator=_SEPARATORS[config.separator],
         decimal=None if config.decimal == "auto" else config.decimal,
+        wanted=wanted,
     )

@@ -6,11 +6,13 @@ cells; their rows are brought into one order.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -18,11 +20,13 @@ import pandas as pd
 from framework.errors import InputError, did_you_mean
 from framework.files.delimited import read_text_table
 from framework.files.h5ad import read_h5ad
+from framework.files.kinds import found_instead
 from framework.files.matching import why_unmatched
 from framework.files.text_values import text_values
 
 CELL_NAME = "cell"
 """Column of a CSV that names its cells."""
+_TEXT = re.compile(r"\.(csv|tsv|txt|tab)(\.(gz|bz2|xz))?$", re.IGNORECASE)
 _OF_CELL = ("part", "tile", "bag", "site", "y_px", "x_px", "nucleus", "n_sites", "n_nuclei", "n_tiles")
 
 
@@ -54,9 +58,9 @@ def open_features(source: Path | str) -> list[FeatureTable]:
 
     Args:
         source: ``[NAME=]FILE[#KEY]``, or a folder of ``.h5ad`` files, which are called ``NAME file``. FILE is an
-            ``.h5ad`` of ``wellstream embed`` or ``wellstream features``, any other AnnData, or a CSV. KEY names an
-            entry of ``obsm`` to take instead of ``X``. An ``.h5ad`` whose ``X`` has no column gives every numeric entry
-            of ``obsm``.
+            ``.h5ad`` of ``wellstream embed`` or ``wellstream features``, any other AnnData, or a CSV (also packed); it
+            is known by what it holds. KEY names an entry of ``obsm`` to take instead of ``X``. An ``.h5ad`` whose ``X``
+            has no column gives every numeric entry of ``obsm``.
 
     Raises:
         InputError: no such file or key, no features, or a value that is NaN or infinite.
@@ -69,14 +73,14 @@ def open_features(source: Path | str) -> list[FeatureTable]:
         return [_named(table, name, alone=False) for table in inside]
     if not path.is_file():
         raise InputError(f"{path}: no such file; make features with: wellstream features, or wellstream embed RUN")
-    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+    if path.suffix.lower() == ".h5ad" or h5py.is_hdf5(path):
+        tables = _from_anndata(path, key)
+    elif not _TEXT.search(path.name):
+        raise InputError(f"{path}: expected an .h5ad or .csv file of features, found {found_instead(path)}")
+    else:
         if key is not None:
             raise InputError(f"{path}#{key}: a text table holds one matrix; leave '#{key}' out")
         tables = [_from_text(path)]
-    elif path.suffix.lower() == ".h5ad":
-        tables = _from_anndata(path, key)
-    else:
-        raise InputError(f"{path}: expected an .h5ad or .csv file of features, found '{path.suffix or 'no suffix'}'")
     for table in tables:
         _check_values(table)
     return [_named(table, name, alone=len(tables) == 1) for table in tables]

@@ -9,7 +9,7 @@ shown. Wide matrices of numbers, which must not be held as text, are read with `
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -52,6 +52,7 @@ class TextTable:
         encoding: as Python calls it.
         notes: sentences about what was found out and what was left out.
         error: class of what ``column`` and ``numbers`` raise.
+        header: names of all columns of the file, also of those that were not asked for.
         counted: what ``lines`` count: ``line``, or ``row`` where a table was made of a file that is no text.
     """
 
@@ -65,6 +66,7 @@ class TextTable:
     notes: tuple[str, ...]
     error: type[WellstreamError] = InputError
     counted: str = "line"
+    header: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -130,7 +132,7 @@ class TextTable:
         found = cells[row, column]
         return self.error(
             f"{self.where(row)}: column '{names[column]}' reads '{found}', expected a number"
-            + about_decimals(found, self.decimal)
+            + (about_decimals(found, self.decimal) or "; correct the cell, or leave it blank where it was not measured")
         )
 
 
@@ -145,6 +147,7 @@ def read_text_table(
     decimal: str | None = None,
     comment: bool = True,
     columns: Sequence[str] | None = None,
+    wanted: Collection[str] | None = None,
     error: type[WellstreamError] = InputError,
     most_bytes: int = MOST_BYTES,
     may_be_empty: bool = False,
@@ -161,18 +164,22 @@ def read_text_table(
         separator: between cells; None to find it: tab, semicolon, comma or bar.
         decimal: ``.`` or ``,``; None to find it.
         comment: whether a line that begins with ``#`` is left out (and counted in the notes).
-        columns: the only ones that are kept, in the order of the file; None for all.
+        columns: the only ones that are kept, in the order of the file, each of which must be there; None for all.
+        wanted: the only ones that are kept, as far as they are there, so that memory holds no others; None for all.
         error: class of what is raised.
-        most_bytes: it may hold unpacked.
+        most_bytes: it may hold unpacked, unless only some columns are kept.
         may_be_empty: whether a header without a row below it is a table too, as of a well without cells.
 
     Raises:
         WellstreamError: of class ``error``: no such file, no text (named as what it is), damaged, no header, a name
             twice, a row of another length than the header (with its line), no row.
     """
-    text = open_text(file, what=what, error=error, most_bytes=most_bytes)
-    pieces = _pieces(text, header, header_rows, skip, separator, decimal, comment, columns, rows_at_once=None)
-    table = next(pieces)
+    some = columns is not None or wanted is not None
+    text = open_text(file, what=what, error=error, most_bytes=None if some else most_bytes)
+    layout = find_layout(text, header=header, header_rows=header_rows, skip=skip, separator=separator, comments=comment)
+    if wanted is not None:
+        columns = [name for name in layout.names if name in wanted]
+    table = next(_pieces(text, layout, decimal, columns, rows_at_once=None))
     if not len(table) and not may_be_empty:
         left = "".join(f"; {note.removeprefix(f'{file}: ')}" for note in table.notes)
         raise error(f"{file}: holds a header and no row; expected {what}{left}")
@@ -195,27 +202,23 @@ def iterate_text_table(
 ) -> Iterator[TextTable]:
     """Yield a text table in pieces of rows, at least one, the last with the notes; arguments as ``read_text_table``."""
     text = open_text(file, what=what, error=error)
-    yield from _pieces(text, header, header_rows, skip, separator, decimal, comment, columns, rows_at_once=rows_at_once)
+    layout = find_layout(text, header=header, header_rows=header_rows, skip=skip, separator=separator, comments=comment)
+    yield from _pieces(text, layout, decimal, columns, rows_at_once=rows_at_once)
 
 
 def _pieces(
     text: TextFile,
-    header: str | None,
-    header_rows: int,
-    skip: int,
-    separator: str | None,
+    layout: Layout,
     decimal: str | None,
-    comment: bool,
     columns: Sequence[str] | None,
     *,
     rows_at_once: int | None,
 ) -> Iterator[TextTable]:
-    layout = find_layout(text, header=header, header_rows=header_rows, skip=skip, separator=separator, comments=comment)
     with text.opened() as stream:
         begin = layout.skip + layout.header_lines
         for _ in range(begin):
             next(stream)
-        records = Records(stream, layout.separator, comments=comment, first=begin + 1, of=text, strip=False)
+        records = Records(stream, layout.separator, comments=layout.comments, first=begin + 1, of=text, strip=False)
         rows = _Rows(text, layout, columns)
         table: TextTable | None = None
         for line, row in records:
@@ -279,6 +282,7 @@ class _Rows:
             encoding=self._text.encoding,
             notes=notes,
             error=self._text.error,
+            header=tuple(name for name in self._layout.names if name),
         )
         self.lines, self._cells = [], []
         return table

@@ -123,3 +123,13 @@ def test_one_of_several_data_sets_is_chosen(tmp_path: Path) -> None:
     alone = read(file, first)
     assert alone.columns["A"].tolist() == [1, 2]
     assert "announces another data set at byte 1004, where none is" in alone.notes[0]
+
+
+@pytest.mark.parametrize("keyword", ["SPILLOVER", "SPILL", "COMP"])
+def test_a_spillover_matrix_is_said_not_to_be_applied(tmp_path: Path, keyword: str) -> None:
+    data = fcs(VALUES.tobytes(), 3, ["A", " "], **{keyword: "2,A,B,1,0.1,0,1"})
+    found = read(tmp_path / "a.fcs", data)
+    assert found.notes == (
+        f"{tmp_path / 'a.fcs'}: holds a spillover matrix, which is not applied: values are not compensated",
+    )
+    assert found.columns.to_dict("list") == {"A": [1, 2, 65535], "P2": [300, 500, 7]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,15 @@ def test_columns_are_text_and_empty_is_missing(tmp_path: Path) -> None:
     assert column(table, "Metadata_Name").isna().tolist() == [False, True]
     with pytest.raises(InputError, match=r"no column 'Metadata_Feild'.*did you mean 'Metadata_Field'"):
         column(table, "Metadata_Feild")
+
+
+def test_files_are_known_by_what_they_hold(tmp_path: Path) -> None:
+    (tmp_path / "x.csv.gz").write_bytes(gzip.compress(b"cell,area\n007,1\nNA,2\n"))
+    (table,) = open_features(tmp_path / "x.csv.gz")
+    assert (list(table.cells.index), table.values.tolist()) == (["007", "NA"], [[1], [2]])
+    path = write(tmp_path / "x.h5ad", np.arange(8.0).reshape(4, 2))
+    path.rename(tmp_path / "y.h5")
+    assert open_features(tmp_path / "y.h5")[0].values.tolist() == np.arange(8.0).reshape(4, 2).tolist()
+    (tmp_path / "x.parquet").write_bytes(b"PAR1\x00\x01")
+    with pytest.raises(InputError, match=r"expected an \.h5ad or \.csv file of features, found a Parquet file"):
+        open_features(tmp_path / "x.parquet")

@@ -360,3 +360,11 @@ def test_a_packed_file_that_ends_in_zeros_is_refused_at_once(tmp_path: Path) -> 
             read_text_table(file, what="a table")
     file.write_bytes(gzip.compress(b"a,b\n1,2\n") + bytes(512))  # as tapes pad it
     assert read_text_table(file, what="a table").text.to_numpy().tolist() == [["1", "2"]]
+
+
+def test_only_what_is_wanted_is_held(tmp_path: Path) -> None:
+    table = _read(tmp_path, "id,a,b,c\n0042,1,2,3\n", wanted={"c", "id", "none"})
+    assert (table.names, table.header) == (("id", "c"), ("id", "a", "b", "c"))
+    assert table.text.to_dict("list") == {"id": ["0042"], "c": ["3"]}
+    assert _read(tmp_path, "id,a\n0042,1\n", wanted=set(), most_bytes=3).names == ()
+    assert "holds more than" in _refused(tmp_path, "id,a\n0042,1\n", most_bytes=3)
