@@ -105,8 +105,7 @@ def read_platemap(config: PlatemapConfig) -> pd.DataFrame:
     file = Path(config.path)
     raw = read_assay_layout(file) if is_assay_layout(file) else read_text_table(file, what="a plate map")
     if not len(raw):
-        left_out = "".join(f"; {note.removeprefix(f'{file}: ')}" for note in raw.notes if "left out" in note)
-        raise InputError(f"{file}: the plate map has no row{left_out}; expected one per well")
+        raise InputError(f"{file}: the plate map has no row; expected one per well")
     table = pd.DataFrame({name: _column(config, raw, name) for name in _wanted(config, raw)})
     table[WELL] = _wells(config, raw, table)
     table[CONTROL_TYPE] = table[CONTROL_TYPE].map(lambda text: config.control_types.get(text, text))

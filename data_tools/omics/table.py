@@ -71,8 +71,7 @@ def read_omics(config: OmicsConfig) -> OmicsTable:
     if not raw.genes:
         raise InputError(f"{raw.file}: no column of numbers besides the {_PREFIX} columns; expected one per gene")
     if not len(raw.values):
-        left_out = "".join(f"; {note.removeprefix(f'{raw.file}: ')}" for note in raw.notes if "left out" in note)
-        raise InputError(f"{raw.file}: the table has no row; expected one per sample{left_out}")
+        raise InputError(f"{raw.file}: the table has no row; expected one per sample")
     if not raw.declared:
         check_genes(raw, config.kind)
     check_values(raw, config.kind)

@@ -89,7 +89,8 @@ def _read(root: Path) -> dict[str, pd.DataFrame]:
 
 def _table(file: Path, *, of_agreement: bool) -> pd.DataFrame:
     """Read a table: a gene may be called NA, a population 007, so what has a name is text and all else numbers."""
-    table = read_text_table(file, what="a table of wellstream express", separator=",", decimal=".", comment=False)
+    what = "a table of wellstream express"
+    table = read_text_table(file, what=what, separator=",", decimal=".", comment=False, may_be_empty=True)
     named = _NAMES - {"genes"} if of_agreement else _NAMES  # there it is their number
     return pd.DataFrame({name: table.text[name] if name in named else _numbers(table, name) for name in table.names})
 

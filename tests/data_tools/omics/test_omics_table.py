@@ -381,7 +381,7 @@ def test_columns_that_may_lack_say_so(tmp_path: Path, key: str) -> None:
 
 def test_a_table_of_comments_and_genes_in_rows(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(HEAD + "#1,R,a,M,1,2,3,4,5\n")
-    with pytest.raises(InputError, match=r"the table has no row; .*; line 2 begins with # and is left out"):
+    with pytest.raises(InputError, match=r"holds a header and no row; .*; line 2 begins with # and is left out"):
         _read(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text("gene,s1,s2,s3\ng1,1,2,3\ng2,4,5,6\n")
     with pytest.raises(InputError, match="perhaps genes stand in rows and samples in columns; transpose"):

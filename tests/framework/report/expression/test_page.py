@@ -37,3 +37,9 @@ def test_text_among_numbers_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("gene,r\nG1,high\n")
     with pytest.raises(InputError, match=r"t\.csv: line 2: column 'r' reads 'high', expected a number"):
         _table(tmp_path / "t.csv", of_agreement=False)
+
+
+def test_a_table_may_be_empty(tmp_path: Path) -> None:
+    """One population alone is similar to no other."""
+    (tmp_path / "t.csv").write_text("one,other,r,source\n")
+    assert len(_table(tmp_path / "t.csv", of_agreement=False)) == 0
