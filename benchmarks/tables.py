@@ -40,7 +40,7 @@ _TAR_HEADER = 512
 
 
 def write(dataset: Dataset) -> None:
-    """Write manifest, bags.parquet, tiles.parquet and tiles.index of a dataset in memory into its folder."""
+    """Write manifest, bags.parquet, tiles.parquet and tiles.arrow of a dataset in memory into its folder."""
     starts = dataset.index.bag_start
     rows = [
         {
@@ -59,7 +59,7 @@ def write(dataset: Dataset) -> None:
     bags = bags_table(rows)
     write_tables(dataset.root / BAGS_NAME, [bags], bags.schema)
     write_tables(dataset.root / TILES_NAME, _tiles(dataset), tiles_schema(()))
-    index = tile_index(dataset.root, len(rows), coded=dataset.manifest.codec is not None)
+    index = tile_index(dataset.root, coded=dataset.manifest.codec is not None)
     files = (*dataset.manifest.files, record(dataset.root / TILES_NAME, dataset.root), index)
     manifest = dataset.manifest.model_copy(update={"files": files})
     write_json(dataset.root / MANIFEST_NAME, manifest.model_dump(mode="json"))

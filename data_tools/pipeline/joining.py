@@ -62,11 +62,11 @@ def beside_shards(facts: Sequence[dict[str, Any]], root: Path) -> list[FileRecor
     return [record(root / CHECKSUMS_NAME, root), *metadata]
 
 
-def tile_index(root: Path, n_bags: int, *, coded: bool) -> FileRecord:
-    """Write ``tiles.index`` from the finished tiles.parquet; return its record."""
+def tile_index(root: Path, *, coded: bool) -> FileRecord:
+    """Write ``tiles.arrow`` from the finished tiles.parquet; return its record."""
     tiles = record(root / TILES_NAME, root)
     with replacing(root / INDEX_NAME) as stream:
-        write_index(stream, root / TILES_NAME, tiles.blake3, n_bags, coded=coded)
+        write_index(stream, root / TILES_NAME, tiles.blake3, coded=coded)
     return record(root / INDEX_NAME, root)
 
 
@@ -138,7 +138,7 @@ def finish(
     root = build.root
     shards = [ShardRecord.model_validate(item["shard"]) for item in facts if item["shard"]]
     n_bags = sum(len(item["bags"]) for item in facts)
-    index = tile_index(root, n_bags, coded=config.shards.codec is not None)
+    index = tile_index(root, coded=config.shards.codec is not None)
     tables = [record(root / name, root) for name in (BAGS_NAME, TILES_NAME, NUCLEI_NAME, "qc/index.json")]
     files = [*more, *beside_shards(facts, root), index, *tables]
     size, dtype = config.tiles.size_px, config.tiles.dtype

@@ -37,7 +37,7 @@ def lost_files(manifest: Manifest, root: Path) -> set[str]:
 
 
 def restore_index(manifest: Manifest, root: Path) -> tuple[str, ...]:
-    """Make ``tiles.index`` again if it is lost; return a sentence about it, or none.
+    """Make ``tiles.arrow`` again if it is lost; return a sentence about it, or none.
 
     Raises:
         DatasetError: it came out otherwise, because tiles.parquet is damaged.
@@ -46,7 +46,7 @@ def restore_index(manifest: Manifest, root: Path) -> tuple[str, ...]:
     for item in lost:
         if not (root / TILES_NAME).is_file():
             raise DatasetError(f"{root / TILES_NAME}: missing, so {INDEX_NAME} cannot be made again; {_anew(root)}")
-        if tile_index(root, manifest.n_bags, coded=manifest.codec is not None) != item:
+        if tile_index(root, coded=manifest.codec is not None) != item:
             (root / item.name).unlink()
             raise DatasetError(
                 f"{root / item.name}: made again it is another one, so {TILES_NAME} is damaged; {_anew(root)}"

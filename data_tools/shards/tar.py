@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import tarfile
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ from data_tools.shards.stream import Offsets, SummedStream, Writable
 from framework.errors import InputError
 
 _BLOCK = 512
-_MAX_MEMBER = 8**11  # eleven octal digits of the ustar size field
+_MAX_NAME = 100
 
 
 def ustar_header(name: str, size: int) -> bytes:
@@ -30,23 +31,18 @@ def ustar_header(name: str, size: int) -> bytes:
     Raises:
         InputError: a name over 100 bytes or a member over 8 GiB.
     """
-    raw = name.encode("ascii")
-    if len(raw) > 100 or size >= _MAX_MEMBER:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    try:
+        header = member.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+    except ValueError:
+        header = b""
+    # A name that is too long for its field would be split at a slash, which not every reader joins again.
+    if len(name) > _MAX_NAME or len(header) != _BLOCK:
         raise InputError(
             f"shard member '{name}' of {size} bytes: names hold 100 bytes, members 8 GiB; lower shards.chunk_tiles"
         )
-    fields = (
-        raw.ljust(100, b"\0"),
-        b"0000644\0",
-        b"0000000\0" * 2,
-        b"%011o\0" % size,
-        b"00000000000\0",
-        b" " * 8,
-        b"0" + bytes(100),
-        b"ustar\x0000",
-    )
-    header = b"".join(fields).ljust(_BLOCK, b"\0")
-    return header[:148] + b"%06o\0 " % sum(header) + header[156:]
+    return header
 
 
 def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:

@@ -92,11 +92,11 @@ class Dataset:
             if remote is None and tiles is not None:
                 _existing(file(TILES_NAME), f"{where}/{TILES_NAME}")
             mapped = _existing(file(INDEX_NAME), f"{where}/{INDEX_NAME}")
-            digest, coded = tiles.blake3 if tiles else None, manifest.codec is not None
-            index = map_index(mapped, f"{where}/{INDEX_NAME}", digest, manifest.n_tiles, len(bags), coded=coded)
+            digest, counts = tiles.blake3 if tiles else None, bags["n_tiles"].to_numpy()
+            index = map_index(mapped, f"{where}/{INDEX_NAME}", digest, counts, coded=manifest.codec is not None)
         else:
             index = _read_index(_existing(file(TILES_NAME), f"{where}/{TILES_NAME}"), where, manifest)
-        check_tiles_of_bags(bags, index, where)
+            check_tiles_of_bags(bags, index, where)
         return cls(root=root, manifest=manifest, bags=bags, index=index, remote=remote)
 
     @property

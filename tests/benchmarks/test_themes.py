@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -93,11 +94,12 @@ def test_the_ideal_of_conditions_on_one_plate_draws_conditions(monkeypatch: pyte
 
 
 def test_bytes_of_an_index_held_and_mapped(tmp_path: Path) -> None:
-    np.save(tmp_path / "offset.npy", np.arange(5, dtype=np.int64))
+    with pa.ipc.new_file(tmp_path / "offset.arrow", pa.schema({"offset": pa.int64()})) as writer:
+        writer.write_table(pa.table({"offset": pa.array(range(5), pa.int64())}))
     four = np.zeros(5, dtype=np.int32)
     held = TileIndex(bag=four, shard=four, offset=np.zeros(5, np.int64), bag_start=np.zeros(2, np.int64))
     assert plans.index_bytes(held) == (96, 0)
-    offset = np.load(tmp_path / "offset.npy", mmap_mode="r")
+    offset = pa.ipc.open_file(pa.memory_map(str(tmp_path / "offset.arrow"))).get_batch(0)["offset"].to_numpy()
     mapped = TileIndex(bag=four, shard=four, offset=offset, bag_start=np.zeros(2, np.int64), nbytes=four)
     assert plans.index_bytes(mapped) == (76, 40)
 

@@ -162,10 +162,10 @@ def _read_flat_field(folder: Path) -> Any:
     return np.asarray(load_npy(folder / "flat.npy", what="a flat-field (.npy)", mapped=True))
 
 
-_TABLES = ("dataset.json", "bags.parquet", "tiles.parquet", "tiles.index", "checksums.json")
+_TABLES = ("dataset.json", "bags.parquet", "tiles.parquet", "tiles.arrow", "checksums.json")
 _RAW = _dataset("tar", "null")
 _PACKED = _dataset("zarr", "{id: blosc, cname: lz4}")
-_OPENED = tuple(f"ds/{name}" for name in ("dataset.json", "bags.parquet", "tiles.index"))
+_OPENED = tuple(f"ds/{name}" for name in ("dataset.json", "bags.parquet", "tiles.arrow"))
 
 TARGETS: list[Target] = [
     *of_files("opened dataset", _RAW, _OPENED, _opened, checked=True, command=("inspect", "{folder}/ds")),

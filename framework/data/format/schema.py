@@ -5,7 +5,7 @@ A dataset is a folder::
     dataset.json         written last: the manifest below
     bags.parquet         one row a bag (a well; of cells cropped elsewhere what ``bags.by`` says), in bag order
     tiles.parquet        one row a tile, sorted by bag: where its pixels lie, where in the field it was cut
-    tiles.index          the columns of tiles.parquet that reading tiles needs, to be mapped
+    tiles.arrow          the columns of tiles.parquet that reading tiles needs, as Arrow IPC, to be mapped
                          (``framework.data.format.tile_index``)
     nuclei.parquet       one row a nucleus (or cropped cell) found, with or without a tile
     checksums.json       CRC-32 of every 8 MiB of every shard, so that damage is found fast and located
@@ -40,7 +40,7 @@ _OTHER_VERSION = "other_version"
 MANIFEST_NAME = "dataset.json"
 BAGS_NAME = "bags.parquet"
 TILES_NAME = "tiles.parquet"
-INDEX_NAME = "tiles.index"
+INDEX_NAME = "tiles.arrow"
 NUCLEI_NAME = "nuclei.parquet"
 CHECKSUMS_NAME = "checksums.json"
 CHECKSUM_BLOCK_BYTES = 8 << 20

@@ -1,28 +1,35 @@
-"""Where every tile lies, in a file that is mapped: ranks of a node share its pages, and opening it reads none of them.
+"""Where every tile lies, in a file that is mapped: ranks of a node share its pages, and opening it reads few of them.
 
-``tiles.index`` repeats columns of tiles.parquet and is made from it. After a header of 64 bytes come the columns, each
-from a multiple of 64 bytes on, little endian: int64 first tile of each bag, with the number of tiles behind the last;
-int64 offset; int32 bag; int32 shard; int32 nbytes where the dataset has a codec. The header names the tiles.parquet
-they come from by its BLAKE3, so that an index of another build is refused without a look at its columns.
+``tiles.arrow`` repeats the columns of tiles.parquet that reading tiles needs: an Arrow IPC file with one record batch,
+int32 ``bag``, int32 ``shard``, int64 ``offset``, and int32 ``nbytes`` where the dataset has a codec. Its metadata name
+the tiles.parquet it was made from by its BLAKE3, so that an index of another build is refused without a look at its
+columns. Any Arrow library reads it.
 """
 
 from __future__ import annotations
 
-import struct
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from framework.errors import DatasetError
+from framework.files.failures import check_regular, reading
 from framework.files.parquet import open_parquet
 
-_HEADER = struct.Struct("<8sQQB32s")
-_MAGIC = b"WSINDEX1"
-_ALIGN = 64
+_SOURCE = b"tiles.parquet"
+_TYPES = {"bag": pa.int32(), "shard": pa.int32(), "offset": pa.int64(), "nbytes": pa.int32()}
 _AGAIN = "make it again, from tiles.parquet: remove it and run the same 'wellstream ingest CONFIG --out FOLDER'"
+_WHAT = "an index of tiles"
+_COMPARED_WHOLE = 1 << 22
+"""Tiles up to which each is compared with the bag it must belong to; of more, those of some bags are."""
+_COMPARED_BAGS = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,70 +54,66 @@ class TileIndex:
         return len(self.bag)
 
 
-def write_index(stream: BinaryIO, tiles: Path, checksum: str, n_bags: int, *, coded: bool) -> None:
-    """Write the index of a table of tiles, some rows at a time.
+def write_index(stream: BinaryIO, tiles: Path, checksum: str, *, coded: bool) -> None:
+    """Write the index of a table of tiles; columns wait in temporary files beside the table, not in memory.
 
     Args:
-        stream: empty and seekable.
+        stream: empty.
         tiles: tiles.parquet, sorted by bag.
         checksum: of that file.
-        n_bags: of the dataset.
         coded: whether tiles differ in length.
     """
-    with open_parquet(tiles, then="ingest again") as table:
+    schema = _schema(coded).with_metadata({_SOURCE: checksum})
+    with ExitStack() as files, open_parquet(tiles, then="ingest again") as table:
         n_tiles = table.metadata.num_rows
-        places = _places(n_tiles, n_bags, coded)
-        stream.write(_HEADER.pack(_MAGIC, n_tiles, n_bags, coded, bytes.fromhex(checksum)))
-        counts, done = np.zeros(n_bags, dtype=np.int64), 0
-        columns = [name for name in places if name != "bag_start"]
-        for batch in table.iter_batches(columns=columns):
-            for name in columns:
-                dtype, start, _ = places[name]
-                stream.seek(start + done * dtype.itemsize)
-                stream.write(batch[name].to_numpy().astype(dtype, copy=False).tobytes())
-            counts += np.bincount(batch["bag"].to_numpy(), minlength=n_bags)
+        columns = {field.name: _column(files, tiles.parent, field.type, n_tiles) for field in schema}
+        done = 0
+        for batch in table.iter_batches(columns=schema.names):
+            for name, column in columns.items():
+                column[done : done + len(batch)] = batch[name].to_numpy()
             done += len(batch)
-    stream.seek(places["bag_start"][1])
-    stream.write(np.concatenate([[0], np.cumsum(counts)]).astype("<i8").tobytes())
-    stream.truncate(_size(places))
+        arrays = [
+            pa.Array.from_buffers(_TYPES[name], n_tiles, [None, pa.py_buffer(column)])
+            for name, column in columns.items()
+        ]
+        with pa.ipc.new_file(stream, schema) as writer:
+            writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
 
 
-def map_index(file: Path, where: str, checksum: str | None, n_tiles: int, n_bags: int, *, coded: bool) -> TileIndex:
-    """Map ``tiles.index``; what is read of it are the header and where bags begin.
+def map_index(file: Path, where: str, checksum: str | None, counts: npt.NDArray[np.int64], *, coded: bool) -> TileIndex:
+    """Map ``tiles.arrow``.
 
     Args:
         file: to map.
         where: it lies, as a message names it.
         checksum: recorded of tiles.parquet; None where nothing is recorded.
-        n_tiles: of the dataset.
-        n_bags: of the dataset.
+        counts: int64 (B,), tiles of each bag.
         coded: whether tiles differ in length.
 
     Raises:
         DatasetError: it is no index, is cut off, or is of another build.
     """
-    with file.open("rb") as stream:
-        head = stream.read(_HEADER.size)
-    found = _HEADER.unpack(head) if len(head) == _HEADER.size and head.startswith(_MAGIC) else None
-    places = _places(n_tiles, n_bags, coded)
-    size = file.stat().st_size
-    if found is None or size != _size(places):
-        raise DatasetError(f"{where}: expected an index of {_size(places)} bytes, found {size}; {_AGAIN}")
-    if found[1:4] != (n_tiles, n_bags, coded) or checksum not in (None, found[4].hex()):
+    starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    check_regular(file, DatasetError, _WHAT, _AGAIN)
+    with reading(where, DatasetError, _WHAT, _AGAIN):
+        opened = pa.ipc.open_file(pa.memory_map(str(file)))
+        schema = opened.schema
+        batch = opened.get_batch(0) if opened.num_record_batches == 1 else None
+        if batch is not None:
+            batch.validate()
+    if batch is None or not schema.remove_metadata().equals(_schema(coded)):
+        found = ", ".join(f"{field.name} {field.type}" for field in schema)
+        raise DatasetError(f"{where}: expected an index with the columns {_listed(coded)}, found {found}; {_AGAIN}")
+    source = (schema.metadata or {}).get(_SOURCE, b"").decode("ascii", "replace")
+    if len(batch) != starts[-1] or checksum not in (None, source):
         raise DatasetError(
-            f"{where}: of {found[1]} tiles in {found[2]} bags and of another tiles.parquet than the manifest's: a "
-            f"stale index; {_AGAIN}"
+            f"{where}: of {len(batch)} tiles and of another tiles.parquet than the manifest's: a stale index; {_AGAIN}"
         )
-    raw = np.memmap(file, np.uint8, "r")
-    # As plain arrays: those of NumPy's subclass are slow to index, and what is taken from them is of it too.
-    columns: dict[str, npt.NDArray[Any]] = {
-        name: np.asarray(raw[start : start + dtype.itemsize * count].view(dtype))
-        for name, (dtype, start, count) in places.items()
-    }
-    starts = columns["bag_start"]
-    if starts[0] != 0 or starts[-1] != n_tiles or np.any(np.diff(starts) < 0):
-        raise DatasetError(f"{where}: bags do not follow each other; {_AGAIN}")
-    return TileIndex(**columns)
+    if any(column.null_count for column in batch.columns):
+        raise DatasetError(f"{where}: has gaps; {_AGAIN}")
+    columns: dict[str, Any] = {name: batch[name].to_numpy(zero_copy_only=True) for name in schema.names}
+    _check_bags(columns["bag"], starts, where)
+    return TileIndex(bag_start=starts, **columns)
 
 
 def differs(index: TileIndex, tiles: Path) -> bool:
@@ -127,17 +130,32 @@ def differs(index: TileIndex, tiles: Path) -> bool:
     return done != len(index) or not np.array_equal(starts, index.bag_start)
 
 
-def _places(n_tiles: int, n_bags: int, coded: bool) -> dict[str, tuple[np.dtype[Any], int, int]]:
-    """Type, first byte and length of each column."""
-    columns = [("bag_start", "<i8", n_bags + 1), ("offset", "<i8", n_tiles), ("bag", "<i4", n_tiles)]
-    columns += [("shard", "<i4", n_tiles), *([("nbytes", "<i4", n_tiles)] if coded else [])]
-    found, at = {}, _ALIGN
-    for name, kind, count in columns:
-        dtype = np.dtype(kind)
-        found[name] = (dtype, at, count)
-        at += -(-dtype.itemsize * count // _ALIGN) * _ALIGN
-    return found
+def _check_bags(bag: npt.NDArray[np.int32], starts: npt.NDArray[np.int64], where: str) -> None:
+    """Refuse an index whose tiles are not those of the bags that bags.parquet counts."""
+    if len(bag) <= _COMPARED_WHOLE:
+        wrong = not np.array_equal(bag, np.repeat(np.arange(len(starts) - 1), np.diff(starts)))
+    else:
+        filled = np.flatnonzero(np.diff(starts))
+        some = filled[np.unique(np.linspace(0, len(filled) - 1, _COMPARED_BAGS).astype(np.int64))]
+        wrong = bool(np.any(bag[starts[some]] != some) or np.any(bag[starts[some + 1] - 1] != some))
+    if wrong:
+        raise DatasetError(f"{where}: bags have other numbers of tiles than bags.parquet says; {_AGAIN}")
 
 
-def _size(places: dict[str, tuple[np.dtype[Any], int, int]]) -> int:
-    return max(start + dtype.itemsize * count for dtype, start, count in places.values())
+def _column(files: ExitStack, folder: Path, kind: pa.DataType, length: int) -> npt.NDArray[Any]:
+    dtype = np.dtype(kind.to_pandas_dtype())
+    if not length:
+        return np.empty(0, dtype)
+    return np.memmap(files.enter_context(tempfile.TemporaryFile(dir=folder)), dtype, "w+", shape=(length,))
+
+
+def _schema(coded: bool) -> pa.Schema:
+    return pa.schema([pa.field(name, _TYPES[name], nullable=False) for name in _names(coded)])
+
+
+def _names(coded: bool) -> Sequence[str]:
+    return list(_TYPES) if coded else [name for name in _TYPES if name != "nbytes"]
+
+
+def _listed(coded: bool) -> str:
+    return ", ".join(f"{name} {_TYPES[name]}" for name in _names(coded))

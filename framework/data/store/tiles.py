@@ -1,13 +1,12 @@
-"""Where samples come from: byte ranges of memory-mapped shards, or rows of cached embeddings, into a given buffer.
+"""Pixels of tiles: byte ranges of memory-mapped shards, copied into a given buffer.
 
-A store never makes an object a sample. It is told which tiles go where and copies without the interpreter lock, by one
-call of PyTorch for all tiles of a shard that follow each other in the buffer; any number of threads may gather at once.
+Reading a batch creates no Python object per sample. The store is told which tiles go where and copies without the
+interpreter lock, by one call of PyTorch for all tiles of a shard that follow each other in the buffer; any number of
+threads may gather at once.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import mmap
 import os
 import struct
@@ -16,9 +15,8 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -27,10 +25,10 @@ from numcodecs import blosc
 from framework.data.cores import compute_alone
 from framework.data.dataset import Dataset
 from framework.data.permutation import I64
+from framework.data.store.base import check_request
 from framework.data.store.block_check import BlockCheck
-from framework.errors import DatasetError, InputError
+from framework.errors import DatasetError
 from framework.files.failures import is_inside
-from framework.files.hdf5 import open_hdf5
 
 _OPEN_MAPS = 256
 """Mapped shards at a time; each holds a file descriptor, of which a process commonly has 1,024."""
@@ -38,30 +36,11 @@ _OPEN_MAPS = 256
 
 _WORTH_A_CALL = 3
 """Tiles side by side in the buffer, of one shard, from which one call of PyTorch is cheaper than NumPy's slices."""
-_PARTS_A_DECODER = 4
-"""Pieces of work a thread that unpacks."""
+_TASKS_PER_DECODER = 4
+"""Number of decode tasks per thread."""
 
-_EMBEDDINGS = "a file of tile embeddings"
 _FRAME = struct.Struct("<4xIII")
 """Header of a Blosc frame: bytes unpacked, of a block, packed."""
-
-
-class Store(Protocol):
-    """A source of equally shaped samples, one a tile of the dataset.
-
-    Attributes:
-        sample_shape: shape of one sample: (C, H, W) or (D,).
-        dtype: stored type.
-    """
-
-    sample_shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def __len__(self) -> int: ...
-
-    def gather(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
-        """Write sample ``tile_ids[i]`` to ``out[i]``; ids may repeat and come in any order."""
-        ...
 
 
 class _Bytes:
@@ -135,7 +114,7 @@ class TileStore:
             DatasetError: the tile index points outside a shard, a compressed tile is damaged, or a block that is
                 checked has another checksum.
         """
-        _check_request(self, tile_ids, out)
+        check_request(self, tile_ids, out)
         self._check_inside(tile_ids)
         if self._blocks is not None:
             self._blocks.check(tile_ids, lambda shard: self._mapped(shard).numpy())
@@ -211,7 +190,7 @@ class TileStore:
         """
         index = self.dataset.index
         order = np.lexsort((index.offset[tile_ids], index.shard[tile_ids]))
-        parts = np.array_split(order, min(_PARTS_A_DECODER * self._decoders, len(order)) or 1)
+        parts = np.array_split(order, min(_TASKS_PER_DECODER * self._decoders, len(order)) or 1)
         for done in [self._pool.submit(self._unpack, tile_ids, part, out) for part in parts]:
             done.result()
 
@@ -287,80 +266,6 @@ class TileStore:
         )
 
 
-class EmbeddingStore:
-    """Cached tile embeddings (an .h5ad that ``wellstream embed --level tile`` wrote) in place of pixels.
-
-    Args:
-        path: the file; its ``X`` is float32 (T, D).
-        dataset: the dataset whose tiles they describe.
-
-    Raises:
-        InputError: not such a file.
-        DatasetError: it was made from another dataset.
-    """
-
-    def __init__(self, path: Path | str, dataset: Dataset) -> None:
-        self.dtype: np.dtype[Any] = np.dtype("<f4")
-        self._path = Path(path)
-        self._lock = threading.Lock()
-        shape, offset = self._inspect(dataset)
-        self.sample_shape: tuple[int, ...] = (shape[1],)
-        self._length = shape[0]
-        self._rows = None if offset is None else np.memmap(self._path, self.dtype, "r", offset, shape)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def gather(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
-        """Copy embeddings into a buffer.
-
-        Args:
-            tile_ids: int64 (n,), rows of tiles.parquet, in any order, repeats allowed.
-            out: float32 (n, D), C-contiguous.
-
-        Raises:
-            IndexError: an id outside the dataset.
-            ValueError: ``out`` has another shape, type or layout.
-        """
-        _check_request(self, tile_ids, out)
-        if self._rows is not None:
-            # Ids are checked above; mode clip spares the buffered second copy of mode raise.
-            np.take(self._rows, tile_ids, axis=0, out=out, mode="clip")
-            return
-        unique, inverse = np.unique(tile_ids, return_inverse=True)
-        with self._lock, open_hdf5(self._path, what=_EMBEDDINGS, then="embed again", checked=True) as file:
-            rows = file["X"][unique]
-        np.take(rows, inverse, axis=0, out=out, mode="clip")
-
-    def _inspect(self, dataset: Dataset) -> tuple[tuple[int, int], int | None]:
-        """Shape of ``X`` and where it begins in the file, None when it is stored in chunks."""
-        again = f"make one with: {self._command(dataset)}"
-        with open_hdf5(self._path, error=InputError, what=_EMBEDDINGS, then=again) as file:
-            matrix = file["X"]
-            digest = file["uns/wellstream/dataset_digest"].asstr()[()]
-            if not isinstance(matrix, h5py.Dataset) or matrix.ndim != 2 or matrix.dtype != self.dtype:
-                raise InputError(f"{self._path}: expected X as a dense float32 matrix, found another kind")
-            shape, offset = (int(matrix.shape[0]), int(matrix.shape[1])), matrix.id.get_offset()
-        expected = dataset_digest(dataset)
-        if digest != expected or shape[0] != len(dataset.index):
-            raise DatasetError(
-                f"{self._path}: {shape[0]} embeddings of dataset {digest[:12]}, but {dataset.where} is {expected[:12]} "
-                f"with {len(dataset.index)} tiles; embed again: {self._command(dataset)}"
-            )
-        return shape, offset
-
-    def _command(self, dataset: Dataset) -> str:
-        return f"wellstream embed RUN --data {dataset.where} --level tile --out {self._path}"
-
-
-def dataset_digest(dataset: Dataset) -> str:
-    """Return 64 hex digits that name the stored pixels: SHA-256 of tile format and shard checksums."""
-    manifest = dataset.manifest
-    facts = {"tile": manifest.tile.plain(), "shards": [record.plain() for record in manifest.shards]}
-    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
 def _check_frame(frame: memoryview, nbytes: int) -> None:
     """Refuse a Blosc header that would make the decoder read beyond the frame or fill less than the tile."""
     if len(frame) < _FRAME.size:
@@ -381,13 +286,3 @@ def _checked(root: Path, name: str, size: int) -> Path:
     if found != size:
         raise DatasetError(f"{file}: shard is damaged, expected {size} bytes, found {found}; {repair}")
     return file
-
-
-def _check_request(store: Store, tile_ids: I64, out: npt.NDArray[Any]) -> None:
-    expected = (len(tile_ids), *store.sample_shape)
-    if out.shape != expected or out.dtype != store.dtype or not out.flags.c_contiguous:
-        raise ValueError(
-            f"gather: expected a C-contiguous buffer {expected} of {store.dtype}, found {out.shape} of {out.dtype}"
-        )
-    if len(tile_ids) and not 0 <= tile_ids.min() <= tile_ids.max() < len(store):
-        raise IndexError(f"gather: tile ids must lie in [0, {len(store)})")

@@ -158,7 +158,7 @@ def test_a_lost_shard_is_made_again(crops: Path, tmp_path: Path, tree: Tree) -> 
 def test_a_lost_index_is_made_again(crops: Path, tmp_path: Path, tree: Tree) -> None:
     ingest(config(crops), tmp_path / "out", workers=0)
     before = tree(tmp_path / "out")
-    (tmp_path / "out" / "tiles.index").unlink()
+    (tmp_path / "out" / "tiles.arrow").unlink()
     assert ingest(config(crops), tmp_path / "out", workers=0).state == "repaired"
     assert tree(tmp_path / "out") == before
 
@@ -170,7 +170,7 @@ def test_over_http_tiles_are_read_by_the_index_alone(crops: Path, tmp_path: Path
     with serve(tmp_path / "site", tmp_path / "nginx") as web:
         remote = Dataset.open(f"{web.url}/out", CacheConfig(folder=str(tmp_path / "cache")))
         assert np.array_equal(stored(remote), stored(local))
-        assert len(web.requests("tiles.index")) == 1
+        assert len(web.requests("tiles.arrow")) == 1
         assert not web.requests("tiles.parquet"), "the table waits until somebody asks for its columns"
         assert remote.tile_table().equals(local.tile_table())
 

@@ -138,7 +138,7 @@ def test_a_stale_index_is_refused(copy: tuple[Any, Path]) -> None:
     assert "1 of" in str(e.value)
     # Even where somebody made the manifest agree with the table, it contradicts the index, and the shards.
     manifest = read_manifest(out)
-    for gone, what in (("tiles.parquet", r"tiles\.index: does not fit"), ("tiles.index", "does not fit the shards")):
+    for gone, what in (("tiles.parquet", r"tiles\.arrow: does not fit"), ("tiles.arrow", "does not fit the shards")):
         manifest = manifest.model_copy(update={"files": tuple(item for item in manifest.files if item.name != gone)})
         (out / MANIFEST_NAME).write_text(manifest.sealed().model_dump_json())
         with pytest.raises(DatasetError, match=rf"{what}.*stale index.*rm -r"):
@@ -148,19 +148,19 @@ def test_a_stale_index_is_refused(copy: tuple[Any, Path]) -> None:
 def test_a_lost_index_is_made_again_from_the_table(copy: tuple[Any, Path], tree: Tree) -> None:
     experiment, out = copy
     before = tree(out)
-    file = out / "tiles.index"
+    file = out / "tiles.arrow"
     flip(file, file.stat().st_size // 2)
     with pytest.raises(DatasetError) as caught:
         verify_dataset(out)
     assert str(caught.value).endswith(f"rm {file} && wellstream ingest CONFIG --out {out}")
     file.unlink()
     summary = ingest(experiment.config(), out, workers=0)
-    assert (summary.state, summary.notes) == ("repaired", ("tiles.index was made again from tiles.parquet",))
+    assert (summary.state, summary.notes) == ("repaired", ("tiles.arrow was made again from tiles.parquet",))
     assert tree(out) == before
     assert ingest(experiment.config(), out, workers=0).state == "already_complete"
     file.unlink()
     (out / "tiles.parquet").unlink()
-    with pytest.raises(DatasetError, match=r"tiles\.parquet: missing, so tiles\.index cannot be made again"):
+    with pytest.raises(DatasetError, match=r"tiles\.parquet: missing, so tiles\.arrow cannot be made again"):
         ingest(experiment.config(), out, workers=0)
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from blake3 import blake3
 from fixtures.tiny_dataset import make_dataset
 
 from framework.data.dataset import Dataset
+from framework.data.format import tile_index
 from framework.data.format.checksum import file_checksum
 from framework.data.format.tile_index import TileIndex, differs, map_index, write_index
 from framework.data.verify import _arrays_in_tar, verify_dataset
@@ -31,14 +34,23 @@ def table(tmp_path: Path) -> Path:
     return tmp_path / "tiles.parquet"
 
 
-def mapped(table: Path, *, coded: bool = True, **other: int) -> TileIndex:
-    expected = {"n_tiles": 5, "n_bags": 4, **other}
-    return map_index(table.with_name("i"), "here", file_checksum(table), **expected, coded=coded)
+def mapped(table: Path, counts: Sequence[int] = (2, 0, 3, 0), *, coded: bool = True) -> TileIndex:
+    return map_index(table.with_name("i"), "here", file_checksum(table), np.array(counts), coded=coded)
+
+
+def lies_in_a_map_of(column: np.ndarray, file: Path) -> bool:
+    """Whether the memory of an array is a map of this file."""
+    at = column.ctypes.data
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        first, last = (int(edge, 16) for edge in line.split()[0].split("-"))
+        if first <= at < last:
+            return line.endswith(str(file))
+    return False
 
 
 def write(table: Path, *, coded: bool = True) -> bytes:
     stream = io.BytesIO()
-    write_index(stream, table, file_checksum(table), 4, coded=coded)
+    write_index(stream, table, file_checksum(table), coded=coded)
     table.with_name("i").write_bytes(stream.getvalue())
     return stream.getvalue()
 
@@ -53,9 +65,9 @@ def test_columns_are_mapped_as_the_table_has_them(table: Path) -> None:
     assert index.nbytes is not None
     assert index.nbytes.tolist() == [1, 2, 3, 4, 5]
     assert index.bag_start.tolist() == [0, 2, 2, 5, 5]
-    for column in (index.bag, index.shard, index.offset, index.bag_start, index.nbytes):
+    for column in (index.bag, index.shard, index.offset, index.nbytes):
         assert type(column) is np.ndarray
-        assert isinstance(column.base, np.memmap)
+        assert lies_in_a_map_of(column, table.with_name("i"))
     assert not differs(index, table)
 
 
@@ -81,22 +93,37 @@ def test_a_table_that_says_otherwise_differs(table: Path, column: str) -> None:
 
 def test_an_index_of_another_build_is_refused(table: Path) -> None:
     write(table)
-    with pytest.raises(DatasetError, match=r"here: expected an index of .* found .*ingest CONFIG"):
-        mapped(table, n_tiles=90)
-    with pytest.raises(DatasetError, match=r"of 5 tiles in 4 bags and of another tiles\.parquet .*stale index"):
-        map_index(table.with_name("i"), "here", "0" * 64, 5, 4, coded=True)
+    with pytest.raises(DatasetError, match=r"here: of 5 tiles and of another tiles\.parquet .*stale index.*CONFIG"):
+        mapped(table, (2, 0, 3, 90))
+    with pytest.raises(DatasetError, match=r"of 5 tiles and of another tiles\.parquet .*stale index"):
+        map_index(table.with_name("i"), "here", "0" * 64, np.array([2, 0, 3, 0]), coded=True)
+    with pytest.raises(DatasetError, match=r"here: bags have other numbers of tiles than bags\.parquet"):
+        mapped(table, (2, 1, 2, 0))
+    with pytest.raises(DatasetError, match=r"columns bag int32, shard int32, offset int64, found .*nbytes int32"):
+        mapped(table, coded=False)
     file = table.with_name("i")
     content = file.read_bytes()
-    file.write_bytes(content[:-1])
-    with pytest.raises(DatasetError, match="here: expected an index of"):
-        mapped(table)
-    file.write_bytes(b"X" + content[1:])
-    with pytest.raises(DatasetError, match="here: expected an index of"):
-        mapped(table)
-    # The first tile of bag 0.
-    file.write_bytes(content[:64] + b"\1" + content[65:])
-    with pytest.raises(DatasetError, match="bags do not follow each other"):
-        mapped(table)
+    for damaged in (content[:-1], content[:-1] + b"X", content[: len(content) // 2], b""):
+        file.write_bytes(damaged)
+        with pytest.raises(DatasetError, match=r"here: not readable as an index of tiles: .*wellstream ingest CONFIG"):
+            mapped(table)
+
+
+def test_some_bags_of_a_large_index_are_compared(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(table)
+    monkeypatch.setattr(tile_index, "_COMPARED_WHOLE", 0)
+    assert mapped(table).bag.tolist() == BAGS
+    with pytest.raises(DatasetError, match=r"bags have other numbers of tiles"):
+        mapped(table, (3, 0, 2, 0))
+
+
+def test_any_arrow_library_reads_it_and_a_table_without_rows_too(table: Path) -> None:
+    write(table)
+    with pa.ipc.open_file(str(table.with_name("i"))) as opened:
+        assert opened.read_all().to_pydict()["offset"] == [512, 700, 1 << 40, 512, 9]
+    pd.read_parquet(table).iloc[:0].to_parquet(table)
+    write(table)
+    assert len(mapped(table, (0, 0))) == 0
 
 
 @pytest.fixture
@@ -107,10 +134,10 @@ def folder(tmp_path: Path) -> Path:
 def index_of(folder: Path) -> Path:
     """Give a dataset an index."""
     manifest = json.loads((folder / "dataset.json").read_text())
-    with (folder / "tiles.index").open("wb") as stream:
-        write_index(stream, folder / "tiles.parquet", file_checksum(folder / "tiles.parquet"), 6, coded=False)
-    content = (folder / "tiles.index").read_bytes()
-    record = {"name": "tiles.index", "bytes": len(content), "blake3": blake3(content).hexdigest()}
+    with (folder / "tiles.arrow").open("wb") as stream:
+        write_index(stream, folder / "tiles.parquet", file_checksum(folder / "tiles.parquet"), coded=False)
+    content = (folder / "tiles.arrow").read_bytes()
+    record = {"name": "tiles.arrow", "bytes": len(content), "blake3": blake3(content).hexdigest()}
     manifest["files"].append(record)
     (folder / "dataset.json").write_text(json.dumps(manifest))
     return folder
@@ -119,7 +146,7 @@ def index_of(folder: Path) -> Path:
 def test_a_dataset_opens_the_same_with_its_index_and_without(tmp_path: Path) -> None:
     plain = make_dataset(tmp_path / "d")
     with_index = Dataset.open(index_of(plain.root))
-    assert isinstance(with_index.index.offset.base, np.memmap)
+    assert lies_in_a_map_of(with_index.index.offset, plain.root / "tiles.arrow")
     for name in ("bag", "shard", "offset", "bag_start"):
         found, wanted = getattr(with_index.index, name), getattr(plain.index, name)
         assert found.dtype == wanted.dtype
@@ -134,10 +161,10 @@ def test_a_lost_index_and_a_table_of_another_size_are_refused(folder: Path) -> N
     with pytest.raises(DatasetError, match=r"the manifest records .*stale index.*wellstream verify"):
         Dataset.open(folder)
     table.write_bytes(content)
-    (folder / "tiles.index").unlink()
-    with pytest.raises(DatasetError, match=r"tiles\.index: missing although"):
+    (folder / "tiles.arrow").unlink()
+    with pytest.raises(DatasetError, match=r"tiles\.arrow: missing although"):
         Dataset.open(folder)
-    with pytest.raises(DatasetError, match=r"tiles\.index: missing\n.*wellstream ingest CONFIG --out"):
+    with pytest.raises(DatasetError, match=r"tiles\.arrow: missing\n.*wellstream ingest CONFIG --out"):
         verify_dataset(folder)
 
 
@@ -148,7 +175,7 @@ def test_verify_finds_a_table_that_the_index_contradicts(folder: Path) -> None:
     manifest = json.loads((folder / "dataset.json").read_text())
     manifest["files"] = [item for item in manifest["files"] if item["name"] != "tiles.parquet"]
     (folder / "dataset.json").write_text(json.dumps(manifest))
-    with pytest.raises(DatasetError, match=r"tiles\.index: does not fit tiles\.parquet.*stale index.*rm -r"):
+    with pytest.raises(DatasetError, match=r"tiles\.arrow: does not fit tiles\.parquet.*stale index.*rm -r"):
         verify_dataset(folder)
 
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from framework.data.dataset import Dataset
 from framework.data.format.schema import TILES_NAME
+from framework.data.store import EmbeddingStore, Store, TileStore, dataset_digest
 from framework.data.store import tiles as store_module
-from framework.data.store.tiles import EmbeddingStore, Store, TileStore, dataset_digest
 from framework.errors import DatasetError, InputError
 
 

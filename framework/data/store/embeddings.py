@@ -1,0 +1,85 @@
+"""Cached tile embeddings in place of pixels."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from framework.data.dataset import Dataset
+from framework.data.permutation import I64
+from framework.data.store.base import check_request, dataset_digest
+from framework.errors import DatasetError, InputError
+from framework.files.hdf5 import open_hdf5
+
+_EMBEDDINGS = "a file of tile embeddings"
+
+
+class EmbeddingStore:
+    """Cached tile embeddings (an .h5ad that ``wellstream embed --level tile`` wrote) in place of pixels.
+
+    Args:
+        path: the file; its ``X`` is float32 (T, D).
+        dataset: the dataset whose tiles they describe.
+
+    Raises:
+        InputError: not such a file.
+        DatasetError: it was made from another dataset.
+    """
+
+    def __init__(self, path: Path | str, dataset: Dataset) -> None:
+        self.dtype: np.dtype[Any] = np.dtype("<f4")
+        self._path = Path(path)
+        self._lock = threading.Lock()
+        shape, offset = self._inspect(dataset)
+        self.sample_shape: tuple[int, ...] = (shape[1],)
+        self._length = shape[0]
+        self._rows = None if offset is None else np.memmap(self._path, self.dtype, "r", offset, shape)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def gather(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+        """Copy embeddings into a buffer.
+
+        Args:
+            tile_ids: int64 (n,), rows of tiles.parquet, in any order, repeats allowed.
+            out: float32 (n, D), C-contiguous.
+
+        Raises:
+            IndexError: an id outside the dataset.
+            ValueError: ``out`` has another shape, type or layout.
+        """
+        check_request(self, tile_ids, out)
+        if self._rows is not None:
+            # Ids are checked above; mode clip spares the buffered second copy of mode raise.
+            np.take(self._rows, tile_ids, axis=0, out=out, mode="clip")
+            return
+        unique, inverse = np.unique(tile_ids, return_inverse=True)
+        with self._lock, open_hdf5(self._path, what=_EMBEDDINGS, then="embed again", checked=True) as file:
+            rows = file["X"][unique]
+        np.take(rows, inverse, axis=0, out=out, mode="clip")
+
+    def _inspect(self, dataset: Dataset) -> tuple[tuple[int, int], int | None]:
+        """Shape of ``X`` and where it begins in the file, None when it is stored in chunks."""
+        again = f"make one with: {self._command(dataset)}"
+        with open_hdf5(self._path, error=InputError, what=_EMBEDDINGS, then=again) as file:
+            matrix = file["X"]
+            digest = file["uns/wellstream/dataset_digest"].asstr()[()]
+            if not isinstance(matrix, h5py.Dataset) or matrix.ndim != 2 or matrix.dtype != self.dtype:
+                raise InputError(f"{self._path}: expected X as a dense float32 matrix, found another kind")
+            shape, offset = (int(matrix.shape[0]), int(matrix.shape[1])), matrix.id.get_offset()
+        expected = dataset_digest(dataset)
+        if digest != expected or shape[0] != len(dataset.index):
+            raise DatasetError(
+                f"{self._path}: {shape[0]} embeddings of dataset {digest[:12]}, but {dataset.where} is {expected[:12]} "
+                f"with {len(dataset.index)} tiles; embed again: {self._command(dataset)}"
+            )
+        return shape, offset
+
+    def _command(self, dataset: Dataset) -> str:
+        return f"wellstream embed RUN --data {dataset.where} --level tile --out {self._path}"
