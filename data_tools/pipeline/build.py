@@ -194,7 +194,8 @@ def sites_digest(sites: Iterable[Site]) -> str:
     digest = hashlib.sha256()
     for site in sites:
         for ref in site.images:
-            digest.update(f"{site.number} {ref.well} {ref.channel} {file_state(ref.file)}\n".encode())
+            for file in ref.files:
+                digest.update(f"{site.number} {ref.well} {ref.channel} {file_state(file)}\n".encode())
     return digest.hexdigest()
 
 

@@ -288,12 +288,14 @@ def _complete_sites(
     for well, number in export.sites():
         images = export.images(well, number)
         lacking = [name for name in config.read_channels if name not in images]
-        absent = [images[name] for name in config.read_channels if name in images and not images[name].file.exists()]
+        absent = [replace(images[name], file=file) for name in config.read_channels if name in images
+                  for file in images[name].files if not file.exists()]  # fmt: skip
         if well not in empty:
             problems += [_no_image(export.plate, well, number, name, images) for name in lacking]
             problems += [_no_file(ref) for ref in absent]
         if not lacking and not absent:
-            absolute = (replace(images[name], file=images[name].file.absolute()) for name in config.read_channels)
+            chosen = [images[name] for name in config.read_channels]
+            absolute = (ref.with_files([file.absolute() for file in ref.files]) for ref in chosen)
             complete.setdefault(well, []).append(Site(number=number, images=tuple(absolute)))
     return complete, problems
 

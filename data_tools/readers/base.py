@@ -6,12 +6,11 @@ drop an image silently: what cannot be used is a ``Problem`` with a short reason
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,8 @@ from framework.errors import InputError
 from framework.registry import Registry
 
 Image = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float32]
+Projection = Literal["max", "mean"]
+"""How the planes of a stack become one image: the brightest value of each pixel, or the mean of all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,8 @@ class ImageRef:
         file: absolute or working-directory path of a TIFF.
         plane: focal plane, counted from 1.
         timepoint: counted from 1.
+        further: files of the other planes that ``projection`` makes one image of, with ``file``.
+        projection: how.
     """
 
     plate: str
@@ -45,6 +48,17 @@ class ImageRef:
     file: Path
     plane: int = 1
     timepoint: int = 1
+    further: tuple[Path, ...] = ()
+    projection: Projection | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the image is made of."""
+        return (self.file, *self.further)
+
+    def with_files(self, files: Sequence[Path]) -> ImageRef:
+        """Return the same image of other files, one for each of ``files``."""
+        return replace(self, file=files[0], further=tuple(files[1:]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,95 +189,6 @@ def _duplicate(first: ImageRef, second: ImageRef) -> Problem:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The images of one plane and timepoint.
-
-    Attributes:
-        refs: the images, in their order.
-        problems: a place in the plate that has images, but none of this plane and timepoint.
-        notes: what was chosen of what there is.
-    """
-
-    refs: list[ImageRef]
-    problems: list[Problem]
-    notes: tuple[str, ...]
-
-
-def choose(refs: Sequence[ImageRef], *, plane: int | None, timepoint: int | None, plate: str) -> Choice:
-    """Keep the images of one plane and one timepoint.
-
-    Args:
-        refs: all images of a plate.
-        plane: the config's choice, or None for the only one there is.
-        timepoint: likewise.
-        plate: for messages.
-
-    Raises:
-        InputError: the wanted one does not exist, or there are several and none was chosen.
-    """
-    kept, notes, words = list(refs), [], []
-    for word, wanted in (("plane", plane), ("timepoint", timepoint)):
-        if not kept:
-            break
-        values = Counter(getattr(ref, word) for ref in kept)
-        value = one_of(values, wanted, word, plate)
-        if len(values) > 1:
-            notes.append(f"plate {plate}: {word} {value} of {_listed(values)} is read, as '{word}: {value}' says")
-            words.append(f"{word} {value}")
-        kept = [ref for ref in kept if getattr(ref, word) == value]
-    there = {(ref.well, ref.site, ref.channel) for ref in kept}
-    lost = {(ref.well, ref.site, ref.channel): ref for ref in refs if (ref.well, ref.site, ref.channel) not in there}
-    problems = [_not_chosen(ref, " and ".join(words)) for ref in lost.values()]
-    return Choice(refs=kept, problems=problems, notes=tuple(notes))
-
-
-def _not_chosen(ref: ImageRef, what: str) -> Problem:
-    return Problem(
-        plate=ref.plate,
-        well=ref.well,
-        site=ref.site,
-        file=str(ref.file),
-        reason="missing_plane",
-        detail=f"plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}' has images, but none of "
-        f"{what}, as {ref.file}; export it again, choose what every site has, or set 'on_error: skip'",
-    )
-
-
-def one_of(values: Mapping[int, int], wanted: int | None, word: str, plate: str) -> int:
-    """Return which plane or timepoint to read.
-
-    Args:
-        values: how many images each plane (or timepoint) has.
-        wanted: the config's choice, or None for the only one there is.
-        word: ``plane`` or ``timepoint``, the config key.
-        plate: for messages.
-
-    Raises:
-        InputError: the wanted one does not exist, or there are several and none was chosen.
-    """
-    listed = _listed(values)
-    if wanted is None and len(values) > 1:
-        raise InputError(
-            f"plate {plate}: images of several {word}s ({listed}); choose one with '{word}:', as "
-            f"'{word}: {min(values)}'{_uneven(values, word)}"
-        )
-    if wanted is not None and wanted not in values:
-        raise InputError(f"plate {plate}: no image of {word} {wanted}; there is {word} {listed}; change '{word}:'")
-    return next(iter(values)) if wanted is None else wanted
-
-
-def _listed(values: Iterable[int]) -> str:
-    return ", ".join(str(value) for value in sorted(values))
-
-
-def _uneven(values: Mapping[int, int], word: str) -> str:
-    if len(set(values.values())) == 1:
-        return ""
-    counts = ", ".join(f"{value}: {values[value]}" for value in sorted(values))
-    return f"; they differ in the number of images ({word}: images): {counts}"
-
-
 class ImageError(InputError):
     """An image that cannot be read.
 
@@ -277,15 +202,39 @@ class ImageError(InputError):
 
 
 def read_image(ref: ImageRef) -> Image:
-    """Read the pixels of one image.
+    """Read the pixels of one image; of several planes, which are read one after another, their projection.
 
     Returns:
         (H, W) in native byte order: uint8, uint16 or float32.
 
     Raises:
         ImageError: missing, truncated or damaged TIFF, not one 2-D image, another pixel type, NaN or infinity; names
-            file, plate, well, site and channel.
+            file, plate, well, site and channel. Or planes that differ in size or type.
     """
+    if ref.projection is None:
+        return _read_file(ref)
+    planes = (_read_file(replace(ref, file=file)) for file in ref.files)
+    first = next(planes)
+    top: npt.NDArray[Any] = first.copy()
+    total: npt.NDArray[Any] = first.astype(np.float64 if first.dtype.kind == "f" else np.uint32)
+    for file, plane in zip(ref.further, planes, strict=True):
+        if (plane.shape, plane.dtype) != (first.shape, first.dtype):
+            found = f"{plane.dtype} {plane.shape}, but {first.dtype} {first.shape} in {ref.file}"
+            raise _image_error(replace(ref, file=file), "shape_mismatch", f"a plane of {found}")
+        if ref.projection == "max":
+            np.maximum(top, plane, out=top)
+        else:
+            total += plane
+    return top if ref.projection == "max" else _rounded(total, len(ref.files), first.dtype)
+
+
+def _rounded(total: npt.NDArray[Any], n: int, dtype: np.dtype[Any]) -> Image:
+    """Return a mean in the type of the planes; halves of integers are rounded up."""
+    mean: Image = (total / n if dtype.kind == "f" else (2 * total + n) // (2 * n)).astype(dtype)
+    return mean
+
+
+def _read_file(ref: ImageRef) -> Image:
     try:
         pixels = decode_grey(ref.file)
     except FileNotFoundError:

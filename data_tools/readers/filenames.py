@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from data_tools.readers.base import READERS, Export, ImageRef, assemble, choose
+from data_tools.readers.base import READERS, Export, ImageRef, Projection, assemble
+from data_tools.readers.choice import choose
 from data_tools.readers.file_names import misfit, missed_note
 from data_tools.readers.folder import images_below
 from data_tools.readers.plate_facts import stated_pixel_size, wave_names
@@ -70,7 +71,8 @@ class FilenamesConfig(StrictModel):
     numbered_wells: NumberedWells | None = None
     channel_names: dict[str, str] = Field(default={})
     """What the pattern finds -> channel name, in order; without it names of an ``.HTD`` file, or those found."""
-    plane: int | None = Field(default=None, ge=0)
+    plane: Annotated[int, Field(ge=0)] | Projection | None = None
+    """Or ``max`` or ``mean`` over all planes."""
     timepoint: int | None = Field(default=None, ge=0)
     pixel_size_um: float | None = Field(default=None, gt=0)
     """Without it the size that the first image states, if any."""

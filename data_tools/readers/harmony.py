@@ -15,13 +15,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from data_tools.readers.base import READERS, Choice, Export, ImageRef, Problem, assemble, choose
+from data_tools.readers.base import READERS, Export, ImageRef, Problem, Projection, assemble
+from data_tools.readers.choice import Choice, choose
 from data_tools.readers.folder import images_below
 from data_tools.readers.harmony_index import Index, IndexImage, IndexPlate, read_index
 from data_tools.wells import normalise_well
@@ -45,9 +45,10 @@ class HarmonyConfig(StrictModel):
     path: str = Field(description="the export, its Images folder or its index file")
     plate: str | None = Field(default=None, min_length=1)
     """Name of the plate; with several plates in the index, the one to read."""
-    plane: int | None = Field(default=None, ge=1)
+    plane: Annotated[int, Field(ge=1)] | Projection | None = None
+    """Counted from 1, or ``max`` or ``mean`` over all planes; not needed where there is one."""
     timepoint: int | None = Field(default=None, ge=1)
-    """Both counted from 1; not needed where there is one."""
+    """Counted from 1; not needed where there is one."""
     channel_names: dict[str, str] = Field(default={})
     """``ch1: Hoechst``: names for exports without an index, or instead of the names in the index."""
 
@@ -211,13 +212,14 @@ def _refs(config: HarmonyConfig, images: list[IndexImage], channels: dict[int, s
     }
     choice = choose(list(listed), plane=config.plane, timepoint=config.timepoint, plate=plate)
     listing = _Listing(file.parent)
+    urls = {ref.file: image.url for ref, image in listed.items()}
     refs = []
     for ref in choice.refs:
-        target, reason = listing.find(listed[ref].url)
-        if reason is None:
-            refs.append(replace(ref, file=target))
-        else:
-            problems.append(_unusable(ref, target, reason))
+        found = [listing.find(urls[place]) for place in ref.files]
+        lost = [_unusable(ref, target, reason) for target, reason in found if reason is not None]
+        problems += lost
+        if not lost:
+            refs.append(ref.with_files([target for target, _ in found]))
     return Choice(refs=refs, problems=[*problems, *choice.problems], notes=choice.notes)
 
 

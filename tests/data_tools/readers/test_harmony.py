@@ -176,6 +176,17 @@ def test_one_plane_is_read(tmp_path: Path) -> None:
         _read(folder, plane=3)
 
 
+def test_planes_are_projected_where_all_are_there(tmp_path: Path) -> None:
+    images = "".join(_v5(site=site, plane=plane) for site in (1, 2) for plane in (1, 2))
+    folder = _write(tmp_path, _document(images), _url(), _url(plane=2), _url(site=2))
+    export = _read(folder, plane="max")
+    (ref,) = export.refs
+    assert (ref.site, ref.projection) == (1, "max")
+    assert [file.name for file in ref.files] == [_url(), _url(plane=2)]
+    (lost,) = export.problems
+    assert (lost.reason, Path(lost.file or "").name) == ("missing_image", _url(site=2, plane=2))
+
+
 def test_timepoints_count_from_one_and_must_be_chosen(tmp_path: Path) -> None:
     images = "".join(_v5(time_id=time, url=_url(time=time + 1)) for time in (0, 1))
     folder = _write(tmp_path, _document(images), _url(), _url(time=2))

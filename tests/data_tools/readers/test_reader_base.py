@@ -12,7 +12,8 @@ import pytest
 import tifffile
 
 from data_tools.readers import READERS
-from data_tools.readers.base import Export, ImageError, ImageRef, assemble, one_of, read_image
+from data_tools.readers.base import Export, ImageError, ImageRef, assemble, read_image
+from data_tools.readers.choice import one_of
 from data_tools.readers.tiff import decode_pages, decode_tiff
 from framework.config import StrictModel
 from framework.errors import InputError
