@@ -14,7 +14,7 @@ from data_tools.wells import normalise_well
 from framework.data.format.schema import WELL
 from framework.errors import InputError
 from framework.files.delimited import TextTable
-from framework.files.failures import check_regular
+from framework.files.failures import check_regular, first_bytes
 
 _ROOT = "AssayLayout"
 _MOST_BYTES = 1 << 26
@@ -23,11 +23,7 @@ _HEAD = 2048
 
 def is_assay_layout(file: Path) -> bool:
     """Return whether a file begins as an assay layout does."""
-    if not file.is_file():
-        return False
-    with file.open("rb") as stream:
-        head = stream.read(_HEAD)
-    return f"<{_ROOT}".encode() in head
+    return f"<{_ROOT}".encode() in first_bytes(file, _HEAD)
 
 
 def read_assay_layout(file: Path) -> TextTable:

@@ -16,6 +16,7 @@ from data_tools.omics.gct import WHAT, is_gct, read_gct
 from data_tools.omics.raw import F64, RawOmics
 from framework.errors import InputError
 from framework.files.delimited import MISSING, TextTable, read_text_table
+from framework.files.failures import first_bytes
 from framework.files.parquet import read_parquet
 from framework.files.text_values import text_values
 
@@ -33,7 +34,7 @@ def read_raw(config: OmicsConfig) -> RawOmics:
         InputError: no readable table, a column that is missing or stands twice, text among numbers.
     """
     file = Path(config.table)
-    head = _head(file)
+    head = first_bytes(file, len(_HDF5))
     if head.startswith(_HDF5) or file.suffix.lower() in (".h5ad", ".h5mu"):
         return read_anndata(config, file)
     for key, value in (("layer", config.layer), ("modality", config.modality)):
@@ -47,13 +48,6 @@ def read_raw(config: OmicsConfig) -> RawOmics:
         raise InputError(f"{file}: 'gene_names: {config.gene_names}' is for AnnData and GCT files; leave it out")
     table = read_text_table(file, what=WHAT)
     return _from_long(config, config.long, table) if config.long else _from_wide(config, table)
-
-
-def _head(file: Path) -> bytes:
-    if not file.is_file():  # the readers say what it is
-        return b""
-    with file.open("rb") as stream:
-        return stream.read(8)
 
 
 def _of_typed(config: OmicsConfig, frame: pd.DataFrame, file: Path) -> RawOmics:

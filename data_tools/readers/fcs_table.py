@@ -15,7 +15,7 @@ from data_tools.readers.cells_base import CELL_TABLES, NumberTable
 from data_tools.readers.fcs_events import read_events
 from framework.config import StrictModel
 from framework.errors import InputError
-from framework.files.failures import check_regular, reason
+from framework.files.failures import check_regular, reading, reason
 
 _MOST_SETS = 1000
 _SPILLOVER = ("spillover", "spill", "comp")
@@ -58,7 +58,7 @@ def read_fcs(config: FcsConfig, wanted: Collection[str] | None = None) -> Number
         ) from None
     file = Path(config.path)
     size = check_regular(file, InputError, "an FCS file", "correct 'path'")
-    with file.open("rb") as stream:
+    with reading(file, InputError, "an FCS file"), file.open("rb") as stream:
         head = stream.read(6)
     if not head.startswith(b"FCS"):
         raise InputError(f"{file}: no FCS file: it does not begin with FCS; correct 'path', or export it again")

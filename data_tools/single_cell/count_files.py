@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import h5py
 from scipy import sparse
 
 from data_tools.single_cell.counts import GENE, LANES, Counts, check_counts, counts_of, csr
@@ -14,12 +13,13 @@ from data_tools.single_cell.counts_10x import read_10x_folder, read_10x_h5
 from data_tools.single_cell.counts_anndata import read_h5ad, read_h5mu
 from framework.errors import InputError
 from framework.files.delimited import read_numbers_matrix
+from framework.files.hdf5 import top_names
 
 WHAT = "a table of counts (genes x cells)"
 _TEXT = (".csv", ".tsv", ".txt", ".tab")
 _PACKED = (".gz", ".bz2", ".xz")
 _EXPECTED = "expected .csv, .tsv (also .gz), .h5ad, .h5mu, a 10x .h5 or a 10x folder with matrix.mtx.gz"
-_HDF5_KINDS = ((("mod",), ".h5mu"), (("obs", "var"), ".h5ad"), (("matrix/barcodes",), ".h5"))
+_HDF5_KINDS = ((("mod",), ".h5mu"), (("obs", "var"), ".h5ad"), (("matrix",), ".h5"))
 """Groups that tell what an HDF5 file is."""
 _OTHERS = {
     ".xlsx": "an Excel workbook, which turns the genes SEPT1 and MARCH1 into dates; save the counts as CSV",
@@ -71,12 +71,12 @@ def read_counts(
 
 def _by_content(file: Path, suffix: str) -> str:
     """Return the suffix that an HDF5 file should have by what it holds, whatever it is called."""
-    if not file.is_file() or not h5py.is_hdf5(file):
+    found = top_names(file)
+    if not found:
         return suffix
-    with h5py.File(file, "r") as store:
-        for names, right in _HDF5_KINDS:
-            if all(name in store for name in names):
-                return right
+    for names, right in _HDF5_KINDS:
+        if found.issuperset(names):
+            return right
     return ".h5" if suffix in (*_TEXT, *_OTHERS, "") else suffix
 
 

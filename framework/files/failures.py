@@ -7,6 +7,7 @@ Libraries report a damaged file by errors of many kinds (pyarrow, zlib, h5py, ``
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,12 @@ from framework.errors import DatasetError, WellstreamError
 
 AGAIN = "copy or export it again"
 _MOST_LETTERS = 200
+_LONGEST_OF_SYSTEM = 60
+"""Letters of what the system says of an error."""
+_OF_PROGRAMS = (AttributeError, TypeError, IndexError)
+_WORDS_OF_PROGRAMS = re.compile(
+    r"NoneType|object at 0x|<class '|not subscriptable|unhashable|invalid literal for|unsupported operand"
+)
 
 
 @contextmanager
@@ -48,10 +55,16 @@ def reading(
 
 
 def reason(found: BaseException) -> str:
-    """Return what an error of a library says, on one line and of at most 200 letters."""
+    """Return what an error of a library says, on one line and of at most 200 letters.
+
+    Where it speaks of the objects of a program, it says nothing to whoever made the file; ``--debug`` shows it.
+    """
     if isinstance(found, OSError) and found.strerror and not isinstance(found, UnicodeError):
-        return found.strerror
+        # HDF5 puts the places of its own memory there, on several lines.
+        return found.strerror if len(found.strerror) <= _LONGEST_OF_SYSTEM else os.strerror(found.errno or 0)
     text = " ".join(str(found).split())
+    if isinstance(found, _OF_PROGRAMS) or _WORDS_OF_PROGRAMS.search(text):
+        return "a part of it is missing, or of another kind than expected"
     if isinstance(found, KeyError):
         text = text.strip("'\"") if " " in text else f"no entry {text}"  # h5py explains itself in KeyErrors
     if isinstance(found, UnicodeDecodeError):
@@ -75,6 +88,19 @@ def check_regular(
     if not stat.S_ISREG(found.st_mode):
         raise error(f"{file}: a pipe, socket or device, which is not read; expected {what} in a regular file")
     return found.st_size
+
+
+def first_bytes(file: Path | str, size: int) -> bytes:
+    """Return the first bytes of a regular file, to choose its reader by; of what cannot be read none.
+
+    It never fails, because the reader that is chosen says what is wrong.
+    """
+    try:
+        check_regular(file)
+        with Path(file).open("rb") as stream:
+            return stream.read(size)
+    except (OSError, DatasetError):
+        return b""
 
 
 def is_inside(file: Path | str, folder: Path | str) -> bool:

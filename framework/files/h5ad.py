@@ -13,7 +13,7 @@ import pandas as pd
 
 from framework.errors import DatasetError, WellstreamError, did_you_mean
 from framework.files.failures import AGAIN, check_memory, reading
-from framework.files.hdf5 import datasets, open_hdf5
+from framework.files.hdf5 import datasets, open_hdf5, top_names
 from framework.files.sparse import check_groups
 
 
@@ -56,10 +56,7 @@ def _opened(file: Path | str, error: type[WellstreamError], what: str, then: str
 
 def is_mudata(file: Path | str) -> bool:
     """Return whether a file is HDF5 with modalities, as MuData writes it; of a file that is no HDF5 False."""
-    if not h5py.is_hdf5(file):
-        return False
-    with h5py.File(file, "r") as opened:
-        return isinstance(opened.get("mod"), h5py.Group)
+    return "mod" in top_names(file)
 
 
 def read_modality(

@@ -16,7 +16,7 @@ import numpy as np
 from h5py import h5d, h5o
 
 from framework.errors import DatasetError, WellstreamError
-from framework.files.failures import AGAIN, check_regular, reading
+from framework.files.failures import AGAIN, check_regular, first_bytes, reading
 from framework.files.hdf5_heaps import check_heaps
 from framework.files.kinds import found_instead
 
@@ -50,10 +50,10 @@ def open_hdf5(
             written, more data declared than the file can hold, or anything that h5py raises inside.
     """
     size = check_regular(file, error, what, then)
-    if not h5py.is_hdf5(file):
-        raise error(f"{file}: not readable as {what}: found {found_instead(Path(file))}; {then}")
-    if not checked:
-        with reading(file, error, what, then):
+    with reading(file, error, what, then):
+        if not h5py.is_hdf5(file):
+            raise error(f"{file}: not readable as {what}: found {found_instead(Path(file))}; {then}")
+        if not checked:
             check_heaps(file)
     with reading(file, error, what, then), h5py.File(file, "r") as opened:
         if not checked:
@@ -62,6 +62,20 @@ def open_hdf5(
                 if fault:
                     raise error(f"{file}: '{name}' {fault}; {then}")
         yield opened
+
+
+def top_names(file: Path | str) -> frozenset[str]:
+    """Return what the root of an HDF5 file holds, to choose its reader by; of what cannot be read nothing.
+
+    It never fails, because the reader that is chosen says what is wrong.
+    """
+    if not first_bytes(file, 1):
+        return frozenset()
+    try:
+        with h5py.File(file, "r") as opened:
+            return frozenset(str(name) for name in opened)
+    except Exception:  # h5py raises many kinds
+        return frozenset()
 
 
 def datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:

@@ -84,7 +84,7 @@ def open_parquet(
         WellstreamError: of class ``error``, as ``read_parquet``.
     """
     check_regular(file, error, what, then)
-    with Path(file).open("rb") as stream:
+    with reading(file, error, what, then), Path(file).open("rb") as stream:
         if stream.read(len(_MARK)) != _MARK:
             raise error(f"{file}: not readable as {what}: found {found_instead(Path(file))}; {then}")
     with reading(file, error, what, then), pq.ParquetFile(file) as opened:

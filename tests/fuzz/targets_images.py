@@ -14,7 +14,6 @@ from fuzz.target import Target, of_files
 
 from data_tools.readers import CELL_READERS, READERS, CellImage, ImageRef, read_image
 from data_tools.readers.plate_facts import stated_pixel_size
-from data_tools.readers.tiff import decode_tiff
 from data_tools.simulate import PlateConfig, simulate_plate
 
 _PACKINGS: dict[str, dict[str, Any]] = {
@@ -146,7 +145,8 @@ def _ome(folder: Path) -> None:
 
 
 def _read_ome(folder: Path) -> Any:
-    return [stated_pixel_size(folder / "A01_s1_w1.tif").um, decode_tiff(folder / "A01_s1_w1.tif")]
+    ref = ImageRef(plate="P", well="A01", site=1, channel="DNA", file=folder / "A01_s1_w1.tif")
+    return [stated_pixel_size(ref.file).um, read_image(ref)]
 
 
 def _crops(folder: Path) -> None:

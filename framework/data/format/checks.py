@@ -17,6 +17,7 @@ from framework.data.format.checksum import file_checksum
 from framework.data.format.schema import BAG_COLUMNS, BAGS_NAME, INDEX_NAME, TILES_NAME, FileRecord, Manifest
 from framework.data.format.tile_index import TileIndex
 from framework.errors import DatasetError
+from framework.files.failures import reading
 
 _CHECKED_BYTES = 64 << 20
 """Of a file whose checksum is compared whenever a dataset is opened."""
@@ -46,11 +47,15 @@ def check_content(file: Path, record: FileRecord) -> None:
     Raises:
         DatasetError: it was changed since the build.
     """
-    found = file.stat()
-    if found.st_size != record.bytes or not _is_as_recorded(file, record.blake3, found.st_size, found.st_mtime_ns):
+    find = f"find all damage with: wellstream verify {_root(file, record)}"
+    with reading(file, DatasetError, "a file of a dataset", find):
+        found = file.stat()
+        size, time = found.st_size, found.st_mtime_ns
+        same = size == record.bytes and _is_as_recorded(file, record.blake3, size, time)
+    if not same:
         raise DatasetError(
-            f"{file}: {found.st_size} bytes, the manifest records {record.bytes} of other content: it is of "
-            f"another build: a stale index; ingest again; find all damage with: wellstream verify {_root(file, record)}"
+            f"{file}: {size} bytes, the manifest records {record.bytes} of other content: it is of another build: a "
+            f"stale index; ingest again; {find}"
         )
 
 

@@ -28,7 +28,7 @@ from framework.data.permutation import I64
 from framework.data.store.base import check_request
 from framework.data.store.block_check import BlockCheck
 from framework.errors import DatasetError
-from framework.files.failures import is_inside
+from framework.files.failures import is_inside, reading
 
 _OPEN_MAPS = 256
 """Mapped shards at a time; each holds a file descriptor, of which a process commonly has 1,024."""
@@ -250,7 +250,12 @@ class TileStore:
     def _map(self, shard: int) -> torch.Tensor:
         remote = self.dataset.remote
         # The cache's lock on a remote shard lives as long as the map.
-        with self._files[shard].open("rb") if remote is None else remote.open_shard(shard) as file:
+        where, name = self.dataset.where, self.dataset.manifest.shards[shard].name
+        then = f"find all damage with: wellstream verify {where}"
+        with (
+            reading(f"{where}/{name}", DatasetError, "a shard", then),
+            self._files[shard].open("rb") if remote is None else remote.open_shard(shard) as file,
+        ):
             found = torch.from_numpy(np.asarray(_Bytes(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))))
             if len(found) != self._sizes[shard]:
                 raise DatasetError(

@@ -251,3 +251,13 @@ def test_verify_refuses_a_path_out_of_the_folder(folder: Path) -> None:
     edit_manifest(folder, files=[record])
     with pytest.raises(DatasetError, match="named outside the dataset folder"):
         verify_dataset(folder)
+
+
+def test_a_table_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "bags.parquet"
+    file.symlink_to("/proc/self/mem")  # it opens, has no size, and reading it is an error of the disk
+    record = FileRecord(name=file.name, bytes=0, blake3="0" * 64)
+    with pytest.raises(DatasetError) as caught:
+        check_content(file, record)
+    said = f"{file}: not readable as a file of a dataset: Input/output error; find all damage with: wellstream verify "
+    assert str(caught.value) == f"{said}{tmp_path}"

@@ -13,7 +13,7 @@ import pytest
 
 from framework.errors import DatasetError, InputError
 from framework.files import failures
-from framework.files.failures import check_memory, check_regular, is_inside, reading
+from framework.files.failures import check_memory, check_regular, first_bytes, is_inside, reading
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,8 @@ from framework.files.failures import check_memory, check_regular, is_inside, rea
         (pickle.UnpicklingError("code"), "code"),
         (struct.error("8 bytes"), "8 bytes"),
         (KeyError("indptr"), "no entry 'indptr'"),
+        (AttributeError("'Group' object has no attribute 'ndim'"), "a part of it is missing, or of another kind than"),
+        (ValueError("invalid literal for int() with base 10: 'x'"), "a part of it is missing, or of another kind than"),
         (RecursionError("x"), "nested too deeply"),
         (MemoryError(), "more memory than there is"),
         (UnicodeDecodeError("utf-8", b"ab\xff", 2, 3, "invalid"), "not utf-8 text, byte 2 is 0xff"),
@@ -82,3 +84,13 @@ def test_a_link_is_inside_where_it_leads_and_one_in_rounds_where_it_is(tmp_path:
     assert [is_inside(inner / name, inner) for name in names] == [
         True, True, False, True, False, True, False, False, True,
     ]  # fmt: skip
+
+
+def test_first_bytes_are_those_of_a_regular_file_and_else_none(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abcdef")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "round").symlink_to("round")
+    assert first_bytes(tmp_path / "a", 4) == b"abcd"
+    for name in ("pipe", "round", ".", "nowhere"):
+        assert first_bytes(tmp_path / name, 4) == b""
+    assert first_bytes("/proc/self/mem", 4) == b""

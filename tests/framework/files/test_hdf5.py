@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from framework.errors import InputError
-from framework.files.hdf5 import open_hdf5
+from framework.errors import DatasetError, InputError
+from framework.files.hdf5 import open_hdf5, top_names
 
 
 def _refused(file: Path, said: str) -> None:
@@ -105,3 +105,21 @@ def test_what_is_no_hdf5_is_refused(tmp_path: Path) -> None:
 def test_another_kind_of_file_is_named(tmp_path: Path, content: bytes, found: str) -> None:
     (tmp_path / "x.h5").write_bytes(content)
     _refused(tmp_path / "x.h5", f"not readable as an HDF5 file: {found}")
+
+
+def test_the_names_in_the_root_of_a_file_and_none_of_a_damaged_one(tmp_path: Path) -> None:
+    file = tmp_path / "a.h5"
+    with h5py.File(file, "w") as made:
+        made["obs"], made["var"] = 1, 2
+    assert top_names(file) == {"obs", "var"}
+    file.write_bytes(file.read_bytes()[:-100])
+    assert top_names(file) == frozenset()
+    assert top_names(tmp_path) == top_names(tmp_path / "nowhere") == frozenset()
+
+
+def test_a_file_whose_first_byte_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "a.h5"
+    file.symlink_to("/proc/self/mem")  # it opens, and reading it is an error of the disk
+    with pytest.raises(DatasetError) as caught, open_hdf5(file):
+        pass
+    assert str(caught.value) == f"{file}: not readable as an HDF5 file: Input/output error; copy or export it again"

@@ -117,6 +117,17 @@ def test_a_damaged_shard_is_named_with_its_repair(tmp_path: Path) -> None:
         TileStore(dataset)
 
 
+def test_a_shard_that_goes_away_after_opening_is_one_sentence(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "a")
+    store = TileStore(dataset)
+    name = dataset.manifest.shards[0].name
+    (dataset.root / name).unlink()
+    with pytest.raises(DatasetError) as caught:
+        store.gather(np.zeros(1, np.int64), np.empty((1, *store.sample_shape), store.dtype))
+    find = f"find all damage with: wellstream verify {dataset.root}"
+    assert str(caught.value) == f"{dataset.root}/{name}: no such file; expected a shard; {find}"
+
+
 def test_a_shard_outside_the_folder_is_refused(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "a")
     manifest = dataset.manifest
