@@ -52,7 +52,15 @@ def read_raw(config: OmicsConfig) -> RawOmics:
 
 def _of_typed(config: OmicsConfig, frame: pd.DataFrame, file: Path) -> RawOmics:
     """A table whose columns have types: what is no number becomes the text a CSV file would hold."""
-    if not isinstance(frame.index, pd.RangeIndex):
+    if isinstance(frame.index, pd.MultiIndex):
+        known = [name for name in frame.index.names if name is None or name in frame.columns]
+        if known:
+            raise InputError(
+                f"{file}: its index of {frame.index.nlevels} levels has a level without a name or called as a column "
+                f"('{known[0]}'); write it with reset_index()"
+            )
+        frame = frame.reset_index()
+    elif not isinstance(frame.index, pd.RangeIndex):
         name = frame.index.name if frame.index.name not in (None, *frame.columns) else "sample"
         frame = frame.reset_index(drop=name in frame.columns, names=name)
     frame.columns = pd.Index([str(name) for name in frame.columns], dtype=object)
@@ -69,6 +77,7 @@ def _of_typed(config: OmicsConfig, frame: pd.DataFrame, file: Path) -> RawOmics:
         values=np.stack([*values, *raw.values.T], axis=1) if numbers else raw.values,
         rows=raw.rows,
         declared=config.genes is not None,
+        notes=raw.notes,
     )
 
 

@@ -42,9 +42,11 @@ def read_10x_folder(folder: Path, kind: str) -> Counts:
             "transpose it"
         )
     if values.shape != (len(features), len(cells)):
+        over = {"features": len(features) - values.shape[0], "barcodes": len(cells) - values.shape[1]}
+        headed = [what for what, surplus in over.items() if surplus == 1]
         raise InputError(
             f"{matrix}: {values.shape[0]} features x {values.shape[1]} cells, but {len(features)} features and "
-            f"{len(cells)} barcodes beside it"
+            f"{len(cells)} barcodes beside it" + (f"; remove the header of its {headed[0]}" if headed else "")
         )
     kinds = [line[2] if len(line) > 2 and line[2] else kind for line in features]
     names = [line[1] if len(line) > 1 else line[0] for line in features]
@@ -118,6 +120,9 @@ def _matrix(file: Path) -> Any:
         raise InputError(f"{file}: declares {entries} values, which {size} bytes cannot hold; copy it again")
     check_memory(file, entries * 16 + (rows + columns) * 8, InputError, "a 10x matrix")
     with reading(file, InputError, "a 10x matrix"):
+        field = io.mminfo(str(file))[4]
+        if field not in ("integer", "real", "double", "unsigned-integer"):
+            raise InputError(f"{file}: a Matrix Market file of the kind '{field}'; expected counts (integer or real)")
         return io.mmread(str(file))
 
 
@@ -136,7 +141,11 @@ def _matrix_of(folder: Path) -> tuple[Path, str]:
             f"{folder}: holds {len(found)} matrices ({found[0][1].name}, {found[1][1].name} ...); expected one per "
             "folder: put each with its features and barcodes into a folder of its own"
         )
-    raise InputError(f"{folder}: holds no {_MATRICES[0]}; expected a 10x folder with matrix, features and barcodes")
+    inside = sorted({path.parent.name for name in _MATRICES for path in folder.glob(f"*/*{name}")})
+    then = f"; name the folder in it: {', '.join(inside[:5])}" if inside else ""
+    raise InputError(
+        f"{folder}: holds no {_MATRICES[0]}; expected a 10x folder with matrix, features and barcodes{then}"
+    )
 
 
 def _first(folder: Path, names: tuple[str, ...], prefix: str) -> Path:
@@ -148,7 +157,15 @@ def _first(folder: Path, names: tuple[str, ...], prefix: str) -> Path:
 
 def _lines(file: Path, what: str) -> list[list[str]]:
     with open_text(file, what=what).opened() as stream:
-        return [line.rstrip("\r\n").split("\t") for line in stream if line.strip()]
+        lines = [line.strip() for line in stream if line.strip()]
+    if lines and all(" " in line and "\t" not in line for line in lines):
+        raise InputError(f"{file}: no tab between the parts of a line, as '{lines[0][:60]}'; expected {what}")
+    return [[_unquoted(part) for part in line.split("\t")] for line in lines]
+
+
+def _unquoted(part: str) -> str:
+    """R writes names within quotation marks."""
+    return part[1:-1] if len(part) > 1 and part[0] == part[-1] == '"' else part
 
 
 def _texts(values: Any) -> list[str]:

@@ -65,10 +65,20 @@ def read_h5mu(file: Path, kind: str, *, layer: str | None) -> Counts:
         chosen = [name for kind in (GENE, PROTEIN) for name in names if kind_of(name) == kind]
         if not chosen:
             raise InputError(f"{file}: its modalities are {', '.join(names) or 'none'}; expected rna and prot")
+        having = [name for name in chosen if _layer_of(store["mod"][name], layer) is not None]
+        if layer is not None and not having:
+            known = sorted({str(entry) for name in chosen for entry in store["mod"][name].get("layers", ())})
+            raise InputError(
+                f"{file}: no layer '{layer}' in {', '.join(chosen)}; they have {', '.join(known) or 'none'}"
+                + did_you_mean(layer, known)
+            )
         parts = [
             _read(store["mod"][name], kind_of(name), _layer_of(store["mod"][name], layer), file) for name in chosen
         ]
     notes = [note for part in parts for note in part.notes]
+    if layer is not None and len(having) < len(chosen):
+        others = [name for name in chosen if name not in having]
+        notes.append(f"{file}: '{layer}' is a layer of {', '.join(having)}; {', '.join(others)} gives X")
     if len(chosen) < len(names):
         left = [name for name in names if name not in chosen]
         notes.append(f"{file}: the modalities {', '.join(left)} are left out; genes and proteins are used")

@@ -386,3 +386,15 @@ def test_a_table_of_comments_and_genes_in_rows(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("gene,s1,s2,s3\ng1,1,2,3\ng2,4,5,6\n")
     with pytest.raises(InputError, match="perhaps genes stand in rows and samples in columns; transpose"):
         _read(tmp_path / "t.csv")
+
+
+def test_parquet_with_an_index_of_several_levels(tmp_path: Path) -> None:
+    file = tmp_path / "t.parquet"
+    FRAME.assign(passed=[True, False, True]).set_index(["sample", "Metadata_Plate"]).to_parquet(file)
+    table = _read(file)
+    assert (table.sample.tolist(), table.plate.tolist()) == (["s2", "s1", "s3"], ["R1", "R1", "R2"])
+    assert table.values.tolist() == [[1, 0], [2, 5], [3, 7]]
+    assert table.notes == (f"{file}: 2 columns of text are taken as facts of the samples: 'operator', 'passed'",)
+    FRAME.set_index(pd.MultiIndex.from_arrays([[1, 2, 3], [4, 5, 6]])).to_parquet(file)
+    with pytest.raises(InputError, match="its index of 2 levels has a level without a name"):
+        _read(file)

@@ -199,3 +199,43 @@ def test_genes_that_a_spreadsheet_changed_are_said(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("gene,c1,c2\n02. Sep,1,2\n2024-03-01,3,4\nMARCH1,5,6\n")
     (note,) = read_counts(tmp_path / "t.csv").notes
     assert "2 genes are called as spreadsheets change them ('02. Sep', '2024-03-01'" in note
+
+
+HEAD = "%%MatrixMarket matrix coordinate {} general\n3 2 1\n1 1 5{}\n"
+
+
+@pytest.mark.parametrize(("field", "rest"), [("complex", " 1"), ("pattern", "")])
+def test_matrices_of_other_than_counts_are_refused(tmp_path: Path, field: str, rest: str) -> None:
+    write(tmp_path, "10x folder")
+    (tmp_path / "matrix.mtx.gz").unlink()
+    text = HEAD.format(field, rest) if rest else HEAD.format(field, rest).replace("1 1 5", "1 1")
+    (tmp_path / "matrix.mtx").write_text(text)
+    with pytest.raises(InputError, match=f"a Matrix Market file of the kind '{field}'"):
+        read_counts(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "sentence"),
+    [
+        ("features", "id\tname\n1\ta\n2\tb\n3\tc\n", "remove the header of its features"),
+        ("barcodes", "cell\nc1\nc2\n", "remove the header of its barcodes"),
+        ("features", "1 a Gene\n2 b Gene\n3 c Gene\n", "no tab between the parts of a line, as '1 a Gene'"),
+    ],
+)
+def test_headers_and_blanks_in_10x_files_are_named(tmp_path: Path, name: str, lines: str, sentence: str) -> None:
+    write(tmp_path, "10x folder")
+    with gzip.open(tmp_path / f"{name}.tsv.gz", "wt") as stream:
+        stream.write(lines)
+    with pytest.raises(InputError, match=sentence):
+        read_counts(tmp_path)
+
+
+def test_quoted_names_and_a_10x_folder_within_a_folder(tmp_path: Path) -> None:
+    inner = tmp_path / "filtered"
+    inner.mkdir()
+    write(inner, "10x folder")
+    with gzip.open(inner / "features.tsv.gz", "wt") as stream:
+        stream.write("".join(f'"E{i}"\t"{gene}"\t"Gene Expression"\n' for i, gene in enumerate(GENES)))
+    with pytest.raises(InputError, match="name the folder in it: filtered"):
+        read_counts(tmp_path)
+    assert list(read_counts(inner).features) == GENES

@@ -107,3 +107,16 @@ def test_genes_and_proteins_of_a_mudata_file_in_shared_cells(tmp_path: Path) -> 
     assert any("the modalities atac are left out" in note for note in counts.notes)
     with pytest.raises(InputError, match="no cell of 'rna'"):
         read_counts(mudata(tmp_path / "u.h5mu", ["x", "y"]))
+
+
+def test_a_layer_that_no_modality_has_is_refused(tmp_path: Path) -> None:
+    file = mudata(tmp_path / "t.h5mu", ["c2", "x"])
+    with pytest.raises(InputError, match=r"no layer 'counts' in rna, prot; they have none"):
+        read_counts(file, layer="counts")
+    with h5py.File(file, "a") as store:
+        anndata.io.write_elem(store, "mod/rna/layers/counts", store["mod/rna/X"][:] * 3)
+    counts = read_counts(file, layer="counts")
+    assert f"{file}: 'counts' is a layer of rna; prot gives X" in counts.notes
+    plain = read_counts(file)
+    np.testing.assert_array_equal(counts.of_kind(GENE).values.toarray(), 3 * plain.of_kind(GENE).values.toarray())
+    np.testing.assert_array_equal(counts.of_kind(PROTEIN).values.toarray(), plain.of_kind(PROTEIN).values.toarray())
