@@ -98,19 +98,28 @@ def find_index(path: Path) -> Path | None:
     """Return the index file of an export, or None where it has none.
 
     Raises:
-        InputError: ``path`` does not exist, or holds an index of each version.
+        InputError: ``path`` does not exist, holds an index of each version, or one that is no ordinary file.
     """
     if path.is_file() and path.suffix.lower() == ".xml":
         return path
     if not path.is_dir():
         raise InputError(f"{path}: no such export folder or index file")
     for folder in (path, path / "Images", path / "images"):
-        found = [folder / name for name in INDEX_NAMES if (folder / name).is_file()]
+        found = [folder / name for name in INDEX_NAMES if os.path.lexists(folder / name)]
         if len(found) > 1:
             raise InputError(f"{folder}: holds {' and '.join(INDEX_NAMES)}; write the right one in 'path:'")
         if found:
-            return found[0]
+            return _ordinary(found[0])
     return _only_measurement(path)
+
+
+def _ordinary(index: Path) -> Path:
+    if not index.is_file():
+        raise InputError(
+            f"{index}: expected an ordinary file with the index, found something else, or a link that leads nowhere; "
+            "copy the export again"
+        )
+    return index
 
 
 def _only_measurement(path: Path) -> Path | None:
@@ -128,7 +137,8 @@ def _only_measurement(path: Path) -> Path | None:
             f"{path}: holds {len(by_file)} measurements ({places}{' ...' if len(by_file) > _SHOWN else ''}); write the "
             "index or the folder of one of them in 'path:'"
         )
-    return next(iter(by_file.values()), None)
+    index = next(iter(by_file.values()), None)
+    return None if index is None else _ordinary(index)
 
 
 def _folder_plate(folder: Path) -> str:

@@ -127,7 +127,7 @@ class StackReader:
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         config = self.config
-        found = " x ".join(map(str, shape))
+        found = " x ".join(map(str, shape)) or "of a single value"
         if len(shape) != len(config.layout):
             raise InputError(
                 f"{config.path}: '{config.images}' has the shape {found}, layout '{config.layout}' has "
@@ -229,6 +229,8 @@ class _Hdf5(_Arrays):
 
     def facts(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         found = self._file[self.known(name)]
+        if found.shape is None:
+            raise InputError(f"{self._path}: '{name}' holds no value; export it again")
         return tuple(int(edge) for edge in found.shape), found.dtype
 
     def whole(self, name: str) -> Array:

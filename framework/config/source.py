@@ -126,4 +126,6 @@ def parse_scalar(text: str, name: str) -> Any:
 def _nearest_file(file: Path) -> str:
     if not file.parent.is_dir():
         return ""
-    return did_you_mean(file.name, [p.name for p in file.parent.iterdir() if p.suffix in {".yaml", ".yml"}])
+    return did_you_mean(
+        file.name, [p.name for p in file.parent.iterdir() if p.suffix in {".yaml", ".yml"} and p.exists()]
+    )

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import psutil
+
+from framework.errors import RunError
 
 _VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
 
 def loopback_only() -> dict[str, str]:
-    """Return the environment that makes gloo and NCCL listen on 127.0.0.1; nothing where there is no such address."""
+    """Return the environment that makes gloo and NCCL listen on 127.0.0.1, and nothing where the user named interfaces.
+
+    Raises:
+        RunError: no such address; the ranks would listen where others can reach them.
+    """
+    if any(os.environ.get(name) for name in _VARIABLES):
+        return {}
     for name, addresses in psutil.net_if_addrs().items():
         if any(one.family == socket.AF_INET and one.address == "127.0.0.1" for one in addresses):
             return dict.fromkeys(_VARIABLES, name)
-    return {}
+    raise RunError(
+        "this machine has no address 127.0.0.1, at which the ranks of one machine meet; switch its loopback interface "
+        f"on (as with: ip link set lo up), or name the interface to use in {_VARIABLES[0]}"
+    )

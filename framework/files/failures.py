@@ -70,7 +70,7 @@ def reason(found: BaseException) -> str:
     if isinstance(found, UnicodeDecodeError):
         text = f"not {found.encoding} text, byte {found.start} is {found.object[found.start]:#04x}"
     short = text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."
-    return short or type(found).__name__
+    return short or ("it ends too early" if isinstance(found, EOFError) else type(found).__name__)
 
 
 def check_regular(

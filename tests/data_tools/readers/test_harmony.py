@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,23 @@ def test_a_linked_folder_is_no_way_around(tmp_path: Path) -> None:
     folder = _write(tmp_path, _document(_v5(url="link/a.tiff")))
     (folder / "Images" / "link").symlink_to(outside)
     assert [ref.file.name for ref in _read(folder).refs] == ["a.tiff"], "links are set by the user, not by the index"
+
+
+@pytest.mark.parametrize("inner", ["", "Measurement 1"])
+def test_an_index_that_is_no_ordinary_file_is_refused_at_once(tmp_path: Path, inner: str) -> None:
+    folder = tmp_path / inner / "Images"
+    folder.mkdir(parents=True)
+    (folder / _url()).touch()
+    os.mkfifo(folder / "Index.idx.xml")
+    with pytest.raises(InputError, match=r"Index\.idx\.xml: expected an ordinary file with the index"):
+        _read(tmp_path)
+
+
+def test_an_index_that_is_a_link_to_nothing_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / _url()).touch()
+    (tmp_path / "Index.xml").symlink_to("gone.xml")
+    with pytest.raises(InputError, match=r"Index\.xml: expected an ordinary .* a link that leads nowhere"):
+        _read(tmp_path)
 
 
 def test_one_plane_is_read(tmp_path: Path) -> None:

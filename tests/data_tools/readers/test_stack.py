@@ -155,3 +155,12 @@ def test_a_pipe_is_not_read(tmp_path: Path) -> None:
         os.mkfifo(tmp_path / name)
         with pytest.raises(InputError, match=rf"{name}: a pipe, socket or device"):
             reader(tmp_path / name).survey(("BF",))
+
+
+def test_a_dataset_of_no_value_or_one_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "a.h5"
+    for value, words in ((h5py.Empty("f4"), "'images' holds no value"), (3, "has the shape of a single value, layout")):
+        with h5py.File(file, "w") as opened:
+            opened["images"] = value
+        with pytest.raises(InputError, match=words):
+            StackReader(StackConfig.from_plain({"path": str(file), "channels": ["a"]})).survey(("a",))

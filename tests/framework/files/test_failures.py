@@ -31,6 +31,7 @@ from framework.files.failures import check_memory, check_regular, first_bytes, i
         (UnicodeDecodeError("utf-8", b"ab\xff", 2, 3, "invalid"), "not utf-8 text, byte 2 is 0xff"),
         (PermissionError(13, "Permission denied"), "Permission denied"),
         (AssertionError(), "AssertionError"),
+        (EOFError(), "it ends too early"),
         (ValueError("w" * 1000), "w" * 200 + "..."),
     ],
 )
