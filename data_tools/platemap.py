@@ -336,9 +336,9 @@ def _check_rows(table: pd.DataFrame, raw: TextTable) -> None:
             )
     wrong = table[~table[CONTROL_TYPE].isin(CONTROL_TYPES)]
     if len(wrong):
-        first = wrong.iloc[0]
+        well, kind = wrong[WELL].iloc[0], wrong[CONTROL_TYPE].iloc[0]
+        has, key = (f"{CONTROL_TYPE} '{kind}'", kind) if kind else (f"no {CONTROL_TYPE}", '""')
         raise InputError(
-            f"{raw.file}: well {first[WELL]} has {CONTROL_TYPE} '{first[CONTROL_TYPE]}'; expected one of "
-            f"{', '.join(CONTROL_TYPES)}{did_you_mean(first[CONTROL_TYPE], CONTROL_TYPES)}; translate it with "
-            f"'control_types: {{{first[CONTROL_TYPE]}: ...}}'"
+            f"{raw.file}: well {well} has {has}; expected one of {', '.join(CONTROL_TYPES)}"
+            f"{did_you_mean(kind, CONTROL_TYPES) if kind else ''}; translate it with 'control_types: {{{key}: ...}}'"
         )

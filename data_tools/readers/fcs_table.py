@@ -16,6 +16,7 @@ from data_tools.readers.fcs_events import read_events
 from framework.config import StrictModel
 from framework.errors import InputError
 from framework.files.failures import check_regular, reading, reason
+from framework.files.kinds import found_instead
 
 _MOST_SETS = 1000
 _SPILLOVER = ("spillover", "spill", "comp")
@@ -61,7 +62,10 @@ def read_fcs(config: FcsConfig, wanted: Collection[str] | None = None) -> Number
     with reading(file, InputError, "an FCS file"), file.open("rb") as stream:
         head = stream.read(6)
     if not head.startswith(b"FCS"):
-        raise InputError(f"{file}: no FCS file: it does not begin with FCS; correct 'path', or export it again")
+        raise InputError(
+            f"{file}: no FCS file: it does not begin with FCS, found {found_instead(file)}; correct 'path', or export "
+            "it again"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about gains of parameters nobody asked for

@@ -55,7 +55,8 @@ def check_chain(truth: Path, genes: Path) -> ChainCheck:
     """
     known = pd.read_parquet(genes)
     known["gene"] = known["gene"].str.removeprefix(PREFIX)
-    table = pd.read_csv(truth).merge(known[["gene", "class"]], on="gene", validate="one_to_one")
+    written = pd.read_csv(truth, keep_default_na=False, na_values=[""], dtype={"gene": str})  # a gene may be called NA
+    table = written.merge(known[["gene", "class"]], on="gene", validate="one_to_one")
     follow = table[table["class"] == "marker"]
     medians = follow.median(numeric_only=True)
     return ChainCheck(

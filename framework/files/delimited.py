@@ -313,10 +313,16 @@ class _Rows:
     def _refuse(self, line: int, row: list[str]) -> None:
         header, names = self._layout.skip + 1, self._layout.names
         text = f"{self._text.file}: line {line} has {len(row)} cells, the header (line {header}) names {len(names)}"
-        if not self.lines and len(row) == len(names) + 1:
-            then = "if the first cells are names of rows, as R writes them, give their column a name in the header"
+        quote = f"a cell with '{self._layout.separator}' in it needs quotation marks"
+        if not self.lines and len(names) == 1:
+            then = f"the header seems to stand below line {header}: remove the lines above it"
+        elif not self.lines and len(row) == len(names) + 1:
+            then = (
+                "if the first cells are names of rows, as R writes them, give their column a name in the header; "
+                f"else {quote}"
+            )
         elif len(row) > len(names):
-            then = f"a cell with '{self._layout.separator}' in it needs quotation marks"
+            then = quote
         else:
             then = "the line may be cut off; complete it"
         raise self._text.error(f"{text}; it begins with '{row[0][:40]}'; {then}")

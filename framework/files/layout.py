@@ -240,7 +240,14 @@ def _separator(text: TextFile, sample: Sequence[str], comments: bool) -> str:
         alike = max(alike, sum(width == widths[0] + 1 for width in widths) / len(widths))
         if (alike, widths[0]) > best:
             best, chosen = (alike, widths[0]), separator
-    return " " if best == (0.0, 1) and _blanks_separate(text, sample, comments) else chosen
+    if best != (0.0, 1):
+        return chosen
+    for separator in SEPARATORS:
+        # A title above the header is one cell: then the rows say what separates, and the header is looked for in vain.
+        widths = _widths(text, sample, separator, comments)[1:]
+        if len(widths) > 1 and widths[0] > 1 and len(set(widths)) == 1:
+            return separator
+    return " " if _blanks_separate(text, sample, comments) else chosen
 
 
 def _blanks_separate(text: TextFile, sample: Sequence[str], comments: bool) -> bool:

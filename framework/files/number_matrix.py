@@ -122,6 +122,11 @@ def _form(text: TextFile, layout: Layout, decimal: str | None) -> _Form:
     with text.opened() as stream:
         rows = [row for _, row in islice(_records(text, layout, stream), _ROWS_JUDGED)]
     first = rows[0] if rows else list(layout.names)
+    if len(layout.names) == 1 and len(first) > 2:
+        raise text.error(
+            f"{text.file}: the header in line {layout.skip + 1} names one column, the rows below have {len(first)}: it "
+            "seems to stand further below; remove the lines above it"
+        )
     if len(first) == len(names) + 1 and first[-1]:
         names, notes = ("", *names), (f"{text.file}: the header has no name for the column of row names",)
     if len(names) < 2:

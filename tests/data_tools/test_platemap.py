@@ -342,3 +342,11 @@ def test_conditions_that_differ_in_what_nobody_sees_are_said(tmp_path: Path) -> 
     (note,) = table.attrs["notes"]
     assert "Metadata_Perturbation: 'drug\\xa0a' and 'drug a' differ" in note
     assert "so it is with 1 more" in note
+
+
+def test_a_blank_control_type_is_named_and_may_be_translated(tmp_path: Path) -> None:
+    text = "Metadata_Well,Metadata_Perturbation,Metadata_Control_Type\nA01,x,\nA02,y,negcon\n"
+    with pytest.raises(InputError, match=r"well A01 has no Metadata_Control_Type; .*'control_types: \{\"\": \.\.\.\}'"):
+        _read(tmp_path, text)
+    table = _read(tmp_path, text, control_types={"": "treatment"})
+    assert table["Metadata_Control_Type"].tolist() == ["treatment", "negcon"]

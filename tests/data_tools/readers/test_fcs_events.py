@@ -133,3 +133,11 @@ def test_a_spillover_matrix_is_said_not_to_be_applied(tmp_path: Path, keyword: s
         f"{tmp_path / 'a.fcs'}: holds a spillover matrix, which is not applied: values are not compensated",
     )
     assert found.columns.to_dict("list") == {"A": [1, 2, 65535], "P2": [300, 500, 7]}
+
+
+@pytest.mark.parametrize(
+    ("content", "found"), [(b"a,b\n1,2\n", "found text"), (b"\x1f\x8b\x08\x00", "found a file packed with gzip")]
+)
+def test_what_is_no_fcs_is_named(tmp_path: Path, content: bytes, found: str) -> None:
+    with pytest.raises(InputError, match=f"no FCS file: it does not begin with FCS, {found}"):
+        read(tmp_path / "a.fcs", content)

@@ -368,3 +368,14 @@ def test_only_what_is_wanted_is_held(tmp_path: Path) -> None:
     assert table.text.to_dict("list") == {"id": ["0042"], "c": ["3"]}
     assert _read(tmp_path, "id,a\n0042,1\n", wanted=set(), most_bytes=3).names == ()
     assert "holds more than" in _refused(tmp_path, "id,a\n0042,1\n", most_bytes=3)
+
+
+@pytest.mark.parametrize("text", ["My plate\na,b\n1,2\n", "My plate,\na,b\n1,2\n", "Plate of May\na;b\n1;2\n"])
+def test_a_title_above_the_header_is_said(tmp_path: Path, text: str) -> None:
+    assert "the header seems to stand below line 1: remove the lines above it" in _refused(tmp_path, text)
+
+
+def test_a_cell_too_many_has_two_reasons(tmp_path: Path) -> None:
+    said = _refused(tmp_path, "a,b\n1,x, y\n")
+    assert "names of rows" in said
+    assert "a cell with ',' in it needs quotation marks" in said

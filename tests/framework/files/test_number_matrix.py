@@ -59,6 +59,7 @@ def test_comments_separators_and_surplus_separators(tmp_path: Path) -> None:
         ("g,a,a\nx,1,2\n", "the column 'a' stands twice"),
         ("g,a,b\n", "holds a header and no row"),
         ("g\nx\n", "one column; expected a table of counts"),
+        ("My counts\ng,a,b\nx,1,2\n", "the rows below have 3: it seems to stand further below"),
     ],
 )
 def test_bad_rows_are_named(tmp_path: Path, text: str, sentence: str) -> None:
