@@ -24,7 +24,7 @@ class ConfigError(WellstreamError, ValueError):
 
 
 class RegistryError(WellstreamError, LookupError):
-    """A name that no registry entry has, or that two entries claim."""
+    """A name that no registry entry has, or that two entries claim, or an entry that is not complete."""
 
 
 class InputError(WellstreamError, ValueError):

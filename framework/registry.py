@@ -31,18 +31,35 @@ class Entry(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """A set of named builders of one kind (``objective``, ``backbone``, ``plan`` ...)."""
+    """A set of named builders of one kind (``objective``, ``backbone``, ``plan`` ...).
 
-    def __init__(self, kind: str) -> None:
+    Args:
+        kind: what messages call an entry.
+        options: class that the config of every entry extends, because others read what it declares; None: any.
+        check: called with name and builder before an entry is added; raises RegistryError for a builder that is not
+            complete, so that it fails where it is defined.
+    """
+
+    def __init__(
+        self, kind: str, *, options: type[Any] | None = None, check: Callable[[str, T], None] | None = None
+    ) -> None:
         self.kind = kind
+        self.options = options
+        self._check = check
         self._entries: dict[str, Entry[T]] = {}
 
     def register(self, name: str, config: type[Any]) -> Callable[[T], T]:
         """Return a decorator that adds its target under ``name`` with options ``config``.
 
         Raises:
-            RegistryError: ``name`` is taken.
+            RegistryError: ``name`` is taken, ``config`` does not extend the options of this kind, or the builder lacks
+                something.
         """
+        if self.options is not None and not issubclass(config, self.options):
+            raise RegistryError(
+                f"{self.kind} '{name}': its options must extend {self.options.__name__}; write: "
+                f"class {config.__name__}({self.options.__name__})"
+            )
 
         def add(build: T) -> T:
             if name in self._entries:
@@ -51,6 +68,8 @@ class Registry(Generic[T]):
                     f"{self.kind} '{name}' is registered twice: by {owner} and by {getattr(build, '__module__', '?')}; "
                     "rename one of them"
                 )
+            if self._check is not None:
+                self._check(name, build)
             self._entries[name] = Entry(name=name, config=config, build=build)
             return build
 

@@ -1,6 +1,6 @@
 """Strict configuration: YAML in, frozen pydantic objects out, and errors that name file, line and key."""
 
 from framework.config.load import config_digest, load_config, parse_config, to_yaml
-from framework.config.model import StrictModel, choice
+from framework.config.model import NamedOptions, StrictModel, choice
 
-__all__ = ["StrictModel", "choice", "config_digest", "load_config", "parse_config", "to_yaml"]
+__all__ = ["NamedOptions", "StrictModel", "choice", "config_digest", "load_config", "parse_config", "to_yaml"]

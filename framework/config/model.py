@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny
 from pydantic_core import PydanticCustomError
@@ -37,8 +37,16 @@ class StrictModel(BaseModel):
         return result
 
 
+class NamedOptions(StrictModel):
+    """Options of one registry entry; each declares ``name: Literal["its name"]``, what a config writes to choose it."""
+
+    if TYPE_CHECKING:
+        # No field here: it would move ``name`` to the front of every file that holds an entry's options.
+        name: str
+
+
 def _chosen(registry: Registry[Any], value: Any) -> Any:
-    if isinstance(value, StrictModel):
+    if isinstance(value, registry.options or StrictModel):
         return value
     if not isinstance(value, dict):
         raise PydanticCustomError("choice_type", "expected a mapping with the key 'name'")
@@ -52,8 +60,7 @@ def _chosen(registry: Registry[Any], value: Any) -> Any:
         entry = registry.get(str(value["name"]))
     except RegistryError as error:
         raise PydanticCustomError("choice_unknown", "{text}", {"text": str(error)}) from None
-    section: StrictModel = entry.config.from_plain(value)
-    return section
+    return entry.config.from_plain(value)
 
 
 @dataclass(frozen=True)

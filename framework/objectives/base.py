@@ -1,8 +1,13 @@
 """What every objective is: a module that turns a batch into sums and counts, and knows nothing of ranks.
 
+Every objective defines ``measure``, ``labels`` and ``forward``. What a trained run can do beyond training is a role,
+and a role is a base class: ``Embeds``, ``Predicts``, ``Paints``. ``class Mine(Embeds, Predicts)`` has two of them.
+Commands ask ``isinstance(objective, Predicts)``, and nothing else. A method that is missing is named when the class is
+registered.
+
 Life of an objective::
 
-    profile = Entry.build.fit(config, dataset, channels, train_bags, pretrained)   # plain facts, no weights
+    profile = Entry.build.measure(config, dataset, channels, train_bags, pretrained)   # plain facts, no weights
     objective = Entry.build(config, profile)                  # a module; its state_dict holds every weight
     objective.start_from(pretrained)                          # only at step 0, only where one was asked for
     labels = objective.labels(dataset)                        # what the loader attaches to batches
@@ -11,21 +16,21 @@ Life of an objective::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from torch import nn
 
-from framework.config import StrictModel
+from framework.config import NamedOptions, StrictModel
 from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
-from framework.errors import RunError
-from framework.models import Aggregate, BagEncoder, Pool, build_backbone
+from framework.errors import RegistryError, RunError
+from framework.objectives.pretrained import PretrainedBackbone
 from framework.registry import Registry
 
 Gather = Callable[[torch.Tensor], torch.Tensor]
@@ -47,63 +52,44 @@ class Losses:
     parts: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PretrainedBackbone:
-    """What one run hands to another: how to build its bag encoder, and the weights.
+class ObjectiveConfig(NamedOptions):
+    """Options of an objective, and what a run must know of it before it is built."""
 
-    Attributes:
-        encoder_config: options of the backbone.
-        aggregate: order of averaging and dense layers.
-        pool: how tiles are pooled.
-        l2_normalise: whether the bag embedding is scaled to length 1.
-        channels: names of the channels it saw, in order.
-        state: state dict of the ``BagEncoder``, on the CPU.
-    """
+    requires_plan: ClassVar[str | None] = None
+    """The only plan whose rows it can learn from; None: any."""
 
-    encoder_config: StrictModel
-    aggregate: Aggregate
-    pool: Pool
-    l2_normalise: bool
-    channels: tuple[str, ...]
-    state: Mapping[str, torch.Tensor]
+    needs_pixels: ClassVar[bool] = True
+    """Whether it learns from pixels alone; False: it also trains on cached tile embeddings (``data.embeddings``)."""
 
     @property
-    def in_channels(self) -> int:
-        """How many channels it saw."""
-        return len(self.channels)
+    def builds_on(self) -> str | None:
+        """Folder of the run whose backbone, channels and scaling it takes over; None: it starts from nothing."""
+        return None
 
-    def build(self) -> BagEncoder:
-        """Return the bag encoder with these weights.
+    @property
+    def splits_rows(self) -> bool:
+        """Whether the rows of a step pass the network in several chunks."""
+        return False
 
-        Raises:
-            RuntimeError: the weights are not of that backbone.
-        """
-        encoder = BagEncoder(
-            build_backbone(self.encoder_config, self.in_channels),
-            aggregate=self.aggregate,
-            l2_normalise=self.l2_normalise,
-            pool=self.pool,
-        )
-        encoder.load_state_dict(dict(self.state))
-        return encoder
+    def located(self, absolute: Callable[[str], str]) -> Self:
+        """Return the options with every path in them made ``absolute``."""
+        return self
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """Base class; subclasses register themselves with ``@OBJECTIVES.register(name, Config)``."""
 
     profile_type: ClassVar[type[StrictModel]]
     """Class of ``profile``, so that a checkpoint can be opened without the training data."""
 
-    output: ClassVar[Literal["bag", "tile", "none"]]
-    """Whether ``predict`` gives a row a bag, a row a tile, or nothing."""
-
-    def __init__(self, config: StrictModel, profile: StrictModel) -> None:
+    def __init__(self, config: ObjectiveConfig, profile: StrictModel) -> None:
         super().__init__()
         self.config = config
         self.profile = profile
 
     @classmethod
-    def fit(
+    @abstractmethod
+    def measure(
         cls,
         config: Any,
         dataset: Dataset,
@@ -112,7 +98,19 @@ class Objective(nn.Module):
         pretrained: PretrainedBackbone | None = None,
     ) -> Any:
         """Return the profile: facts measured on the training bags only (means, gene names, class names)."""
-        raise TypeError(f"{cls.__name__} must define fit")
+
+    @abstractmethod
+    def labels(self, dataset: Dataset) -> dict[str, LabelTable]:
+        """Return the label tables this objective reads from ``batch.labels``."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, gather: Gather) -> Losses:
+        """Return this rank's loss sums; ``gather`` is the only way to see other ranks' rows.
+
+        A network in train mode may be shown ``batch.without_padding()`` alone, because batch normalisation lets rows
+        influence each other. It must take a batch without rows too. What is gathered needs all rows again:
+        ``batch.with_padding(rows)``.
+        """
 
     def start_from(self, pretrained: PretrainedBackbone) -> None:
         """Take over the weights of another run, before the first step.
@@ -122,6 +120,18 @@ class Objective(nn.Module):
         """
         raise RunError(f"{type(self).__name__} does not start from a pretrained backbone")
 
+
+class Embeds(Objective):
+    """Role: a trained run gives vectors of tiles and bags (``wellstream embed``)."""
+
+    @abstractmethod
+    def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
+        """(..., C, H, W) scaled tiles -> (..., E) tile embeddings, the vectors that are pooled over a bag."""
+
+    def embed_bags(self, embedded: torch.Tensor) -> torch.Tensor:
+        """(K, N, E) from ``embed_tiles`` -> (K, D) bag embeddings; the mean unless an objective pools otherwise."""
+        return embedded.mean(dim=1)
+
     def backbone_facts(self) -> PretrainedBackbone:
         """Return what another run needs to build on this one.
 
@@ -130,53 +140,83 @@ class Objective(nn.Module):
         """
         raise RunError(f"a run of {type(self).__name__} has no backbone that another run could start from")
 
-    def labels(self, dataset: Dataset) -> dict[str, LabelTable]:
-        """Return the label tables this objective reads from ``batch.labels``."""
-        raise TypeError(f"{type(self).__name__} must define labels")
-
-    def forward(self, batch: Batch, gather: Gather) -> Losses:
-        """Return this rank's loss sums; ``gather`` is the only way to see other ranks' rows.
-
-        A network in train mode may be shown ``batch.without_padding()`` alone, because batch normalisation lets rows
-        influence each other. It must take a batch without rows too. What is gathered needs all rows again:
-        ``batch.with_padding(rows)``.
-        """
-        raise TypeError(f"{type(self).__name__} must define forward")
-
-    def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
-        """(..., C, H, W) scaled tiles -> (..., E) tile embeddings, the vectors that are pooled over a bag."""
-        raise TypeError(f"{type(self).__name__} must define embed_tiles")
-
-    def embed_bags(self, embedded: torch.Tensor) -> torch.Tensor:
-        """(K, N, E) from ``embed_tiles`` -> (K, D) bag embeddings; the mean unless an objective pools otherwise."""
-        return embedded.mean(dim=1)
-
     def feature_network(self) -> nn.Module:
         """Return the network that sees (n, C, H, W) tiles of ``source_cells``, whose layers ``embed`` may be asked for.
 
         Raises:
             RunError: this objective has none.
         """
-        encoder = getattr(self, "bag_encoder", None)
-        if not isinstance(encoder, BagEncoder):
-            raise RunError(f"a run of {type(self).__name__} has no layers to take features from")
-        return encoder.encoder
+        raise RunError(f"a run of {type(self).__name__} has no layers to take features from")
 
     def source_cells(self, cells: torch.Tensor) -> torch.Tensor:
         """(n, C, H, W) with all channels of the run -> those that ``feature_network`` sees; all, unless overridden."""
         return cells
 
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One column of predictions.
+
+    Attributes:
+        target: what is predicted; every target gets a file of its own.
+        name: of the column, such as a gene or a marker.
+        train_mean: mean over the training part, in the units of the predictions; NaN where nothing was measured.
+        train_sd: standard deviation, likewise.
+    """
+
+    target: str
+    name: str
+    train_mean: float = float("nan")
+    train_sd: float = float("nan")
+
+
+class Predicts(Objective):
+    """Role: a trained run predicts numbers of bags or tiles (``wellstream predict``)."""
+
+    predicts_per: ClassVar[Literal["bag", "tile"]]
+    """Whether ``predict`` gives a row per bag or per tile."""
+
+    @abstractmethod
     def predict(self, batch: Batch) -> torch.Tensor:
-        """(K, P) predictions a bag or (K, N, P) a tile, in units of the targets, columns as ``outputs``."""
-        raise TypeError(f"{type(self).__name__} has no predictions")
+        """(K, P) predictions per bag or (K, N, P) per tile, in units of the targets, columns as ``outputs``."""
 
-    def outputs(self) -> list[str]:
-        """Names of the P prediction columns (genes, markers)."""
-        return []
+    @abstractmethod
+    def outputs(self) -> Sequence[Output]:
+        """Return the P columns of the predictions, in their order."""
 
-    def output_table(self) -> pd.DataFrame:
-        """One row a prediction column, index as ``outputs``: target, gene, train_mean, train_sd in its units."""
-        return pd.DataFrame({"target": [], "gene": [], "train_mean": [], "train_sd": []}, index=pd.Index([], dtype=str))
+
+class Paints(Objective):
+    """Role: a trained run paints channels of a target cell after a source cell (``wellstream inpaint``)."""
+
+    @property
+    @abstractmethod
+    def given(self) -> tuple[str, ...]:
+        """Channels of the target that are given."""
+
+    @property
+    @abstractmethod
+    def painted(self) -> tuple[str, ...]:
+        """Channels of the target that are painted."""
+
+    @abstractmethod
+    def inpaint(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Paint targets after sources, both (n, C, H, W) with all channels of the run -> (n, P, H, W).
+
+        Of the targets only the channels ``given`` are read.
+        """
+
+    @abstractmethod
+    def truth(self, cells: torch.Tensor) -> torch.Tensor:
+        """(n, C, H, W) -> the channels ``painted`` as they are (n, P, H, W)."""
+
+
+ROLE_OF: Mapping[str, type[Objective]] = {
+    "embed_tiles": Embeds,
+    "predict": Predicts,
+    "outputs": Predicts,
+    "inpaint": Paints,
+}
+"""Method -> the role that has it."""
 
 
 def at_least_float32(values: torch.Tensor) -> torch.Tensor:
@@ -184,4 +224,30 @@ def at_least_float32(values: torch.Tensor) -> torch.Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-OBJECTIVES: Registry[type[Objective]] = Registry("objective")
+def need_whole(name: str, objective: type[Objective]) -> None:
+    """Check that a class has everything an objective of its roles must have.
+
+    Raises:
+        RegistryError: no objective, a method or class variable that is missing, or a method of a role without the role.
+    """
+    where = f"objective '{name}': class {objective.__name__}"
+    if not (isinstance(objective, type) and issubclass(objective, Objective)):
+        raise RegistryError(f"{where} is no Objective; write: class {objective.__name__}(Objective)")
+    for method, role in ROLE_OF.items():
+        if hasattr(objective, method) and not issubclass(objective, role):
+            raise RegistryError(
+                f"{where} defines {method} without the role it belongs to, so no command would call it; write: "
+                f"class {objective.__name__}({role.__name__})"
+            )
+    variables = ("profile_type", *(("predicts_per",) if issubclass(objective, Predicts) else ()))
+    missing = [*sorted(objective.__abstractmethods__), *(each for each in variables if not hasattr(objective, each))]
+    if missing:
+        asking = next(
+            base
+            for base in (Objective, Embeds, Predicts, Paints)
+            if missing[0] in {*base.__abstractmethods__, *base.__annotations__}
+        )
+        raise RegistryError(f"{where} does not define {', '.join(missing)}; see {asking.__name__}.{missing[0]}")
+
+
+OBJECTIVES: Registry[type[Objective]] = Registry("objective", options=ObjectiveConfig, check=need_whole)

@@ -10,7 +10,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from pydantic import Field, model_validator
 from torch import nn
@@ -19,11 +18,21 @@ from framework.config import StrictModel
 from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.models import BackboneChoice, BagEncoder, IfcSeqConfig, build_backbone
-from framework.objectives.base import OBJECTIVES, Gather, Losses, Objective, PretrainedBackbone, at_least_float32
+from framework.objectives.bag_encoding import EncodesBags
+from framework.objectives.base import (
+    OBJECTIVES,
+    Gather,
+    Losses,
+    ObjectiveConfig,
+    Output,
+    Predicts,
+    at_least_float32,
+)
 from framework.objectives.marker_scale import MarkerScale, Transform
+from framework.objectives.pretrained import PretrainedBackbone
 
 
-class MarkerRegressionConfig(StrictModel):
+class MarkerRegressionConfig(ObjectiveConfig):
     """Options of ``marker_regression``."""
 
     name: Literal["marker_regression"] = "marker_regression"
@@ -53,19 +62,19 @@ class MarkerRegressionProfile(StrictModel):
 
 
 @OBJECTIVES.register("marker_regression", MarkerRegressionConfig)
-class MarkerRegression(Objective):
+class MarkerRegression(EncodesBags, Predicts):
     """Backbone and one linear head per marker (the rows of one layer)."""
 
     profile_type: ClassVar[type[StrictModel]] = MarkerRegressionProfile
-    output: ClassVar[Literal["bag", "tile", "none"]] = "tile"
+    predicts_per: ClassVar[Literal["bag", "tile"]] = "tile"
     mean: torch.Tensor
     sd: torch.Tensor
 
     def __init__(self, config: MarkerRegressionConfig, profile: MarkerRegressionProfile) -> None:
-        super().__init__(config, profile)
+        encoder = BagEncoder(build_backbone(config.backbone, len(profile.channels)))
+        super().__init__(config, profile, encoder=encoder, backbone=config.backbone, channels=profile.channels)
         self.options = config
         self.facts = profile
-        self.bag_encoder = BagEncoder(build_backbone(config.backbone, len(profile.channels)))
         self.heads = nn.Linear(self.bag_encoder.width, len(profile.markers))
         # Glorot for each head alone, as separate layers of one output would start.
         bound = (6 / (self.bag_encoder.width + 1)) ** 0.5
@@ -76,7 +85,7 @@ class MarkerRegression(Objective):
         self.register_buffer("sd", torch.tensor([m.sd for m in used] or [1.0]))
 
     @classmethod
-    def fit(
+    def measure(
         cls,
         config: MarkerRegressionConfig,
         dataset: Dataset,
@@ -127,41 +136,16 @@ class MarkerRegression(Objective):
         parts = {name: (sums[i], counts[i]) for i, name in enumerate(names)}
         return Losses(total=errors.sum(), count=known.sum().float(), parts=parts)
 
-    def backbone_facts(self) -> PretrainedBackbone:
-        """Return the trained backbone as a bag encoder that averages tile embeddings, weights copied to the CPU."""
-        return PretrainedBackbone(
-            encoder_config=self.options.backbone,
-            aggregate="tile_embedding",
-            pool="mean",
-            l2_normalise=False,
-            channels=self.facts.channels,
-            state={name: value.detach().cpu().clone() for name, value in self.bag_encoder.state_dict().items()},
-        )
-
-    def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
-        """(..., C, H, W) -> (..., D), what the heads read."""
-        return self.bag_encoder.embed_tiles(tiles)
-
     def predict(self, batch: Batch) -> torch.Tensor:
         """(K, N, M) in transformed units (as ``transform_markers`` gives), columns as ``outputs``."""
         return self._scores(batch) * self.sd + self.mean
 
-    def outputs(self) -> list[str]:
-        """The markers."""
-        return [scale.marker for scale in self.facts.markers]
-
-    def output_table(self) -> pd.DataFrame:
-        """One row a marker: target ``markers``, gene = marker, train_mean and train_sd in transformed units."""
-        scales = self.facts.markers
-        return pd.DataFrame(
-            {
-                "target": "markers",
-                "gene": [scale.marker for scale in scales],
-                "train_mean": [scale.mean for scale in scales],
-                "train_sd": [scale.sd for scale in scales],
-            },
-            index=pd.Index(self.outputs()),
-        )
+    def outputs(self) -> list[Output]:
+        """Return a column per marker under the target ``markers``, its facts in transformed units."""
+        return [
+            Output(target="markers", name=scale.marker, train_mean=scale.mean, train_sd=scale.sd)
+            for scale in self.facts.markers
+        ]
 
     def _scores(self, batch: Batch) -> torch.Tensor:
         """(K, N, M) on the scale of the loss."""

@@ -7,7 +7,7 @@ together equals training one model per target up to the common divisor of the lo
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -22,13 +22,25 @@ from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.errors import CheckpointError, RunError
 from framework.models import Aggregate, BackboneChoice, BagEncoder, Pool, build_backbone
-from framework.objectives.base import OBJECTIVES, Gather, Losses, Objective, PretrainedBackbone, at_least_float32
+from framework.objectives.bag_encoding import EncodesBags
+from framework.objectives.base import (
+    OBJECTIVES,
+    Gather,
+    Losses,
+    ObjectiveConfig,
+    Output,
+    Predicts,
+    at_least_float32,
+)
+from framework.objectives.pretrained import PretrainedBackbone
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
 
-class OmicsHeadsConfig(StrictModel):
+class OmicsHeadsConfig(ObjectiveConfig):
     """Options of ``omics_heads``."""
+
+    needs_pixels: ClassVar[bool] = False
 
     name: Literal["omics_heads"] = "omics_heads"
     targets: tuple[str, ...] = Field(min_length=1)
@@ -39,6 +51,15 @@ class OmicsHeadsConfig(StrictModel):
     """Put a ReLU before the linear layer, as the authors' code does; the paper has a linear map of the embedding."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout before the linear layer; the paper does not state its rate."""
+
+    @property
+    def builds_on(self) -> str | None:
+        """The run that ``pretrained`` names."""
+        return self.pretrained
+
+    def located(self, absolute: Callable[[str], str]) -> OmicsHeadsConfig:
+        """Return the options with ``pretrained`` made ``absolute``."""
+        return self.model_copy(update={"pretrained": self.pretrained and absolute(self.pretrained)})
 
     @model_validator(mode="after")
     def _each_target_once(self) -> OmicsHeadsConfig:
@@ -71,7 +92,7 @@ class OmicsHeadsProfile(StrictModel):
 
 
 @OBJECTIVES.register("omics_heads", OmicsHeadsConfig)
-class OmicsHeads(Objective):
+class OmicsHeads(EncodesBags, Predicts):
     """Frozen bag encoder, then ``Linear`` (or ``ReLU, Dropout, Linear``) to z-scored genes.
 
     The backbone stays in eval mode and without gradients whatever the trainer does, so its batch normalisation uses
@@ -79,19 +100,19 @@ class OmicsHeads(Objective):
     """
 
     profile_type: ClassVar[type[StrictModel]] = OmicsHeadsProfile
-    output: ClassVar[Literal["bag", "tile", "none"]] = "bag"
+    predicts_per: ClassVar[Literal["bag", "tile"]] = "bag"
     mean: torch.Tensor
     sd: torch.Tensor
 
     def __init__(self, config: OmicsHeadsConfig, profile: OmicsHeadsProfile) -> None:
-        super().__init__(config, profile)
-        self.facts = profile
-        self.bag_encoder = BagEncoder(
+        encoder = BagEncoder(
             build_backbone(profile.backbone, len(profile.channels)),
             aggregate=profile.aggregate,
             l2_normalise=profile.l2_normalise,
             pool=profile.pool,
         ).requires_grad_(False)
+        super().__init__(config, profile, encoder=encoder, backbone=profile.backbone, channels=profile.channels)
+        self.facts = profile
         self.activation: nn.Module = nn.ReLU() if config.authors_relu else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         self.heads = nn.ModuleList(nn.Linear(self.bag_encoder.width, len(t.genes)) for t in profile.targets)
@@ -100,7 +121,7 @@ class OmicsHeads(Objective):
         self.train()
 
     @classmethod
-    def fit(
+    def measure(
         cls,
         config: OmicsHeadsConfig,
         dataset: Dataset,
@@ -148,17 +169,6 @@ class OmicsHeads(Objective):
         if mine != theirs:
             raise CheckpointError(f"these heads were planned for the backbone {mine}, the pretrained one is {theirs}")
         self.bag_encoder.load_state_dict(dict(pretrained.state))
-
-    def backbone_facts(self) -> PretrainedBackbone:
-        """Return the frozen bag encoder, for further heads on the same backbone."""
-        return PretrainedBackbone(
-            encoder_config=self.facts.backbone,
-            aggregate=self.facts.aggregate,
-            pool=self.facts.pool,
-            l2_normalise=self.facts.l2_normalise,
-            channels=self.facts.channels,
-            state={name: value.detach().cpu().clone() for name, value in self.bag_encoder.state_dict().items()},
-        )
 
     def train(self, mode: bool = True) -> OmicsHeads:
         """Set the heads' mode; the backbone stays in eval mode."""
@@ -213,17 +223,13 @@ class OmicsHeads(Objective):
         """(K, P) in the units of the targets, from every head for every bag, also where a target does not apply."""
         return self._scores(batch) * self.sd + self.mean
 
-    def outputs(self) -> list[str]:
-        """``target/gene`` of each column."""
-        return [f"{target.target}/{gene}" for target in self.facts.targets for gene in target.genes]
-
-    def output_table(self) -> pd.DataFrame:
-        """One row a gene: target, gene, train_mean, train_sd in the target's units."""
-        tables = [
-            pd.DataFrame({"target": t.target, "gene": t.genes, "train_mean": t.train_mean, "train_sd": t.train_sd})
-            for t in self.facts.targets
+    def outputs(self) -> list[Output]:
+        """Return a column per gene, its facts in the target's units."""
+        return [
+            Output(target=facts.target, name=gene, train_mean=mean, train_sd=sd)
+            for facts in self.facts.targets
+            for gene, mean, sd in zip(facts.genes, facts.train_mean, facts.train_sd, strict=True)
         ]
-        return pd.concat(tables, ignore_index=True).set_index(pd.Index(self.outputs()))
 
     def _scores(self, batch: Batch) -> torch.Tensor:
         """(K, P) z-scores."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +27,13 @@ from framework.models import (
     pooled_layers,
 )
 from framework.models.inpainting import DECODER_WIDTHS
-from framework.objectives.base import Losses, Objective, PretrainedBackbone, at_least_float32
+from framework.objectives.base import Embeds, Losses, ObjectiveConfig, at_least_float32
+from framework.objectives.pretrained import PretrainedBackbone
 
-_CELLS_AT_ONCE = 256
+_CELLS_PER_PASS = 256
 
 
-class PaintingConfig(StrictModel):
+class PaintingConfig(ObjectiveConfig):
     """Options that both objectives have."""
 
     backbone: SourceChoice = AlexNetSourceConfig()
@@ -54,11 +55,10 @@ class PaintingProfile(StrictModel):
     channels: tuple[str, ...] = Field(min_length=1)
 
 
-class Painting(Objective):
+class Painting(Embeds):
     """Base class: an objective whose network has a ``source`` encoder and predicts pixels."""
 
     profile_type: ClassVar[type[StrictModel]] = PaintingProfile
-    output: ClassVar[Literal["bag", "tile", "none"]] = "none"
     network: nn.Module
 
     def __init__(self, config: PaintingConfig, profile: PaintingProfile) -> None:
@@ -67,7 +67,7 @@ class Painting(Objective):
         self.channels = profile.channels
 
     @classmethod
-    def fit(
+    def measure(
         cls,
         config: Any,
         dataset: Dataset,
@@ -107,7 +107,7 @@ class Painting(Objective):
     def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
         """(..., C, H, W) -> (..., D), pooled output of ``layer``."""
         flat = tiles.reshape(-1, *tiles.shape[-3:])
-        parts = torch.split(self.source_cells(flat), _CELLS_AT_ONCE)
+        parts = torch.split(self.source_cells(flat), _CELLS_PER_PASS)
         layer, pool = self.painting.layer, self.painting.pool
         found = [pooled_layers(self.feature_network(), (layer,), part, pool)[layer] for part in parts]
         return torch.cat(found).reshape(*tiles.shape[:-3], -1)

@@ -14,7 +14,7 @@ from framework.data.batch import Batch
 from framework.errors import RunError
 from framework.models import InpaintingNet
 from framework.models.inpainting import MARKER_WIDTHS
-from framework.objectives.base import OBJECTIVES, Gather, Losses
+from framework.objectives.base import OBJECTIVES, Gather, Losses, Paints
 from framework.objectives.painting import (
     Painting,
     PaintingConfig,
@@ -29,7 +29,7 @@ from framework.objectives.painting import (
 class PairedInpaintingConfig(PaintingConfig):
     """Options of ``paired_inpainting``."""
 
-    needs_plan: ClassVar[str] = "pairs"
+    requires_plan: ClassVar[str | None] = "pairs"
 
     name: Literal["paired_inpainting"] = "paired_inpainting"
     structure: tuple[str, ...] = Field(min_length=1)
@@ -54,7 +54,7 @@ class PairedInpaintingConfig(PaintingConfig):
 
 
 @OBJECTIVES.register("paired_inpainting", PairedInpaintingConfig)
-class PairedInpainting(Painting):
+class PairedInpainting(Painting, Paints):
     """Mean squared error of the painted pixels; rows of the plan are (source, target)."""
 
     def __init__(self, config: PairedInpaintingConfig, profile: PaintingProfile) -> None:
@@ -87,12 +87,22 @@ class PairedInpainting(Painting):
         """
         if batch.tiles.shape[1] != 2:
             raise RunError(
-                f"paired_inpainting needs rows of a source and a target cell, found {batch.tiles.shape[1]} tile(s) a "
+                f"paired_inpainting needs rows of a source and a target cell, found {batch.tiles.shape[1]} tile(s) per "
                 "row; use plan: {name: pairs}"
             )
         source, target = batch.without_padding().tiles.unbind(dim=1)
         painted = self.inpaint(source, target)
-        return pixel_losses(painted, self.proteins(target), self.options.protein)
+        return pixel_losses(painted, self.truth(target), self.painted)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The structure channels."""
+        return self.options.structure
+
+    @property
+    def painted(self) -> tuple[str, ...]:
+        """The protein channels."""
+        return self.options.protein
 
     def inpaint(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Paint targets after sources, both (n, C, H, W) with all channels of the run -> (n, P, H, W).
@@ -110,6 +120,6 @@ class PairedInpainting(Painting):
         """(n, C, H, W) -> the structure channels (n, S, H, W)."""
         return taken(cells, self._structure)
 
-    def proteins(self, cells: torch.Tensor) -> torch.Tensor:
+    def truth(self, cells: torch.Tensor) -> torch.Tensor:
         """(n, C, H, W) -> the protein channels (n, P, H, W)."""
         return taken(cells, self._protein)

@@ -18,11 +18,13 @@ from framework.data.dataset import Dataset
 from framework.data.format.schema import PERTURBATION, STIMULATION
 from framework.errors import RunError, did_you_mean
 from framework.models import Aggregate, BackboneChoice, BagEncoder, Pool, ResNet18Config, build_backbone
-from framework.objectives.base import OBJECTIVES, Gather, Losses, Objective, PretrainedBackbone, at_least_float32
+from framework.objectives.bag_encoding import EncodesBags
+from framework.objectives.base import OBJECTIVES, Gather, Losses, ObjectiveConfig, at_least_float32
+from framework.objectives.pretrained import PretrainedBackbone
 from framework.objectives.triplets import Mining, RowFacts, sample_digest, triplet_sums
 
 
-class TripletMILConfig(StrictModel):
+class TripletMILConfig(ObjectiveConfig):
     """Options of ``triplet_mil``."""
 
     name: Literal["triplet_mil"] = "triplet_mil"
@@ -50,6 +52,11 @@ class TripletMILConfig(StrictModel):
     gradients, except with batch normalisation in train mode, which then uses each chunk's statistics."""
     backbone: BackboneChoice = ResNet18Config()
 
+    @property
+    def splits_rows(self) -> bool:
+        """Whether ``gradient_cache`` is set."""
+        return self.gradient_cache is not None
+
 
 class TripletMILProfile(StrictModel):
     """Facts of the training bags: channel names in order, and the conditions seen."""
@@ -61,26 +68,24 @@ class TripletMILProfile(StrictModel):
 
 
 @OBJECTIVES.register("triplet_mil", TripletMILConfig)
-class TripletMIL(Objective):
+class TripletMIL(EncodesBags):
     """Embeds bags and pulls those of one condition together."""
 
     profile_type: ClassVar[type[StrictModel]] = TripletMILProfile
-    output: ClassVar[Literal["bag", "tile", "none"]] = "none"
 
     def __init__(self, config: TripletMILConfig, profile: TripletMILProfile) -> None:
-        super().__init__(config, profile)
-        self.options = config
-        self.channels = profile.channels
-        self.bag_encoder = BagEncoder(
+        encoder = BagEncoder(
             build_backbone(config.backbone, len(profile.channels)),
             aggregate=config.aggregate,
             l2_normalise=config.l2_normalise,
             pool=config.pool,
             tile_chunk=config.gradient_cache,
         )
+        super().__init__(config, profile, encoder=encoder, backbone=config.backbone, channels=profile.channels)
+        self.options = config
 
     @classmethod
-    def fit(
+    def measure(
         cls,
         config: TripletMILConfig,
         dataset: Dataset,
@@ -107,17 +112,6 @@ class TripletMIL(Objective):
                 "positives; set same_bag_positives: true or choose coarser columns"
             )
         return TripletMILProfile(channels=channels, by=config.by, classes=classes)
-
-    def backbone_facts(self) -> PretrainedBackbone:
-        """Return the trained bag encoder, weights copied to the CPU."""
-        return PretrainedBackbone(
-            encoder_config=self.options.backbone,
-            aggregate=self.options.aggregate,
-            pool=self.options.pool,
-            l2_normalise=self.options.l2_normalise,
-            channels=self.channels,
-            state={name: value.detach().cpu().clone() for name, value in self.bag_encoder.state_dict().items()},
-        )
 
     def labels(self, dataset: Dataset) -> dict[str, LabelTable]:
         """Return ``condition``: int64 (B,), equal for bags that share all columns of ``by``; all bags have one.
@@ -160,10 +154,6 @@ class TripletMIL(Objective):
                 "distance_negative": (sums.d_an, pairs),
             },
         )
-
-    def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
-        """(..., C, H, W) -> (..., E), the vectors that are averaged: E = D, or the trunk's T for ``backbone``."""
-        return self.bag_encoder.embed_tiles(tiles)
 
     def embed_bags(self, embedded: torch.Tensor) -> torch.Tensor:
         """(K, N, E) -> (K, D)."""

@@ -9,10 +9,12 @@ from framework.run.apply.saliency import saliency
 from framework.run.train.config import RunConfig, load_run_config, parse_run_config
 from framework.run.train.fit import fit
 from framework.run.train.folder import RunFolder
-from framework.run.train.pretrained import OpenedRun, open_run
+from framework.run.train.opened import Application, OpenedRun
+from framework.run.train.pretrained import open_run
 from framework.run.verification.run import verify_run
 
 __all__ = [
+    "Application",
     "OpenedRun",
     "RunConfig",
     "RunFolder",

@@ -7,14 +7,22 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from framework.config import StrictModel
 from framework.data.permutation import I64, hash_u64, permute
-from framework.data.plan.base import EPOCH_ORDER, PLANS, TILES_OF_BAG, counted, draw_tiles, step_rows, whole_bags
+from framework.data.plan.base import (
+    EPOCH_ORDER,
+    PLANS,
+    TILES_OF_BAG,
+    PlanConfig,
+    counted,
+    draw_tiles,
+    step_rows,
+    whole_bags,
+)
 from framework.data.plan.rows import StepRows
 from framework.data.plan.universe import PlanUniverse
 
 
-class BagsConfig(StrictModel):
+class BagsConfig(PlanConfig):
     """Options of plan ``bags``.
 
     Attributes:

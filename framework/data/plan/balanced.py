@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from framework.config import StrictModel
 from framework.data.permutation import I64, hash_u64, permute
 from framework.data.plan.base import (
     EPOCH_ORDER,
     PLANS,
     TILES_OF_BAG,
     WELLS,
+    PlanConfig,
     counted,
     draw_tiles,
     step_rows,
@@ -24,7 +24,7 @@ from framework.data.plan.universe import Exclusion, PlanUniverse
 from framework.errors import RunError
 
 
-class BalancedBagsConfig(StrictModel):
+class BalancedBagsConfig(PlanConfig):
     """Options of plan ``balanced_bags`` (K = ``conditions`` x ``bags``).
 
     Attributes:
@@ -39,6 +39,11 @@ class BalancedBagsConfig(StrictModel):
     conditions: int = Field(ge=1)
     bags: int = Field(ge=2)
     tiles: int = Field(ge=1)
+
+    @property
+    def grouped_by(self) -> tuple[str, ...]:
+        """The columns of ``by``."""
+        return self.by
 
 
 @PLANS.register("balanced_bags", BalancedBagsConfig)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
-from framework.config import StrictModel
+from framework.config import NamedOptions
 from framework.data.permutation import I64, U64, hash_u64, permute
 from framework.data.plan.rows import StepRows
 from framework.data.plan.universe import Exclusion, PlanUniverse
@@ -41,21 +41,32 @@ class Plan(Protocol):
         ...
 
 
+class PlanConfig(NamedOptions):
+    """Options of a plan, and what others must know of it before it is built."""
+
+    visits_tiles: ClassVar[bool] = False
+    """Whether a row is one tile, so that single tiles without a label can be left out; else whole bags are."""
+
+    @property
+    def grouped_by(self) -> tuple[str, ...]:
+        """Columns of bags.parquet whose values together make a condition; none puts all bags in one."""
+        return ()
+
+
 Builder = Callable[[Any, PlanUniverse, int], Plan]
-PLANS: Registry[Builder] = Registry("plan")
+PLANS: Registry[Builder] = Registry("plan", options=PlanConfig)
 
 # Streams of randomness; a new use takes a new number, so that no two draws share a key.
 EPOCH_ORDER, WELLS, TILES_OF_BAG, PARTNERS, STRANGERS = range(1, 6)
 
 
-def build_plan(config: StrictModel, universe: PlanUniverse, seed: int) -> Plan:
+def build_plan(config: PlanConfig, universe: PlanUniverse, seed: int) -> Plan:
     """Return the plan that ``config`` (a member of PLANS) describes.
 
     Raises:
         RunError: the universe has nothing the plan could visit, or restricts tiles for a plan that draws whole bags.
     """
-    name: str = config.name  # type: ignore[attr-defined]
-    return PLANS.get(name).build(config, universe, seed)
+    return PLANS.get(config.name).build(config, universe, seed)
 
 
 def counted(visited: I64, rows: StepRows) -> I64:

@@ -9,15 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from framework.config import StrictModel
 from framework.data.permutation import I64, U64, hash_u64, permute
-from framework.data.plan.base import EPOCH_ORDER, PARTNERS, PLANS, STRANGERS, counted, step_rows, whole_bags
+from framework.data.plan.base import EPOCH_ORDER, PARTNERS, PLANS, STRANGERS, PlanConfig, counted, step_rows, whole_bags
 from framework.data.plan.rows import StepRows
 from framework.data.plan.universe import Exclusion, PlanUniverse, bags_of
 from framework.errors import RunError
 
 
-class PairsConfig(StrictModel):
+class PairsConfig(PlanConfig):
     """Options of plan ``pairs``: K = ``pairs`` rows of a source and a target tile that show the same.
 
     Attributes:
@@ -29,6 +28,11 @@ class PairsConfig(StrictModel):
     name: Literal["pairs"] = "pairs"
     pairs: int = Field(ge=1)
     by: tuple[str, ...] = ()
+
+    @property
+    def grouped_by(self) -> tuple[str, ...]:
+        """The columns of ``by``."""
+        return self.by
 
 
 class TilePools:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from framework.config import StrictModel
 from framework.data.permutation import I64, hash_u64, permute
-from framework.data.plan.base import EPOCH_ORDER, PLANS, counted, step_rows
+from framework.data.plan.base import EPOCH_ORDER, PLANS, PlanConfig, counted, step_rows
 from framework.data.plan.rows import StepRows
 from framework.data.plan.universe import PlanUniverse, bags_of
 from framework.errors import RunError
 
 
-class TilesConfig(StrictModel):
+class TilesConfig(PlanConfig):
     """Options of plan ``tiles``: K = ``tiles`` rows of one tile."""
+
+    visits_tiles: ClassVar[bool] = True
 
     name: Literal["tiles"] = "tiles"
     tiles: int = Field(ge=1)

@@ -25,7 +25,7 @@ from framework.run.train.parts import versions
 Kind = Literal["intensity", "classic", "transfer"]
 KINDS = ("intensity", "classic", "transfer")
 SCALES = ("none", "per_tile_minmax")
-TILES_A_BLOCK = 256
+TILES_PER_BLOCK = 256
 
 Describe = Callable[[npt.NDArray[np.float64]], npt.NDArray[Any]]
 """(n, C, H, W), scaled -> (n, d)."""
@@ -49,7 +49,7 @@ def features(
 
     Args:
         data: dataset folder.
-        out: .h5ad to write: float32 (T, d), one row a tile in tile order, the columns of its bag in ``obs``.
+        out: .h5ad to write: float32 (T, d), one row per tile in tile order, the columns of its bag in ``obs``.
         kind: ``intensity``: mean, sd and the 10, 50 and 90 % quantiles of each channel; ``classic``: intensity,
             correlation and Haralick features of the protein channels (Lu 2019); ``transfer``: a layer of a ResNet-18
             trained on ImageNet, of each protein channel shown as a grey image, the largest value over the crop.
@@ -85,7 +85,8 @@ def features(
     facts = {"features": kind, "protein": list(proteins), "structure": list(structures), "scale": scale, **used}
     obs = tile_rows(dataset, part, np.arange(len(dataset.index)))
     store = TileStore(dataset, (*proteins, *structures))
-    _write(StreamedTable(Path(out), obs, len(names), _source(dataset) | facts, names), store, describe, scale, progress)
+    with StreamedTable(Path(out), obs, len(names), _source(dataset) | facts, names) as table:
+        _fill(table, store, describe, scale, progress)
     return {"file": str(out), "rows": len(obs), "columns": len(names), "kind": kind, "scale": scale}
 
 
@@ -104,24 +105,15 @@ def _check_names(kind: str, scale: str) -> None:
             raise ConfigError(f"{option}: expected one of: {', '.join(known)}, found '{value}'")
 
 
-def _write(table: StreamedTable, store: TileStore, describe: Describe, scale: str, progress: Report | None) -> None:
-    try:
-        _fill(table, store, describe, scale, progress)
-    except BaseException:
-        table.discard()
-        raise
-    table.close()
-
-
 def _fill(table: StreamedTable, store: TileStore, describe: Describe, scale: str, progress: Report | None) -> None:
-    buffer = np.empty((min(TILES_A_BLOCK, len(store)), *store.sample_shape), dtype=store.dtype)
-    for start in range(0, len(store), TILES_A_BLOCK):
-        ids = np.arange(start, min(start + TILES_A_BLOCK, len(store)), dtype=np.int64)
+    buffer = np.empty((min(TILES_PER_BLOCK, len(store)), *store.sample_shape), dtype=store.dtype)
+    for start in range(0, len(store), TILES_PER_BLOCK):
+        ids = np.arange(start, min(start + TILES_PER_BLOCK, len(store)), dtype=np.int64)
         store.gather(ids, buffer[: len(ids)])
         tiles = buffer[: len(ids)]
         _check_finite(store.dataset, tiles, start)
         scaled = crop_range(tiles) if scale == "per_tile_minmax" else tiles.astype(np.float64)
-        table.write(start, np.asarray(describe(scaled), dtype=np.float32))
+        table.append(np.asarray(describe(scaled), dtype=np.float32))
         if progress:
             progress("features", start + len(ids), len(store))
 

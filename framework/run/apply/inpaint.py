@@ -6,7 +6,6 @@ protein are put in their place (Lu et al. 2019, S1 Figure). Every target is pain
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from framework.data.batch import Batch
 from framework.data.dataset import Dataset
 from framework.data.format.schema import PLATE, WELL
 from framework.data.plan import MismatchedPairs, PairsPlan
-from framework.data.split import PARTS
 from framework.durable import write_arrays, write_json
-from framework.errors import ConfigError, RunError, did_you_mean
-from framework.objectives import PairedInpainting
-from framework.run.apply.embed import parts_for
+from framework.errors import RunError
+from framework.objectives import Paints
 from framework.run.apply.tables import Report, facts_of
-from framework.run.train.parts import VALIDATION, open_loader, open_tiles, plan_of, stream
-from framework.run.train.pretrained import OpenedRun, open_run, solo
+from framework.run.train.opened import Application
+from framework.run.train.parts import VALIDATION, plan_of, stream
+from framework.run.train.pretrained import open_run
 
 FORMAT_VERSION = 1
 SUMMARY_NAME, PANELS_NAME = "inpainting.json", "panels.npz"
@@ -35,13 +32,13 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(kw_only=True)
 class Painted:
-    """What a walk over all pairs leaves: a loss a target and source, and the images of a few targets.
+    """What a walk over all pairs leaves: one loss per target and source, and the images of a few targets.
 
     Attributes:
         condition: name of what each target shows.
         right: mean squared error of each target with its own source.
         wrong: with a source of another condition.
-        panels: name of an array -> one image a row.
+        panels: name of an array -> one image per row.
         rows: facts of each panel.
     """
 
@@ -80,77 +77,48 @@ def inpaint(
         ConfigError: an argument out of range.
         RunError: a run of another objective, or a part without two conditions.
     """
-    if part not in (*PARTS, "all"):
-        raise ConfigError(f"part: expected one of: {', '.join(PARTS)}, all, found '{part}'" + did_you_mean(part, PARTS))
     opened = open_run(run)
-    if not isinstance(opened.objective, PairedInpainting):
-        name = str(getattr(opened.config.objective, "name", ""))
-        raise RunError(f"{run}: objective '{name}' paints no cell after another; inpaint needs paired_inpainting")
-    dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
-    plan = plan_of(
-        opened.config,
-        dataset,
-        parts_for(opened, dataset),
-        part,
-        {},
-        "none",
-        stream(opened.config.train.seed, VALIDATION),
-    )
+    objective = opened.having(Paints)
+    on = opened.on(data, part)
+    seed = stream(opened.config.train.seed, VALIDATION)
+    plan = plan_of(opened.config, on.dataset, on.parts, part, objective, {}, seed)
     if not isinstance(plan, PairsPlan):
-        raise RunError(f"{run}: its plan gives no pairs; paired_inpainting needs plan: {{name: pairs}}")
-    painted = _paint(opened, opened.objective, dataset, plan, panels, progress)
+        raise RunError(f"{run}: its plan gives no pairs; inpaint needs a run with plan: {{name: pairs}}")
+    painted = _paint(on, objective, plan, panels, progress)
     folder = opened.folder.root / "inpainting" if out is None else Path(out)
     summary = {"format": FORMAT_VERSION, "part": part, **_losses(painted), "panels": painted.rows}
-    summary["channels"] = list(opened.objective.channels)
-    summary["structure"] = list(opened.objective.options.structure)
-    summary["protein"] = list(opened.objective.options.protein)
-    summary["wellstream"] = facts_of(opened, dataset, "inpainting")
+    summary["channels"] = list(opened.scale.channels)
+    summary["structure"] = list(objective.given)
+    summary["protein"] = list(objective.painted)
+    summary["wellstream"] = facts_of(on, "inpainting")
     _write(folder, summary, painted)
     shown = {key: summary[key] for key in ("pairs", "loss", "loss_mismatched", "ratio", "right_is_better")}
     return {"folder": str(folder), "part": part, **shown, "step": opened.step}
 
 
-def _paint(
-    run: OpenedRun,
-    objective: PairedInpainting,
-    dataset: Dataset,
-    plan: PairsPlan,
-    panels: int,
-    progress: Report | None,
-) -> Painted:
+def _paint(on: Application, objective: Paints, plan: PairsPlan, panels: int, progress: Report | None) -> Painted:
+    """Walk over all pairs of an epoch, once with their own sources and once with strangers; targets are the same."""
     found = Painted()
-    names = _conditions(dataset, tuple(getattr(run.config.plan, "by", ())))
-    ranks = solo(run.config)
-    with torch.inference_mode():
-        for right, wrong in _batches(run, dataset, plan):
-            target = right.tiles[:, 1]
-            with ranks.autocast():
-                both = [objective.inpaint(batch.tiles[:, 0], target).float() for batch in (right, wrong)]
-            truth = objective.proteins(target)
-            errors = [(painted - truth).square().mean(dim=(1, 2, 3)).double().cpu().tolist() for painted in both]
-            for row in np.flatnonzero((right.weights > 0).cpu().numpy()).tolist():
-                name = names[int(right.bags[row])]
-                if len(found.rows) < panels and all(shown["condition"] != name for shown in found.rows):
-                    images = {"source": right.tiles[row, 0], "stranger": wrong.tiles[row, 0], "target": target[row]}
-                    images |= {"painted": both[0][row], "painted_after_stranger": both[1][row]}
-                    stranger = int(wrong.tile_ids[row, 0])
-                    _keep(found, images, name, names[int(dataset.index.bag[stranger])], right.tile_ids[row], stranger)
-                found.condition.append(name)
-                found.right.append(errors[0][row])
-                found.wrong.append(errors[1][row])
-            if progress:
-                progress("inpaint", right.step + 1, plan.steps_per_epoch)
+    names = _conditions(on.dataset, on.run.config.plan.grouped_by)
+    for right, wrong in zip(on.batches(plan), on.batches(MismatchedPairs(plan)), strict=True):
+        target = right.tiles[:, 1]
+        with on.computing():
+            both = [objective.inpaint(batch.tiles[:, 0], target).float() for batch in (right, wrong)]
+        truth = objective.truth(target)
+        errors = [(painted - truth).square().mean(dim=(1, 2, 3)).double().cpu().tolist() for painted in both]
+        for row in np.flatnonzero((right.weights > 0).cpu().numpy()).tolist():
+            name = names[int(right.bags[row])]
+            if len(found.rows) < panels and all(shown["condition"] != name for shown in found.rows):
+                images = {"source": right.tiles[row, 0], "stranger": wrong.tiles[row, 0], "target": target[row]}
+                images |= {"painted": both[0][row], "painted_after_stranger": both[1][row]}
+                stranger = int(wrong.tile_ids[row, 0])
+                _keep(found, images, name, names[int(on.dataset.index.bag[stranger])], right.tile_ids[row], stranger)
+            found.condition.append(name)
+            found.right.append(errors[0][row])
+            found.wrong.append(errors[1][row])
+        if progress:
+            progress("inpaint", right.step + 1, plan.steps_per_epoch)
     return found
-
-
-def _batches(run: OpenedRun, dataset: Dataset, plan: PairsPlan) -> Iterator[tuple[Batch, Batch]]:
-    """Yield the right and the mismatched pairs of every step of an epoch; both have the same targets."""
-    store, ranks = open_tiles(run.config, dataset, run.scale.channels), solo(run.config)
-    loaders = [
-        open_loader(run.config, store, each, ranks=ranks, scale=run.scale, labels={})
-        for each in (plan, MismatchedPairs(plan))
-    ]
-    yield from zip(*(loader.batches(0, plan.steps_per_epoch) for loader in loaders), strict=True)
 
 
 def _keep(

@@ -12,17 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from framework.data.dataset import Dataset
 from framework.data.loading.transform import VIEWS, Views, need_views
 from framework.data.loading.transform import views as mirrored
-from framework.data.plan import EveryTile, PlanUniverse
-from framework.distributed import Ranks
-from framework.errors import ConfigError, RunError
+from framework.data.plan import EveryTile
+from framework.errors import ConfigError
 from framework.models import SpatialPool, need_layers, pooled_layers
-from framework.run.apply.embed import TILES_A_STEP, parts_for
+from framework.objectives import Embeds
+from framework.run.apply.embed import TILES_PER_STEP
 from framework.run.apply.tables import Report, StreamedTable, facts_of, tile_rows
-from framework.run.train.parts import open_loader, open_tiles
-from framework.run.train.pretrained import OpenedRun, open_run, solo
+from framework.run.train.opened import Application
+from framework.run.train.pretrained import open_run
 
 POOLS: tuple[SpatialPool, ...] = ("max", "mean")
 Vectors = npt.NDArray[np.float32]
@@ -38,7 +37,7 @@ def embed_layers(
     views: int | str = 1,
     progress: Report | None = None,
 ) -> dict[str, Any]:
-    """Write ``<layer>.h5ad`` for each layer: a row a tile in tile order, its maps pooled over space.
+    """Write ``<layer>.h5ad`` for each layer: a row per tile in tile order, its maps pooled over space.
 
     Memory does not grow with the number of tiles but for the row table: every file is written block by block.
 
@@ -71,11 +70,9 @@ def embed_layers(
     if folder.suffix == ".h5ad":
         raise ConfigError(f"{folder}: every layer gets a file of its own; name a folder")
     opened = open_run(run, untrained=untrained)
-    need_layers(opened.objective.feature_network(), layers)
-    dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
-    if not len(dataset.index):
-        raise RunError(f"{dataset.root}: no tiles to embed")
-    rows = _write(opened, dataset, folder, layers, Reading(pool=pool, views=seen), progress)
+    objective = opened.having(Embeds)
+    need_layers(objective.feature_network(), layers)
+    rows = _write(opened.on(data), objective, folder, layers, Reading(pool=pool, views=seen), progress)
     files = tuple(str(folder / f"{layer}.h5ad") for layer in layers)
     return {"files": files, "rows": rows, "pool": pool, "views": seen, "step": opened.step}
 
@@ -89,44 +86,36 @@ class Reading:
 
 
 def _write(
-    run: OpenedRun, dataset: Dataset, folder: Path, layers: Sequence[str], reading: Reading, progress: Report | None
+    on: Application, objective: Embeds, folder: Path, layers: Sequence[str], reading: Reading, progress: Report | None
 ) -> int:
     """Stream all blocks to the files, which appear together at the end; return the number of rows."""
-    obs = tile_rows(dataset, parts_for(run, dataset), np.arange(len(dataset.index)))
-    facts = facts_of(run, dataset, "embeddings") | {"level": "tile", **asdict(reading)}
+    obs = tile_rows(on.dataset, on.parts, on.tiles())
+    facts = facts_of(on, "embeddings") | {"level": "tile", **asdict(reading)}
     tables: dict[str, StreamedTable] = {}
     written = 0
-    with ExitStack() as unfinished:
-        for block in _blocks(run, dataset, solo(run.config), layers, reading):
+    with ExitStack() as files:
+        for block in _blocks(on, objective, layers, reading):
             for layer, values in block.items():
                 if layer not in tables:
-                    file = folder / f"{layer}.h5ad"
-                    tables[layer] = StreamedTable(file, obs, values.shape[1], facts | {"layer": layer})
-                    unfinished.callback(tables[layer].discard)
-                tables[layer].write(written, values)
+                    table = StreamedTable(folder / f"{layer}.h5ad", obs, values.shape[1], facts | {"layer": layer})
+                    tables[layer] = files.enter_context(table)
+                tables[layer].append(values)
             written += len(block[layers[0]])
             if progress:
                 progress("embed", written, len(obs))
-        unfinished.pop_all()
-    for table in tables.values():
-        table.close()
     return written
 
 
 def _blocks(
-    run: OpenedRun, dataset: Dataset, ranks: Ranks, layers: Sequence[str], reading: Reading
+    on: Application, objective: Embeds, layers: Sequence[str], reading: Reading
 ) -> Iterator[dict[str, Vectors]]:
     """Yield layer -> (n, D) for blocks of tiles in tile order."""
-    plan = EveryTile(PlanUniverse.of(dataset, np.arange(len(dataset.bags))), rows=TILES_A_STEP)
-    store = open_tiles(run.config, dataset, run.scale.channels)
-    loader = open_loader(run.config, store, plan, ranks=ranks, scale=run.scale, labels={})
-    network = run.objective.feature_network()
-    with torch.inference_mode():
-        for batch in loader.batches(0, plan.steps_per_epoch):
-            cells = run.objective.source_cells(batch.tiles[batch.weights > 0, 0])
+    network, share = objective.feature_network(), len(VIEWS[reading.views])
+    for batch in on.batches(EveryTile(on.universe(), rows=TILES_PER_STEP)):
+        with on.computing():
+            cells = objective.source_cells(batch.tiles[batch.weights > 0, 0])
             found = dict.fromkeys(layers, torch.zeros(()))
             for seen in mirrored(cells, reading.views):
-                with ranks.autocast():
-                    pooled = pooled_layers(network, layers, seen, reading.pool)
-                found = {layer: found[layer] + values / len(VIEWS[reading.views]) for layer, values in pooled.items()}
-            yield {layer: values.cpu().numpy() for layer, values in found.items()}
+                pooled = pooled_layers(network, layers, seen, reading.pool)
+                found = {layer: found[layer] + values / share for layer, values in pooled.items()}
+        yield {layer: values.cpu().numpy() for layer, values in found.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,21 @@ import pandas as pd
 import torch
 
 from framework.data.batch import Batch
-from framework.data.dataset import Dataset
 from framework.data.loading.transform import Views, need_views
 from framework.data.loading.transform import views as mirrored
 from framework.data.permutation import I64
 from framework.data.plan import EveryBag, EveryTile, Plan, PlanUniverse
-from framework.data.split import PARTS, Parts
 from framework.data.store import Store
-from framework.distributed import Ranks
-from framework.errors import ConfigError, DatasetError, RunError, did_you_mean
-from framework.run.apply.embed import parts_for
+from framework.errors import ConfigError, DatasetError, RunError
+from framework.objectives import Output, Predicts
 from framework.run.apply.tables import Report, bag_rows, facts_of, tile_rows, write_table
-from framework.run.train.parts import bags_in, open_loader, open_store, open_tiles
-from framework.run.train.pretrained import OpenedRun, open_run, solo
+from framework.run.train.opened import Application
+from framework.run.train.parts import open_store
+from framework.run.train.pretrained import open_run
 
-TILES_A_STEP = 2048
+TILES_PER_STEP = 2048
+TILES_PER_STEP_ALONE = TILES_PER_STEP // 8
+"""Of plans whose rows are single tiles: each is a bag of its own to the network."""
 Values = npt.NDArray[np.float32]
 
 
@@ -54,16 +55,16 @@ def predict(
 
     Cached embeddings have one view of each tile, so more views read the pixels again.
 
-    An objective of bags draws ``tiles`` tiles a bag ``seeds`` times and averages the predictions (Mehrizi 2023); a bag
-    with no more tiles than that is predicted once, from each of its tiles exactly once. An objective of tiles predicts
-    every tile.
+    An objective of bags draws ``tiles`` tiles per bag ``seeds`` times and averages the predictions (Mehrizi 2023); a
+    bag with no more tiles than that is predicted once, from each of its tiles exactly once. An objective of tiles
+    predicts every tile.
 
     Args:
         run: run folder; its best or newest checkpoint and its own scaling are used.
         data: dataset folder; None: what the run trained on (also from its cached embeddings).
         out: .h5ad for a run of one target; otherwise a folder that gets ``<target>.h5ad`` each.
         part: ``train``, ``val``, ``test`` or ``all``; for another dataset than the run's only ``all``.
-        tiles: tiles drawn a bag, >= 1.
+        tiles: tiles drawn per bag, >= 1.
         seeds: draws averaged, >= 1.
         views: test-time augmentation. 1: tiles as stored; 4: the mean over them, both mirror images and the half turn;
             8: over all symmetries of the square; ``image2omics``: over them, both mirror images and the transposed
@@ -77,63 +78,61 @@ def predict(
         ConfigError: an argument out of range.
         RunError: nothing to predict, or several targets for one file.
     """
-    _check_arguments(part, tiles, seeds)
+    if tiles < 1 or seeds < 1:
+        raise ConfigError(f"expected tiles >= 1 and seeds >= 1, found {tiles} and {seeds}")
     seen = need_views(views)
-    opened = _predicting(run)
-    dataset = Dataset.open(opened.config.data.path if data is None else data, opened.config.data.cache)
-    files = _files(opened, Path(out))
-    parts = parts_for(opened, dataset)
-    universe = PlanUniverse.of(dataset, _bags_of(dataset, parts, part))
-    store: Store = open_tiles(opened.config, dataset, opened.scale.channels)
+    opened = open_run(run)
+    objective = opened.having(Predicts)
+    outputs = _outputs(objective)
+    files = _files(outputs, Path(out))
+    on = opened.on(data, part)
+    store: Store = on.store
     if data is None and opened.config.data.embeddings is not None and seen == 1:
-        store = open_store(opened.config, dataset, opened.scale.channels)
-    ranks = solo(opened.config)
-    rows, passes = _planned(universe, opened.objective.output, tiles, seeds)
-    obs = (bag_rows if opened.objective.output == "bag" else tile_rows)(dataset, parts, rows)
-    predicted = _predicted(opened, store, passes, rows, ranks, seen, progress)
-    measured = _measured(opened, dataset, rows)
-    facts = facts_of(opened, dataset, "predictions") | {"views": seen}
-    written = _write(opened, facts, files, obs, predicted, measured)
+        store = open_store(opened.config, on.dataset, opened.scale.channels)
+    rows, passes = _planned(on.universe(), objective, tiles, seeds)
+    obs = (bag_rows if objective.predicts_per == "bag" else tile_rows)(on.dataset, on.parts, rows)
+    predicted = np.zeros((len(rows), len(outputs)), dtype=np.float64)
+    for places, values in _predicted(on, objective, store, passes, rows, seen, progress):
+        if values.shape[1] != len(outputs):
+            raise RunError(
+                f"{run}: {type(objective).__name__}.predict gives {values.shape[1]} column(s), its outputs() names "
+                f"{len(outputs)}"
+            )
+        predicted[places] += values
+    facts = facts_of(on, "predictions") | {"views": seen}
+    measured = _measured(on, objective, rows, len(outputs))
+    _write(files, outputs, facts, obs, predicted.astype(np.float32), measured)
     return {
-        "files": tuple(written),
+        "files": tuple(str(file) for file in files.values()),
         "rows": len(rows),
-        "columns": predicted.shape[1],
+        "columns": len(outputs),
         "part": part,
         "views": seen,
         "step": opened.step,
     }
 
 
-def _predicting(run: Path | str) -> OpenedRun:
-    opened = open_run(run)
-    if opened.objective.output == "none":
-        name = str(getattr(opened.config.objective, "name", ""))
-        raise RunError(f"{run}: objective '{name}' predicts nothing; its embeddings come from: wellstream embed {run}")
-    return opened
+def _outputs(objective: Predicts) -> list[Output]:
+    """Return the columns of the predictions.
+
+    Raises:
+        RunError: there is none, or two have one name.
+    """
+    outputs, named = list(objective.outputs()), type(objective).__name__
+    if not outputs:
+        raise RunError(f"{named}.outputs() names no column, so there is nothing to predict")
+    (target, name), times = Counter((output.target, output.name) for output in outputs).most_common(1)[0]
+    if times > 1:
+        raise RunError(f"{named}.outputs() names the column '{name}' of target '{target}' {times} times")
+    return outputs
 
 
-def _planned(universe: PlanUniverse, output: str, tiles: int, seeds: int) -> tuple[I64, list[Pass]]:
+def _planned(universe: PlanUniverse, objective: Predicts, tiles: int, seeds: int) -> tuple[I64, list[Pass]]:
     """Return the bags or tiles that are predicted, and the walks over them."""
-    if output == "bag":
+    if objective.predicts_per == "bag":
         return universe.bags, list(_bag_passes(universe, tiles, seeds))
     rows = np.concatenate([np.arange(*universe.bag_start[[bag, bag + 1]]) for bag in universe.bags])
-    return rows, [Pass(plan=EveryTile(universe, rows=TILES_A_STEP // 8), share=1.0)]
-
-
-def _check_arguments(part: str, tiles: int, seeds: int) -> None:
-    if part not in (*PARTS, "all"):
-        raise ConfigError(f"part: expected one of: {', '.join(PARTS)}, all, found '{part}'" + did_you_mean(part, PARTS))
-    if tiles < 1 or seeds < 1:
-        raise ConfigError(f"expected tiles >= 1 and seeds >= 1, found {tiles} and {seeds}")
-
-
-def _bags_of(dataset: Dataset, parts: Parts, part: str) -> I64:
-    bags = bags_in(parts, part)
-    if not len(bags):
-        raise RunError(
-            f"{dataset.where}: no bag in part '{part}' (parts: {', '.join(sorted(set(parts)))}); use part all"
-        )
-    return bags
+    return rows, [Pass(plan=EveryTile(universe, rows=TILES_PER_STEP_ALONE), share=1.0)]
 
 
 def _bag_passes(universe: PlanUniverse, tiles: int, seeds: int) -> Iterator[Pass]:
@@ -143,10 +142,10 @@ def _bag_passes(universe: PlanUniverse, tiles: int, seeds: int) -> Iterator[Pass
     if large.any():
         some = _some(universe, large)
         for seed in range(seeds):
-            yield Pass(plan=EveryBag(some, max(1, TILES_A_STEP // tiles), tiles, seed), share=1.0 / seeds)
+            yield Pass(plan=EveryBag(some, max(1, TILES_PER_STEP // tiles), tiles, seed), share=1.0 / seeds)
     for count in np.unique(counts[~large]).tolist():
         some = _some(universe, counts == count)
-        yield Pass(plan=EveryBag(some, max(1, min(len(some.bags), TILES_A_STEP // count)), count, 0), share=1.0)
+        yield Pass(plan=EveryBag(some, max(1, min(len(some.bags), TILES_PER_STEP // count)), count, 0), share=1.0)
 
 
 def _some(universe: PlanUniverse, chosen: npt.NDArray[np.bool_]) -> PlanUniverse:
@@ -156,51 +155,52 @@ def _some(universe: PlanUniverse, chosen: npt.NDArray[np.bool_]) -> PlanUniverse
 
 
 def _predicted(
-    run: OpenedRun, store: Store, passes: list[Pass], rows: I64, ranks: Ranks, views: Views, progress: Report | None
-) -> Values:
-    """(rows, P) predictions, averaged over the passes that visit a row and over the views of its tiles."""
-    found = np.zeros((len(rows), len(run.objective.outputs())), dtype=np.float64)
+    on: Application,
+    objective: Predicts,
+    store: Store,
+    passes: list[Pass],
+    rows: I64,
+    views: Views,
+    progress: Report | None,
+) -> Iterator[tuple[I64, npt.NDArray[np.float64]]]:
+    """Yield places among ``rows`` and what one pass adds there (n, P): its share of the mean over passes."""
     total, done = sum(each.plan.steps_per_epoch for each in passes), 0
     for each in passes:
-        loader = open_loader(run.config, store, each.plan, ranks=ranks, scale=run.scale, labels={})
-        with torch.inference_mode():
-            for batch in loader.batches(0, each.plan.steps_per_epoch):
-                with ranks.autocast():
-                    values = _over_views(run, batch, views)
-                counted = (batch.weights > 0).cpu().numpy()
-                ids = batch.bags if run.objective.output == "bag" else batch.tile_ids[:, 0]
-                flat = values.reshape(len(counted), -1).double().cpu().numpy()
-                found[np.searchsorted(rows, ids.cpu().numpy()[counted])] += flat[counted] * each.share
-                done += 1
-                if progress:
-                    progress("predict", done, total)
-    return found.astype(np.float32)
+        for batch in on.batches(each.plan, store):
+            with on.computing():
+                values = _over_views(objective, batch, views)
+            counted = (batch.weights > 0).cpu().numpy()
+            ids = batch.bags if objective.predicts_per == "bag" else batch.tile_ids[:, 0]
+            flat = values.reshape(len(counted), -1).double().cpu().numpy()
+            yield np.searchsorted(rows, ids.cpu().numpy()[counted]), flat[counted] * each.share
+            done += 1
+            if progress:
+                progress("predict", done, total)
 
 
-def _over_views(run: OpenedRun, batch: Batch, views: Views) -> torch.Tensor:
+def _over_views(objective: Predicts, batch: Batch, views: Views) -> torch.Tensor:
     if views == 1:
-        return run.objective.predict(batch)
-    seen = [run.objective.predict(replace(batch, tiles=tiles)) for tiles in mirrored(batch.tiles, views)]
+        return objective.predict(batch)
+    seen = [objective.predict(replace(batch, tiles=tiles)) for tiles in mirrored(batch.tiles, views)]
     return torch.stack(seen).mean(dim=0)
 
 
-def _measured(run: OpenedRun, dataset: Dataset, rows: I64) -> Values:
+def _measured(on: Application, objective: Predicts, rows: I64, outputs: int) -> Values:
     """(rows, P) measured values in the units of the predictions, NaN where unknown."""
-    outputs = len(run.objective.outputs())
     try:
-        tables = run.objective.labels(dataset).values()
+        tables = objective.labels(on.dataset).values()
     except DatasetError:
         # A dataset without these markers can be predicted, but not compared.
         return np.full((len(rows), outputs), np.nan, dtype=np.float32)
     for table in tables:
-        if table.per == run.objective.output and table.values.shape[1:] == (outputs,):
+        if table.per == objective.predicts_per and table.values.shape[1:] == (outputs,):
             return table.values[torch.from_numpy(rows)].float().numpy()
     return np.full((len(rows), outputs), np.nan, dtype=np.float32)
 
 
-def _files(run: OpenedRun, out: Path) -> dict[str, Path]:
+def _files(outputs: Sequence[Output], out: Path) -> dict[str, Path]:
     """Return target -> file."""
-    targets = list(dict.fromkeys(run.objective.output_table()["target"].astype(str)))
+    targets = list(dict.fromkeys(output.target for output in outputs))
     unsafe = [target for target in targets if Path(target).name != target]
     if unsafe:
         raise RunError(f"target '{unsafe[0]}' cannot be a file name; rename it and ingest again")
@@ -214,19 +214,23 @@ def _files(run: OpenedRun, out: Path) -> dict[str, Path]:
 
 
 def _write(
-    run: OpenedRun,
-    facts: dict[str, Any],
     files: dict[str, Path],
+    outputs: Sequence[Output],
+    facts: dict[str, Any],
     obs: pd.DataFrame,
     predicted: Values,
     measured: Values,
-) -> list[str]:
-    """Write a file a target; columns are named by gene or marker."""
-    table = run.objective.output_table()
+) -> None:
+    """Write one file per target; columns are named by gene or marker."""
     for target, file in files.items():
-        mine = (table["target"].astype(str) == target).to_numpy()
-        var = table.loc[mine, ["train_mean", "train_sd"]].set_index(
-            pd.Index(table.loc[mine, "gene"].astype(str).tolist())
+        mine = [column for column, output in enumerate(outputs) if output.target == target]
+        columns = [outputs[column] for column in mine]
+        var = pd.DataFrame(
+            {
+                "train_mean": [output.train_mean for output in columns],
+                "train_sd": [output.train_sd for output in columns],
+            },
+            index=pd.Index([output.name for output in columns]),
         )
         data = anndata.AnnData(
             X=predicted[:, mine],
@@ -236,4 +240,3 @@ def _write(
             uns={"wellstream": facts | {"target": target}},
         )
         write_table(file, data)
-    return [str(file) for file in files.values()]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import anndata
 import h5py
@@ -19,8 +20,8 @@ from framework.data.split import Parts
 from framework.data.store import dataset_digest
 from framework.durable import write_with
 from framework.errors import RunError
+from framework.run.train.opened import Application
 from framework.run.train.parts import split_facts, versions
-from framework.run.train.pretrained import OpenedRun
 
 Report = Callable[[str, int, int], None]
 """(stage, done, total) -> None"""
@@ -33,18 +34,19 @@ def bag_rows(dataset: Dataset, parts: Parts, bags: npt.NDArray[np.int64]) -> pd.
 
 
 def tile_rows(dataset: Dataset, parts: Parts, tiles: npt.NDArray[np.int64]) -> pd.DataFrame:
-    """Return a row a tile: the columns of its bag, then part, tile, site, y_px, x_px and the labels of the tile."""
+    """Return a row per tile: the columns of its bag, then part, tile, site, y_px, x_px and the labels of the tile."""
     own = dataset.tile_table(["site", "y_px", "x_px", *dataset.tile_labels()]).iloc[tiles].reset_index(drop=True)
     bags = dataset.index.bag[tiles]
     table = dataset.bags.iloc[bags].assign(part=parts[bags], tile=tiles).reset_index(drop=True)
     return _writable(pd.concat([table, own], axis=1), [f"tile-{tile}" for tile in tiles])
 
 
-def facts_of(run: OpenedRun, dataset: Dataset, kind: str) -> dict[str, Any]:
+def facts_of(on: Application, kind: str) -> dict[str, Any]:
     """Return ``uns["wellstream"]``: what made these numbers, of which data."""
+    run, dataset = on.run, on.dataset
     return {
         "kind": kind,
-        "objective": str(getattr(run.config.objective, "name", "")),
+        "objective": run.config.objective.name,
         "config": to_yaml(run.config),
         "split": split_facts(run.config),
         "versions": versions(),
@@ -56,14 +58,26 @@ def facts_of(run: OpenedRun, dataset: Dataset, kind: str) -> dict[str, Any]:
 
 
 class StreamedTable:
-    """An .h5ad whose contiguous float32 ``X`` is written block by block; it appears under its name when closed.
+    """An .h5ad whose contiguous float32 ``X`` is written block by block; it appears under its name at the end.
 
-    Contiguous and not compressed, so that training can map it into memory.
+    A context: the file is published when the block ends well, and nothing is left when it raises. Contiguous and not
+    compressed, so that training can map it into memory.
+
+    Args:
+        out: the file.
+        obs: one row per row of ``X``.
+        columns: of ``X``.
+        facts: ``uns["wellstream"]``.
+        names: of the columns; None: ``d0000`` and so on.
+
+    Attributes:
+        rows: written so far.
     """
 
     def __init__(
         self, out: Path, obs: pd.DataFrame, columns: int, facts: dict[str, Any], names: Sequence[str] | None = None
     ) -> None:
+        self.rows = 0
         self._out = out
         self._beside = with_folder(out).with_name(f".{out.name}.tmp-{os.getpid()}")
         var = pd.DataFrame(index=[f"d{i:04d}" for i in range(columns)] if names is None else list(names))
@@ -75,19 +89,22 @@ class StreamedTable:
         self._matrix.attrs["encoding-type"] = "array"
         self._matrix.attrs["encoding-version"] = "0.2.0"
 
-    def write(self, first: int, rows: npt.NDArray[np.float32]) -> None:
-        """Write rows ``first`` .. ``first + len(rows)``."""
-        self._matrix[first : first + len(rows)] = rows
+    def append(self, rows: npt.NDArray[np.float32]) -> None:
+        """Write the next rows."""
+        self._matrix[self.rows : self.rows + len(rows)] = rows
+        self.rows += len(rows)
 
-    def close(self) -> None:
-        """Publish the file."""
-        self._file.close()
-        self._beside.replace(self._out)
+    def __enter__(self) -> Self:
+        return self
 
-    def discard(self) -> None:
-        """Leave nothing behind."""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
-        self._beside.unlink(missing_ok=True)
+        if kind is None:
+            self._beside.replace(self._out)
+        else:
+            self._beside.unlink(missing_ok=True)
 
 
 def write_table(out: Path, data: anndata.AnnData) -> None:

@@ -48,11 +48,11 @@ def build(config: RunConfig, start: Start, ranks: Ranks) -> tuple[Collaborators,
     parts, scale = split.read(folder.split_file, dataset.bags), folder.scale()
     labels, seed = objective.labels(dataset), config.train.seed
     store = open_store(config, dataset, scale.channels)
-    plan = plan_of(config, dataset, parts, "train", labels, objective.output, stream(seed, BATCHES))
+    plan = plan_of(config, dataset, parts, "train", objective, labels, stream(seed, BATCHES))
     loader = open_loader(config, store, plan, ranks=ranks, scale=scale, labels=labels, augment=config.data.augment)
     validation = None
     if config.train.evaluate_every is not None:
-        held_out = plan_of(config, dataset, parts, "val", labels, objective.output, stream(seed, VALIDATION))
+        held_out = plan_of(config, dataset, parts, "val", objective, labels, stream(seed, VALIDATION))
         source = open_loader(config, store, held_out, ranks=ranks, scale=scale, labels=labels)
         validation = (source, held_out.steps_per_epoch)
 

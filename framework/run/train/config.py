@@ -18,18 +18,18 @@ from framework.config import StrictModel, choice
 from framework.config.load import apply_overrides, build_config
 from framework.config.source import Source, parse_yaml, read_yaml
 from framework.data.loading.transform import UNIT_SCALES, AugmentConfig, ScaleName
-from framework.data.plan import PLANS
+from framework.data.plan import PLANS, PlanConfig
 from framework.data.remote.cache import CacheConfig
 from framework.data.remote.download import checked_url, is_url
 from framework.data.split import SplitConfig
 from framework.errors import ConfigError, did_you_mean
-from framework.objectives import OBJECTIVES
+from framework.objectives import OBJECTIVES, ObjectiveConfig
 from framework.tracking import TrackingConfig
 from framework.trainer import OptimConfig, TrainConfig
 
 if TYPE_CHECKING:
-    PlanChoice: TypeAlias = StrictModel
-    ObjectiveChoice: TypeAlias = StrictModel
+    PlanChoice: TypeAlias = PlanConfig
+    ObjectiveChoice: TypeAlias = ObjectiveConfig
 else:
     PlanChoice = choice(PLANS)
     ObjectiveChoice = choice(OBJECTIVES)
@@ -101,20 +101,16 @@ class RunConfig(StrictModel):
                 "train.evaluate_every needs a validation part: give split.fractions a second number above 0, list "
                 "values under split.val, or leave evaluate_every out"
             )
-        if self.data.embeddings is not None and hasattr(self.objective, "backbone"):
-            raise ValueError(
-                f"objective '{_name(self.objective)}' trains a backbone and so needs pixels: leave out data.embeddings"
-            )
-        needed, plan = getattr(self.objective, "needs_plan", None), _name(self.plan)
-        if needed is not None and plan != needed:
-            raise ValueError(
-                f"objective '{_name(self.objective)}' needs plan: {{name: {needed}}}, found the plan '{plan}'"
-            )
+        name, required = self.objective.name, self.objective.requires_plan
+        if self.data.embeddings is not None and self.objective.needs_pixels:
+            raise ValueError(f"objective '{name}' learns from pixels, not from embeddings: leave out data.embeddings")
+        if required is not None and self.plan.name != required:
+            raise ValueError(f"objective '{name}' needs plan: {{name: {required}}}, found the plan '{self.plan.name}'")
         if self.optim.warmup_steps >= self.train.steps and self.optim.warmup_steps:
             raise ValueError(
                 f"optim.warmup_steps ({self.optim.warmup_steps}) must be smaller than train.steps ({self.train.steps})"
             )
-        if self.train.batch_norm == "sync" and getattr(self.objective, "gradient_cache", None) is not None:
+        if self.train.batch_norm == "sync" and self.objective.splits_rows:
             raise ValueError(
                 "train.batch_norm 'sync' needs all rows of a step at once and objective.gradient_cache splits them: "
                 "use a backbone with norm 'group', batch_norm 'frozen', or no gradient_cache"
@@ -174,7 +170,3 @@ def _checked(source: Source, debug: bool) -> RunConfig:
 
 def _has_validation(split: SplitConfig) -> bool:
     return split.fractions[1] > 0 if split.fractions is not None else bool(split.val)
-
-
-def _name(section: StrictModel) -> str:
-    return str(getattr(section, "name", "?"))

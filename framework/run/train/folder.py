@@ -125,9 +125,9 @@ class RunFolder:
 
     def objective(self, config: RunConfig) -> Objective:
         """Build the run's objective with fresh weights, drawn from torch's current random state."""
-        entry = OBJECTIVES.get(str(getattr(config.objective, "name", "")))
+        entry = OBJECTIVES.get(config.objective.name)
         plain = self.objective_facts().profile
-        with reading(self.objective_file, RunError, f"what '{config.objective.name}' measured", _ANEW):  # type: ignore[attr-defined]
+        with reading(self.objective_file, RunError, f"what '{config.objective.name}' measured", _ANEW):
             profile = entry.build.profile_type.from_plain(plain)
         return entry.build(config.objective, profile)
 
@@ -148,12 +148,13 @@ class RunFolder:
 def resolved(config: RunConfig) -> RunConfig:
     """Return ``config`` with absolute paths, so that its copy means the same from any folder."""
     data = config.data.model_copy(
-        update={"path": _absolute(config.data.path), "embeddings": _absolute(config.data.embeddings)}
+        update={
+            "path": absolute(config.data.path),
+            "embeddings": config.data.embeddings and absolute(config.data.embeddings),
+        }
     )
-    objective = config.objective
-    if isinstance(getattr(objective, "pretrained", None), str):
-        objective = objective.model_copy(update={"pretrained": _absolute(objective.pretrained)})  # type: ignore[attr-defined]
-    changes = {"run_dir": _absolute(config.run_dir), "data": data, "objective": objective}
+    objective = config.objective.located(absolute)
+    changes = {"run_dir": absolute(config.run_dir), "data": data, "objective": objective}
     return config.model_copy(update=changes)
 
 
@@ -208,10 +209,9 @@ def _read(file: Path, model: type[M]) -> M:
         return model.from_plain(plain)
 
 
-def _absolute(path: str | None) -> str | None:
-    if path is None or is_url(path):
-        return path
-    return str(Path(path).expanduser().absolute())
+def absolute(path: str) -> str:
+    """Return a path as it is from any folder; a URL is that already."""
+    return path if is_url(path) else str(Path(path).expanduser().absolute())
 
 
 def _flat(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

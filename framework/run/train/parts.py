@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from framework.data.split import Parts
 from framework.data.store import EmbeddingStore, Store, TileStore
 from framework.distributed import Ranks
 from framework.errors import RunError
-from framework.objectives import Objective
+from framework.objectives import Objective, Predicts
 from framework.run.train.config import RunConfig
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,13 @@ def bags_in(parts: Parts, part: str) -> npt.NDArray[np.int64]:
 
 
 def plan_of(
-    config: RunConfig, dataset: Dataset, parts: Parts, part: str, labels: dict[str, LabelTable], output: str, seed: int
+    config: RunConfig,
+    dataset: Dataset,
+    parts: Parts,
+    part: str,
+    objective: Objective,
+    labels: dict[str, LabelTable],
+    seed: int,
 ) -> Plan:
     """Return the run's plan over the bags of a part that have something to learn from.
 
@@ -55,9 +61,9 @@ def plan_of(
         dataset: the data.
         parts: part of every bag.
         part: ``train`` or ``val``.
-        labels: the objective's label tables; where they are measurements, bags (or, for a plan over single tiles,
-            tiles) without any are left out.
-        output: what the objective predicts: ``bag``, ``tile`` or ``none``.
+        objective: of the run.
+        labels: its label tables; where they are measurements of what it predicts, bags (or, for a plan over single
+            tiles, tiles) without any are left out.
         seed: of the plan.
 
     Raises:
@@ -66,14 +72,14 @@ def plan_of(
     bags = bags_in(parts, part)
     if not len(bags):
         raise RunError(f"the split leaves no bag for the part '{part}'; see the section split")
-    known = _measured(labels, output)
+    per = objective.predicts_per if isinstance(objective, Predicts) else None
+    known = None if per is None else _measured(labels, per)
     tiles: npt.NDArray[np.bool_] | None = None
-    if known is not None and output == "bag":
+    if known is not None and per == "bag":
         bags = _labelled(bags[known[bags]], len(bags), part)
-    elif known is not None and getattr(config.plan, "name", "") == "tiles":
+    elif known is not None and config.plan.visits_tiles:
         tiles = known
-    by: tuple[str, ...] = tuple(getattr(config.plan, "by", ()))
-    plan = build_plan(config.plan, PlanUniverse.of(dataset, bags, by, tiles), seed)
+    plan = build_plan(config.plan, PlanUniverse.of(dataset, bags, config.plan.grouped_by, tiles), seed)
     for left_out in plan.excluded:
         log.warning("part '%s': %s", part, _named(left_out, dataset))
     return plan
@@ -86,9 +92,9 @@ def _named(left_out: Exclusion, dataset: Dataset) -> str:
     return f"{len(left_out.bags)} bag(s) left out ({', '.join(wells)}{more}): {left_out.reason}"
 
 
-def _measured(labels: dict[str, LabelTable], output: str) -> npt.NDArray[np.bool_] | None:
+def _measured(labels: dict[str, LabelTable], per: Literal["bag", "tile"]) -> npt.NDArray[np.bool_] | None:
     """(B,) or (T,) whether any measurement is known; None where labels are no measurements."""
-    tables = [table.values for table in labels.values() if table.per == output and table.values.is_floating_point()]
+    tables = [table.values for table in labels.values() if table.per == per and table.values.is_floating_point()]
     if not tables:
         return None
     known = [torch.isfinite(values).reshape(len(values), -1).any(dim=1) for values in tables]

@@ -143,9 +143,9 @@ def _measure(folder: RunFolder, config: RunConfig, dataset: Dataset) -> None:
     if not len(train):
         raise RunError("the split leaves no bag for the part 'train'; see the section split")
     scale = _scale(config, dataset, train, base)
-    entry = OBJECTIVES.get(str(getattr(config.objective, "name", "")))
+    entry = OBJECTIVES.get(config.objective.name)
     backbone = base.backbone if base else None
-    profile = entry.build.fit(config.objective, dataset, scale.channels, train, backbone)
+    profile = entry.build.measure(config.objective, dataset, scale.channels, train, backbone)
     folder.root.mkdir(parents=True, exist_ok=True)
     split.write(folder.split_file, dataset.bags, parts, config.split.by)
     write_json_model(folder.scale_file, scale)

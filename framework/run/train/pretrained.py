@@ -13,31 +13,11 @@ from framework.distributed import Ranks
 from framework.errors import CheckpointError, RunError
 from framework.files.hdf5 import open_hdf5
 from framework.files.json_file import read_mapping
-from framework.objectives import Objective, PretrainedBackbone
+from framework.objectives import Embeds, Objective, PretrainedBackbone
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import RunFolder
+from framework.run.train.opened import OpenedRun, solo
 from framework.run.train.parts import WEIGHTS, prepared, stream
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpenedRun:
-    """A trained run, ready to use.
-
-    Attributes:
-        folder: where it lies.
-        config: its config.
-        objective: on its device, in eval mode, with the chosen weights.
-        scale: how its pixels are scaled.
-        step: completed steps of the chosen checkpoint; 0 for initial weights.
-        weights: SHA-256 of the chosen weights' file; ``untrained`` for initial weights.
-    """
-
-    folder: RunFolder
-    config: RunConfig
-    objective: Objective
-    scale: ScaleProfile
-    step: int
-    weights: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,24 +83,17 @@ def initial_objective(config: RunConfig, folder: RunFolder, *, fresh: bool = Tru
     return objective
 
 
-def solo(config: RunConfig) -> Ranks:
-    """Return one process on the device and in the precision of ``config``."""
-    wanted = config.train.device
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-    return Ranks.solo(device, config.train.precision)
-
-
 def foundation(config: RunConfig) -> Foundation | None:
     """Return what ``objective.pretrained`` names; None where the objective builds on nothing.
 
     Raises:
         RunError: no such run, or one that offers no backbone.
     """
-    path = getattr(config.objective, "pretrained", None)
+    path = config.objective.builds_on
     if path is None:
         return None
     run = open_run(path, Ranks.solo())
-    return Foundation(backbone=run.objective.backbone_facts(), scale=run.scale, weights=run.weights)
+    return Foundation(backbone=run.having(Embeds).backbone_facts(), scale=run.scale, weights=run.weights)
 
 
 def need_matching_embeddings(config: RunConfig, found: Foundation | None) -> None:
@@ -135,7 +108,7 @@ def need_matching_embeddings(config: RunConfig, found: Foundation | None) -> Non
     with open_hdf5(path, error=RunError, what="a file of 'wellstream embed'", then="embed again") as file:
         weights = str(file["uns/wellstream/weights"].asstr()[()])
     if weights != found.weights:
-        pretrained = getattr(config.objective, "pretrained", "")
+        pretrained = config.objective.builds_on
         raise RunError(
             f"{path}: made with other weights than objective.pretrained ({pretrained}) has now; embed again: "
             f"wellstream embed {pretrained} --out {path}"

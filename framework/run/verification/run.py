@@ -95,7 +95,7 @@ def _plan(folder: RunFolder, config: RunConfig) -> Plan:
     parts = split.read(folder.split_file, dataset.bags)
     objective = folder.objective(config)
     labels, seed = objective.labels(dataset), stream(config.train.seed, BATCHES)
-    return plan_of(config, dataset, parts, "train", labels, objective.output, seed)
+    return plan_of(config, dataset, parts, "train", objective, labels, seed)
 
 
 def _sentences(folder: RunFolder, name: str, stretches: tuple[Stretch, ...], plan: Plan, steps: int) -> list[str]:

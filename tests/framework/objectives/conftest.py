@@ -43,7 +43,7 @@ def make_batch(dataset: Dataset) -> MakeBatch:
     ) -> Batch:
         rng = np.random.default_rng(seed)
         if tiles is None:
-            tiles = 2 if getattr(objective.config, "needs_plan", "") == "pairs" else 3
+            tiles = 2 if objective.config.requires_plan == "pairs" else 3
         start = dataset.index.bag_start
         ids = np.stack([rng.integers(start[b], start[b + 1], tiles) for b in bags])
         rows = {"bag": torch.tensor(list(bags)), "tile": torch.from_numpy(ids)}

@@ -20,7 +20,7 @@ TRAIN = np.arange(8)
 def built(dataset: Dataset, **options: Any) -> MarkerRegression:
     config = MarkerRegressionConfig(**{"markers": ("FRA1", "MITF"), "backbone": SMALL, **options})
     torch.manual_seed(0)
-    return MarkerRegression(config, MarkerRegression.fit(config, dataset, ("A", "B"), TRAIN))
+    return MarkerRegression(config, MarkerRegression.measure(config, dataset, ("A", "B"), TRAIN))
 
 
 def alone(rows: torch.Tensor) -> torch.Tensor:
@@ -61,7 +61,7 @@ def test_standardised_predictions_start_near_the_training_mean(dataset: Dataset,
     predicted = objective.predict(make_batch(objective, [0, 2]))
     expected = torch.tensor([scale.mean for scale in objective.facts.markers]).expand(2, 3, 2)
     torch.testing.assert_close(predicted, expected)
-    assert objective.output_table()["train_mean"].tolist() == [scale.mean for scale in objective.facts.markers]
+    assert [output.train_mean for output in objective.outputs()] == [scale.mean for scale in objective.facts.markers]
 
 
 def test_labels_and_transform_markers_agree(dataset: Dataset) -> None:
@@ -74,7 +74,7 @@ def test_labels_and_transform_markers_agree(dataset: Dataset) -> None:
 
 def test_markers_keep_the_order_of_the_config(dataset: Dataset) -> None:
     objective = built(dataset, markers=("MITF", "FRA1"))
-    assert objective.outputs() == ["MITF", "FRA1"]
+    assert [output.name for output in objective.outputs()] == ["MITF", "FRA1"]
     raw = dataset.markers(("FRA1", "MITF"))
     np.testing.assert_allclose(objective.labels(dataset)["markers"].values.numpy(), raw[:, ::-1])
 
@@ -88,7 +88,7 @@ def test_heads_start_as_separate_glorot_layers(dataset: Dataset) -> None:
 
 def test_the_published_network_is_the_default(dataset: Dataset) -> None:
     config = MarkerRegressionConfig(markers=("FRA1", "MITF"))
-    objective = MarkerRegression(config, MarkerRegression.fit(config, dataset, ("A",), TRAIN))
+    objective = MarkerRegression(config, MarkerRegression.measure(config, dataset, ("A",), TRAIN))
     assert sum(p.numel() for p in objective.parameters()) == 693_842
     assert config.loss == "mae"
 

@@ -16,7 +16,7 @@ from framework.data.batch import Batch
 from framework.data.dataset import Dataset
 from framework.errors import RunError
 from framework.models import BagEncoder, build_backbone
-from framework.objectives import OBJECTIVES, Losses, Objective, PretrainedBackbone
+from framework.objectives import OBJECTIVES, Embeds, Losses, Objective, Predicts, PretrainedBackbone
 from framework.objectives.painting import Painting
 from framework.registry import Entry
 
@@ -75,7 +75,7 @@ def build(name: str, options: dict[str, Any], dataset: Dataset) -> Objective:
     entry: Entry[type[Objective]] = OBJECTIVES.get(name)
     config = entry.config.from_plain({"name": name, **options})
     given = pretrained() if "pretrained" in entry.config.model_fields else None
-    profile = entry.build.fit(config, dataset, ("A", "B"), TRAIN, given)
+    profile = entry.build.measure(config, dataset, ("A", "B"), TRAIN, given)
     torch.manual_seed(0)
     objective = entry.build(config, profile)
     if given is not None:
@@ -255,20 +255,18 @@ def test_profile_and_weights_make_the_same_objective_again(
 
 
 @every_case
-def test_predictions_have_a_column_an_output(
+def test_predictions_have_one_column_per_output(
     name: str, options: dict[str, Any], dataset: Dataset, make_batch: Any
 ) -> None:
     objective = build(name, options, dataset).eval()
-    table = objective.output_table()
-    assert table.index.tolist() == objective.outputs()
-    assert {"target", "gene", "train_mean", "train_sd"} <= set(table.columns)
-    batch = make_batch(objective, [0, 4, 1], tiles=5)
-    if objective.output == "none":
-        assert objective.outputs() == []
-        with pytest.raises(TypeError, match="has no predictions"):
-            objective.predict(batch)
+    if not isinstance(objective, Predicts):
+        assert name in ("triplet_mil", "paired_inpainting", "autoencoder")
         return
-    shape = (3, len(objective.outputs())) if objective.output == "bag" else (3, 5, len(objective.outputs()))
+    outputs = objective.outputs()
+    assert len({(output.target, output.name) for output in outputs}) == len(outputs) > 0
+    assert all(np.isfinite((output.train_mean, output.train_sd)).all() and output.train_sd > 0 for output in outputs)
+    batch = make_batch(objective, [0, 4, 1], tiles=5)
+    shape = (3, len(outputs)) if objective.predicts_per == "bag" else (3, 5, len(outputs))
     with torch.no_grad():
         predicted = objective.predict(batch)
     assert predicted.shape == shape
@@ -281,6 +279,7 @@ def test_tiles_embed_one_by_one_or_together(
     name: str, options: dict[str, Any], dataset: Dataset, make_batch: Any
 ) -> None:
     objective = build(name, options, dataset).eval()
+    assert isinstance(objective, Embeds)
     tiles = make_batch(objective, [0, 4, 1], tiles=5).tiles
     with torch.no_grad():
         embedded = objective.embed_tiles(tiles)
@@ -294,6 +293,7 @@ def test_tiles_embed_one_by_one_or_together(
 @every_case
 def test_another_run_can_build_on_the_backbone(name: str, options: dict[str, Any], dataset: Dataset) -> None:
     objective = build(name, options, dataset)
+    assert isinstance(objective, Embeds)
     if isinstance(objective, Painting):
         with pytest.raises(RunError, match="has no backbone that another run could start from"):
             objective.backbone_facts()

@@ -32,7 +32,7 @@ def pretrained(aggregate: str = "tile_embedding", **changes: Any) -> PretrainedB
 def built(dataset: Dataset, given: PretrainedBackbone | None = None, **options: Any) -> OmicsHeads:
     given = given or pretrained()
     config = OmicsHeadsConfig(**{"targets": ("rna_M1", "protein_M1"), **options})
-    objective = OmicsHeads(config, OmicsHeads.fit(config, dataset, ("A", "B"), TRAIN, given))
+    objective = OmicsHeads(config, OmicsHeads.measure(config, dataset, ("A", "B"), TRAIN, given))
     objective.start_from(given)
     return objective
 
@@ -144,10 +144,11 @@ def test_dropout_acts_in_training_only(dataset: Dataset, make_batch: Any) -> Non
 
 def test_outputs_name_target_and_gene(dataset: Dataset) -> None:
     objective = built(dataset)
-    assert objective.outputs()[3:5] == ["rna_M1/rna_M1_G3", "protein_M1/protein_M1_G0"]
-    row = objective.output_table().loc["protein_M1/protein_M1_G0"]
-    assert (row["target"], row["gene"]) == ("protein_M1", "protein_M1_G0")
-    assert row["train_sd"] == objective.facts.targets[1].train_sd[0]
+    last, first = objective.outputs()[3:5]
+    assert (last.target, last.name) == ("rna_M1", "rna_M1_G3")
+    assert (first.target, first.name) == ("protein_M1", "protein_M1_G0")
+    assert last.train_mean == objective.facts.targets[0].train_mean[3]
+    assert first.train_sd == objective.facts.targets[1].train_sd[0]
 
 
 def test_two_targets_at_once_learn_as_two_runs_would(dataset: Dataset, make_batch: Any) -> None:
@@ -201,13 +202,13 @@ def test_a_constant_gene_has_sd_one(dataset: Dataset, tmp_path: Path) -> None:
 def test_what_cannot_be_trained_is_refused(dataset: Dataset) -> None:
     config = OmicsHeadsConfig(targets=("rna_M1",))
     with pytest.raises(RunError, match=r"set objective.pretrained to a pretraining run"):
-        OmicsHeads.fit(config, dataset, ("A", "B"), TRAIN)
+        OmicsHeads.measure(config, dataset, ("A", "B"), TRAIN)
     with pytest.raises(RunError, match="saw the channels A, B, this run reads B, A"):
-        OmicsHeads.fit(config, dataset, ("B", "A"), TRAIN, pretrained())
+        OmicsHeads.measure(config, dataset, ("B", "A"), TRAIN, pretrained())
     with pytest.raises(RunError, match=r"no training bag has the target 'rna_M1' \(11 bags have it\)"):
-        OmicsHeads.fit(config, dataset, ("A", "B"), np.array([1]), pretrained())
+        OmicsHeads.measure(config, dataset, ("A", "B"), np.array([1]), pretrained())
     with pytest.raises(DatasetError, match=r"no target 'rna_M2'.*did you mean 'rna_M1'"):
-        OmicsHeads.fit(OmicsHeadsConfig(targets=("rna_M2",)), dataset, ("A", "B"), TRAIN, pretrained())
+        OmicsHeads.measure(OmicsHeadsConfig(targets=("rna_M2",)), dataset, ("A", "B"), TRAIN, pretrained())
     with pytest.raises(ValueError, match="rna_M1 is listed twice"):
         OmicsHeadsConfig(targets=("rna_M1", "rna_M1"))
 

@@ -71,7 +71,7 @@ def test_channels_are_found_by_name_in_any_order() -> None:
     cells = torch.arange(3.0)[None, :, None, None].expand(2, 3, 16, 16)
     assert objective.source_cells(cells)[0, :, 0, 0].tolist() == [1, 0]
     assert objective.structures(cells)[0, :, 0, 0].tolist() == [2, 1]
-    assert objective.proteins(cells)[0, :, 0, 0].tolist() == [0]
+    assert objective.truth(cells)[0, :, 0, 0].tolist() == [0]
     assert objective.embed_tiles(cells).shape == (2, 8)
 
 
@@ -174,7 +174,7 @@ def test_misfits_are_said_before_training(dataset: Dataset, tmp_path: Any, make_
     train = np.arange(6)
 
     def fit(**options: Any) -> Any:
-        return PairedInpainting.fit(PairedInpaintingConfig(**options), dataset, CHANNELS, train)
+        return PairedInpainting.measure(PairedInpaintingConfig(**options), dataset, CHANNELS, train)
 
     assert fit(structure=("A",), protein=("B",)).channels == CHANNELS
     with pytest.raises(RunError, match=r"objective\.protein: channel 'GFP' is not among those of the run: A, B"):
@@ -183,14 +183,14 @@ def test_misfits_are_said_before_training(dataset: Dataset, tmp_path: Any, make_
         fit(structure=("A",), protein=("B",), layer="conv9")
     odd = make_dataset(tmp_path / "odd", bags=2, size=18)
     with pytest.raises(RunError, match="tiles of 18 x 18 px; autoencoder needs sides that are multiples of 4 px"):
-        Autoencoder.fit(AutoencoderConfig(), odd, CHANNELS, train)
+        Autoencoder.measure(AutoencoderConfig(), odd, CHANNELS, train)
     objective = paired()
-    with pytest.raises(RunError, match=r"found 3 tile\(s\) a row; use plan: \{name: pairs\}"):
+    with pytest.raises(RunError, match=r"found 3 tile\(s\) per row; use plan: \{name: pairs\}"):
         objective(make_batch(objective, [0, 3], tiles=3), alone)
 
 
 def test_other_objectives_offer_the_layers_of_their_backbone(dataset: Dataset) -> None:
     config = TripletMILConfig(by=("Metadata_Perturbation",))
-    triplet = TripletMIL(config, TripletMIL.fit(config, dataset, CHANNELS, np.arange(6)))
+    triplet = TripletMIL(config, TripletMIL.measure(config, dataset, CHANNELS, np.arange(6)))
     found = pooled_layers(triplet.eval().feature_network(), ("trunk.layer1", "head.1"), torch.rand(2, 2, 32, 32))
     assert [tuple(value.shape) for value in found.values()] == [(2, 64), (2, 1024)]

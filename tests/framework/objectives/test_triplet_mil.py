@@ -19,7 +19,7 @@ SMALL = SmallCnnConfig(widths=(4, 8), norm="group", dense=(8, 6))
 
 def built(dataset: Dataset, **options: Any) -> TripletMIL:
     config = TripletMILConfig(**{"backbone": SMALL, **options})
-    profile = TripletMIL.fit(config, dataset, ("A", "B"), np.arange(12))
+    profile = TripletMIL.measure(config, dataset, ("A", "B"), np.arange(12))
     torch.manual_seed(0)
     return TripletMIL(config, profile)
 
@@ -39,7 +39,7 @@ def test_conditions_are_perturbation_and_stimulation(dataset: Dataset) -> None:
 
 def test_conditions_by_one_column_and_of_training_bags_only(dataset: Dataset) -> None:
     config = TripletMILConfig(backbone=SMALL, by=("Metadata_Perturbation",))
-    profile = TripletMIL.fit(config, dataset, ("A", "B"), np.array([0, 1, 3]))
+    profile = TripletMIL.measure(config, dataset, ("A", "B"), np.array([0, 1, 3]))
     assert profile.classes == ("P0", "P1")
     labels = TripletMIL(config, profile).labels(dataset)["condition"].values
     assert labels.tolist() == [b % 3 for b in range(12)]
@@ -53,13 +53,13 @@ def test_an_unknown_column_is_named(dataset: Dataset) -> None:
 def test_one_condition_is_refused(dataset: Dataset) -> None:
     config = TripletMILConfig(backbone=SMALL)
     with pytest.raises(RunError, match="the 2 training bags have 1 condition"):
-        TripletMIL.fit(config, dataset, ("A", "B"), np.array([0, 6]))
+        TripletMIL.measure(config, dataset, ("A", "B"), np.array([0, 6]))
 
 
 def test_no_positives_are_refused(dataset: Dataset) -> None:
     config = TripletMILConfig(backbone=SMALL, same_bag_positives=False)
     with pytest.raises(RunError, match="no two training bags share a condition"):
-        TripletMIL.fit(config, dataset, ("A", "B"), np.arange(6))
+        TripletMIL.measure(config, dataset, ("A", "B"), np.arange(6))
 
 
 def test_the_paper_is_the_default() -> None:

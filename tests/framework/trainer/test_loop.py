@@ -15,17 +15,17 @@ import torch
 from torch import nn
 
 from framework import checkpoint
-from framework.config import StrictModel
-from framework.data.batch import Batch
+from framework.data.batch import Batch, LabelTable
+from framework.data.dataset import Dataset
 from framework.distributed import Ranks
 from framework.errors import RunError
-from framework.objectives import Gather, Losses, Objective
+from framework.objectives import Gather, Losses, Objective, ObjectiveConfig
 from framework.tracking import AuditLog, Tracker, TrackingConfig, read_audit, read_metrics
 from framework.tracking.audit import Header
 from framework.trainer import Collaborators, OptimConfig, Progress, TrainConfig, build_optimiser, build_scheduler, fit
 
 
-class Nothing(StrictModel):
+class Nothing(ObjectiveConfig):
     pass
 
 
@@ -33,7 +33,6 @@ class Line(Objective):
     """(y - w x)^2 with dropout noise, so that the random state matters; batch norm, so that modes matter."""
 
     profile_type = Nothing
-    output = "none"
 
     def __init__(self) -> None:
         super().__init__(Nothing(), Nothing())
@@ -42,6 +41,13 @@ class Line(Objective):
         self.layer = nn.Linear(3, 1)
         self.noise = nn.Dropout(0.2)
         self.modes: list[tuple[bool, bool]] = []
+
+    @classmethod
+    def measure(cls, *given: Any) -> Nothing:
+        return Nothing()
+
+    def labels(self, dataset: Dataset) -> dict[str, LabelTable]:
+        return {}
 
     def forward(self, batch: Batch, gather: Gather) -> Losses:
         self.modes.append((self.training, self.norm.training))

@@ -28,7 +28,7 @@ def dataset(tmp_path: Path) -> Dataset:
 
 
 def test_intensity_of_every_tile_in_order(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baseline_features, "TILES_A_BLOCK", 7)
+    monkeypatch.setattr(baseline_features, "TILES_PER_BLOCK", 7)
     told: list[tuple[str, int, int]] = []
     summary = measure(dataset.root, tmp_path / "x.h5ad", progress=lambda *tick: told.append(tick))
     table = anndata.read_h5ad(tmp_path / "x.h5ad")

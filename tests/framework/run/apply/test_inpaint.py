@@ -78,13 +78,13 @@ def test_no_more_than_two_blocks_are_ever_held(root: Path, tmp_path: Path, monke
     blocks: list[weakref.ref[np.ndarray]] = []
     alive = []
 
-    def write(table: StreamedTable, first: int, rows: np.ndarray, original: Any = StreamedTable.write) -> None:
-        original(table, first, rows)
+    def append(table: StreamedTable, rows: np.ndarray, original: Any = StreamedTable.append) -> None:
+        original(table, rows)
         blocks.append(weakref.ref(rows))
         alive.append(sum(block() is not None for block in blocks))
 
-    monkeypatch.setattr(sys.modules["framework.run.apply.layers"], "TILES_A_STEP", 8)
-    monkeypatch.setattr(StreamedTable, "write", write)
+    monkeypatch.setattr(sys.modules["framework.run.apply.layers"], "TILES_PER_STEP", 8)
+    monkeypatch.setattr(StreamedTable, "append", append)
     rows = embed_layers(root / "pairs", None, tmp_path / "layers", ["conv4"])["rows"]
     assert len(blocks) == -(-rows // 8) == 24
     assert max(alive) <= 2
@@ -212,7 +212,10 @@ def test_inpaint_refuses_what_it_cannot_do(root: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="part: expected one of: train, val, test, all, found 'tests'; did you mean"):
         inpaint(root / "pairs", part="tests")
     fit(config(MARKERS, "train.steps=1", run=tmp_path / "markers", data=root / "data"))
-    with pytest.raises(RunError, match="objective 'marker_regression' paints no cell after another"):
+    with pytest.raises(
+        RunError,
+        match="objective 'marker_regression' does not inpaint; those that do: paired_inpainting; this run can: ",
+    ):
         inpaint(tmp_path / "markers")
     with pytest.raises(RunError, match="all cells show the same protein"):
         inpaint(root / "pairs", part="val")

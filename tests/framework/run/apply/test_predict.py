@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 import anndata
 import numpy as np
@@ -15,13 +16,14 @@ import pytest
 import torch
 from fixtures.tiny_run import HEADS, MARKERS, TRIPLET, config, tiny_data
 
-from framework.data.batch import Batch
+from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.data.format.checksum import file_checksum
 from framework.data.loading.transform import scale
 from framework.data.store import EmbeddingStore, TileStore
 from framework.errors import ConfigError, DatasetError, RunError
-from framework.run import embed, fit, open_run, predict
+from framework.objectives import OBJECTIVES, Gather, Losses, ObjectiveConfig, Output, Predicts
+from framework.run import embed, embed_layers, fit, open_run, predict
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +164,107 @@ def test_what_cannot_be_predicted_is_said(root: Path, tmp_path: Path, words: dic
 
 
 def test_an_objective_without_predictions_points_to_embed(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="its embeddings come from: wellstream embed"):
+    with pytest.raises(RunError) as error:
         predict(root / "triplet", None, tmp_path / "p.h5ad")
+    assert str(error.value) == (
+        f"{root}/triplet: objective 'triplet_mil' does not predict; those that do: marker_regression, omics_heads; "
+        f"this run can: wellstream embed {root}/triplet"
+    )
+
+
+class BrightnessConfig(ObjectiveConfig):
+    name: Literal["brightness"] = "brightness"
+    columns: int = 2
+
+
+class Brightness(Predicts):
+    """What somebody writes who wants numbers per cell and nothing else: no embeddings, nothing measured."""
+
+    profile_type = BrightnessConfig
+    predicts_per = "tile"
+
+    def __init__(self, config: BrightnessConfig, profile: BrightnessConfig) -> None:
+        super().__init__(config, profile)
+        self.gain = torch.nn.Parameter(torch.ones(2))
+
+    @classmethod
+    def measure(cls, config: BrightnessConfig, *given: Any) -> BrightnessConfig:
+        return config
+
+    def labels(self, dataset: Dataset) -> dict[str, LabelTable]:
+        return {}
+
+    def forward(self, batch: Batch, gather: Gather) -> Losses:
+        values = self.predict(batch.without_padding())
+        return Losses(total=values.square().sum(), count=torch.tensor(float(values.numel())), parts={})
+
+    def predict(self, batch: Batch) -> torch.Tensor:
+        return batch.tiles.mean(dim=(-1, -2)) * self.gain
+
+    def outputs(self) -> list[Output]:
+        return [Output(target=f"of_{name}", name=name, train_sd=2.0) for name in "ABC"[: self.config.columns]]
+
+
+@pytest.fixture
+def brightness(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Function (overrides) -> the folder of a run of ``Brightness``, which is registered for this test alone."""
+    monkeypatch.setattr(OBJECTIVES, "_entries", dict(OBJECTIVES._entries))
+    OBJECTIVES.register("brightness", BrightnessConfig)(Brightness)
+    template = (
+        MARKERS[: MARKERS.index("objective:")]
+        + "objective: {{name: brightness}}\n"
+        + MARKERS[MARKERS.index("optim:") :]
+    )
+
+    def train(*overrides: str) -> Path:
+        return fit(config(template, "train.steps=1", *overrides, run=tmp_path / "run", data=root / "data"))
+
+    return train
+
+
+def test_an_objective_that_only_predicts_writes_its_files(
+    root: Path, tmp_path: Path, brightness: Callable[..., Path]
+) -> None:
+    run = brightness("data.scale=none")
+    summary = predict(run, None, tmp_path / "out")
+    assert summary["files"] == tuple(str(tmp_path / "out" / f"of_{name}.h5ad") for name in "AB")
+    assert (summary["columns"], summary["rows"]) == (2, 96)
+    dataset, gain = Dataset.open(root / "data"), open_run(run).objective.state_dict()["gain"].numpy()
+    for column, name in enumerate("AB"):
+        written = anndata.read_h5ad(tmp_path / "out" / f"of_{name}.h5ad")
+        assert list(written.var_names) == [name]
+        assert np.isnan(written.var["train_mean"]).all()
+        assert written.var["train_sd"].tolist() == [2.0]
+        ids = written.obs["tile"].to_numpy()[[0, 50]]
+        means = by_hand(run, dataset, ids)[:, column].mean(dim=(1, 2)).numpy()
+        np.testing.assert_allclose(written.X[[0, 50], 0], means * gain[column], rtol=1e-5)
+        assert np.isnan(written.layers["measured"]).all()
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        (0, r"Brightness\.outputs\(\) names no column"),
+        (3, r"Brightness\.predict gives 2 column\(s\), its outputs\(\) names 3"),
+    ],
+)
+def test_outputs_that_are_not_the_columns_are_refused(
+    tmp_path: Path, brightness: Callable[..., Path], columns: int, sentence: str
+) -> None:
+    run = brightness(f"objective.columns={columns}")
+    with pytest.raises(RunError, match=sentence):
+        predict(run, None, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_objective_that_only_predicts_says_so_to_embed(tmp_path: Path, brightness: Callable[..., Path]) -> None:
+    run = brightness()
+    with pytest.raises(
+        RunError, match=rf"objective 'brightness' does not embed; .*; this run can: wellstream predict {run}$"
+    ):
+        embed(run, None, tmp_path / "e.h5ad")
+    with pytest.raises(RunError, match="'brightness' does not embed; "):
+        embed_layers(run, None, tmp_path / "layers", ["conv1"])
 
 
 def _damaged(source: Path, folder: Path) -> Path:

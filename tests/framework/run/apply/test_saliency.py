@@ -67,7 +67,7 @@ def test_the_draw_depends_on_the_seed_alone(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("run", "out", "options", "error", "sentence"),
     [
-        ("triplet", "x.npz", {}, RunError, "use a run of marker_regression"),
+        ("triplet", "x.npz", {}, RunError, "objective 'triplet_mil' does not predict"),
         ("markers", "x.h5ad", {}, ConfigError, r"expected the name of an \.npz file"),
         ("markers", "x.npz", {"part": "tset"}, ConfigError, "did you mean 'test'"),
         ("markers", "x.npz", {"part": "val"}, RunError, "no tile in part 'val'"),

@@ -63,7 +63,7 @@ def test_yaml_of_a_config_is_the_config(template: str) -> None:
         (
             MARKERS,
             ("data.embeddings=e.h5ad",),
-            "objective 'marker_regression' trains a backbone and so needs pixels: leave out data.embeddings",
+            "objective 'marker_regression' learns from pixels, not from embeddings: leave out data.embeddings",
         ),
         (TRIPLET, ("optim.warmup_steps=12",), "optim.warmup_steps (12) must be smaller than train.steps (12)"),
         (

@@ -1,0 +1,52 @@
+"""What one run hands to another that builds on it: how to make its bag encoder, and the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from framework.config import StrictModel
+from framework.models import Aggregate, BagEncoder, Pool, build_backbone
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainedBackbone:
+    """What one run hands to another: how to build its bag encoder, and the weights.
+
+    Attributes:
+        encoder_config: options of the backbone.
+        aggregate: order of averaging and dense layers.
+        pool: how tiles are pooled.
+        l2_normalise: whether the bag embedding is scaled to length 1.
+        channels: names of the channels it saw, in order.
+        state: state dict of the ``BagEncoder``, on the CPU.
+    """
+
+    encoder_config: StrictModel
+    aggregate: Aggregate
+    pool: Pool
+    l2_normalise: bool
+    channels: tuple[str, ...]
+    state: Mapping[str, torch.Tensor]
+
+    @property
+    def in_channels(self) -> int:
+        """How many channels it saw."""
+        return len(self.channels)
+
+    def build(self) -> BagEncoder:
+        """Return the bag encoder with these weights.
+
+        Raises:
+            RuntimeError: the weights are not of that backbone.
+        """
+        encoder = BagEncoder(
+            build_backbone(self.encoder_config, self.in_channels),
+            aggregate=self.aggregate,
+            l2_normalise=self.l2_normalise,
+            pool=self.pool,
+        )
+        encoder.load_state_dict(dict(self.state))
+        return encoder

@@ -1,0 +1,181 @@
+"""A trained run, opened, and put on a dataset: what every command that uses a run begins with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from framework.data import split
+from framework.data.batch import Batch
+from framework.data.dataset import Dataset
+from framework.data.loading.transform import ScaleProfile
+from framework.data.permutation import I64
+from framework.data.plan import Plan, PlanUniverse
+from framework.data.split import PARTS, Parts
+from framework.data.store import Store, TileStore
+from framework.distributed import Ranks
+from framework.errors import ConfigError, RunError, did_you_mean
+from framework.objectives import OBJECTIVES, Embeds, Objective, Paints, Predicts
+from framework.run.train.config import RunConfig
+from framework.run.train.folder import RunFolder
+from framework.run.train.parts import bags_in, open_loader, open_tiles
+
+log = logging.getLogger(__name__)
+R = TypeVar("R", bound=Objective)
+
+COMMANDS: Mapping[type[Objective], str] = {Embeds: "embed", Predicts: "predict", Paints: "inpaint"}
+"""Role -> the command that uses it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedRun:
+    """A trained run, ready to use.
+
+    Attributes:
+        folder: where it lies.
+        config: its config.
+        objective: on its device, in eval mode, with the chosen weights.
+        scale: how its pixels are scaled.
+        step: completed steps of the chosen checkpoint; 0 for initial weights.
+        weights: SHA-256 of the chosen weights' file; ``untrained`` for initial weights.
+    """
+
+    folder: RunFolder
+    config: RunConfig
+    objective: Objective
+    scale: ScaleProfile
+    step: int
+    weights: str
+
+    def having(self, role: type[R]) -> R:
+        """Return the objective as one that has a role.
+
+        Raises:
+            RunError: it has not; the sentence says which objectives have, and what this run can do.
+        """
+        if isinstance(self.objective, role):
+            return self.objective
+        run = self.folder.root
+        others = [name for name in OBJECTIVES.names() if issubclass(OBJECTIVES.get(name).build, role)]
+        able = [f"wellstream {command} {run}" for each, command in COMMANDS.items() if isinstance(self.objective, each)]
+        raise RunError(
+            f"{run}: objective '{self.config.objective.name}' does not {COMMANDS[role]}; those that do: "
+            f"{', '.join(others)}" + (f"; this run can: {', '.join(able)}" if able else "")
+        )
+
+    def on(self, data: Path | str | None, part: str = "all") -> Application:
+        """Put the run on a dataset.
+
+        Args:
+            data: folder or URL; None: the dataset the run trained on.
+            part: ``train``, ``val``, ``test`` or ``all``; for another dataset than the run's only ``all``.
+
+        Raises:
+            ConfigError: no such part.
+            DatasetError: no dataset there, or one without the channels of the run.
+        """
+        if part not in (*PARTS, "all"):
+            known = f"part: expected one of: {', '.join(PARTS)}, all, found '{part}'"
+            raise ConfigError(known + did_you_mean(part, PARTS))
+        dataset = Dataset.open(self.config.data.path if data is None else data, self.config.data.cache)
+        return Application(
+            run=self,
+            dataset=dataset,
+            parts=self._parts_of(dataset),
+            part=part,
+            store=open_tiles(self.config, dataset, self.scale.channels),
+            ranks=solo(self.config),
+        )
+
+    def _parts_of(self, dataset: Dataset) -> Parts:
+        """Return the part of every bag: from the run's split file, or ``unseen`` for wells of another dataset."""
+        if self.folder.objective_facts().dataset == dataset.manifest.name:
+            try:
+                return split.read(self.folder.split_file, dataset.bags)
+            except RunError as error:
+                log.warning("%s; all its wells count as unseen", error)
+        return np.full(len(dataset.bags), "unseen")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """A trained run on a dataset.
+
+    Attributes:
+        run: the run.
+        dataset: the data, opened.
+        parts: part of every bag; ``unseen`` where the dataset is not the run's.
+        part: the part that is asked for, or ``all``.
+        store: its pixels, in the channels of the run.
+        ranks: this process, on the device and in the precision of the run.
+    """
+
+    run: OpenedRun
+    dataset: Dataset
+    parts: Parts
+    part: str
+    store: TileStore
+    ranks: Ranks
+
+    def bags(self) -> I64:
+        """Return the bags of the part.
+
+        Raises:
+            RunError: there is none.
+        """
+        bags = bags_in(self.parts, self.part)
+        if not len(bags):
+            raise self._nothing("bag")
+        return bags
+
+    def tiles(self) -> I64:
+        """Return the tiles of the part, increasing.
+
+        Raises:
+            RunError: there is none.
+        """
+        tiles = np.flatnonzero(np.isin(self.dataset.index.bag, bags_in(self.parts, self.part))).astype(np.int64)
+        if not len(tiles):
+            raise self._nothing("tile")
+        return tiles
+
+    def universe(self) -> PlanUniverse:
+        """Return the bags of the part, with all their tiles. Raises RunError where there is none."""
+        return PlanUniverse.of(self.dataset, self.bags())
+
+    def batches(self, plan: Plan, store: Store | None = None) -> Iterator[Batch]:
+        """Yield one epoch of a plan, scaled as in training, on the device.
+
+        Args:
+            plan: what to visit.
+            store: where the tiles come from; None: the pixels.
+        """
+        source = self.store if store is None else store
+        loader = open_loader(self.run.config, source, plan, ranks=self.ranks, scale=self.run.scale, labels={})
+        yield from loader.batches(0, plan.steps_per_epoch)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Run the network without gradients, in the precision of the run."""
+        with torch.inference_mode(), self.ranks.autocast():
+            yield
+
+    def _nothing(self, what: str) -> RunError:
+        if self.part == "all":
+            return RunError(f"{self.dataset.where}: no {what}s in this dataset; see: wellstream inspect")
+        known = ", ".join(sorted(set(self.parts)))
+        return RunError(f"{self.dataset.where}: no {what} in part '{self.part}' (parts: {known}); use part all")
+
+
+def solo(config: RunConfig) -> Ranks:
+    """Return one process on the device and in the precision of ``config``."""
+    wanted = config.train.device
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+    return Ranks.solo(device, config.train.precision)
