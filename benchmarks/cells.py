@@ -21,8 +21,8 @@ import tifffile
 
 from benchmarks.harness import Arm, Finding, Measured, Target, measure
 from data_tools.pipeline import CellsIngestConfig, ingest
-from data_tools.readers import CellImage
-from data_tools.readers.ideas import IdeasConfig, IdeasReader
+from data_tools.readers.cells import CellImage
+from data_tools.readers.cells.ideas import IdeasConfig, IdeasReader
 from data_tools.simulate import IfcConfig, simulate_ifc
 from framework.data.dataset import Dataset
 from framework.data.store import dataset_digest

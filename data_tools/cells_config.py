@@ -10,8 +10,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from data_tools.cell_tiles import CellTilesConfig, IntensityConfig
-from data_tools.readers import CELL_READERS, CELL_TABLES
-from data_tools.readers.cells_base import CELL
+from data_tools.readers.cells import CELL_READERS
+from data_tools.readers.cells.base import CELL
+from data_tools.readers.tables import CELL_TABLES
 from data_tools.shards import ShardsConfig
 from framework.config import StrictModel, choice
 from framework.data.format.schema import PLATE

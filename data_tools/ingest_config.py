@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from data_tools.nuclei import NucleiConfig
 from data_tools.omics import OmicsConfig
 from data_tools.platemap import PlatemapConfig
-from data_tools.readers import READERS
+from data_tools.readers.plates import READERS
 from data_tools.shards import ShardsConfig
 from data_tools.single_cell import CellsConfig
 from data_tools.tiles import TilesConfig

@@ -13,7 +13,7 @@ from data_tools.pipeline.joining import finish, join_tables
 from data_tools.pipeline.shading import flatfield_name
 from data_tools.pipeline.shard_task import ShardJob
 from data_tools.pipeline.survey import Survey
-from data_tools.readers import Problem
+from data_tools.readers.plates import Problem
 from framework.data.format.schema import FileRecord, Manifest
 from framework.errors import InputError
 

@@ -17,7 +17,7 @@ from data_tools.pipeline.build import BuildFolder
 from data_tools.pipeline.durable import explained, only_writer
 from data_tools.pipeline.repair import J, lost_files, remake, restore_index
 from data_tools.pipeline.runner import Runner, open_runner
-from data_tools.readers import Problem
+from data_tools.readers.plates import Problem
 from framework.data.format.schema import Manifest
 from framework.errors import InputError
 

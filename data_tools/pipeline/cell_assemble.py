@@ -11,7 +11,7 @@ from data_tools.pipeline.cell_survey import CellSurvey
 from data_tools.pipeline.cell_task import CellShardJob
 from data_tools.pipeline.durable import write_json
 from data_tools.pipeline.joining import finish, join_tables
-from data_tools.readers import Problem
+from data_tools.readers.plates import Problem
 from framework.data.format.schema import Manifest
 from framework.errors import InputError
 

@@ -14,8 +14,8 @@ from data_tools.pipeline.build import BuildFolder
 from data_tools.pipeline.cell_survey import CellExport, CellSurvey, reader_of
 from data_tools.pipeline.cell_task import CellShardJob, check_image
 from data_tools.pipeline.shard_file import ShardFiles
-from data_tools.readers import CellImage, CellProblem
-from data_tools.readers.cells_base import HAS_TILE
+from data_tools.readers.cells import CellImage, CellProblem
+from data_tools.readers.cells.base import HAS_TILE
 from framework.data.format.schema import PLATE
 
 _TRIED = 3

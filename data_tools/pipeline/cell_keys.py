@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data_tools.readers.cells_base import CELL
+from data_tools.readers.cells.base import CELL
 from framework.errors import InputError
 from framework.files.matching import left_over, why_unmatched
 

@@ -20,8 +20,9 @@ from data_tools.cells_config import GROUP, CellsIngestConfig, CellSourceConfig
 from data_tools.pipeline.cell_tables import OpenTable, join_table, open_table
 from data_tools.pipeline.marker_values import stored_values, what_is_missing
 from data_tools.pipeline.survey import relative, relative_text
-from data_tools.readers import CELL_READERS, CellListing, CellProblem, CellReader, Problem
-from data_tools.readers.cells_base import CELL, PLACE_COLUMNS, TEXT
+from data_tools.readers.cells import CELL_READERS, CellListing, CellProblem, CellReader
+from data_tools.readers.cells.base import CELL, PLACE_COLUMNS, TEXT
+from data_tools.readers.plates import Problem
 from data_tools.shards import random_order
 from framework.data.format.schema import (
     BAG_COLUMNS,

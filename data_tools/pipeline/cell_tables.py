@@ -11,8 +11,9 @@ import pandas as pd
 
 from data_tools.cells_config import CellTableConfig
 from data_tools.pipeline.cell_keys import match_keys
-from data_tools.readers import CELL_TABLES
-from data_tools.readers.cells_base import CELL, PLACE_COLUMNS, TEXT, NumberTable
+from data_tools.readers.cells.base import CELL, PLACE_COLUMNS, TEXT
+from data_tools.readers.tables import CELL_TABLES
+from data_tools.readers.tables.base import NumberTable
 from framework.errors import InputError, did_you_mean
 from framework.files.delimited import TextTable
 

@@ -28,8 +28,9 @@ from data_tools.pipeline.shard_file import ShardFile, ShardFiles, Spill, open_sh
 from data_tools.pipeline.statistics import PixelCounts
 from data_tools.pipeline.survey import relative
 from data_tools.pipeline.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
-from data_tools.readers import CellImage, CellProblem, Problem
-from data_tools.readers.cells_base import CELL, HAS_TILE
+from data_tools.readers.cells import CellImage, CellProblem
+from data_tools.readers.cells.base import CELL, HAS_TILE
+from data_tools.readers.plates import Problem
 from data_tools.shards import safe_name
 from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError

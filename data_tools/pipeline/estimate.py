@@ -12,7 +12,7 @@ from data_tools.ingest_config import IngestConfig
 from data_tools.nuclei import find_nuclei
 from data_tools.pipeline.site import SiteError, load_site
 from data_tools.pipeline.survey import Plate, Site, Survey
-from data_tools.readers import Problem
+from data_tools.readers.plates import Problem
 from data_tools.shards import random_order
 from data_tools.tiles import tiles_inside
 

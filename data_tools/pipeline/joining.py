@@ -17,7 +17,7 @@ from data_tools.pipeline.durable import explained, record, replacing, write_json
 from data_tools.pipeline.shard_file import ShardFiles, load_counts, remake_part
 from data_tools.pipeline.statistics import PixelCounts
 from data_tools.pipeline.tables import NUCLEI_SCHEMA, bags_table, tiles_schema, write_tables
-from data_tools.readers import Problem
+from data_tools.readers.plates import Problem
 from framework.data.format.schema import (
     BAGS_NAME,
     CHECKSUMS_NAME,

@@ -27,7 +27,7 @@ from data_tools.pipeline.site import SiteError, correct_site, load_site
 from data_tools.pipeline.statistics import PixelCounts
 from data_tools.pipeline.survey import Bag, Plate, Site
 from data_tools.pipeline.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
-from data_tools.readers import Problem
+from data_tools.readers.plates import Problem
 from data_tools.shards import safe_name
 from data_tools.single_cell import CellTable, join_cells, read_cells
 from data_tools.tiles import tiles_inside

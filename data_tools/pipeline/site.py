@@ -12,7 +12,7 @@ import numpy.typing as npt
 from data_tools.illumination import FloatImage, correct
 from data_tools.ingest_config import ChecksConfig
 from data_tools.pipeline.survey import Site, relative_text
-from data_tools.readers import ImageError, ImageRef, Problem, read_image
+from data_tools.readers.plates import ImageError, ImageRef, Problem, read_image
 from framework.errors import InputError
 
 _CAMERA_TOPS = (255, 1023, 4095, 16383, 65535)

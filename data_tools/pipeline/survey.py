@@ -17,7 +17,7 @@ from data_tools.ingest_config import IngestConfig, PlateEntry
 from data_tools.omics import Target, build_targets, join_notes, read_omics
 from data_tools.pipeline.cell_check import check_cell_tables
 from data_tools.platemap import join, join_note, read_platemap
-from data_tools.readers import READERS, Export, ImageRef, Problem
+from data_tools.readers.plates import READERS, Export, ImageRef, Problem
 from data_tools.shards import safe_names
 from data_tools.single_cell import CellsConfig
 from data_tools.wells import well_order

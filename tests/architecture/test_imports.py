@@ -47,6 +47,27 @@ LEVELS = {
     "framework.run.apply": 13,
     "framework.run.verification": 13,
     "framework.run": 14,
+    "data_tools": 0,
+    "data_tools.wells": 0,
+    "data_tools.percentile": 0,
+    "data_tools.tiles": 0,
+    "data_tools.formats": 0,
+    "data_tools.shards": 0,
+    "data_tools.simulate": 0,
+    "data_tools.readers": 0,
+    "data_tools.illumination": 1,
+    "data_tools.nuclei": 1,
+    "data_tools.cell_tiles": 1,
+    "data_tools.assay_layout": 1,
+    "data_tools.readers.tables": 1,
+    "data_tools.readers.plates": 2,
+    "data_tools.readers.cells": 2,
+    "data_tools.omics": 2,
+    "data_tools.single_cell": 2,
+    "data_tools.platemap": 3,
+    "data_tools.ingest_config": 4,
+    "data_tools.cells_config": 4,
+    "data_tools.pipeline": 5,
 }
 # registry builds on errors although both are at the bottom; a config is a file that may be damaged.
 ALLOWED_SIBLINGS = {
@@ -136,12 +157,18 @@ def test_a_room_imports_lower_levels_only(file: Path) -> None:
                 mine, theirs = room(name), room(target)
                 below = LEVELS[theirs] < LEVELS[mine] or mine == theirs or (mine, theirs) in ALLOWED_SIBLINGS
                 assert below, f"{where}: level {LEVELS[mine]} may not import level {LEVELS[theirs]}"
+        if name.startswith("data_tools") and top == "data_tools":
+            mine, theirs = room(name), room(target)
+            if not (file.name == "__init__.py" and target.startswith(f"{name}.")):
+                below = LEVELS[theirs] < LEVELS[mine] or mine == theirs
+                assert below, f"{where}: level {LEVELS[mine]} may not import level {LEVELS[theirs]}"
         if name.startswith("data_tools") and top == "framework" and target != "framework.__version__":
             assert inside(target, OF_FRAMEWORK_IN_DATA_TOOLS), where
 
 
 def test_every_folder_has_a_level() -> None:
-    folders = {module_name(file.parent / "__init__.py") for file in (ROOT / "framework").rglob("*.py")}
+    files = [file for top in ("framework", "data_tools") for file in (ROOT / top).rglob("*.py")]
+    folders = {module_name(file.parent / "__init__.py") for file in files}
     assert folders <= set(LEVELS)
     assert {name for name in LEVELS if not (ROOT / Path(*name.split("."))).with_suffix(".py").is_file()} == folders
 

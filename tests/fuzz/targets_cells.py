@@ -11,8 +11,8 @@ from fuzz.target import Target, of_files
 
 from data_tools.cells_config import CellsIngestConfig
 from data_tools.pipeline.entry import ingest
-from data_tools.readers import CELL_TABLES
-from data_tools.readers.cells_base import NumberTable
+from data_tools.readers.tables import CELL_TABLES
+from data_tools.readers.tables.base import NumberTable
 from data_tools.single_cell.measurements import CellsConfig, read_cells
 from framework.config import parse_config
 from framework.data.dataset import Dataset

@@ -12,8 +12,9 @@ import tifffile
 from fixtures.cif_files import write_cif
 from fuzz.target import Target, of_files
 
-from data_tools.readers import CELL_READERS, READERS, CellImage, ImageRef, read_image
-from data_tools.readers.plate_facts import stated_pixel_size
+from data_tools.readers.cells import CELL_READERS, CellImage
+from data_tools.readers.plates import READERS, ImageRef, read_image
+from data_tools.readers.plates.facts import stated_pixel_size
 from data_tools.simulate import PlateConfig, simulate_plate
 
 _PACKINGS: dict[str, dict[str, Any]] = {

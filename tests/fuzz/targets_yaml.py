@@ -11,7 +11,7 @@ from fuzz.target import Target, of_files
 from fuzz.targets_own import INGESTED
 
 from data_tools.pipeline.entry import ingest, load_ingest_config
-from data_tools.readers.stack import StackConfig
+from data_tools.readers.cells.stack import StackConfig
 from data_tools.simulate import PlateConfig, simulate_plate
 from data_tools.single_cell.config import SingleCellConfig
 from framework.config import load_config

@@ -13,8 +13,8 @@ import tifffile
 from scipy import ndimage
 
 from data_tools.nuclei import NucleiConfig, find_nuclei, match_centres
-from data_tools.readers.base import read_image
-from data_tools.readers.harmony import HarmonyConfig, read_harmony
+from data_tools.readers.plates.base import read_image
+from data_tools.readers.plates.harmony import HarmonyConfig, read_harmony
 
 BORDER_PX = 8
 Centres = npt.NDArray[np.floating]

@@ -13,7 +13,7 @@ import tifffile
 
 from data_tools.pipeline import ingest
 from data_tools.pipeline.site import SiteError
-from data_tools.readers import Problem
+from data_tools.readers.plates import Problem
 from framework.data.dataset import Dataset
 from framework.errors import InputError
 

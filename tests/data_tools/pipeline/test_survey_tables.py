@@ -12,7 +12,7 @@ import pytest
 
 from data_tools.pipeline import ingest
 from data_tools.pipeline.survey import survey
-from data_tools.readers import READERS, Problem
+from data_tools.readers.plates import READERS, Problem
 from framework.data.format.schema import read_manifest
 from framework.errors import InputError
 

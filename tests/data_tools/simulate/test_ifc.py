@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import tifffile
 
-from data_tools.readers.feature_table import FeaturesConfig, read_features
-from data_tools.readers.ideas import IdeasConfig, IdeasReader
+from data_tools.readers.cells.ideas import IdeasConfig, IdeasReader
+from data_tools.readers.tables.ideas import FeaturesConfig, read_features
 from data_tools.simulate import IfcConfig, IfcSummary, PlateConfig, simulate_ifc
 from data_tools.simulate.folder import claim
 from data_tools.simulate.ifc_cells import LOOKS, draw_cells, level_moments

@@ -1,0 +1,19 @@
+"""Readers of single cells, chosen by ``name`` in a config: each gives a ``CellListing``, and pixels on demand."""
+
+from data_tools.readers.cells import cif, crops, deeploc, hpa, ideas, multipage, stack
+from data_tools.readers.cells.base import CELL_READERS, CellImage, CellListing, CellProblem, CellReader
+
+__all__ = [
+    "CELL_READERS",
+    "CellImage",
+    "CellListing",
+    "CellProblem",
+    "CellReader",
+    "cif",
+    "crops",
+    "deeploc",
+    "hpa",
+    "ideas",
+    "multipage",
+    "stack",
+]

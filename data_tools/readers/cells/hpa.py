@@ -1,0 +1,331 @@
+"""Fields of view in which each nucleus makes a crop, as paired cell inpainting cuts the Human Protein Atlas.
+
+Two variants, because the paper (Lu 2019, Methods) and its public code differ. Paper: Otsu's threshold on the nucleus
+channel, components above 400 px, crops of 512 px. Code: images reduced four times, Otsu's threshold of the raw channel
+applied to a Gaussian blur of 5 px, holes below 300 px filled, nuclei at the border left out, components of 100 px and
+more, crops of 128 px. Both: crops around the centre of mass; those that leave the image are left out. A tile of 64 px
+is then made by ``tiles: {size_px: 64, fit: resize}``, its intensities by ``intensity``.
+
+A row of the listing is one field, which shows several cells.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import Field, model_validator
+from skimage.filters import threshold_otsu
+
+from data_tools.formats.image_file import read_bytes
+from data_tools.formats.tiff import decode_tiff
+from data_tools.formats.tiff_page import MOST_BYTES
+from data_tools.readers.cells.base import (
+    CELL,
+    CELL_READERS,
+    TEXT,
+    CellImage,
+    CellListing,
+    CellProblem,
+    check_channels,
+    metadata_name,
+    tiff_problem,
+)
+from data_tools.readers.cells.names import NUMBER, check_pattern, labels_of, match_names
+from data_tools.readers.folder import images_below
+from data_tools.readers.patterns import missed_note
+from framework.config import StrictModel
+from framework.errors import InputError
+
+_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+_BORDER, _SMALL, _LARGE = "border", "small", "large"
+
+
+class NucleusCropsConfig(StrictModel):
+    """How fields become crops; a value that is not given is that of the variant.
+
+    Attributes:
+        downscale: images are reduced this many times first, by area.
+        sigma_px: of the blur before the threshold is applied.
+        fill_holes_px: holes of fewer pixels are filled.
+        clear_border: leave out nuclei that touch the border.
+        min_area_px: smallest nucleus.
+        crop_px: edge of a crop.
+        min_share, max_share: area of a nucleus (or cell) as a share of the crop (Lu 2019, yeast: 0.05 to 0.95).
+    """
+
+    variant: Literal["paper", "code"] = "paper"
+    downscale: int | None = Field(default=None, ge=1, le=64)
+    sigma_px: float | None = Field(default=None, ge=0)
+    fill_holes_px: int | None = Field(default=None, ge=0)
+    clear_border: bool | None = None
+    min_area_px: int | None = Field(default=None, ge=0)
+    crop_px: int | None = Field(default=None, ge=4)
+    min_share: float = Field(default=0, ge=0, le=1)
+    max_share: float = Field(default=1, ge=0, le=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A variant with all its values."""
+
+    downscale: int
+    sigma_px: float
+    fill_holes_px: int
+    clear_border: bool
+    min_area_px: int
+    crop_px: int
+
+
+_VARIANTS = {
+    "paper": Recipe(downscale=1, sigma_px=0, fill_holes_px=0, clear_border=False, min_area_px=400, crop_px=512),
+    "code": Recipe(downscale=4, sigma_px=5, fill_holes_px=300, clear_border=True, min_area_px=100, crop_px=128),
+}
+
+
+class HpaConfig(StrictModel):
+    """A folder of fields, read recursively; ``pattern`` must match the whole path below ``path``.
+
+    Attributes:
+        pattern: regular expression with the group ``field`` and any others to keep; with a group ``channel`` there is a
+            file a channel, without it a file holds all channels.
+        channel_names: what the group ``channel`` finds -> channel name.
+        rgb: names of the red, green and blue plane of files that hold all channels; ``-`` for a plane without use.
+        nucleus: channel that is segmented.
+        crops: how.
+    """
+
+    name: Literal["hpa"] = "hpa"
+    path: str = Field(description="the folder with the images")
+    pattern: str = Field(description="a regular expression with the group field, and any others to keep")
+    channel_names: dict[str, str] = Field(default={})
+    rgb: tuple[str, str, str] | None = None
+    nucleus: str = Field(description="the channel with the nuclei")
+    crops: NucleusCropsConfig = NucleusCropsConfig()
+    pixel_size_um: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> HpaConfig:
+        check_pattern(self.pattern, ("field",), ())
+        by_file = "channel" in re.compile(self.pattern).groupindex
+        if by_file == (self.rgb is not None):
+            raise ValueError(
+                "expected exactly one of a group (?P<channel>...) in 'pattern' (a file a channel) and 'rgb'"
+            )
+        if by_file and not self.channel_names:
+            raise ValueError("expected 'channel_names' for what the group channel finds")
+        if self.nucleus not in self.all_channels:
+            raise ValueError(f"'nucleus' is '{self.nucleus}', which is none of {', '.join(self.all_channels)}")
+        if len(set(self.all_channels)) < len(self.all_channels):
+            raise ValueError("two channels have the same name")
+        return self
+
+    @property
+    def all_channels(self) -> tuple[str, ...]:
+        """The channels of the images."""
+        if self.rgb is not None:
+            return tuple(name for name in self.rgb if name != "-")
+        return tuple(self.channel_names.values())
+
+
+@CELL_READERS.register("hpa", HpaConfig)
+class HpaReader:
+    """Cuts crops around the nuclei of fields of view."""
+
+    def __init__(self, config: HpaConfig) -> None:
+        self.config = config
+
+    def survey(self, channels: tuple[str, ...]) -> CellListing:
+        """List the fields that have an image of every channel.
+
+        Raises:
+            InputError: no folder, no image in it, no name that matches, or an unknown channel.
+        """
+        config = self.config
+        check_channels(channels, config.all_channels, config.path)
+        root = Path(config.path).absolute()
+        listed = images_below(root, config.path, _SUFFIXES)
+        names, facts = listed.names, listed.facts
+        files, missed = match_names(config.path, names, re.compile(config.pattern), ())
+        groups = [name for name in files.columns if name not in ("channel", NUMBER)]
+        code = files.groupby(groups, sort=False).ngroup().to_numpy()
+        first = np.unique(code, return_index=True)[1]
+        number = files[NUMBER].to_numpy()
+        wanted = self._files(channels)
+        found = np.full((len(first), len(wanted)), -1, dtype=np.int64)
+        problems: list[CellProblem] = []
+        for position, key in enumerate(wanted):
+            rows = np.arange(len(files)) if key == "" else np.flatnonzero((files["channel"] == key).to_numpy())
+            # Of two files for one place the first by name is kept: written last, it stands.
+            found[code[rows[::-1]], position] = number[rows[::-1]]
+            again = rows[found[code[rows], position] != number[rows]]
+            problems += [self._duplicate(names[number[row]], names[found[code[row], position]]) for row in again]
+        whole = (found >= 0).all(axis=1)
+        problems += [self._incomplete(names[number[first[row]]], wanted, found[row]) for row in np.flatnonzero(~whole)]
+        cells = labels_of(files.iloc[first[whole]])
+        cells[CELL] = cells[metadata_name("field")]
+        places: dict[str, Any] = {}
+        for position, key in enumerate(wanted):
+            mine = found[whole, position]
+            places[f"file {key}"] = pd.Series([str(root / names[row]) for row in mine], dtype=TEXT)
+            places[f"bytes {key}"], places[f"mtime_ns {key}"] = facts[mine].T
+        return CellListing(
+            cells=cells,
+            places=pd.DataFrame(places),
+            channels=config.all_channels,
+            problems=tuple(problems),
+            notes=(*listed.notes, *missed_note(config.path, names, missed)),
+            pixel_size_um=config.pixel_size_um,
+            several=True,
+        )
+
+    def read(self, places: pd.DataFrame, channels: tuple[str, ...]) -> Iterator[CellImage | CellProblem]:
+        """Yield the crops of each field; nuclei without a crop are yielded with the reason."""
+        wanted = self._files(channels)
+        columns = [places[f"file {key}"].tolist() for key in wanted]
+        for row, names in enumerate(zip(*columns, strict=True)):
+            planes: dict[str, npt.NDArray[Any]] = {}
+            problem = None
+            for key, name in zip(wanted, names, strict=True):
+                try:
+                    planes |= self._planes(key, Path(name))
+                except Exception as error:  # image libraries raise many kinds on damaged files, all mean the same
+                    problem = tiff_problem(row, name, error)
+                    break
+            shapes = {plane.shape for plane in planes.values()}
+            if problem is None and len(shapes) > 1:
+                text = f"{names[0]}: its channels differ in size; export the field again"
+                problem = CellProblem(row=row, file=names[0], reason="unequal_channels", detail=text)
+            if problem is not None:
+                yield problem
+                continue
+            yield from nucleus_crops(row, [planes[name] for name in channels], planes[self.config.nucleus],
+                                     self.config.crops)  # fmt: skip
+
+    def _files(self, channels: tuple[str, ...]) -> list[str]:
+        """Return what the group ``channel`` must find for a field to be whole; one empty text for one file."""
+        if self.config.rgb is not None:
+            return [""]
+        used = {*channels, self.config.nucleus}
+        return [key for key, name in self.config.channel_names.items() if name in used]
+
+    def _planes(self, key: str, file: Path) -> dict[str, npt.NDArray[Any]]:
+        pixels = _decoded(file)
+        if self.config.rgb is None:
+            # Pictures of one channel are often stored in colour, with all of it in one plane.
+            plane = pixels if pixels.ndim == 2 else pixels.max(axis=2)
+            return {self.config.channel_names[key]: plane}
+        if pixels.ndim != 3 or pixels.shape[2] < 3:
+            raise InputError(f"expected red, green and blue, found shape {pixels.shape}")
+        return {name: pixels[:, :, plane] for plane, name in enumerate(self.config.rgb) if name != "-"}
+
+    def _duplicate(self, second: str, first: str) -> CellProblem:
+        file = f"{self.config.path}/{second}"
+        text = (
+            f"{file}: a second image of the same field and channel; the first is {first}; remove one of them, or let "
+            "'pattern' tell them apart"
+        )
+        return CellProblem(file=file, reason="duplicate_cell", detail=text)
+
+    def _incomplete(self, name: str, wanted: list[str], found: npt.NDArray[np.int64]) -> CellProblem:
+        lacking = ", ".join(f"'{key}'" for key, row in zip(wanted, found, strict=True) if row < 0)
+        file = f"{self.config.path}/{name}"
+        text = f"{file}: its field has no image of channel {lacking}; export it again"
+        return CellProblem(file=file, reason="missing_channel", detail=text)
+
+
+def recipe_of(config: NucleusCropsConfig) -> Recipe:
+    """Return the values of a variant with those the config gives in their place."""
+    base = _VARIANTS[config.variant]
+    names = Recipe.__dataclass_fields__
+    given = {name: getattr(config, name) for name in names if getattr(config, name) is not None}
+    return Recipe(**{name: given.get(name, getattr(base, name)) for name in names})
+
+
+def nucleus_crops(
+    row: int, images: list[npt.NDArray[Any]], nucleus: npt.NDArray[Any], config: NucleusCropsConfig
+) -> Iterator[CellImage]:
+    """Yield a crop of every channel around each nucleus of a field, top to bottom.
+
+    Args:
+        row: of the listing.
+        images: (H, W) a channel.
+        nucleus: (H, W), the channel that is segmented.
+        config: how.
+    """
+    recipe = recipe_of(config)
+    planes, seen = [_reduced(image, recipe.downscale) for image in images], _reduced(nucleus, recipe.downscale)
+    centres, areas, touches = find_components(seen, recipe)
+    size = recipe.crop_px
+    corners = np.floor(centres + 0.5).astype(np.int64) - size // 2
+    inside: npt.NDArray[np.bool_] = np.all((corners >= 0) & (corners + size <= np.asarray(seen.shape)), axis=1)
+    shares = areas / size**2
+    for place, (top, left) in enumerate(corners.tolist()):
+        status = "tile"
+        if not inside[place] or (recipe.clear_border and touches[place]):
+            status = _BORDER
+        elif shares[place] < config.min_share:
+            status = _SMALL
+        elif shares[place] > config.max_share:
+            status = _LARGE
+        y, x = ((value + 0.5) * recipe.downscale - 0.5 for value in centres[place].tolist())
+        pixels = [plane[top : top + size, left : left + size] for plane in planes] if status == "tile" else []
+        yield CellImage(row=row, pixels=pixels, name=f"-{place}", y_px=y, x_px=x, status=status)
+
+
+def find_components(
+    image: npt.NDArray[Any], recipe: Recipe
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return centres of mass (n, 2) of bright components in px, their areas, and whether they touch the border.
+
+    Components are 8-connected and numbered top to bottom; those below the smallest area are left out.
+    """
+    none = np.zeros((0, 2)), np.zeros(0, np.int64), np.zeros(0, np.bool_)
+    if image.min() == image.max():
+        return none
+    level = float(threshold_otsu(image))  # type: ignore[no-untyped-call]
+    smooth = image
+    if recipe.sigma_px:
+        smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), recipe.sigma_px, borderType=cv2.BORDER_REPLICATE)
+    mask = (smooth > level).astype(np.uint8)
+    if recipe.fill_holes_px:
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
+        small = stats[:, cv2.CC_STAT_AREA] < recipe.fill_holes_px
+        small[0] = False  # the components of the mask itself
+        mask[small[labels]] = 1
+    n, labels, stats, middle = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    if n == 1:
+        return none
+    edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    touches = np.isin(np.arange(n), edge)
+    area = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
+    keep = area >= recipe.min_area_px
+    keep[0] = False
+    return middle[keep][:, ::-1].astype(np.float64), area[keep], touches[keep]
+
+
+def _reduced(image: npt.NDArray[Any], times: int) -> npt.NDArray[Any]:
+    if times == 1:
+        return image
+    shape = (max(1, image.shape[1] // times), max(1, image.shape[0] // times))
+    small: npt.NDArray[Any] = cv2.resize(image[: shape[1] * times, : shape[0] * times], shape,
+                                         interpolation=cv2.INTER_AREA)  # fmt: skip
+    return small
+
+
+def _decoded(file: Path) -> npt.NDArray[Any]:
+    """Return the pixels of a picture, (H, W) or (H, W, 3) as red, green, blue."""
+    if file.suffix.lower() in (".tif", ".tiff"):
+        return decode_tiff(file)
+    data = np.frombuffer(read_bytes(file, MOST_BYTES), dtype=np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    if pixels is None:
+        raise InputError("not a picture, or a truncated one")
+    return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels[:, :, :3], cv2.COLOR_BGR2RGB)

@@ -1,0 +1,344 @@
+"""Opera Phenix and Operetta exports (Harmony): the index where there is one, else the vendor's file names.
+
+``path`` may be the export, its ``Images`` folder or an index file. Conventions made one here:
+
+- Channels are known by name, in the order of ChannelID (the order of acquisition, not of wavelength).
+- Sites are FieldIDs. Harmony numbers the fields of a layout in order of acquisition, from 1; 1 is often the centre.
+- Timepoints count from 1, as in file names (``sk1``), although V5 indexes count from 0.
+- An image whose ``State`` is not ``Ok`` was never acquired properly: a problem, no image.
+- Where an index names several plates, ``plate`` chooses one by PlateID or Name; with one plate it renames it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from data_tools.readers.folder import images_below
+from data_tools.readers.plates.base import READERS, Export, ImageRef, Problem, Projection, assemble
+from data_tools.readers.plates.choice import Choice, choose
+from data_tools.readers.plates.harmony_index import Index, IndexImage, IndexPlate, read_index
+from data_tools.wells import normalise_well
+from framework.config import StrictModel
+from framework.errors import InputError, did_you_mean
+
+INDEX_NAMES = ("Index.idx.xml", "Index.xml")
+_SIZE_TOLERANCE = 1e-3
+_SHOWN = 6
+_FILE_NAME = re.compile(
+    r"^r(?P<row>\d+)c(?P<col>\d+)f(?P<site>\d+)p(?P<plane>\d+)-ch(?P<channel>\d+)(?:sk(?P<time>\d+))?(?:fk\d+)?(?:fl\d+)?"
+    r"\.tiff?$",
+    re.IGNORECASE,
+)
+
+
+class HarmonyConfig(StrictModel):
+    """A Harmony export of one plate."""
+
+    name: Literal["harmony"] = "harmony"
+    path: str = Field(description="the export, its Images folder or its index file")
+    plate: str | None = Field(default=None, min_length=1)
+    """Name of the plate; with several plates in the index, the one to read."""
+    plane: Annotated[int, Field(ge=1)] | Projection | None = None
+    """Counted from 1, or ``max`` or ``mean`` over all planes; not needed where there is one."""
+    timepoint: int | None = Field(default=None, ge=1)
+    """Counted from 1; not needed where there is one."""
+    channel_names: dict[str, str] = Field(default={})
+    """``ch1: Hoechst``: names for exports without an index, or instead of the names in the index."""
+
+    @model_validator(mode="after")
+    def _check_channel_names(self) -> HarmonyConfig:
+        bad = [key for key in self.channel_names if not re.fullmatch(r"ch[1-9]\d*", key)]
+        if bad:
+            raise ValueError(f"'channel_names' has the key '{bad[0]}'; expected ch1, ch2, ... as in the file names")
+        if len(set(self.channel_names.values())) < len(self.channel_names):
+            raise ValueError("'channel_names' gives two channels the same name")
+        return self
+
+
+@READERS.register("harmony", HarmonyConfig)
+def read_harmony(config: HarmonyConfig) -> Export:
+    """List the images of a Harmony export.
+
+    Raises:
+        InputError: nothing there, a damaged index, two plates and none chosen, two channels of one name, or no image of
+            the wanted plane or timepoint.
+    """
+    index_file = find_index(Path(config.path))
+    if index_file is None:
+        return _from_names(config)
+    index = read_index(index_file)
+    if not index.images:
+        raise InputError(f"{index_file}: the index lists no image; export the plate again")
+    plate = _chosen_plate(config, index, index_file)
+    images = [image for image in index.images if len(index.plates) < 2 or (image.row, image.column) in plate.wells]
+    name = config.plate or plate.plate_id or plate.name or _folder_plate(index_file.parent)
+    channels, channel_problems = _channel_names(config, index, {image.channel_id for image in images}, name)
+    size, size_problems = _pixel_size(index, name, index_file)
+    choice = _refs(config, images, channels, name, index_file)
+    return assemble(
+        plate=name,
+        refs=choice.refs,
+        channels=tuple(channels[key] for key in sorted(channels)),
+        problems=[*channel_problems, *size_problems, *choice.problems],
+        notes=choice.notes,
+        pixel_size_um=size,
+        rows=plate.rows,
+        columns=plate.columns,
+    )
+
+
+def find_index(path: Path) -> Path | None:
+    """Return the index file of an export, or None where it has none.
+
+    Raises:
+        InputError: ``path`` does not exist, holds an index of each version, or one that is no ordinary file.
+    """
+    if path.is_file() and path.suffix.lower() == ".xml":
+        return path
+    if not path.is_dir():
+        raise InputError(f"{path}: no such export folder or index file")
+    for folder in (path, path / "Images", path / "images"):
+        found = [folder / name for name in INDEX_NAMES if os.path.lexists(folder / name)]
+        if len(found) > 1:
+            raise InputError(f"{folder}: holds {' and '.join(INDEX_NAMES)}; write the right one in 'path:'")
+        if found:
+            return _ordinary(found[0])
+    return _only_measurement(path)
+
+
+def _ordinary(index: Path) -> Path:
+    if not index.is_file():
+        raise InputError(
+            f"{index}: expected an ordinary file with the index, found something else, or a link that leads nowhere; "
+            "copy the export again"
+        )
+    return index
+
+
+def _only_measurement(path: Path) -> Path | None:
+    """Return the index of the only measurement below a folder, None where there is none.
+
+    Raises:
+        InputError: several measurements; their images would be taken for one plate's.
+    """
+    folders = ("*", "*/Images", "*/images", "*/*", "*/*/Images", "*/*/images")
+    found = sorted(file for folder in folders for name in INDEX_NAMES for file in path.glob(f"{folder}/{name}"))
+    by_file = {os.path.realpath(file): file for file in found}
+    if len(by_file) > 1:
+        places = ", ".join(str(file.relative_to(path)) for file in list(by_file.values())[:_SHOWN])
+        raise InputError(
+            f"{path}: holds {len(by_file)} measurements ({places}{' ...' if len(by_file) > _SHOWN else ''}); write the "
+            "index or the folder of one of them in 'path:'"
+        )
+    index = next(iter(by_file.values()), None)
+    return None if index is None else _ordinary(index)
+
+
+def _folder_plate(folder: Path) -> str:
+    parent = folder.resolve()
+    return parent.parent.name if parent.name.lower() == "images" else parent.name
+
+
+def _chosen_plate(config: HarmonyConfig, index: Index, file: Path) -> IndexPlate:
+    plates = index.plates
+    if len(plates) <= 1:
+        empty = IndexPlate(plate_id="", name="", rows=None, columns=None, wells=frozenset())
+        return plates[0] if plates else empty
+    names = [plate.plate_id or plate.name for plate in plates]
+    if config.plate is None:
+        raise InputError(f"{file}: the index holds {len(plates)} plates ({', '.join(names)}); choose one with 'plate:'")
+    chosen = [plate for plate in plates if config.plate in (plate.plate_id, plate.name)]
+    if len(chosen) != 1:
+        raise InputError(
+            f"{file}: {len(chosen)} plates of the index are called '{config.plate}'; it holds {', '.join(names)}"
+            + did_you_mean(config.plate, names)
+        )
+    shared = {well for plate in plates if plate is not chosen[0] for well in plate.wells} & chosen[0].wells
+    if shared:
+        raise InputError(
+            f"{file}: well {normalise_well(min(shared))} belongs to several plates of the index, so its images cannot "
+            "be told apart; export each plate by itself"
+        )
+    return chosen[0]
+
+
+def _channel_names(
+    config: HarmonyConfig, index: Index, used: set[int], plate: str
+) -> tuple[dict[int, str], list[Problem]]:
+    problems = []
+    names: dict[int, str] = {}
+    for channel_id in sorted(used):
+        key, stated = f"ch{channel_id}", index.channel_names.get(channel_id, [])
+        names[channel_id] = config.channel_names.get(key) or (stated[0] if stated else key)
+        if len(stated) > 1 and key not in config.channel_names:
+            problems.append(
+                Problem(
+                    plate=plate,
+                    reason="channel_name",
+                    detail=f"plate {plate}: the index calls channel {key} by {len(stated)} names "
+                    f"({', '.join(stated)}); name it with 'channel_names: {{{key}: ...}}'",
+                )
+            )
+    _refuse_equal_names(names, plate)
+    return names, problems
+
+
+def _refuse_equal_names(names: dict[int, str], plate: str) -> None:
+    twice = [name for name, count in Counter(names.values()).items() if count > 1]
+    if twice:
+        keys = ", ".join(f"ch{key}" for key, name in names.items() if name == twice[0])
+        raise InputError(
+            f"plate {plate}: channels {keys} are all called '{twice[0]}', and channels are chosen by name; name them "
+            "with 'channel_names: {ch1: ..., ch2: ...}'"
+        )
+
+
+def _pixel_size(index: Index, plate: str, file: Path) -> tuple[float | None, list[Problem]]:
+    sizes = sorted({(x or y or 0.0, y or x or 0.0) for x, y in index.pixel_sizes_um if x or y})
+    found = [f"pixels are {x:g} um wide and {y:g} um high" for x, y in sizes if abs(x - y) > _SIZE_TOLERANCE * x]
+    widths = [x for x, _ in sizes]
+    if widths and max(widths) > min(widths) * (1 + _SIZE_TOLERANCE):
+        found.append(f"channels have pixels of {', '.join(f'{width:g}' for width in widths)} um")
+    problems = [
+        Problem(plate=plate, file=str(file), reason="pixel_size", detail=f"{file}: {what}; expected one size of pixels")
+        for what in found
+    ]
+    return (widths[0] if widths else None), problems
+
+
+def _refs(config: HarmonyConfig, images: list[IndexImage], channels: dict[int, str], plate: str, file: Path) -> Choice:
+    """Return the images of the wanted plane and timepoint that are there, and a problem for each that is not."""
+    problems = [_not_ok(image, plate, channels, file) for image in images if image.state != "Ok"]
+    # An image listed twice word for word is one image.
+    listed = {
+        _ref(image, plate, channels[image.channel_id], file.parent): image for image in images if image.state == "Ok"
+    }
+    choice = choose(list(listed), plane=config.plane, timepoint=config.timepoint, plate=plate)
+    listing = _Listing(file.parent)
+    urls = {ref.file: image.url for ref, image in listed.items()}
+    refs = []
+    for ref in choice.refs:
+        found = [listing.find(urls[place]) for place in ref.files]
+        lost = [_unusable(ref, target, reason) for target, reason in found if reason is not None]
+        problems += lost
+        if not lost:
+            refs.append(ref.with_files([target for target, _ in found]))
+    return Choice(refs=refs, problems=[*problems, *choice.problems], notes=choice.notes)
+
+
+def _ref(image: IndexImage, plate: str, channel: str, folder: Path) -> ImageRef:
+    return ImageRef(
+        plate=plate,
+        well=normalise_well((image.row, image.column)),
+        site=image.site,
+        channel=channel,
+        file=folder / image.url,
+        plane=image.plane,
+        timepoint=image.timepoint,
+    )
+
+
+class _Listing:
+    """Files below a folder, listed once a sub-folder: a stat for each of 100,000 images is slow on network disks."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._names: dict[PurePosixPath, frozenset[str]] = {}
+
+    def find(self, url: str) -> tuple[Path, str | None]:
+        """Return the file of an image URL, and why it cannot be used (None: it can)."""
+        relative = PurePosixPath(url.replace("\\", "/"))
+        file = self.root / relative
+        if not relative.parts or relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
+            return file, "path_outside_export"
+        folder = relative.parent
+        if folder not in self._names:
+            place = self.root / folder
+            self._names[folder] = frozenset(entry.name for entry in place.iterdir()) if place.is_dir() else frozenset()
+        return file, None if relative.name in self._names[folder] else "missing_image"
+
+
+def _not_ok(image: IndexImage, plate: str, channels: dict[int, str], index_file: Path) -> Problem:
+    well, channel = normalise_well((image.row, image.column)), channels[image.channel_id]
+    return Problem(
+        plate=plate,
+        well=well,
+        site=image.site,
+        file=image.url or str(index_file),
+        reason="image_state",
+        detail=f"{index_file}: the image of plate {plate} well {well} site {image.site} channel '{channel}' has state "
+        f"'{image.state}', expected 'Ok'; it was not acquired properly",
+    )
+
+
+def _unusable(ref: ImageRef, file: Path, reason: str) -> Problem:
+    what = {
+        "missing_image": "the index lists this image, but there is no such file; copy the export again",
+        "path_outside_export": "the index names an image outside the export, which is not read",
+    }[reason]
+    return Problem(
+        plate=ref.plate,
+        well=ref.well,
+        site=ref.site,
+        file=str(file),
+        reason=reason,
+        detail=f"{file}: {what}; plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}'",
+    )
+
+
+def _from_names(config: HarmonyConfig) -> Export:
+    root = Path(config.path)
+    listed = images_below(root, config.path)
+    files = [root / name for name in listed.names]
+    found = [(file, match) for file in files if (match := _FILE_NAME.match(file.name))]
+    if not found:
+        raise InputError(
+            f"{root}: no {' or '.join(INDEX_NAMES)} here or in Images/, and none of its {len(files)} images is named "
+            f"as r01c01f01p01-ch1sk1fk1fl1.tiff (the first is {listed.names[0]}); point 'path:' at the Harmony export, "
+            "or use the reader 'filenames'"
+        )
+    plate = config.plate or _folder_plate(root)
+    ids = {int(match["channel"]) for _, match in found}
+    channels, _ = _channel_names(config, Index(), ids, plate)
+    refs = [_named_ref(file, match, plate, channels) for file, match in found]
+    choice = choose(refs, plane=config.plane, timepoint=config.timepoint, plate=plate)
+    return assemble(
+        plate=plate,
+        refs=choice.refs,
+        channels=tuple(channels[key] for key in sorted(channels)),
+        problems=choice.problems,
+        notes=(
+            f"{root}: no index: wells, sites and channels come from file names, and the pixel size is unknown",
+            *choice.notes,
+            *listed.notes,
+            *_other_files(root, files, [file for file, _ in found]),
+        ),
+    )
+
+
+def _named_ref(file: Path, match: re.Match[str], plate: str, channels: dict[int, str]) -> ImageRef:
+    try:
+        well = normalise_well((int(match["row"]), int(match["col"])))
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    return ImageRef(
+        plate=plate,
+        well=well,
+        site=int(match["site"]),
+        channel=channels[int(match["channel"])],
+        file=file,
+        plane=int(match["plane"]),
+        timepoint=int(match["time"] or 1),
+    )
+
+
+def _other_files(root: Path, files: list[Path], read: Iterable[Path]) -> tuple[str, ...]:
+    rest = sorted(set(files) - set(read))
+    return (f"{root}: {len(rest)} image files have other names and are not read, as {rest[0].name}",) if rest else ()
