@@ -169,7 +169,7 @@ def test_names_nothing_has(crops: Path, tmp_path: Path, changes: dict[str, Any],
             "line 3: column 'x' reads 'high'",
         ),
         ({"in_order": True}, "gene,x\nP,1\n", "1 rows for 6 cells"),
-        ({"in_order": True}, "gene,x\n", "a table without rows"),
+        ({"in_order": True}, "gene,x\n", "holds a header and no row"),
         (
             {"in_order": True, "labels": {"Metadata_Cell": "gene"}},
             "gene,x\nP,1\n",
