@@ -144,7 +144,7 @@ class TiffDirectories:
     def _no_tiff(self, head: bytes) -> TiffError:
         """Return the error for a file of another kind, which is named where it is known."""
         kind = recognised(self.source.read(0, HEAD_BYTES))
-        if kind is None:
+        if kind is None or head[:2] in (b"II", b"MM"):
             return self.damaged(f"expected a TIFF header, found {head[:4]!r}")
         what = f"expected a TIFF, found {kind.split('; ')[0]}"
         return TiffError(f"{self.name}: {what}; export the file again in the right format", what, damaged=False)

@@ -55,3 +55,6 @@ def test_a_picture_that_is_called_a_tiff_is_named_as_what_it_is(tmp_path: Path) 
     file.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     with pytest.raises(ImageError, match="found a pointer of Git LFS, not the file itself"):
         read_image(ref(file))
+    file.write_bytes(b"II*\0")
+    with pytest.raises(ImageError, match="truncated or damaged TIFF .expected a TIFF header, found b'II"):
+        read_image(ref(file))
