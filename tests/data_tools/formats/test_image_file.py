@@ -56,5 +56,5 @@ def test_a_picture_that_is_called_a_tiff_is_named_as_what_it_is(tmp_path: Path) 
     with pytest.raises(ImageError, match="found a pointer of Git LFS, not the file itself"):
         read_image(ref(file))
     file.write_bytes(b"II*\0")
-    with pytest.raises(ImageError, match="truncated or damaged TIFF .expected a TIFF header, found b'II"):
+    with pytest.raises(ImageError, match=r"truncated or damaged TIFF .expected a TIFF header, found b'II"):
         read_image(ref(file))
