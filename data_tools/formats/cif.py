@@ -177,8 +177,10 @@ class _Descriptor:
             raise InputError(f"{self._file}: cannot be opened ({error.strerror}); correct 'path'") from None
         return self._open
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, found: BaseException | None, trace: object) -> None:
         os.close(self._open)
+        if isinstance(found, OSError):
+            raise InputError(f"{self._file}: cannot be read ({found.strerror}); copy it again") from None
 
 
 def _decode(tiff: TiffDirectories, directory: Directory, height: int, width: int) -> npt.NDArray[np.generic]:

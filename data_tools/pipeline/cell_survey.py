@@ -263,6 +263,8 @@ class _Source:
             if bare.any():
                 cell = self.cells[CELL][bare].iloc[0]
                 text = f"source '{self.source.plate}': {int(bare.sum())} cells have no {name}, as cell {cell}"
+                files = [str(each.table.path) for each in self.source.tables if name in each.labels]
+                text += f": {files[0]} has no row for them, or a blank there" if files else ""
                 self.problems.append(problem_of(self.source.plate, None, CellProblem(reason="no_label", detail=text)))
                 self._drop(~bare)
 

@@ -15,7 +15,7 @@ from framework.errors import InputError
 from framework.files.failures import check_memory, check_regular, reading
 from framework.files.hdf5 import MOST_EXPANSION, open_hdf5
 from framework.files.sparse import checked_csr
-from framework.files.text_file import check_packed_tail, open_text
+from framework.files.text_file import check_tail, open_text
 
 _MATRICES = ("matrix.mtx.gz", "matrix.mtx")
 _FEATURES = ("features.tsv.gz", "genes.tsv", "features.tsv", "genes.tsv.gz")
@@ -106,8 +106,7 @@ def _matrix(file: Path) -> Any:
     """Return a Matrix Market file, after a look at how much it says it holds."""
     size = check_regular(file, InputError, "a 10x matrix")
     packed = file.suffix == ".gz"
-    if packed:
-        check_packed_tail(file, "a 10x matrix", InputError)
+    check_tail(file, "a 10x matrix", InputError)
     with reading(file, InputError, "a 10x matrix"), gzip.open(file, "rb") if packed else file.open("rb") as stream:
         line = stream.readline(_LONGEST_LINE).decode("latin-1")
         while line.startswith("%") or (line and not line.strip()):

@@ -118,7 +118,7 @@ def open_text(
             if named is not None:
                 raise error(f"{file}: expected {what} as text, found {named}")
     if packed:
-        check_packed_tail(file, what, error)
+        check_tail(file, what, error)
     with _explained(file, what, packed, error), _unpacked(file, packed) as stream:
         head = stream.read(_BLOCK)
         found = recognised(head[:HEAD_BYTES])
@@ -135,8 +135,8 @@ def open_text(
     return TextFile(file=file, what=what, packed=packed, encoding=encoding, n_bytes=scan.n_bytes, error=error)
 
 
-def check_packed_tail(file: Path, what: str, error: type[WellstreamError]) -> None:
-    """Refuse a packed file that ends in a long stretch of zeros: Python's unpackers look at each of them alone.
+def check_tail(file: Path, what: str, error: type[WellstreamError]) -> None:
+    """Refuse a file that ends in a long stretch of zeros: unpackers and parsers of text look at each of them alone.
 
     Raises:
         WellstreamError: of class ``error``: its last MiB holds zeros alone, as where a copy was interrupted.
@@ -145,7 +145,7 @@ def check_packed_tail(file: Path, what: str, error: type[WellstreamError]) -> No
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - _BLOCK))
         if size > _BLOCK and not stream.read().strip(b"\0"):
-            raise error(f"{file}: the packed file ends in zeros alone, so it is damaged; copy or download {what} again")
+            raise error(f"{file}: the file ends in zeros alone, so it is damaged; copy or download {what} again")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 LONGEST_LINE = 1 << 24
 """Bytes of a line of JSON; those of a run have a few hundred."""
 _BLOCK = 1 << 20
+_WHAT = "a file of JSON lines"
 
 
 class Lines:
@@ -25,7 +26,10 @@ class Lines:
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        _drop_torn_tail(file)
+        if file.exists() or file.is_symlink():
+            check_regular(file, RunError, _WHAT, f"remove {file}")
+        with reading(file, RunError, _WHAT, f"remove {file}"):
+            _drop_torn_tail(file)
         self._stream: TextIO = file.open("a", encoding="utf-8")
 
     def append(self, record: Mapping[str, Any]) -> None:
@@ -54,8 +58,8 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
     Raises:
         RunError: no regular file, or a line so long that nothing of ours wrote it.
     """
-    check_regular(file, RunError, "a file of JSON lines", f"remove {file}")
-    with reading(file, RunError, "a file of JSON lines", f"remove {file}"), file.open("rb") as stream:
+    check_regular(file, RunError, _WHAT, f"remove {file}")
+    with reading(file, RunError, _WHAT, f"remove {file}"), file.open("rb") as stream:
         for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), b""), start=1):
             if not line.endswith(b"\n"):
                 if len(line) == LONGEST_LINE:
@@ -81,7 +85,7 @@ def raw_lines(file: Path, longest: int) -> Iterator[bytes]:
         file: where.
         longest: bytes; a longer line comes in pieces of that size, so that no file can ask for much memory.
     """
-    with file.open("rb") as stream:
+    with reading(file, RunError, _WHAT, "copy it again"), file.open("rb") as stream:
         while line := stream.readline(longest):
             if not line.endswith(b"\n") and len(line) < longest:
                 return

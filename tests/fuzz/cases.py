@@ -49,7 +49,7 @@ class Case:
 
 def cases(targets: tuple[Target, ...], inputs: int, seed: int) -> Iterator[Case]:
     """Give every target its share of inputs, each another mutation until all had their turn."""
-    weights = np.cumsum([1 if target.costly else 4 for target in targets])
+    weights = np.cumsum([1 if target.costly else 8 for target in targets])
     ends = np.round(inputs * weights / weights[-1]).astype(int)
     for target, share in zip(targets, np.diff(ends, prepend=0), strict=True):
         rng = np.random.default_rng([seed, zlib.crc32(target.name.encode())])

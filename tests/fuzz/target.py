@@ -19,7 +19,7 @@ class Target:
         read: reads the folder as the product does and returns what it read, as plain data or arrays.
         table: the file is a text table, so the mutations of tables apply.
         checked: the file has a checksum, so a spoiled one is refused, or what is read is the same.
-        costly: reading takes seconds, so it gets a quarter of the inputs that others get.
+        costly: reading takes seconds, so it gets an eighth of the inputs that others get.
         needed: nothing can be read without the file, so one that is absent or cannot be opened is refused.
         refuses: further mutations that must be refused, by name.
         takes: mutations that are usually refused, and that this reader may take, by name.

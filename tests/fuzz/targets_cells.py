@@ -16,7 +16,6 @@ from data_tools.readers.tables.base import NumberTable
 from data_tools.single_cell.measurements import CellsConfig, read_cells
 from framework.config import parse_config
 from framework.data.dataset import Dataset
-from framework.data.format.schema import read_manifest
 
 _NAMES = ("drugA", "drugB")
 _INGEST = """
@@ -86,13 +85,15 @@ def _with_table(folder: Path) -> None:
 def _ingested(folder: Path) -> Any:
     ingest(parse_config(_INGEST.format(folder=folder), CellsIngestConfig, "ingest.yaml"), folder / "ds", workers=0)
     dataset = Dataset.open(folder / "ds")
-    columns = dataset.tile_table(["bag", *dataset.tile_labels()])
-    return {
-        "bags": dataset.bags,
-        "tiles": columns,
-        "area": dataset.markers(("Area",)),
-        "skipped": len(read_manifest(folder / "ds").skipped),
-    }
+    tiles = dataset.tile_table(["bag", "Metadata_Cell"])
+    # The order of tiles is drawn, also by the names of bags.
+    of_cell = zip(
+        tiles["Metadata_Cell"].astype(int).tolist(),
+        dataset.bags["Metadata_Sample"].iloc[tiles["bag"]].tolist(),
+        dataset.markers(("Area",)).ravel().tolist(),
+        strict=True,
+    )
+    return {"cells": sorted(of_cell), "skipped": len(dataset.manifest.skipped)}
 
 
 TARGETS: list[Target] = [

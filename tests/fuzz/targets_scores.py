@@ -130,21 +130,13 @@ TARGETS: list[Target] = [
     *of_files(
         "report",
         _world,
-        ("run/config.yaml", "run/metrics.jsonl", "run/summary.json", "run/split.csv", "tiny/qc/index.json"),
+        ("run/config.yaml", "run/metrics.jsonl", "run/summary.json", "tiny/qc/index.json", "tiny/qc/*.png"),
         _reported,
         needed=False,
         costly=True,
         command=_REPORT,
     ),
-    *of_files("report", _world, ("tiny/qc/*.png", "tiny/qc/*.npy"), _reported, needed=False, costly=True),
-    *of_files(
-        "report",
-        _world,
-        (*(f"omics/{name}" for name in _EVALUATED[:2]), "embeddings.h5ad", "tiny/nuclei.parquet"),
-        _reported,
-        costly=True,
-        command=_REPORT,
-    ),
+    *of_files("report", _world, ("omics/evaluation.json", "embeddings.h5ad"), _reported, costly=True),
     *of_files("weights", _weights, ("net.safetensors",), _loaded("net.safetensors")),
     *of_files("weights", _weights, ("net.pt",), _loaded("net.pt")),
 ]

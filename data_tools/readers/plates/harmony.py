@@ -79,7 +79,8 @@ def read_harmony(config: HarmonyConfig) -> Export:
     plate = _chosen_plate(config, index, index_file)
     images = [image for image in index.images if len(index.plates) < 2 or (image.row, image.column) in plate.wells]
     name = config.plate or plate.plate_id or plate.name or _folder_plate(index_file.parent)
-    channels, channel_problems = _channel_names(config, index, {image.channel_id for image in images}, name)
+    used = {image.channel_id for image in images}
+    channels, channel_problems = _channel_names(config, index, used, name, index_file)
     size, size_problems = _pixel_size(index, name, index_file)
     choice = _refs(config, images, channels, name, index_file)
     return assemble(
@@ -170,7 +171,7 @@ def _chosen_plate(config: HarmonyConfig, index: Index, file: Path) -> IndexPlate
 
 
 def _channel_names(
-    config: HarmonyConfig, index: Index, used: set[int], plate: str
+    config: HarmonyConfig, index: Index, used: set[int], plate: str, where: Path
 ) -> tuple[dict[int, str], list[Problem]]:
     problems = []
     names: dict[int, str] = {}
@@ -186,17 +187,17 @@ def _channel_names(
                     f"({', '.join(stated)}); name it with 'channel_names: {{{key}: ...}}'",
                 )
             )
-    _refuse_equal_names(names, plate)
+    _refuse_equal_names(names, plate, where)
     return names, problems
 
 
-def _refuse_equal_names(names: dict[int, str], plate: str) -> None:
+def _refuse_equal_names(names: dict[int, str], plate: str, where: Path) -> None:
     twice = [name for name, count in Counter(names.values()).items() if count > 1]
     if twice:
         keys = ", ".join(f"ch{key}" for key, name in names.items() if name == twice[0])
         raise InputError(
-            f"plate {plate}: channels {keys} are all called '{twice[0]}', and channels are chosen by name; name them "
-            "with 'channel_names: {ch1: ..., ch2: ...}'"
+            f"{where}: plate {plate}: channels {keys} are all called '{twice[0]}', and channels are chosen by "
+            "name; name them with 'channel_names: {ch1: ..., ch2: ...}'"
         )
 
 
@@ -306,7 +307,7 @@ def _from_names(config: HarmonyConfig) -> Export:
         )
     plate = config.plate or _folder_plate(root)
     ids = {int(match["channel"]) for _, match in found}
-    channels, _ = _channel_names(config, Index(), ids, plate)
+    channels, _ = _channel_names(config, Index(), ids, plate, root)
     refs = [_named_ref(file, match, plate, channels) for file, match in found]
     choice = choose(refs, plane=config.plane, timepoint=config.timepoint, plate=plate)
     return assemble(

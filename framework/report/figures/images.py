@@ -13,11 +13,14 @@ from matplotlib.image import imread
 from matplotlib.lines import Line2D
 
 from framework.data.format.schema import ChannelStatistics
+from framework.errors import InputError
+from framework.files.failures import check_regular, reading
 from framework.report.canvas import SOFT, bare, figure, shortened, styled, uri
 from framework.report.page import Picture
 
 Floats = npt.NDArray[np.float64]
 
+_OVERVIEW, _AGAIN = "the overview of a field (.png)", "ingest again"
 _NUCLEUS_NAMES = ("hoechst", "dapi", "dna", "draq", "nucle", "h33342", "sytox")
 _BLUE = ("blue", (0.25, 0.50, 1.0))
 _OTHERS = (
@@ -121,8 +124,15 @@ def overview(file: Path, nuclei: pd.DataFrame, scale: float, diameter_px: float,
         scale: overview pixels per field pixel.
         diameter_px: of the circles, in field pixels.
         title: what the field is.
+
+    Raises:
+        InputError: the file is no picture, or a damaged one.
     """
-    image = np.asarray(imread(file))
+    check_regular(file, InputError, _OVERVIEW, _AGAIN)
+    with reading(file, InputError, _OVERVIEW, _AGAIN):
+        image = np.asarray(imread(file))
+        if image.ndim not in (2, 3) or 0 in image.shape:
+            raise ValueError(f"an image of shape {image.shape}")
     height, width = image.shape[:2]
     shown = min(1.0, math.sqrt(_NUCLEI_SHOWN / max(len(nuclei), 1)))
     middle = (f"the middle {shown:.0%} of each side of " if shown < 1 else "") + title

@@ -247,3 +247,9 @@ def test_a_damaged_file_gives_pixels_or_an_input_error_in_bounded_memory(tmp_pat
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < 4_000_000
+
+
+def test_a_file_whose_first_byte_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.cif").symlink_to("/proc/self/mem")  # it opens, and reading it is an error of the disk
+    with pytest.raises(InputError, match=r"a\.cif: cannot be read \(Input/output error\); copy it again"):
+        index_cif(tmp_path / "a.cif")

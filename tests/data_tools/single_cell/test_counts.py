@@ -239,3 +239,14 @@ def test_quoted_names_and_a_10x_folder_within_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="name the folder in it: filtered"):
         read_counts(tmp_path)
     assert list(read_counts(inner).features) == GENES
+
+
+def test_a_matrix_that_ends_in_zeros_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "barcodes.tsv").write_text("c1\n")
+    (tmp_path / "features.tsv").write_text("g1\n")
+    file = tmp_path / "matrix.mtx"
+    file.write_text("%%MatrixMarket matrix coordinate integer general\n1 1 1\n1 1 5\n")
+    with file.open("rb+") as stream:
+        stream.truncate(4 << 30)
+    with pytest.raises(InputError, match=r"matrix\.mtx: the file ends in zeros alone"):
+        read_counts(tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from framework.errors import RunError
-from framework.tracking.lines import LONGEST_LINE, Lines, read_lines
+from framework.tracking.lines import LONGEST_LINE, Lines, raw_lines, read_lines
 
 
 def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
@@ -49,5 +49,10 @@ def test_a_file_that_never_ends_its_line_is_refused_and_not_read_whole(tmp_path:
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jsonl")
-    with pytest.raises(RunError, match=r"a\.jsonl: a pipe, socket or device"):
-        list(read_lines(tmp_path / "a.jsonl"))
+    for read in (lambda file: list(read_lines(file)), Lines):
+        with pytest.raises(RunError, match=r"a\.jsonl: a pipe, socket or device"):
+            read(tmp_path / "a.jsonl")
+    (tmp_path / "b.jsonl").symlink_to("/proc/self/mem")  # it opens, and reading it is an error of the disk
+    for each in (read_lines(tmp_path / "b.jsonl"), raw_lines(tmp_path / "b.jsonl", 100)):
+        with pytest.raises(RunError, match=r"b\.jsonl: not readable as a file of JSON lines: Input/output error"):
+            list(each)

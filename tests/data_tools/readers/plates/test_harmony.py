@@ -272,7 +272,7 @@ def test_channels_of_unequal_size_are_a_problem(tmp_path: Path) -> None:
 def test_channels_of_one_name_need_names(tmp_path: Path) -> None:
     images = _image(_facts(1)) + _image(_facts(1), channel=2)
     folder = _write(tmp_path, _document(images), _url(), _url(channel=2))
-    with pytest.raises(InputError, match="channels ch1, ch2 are all called 'Hoechst'"):
+    with pytest.raises(InputError, match=r"[/\\].*: plate .*: channels ch1, ch2 are all called 'Hoechst'"):
         _read(folder)
     assert _read(folder, channel_names={"ch2": "Brightfield"}).channels == ("Hoechst", "Brightfield")
 
