@@ -115,7 +115,7 @@ def evaluate_features(
 
     Example: wellstream evaluate-features conv4=trained/conv4.h5ad untrained=untrained/conv4.h5ad classic.h5ad
     --label Metadata_Protein --test-where Metadata_Field=4 --out compared
-    Python: framework.evaluate.evaluate_features(files, FeatureEvaluateConfig(label=...), out)
+    Python: framework.features.evaluate_features(files, FeatureEvaluateConfig(label=...), out)
     """
     options = {
         "label": label,
@@ -138,7 +138,7 @@ def evaluate_features(
 
 
 def _compare(files: list[str], out: Path, options: dict[str, Any], data: Path | None, *, page: bool) -> None:
-    room, configs = importlib.import_module("framework.evaluate"), importlib.import_module("framework.config")
+    room, configs = importlib.import_module("framework.features"), importlib.import_module("framework.config")
     config = configs.parse_config(json.dumps(options), room.FeatureEvaluateConfig, "evaluate-features", [])
     with show.progress() as report:
         tables = room.open_same_cells(files)
@@ -146,7 +146,7 @@ def _compare(files: list[str], out: Path, options: dict[str, Any], data: Path | 
         if page:
             write = importlib.import_module("framework.report").write_feature_report
             file = write(out, tables, dataset=data, progress=report)
-    show.console.print(room.render(evaluation))
+    show.console.print(importlib.import_module("framework.evaluate").render(evaluation))
     for note in evaluation.summary["notes"]:
         show.console.print(f"- {note}")
     show.console.print(f"wrote {file.resolve() if page else out}")

@@ -6,12 +6,13 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.table import Table
 
+from framework.progress import OnProgress
 from framework.terminal import Terminal, progress_bar
 
 console = Terminal()
@@ -20,12 +21,9 @@ errors = Terminal(stderr=True)
 _SHOWN = 5
 _LIST_WIDTH = 200
 
-Report = Callable[[str, int, int], None]
-"""(stage, done, total) -> None"""
-
 
 @contextmanager
-def progress() -> Iterator[Report]:
+def progress() -> Iterator[OnProgress]:
     """Show one bar a stage; on a pipe, print a line a stage instead."""
     bars: dict[str, Any] = {}
     with progress_bar("{task.description}", errors, shown=errors.is_terminal) as shown:

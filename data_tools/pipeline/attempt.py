@@ -20,8 +20,8 @@ from data_tools.pipeline.runner import Runner, open_runner
 from data_tools.readers.plates import Problem
 from framework.data.format.schema import Manifest
 from framework.errors import InputError
+from framework.progress import OnCount, OnProgress
 
-Progress = Callable[[str, int, int], None]
 _SHOWN_PROBLEMS = 5
 
 
@@ -71,7 +71,7 @@ class Attempt:
     build: BuildFolder
     scheduler: str | None
     workers: int | None
-    report: Progress
+    report: OnProgress
 
     def runner(self, jobs: int) -> AbstractContextManager[Runner]:
         """Open the place where at most ``jobs`` tasks run. Raises as ``open_runner``."""
@@ -153,7 +153,7 @@ def make_missing(
     jobs: Sequence[J],
     known: Sequence[dict[str, Any] | None],
     sizes: Sequence[int],
-    advance: Callable[[int, int], None],
+    advance: OnCount,
     runner: Runner,
 ) -> tuple[list[dict[str, Any]], int]:
     """Make the shards that are not there yet; return the facts of all, in order, and how many were there.

@@ -8,13 +8,14 @@ from typing import overload
 
 from data_tools.cells_config import CellsIngestConfig
 from data_tools.ingest_config import IngestConfig
-from data_tools.pipeline.attempt import Attempt, Progress
+from data_tools.pipeline.attempt import Attempt
 from data_tools.pipeline.build import BuildFolder
 from data_tools.pipeline.cell_ingest import CellsSummary, ingest_cells
 from data_tools.pipeline.orchestrate import IngestSummary, ingest_plates
 from framework.config.load import apply_overrides, build_config
 from framework.config.source import read_yaml
 from framework.errors import ConfigError, did_you_mean
+from framework.progress import OnProgress
 
 _KINDS = ("plates", "cells")
 
@@ -45,7 +46,7 @@ def ingest(
     *,
     scheduler: str | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     dry_run: bool = False,
 ) -> IngestSummary:
     """Ingest plates."""
@@ -59,7 +60,7 @@ def ingest(
     *,
     scheduler: str | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     dry_run: bool = False,
 ) -> CellsSummary:
     """Ingest cells."""
@@ -72,7 +73,7 @@ def ingest(
     *,
     scheduler: str | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     dry_run: bool = False,
 ) -> IngestSummary | CellsSummary:
     """Turn raw exports into a dataset, or continue where an earlier attempt stopped.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from data_tools.pipeline.survey import Plate, Site, Survey
 from data_tools.readers.plates import Problem
 from data_tools.shards import random_order
 from data_tools.tiles import tiles_inside
+from framework.progress import OnProgress
 
 _LEAST_SITES, _MOST_SITES = 8, 32
 _ENOUGH = 0.1
@@ -39,7 +40,7 @@ class Estimate:
     problems: tuple[Problem, ...]
 
 
-def estimate(config: IngestConfig, survey: Survey, base: Path, progress: Callable[[str, int, int], None]) -> Estimate:
+def estimate(config: IngestConfig, survey: Survey, base: Path, progress: OnProgress) -> Estimate:
     """Find nuclei in some sites of each plate (uncorrected, drawn by seed from different wells) and scale up.
 
     Eight sites are read, and up to 32 where they differ much.

@@ -23,10 +23,10 @@ from pydantic import Field
 from data_tools.simulate.folder import claim
 from data_tools.simulate.streams import Stream, generator
 from framework.config import StrictModel
+from framework.progress import OnCount
 
 Place = Literal["nucleus", "membrane", "spots", "network", "cytosol"]
 F32 = npt.NDArray[np.float32]
-Progress = Callable[[int, int], None]
 
 PLACES: tuple[Place, ...] = ("nucleus", "membrane", "spots", "network", "cytosol")
 STRUCTURE, PROTEIN = "rfp", "gfp"
@@ -142,7 +142,7 @@ class CellShape:
         return away
 
 
-def simulate_crops(config: CropsConfig, out: Path, progress: Progress | None = None) -> CropsSummary:
+def simulate_crops(config: CropsConfig, out: Path, progress: OnCount | None = None) -> CropsSummary:
     """Write a simulated library of proteins: ``images/PROTEIN/PROTEIN_FIELD_rfp_CELL_{rfp,gfp}.tif`` and the truth.
 
     Args:

@@ -17,7 +17,6 @@ Equal configs give equal bytes (same library versions, same kind of processor).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +38,7 @@ from data_tools.simulate.ifc_expression import (
 )
 from data_tools.simulate.ifc_images import photograph_cell
 from data_tools.simulate.streams import Stream, generator
+from framework.progress import OnCount
 
 FEATURES_NAME, IMAGES_NAME, SEQUENCED_NAME = "features.txt", "images", "citeseq"
 TRUTH_CELLS_NAME, TRUTH_SEQUENCED_NAME = "truth_cells.parquet", "truth_sequenced.parquet"
@@ -47,8 +47,6 @@ OBJECT = "Object Number"
 
 _REPORT_EVERY = 100
 _BASES = np.array(list("ACGT"))
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +67,7 @@ class IfcSummary:
     n_genes: dict[str, int]
 
 
-def simulate_ifc(config: IfcConfig, out: Path, progress: Progress | None = None) -> IfcSummary:
+def simulate_ifc(config: IfcConfig, out: Path, progress: OnCount | None = None) -> IfcSummary:
     """Write a simulated pair of experiments.
 
     Args:
@@ -100,7 +98,7 @@ def simulate_ifc(config: IfcConfig, out: Path, progress: Progress | None = None)
     )
 
 
-def _write_images(folder: Path, config: IfcConfig, cells: LatentCells, progress: Progress | None) -> pd.DataFrame:
+def _write_images(folder: Path, config: IfcConfig, cells: LatentCells, progress: OnCount | None) -> pd.DataFrame:
     """Write every TIFF and return the features, one row a cell."""
     folder.mkdir(exist_ok=True)
     rows = []

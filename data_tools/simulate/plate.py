@@ -16,7 +16,6 @@ Equal configs give equal bytes, whatever the number of threads (same library ver
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +41,10 @@ from data_tools.simulate.optics import PlateOptics, photograph
 from data_tools.simulate.plate_config import NO_CELLS, PlateConfig
 from data_tools.simulate.streams import Stream, generator
 from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.progress import OnCount
 
 PLATEMAP_NAME = "platemap.csv"
 TRUTH_NAME, TRUTH_NUCLEI_NAME, TRUTH_WELLS_NAME = "truth.parquet", "truth_nuclei.parquet", "truth_wells.parquet"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +87,7 @@ class _Well:
 
 
 def simulate_plate(
-    config: PlateConfig, out: Path, progress: Progress | None = None, threads: int | None = None
+    config: PlateConfig, out: Path, progress: OnCount | None = None, threads: int | None = None
 ) -> PlateSummary:
     """Write a simulated experiment.
 
@@ -158,7 +156,7 @@ def _plate_wells(config: PlateConfig, conditions: Conditions, plate: int) -> lis
 
 
 def _write_images(
-    folder: Path, config: PlateConfig, wells: list[_Well], progress: Progress | None, threads: int
+    folder: Path, config: PlateConfig, wells: list[_Well], progress: OnCount | None, threads: int
 ) -> pd.DataFrame:
     """Write every TIFF and return the nuclei of all sites, in plate, well and site order."""
     textures = Textures.draw(config)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +40,7 @@ from framework.data.verify_remote import verify_remote
 from framework.errors import DatasetError
 from framework.files.failures import is_inside
 from framework.files.json_file import read_text
+from framework.progress import OnProgress
 
 _TAR_BLOCK = 512
 THREADS = 2
@@ -75,7 +75,7 @@ class _Fault:
     blocks: tuple[tuple[int, int], ...] = ()
 
 
-def verify_dataset(root: Path | str, progress: Callable[[str, int, int], None] | None = None) -> Verdict:
+def verify_dataset(root: Path | str, progress: OnProgress | None = None) -> Verdict:
     """Check every file and shard of a dataset, here or behind a URL, against its manifest; then that the tables fit.
 
     Raises:

@@ -5,7 +5,6 @@ The copies of it in this machine's cache are read as well; one that is damaged i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -20,6 +19,7 @@ from framework.data.remote.download import Patience, RemoteFolder
 from framework.data.remote.files import RemoteFiles
 from framework.errors import DatasetError
 from framework.files.json_file import read_text
+from framework.progress import OnProgress
 
 _THREADS = 4
 
@@ -77,7 +77,7 @@ class _Sums:
         return "content differs from its recorded BLAKE3"
 
 
-def verify_remote(url: str, progress: Callable[[str, int, int], None] | None = None) -> tuple[tuple[str, ...], int]:
+def verify_remote(url: str, progress: OnProgress | None = None) -> tuple[tuple[str, ...], int]:
     """Read every file of a dataset behind a URL and compare it with the manifest there.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ from framework.expression.scores import score_genes, spread_over_trees, summaris
 from framework.expression.shown_maps import shown_maps
 from framework.expression.single_cells import SingleCells, open_single_cells
 from framework.expression.truth import MEAN, open_truth, score_against_truth
+from framework.progress import OnProgress
 
-Progress = Callable[[str, int, int], None]
 _SHOWN_CELLS = 5_000
 """Cells whose markers are kept for the report's gates; drawn by seed."""
 
@@ -59,7 +58,7 @@ def express(
     out: Path | str,
     *,
     pool: Pool | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> ExpressionSummary:
     """Run the chain of IFC-seq from prepared single cells and predicted markers to expression per imaged cell.
 
@@ -161,7 +160,7 @@ def _write_imaged(
     forest: MedianForest,
     imaged: Imaged,
     folder: Path,
-    progress: Progress | None,
+    progress: OnProgress | None,
 ) -> dict[str, pd.DataFrame]:
     """Write expression of imaged cells in both modes; return the population means of each."""
     genes = _reported(cells) if config.genes == "markers" else np.arange(len(cells.genes))

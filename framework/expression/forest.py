@@ -19,6 +19,7 @@ from scipy import sparse
 
 from framework.config import StrictModel
 from framework.expression import median_tree
+from framework.progress import OnCount
 
 Floats = npt.NDArray[np.float64]
 Single = npt.NDArray[np.float32]
@@ -125,7 +126,7 @@ def fit_forest(
     *,
     pool: Pool | None = None,
     jobs: int = -1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: OnCount | None = None,
 ) -> MedianForest:
     """Fit a forest; the same seed gives the same forest however many jobs grow it.
 

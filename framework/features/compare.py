@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,7 @@ from framework.features.config import FeatureEvaluateConfig
 from framework.features.image_distances import ALL, Images, normalised_distances
 from framework.features.neighbours import Ints, nearest, standardise, vote_for_each
 from framework.features.table import FeatureTable, column, open_same_cells
-
-Report = Callable[[str, int, int], None]
-"""(stage, done, total) -> None"""
+from framework.progress import OnProgress
 
 
 @dataclass(kw_only=True)
@@ -62,7 +60,7 @@ def evaluate_features(
     sources: Sequence[Path | str | FeatureTable],
     config: FeatureEvaluateConfig,
     out: Path | str | None = None,
-    progress: Report | None = None,
+    progress: OnProgress | None = None,
 ) -> Evaluation:
     """Compare feature sets of the same cells.
 

@@ -21,6 +21,7 @@ LEVELS = {
     "framework.terminal": 0,
     "framework.exit_codes": 0,
     "framework.interpreter": 0,
+    "framework.progress": 0,
     "framework.config": 1,
     "framework.distributed": 1,
     "framework.files": 1,
@@ -83,6 +84,7 @@ OF_FRAMEWORK_IN_DATA_TOOLS = (
     "framework.config",
     "framework.compiled",
     "framework.files",
+    "framework.progress",
     "framework.data.format.schema",
     "framework.data.format.checksum",
     "framework.data.format.tile_index",
@@ -200,6 +202,11 @@ def test_every_console_is_one_without_markup(file: Path) -> None:
     calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
     made = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "Console"]
     assert not made, f"{file.relative_to(ROOT)}:{made}: make it with framework.terminal.Terminal"
+
+
+def test_the_callback_of_progress_is_declared_once() -> None:
+    declared = [module_name(file) for file in product_files() if "Callable[[str, int, int], None]" in file.read_text()]
+    assert declared == ["framework.progress"]
 
 
 @pytest.mark.parametrize("file", product_files(), ids=module_name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from framework.features import FeatureTable
 from framework.features.neighbours import standardise
 from framework.features.profiles import mean_profiles, spread_sample
 from framework.features.table import column
+from framework.progress import OnProgress
 from framework.report.features.figures_profiles import cell_dendrogram, cell_maps, profile_heat_map, protein_map
 from framework.report.features.sections import compared
 from framework.report.figures.embedding import project
@@ -28,8 +29,6 @@ from framework.report.page import Block, Facts, Note, Picture, Section, render_p
 
 PAGE_NAME = "report.html"
 FIGURES = "figures"
-Progress = Callable[[str, int, int], None]
-"""(stage, done, total) -> None"""
 
 _MAPS = 6
 _MAP_CELLS = 3_000
@@ -42,7 +41,7 @@ def write_feature_report(
     tables: Sequence[FeatureTable],
     *,
     dataset: Path | str | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Path:
     """Write ``report.html`` and ``figures/`` into an evaluation folder of kind ``features``.
 
@@ -76,7 +75,7 @@ def write_feature_report(
 
 
 def _spaces(
-    evaluation: Evaluation, tables: Sequence[FeatureTable], dataset: Dataset | None, progress: Progress | None
+    evaluation: Evaluation, tables: Sequence[FeatureTable], dataset: Dataset | None, progress: OnProgress | None
 ) -> list[Section]:
     """Maps of cells, average proteins, and the tree of single cells."""
     cells = evaluation.tables["per_cell"]

@@ -14,7 +14,8 @@ import torch
 from framework.data.plan import EveryTile
 from framework.errors import ConfigError, RunError
 from framework.objectives import Embeds
-from framework.run.apply.tables import Report, StreamedTable, bag_rows, facts_of, tile_rows
+from framework.progress import OnProgress
+from framework.run.apply.tables import StreamedTable, bag_rows, facts_of, tile_rows
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
 
@@ -27,7 +28,7 @@ def embed(
     data: Path | str | None,
     out: Path | str,
     level: str = "tile",
-    progress: Report | None = None,
+    progress: OnProgress | None = None,
     *,
     untrained: bool = False,
 ) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def embed(
     return {"file": str(out), "rows": table.rows, "columns": first.shape[1], "level": level, "step": opened.step}
 
 
-def _tile_vectors(on: Application, objective: Embeds, progress: Report | None) -> Iterator[Vectors]:
+def _tile_vectors(on: Application, objective: Embeds, progress: OnProgress | None) -> Iterator[Vectors]:
     """Yield (n, E) blocks of tile embeddings in tile order."""
     total = len(on.tiles())
     for batch in on.batches(EveryTile(on.universe(), rows=TILES_PER_STEP)):

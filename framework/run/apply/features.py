@@ -19,7 +19,8 @@ from framework.data.store import TileStore, dataset_digest
 from framework.errors import ConfigError
 from framework.features.classic import SCALES_PX, classic, classic_names, crop_range, intensity, intensity_names
 from framework.models.imagenet import ImageNetTrunk
-from framework.run.apply.tables import Report, StreamedTable, tile_rows
+from framework.progress import OnProgress
+from framework.run.apply.tables import StreamedTable, tile_rows
 from framework.run.train.parts import versions
 
 Kind = Literal["intensity", "classic", "transfer"]
@@ -43,7 +44,7 @@ def features(
     weights: Path | str | None = None,
     layer: str = "layer3",
     parts: Path | str | None = None,
-    progress: Report | None = None,
+    progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Measure baseline features of every tile.
 
@@ -105,7 +106,7 @@ def _check_names(kind: str, scale: str) -> None:
             raise ConfigError(f"{option}: expected one of: {', '.join(known)}, found '{value}'")
 
 
-def _fill(table: StreamedTable, store: TileStore, describe: Describe, scale: str, progress: Report | None) -> None:
+def _fill(table: StreamedTable, store: TileStore, describe: Describe, scale: str, progress: OnProgress | None) -> None:
     buffer = np.empty((min(TILES_PER_BLOCK, len(store)), *store.sample_shape), dtype=store.dtype)
     for start in range(0, len(store), TILES_PER_BLOCK):
         ids = np.arange(start, min(start + TILES_PER_BLOCK, len(store)), dtype=np.int64)

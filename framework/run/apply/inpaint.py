@@ -20,7 +20,8 @@ from framework.data.plan import MismatchedPairs, PairsPlan
 from framework.durable import write_arrays, write_json
 from framework.errors import RunError
 from framework.objectives import Paints
-from framework.run.apply.tables import Report, facts_of
+from framework.progress import OnProgress
+from framework.run.apply.tables import facts_of
 from framework.run.train.opened import Application
 from framework.run.train.parts import VALIDATION, plan_of, stream
 from framework.run.train.pretrained import open_run
@@ -55,7 +56,7 @@ def inpaint(
     out: Path | str | None = None,
     part: str = "test",
     panels: int = 8,
-    progress: Report | None = None,
+    progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Paint every cell of a part after a source of its own protein and after one of another; write losses and panels.
 
@@ -96,7 +97,7 @@ def inpaint(
     return {"folder": str(folder), "part": part, **shown, "step": opened.step}
 
 
-def _paint(on: Application, objective: Paints, plan: PairsPlan, panels: int, progress: Report | None) -> Painted:
+def _paint(on: Application, objective: Paints, plan: PairsPlan, panels: int, progress: OnProgress | None) -> Painted:
     """Walk over all pairs of an epoch, once with their own sources and once with strangers; targets are the same."""
     found = Painted()
     names = _conditions(on.dataset, on.run.config.plan.grouped_by)

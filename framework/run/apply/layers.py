@@ -18,8 +18,9 @@ from framework.data.plan import EveryTile
 from framework.errors import ConfigError
 from framework.models import SpatialPool, need_layers, pooled_layers
 from framework.objectives import Embeds
+from framework.progress import OnProgress
 from framework.run.apply.embed import TILES_PER_STEP
-from framework.run.apply.tables import Report, StreamedTable, facts_of, tile_rows
+from framework.run.apply.tables import StreamedTable, facts_of, tile_rows
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
 
@@ -35,7 +36,7 @@ def embed_layers(
     pool: SpatialPool = "max",
     untrained: bool = False,
     views: int | str = 1,
-    progress: Report | None = None,
+    progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Write ``<layer>.h5ad`` for each layer: a row per tile in tile order, its maps pooled over space.
 
@@ -86,7 +87,12 @@ class Reading:
 
 
 def _write(
-    on: Application, objective: Embeds, folder: Path, layers: Sequence[str], reading: Reading, progress: Report | None
+    on: Application,
+    objective: Embeds,
+    folder: Path,
+    layers: Sequence[str],
+    reading: Reading,
+    progress: OnProgress | None,
 ) -> int:
     """Stream all blocks to the files, which appear together at the end; return the number of rows."""
     obs = tile_rows(on.dataset, on.parts, on.tiles())

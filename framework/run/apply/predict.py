@@ -22,7 +22,8 @@ from framework.data.plan import EveryBag, EveryTile, Plan, PlanUniverse
 from framework.data.store import Store
 from framework.errors import ConfigError, DatasetError, RunError
 from framework.objectives import Output, Predicts
-from framework.run.apply.tables import Report, bag_rows, facts_of, tile_rows, write_table
+from framework.progress import OnProgress
+from framework.run.apply.tables import bag_rows, facts_of, tile_rows, write_table
 from framework.run.train.opened import Application
 from framework.run.train.parts import open_store
 from framework.run.train.pretrained import open_run
@@ -49,7 +50,7 @@ def predict(
     tiles: int = 512,
     seeds: int = 3,
     views: int | str = 1,
-    progress: Report | None = None,
+    progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Write predictions, with the measured values in layer ``measured``.
 
@@ -161,7 +162,7 @@ def _predicted(
     passes: list[Pass],
     rows: I64,
     views: Views,
-    progress: Report | None,
+    progress: OnProgress | None,
 ) -> Iterator[tuple[I64, npt.NDArray[np.float64]]]:
     """Yield places among ``rows`` and what one pass adds there (n, P): its share of the mean over passes."""
     total, done = sum(each.plan.steps_per_epoch for each in passes), 0

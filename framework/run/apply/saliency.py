@@ -19,7 +19,8 @@ from framework.durable import write_arrays
 from framework.errors import ConfigError, RunError
 from framework.models import guided_gradients
 from framework.objectives import Predicts
-from framework.run.apply.tables import Report, with_folder
+from framework.progress import OnProgress
+from framework.run.apply.tables import with_folder
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
 
@@ -34,7 +35,7 @@ def saliency(
     part: str = "test",
     tiles: int = 256,
     seed: int = 0,
-    progress: Report | None = None,
+    progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Write guided backpropagation maps of some tiles (IFC-seq, Figure S4).
 
@@ -94,7 +95,7 @@ def _drawn(on: Application, count: int, seed: int) -> I64:
 
 
 def _maps(
-    on: Application, objective: Predicts, images: npt.NDArray[Any], outputs: int, progress: Report | None
+    on: Application, objective: Predicts, images: npt.NDArray[Any], outputs: int, progress: OnProgress | None
 ) -> npt.NDArray[np.float32]:
     found = np.empty((len(images), outputs, *images.shape[1:]), dtype=np.float32)
     for start in range(0, len(images), _TILES_PER_PASS):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,9 +22,6 @@ from framework.durable import write_with
 from framework.errors import RunError
 from framework.run.train.opened import Application
 from framework.run.train.parts import split_facts, versions
-
-Report = Callable[[str, int, int], None]
-"""(stage, done, total) -> None"""
 
 
 def bag_rows(dataset: Dataset, parts: Parts, bags: npt.NDArray[np.int64]) -> pd.DataFrame:

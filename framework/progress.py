@@ -1,0 +1,12 @@
+"""How far work is: the callbacks that every long step takes, so that one bar can be given to any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+OnProgress: TypeAlias = Callable[[str, int, int], None]
+"""Called with (stage, done, total): what is being done, how many units of it are done, and how many there are."""
+
+OnCount: TypeAlias = Callable[[int, int], None]
+"""Called with (done, total), where there is one stage."""
