@@ -65,7 +65,7 @@ def _config(folder: Path) -> ExpressionConfig:
     files = {name: str(folder / f"{name}.h5ad") for name in ("cells", "predictions", "truth")}
     images = {"predictions": files["predictions"], "transform": "none", "gates": _GATES}
     images |= {"saliency": str(folder / "maps.npz"), "truth": {"path": files["truth"]}}
-    plain = {"single_cell": files["cells"], "markers": ["CD3", "CD8"], "forest": {"trees": 2}, "resamples": 50}
+    plain = {"single_cell": files["cells"], "markers": ["CD3", "CD8"], "forest": {"trees": 2}, "resamples": 100}
     return ExpressionConfig.from_plain({**plain, "transform": "none", "images": images})
 
 
