@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,13 @@ class SplitConfig(StrictModel):
     def named(self) -> dict[str, tuple[str, ...] | None]:
         """The explicit lists by part."""
         return {"train": self.train, "val": self.val, "test": self.test}
+
+    def facts(self) -> dict[str, Any]:
+        """Return the section without empty keys; the seed only where it decides something."""
+        facts = {key: value for key, value in self.plain().items() if value is not None and value != []}
+        if self.fractions is None:
+            facts.pop("seed", None)
+        return facts
 
     @model_validator(mode="after")
     def _one_way(self) -> SplitConfig:
@@ -106,6 +114,11 @@ def assign(bags: pd.DataFrame, config: SplitConfig) -> Parts:
     for name in config.apart:
         _check_apart(bags[name], parts, config.by)
     return parts
+
+
+def bags_in(parts: Parts, part: str) -> npt.NDArray[np.int64]:
+    """Return the bags of a part, increasing; ``all`` gives every bag."""
+    return np.flatnonzero(np.ones(len(parts), bool) if part == "all" else parts == part).astype(np.int64)
 
 
 def write(path: Path | str, bags: pd.DataFrame, parts: Parts, by: str = PERTURBATION) -> None:

@@ -9,10 +9,11 @@ import logging
 import os
 import platform
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -21,10 +22,11 @@ from accelerate.state import AcceleratorState
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from framework.distributed.failures import share
 from framework.distributed.gather import gather_rows
 from framework.distributed.loopback import loopback_only
 from framework.distributed.watch import Mark, Watch
-from framework.errors import RunError
+from framework.errors import RunError, WellstreamError, sentence_of
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ DEFAULT_TIMEOUT_S = 1800.0
 _LATER_S = 60.0
 
 Precision = Literal["fp32", "bf16"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +171,26 @@ class Ranks:
         with self.meeting("gather_objects"):
             dist.all_gather_object(facts, fact)
         return facts
+
+    def on_main(self, act: Callable[[], T]) -> T:
+        """Let rank 0 act, and give every rank its result or its error, so that none is left waiting.
+
+        Raises:
+            WellstreamError: what rank 0 raised, on every rank.
+        """
+        mine: tuple[T | None, WellstreamError | None] = (None, None)
+        if self.is_main:
+            try:
+                mine = (act(), None)
+            except WellstreamError as error:
+                mine = (None, error)
+            except OSError as error:
+                mine = (None, RunError(sentence_of(error)))
+        result, failure = self.gather_objects(mine)[0]
+        if failure is not None:
+            share(failure)
+            raise failure
+        return result  # type: ignore[no-any-return]
 
     def barrier(self) -> None:
         """Wait until every rank is here."""

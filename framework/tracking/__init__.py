@@ -5,6 +5,7 @@ from framework.tracking.audit_file import AuditTrail, RankFile, Stretch, read_au
 from framework.tracking.chain import Head, heads_of_state, heads_to_plain
 from framework.tracking.metrics import read_metrics
 from framework.tracking.tracker import Tracker, TrackingConfig
+from framework.tracking.versions import versions
 
 __all__ = [
     "AuditLog",
@@ -20,4 +21,5 @@ __all__ = [
     "next_attempt",
     "read_audit",
     "read_metrics",
+    "versions",
 ]

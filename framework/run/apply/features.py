@@ -21,7 +21,7 @@ from framework.features.classic import SCALES_PX, classic, classic_names, crop_r
 from framework.models.imagenet import ImageNetTrunk
 from framework.progress import OnProgress
 from framework.run.apply.tables import StreamedTable, tile_rows
-from framework.run.train.parts import versions
+from framework.tracking import versions
 
 Kind = Literal["intensity", "classic", "transfer"]
 KINDS = ("intensity", "classic", "transfer")

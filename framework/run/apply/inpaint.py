@@ -22,8 +22,9 @@ from framework.errors import RunError
 from framework.objectives import Paints
 from framework.progress import OnProgress
 from framework.run.apply.tables import facts_of
+from framework.run.train.batches import plan_of
+from framework.run.train.config import Draw
 from framework.run.train.opened import Application
-from framework.run.train.parts import VALIDATION, plan_of, stream
 from framework.run.train.pretrained import open_run
 
 FORMAT_VERSION = 1
@@ -81,8 +82,7 @@ def inpaint(
     opened = open_run(run)
     objective = opened.having(Paints)
     on = opened.on(data, part)
-    seed = stream(opened.config.train.seed, VALIDATION)
-    plan = plan_of(opened.config, on.dataset, on.parts, part, objective, {}, seed)
+    plan = plan_of(opened.config, on.dataset, on.parts, part, objective, {}, Draw.VALIDATION)
     if not isinstance(plan, PairsPlan):
         raise RunError(f"{run}: its plan gives no pairs; inpaint needs a run with plan: {{name: pairs}}")
     painted = _paint(on, objective, plan, panels, progress)

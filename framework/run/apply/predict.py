@@ -24,8 +24,8 @@ from framework.errors import ConfigError, DatasetError, RunError
 from framework.objectives import Output, Predicts
 from framework.progress import OnProgress
 from framework.run.apply.tables import bag_rows, facts_of, tile_rows, write_table
+from framework.run.train.batches import open_store
 from framework.run.train.opened import Application
-from framework.run.train.parts import open_store
 from framework.run.train.pretrained import open_run
 
 TILES_PER_STEP = 2048

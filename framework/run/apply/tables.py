@@ -21,7 +21,7 @@ from framework.data.store import dataset_digest
 from framework.durable import write_with
 from framework.errors import RunError
 from framework.run.train.opened import Application
-from framework.run.train.parts import split_facts, versions
+from framework.tracking import versions
 
 
 def bag_rows(dataset: Dataset, parts: Parts, bags: npt.NDArray[np.int64]) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def facts_of(on: Application, kind: str) -> dict[str, Any]:
         "kind": kind,
         "objective": run.config.objective.name,
         "config": to_yaml(run.config),
-        "split": split_facts(run.config),
+        "split": run.config.split.facts(),
         "versions": versions(),
         "dataset": dataset.manifest.name,
         "dataset_digest": dataset_digest(dataset),

@@ -2,60 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from framework import checkpoint
 from framework.config import config_digest
-from framework.data import split
-from framework.data.dataset import Dataset
+from framework.data.loading.loader import Loader
 from framework.distributed import Ranks, single_value_batch_norm, sync_batch_norm
 from framework.objectives import Objective
-from framework.run.train.config import RunConfig
-from framework.run.train.folder import RunFolder, facts_of_run
-from framework.run.train.parts import (
-    BATCHES,
-    VALIDATION,
-    open_loader,
-    open_store,
-    plan_of,
-    prepared,
-    stream,
-    versions,
-)
-from framework.run.train.prepare import Start
-from framework.run.train.pretrained import initial_objective
-from framework.tracking import AuditLog, Head, Tracker, heads_in, heads_of_state
+from framework.run.train.batches import open_loader, open_store, plan_of
+from framework.run.train.config import Draw, RunConfig
+from framework.run.train.folder import RunFolder
+from framework.run.train.objective import initial_objective, placed
+from framework.run.train.prepare import Prepared, Start
+from framework.tracking import AuditLog, Head, Tracker, heads_in, heads_of_state, versions
 from framework.trainer import Collaborators, Progress, build_optimiser, build_scheduler
 
 
-def build(config: RunConfig, start: Start, ranks: Ranks) -> tuple[Collaborators, Progress]:
-    """Return the collaborators of this rank, with everything that ``start`` resumes from loaded.
+def build(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks) -> tuple[Collaborators, Progress]:
+    """Return the collaborators of this rank, with everything that the attempt resumes from loaded.
 
     Raises:
         WellstreamError: data, split, plan and objective do not fit together; the message says how.
     """
-    folder = RunFolder(root=Path(config.run_dir))
-    objective = _objective(config, folder, start, ranks)
+    start, measured = prepared.start, prepared.measured
+    objective = _objective(config, prepared, ranks)
     optimiser = build_optimiser(objective, config.optim)
     scheduler = build_scheduler(optimiser, config.optim, config.train.steps)
     progress, before = _resumed(start, objective, optimiser, scheduler)
     if config.train.compile:
         objective.compile()
-
-    dataset = Dataset.open(config.data.path, config.data.cache)
-    parts, scale = split.read(folder.split_file, dataset.bags), folder.scale()
-    labels, seed = objective.labels(dataset), config.train.seed
-    store = open_store(config, dataset, scale.channels)
-    plan = plan_of(config, dataset, parts, "train", objective, labels, stream(seed, BATCHES))
-    loader = open_loader(config, store, plan, ranks=ranks, scale=scale, labels=labels, augment=config.data.augment)
-    validation = None
-    if config.train.evaluate_every is not None:
-        held_out = plan_of(config, dataset, parts, "val", objective, labels, stream(seed, VALIDATION))
-        source = open_loader(config, store, held_out, ranks=ranks, scale=scale, labels=labels)
-        validation = (source, held_out.steps_per_epoch)
-
+    loader, validation = _loaders(config, prepared, objective, ranks)
     tracker = Tracker.open(
         folder.root,
         config.tracking,
@@ -75,19 +51,34 @@ def build(config: RunConfig, start: Start, ranks: Ranks) -> tuple[Collaborators,
         tracker=tracker,
         audit=_audit(folder, start, ranks, before),
         facts={
-            "run": facts_of_run(folder, config),
+            "run": prepared.identity,
             "attempt": start.attempt,
-            "seed": seed,
+            "seed": config.train.seed,
             "world_size": ranks.world_size,
             "config_digest": config_digest(config),
-            "objective": folder.objective_facts().plain(),
-            "scale": scale.plain(),
-            "channels": list(scale.channels),
+            "objective": measured.facts.plain(),
+            "scale": measured.scale.plain(),
+            "channels": list(measured.scale.channels),
             "wandb_id": tracker.wandb_id,
             "versions": versions(),
         },
     )
     return collaborators, progress
+
+
+def _loaders(
+    config: RunConfig, prepared: Prepared, objective: Objective, ranks: Ranks
+) -> tuple[Loader, tuple[Loader, int] | None]:
+    """Return the loader of training, and that of validation with its steps where the run evaluates."""
+    dataset, parts, scale = prepared.dataset, prepared.measured.parts, prepared.measured.scale
+    labels, store = objective.labels(dataset), open_store(config, dataset, scale.channels)
+    plan = plan_of(config, dataset, parts, "train", objective, labels, Draw.BATCHES)
+    loader = open_loader(config, store, plan, ranks=ranks, scale=scale, labels=labels, augment=config.data.augment)
+    if config.train.evaluate_every is None:
+        return loader, None
+    held_out = plan_of(config, dataset, parts, "val", objective, labels, Draw.VALIDATION)
+    source = open_loader(config, store, held_out, ranks=ranks, scale=scale, labels=labels)
+    return loader, (source, held_out.steps_per_epoch)
 
 
 def _audit(folder: RunFolder, start: Start, ranks: Ranks, before: dict[int, Head] | None) -> AuditLog:
@@ -118,11 +109,12 @@ def _resumed(
     return Progress.from_plain(found.state["progress"]), heads_of_state(found.state, start.checkpoint)
 
 
-def _objective(config: RunConfig, folder: RunFolder, start: Start, ranks: Ranks) -> Objective:
+def _objective(config: RunConfig, prepared: Prepared, ranks: Ranks) -> Objective:
     """Return the objective on its device, with initial weights that depend on the seed alone."""
-    objective = initial_objective(config, folder, fresh=start.checkpoint is None)
+    base = prepared.base
+    objective = initial_objective(config, prepared.measured.profile, base.backbone if base else None)
     if config.train.batch_norm == "sync":
         sync_batch_norm(objective, ranks)
     if config.train.batch_norm != "frozen":
         single_value_batch_norm(objective)
-    return prepared(objective, config, ranks)
+    return placed(objective, config, ranks)

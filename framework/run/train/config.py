@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from enum import IntEnum
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -18,6 +19,7 @@ from framework.config import StrictModel, choice
 from framework.config.load import apply_overrides, build_config
 from framework.config.source import Source, parse_yaml, read_yaml
 from framework.data.loading.transform import UNIT_SCALES, AugmentConfig, ScaleName
+from framework.data.permutation import hash_u64
 from framework.data.plan import PLANS, PlanConfig
 from framework.data.remote.cache import CacheConfig
 from framework.data.remote.download import checked_url, is_url
@@ -36,6 +38,15 @@ else:
 
 PLUGIN_GROUP = "wellstream.plugins"
 """Entry-point group of packages that register objectives, backbones or plans when they are loaded."""
+
+
+class Draw(IntEnum):
+    """What is drawn from ``train.seed``, each from a stream of randomness of its own; none may share a number."""
+
+    WEIGHTS = 1
+    BATCHES = 2
+    PIXELS = 3
+    VALIDATION = 4
 
 
 class DataConfig(StrictModel):
@@ -93,6 +104,17 @@ class RunConfig(StrictModel):
     tracking: TrackingConfig = TrackingConfig()
     debug: dict[str, Any] = Field(default_factory=dict)
     """Dotted overrides that make a form of this run which ends in seconds, for tests of the file itself."""
+
+    def seed_of(self, draw: Draw) -> int:
+        """Return a seed for one use of ``train.seed``, below 2**63."""
+        return int(hash_u64(self.train.seed, 0x5EED, int(draw))) >> 1
+
+    def resolved(self) -> RunConfig:
+        """Return the config with absolute paths, so that its copy means the same from any folder."""
+        data, objective = self.data, self.objective.located(absolute)
+        places = {"path": absolute(data.path), "embeddings": data.embeddings and absolute(data.embeddings)}
+        changes = {"run_dir": absolute(self.run_dir), "data": data.model_copy(update=places), "objective": objective}
+        return self.model_copy(update=changes)
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> RunConfig:
@@ -166,6 +188,11 @@ def _checked(source: Source, debug: bool) -> RunConfig:
         if debug and isinstance(changes, Mapping):
             source = apply_overrides(source, [f"{key}={json.dumps(value)}" for key, value in changes.items()])
     return build_config(source, RunConfig)
+
+
+def absolute(path: str) -> str:
+    """Return a path as it is from any folder; a URL is that already."""
+    return path if is_url(path) else str(Path(path).expanduser().absolute())
 
 
 def _has_validation(split: SplitConfig) -> bool:

@@ -15,10 +15,10 @@ from framework.errors import ConfigError, RunError
 from framework.files.json_file import read_mapping
 from framework.run.train.build import build
 from framework.run.train.config import RunConfig
-from framework.run.train.folder import RunFolder, resolved
+from framework.run.train.folder import RunFolder
 from framework.run.train.lock import sole_writer
-from framework.run.train.parts import versions
-from framework.run.train.prepare import Start, prepare, together
+from framework.run.train.prepare import Start, prepare
+from framework.tracking import versions
 from framework.trainer import Outcome, Stopped
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def fit(config: RunConfig, resume: str = "auto", ranks: Ranks | None = None) -> 
     """
     if not resume.strip():
         raise ConfigError("resume: expected auto, none or the path of a checkpoint, found nothing")
-    settings = resolved(config)
+    settings = config.resolved()
     if ranks is not None:
         return _fit(settings, resume, ranks)
     joined = Ranks.open(settings.train.device, settings.train.precision, step_timeout_s=settings.train.timeout_s)
@@ -66,13 +66,13 @@ def _fit(config: RunConfig, resume: str, ranks: Ranks) -> Path:
         ranks.at("preparing the run")
         held.callback(ranks.rest)
         # Rank 0 is the writer; what it raises here reaches the other ranks too.
-        together(ranks, lambda: held.enter_context(sole_writer(folder.root)))
+        ranks.on_main(lambda: held.enter_context(sole_writer(folder.root)))
         return _fit_alone(config, folder, resume, ranks)
 
 
 def _fit_alone(config: RunConfig, folder: RunFolder, resume: str, ranks: Ranks) -> Path:
-    start = together(ranks, lambda: prepare(config, resume))
-    collaborators, progress = build(config, start, ranks)
+    prepared = prepare(config, folder, resume, ranks)
+    collaborators, progress = build(config, folder, prepared, ranks)
     code = 1
     try:
         outcome = trainer.fit(collaborators, config.train, config.optim, progress)
@@ -84,14 +84,14 @@ def _fit_alone(config: RunConfig, folder: RunFolder, resume: str, ranks: Ranks) 
             collaborators.tracker.close(code)
     ranks.at("writing the summary")
     if ranks.is_main:
-        _write_summary(folder, config, start, ranks, outcome)
+        _write_summary(folder, prepared.start, ranks, outcome)
     ranks.barrier()
     if outcome.ended_by in ("SIGTERM", "SIGINT"):
         raise Stopped(outcome.progress.step, outcome.ended_by)
     return folder.root
 
 
-def _write_summary(folder: RunFolder, config: RunConfig, start: Start, ranks: Ranks, outcome: Outcome) -> None:
+def _write_summary(folder: RunFolder, start: Start, ranks: Ranks, outcome: Outcome) -> None:
     """Write ``summary.json``: how the run ended, how fast it was, and which checkpoint to use."""
     before = _former(folder)
     progress, speed = outcome.progress, outcome.speed

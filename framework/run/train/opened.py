@@ -18,14 +18,14 @@ from framework.data.dataset import Dataset
 from framework.data.loading.transform import ScaleProfile
 from framework.data.permutation import I64
 from framework.data.plan import Plan, PlanUniverse
-from framework.data.split import PARTS, Parts
+from framework.data.split import PARTS, Parts, bags_in
 from framework.data.store import Store, TileStore
 from framework.distributed import Ranks
 from framework.errors import ConfigError, RunError, did_you_mean
 from framework.objectives import OBJECTIVES, Embeds, Objective, Paints, Predicts
+from framework.run.train.batches import open_loader, open_tiles
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import RunFolder
-from framework.run.train.parts import bags_in, open_loader, open_tiles
 
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Objective)

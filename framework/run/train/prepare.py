@@ -1,12 +1,13 @@
-"""What rank 0 does before training: find where to go on, or measure the training part and write the run folder."""
+"""Before training: rank 0 finds where to go on, or measures the training part and writes the run folder."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -15,18 +16,17 @@ from framework.data import split
 from framework.data.dataset import Dataset
 from framework.data.loading.transform import ScaleProfile
 from framework.data.store import TileStore, dataset_digest
-from framework.distributed import Ranks, share
-from framework.errors import CheckpointError, RunError, WellstreamError, sentence_of
+from framework.distributed import Ranks
+from framework.errors import CheckpointError, RunError
 from framework.objectives import OBJECTIVES
 from framework.run.train.config import RunConfig
-from framework.run.train.folder import ObjectiveFacts, RunFolder, need_same_run, write_config, write_json_model
-from framework.run.train.parts import bags_in
+from framework.run.train.folder import Measured, ObjectiveFacts, RunFolder
+from framework.run.train.identity import facts_of_run, need_same_run
 from framework.run.train.pretrained import Foundation, foundation, need_matching_embeddings
 from framework.tracking import next_attempt
 from framework.tracking.audit import Header
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,53 +50,73 @@ class Start:
         return Header(start=self.step, parent=self.parent, world=world)
 
 
-def together(ranks: Ranks, act: Callable[[], T]) -> T:
-    """Let rank 0 act, and give every rank its result or its error, so that none is left waiting.
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What this rank trains from.
 
-    Raises:
-        WellstreamError: what rank 0 raised, on every rank.
+    Attributes:
+        start: where the attempt begins.
+        dataset: the data, opened.
+        measured: on the training part.
+        base: what the run builds on, where its weights are still to be taken over.
+        identity: what makes the run this run, for its checkpoints.
     """
-    mine: tuple[T | None, WellstreamError | None] = (None, None)
-    if ranks.is_main:
-        try:
-            mine = (act(), None)
-        except WellstreamError as error:
-            mine = (None, error)
-        except OSError as error:
-            mine = (None, RunError(sentence_of(error)))
-    result, failure = ranks.gather_objects(mine)[0]
-    if failure is not None:
-        share(failure)
-        raise failure
-    return result  # type: ignore[no-any-return]
+
+    start: Start
+    dataset: Dataset
+    measured: Measured
+    base: Foundation | None
+    identity: dict[str, Any]
 
 
-def prepare(config: RunConfig, resume: str) -> Start:
-    """Make or check the run folder and say where this attempt begins.
+def prepare(config: RunConfig, folder: RunFolder, resume: str, ranks: Ranks) -> Prepared:
+    """Let rank 0 make or check the run folder, then open on every rank what training needs of it.
 
     Args:
         config: resolved.
+        folder: of the run.
         resume: ``auto``, ``none``, or a checkpoint or run folder.
+        ranks: the processes.
 
     Raises:
         RunError: the folder holds another run, or other data.
         CheckpointError: every checkpoint is damaged, or the one asked for is.
     """
-    folder = RunFolder(root=Path(config.run_dir))
+    # Each is opened once per process: on rank 0 when it is first asked for, elsewhere after rank 0 had no complaint.
+    opened = cache(lambda: Dataset.open(config.data.path, config.data.cache))
+    base = cache(lambda: foundation(config))
+    start = ranks.on_main(lambda: _begin(config, folder, resume, opened, base))
+    return Prepared(
+        start=start,
+        dataset=opened(),
+        measured=folder.measured(config, opened().bags),
+        base=base() if start.checkpoint is None else None,
+        identity=facts_of_run(folder, config),
+    )
+
+
+def _begin(
+    config: RunConfig,
+    folder: RunFolder,
+    resume: str,
+    opened: Callable[[], Dataset],
+    base: Callable[[], Foundation | None],
+) -> Start:
+    """Make or check the run folder and say where this attempt begins."""
     begun = folder.is_begun
     if resume == "none" and begun:
         raise RunError(
             f"{folder.root} already holds a run and --resume none starts a new one: choose another run_dir, remove "
             "that folder, or continue it with --resume auto"
         )
-    dataset = Dataset.open(config.data.path, config.data.cache)
+    dataset = opened()
     if begun:
         need_same_run(folder, config)
         _need_same_data(folder, dataset)
     start = _find(folder, resume)
     if not begun:
-        _measure(folder, config, dataset)
-    write_config(folder, config)
+        folder.write(config, _measured(config, dataset, base()), dataset.bags)
+    folder.write_config(config)
     return start
 
 
@@ -134,21 +154,16 @@ def _need_same_data(folder: RunFolder, dataset: Dataset) -> None:
         )
 
 
-def _measure(folder: RunFolder, config: RunConfig, dataset: Dataset) -> None:
-    """Write split, scaling and the objective's profile; all are pure functions of config and data."""
-    base = foundation(config)
+def _measured(config: RunConfig, dataset: Dataset, base: Foundation | None) -> Measured:
+    """Return split, scaling and the objective's profile; all are pure functions of config and data."""
     need_matching_embeddings(config, base)
     parts = split.assign(dataset.bags, config.split)
-    train = bags_in(parts, "train")
+    train = split.bags_in(parts, "train")
     if not len(train):
         raise RunError("the split leaves no bag for the part 'train'; see the section split")
     scale = _scale(config, dataset, train, base)
     entry = OBJECTIVES.get(config.objective.name)
-    backbone = base.backbone if base else None
-    profile = entry.build.measure(config.objective, dataset, scale.channels, train, backbone)
-    folder.root.mkdir(parents=True, exist_ok=True)
-    split.write(folder.split_file, dataset.bags, parts, config.split.by)
-    write_json_model(folder.scale_file, scale)
+    profile = entry.build.measure(config.objective, dataset, scale.channels, train, base.backbone if base else None)
     facts = ObjectiveFacts(
         objective=entry.name,
         dataset=dataset.manifest.name,
@@ -156,7 +171,7 @@ def _measure(folder: RunFolder, config: RunConfig, dataset: Dataset) -> None:
         weights_of_embeddings=base.weights if base and config.data.embeddings else None,
         profile=profile.plain(),
     )
-    write_json_model(folder.objective_file, facts)
+    return Measured(parts=parts, scale=scale, facts=facts, profile=profile)
 
 
 def _scale(

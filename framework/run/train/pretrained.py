@@ -1,4 +1,4 @@
-"""Building on another run: its frozen backbone, its channels and its scaling."""
+"""Opening a trained run, to use it or to build another on its backbone, its channels and its scaling."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from framework.distributed import Ranks
 from framework.errors import CheckpointError, RunError
 from framework.files.hdf5 import open_hdf5
 from framework.files.json_file import read_mapping
-from framework.objectives import Embeds, Objective, PretrainedBackbone
+from framework.objectives import Embeds, PretrainedBackbone
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import RunFolder
+from framework.run.train.objective import fresh_objective, initial_objective, placed
 from framework.run.train.opened import OpenedRun, solo
-from framework.run.train.parts import WEIGHTS, prepared, stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,38 +49,22 @@ def open_run(run: Path | str, ranks: Ranks | None = None, *, untrained: bool = F
     """
     folder = RunFolder(root=Path(run))
     config = folder.config()
-    step, weights = 0, "untrained"
+    profile, step, weights = folder.profile(config), 0, "untrained"
     if untrained:
+        base = foundation(config)
         with torch.random.fork_rng(devices=[]):
-            objective = initial_objective(config, folder)
+            objective = initial_objective(config, profile, base.backbone if base else None)
     else:
-        objective = folder.objective(config)
+        objective = fresh_objective(config, profile)
         path = folder.chosen_checkpoint()
         found = checkpoint.load(path)
         checkpoint.restore(found, objective)
         step, weights = found.step, _digest_of_weights(path)
-    objective = prepared(objective, config, ranks or solo(config))
+    objective = placed(objective, config, ranks or solo(config))
     objective.eval()
     return OpenedRun(
         folder=folder, config=config, objective=objective, scale=folder.scale(), step=step, weights=weights
     )
-
-
-def initial_objective(config: RunConfig, folder: RunFolder, *, fresh: bool = True) -> Objective:
-    """Return the run's objective with its initial weights, which depend on the seed alone.
-
-    Args:
-        config: of the run.
-        folder: of the run.
-        fresh: take over the weights of ``objective.pretrained`` too, where the run builds on one; a run that resumes
-            has them in its checkpoint.
-    """
-    torch.manual_seed(stream(config.train.seed, WEIGHTS))
-    objective = folder.objective(config)
-    base = foundation(config) if fresh else None
-    if base is not None:
-        objective.start_from(base.backbone)
-    return objective
 
 
 def foundation(config: RunConfig) -> Foundation | None:

@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from framework import checkpoint
-from framework.data import split
 from framework.data.dataset import Dataset
 from framework.data.permutation import I64
 from framework.data.plan import Plan
 from framework.data.store import dataset_digest
 from framework.data.verify import Verdict
 from framework.errors import RunError
-from framework.run.train.config import RunConfig
-from framework.run.train.folder import RunFolder, facts_of_run
-from framework.run.train.parts import BATCHES, plan_of, stream
+from framework.run.train.batches import plan_of
+from framework.run.train.config import Draw, RunConfig
+from framework.run.train.folder import RunFolder
+from framework.run.train.identity import facts_of_run
+from framework.run.train.objective import fresh_objective
 from framework.run.verification.audit import Faults, check_heads, check_stretch
 from framework.tracking import AuditTrail, Head, Stretch, heads_of_state, read_audit
 
@@ -92,10 +93,9 @@ def _plan(folder: RunFolder, config: RunConfig) -> Plan:
     facts = folder.objective_facts()
     if dataset_digest(dataset) != facts.dataset_digest:
         raise RunError(f"{config.data.path} is not the dataset this run was trained on ('{facts.dataset}')")
-    parts = split.read(folder.split_file, dataset.bags)
-    objective = folder.objective(config)
-    labels, seed = objective.labels(dataset), stream(config.train.seed, BATCHES)
-    return plan_of(config, dataset, parts, "train", objective, labels, seed)
+    measured = folder.measured(config, dataset.bags)
+    objective = fresh_objective(config, measured.profile)
+    return plan_of(config, dataset, measured.parts, "train", objective, objective.labels(dataset), Draw.BATCHES)
 
 
 def _sentences(folder: RunFolder, name: str, stretches: tuple[Stretch, ...], plan: Plan, steps: int) -> list[str]:

@@ -162,3 +162,17 @@ def test_values_that_must_not_be_on_both_sides_are_checked() -> None:
     assert split.assign(table, unused).tolist() == ["train", "unused", "train", "train", "train", "unused"]
     with pytest.raises(RunError, match=r"split\.apart: no bag column 'Protein'; expected one of"):
         split.assign(table, SplitConfig(by="field", train=("1", "2", "3"), apart=("Protein",)))
+
+
+def test_bags_of_a_part_and_all_of_them() -> None:
+    parts = np.asarray(["test", "train", "unused", "test"])
+    assert split.bags_in(parts, "test").tolist() == [0, 3]
+    assert split.bags_in(parts, "val").tolist() == []
+    assert split.bags_in(parts, "all").tolist() == [0, 1, 2, 3]
+    assert split.bags_in(parts, "all").dtype == np.int64
+
+
+def test_facts_of_a_split_name_its_seed_only_where_it_decides() -> None:
+    dealt = SplitConfig(fractions=(0.5, 0.25, 0.25), seed=3)
+    assert dealt.facts() == {"by": PERTURBATION, "fractions": [0.5, 0.25, 0.25], "seed": 3}
+    assert SplitConfig(by=WELL, test=("A01",), seed=3).facts() == {"by": WELL, "test": ["A01"]}

@@ -41,6 +41,8 @@ def test_ranks_know_each_other(together: list[dict[str, Any]]) -> None:
         assert found["detached"]
         assert found["untouched"] == [rank + 1, -rank]
         assert found["objects"] == [{"rank": r, "name": f"r{r}"} for r in range(world)]
+        assert found["of_main"] == f"rank 0 of {world}"
+        assert found["refused_by_main"] == "rank 0 says no"
         assert found["gathered_ints"].tolist() == [[r, 7] for r in range(world)]
         assert found["gathered_bools"].tolist() == [r % 2 == 0 for r in range(world)]
         assert found["unwraps"]

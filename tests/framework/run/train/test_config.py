@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 from fixtures.tiny_run import HEADS, MARKERS, TRIPLET
+from pydantic import ValidationError
 
 from framework.config import to_yaml
 from framework.errors import ConfigError
@@ -134,3 +135,26 @@ def test_an_unknown_plugin_is_named_with_its_line() -> None:
         parsed("plugins: [mylap]\n" + TRIPLET)
     expected = "run.yaml:1: plugins: no installed package offers the plugin 'mylap'; installed: mylab, yours"
     assert str(error.value) == expected + "; did you mean 'mylab'?"
+
+
+def test_resolved_paths_are_absolute_and_urls_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    found = parsed(HEADS, "data.embeddings=e.h5ad").resolved()
+    assert (found.run_dir, found.data.path, found.data.embeddings) == ("/r", "/d", "/e.h5ad")
+    assert found.objective.builds_on == "/p"
+    assert parsed(TRIPLET, "data.path=https://host/d").resolved().data.path == "https://host/d"
+    assert parsed(TRIPLET).resolved().data.embeddings is None
+
+
+def test_each_use_of_the_seed_has_a_stream_of_its_own() -> None:
+    first, second = parsed(TRIPLET), parsed(TRIPLET, "train.seed=1")
+    seeds = [config.seed_of(draw) for config in (first, second) for draw in module.Draw]
+    assert len(set(seeds)) == 8
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert first.seed_of(module.Draw.WEIGHTS) == parsed(MARKERS).seed_of(module.Draw.WEIGHTS)
+
+
+def test_options_of_another_kind_are_no_objective() -> None:
+    config = parsed(TRIPLET)
+    with pytest.raises(ValidationError, match="expected a mapping with the key 'name'"):
+        type(config)(**{**dict(config), "objective": config.plan})

@@ -14,8 +14,10 @@ from fixtures.tiny_dataset import make_dataset
 from fixtures.tiny_run import HEADS, MARKERS, TRIPLET, config, same_bits, tiny_data, weights
 
 from framework import checkpoint
+from framework.data.dataset import Dataset
 from framework.errors import CheckpointError, RunError
 from framework.run import embed, fit, load_run_config, verify_run
+from framework.run.train import prepare
 from framework.tracking import read_metrics
 
 
@@ -66,6 +68,20 @@ def test_the_config_in_the_run_folder_reproduces_the_run(root: Path, monkeypatch
     assert same_bits(weights(root / "again", 12), weights(root / "pretrained", 12))
     assert (root / "again" / "split.csv").read_bytes() == (root / "pretrained" / "split.csv").read_bytes()
     assert (root / "again" / "objective.json").read_bytes() == (root / "pretrained" / "objective.json").read_bytes()
+
+
+def test_the_dataset_and_the_pretrained_run_are_opened_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    for owner, name in ((Dataset, "open"), (prepare, "foundation")):
+        original = getattr(owner, name)
+        monkeypatch.setattr(
+            owner, name, lambda *given, name=name, original=original: opened.append(name) or original(*given)
+        )
+    places = {"data": root / "data", "pretrained": root / "pretrained"}
+    fit(config(HEADS, "train.steps=1", "train.evaluate_every=null", run=root / "once", **places))
+    assert sorted(opened) == ["foundation", "open"]
+    fit(config(HEADS, "train.steps=1", "train.evaluate_every=null", run=root / "once", **places))
+    assert sorted(opened) == ["foundation", "open", "open"]
 
 
 def test_another_seed_gives_other_weights(root: Path) -> None:

@@ -1,48 +1,29 @@
-"""Pieces of a run that training, embedding, predicting and verifying all need: universes, stores, loaders, facts."""
+"""From a dataset to the batches of a run: its plan over a part, its tiles or embeddings, its loader."""
 
 from __future__ import annotations
 
 import logging
-import platform
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from framework import __version__
 from framework.data.batch import LabelTable
 from framework.data.dataset import Dataset
 from framework.data.format.schema import PLATE, WELL
 from framework.data.loading.loader import Loader
 from framework.data.loading.prefetch import Prefetcher
 from framework.data.loading.transform import AugmentConfig, ScaleProfile
-from framework.data.permutation import hash_u64
 from framework.data.plan import Exclusion, Plan, PlanUniverse, build_plan
-from framework.data.split import Parts
+from framework.data.split import Parts, bags_in
 from framework.data.store import EmbeddingStore, Store, TileStore
 from framework.distributed import Ranks
 from framework.errors import RunError
 from framework.objectives import Objective, Predicts
-from framework.run.train.config import RunConfig
+from framework.run.train.config import Draw, RunConfig
 
 log = logging.getLogger(__name__)
-
-_VERSIONED = ("torch", "accelerate", "numpy", "pandas", "anndata", "safetensors", "pydantic")
-
-# Streams of randomness drawn from train.seed; none may share a number.
-WEIGHTS, BATCHES, PIXELS, VALIDATION = range(1, 5)
-
-
-def stream(seed: int, number: int) -> int:
-    """Return a seed of its own for one use of ``train.seed``, below 2**63."""
-    return int(hash_u64(seed, 0x5EED, number)) >> 1
-
-
-def bags_in(parts: Parts, part: str) -> npt.NDArray[np.int64]:
-    """Return the bags of a part of the split; ``all`` gives every bag."""
-    return np.flatnonzero(np.ones(len(parts), bool) if part == "all" else parts == part).astype(np.int64)
 
 
 def plan_of(
@@ -52,7 +33,7 @@ def plan_of(
     part: str,
     objective: Objective,
     labels: dict[str, LabelTable],
-    seed: int,
+    draw: Draw,
 ) -> Plan:
     """Return the run's plan over the bags of a part that have something to learn from.
 
@@ -64,7 +45,7 @@ def plan_of(
         objective: of the run.
         labels: its label tables; where they are measurements of what it predicts, bags (or, for a plan over single
             tiles, tiles) without any are left out.
-        seed: of the plan.
+        draw: which stream of ``train.seed`` orders it.
 
     Raises:
         RunError: nothing to visit.
@@ -79,7 +60,7 @@ def plan_of(
         bags = _labelled(bags[known[bags]], len(bags), part)
     elif known is not None and config.plan.visits_tiles:
         tiles = known
-    plan = build_plan(config.plan, PlanUniverse.of(dataset, bags, config.plan.grouped_by, tiles), seed)
+    plan = build_plan(config.plan, PlanUniverse.of(dataset, bags, config.plan.grouped_by, tiles), config.seed_of(draw))
     for left_out in plan.excluded:
         log.warning("part '%s': %s", part, _named(left_out, dataset))
     return plan
@@ -146,37 +127,9 @@ def open_loader(
         scale=scale if pixels else None,
         augment=augment if pixels and augment is not None and (augment.flip or augment.rotate90) else None,
         labels=labels,
-        seed=stream(config.train.seed, PIXELS),
+        seed=config.seed_of(Draw.PIXELS),
         prefetch=config.train.prefetch,
         threads=config.train.threads,
         channels_last=config.train.channels_last and pixels,
         upcoming=upcoming,
     )
-
-
-def prepared(objective: Objective, config: RunConfig, ranks: Ranks) -> Objective:
-    """Return the objective on its device, in the memory format the run asks for."""
-    objective.to(ranks.device)
-    if config.train.channels_last:
-        # nn.Module.to converts four-dimensional weights alone.
-        objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return objective
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that could change a result."""
-    found = {"wellstream": __version__, "python": platform.python_version()}
-    for name in _VERSIONED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def split_facts(config: RunConfig) -> dict[str, Any]:
-    """Return the section ``split`` without empty keys; the seed only where it decides something."""
-    facts = {key: value for key, value in config.split.plain().items() if value is not None and value != []}
-    if config.split.fractions is None:
-        facts.pop("seed", None)
-    return facts

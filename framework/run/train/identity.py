@@ -1,0 +1,78 @@
+"""What makes a run this run: the settings that it may not change when it goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from framework.errors import RunError
+from framework.run.train.config import RunConfig
+from framework.run.train.folder import RunFolder
+
+CHANGEABLE = (
+    "run_dir",
+    "debug",
+    "tracking",
+    "data.path",
+    "data.cache",
+    "data.check",
+    "data.embeddings",
+    "train.device",
+    "train.threads",
+    "train.prefetch",
+    "train.timeout_s",
+    "train.save_every",
+    "train.keep",
+    "train.log_every",
+    "train.evaluate_every",
+    "train.patience",
+)
+"""What a resumed run may do otherwise without becoming another run. The data may move; their digest may not change.
+``train.steps`` may change too unless the learning rate depends on it."""
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """Return dotted key -> value of everything that makes two runs different runs."""
+    changeable = set(CHANGEABLE)
+    if config.optim.schedule == "constant":
+        changeable.add("train.steps")
+    flat = _flat(config.plain(), ())
+    return {key: value for key, value in flat if not any(_inside(key, name) for name in changeable)}
+
+
+def facts_of_run(folder: RunFolder, config: RunConfig) -> dict[str, Any]:
+    """Return what makes a run this run, JSON-ready, for its checkpoints: settings, and checksum of the split."""
+    return {
+        "config": json.loads(json.dumps(identity(config))),
+        "split_sha256": hashlib.sha256(folder.split_file.read_bytes()).hexdigest(),
+    }
+
+
+def need_same_run(folder: RunFolder, config: RunConfig) -> None:
+    """Check that ``config`` may continue the run in ``folder``.
+
+    Raises:
+        RunError: names each key that differs.
+    """
+    stored, asked = identity(folder.config()), identity(config)
+    differing = sorted(key for key in stored.keys() | asked.keys() if stored.get(key) != asked.get(key))
+    if differing:
+        told = "; ".join(f"{key}: {stored.get(key)} there, {asked.get(key)} here" for key in differing[:5])
+        raise RunError(
+            f"{folder.root} holds a run of another config: {told}{' ...' if len(differing) > 5 else ''}. Choose "
+            "another run_dir, or remove that folder"
+        )
+
+
+def _flat(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, (*path, str(key)))
+    else:
+        yield ".".join(path), value
+
+
+def _inside(key: str, name: str) -> bool:
+    return key == name or key.startswith(name + ".")

@@ -1,0 +1,21 @@
+"""The versions that could change a result; a run, its checkpoints and its tables keep them."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from framework import __version__
+
+_PACKAGES = ("torch", "accelerate", "numpy", "pandas", "anndata", "safetensors", "pydantic")
+
+
+def versions() -> dict[str, str]:
+    """Return name -> version of this product, Python and the packages that compute."""
+    found = {"wellstream": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

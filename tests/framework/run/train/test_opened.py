@@ -1,0 +1,97 @@
+"""A run put on a dataset: which part, whose split, what it can do."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fixtures.tiny_dataset import make_dataset
+from fixtures.tiny_run import TRIPLET, config, tiny_data
+
+from framework.data import split
+from framework.data.plan import EveryTile
+from framework.errors import ConfigError, DatasetError, RunError
+from framework.objectives import Embeds, Paints, Predicts
+from framework.run import OpenedRun, fit, open_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> OpenedRun:
+    """A triplet run of one step."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("opened")
+    tiny_data(folder / "data")
+    settings = config(TRIPLET, "train.steps=1", "optim.warmup_steps=0", run=folder / "run", data=folder / "data")
+    return open_run(fit(settings))
+
+
+def test_a_part_is_that_of_the_runs_own_split(run: OpenedRun) -> None:
+    on = run.on(None, "test")
+    parts = split.read(run.folder.split_file, on.dataset.bags)
+    assert on.bags().tolist() == np.flatnonzero(parts == "test").tolist()
+    assert np.array_equal(np.unique(on.dataset.index.bag[on.tiles()]), on.bags())
+    assert on.universe().bags.tolist() == on.bags().tolist()
+    assert len(run.on(None).tiles()) == len(on.dataset.index)
+
+
+def test_batches_are_the_pixels_of_every_tile_in_the_channels_of_the_run(run: OpenedRun) -> None:
+    on = run.on(None, "val")
+    batches = list(on.batches(EveryTile(on.universe(), rows=7)))
+    ids = np.concatenate([batch.tile_ids[batch.weights > 0, 0].numpy() for batch in batches])
+    assert ids.tolist() == on.tiles().tolist()
+    stored = np.empty((1, *on.store.sample_shape), dtype=on.store.dtype)
+    on.store.gather(ids[-1:], stored)
+    pixels = torch.from_numpy(stored.astype(np.float32))
+    mean, sd = pixels.mean(dim=(-1, -2), keepdim=True), pixels.std(dim=(-1, -2), keepdim=True, correction=0)
+    last = batches[-1].tiles[batches[-1].weights > 0, 0][-1:]
+    torch.testing.assert_close(last, (pixels - mean) / sd, rtol=1e-3, atol=1e-3)
+    with on.computing():
+        assert torch.is_inference_mode_enabled()
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_wells_of_another_dataset_are_unseen(run: OpenedRun, tmp_path: Path) -> None:
+    make_dataset(tmp_path / "others", bags=6)
+    on = run.on(tmp_path / "others")
+    assert set(on.parts) == {"unseen"}
+    assert on.bags().tolist() == list(range(6))
+    with pytest.raises(RunError, match=r"others: no bag in part 'train' \(parts: unseen\); use part all"):
+        run.on(tmp_path / "others", "train").bags()
+    with pytest.raises(RunError, match=r"others: no tile in part 'test' \(parts: unseen\); use part all"):
+        run.on(tmp_path / "others", "test").tiles()
+
+
+def test_what_it_cannot_be_put_on_is_said(run: OpenedRun, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="part: expected one of: train, val, test, all, found 'trian'; did you mean"):
+        run.on(None, "trian")
+    with pytest.raises(DatasetError, match="no such dataset folder"):
+        run.on(tmp_path / "nowhere")
+    nothing = replace(run.on(None), parts=np.asarray([], dtype=np.str_))
+    with pytest.raises(RunError, match="data: no tiles in this dataset"):
+        nothing.tiles()
+
+
+def test_a_role_is_the_objective_or_a_sentence(run: OpenedRun) -> None:
+    assert run.having(Embeds) is run.objective
+    for role, sentence in (
+        (Predicts, "does not predict; those that do: marker_regression, omics_heads; this run can: wellstream embed "),
+        (Paints, "does not inpaint; those that do: paired_inpainting; this run can: wellstream embed "),
+    ):
+        with pytest.raises(RunError) as error:
+            run.having(role)
+        root = run.folder.root
+        assert str(error.value) == f"{root}: objective 'triplet_mil' {sentence}{root}"
+
+
+def test_a_split_of_other_wells_under_the_same_name_counts_as_unseen(
+    run: OpenedRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(run.folder.root, tmp_path / "run")
+    lines = (tmp_path / "run" / "split.csv").read_text().splitlines()
+    (tmp_path / "run" / "split.csv").write_text("\n".join(lines[:-1]) + "\n")
+    assert set(open_run(tmp_path / "run").on(None).parts) == {"unseen"}
+    assert "all its wells count as unseen" in caplog.text
