@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 from data_tools.cells_config import CellsIngestConfig
 from data_tools.ingest_config import IngestConfig
@@ -20,8 +20,10 @@ from framework.progress import OnProgress
 _KINDS = ("plates", "cells")
 
 
-def load_ingest_config(path: Path | str, overrides: Sequence[str] = ()) -> IngestConfig | CellsIngestConfig:
-    """Read an ingest YAML of either kind.
+def load_ingest_config(
+    path: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()
+) -> IngestConfig | CellsIngestConfig:
+    """Read an ingest YAML of either kind, or take what it would hold as a mapping.
 
     Raises:
         ConfigError: no such kind, or with one line per mistake as ``framework.config.load_config``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,11 +21,11 @@ from framework.errors import ConfigError
 M = TypeVar("M", bound=StrictModel)
 
 
-def load_config(path: Path | str, model: type[M], overrides: Sequence[str] = ()) -> M:
+def load_config(path: Path | str | Mapping[str, Any], model: type[M], overrides: Sequence[str] = ()) -> M:
     """Read a YAML config.
 
     Args:
-        path: the file.
+        path: the file, or what it would hold as a mapping.
         model: the config class it must describe.
         overrides: ``a.b.0.c=value`` from the command line; values follow YAML rules.
 

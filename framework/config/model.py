@@ -22,6 +22,16 @@ class StrictModel(BaseModel):
         extra="forbid", frozen=True, strict=True, validate_default=True, ser_json_inf_nan="strings"
     )
 
+    def __init__(self, **values: Any) -> None:
+        """Take lists too where a field holds a tuple, as Python code writes them; files are read by ``from_plain``."""
+        fields = type(self).model_fields
+        super().__init__(
+            **{
+                name: _as_tuples(value) if name in fields and "tuple" in str(fields[name].annotation) else value
+                for name, value in values.items()
+            }
+        )
+
     @classmethod
     def from_plain(cls: type[M], plain: Any) -> M:
         """Build from YAML-shaped data (dicts, lists, strings, numbers), where lists stand for tuples.
@@ -43,6 +53,12 @@ class NamedOptions(StrictModel):
     if TYPE_CHECKING:
         # No field here: it would move ``name`` to the front of every file that holds an entry's options.
         name: str
+
+
+def _as_tuples(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_as_tuples(item) for item in value)
+    return {key: _as_tuples(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _chosen(registry: Registry[Any], value: Any) -> Any:

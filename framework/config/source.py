@@ -5,9 +5,9 @@ What a plain value means, and what is not read at all, say the rules in ``yaml_r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -64,6 +64,24 @@ def _walk(node: yaml.Node, path: KeyPath, name: str) -> Iterator[tuple[KeyPath, 
             yield from _walk(value, (*path, index), name)
 
 
+def _plain(value: Any, path: KeyPath) -> Any:
+    """What a YAML file would hold in the place of a value of Python."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, (*path, str(key))) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, (*path, number)) for number, item in enumerate(value)]
+    if isinstance(value, PurePath):
+        return str(value)
+    if hasattr(value, "plain"):
+        return value.plain()
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise ConfigError(
+        f"config: {'.'.join(str(part) for part in path)}: expected text, a number, a list or a mapping, found "
+        f"{type(value).__name__}"
+    )
+
+
 def parse_yaml(text: str, name: str) -> Source:
     """Parse one YAML document.
 
@@ -100,12 +118,14 @@ def parse_yaml(text: str, name: str) -> Source:
     return Source(name=name, data=data, lines=lines)
 
 
-def read_yaml(path: Path | str) -> Source:
-    """Read and parse a YAML file (UTF-8).
+def read_yaml(path: Path | str | Mapping[str, Any]) -> Source:
+    """Read and parse a YAML file (UTF-8); or take what it would hold as a mapping, from Python.
 
     Raises:
-        ConfigError: the file is missing, unreadable or not YAML.
+        ConfigError: the file is missing, unreadable or not YAML; or a mapping holds what no YAML file can.
     """
+    if isinstance(path, Mapping):
+        return Source(name="config", data=_plain(path, ()))
     file = Path(path)
     try:
         if not file.exists():

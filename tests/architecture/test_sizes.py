@@ -11,10 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(
     f
-    for top in ("framework", "data_tools", "experiments", "launch", "benchmarks", "tests")
+    for top in ("wellstream", "framework", "data_tools", "experiments", "launch", "benchmarks", "tests")
     for f in (ROOT / top).rglob("*.py")
 )
-PRODUCT = [f for f in FILES if f.relative_to(ROOT).parts[0] in ("framework", "data_tools", "launch", "experiments")]
+PRODUCT = [f for f in FILES if f.relative_to(ROOT).parts[0] not in ("benchmarks", "tests")]
 
 
 def functions(file: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:

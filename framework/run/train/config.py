@@ -140,11 +140,13 @@ class RunConfig(StrictModel):
         return self
 
 
-def load_run_config(path: Path | str, overrides: Sequence[str] = (), *, debug: bool = False) -> RunConfig:
+def load_run_config(
+    path: Path | str | Mapping[str, Any], overrides: Sequence[str] = (), *, debug: bool = False
+) -> RunConfig:
     """Read a run's YAML; plugins it names are loaded before it is checked.
 
     Args:
-        path: the file.
+        path: the file, or what it would hold as a mapping.
         overrides: ``a.b=value`` from the command line.
         debug: apply the file's own ``debug`` overrides too, after the others.
 

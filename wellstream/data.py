@@ -1,0 +1,202 @@
+"""A dataset as people look at it, and as the objects of stock libraries over the same files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import dask.base
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+import webdataset
+import zarr
+from matplotlib.figure import Figure
+
+from framework.data.dataset import Dataset as OpenedDataset
+from framework.data.loading.loader import Loader
+from framework.data.plan import PLANS, PlanUniverse, build_plan
+from framework.data.remote.cache import CacheConfig
+from framework.data.store import TileStore
+from framework.errors import DatasetError
+from framework.report.figures.images import channel_colours, composite
+from wellstream.torch_data import BatchesOfPlan, Tiles
+
+_SHOWN = 12
+_BLOCK_BYTES = 64 << 20
+
+
+class Dataset:
+    """A dataset that ``wellstream ingest`` made: tables, single tiles, pictures, and other libraries' views of it.
+
+    Args:
+        path: folder or URL (``https://``, ``s3://`` ...).
+        channels: names to read, in this order; default: all as stored.
+        cache: how a dataset behind a URL is kept on this machine, as the section ``data.cache`` of a run.
+
+    Raises:
+        DatasetError: no finished dataset, or a channel it does not have.
+    """
+
+    def __init__(
+        self, path: Path | str, *, channels: Sequence[str] | None = None, cache: Mapping[str, Any] | None = None
+    ) -> None:
+        self.opened = OpenedDataset.open(path, CacheConfig.from_plain(dict(cache or {})))
+        self.channels = tuple(channels or self.opened.manifest.tile.channels)
+        self._store = TileStore(self.opened, self.channels)
+
+    def __repr__(self) -> str:
+        tile, name = self.opened.manifest.tile, self.opened.manifest.name
+        shape = f"{len(self.channels)} x {tile.height} x {tile.width} {tile.dtype}"
+        return (
+            f"Dataset '{name}': {len(self)} tiles of {shape} in {self.opened.manifest.n_bags} bags, channels "
+            f"{', '.join(self.channels)}"
+        )
+
+    def __len__(self) -> int:
+        return len(self.opened.index)
+
+    @property
+    def bags(self) -> pd.DataFrame:
+        """One row per bag (a well; of cropped cells what ``bags.by`` says), in bag order."""
+        return self.opened.bags
+
+    @cached_property
+    def tiles(self) -> pd.DataFrame:
+        """One row per tile, in tile order: bag, place in the field, labels, ``Marker_*``."""
+        return self.opened.tile_table()
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """Names of the measurements per tile."""
+        return self.opened.manifest.markers
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the vectors per bag; ``opened.target(name)`` gives one as AnnData."""
+        return self.opened.manifest.targets
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What ingesting said about its input: what was joined, guessed or left out."""
+        return self.opened.manifest.notes
+
+    def tile(self, number: int) -> npt.NDArray[Any]:
+        """Return the pixels of one tile, (C, H, W) as stored; negative numbers count from the end."""
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"tile {number}: the dataset has {len(self)}, numbered from 0")
+        pixels: npt.NDArray[Any] = self.read([number % len(self)])[0]
+        return pixels
+
+    def read(self, numbers: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Return the pixels of some tiles, (n, C, H, W) as stored, in the order asked for."""
+        ids = np.asarray(numbers, dtype=np.int64)
+        out = np.empty((len(ids), *self._store.sample_shape), dtype=self._store.dtype)
+        self._store.gather(ids, out)
+        return out
+
+    def show(self, tiles: Sequence[int] | None = None, *, columns: int = 6) -> Figure:
+        """Return a figure of tiles in colour, as a notebook displays it; contrast is that of the whole dataset.
+
+        Args:
+            tiles: their numbers; default: up to 12, spread over the dataset.
+            columns: tiles per line.
+        """
+        spread = np.linspace(0, len(self) - 1, min(_SHOWN, len(self)))
+        chosen = [int(number) for number in (np.unique(spread.astype(int)) if tiles is None else tiles)]
+        pictures = composite(self.read(chosen), self.channels, self.opened.manifest.channel_statistics)
+        lines = -(-len(chosen) // columns)
+        figure = Figure(figsize=(1.6 * columns, 1.8 * lines), layout="constrained")
+        axes = figure.subplots(lines, columns, squeeze=False).ravel()
+        for panel in axes:
+            panel.set_axis_off()
+        for panel, number, picture in zip(axes, chosen, pictures, strict=False):
+            panel.imshow(picture, interpolation="nearest")
+            panel.set_title(f"{number}: {self._condition(number)}"[:28], fontsize=7)
+        colours = zip(self.channels, channel_colours(self.channels), strict=True)
+        figure.suptitle(", ".join(f"{channel} {name}" for channel, (name, _) in colours), fontsize=8)
+        return figure
+
+    def to_webdataset(self) -> webdataset.WebDataset:
+        """Return stock webdataset over the shards: samples ``npy`` (n, C, H, W) and ``json``, all stored channels.
+
+        Raises:
+            DatasetError: shards are Zarr, or lie behind a URL.
+        """
+        self._need("tar", "to_zarr() or to_dask()")
+        files = [str(self.opened.root / record.name) for record in self.opened.manifest.shards if record.tiles]
+        return webdataset.WebDataset(files, shardshuffle=False).decode()
+
+    def to_zarr(self) -> list[zarr.Array[Any]]:
+        """Return stock zarr arrays (tiles, C, H, W), one per shard, all stored channels.
+
+        Raises:
+            DatasetError: shards are tarballs, or lie behind a URL.
+        """
+        self._need("zarr", "to_webdataset() or to_dask()")
+        shards = [self.opened.root / record.name for record in self.opened.manifest.shards if record.tiles]
+        folders = [next(parent for parent in shard.parents if parent.suffix == ".zarr") for shard in shards]
+        return [zarr.open_array(folder, mode="r") for folder in dict.fromkeys(folders)]
+
+    def to_dask(self, tiles_per_block: int | None = None) -> dask.array.Array:
+        """Return a Dask array (tiles, C, H, W) in tile order, read lazily from any layout.
+
+        Args:
+            tiles_per_block: default: blocks of about 64 MiB.
+        """
+        shape, dtype = (len(self), *self._store.sample_shape), self._store.dtype
+        each = int(np.prod(self._store.sample_shape)) * dtype.itemsize
+        step = tiles_per_block or max(1, _BLOCK_BYTES // each)
+        starts = range(0, len(self), step)
+        token = dask.base.tokenize(str(self.opened.root), self.opened.manifest.digest, self.channels, step)
+        name = f"wellstream-{token}"
+        graph = {
+            (name, block, 0, 0, 0): (_block, self.opened.where, self.channels, start, min(start + step, len(self)))
+            for block, start in enumerate(starts)
+        }
+        chunks = (tuple(min(step, len(self) - start) for start in starts), *((size,) for size in shape[1:]))
+        return dask.array.Array(graph, name, chunks, dtype=dtype)  # type: ignore[no-untyped-call]
+
+    def to_torch(
+        self, plan: Mapping[str, Any] | None = None, *, seed: int = 0, epoch: int = 0
+    ) -> torch.utils.data.Dataset[Any]:
+        """Return a PyTorch dataset over the same bytes.
+
+        Args:
+            plan: None: a map-style dataset, tile number -> (C, H, W) as stored. A plan as the section ``plan`` of a
+                run, as ``{"name": "tiles", "tiles": 64}``: an iterable dataset of the batches of one epoch, with
+                float32 ``tiles`` (K, N, C, H, W), ``bags`` and ``tile_ids``; each batch is that of training.
+            seed: of the plan.
+            epoch: which epoch of the plan to give.
+
+        Raises:
+            ConfigError: no such plan.
+        """
+        if plan is None:
+            return Tiles(self)
+        options = PLANS.get(str(plan.get("name", ""))).config.from_plain(dict(plan))
+        everything = np.arange(len(self.bags), dtype=np.int64)
+        universe = PlanUniverse.of(self.opened, everything, by=options.grouped_by)
+        built = build_plan(options, universe, seed)
+        return BatchesOfPlan(Loader(self._store, built), built.steps_per_epoch, epoch)
+
+    def _condition(self, number: int) -> str:
+        bag = self.bags.iloc[int(self.opened.index.bag[number])]
+        names = ("Metadata_Perturbation", "Metadata_Stimulation")
+        known = [str(bag[name]) for name in names if name in bag and str(bag[name]) not in ("", "none", "nan")]
+        return " ".join(known) or str(bag.get("Metadata_Well", ""))
+
+    def _need(self, layout: str, instead: str) -> None:
+        if self.opened.remote is not None:
+            raise DatasetError(f"{self.opened.where}: its shards lie behind a URL; use {instead}, or copy it here")
+        if self.opened.manifest.layout != layout:
+            raise DatasetError(f"{self.opened.where}: has the layout '{self.opened.manifest.layout}'; use {instead}")
+
+
+def _block(place: str, channels: tuple[str, ...], first: int, last: int) -> npt.NDArray[Any]:
+    """Read a block of tiles, wherever Dask runs it."""
+    return Dataset(place, channels=channels).read(range(first, last))

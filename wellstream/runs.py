@@ -1,0 +1,175 @@
+"""Training runs: fit one, open one, use one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import anndata
+import pandas as pd
+from torch import nn
+
+from framework import run as rooms
+from framework.distributed import start_processes
+from framework.errors import RunError
+from framework.files.h5ad import read_h5ad
+from framework.progress import OnProgress
+from framework.run import OpenedRun, RunConfig, load_run_config
+from framework.tracking import read_metrics
+
+
+class Run:
+    """A trained run: its weights, and what they are used for.
+
+    Attributes:
+        folder: where it lies.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def __repr__(self) -> str:
+        opened = self.opened
+        data = opened.folder.objective_facts().dataset
+        return f"Run '{self.folder.name}': {opened.config.objective.name}, step {opened.step}, on {data}"
+
+    @cached_property
+    def opened(self) -> OpenedRun:
+        """Config, objective and scaling, with the best or newest valid checkpoint."""
+        return rooms.open_run(self.folder)
+
+    @property
+    def config(self) -> RunConfig:
+        """The resolved config."""
+        return self.opened.config
+
+    @property
+    def model(self) -> nn.Module:
+        """The objective as a ``torch.nn.Module`` in eval mode, on the device of the run."""
+        return self.opened.objective
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """One row per logged step."""
+        return read_metrics(self.folder)
+
+    def embed(
+        self,
+        out: Path | str | None = None,
+        *,
+        data: Path | str | None = None,
+        level: str = "tile",
+        layers: Sequence[str] = (),
+        pool: str = "max",
+        views: int | str = 1,
+        untrained: bool = False,
+        progress: OnProgress | None = None,
+    ) -> Any:
+        """Return embeddings as AnnData; with ``layers`` a mapping layer -> AnnData.
+
+        Args:
+            out: ``.h5ad`` to keep them in (a folder with ``layers``); default: nowhere.
+            data: dataset folder or URL; default: the one the run trained on.
+            level: ``tile`` (one row per tile) or ``bag``.
+            layers: layers of the network instead, pooled over space.
+            pool: ``max`` or ``mean``, of layers.
+            views: of layers: mean over 1, 4 or 8 mirror images, or ``image2omics``.
+            untrained: with the weights the run began with.
+            progress: called with (stage, done, total).
+
+        Raises:
+            WellstreamError: run, data, channels and layers do not fit together.
+        """
+        with tempfile.TemporaryDirectory() as beside:
+            file = Path(out) if out is not None else Path(beside) / ("layers" if layers else "embeddings.h5ad")
+            if layers:
+                rooms.embed_layers(
+                    self.folder,
+                    data,
+                    file,
+                    list(layers),
+                    pool=pool,  # type: ignore[arg-type]
+                    untrained=untrained,
+                    views=views,
+                    progress=progress,
+                )
+                return {layer: _read(file / f"{layer}.h5ad") for layer in layers}
+            rooms.embed(self.folder, data, file, level, progress, untrained=untrained)
+            return _read(file)
+
+    def predict(
+        self,
+        out: Path | str | None = None,
+        *,
+        data: Path | str | None = None,
+        part: str = "test",
+        tiles: int = 512,
+        seeds: int = 3,
+        views: int | str = 1,
+        progress: OnProgress | None = None,
+    ) -> Any:
+        """Return predictions as AnnData, with what was measured in ``layers["measured"]``.
+
+        A run of several targets gives a mapping target -> AnnData.
+
+        Args:
+            out: ``.h5ad`` to keep them in (a folder for several targets); default: nowhere.
+            data: dataset folder or URL; default: the one the run trained on.
+            part: ``train``, ``val``, ``test`` or ``all``.
+            tiles: tiles drawn per bag.
+            seeds: draws averaged.
+            views: mean over 1, 4 or 8 mirror images, or ``image2omics``.
+            progress: called with (stage, done, total).
+
+        Raises:
+            WellstreamError: nothing to predict, or run and data do not fit together.
+        """
+        with tempfile.TemporaryDirectory() as beside:
+            file = Path(out) if out is not None else Path(beside) / "predictions"
+            rooms.predict(self.folder, data, file, part, tiles, seeds, views, progress)
+            if file.is_dir():
+                return {each.stem: _read(each) for each in sorted(file.glob("*.h5ad"))}
+            return _read(file)
+
+
+def fit(
+    config: Path | str | Mapping[str, Any] | RunConfig,
+    *,
+    overrides: Sequence[str] = (),
+    resume: str = "auto",
+    nproc: int = 1,
+) -> Run:
+    """Train, or continue a run, and return it.
+
+    Args:
+        config: a YAML file, what it would hold as a mapping, or a config object.
+        overrides: dotted, as ``["train.steps=100"]``; not with a config object.
+        resume: ``auto`` continues from the newest valid checkpoint; ``none`` insists on a new run; or a path.
+        nproc: processes on this machine, one per GPU; needs a YAML file.
+
+    Raises:
+        WellstreamError: what is wrong, in a sentence; also where a rank of several fails.
+    """
+    settings = config if isinstance(config, RunConfig) else load_run_config(config, overrides)
+    if nproc > 1:
+        if not isinstance(config, Path | str):
+            raise RunError("nproc: several processes read the config from a file; write it to a YAML and name that")
+        ending = start_processes("launch.train", [str(config), *overrides, "--resume", resume], nproc)
+        if ending.code:
+            raise RunError(" ".join(ending.sentences))
+        return Run(settings.run_dir)
+    return Run(rooms.fit(settings, resume))
+
+
+def open_run(folder: Path | str) -> Run:
+    """Return a trained run. Raises RunError where there is none."""
+    run = Run(folder)
+    _ = run.opened
+    return run
+
+
+def _read(file: Path) -> anndata.AnnData:
+    return read_h5ad(file, what="a file of this run (.h5ad)", then="make it again")
