@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from architecture.sources import imports, imports_of, is_there, nodes_of, text_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TOP = ("wellstream", "framework", "data_tools", "experiments", "launch", "benchmarks", "tests")
@@ -118,16 +119,6 @@ def product_files() -> list[Path]:
     return [f for f in source_files() if f.relative_to(ROOT).parts[0] not in ("tests", "benchmarks")]
 
 
-def imports(tree: ast.AST) -> list[tuple[str, int]]:
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [(alias.name, node.lineno) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found += [(f"{node.module}.{alias.name}", node.lineno) for alias in node.names]
-    return found
-
-
 def room(name: str) -> str:
     """The longest room of LEVELS that holds module ``name``."""
     parts = name.split(".")
@@ -145,7 +136,7 @@ def inside(name: str, places: tuple[str, ...]) -> bool:
 @pytest.mark.parametrize("file", product_files(), ids=module_name)
 def test_a_room_imports_lower_levels_only(file: Path) -> None:
     name = module_name(file)
-    for target, line in imports(ast.parse(file.read_text())):
+    for target, line in imports_of(file):
         where = f"{file.relative_to(ROOT)}:{line} imports {target}"
         top = target.split(".")[0]
         assert top not in ("tests", "benchmarks"), where
@@ -178,18 +169,18 @@ def test_every_folder_has_a_level() -> None:
 
 @pytest.mark.parametrize("file", source_files(), ids=module_name)
 def test_what_is_imported_of_ours_exists(file: Path) -> None:
-    for target, line in imports(ast.parse(file.read_text())):
+    for target, line in imports_of(file):
         if target.split(".")[0] in TOP:
             module = ROOT / Path(*target.split("."))
             above = module.parent
             there = module.with_suffix(".py"), module / "__init__.py", above.with_suffix(".py"), above / "__init__.py"
-            assert any(path.is_file() for path in there), f"{file.relative_to(ROOT)}:{line} imports {target}"
+            assert any(is_there(path) for path in there), f"{file.relative_to(ROOT)}:{line} imports {target}"
 
 
 @pytest.mark.parametrize("file", product_files(), ids=module_name)
 def test_a_library_lives_in_its_room(file: Path) -> None:
     name = module_name(file)
-    for target, line in imports(ast.parse(file.read_text())):
+    for target, line in imports_of(file):
         for library, rooms in LIBRARY_ROOMS.items():
             if target == library or target.startswith(library + "."):
                 assert inside(name, rooms), f"{file.relative_to(ROOT)}:{line} imports {target}; only {rooms} may"
@@ -200,21 +191,21 @@ def test_every_console_is_one_without_markup(file: Path) -> None:
     """A name such as ``[red]:x:`` is printed letter by letter only by consoles of ``framework.terminal``."""
     if inside(module_name(file), ("framework.terminal", "tests")):
         return
-    calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    calls = [node for node in nodes_of(file) if isinstance(node, ast.Call)]
     made = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "Console"]
     assert not made, f"{file.relative_to(ROOT)}:{made}: make it with framework.terminal.Terminal"
 
 
 def test_the_callback_of_progress_is_declared_once() -> None:
-    declared = [module_name(file) for file in product_files() if "Callable[[str, int, int], None]" in file.read_text()]
+    declared = [module_name(file) for file in product_files() if "Callable[[str, int, int], None]" in text_of(file)]
     assert declared == ["framework.progress"]
 
 
 @pytest.mark.parametrize("file", product_files(), ids=module_name)
 def test_no_import_hides_inside_a_function(file: Path) -> None:
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in nodes_of(file):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            for target, line in imports(node):
+            for target, line in imports(tuple(ast.walk(node))):
                 assert target.split(".")[0] in OPTIONAL, (
                     f"{file.relative_to(ROOT)}:{line} imports {target} in a function"
                 )
@@ -227,7 +218,7 @@ def test_no_room_is_a_drawer(file: Path) -> None:
 
 def test_the_rules_see_a_violation(tmp_path: Path) -> None:
     tree = ast.parse("from framework.run import fit\nimport torch.distributed as d\n")
-    assert imports(tree) == [("framework.run.fit", 1), ("torch.distributed", 2)]
+    assert imports(tuple(ast.walk(tree))) == [("framework.run.fit", 1), ("torch.distributed", 2)]
     assert room("framework.run.train.fit") == "framework.run.train"
     assert LEVELS[room("framework.data.plan")] < LEVELS[room("framework.data.loading.loader")]
     assert not inside("framework.data.dataset", OF_FRAMEWORK_IN_DATA_TOOLS)

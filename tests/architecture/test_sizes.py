@@ -7,6 +7,7 @@ import statistics
 from pathlib import Path
 
 import pytest
+from architecture.sources import nodes_of, text_of, tree_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(
@@ -18,8 +19,7 @@ PRODUCT = [f for f in FILES if f.relative_to(ROOT).parts[0] not in ("benchmarks"
 
 
 def functions(file: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    tree = ast.parse(file.read_text())
-    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [node for node in nodes_of(file) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
 def length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -33,13 +33,13 @@ def length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
 def test_no_module_exceeds_400_lines_and_no_function_60(file: Path) -> None:
-    assert len(file.read_text().splitlines()) <= 400
+    assert len(text_of(file).splitlines()) <= 400
     long = [f"{node.name}: {length(node)} lines" for node in functions(file) if length(node) > 60]
     assert not long, long
 
 
 def test_medians_stay_small() -> None:
-    modules = [len(f.read_text().splitlines()) for f in PRODUCT if f.name != "__init__.py"]
+    modules = [len(text_of(f).splitlines()) for f in PRODUCT if f.name != "__init__.py"]
     bodies = [length(node) for f in PRODUCT for node in functions(f)]
     assert statistics.median(modules) <= 150
     assert statistics.median(bodies) <= 12
@@ -47,7 +47,7 @@ def test_medians_stay_small() -> None:
 
 @pytest.mark.parametrize("file", PRODUCT, ids=lambda f: str(f.relative_to(ROOT)))
 def test_public_things_have_docstrings(file: Path) -> None:
-    tree = ast.parse(file.read_text())
+    tree = tree_of(file)
     assert ast.get_docstring(tree), "a module says why it exists"
     bare = []
     for node in tree.body:
