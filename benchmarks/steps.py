@@ -27,7 +27,7 @@ from framework.objectives import TripletMIL, TripletMILConfig
 from framework.objectives.triplet_mil import TripletMILProfile
 from framework.tracking import AuditLog, Tracker, TrackingConfig
 from framework.tracking.audit import Header
-from framework.trainer import Collaborators, OptimConfig, TrainConfig, build_optimiser, build_scheduler
+from framework.trainer import AdamWConfig, Collaborators, TrainConfig, build_optimiser, build_scheduler
 from framework.trainer.loop import consumed_rows, train_step
 from framework.trainer.stop import Signals
 
@@ -80,7 +80,7 @@ class Trainer:
             objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if setting.compiled:
             objective.compile()
-        self._optim, self._train = OptimConfig(), TrainConfig(steps=1 << 30)
+        self._optim, self._train = AdamWConfig(), TrainConfig(steps=1 << 30)
         optimiser = build_optimiser(objective, self._optim)
         self.loader = self.new_loader()
         self._run = Collaborators(

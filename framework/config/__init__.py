@@ -1,6 +1,16 @@
 """Strict configuration: YAML in, frozen pydantic objects out, and errors that name file, line and key."""
 
 from framework.config.load import config_digest, load_config, parse_config, to_yaml
-from framework.config.model import NamedOptions, StrictModel, choice
+from framework.config.model import NamedOptions, ShortOptions, StrictModel, choice, choices
 
-__all__ = ["NamedOptions", "StrictModel", "choice", "config_digest", "load_config", "parse_config", "to_yaml"]
+__all__ = [
+    "NamedOptions",
+    "ShortOptions",
+    "StrictModel",
+    "choice",
+    "choices",
+    "config_digest",
+    "load_config",
+    "parse_config",
+    "to_yaml",
+]

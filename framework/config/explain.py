@@ -23,7 +23,6 @@ _EXPECTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
-    "choice_type": "a mapping with the key 'name'",
     "finite_number": "a finite number",
 }
 _BOUNDS = {
@@ -77,7 +76,7 @@ def _sentence(item: dict[str, Any], source: Source, model: type[BaseModel]) -> s
         plural = "entry" if context[bound] == 1 else "entries"
         text = f"expected {word} {context[bound]} {plural}, found {context['actual_length']}"
     elif kind.startswith("choice_"):
-        text = item["msg"]
+        text = item["msg"] + (found if kind == "choice_type" else "")
     else:
         text = item["msg"].removeprefix("Value error, ")
     return f"{source.where(path)}: {dotted(path)}: {text}"
@@ -123,25 +122,34 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return []
 
 
+def _choice_in(annotation: Any, metadata: list[Any]) -> Choice | None:
+    """Return the choice of a field, or of the entries of its list."""
+    here = next((item for item in metadata if isinstance(item, Choice)), None)
+    if here is not None or typing.get_origin(annotation) is not tuple:
+        return here
+    entry = typing.get_args(annotation)[0]
+    return next((item for item in getattr(entry, "__metadata__", ()) if isinstance(item, Choice)), None)
+
+
 def _model_at(model: type[BaseModel], path: KeyPath, data: Any) -> type[BaseModel] | None:
-    """Return the config model that describes the mapping at ``path``, following registry choices by their ``name``."""
+    """Return the config model that describes the mapping at ``path``, following registry choices by their key."""
     current: type[BaseModel] | None = model
     here, free_key = data, False
+    picked: Choice | None = None
     for part in path:
         here = here[part]
         if isinstance(part, int) or free_key:
             free_key = False
-            continue
-        info = current.model_fields.get(part) if current else None
-        if info is None:
-            return None
-        free_key = typing.get_origin(info.annotation) is dict
-        chosen = [meta.registry for meta in info.metadata if isinstance(meta, Choice)]
-        if chosen:
-            name = str(here.get("name")) if isinstance(here, dict) else ""
-            current = chosen[0].get(name).config if name in chosen[0].names() else None
         else:
+            info = current.model_fields.get(part) if current else None
+            if info is None:
+                return None
+            free_key = typing.get_origin(info.annotation) is dict
+            picked = _choice_in(info.annotation, info.metadata)
             current = next(iter(_models_in(info.annotation)), None)
+        if picked is not None:
+            name = picked.entry_name(here)
+            current = picked.registry.get(name).config if name in picked.registry.names() and name else None
     return current
 
 

@@ -6,7 +6,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    WrapSerializer,
+    model_serializer,
+)
 from pydantic_core import PydanticCustomError
 
 from framework.errors import RegistryError
@@ -61,40 +69,92 @@ def _as_tuples(value: Any) -> Any:
     return {key: _as_tuples(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def _chosen(registry: Registry[Any], value: Any) -> Any:
-    if isinstance(value, registry.options or StrictModel):
-        return value
-    if not isinstance(value, dict):
-        raise PydanticCustomError("choice_type", "expected a mapping with the key 'name'")
-    if "name" not in value:
-        raise PydanticCustomError(
-            "choice_name",
-            "missing key 'name'; expected one of: {names}",
-            {"names": ", ".join(registry.names())},
-        )
-    try:
-        entry = registry.get(str(value["name"]))
-    except RegistryError as error:
-        raise PydanticCustomError("choice_unknown", "{text}", {"text": str(error)}) from None
-    return entry.config.from_plain(value)
+class ShortOptions(NamedOptions):
+    """Options of an entry that a config may name by text alone; written back as that text where there is no other."""
+
+    @model_serializer(mode="wrap")
+    def _as_short_as_possible(self, handler: SerializerFunctionWrapHandler) -> Any:
+        plain = handler(self)
+        return plain["name"] if list(plain) == ["name"] else plain
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Field metadata: which registry a field picks from; ``framework.config.explain`` reads it to list valid keys."""
+    """Field metadata: which registry a field picks from; ``framework.config.explain`` reads it to list valid keys.
+
+    Attributes:
+        registry: of the entries.
+        key: of the mapping, what names the entry.
+        default: entry of a mapping without that key; None: the key must be there.
+        short: whether text alone may stand for ``{key: text}``.
+    """
 
     registry: Registry[Any]
+    key: str = "name"
+    default: str | None = None
+    short: bool = False
+
+    def entry_name(self, value: Any) -> str | None:
+        """Return which entry YAML-shaped ``value`` names; None where it names none."""
+        if isinstance(value, str):
+            return value if self.short else None
+        if not isinstance(value, dict):
+            return None
+        named = value.get(self.key, self.default)
+        return None if named is None else str(named)
+
+    def read(self, value: Any) -> Any:
+        """Return the options that YAML-shaped ``value`` describes; options that are built already stay."""
+        if isinstance(value, self.registry.options or StrictModel):
+            return value
+        name = self.entry_name(value)
+        if name is None and isinstance(value, dict):
+            raise PydanticCustomError(
+                "choice_name",
+                "missing key '{key}'; expected one of: {names}",
+                {"key": self.key, "names": ", ".join(self.registry.names())},
+            )
+        if name is None:
+            text = f"one of: {', '.join(self.registry.names())}; or " if self.short else ""
+            raise PydanticCustomError(
+                "choice_type", "expected {text}a mapping with the key '{key}'", {"text": text, "key": self.key}
+            )
+        try:
+            entry = self.registry.get(name)
+        except RegistryError as error:
+            raise PydanticCustomError("choice_unknown", "{text}", {"text": str(error)}) from None
+        return entry.config.from_plain({self.key: value} if isinstance(value, str) else value)
 
 
-def choice(registry: Registry[Any]) -> Any:
+def choice(registry: Registry[Any], *, key: str = "name", default: str | None = None, short: bool = False) -> Any:
     """Return the annotation of a config field that picks a registry entry by its key ``name``.
 
     The field's value is the entry's own config model, so the entry's options are checked with the rest of the file::
 
         objective: choice(OBJECTIVES)      # in YAML: {name: triplet_mil, margin: 0.2}
+
+    Args:
+        registry: of the entries.
+        key: what names the entry, where it is not ``name``.
+        default: the entry of a mapping without the key.
+        short: text alone stands for a mapping with nothing but the key.
+    """
+    picked = Choice(registry, key, default, short)
+    return Annotated[SerializeAsAny[registry.options or StrictModel], BeforeValidator(picked.read), picked]
+
+
+def choices(registry: Registry[Any], **options: Any) -> Any:
+    """Return the annotation of a field with several entries in order: one mapping, or a list of them.
+
+    A single entry is written back without the list. Options are those of ``choice``.
     """
 
-    def validate(value: Any) -> Any:
-        return _chosen(registry, value)
+    def listed(value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else [value]
 
-    return Annotated[SerializeAsAny[StrictModel], BeforeValidator(validate), Choice(registry)]
+    def plain(value: Any, handler: SerializerFunctionWrapHandler) -> Any:
+        found = handler(value)
+        return found[0] if len(found) == 1 else found
+
+    entries = tuple[choice(registry, **options), ...]  # type: ignore[misc]
+    return Annotated[entries, BeforeValidator(listed), WrapSerializer(plain)]

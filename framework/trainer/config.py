@@ -1,4 +1,4 @@
-"""The sections ``optim`` and ``train`` of a run."""
+"""The section ``train`` of a run."""
 
 from __future__ import annotations
 
@@ -7,30 +7,6 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from framework.config import StrictModel
-
-
-class OptimConfig(StrictModel):
-    """The section ``optim``; the defaults are those of Image2Omics' pretraining."""
-
-    name: Literal["adamw", "adam", "sgd"] = "adamw"
-    lr: float = Field(default=1e-4, gt=0.0)
-    """Learning rate after warm-up."""
-    weight_decay: float = Field(default=0.01, ge=0.0)
-    """Decoupled for ``adamw``, an L2 term of the gradient for the others."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    """Decay of the first and second moments; ``sgd`` takes the first as its momentum."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """``cosine`` falls to 0 at ``train.steps``."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """The learning rate rises linearly over so many steps."""
-    clip_norm: float | None = Field(default=None, gt=0.0)
-    """Longest gradient, as the L2 norm over all parameters; longer ones are scaled down."""
-
-    @model_validator(mode="after")
-    def _betas_are_decays(self) -> OptimConfig:
-        if not all(0.0 <= beta < 1.0 for beta in self.betas):
-            raise ValueError(f"betas: expected two numbers in [0, 1), found {list(self.betas)}")
-        return self
 
 
 class TrainConfig(StrictModel):

@@ -26,9 +26,10 @@ from framework.distributed import Ranks
 from framework.errors import RunError
 from framework.objectives import Losses, Objective
 from framework.tracking import AuditLog, Tracker, heads_to_plain
-from framework.trainer.config import OptimConfig, TrainConfig
+from framework.trainer.config import TrainConfig
 from framework.trainer.display import Display
 from framework.trainer.meters import Clock, LossMeter, Speed
+from framework.trainer.optimisers import OptimConfig
 from framework.trainer.progress import Progress
 from framework.trainer.stop import Signals, StoppedBy
 

@@ -1,14 +1,13 @@
-"""Optimiser and learning rate, the latter a pure function of the step."""
+"""Optimiser and learning rate of a run, the latter a pure function of the step."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import nn
 
 from framework.errors import RunError
-from framework.trainer.config import OptimConfig
+from framework.trainer.optimisers import OPTIMISERS, OptimConfig
+from framework.trainer.schedules import SCHEDULES
 
 
 def build_optimiser(objective: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
@@ -20,28 +19,19 @@ def build_optimiser(objective: nn.Module, config: OptimConfig) -> torch.optim.Op
     parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     if not parameters:
         raise RunError(f"{type(objective).__name__} has no parameter to train")
-    match config.name:
-        case "adamw":
-            return torch.optim.AdamW(parameters, config.lr, betas=config.betas, weight_decay=config.weight_decay)
-        case "adam":
-            return torch.optim.Adam(parameters, config.lr, betas=config.betas, weight_decay=config.weight_decay)
-        case "sgd":
-            momentum = config.betas[0]
-            return torch.optim.SGD(parameters, config.lr, momentum=momentum, weight_decay=config.weight_decay)
+    return OPTIMISERS.get(config.name).build(parameters, config)
 
 
 def build_scheduler(
     optimiser: torch.optim.Optimizer, config: OptimConfig, steps: int
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Return the scheduler; ``steps`` is where a cosine reaches 0."""
+    """Return the scheduler; ``steps`` is ``train.steps``."""
     return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, config, steps))
 
 
 def rate_factor(step: int, config: OptimConfig, steps: int) -> float:
-    """Return what ``lr`` is multiplied by in step ``step`` (0-based): in [0, 1], never 0 before ``steps``."""
+    """Return what ``lr`` is multiplied by in step ``step`` (0-based): the warm-up, then what the schedule says."""
     if step < config.warmup_steps:
         return (step + 1) / (config.warmup_steps + 1)
-    if config.schedule == "constant":
-        return 1.0
-    done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+    factor = SCHEDULES.get(config.schedule.name).build
+    return factor(config.schedule, step - config.warmup_steps, steps - config.warmup_steps)

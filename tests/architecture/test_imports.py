@@ -39,6 +39,8 @@ LEVELS = {
     "framework.objectives": 7,
     "framework.features": 7,
     "framework.expression": 7,
+    "framework.trainer.schedules": 6,
+    "framework.trainer.optimisers": 7,
     "framework.trainer": 8,
     "framework.report": 8,
     "framework.report.figures": 9,

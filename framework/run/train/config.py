@@ -27,14 +27,16 @@ from framework.data.split import SplitConfig
 from framework.errors import ConfigError, did_you_mean
 from framework.objectives import OBJECTIVES, ObjectiveConfig
 from framework.tracking import TrackingConfig
-from framework.trainer import OptimConfig, TrainConfig
+from framework.trainer import OPTIMISERS, AdamWConfig, OptimConfig, TrainConfig
 
 if TYPE_CHECKING:
     PlanChoice: TypeAlias = PlanConfig
     ObjectiveChoice: TypeAlias = ObjectiveConfig
+    OptimChoice: TypeAlias = OptimConfig
 else:
     PlanChoice = choice(PLANS)
     ObjectiveChoice = choice(OBJECTIVES)
+    OptimChoice = choice(OPTIMISERS, default="adamw")
 
 PLUGIN_GROUP = "wellstream.plugins"
 """Entry-point group of packages that register objectives, backbones or plans when they are loaded."""
@@ -99,7 +101,7 @@ class RunConfig(StrictModel):
     split: SplitConfig = SplitConfig(fractions=(0.7, 0.1, 0.2))
     plan: PlanChoice
     objective: ObjectiveChoice
-    optim: OptimConfig = OptimConfig()
+    optim: OptimChoice = AdamWConfig()
     train: TrainConfig
     tracking: TrackingConfig = TrackingConfig()
     debug: dict[str, Any] = Field(default_factory=dict)

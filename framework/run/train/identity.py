@@ -36,7 +36,7 @@ CHANGEABLE = (
 def identity(config: RunConfig) -> dict[str, Any]:
     """Return dotted key -> value of everything that makes two runs different runs."""
     changeable = set(CHANGEABLE)
-    if config.optim.schedule == "constant":
+    if not config.optim.schedule.depends_on_steps:
         changeable.add("train.steps")
     flat = _flat(config.plain(), ())
     return {key: value for key, value in flat if not any(_inside(key, name) for name in changeable)}

@@ -22,7 +22,17 @@ from framework.errors import RunError
 from framework.objectives import Gather, Losses, Objective, ObjectiveConfig
 from framework.tracking import AuditLog, Tracker, TrackingConfig, read_audit, read_metrics
 from framework.tracking.audit import Header
-from framework.trainer import Collaborators, OptimConfig, Progress, TrainConfig, build_optimiser, build_scheduler, fit
+from framework.trainer import (
+    AdamWConfig,
+    Collaborators,
+    OptimConfig,
+    Progress,
+    TrainConfig,
+    build_optimiser,
+    build_scheduler,
+    fit,
+)
+from framework.trainer.optimisers import SgdConfig
 
 
 class Nothing(ObjectiveConfig):
@@ -102,7 +112,7 @@ def collaborators(run: Path, optim: OptimConfig, steps: int, source: Random, **c
     return Collaborators(**{**facts, **changes})
 
 
-OPTIM = OptimConfig(lr=0.01, schedule="cosine", warmup_steps=2, clip_norm=1.0)
+OPTIM = AdamWConfig(lr=0.01, schedule="cosine", warmup_steps=2, clip_norm=1.0)
 
 
 def weights(run: Collaborators) -> dict[str, torch.Tensor]:
@@ -114,7 +124,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 
 
 def test_one_step_is_the_gradient_of_the_mean(tmp_path: Path) -> None:
-    train, optim = TrainConfig(steps=1), OptimConfig(name="sgd", lr=0.5, betas=(0.0, 0.0), weight_decay=0.0)
+    train, optim = TrainConfig(steps=1), SgdConfig(lr=0.5, betas=(0.0, 0.0), weight_decay=0.0)
     run = collaborators(tmp_path, optim, 1, Random())
     run.objective.noise = nn.Identity()
     before = weights(run)
@@ -188,7 +198,7 @@ def test_patience_keeps_the_best_step(tmp_path: Path) -> None:
             for batch in super().batches(start, stop):
                 yield replace(batch, tiles=batch.tiles * 10**self.closed)
 
-    optim = OptimConfig(lr=1e-6)
+    optim = AdamWConfig(lr=1e-6)
     run = collaborators(tmp_path, optim, 100, Random(), validation=(Worse(), 2))
     train = TrainConfig(steps=100, evaluate_every=2, patience=3, keep=1)
     outcome = fit(run, train, optim, Progress())

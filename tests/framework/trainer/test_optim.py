@@ -10,12 +10,13 @@ from pydantic import ValidationError
 from torch import nn
 
 from framework.errors import RunError
-from framework.trainer import OptimConfig, TrainConfig, build_optimiser, build_scheduler
+from framework.trainer import AdamWConfig, OptimConfig, TrainConfig, build_optimiser, build_scheduler
 from framework.trainer.optim import rate_factor
+from framework.trainer.optimisers import AdamConfig, SgdConfig
 
 
 def test_warm_up_then_cosine() -> None:
-    config = OptimConfig(schedule="cosine", warmup_steps=4)
+    config = AdamWConfig(schedule="cosine", warmup_steps=4)
     rates = [rate_factor(step, config, 14) for step in range(15)]
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert rates[9] == pytest.approx(0.5)
@@ -25,25 +26,26 @@ def test_warm_up_then_cosine() -> None:
 
 
 def test_constant_stays() -> None:
-    assert {rate_factor(step, OptimConfig(), 10) for step in range(10)} == {1.0}
+    assert {rate_factor(step, AdamWConfig(), 10) for step in range(10)} == {1.0}
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
+    ("options", "kind"),
+    [(AdamWConfig, torch.optim.AdamW), (AdamConfig, torch.optim.Adam), (SgdConfig, torch.optim.SGD)],
 )
-def test_optimisers(name: str, kind: type) -> None:
+def test_optimisers(options: type[OptimConfig], kind: type) -> None:
     model = nn.Linear(2, 2)
     model.bias.requires_grad_(False)
-    optimiser = build_optimiser(model, OptimConfig(name=name, lr=0.3, betas=(0.8, 0.9), weight_decay=0.1))
+    optimiser = build_optimiser(model, options(lr=0.3, betas=(0.8, 0.9), weight_decay=0.1))
     assert type(optimiser) is kind
     group = optimiser.param_groups[0]
     assert (group["lr"], group["weight_decay"], len(group["params"])) == (0.3, 0.1, 1)
-    assert group["momentum"] == 0.8 if name == "sgd" else group["betas"] == (0.8, 0.9)
+    assert group["momentum"] == 0.8 if kind is torch.optim.SGD else group["betas"] == (0.8, 0.9)
 
 
 def test_scheduler_sets_the_rate_of_each_step() -> None:
     optimiser = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=2.0)
-    scheduler = build_scheduler(optimiser, OptimConfig(lr=2.0, warmup_steps=1), 10)
+    scheduler = build_scheduler(optimiser, AdamWConfig(lr=2.0, warmup_steps=1), 10)
     assert optimiser.param_groups[0]["lr"] == 1.0
     optimiser.step()
     scheduler.step()
@@ -52,11 +54,11 @@ def test_scheduler_sets_the_rate_of_each_step() -> None:
 
 def test_nothing_to_train_is_an_error() -> None:
     with pytest.raises(RunError, match="no parameter to train"):
-        build_optimiser(nn.Linear(1, 1).requires_grad_(False), OptimConfig())
+        build_optimiser(nn.Linear(1, 1).requires_grad_(False), AdamWConfig())
 
 
 def test_contradictions_are_sentences() -> None:
     with pytest.raises(ValidationError, match="patience counts evaluations: set evaluate_every too"):
         TrainConfig(steps=1, patience=3)
     with pytest.raises(ValidationError, match=r"expected two numbers in \[0, 1\), found \[0.9, 1.0\]"):
-        OptimConfig(betas=(0.9, 1.0))
+        AdamWConfig(betas=(0.9, 1.0))

@@ -1,0 +1,22 @@
+"""Adam; weight decay is an L2 term of the gradient."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from framework.trainer.optimisers.base import OPTIMISERS, Betas, OptimConfig
+
+
+class AdamConfig(OptimConfig):
+    """``optim: {name: adam}``."""
+
+    name: Literal["adam"] = "adam"
+    betas: Betas = (0.9, 0.999)
+
+
+@OPTIMISERS.register("adam", AdamConfig)
+def adam(parameters: list[torch.nn.Parameter], config: AdamConfig) -> torch.optim.Optimizer:
+    """Return torch's Adam."""
+    return torch.optim.Adam(parameters, config.lr, betas=config.betas, weight_decay=config.weight_decay)

@@ -1,0 +1,22 @@
+"""Gradient descent with momentum; weight decay is an L2 term of the gradient."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from framework.trainer.optimisers.base import OPTIMISERS, Betas, OptimConfig
+
+
+class SgdConfig(OptimConfig):
+    """``optim: {name: sgd}``; the first of ``betas`` is the momentum."""
+
+    name: Literal["sgd"] = "sgd"
+    betas: Betas = (0.9, 0.999)
+
+
+@OPTIMISERS.register("sgd", SgdConfig)
+def sgd(parameters: list[torch.nn.Parameter], config: SgdConfig) -> torch.optim.Optimizer:
+    """Return torch's SGD."""
+    return torch.optim.SGD(parameters, config.lr, momentum=config.betas[0], weight_decay=config.weight_decay)
