@@ -1,14 +1,13 @@
 """Strict configuration: YAML in, frozen pydantic objects out, and errors that name file, line and key."""
 
 from framework.config.load import config_digest, load_config, parse_config, to_yaml
-from framework.config.model import NamedOptions, ShortOptions, StrictModel, choice, choices
+from framework.config.model import NamedOptions, ShortOptions, StrictModel, choice
 
 __all__ = [
     "NamedOptions",
     "ShortOptions",
     "StrictModel",
     "choice",
-    "choices",
     "config_digest",
     "load_config",
     "parse_config",

@@ -12,7 +12,6 @@ from pydantic import (
     ConfigDict,
     SerializeAsAny,
     SerializerFunctionWrapHandler,
-    WrapSerializer,
     model_serializer,
 )
 from pydantic_core import PydanticCustomError
@@ -140,21 +139,4 @@ def choice(registry: Registry[Any], *, key: str = "name", default: str | None = 
         short: text alone stands for a mapping with nothing but the key.
     """
     picked = Choice(registry, key, default, short)
-    return Annotated[SerializeAsAny[registry.options or StrictModel], BeforeValidator(picked.read), picked]
-
-
-def choices(registry: Registry[Any], **options: Any) -> Any:
-    """Return the annotation of a field with several entries in order: one mapping, or a list of them.
-
-    A single entry is written back without the list. Options are those of ``choice``.
-    """
-
-    def listed(value: Any) -> Any:
-        return value if isinstance(value, list | tuple) else [value]
-
-    def plain(value: Any, handler: SerializerFunctionWrapHandler) -> Any:
-        found = handler(value)
-        return found[0] if len(found) == 1 else found
-
-    entries = tuple[choice(registry, **options), ...]  # type: ignore[misc]
-    return Annotated[entries, BeforeValidator(listed), WrapSerializer(plain)]
+    return Annotated[SerializeAsAny[StrictModel], BeforeValidator(picked.read), picked]
