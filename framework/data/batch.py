@@ -14,7 +14,7 @@ class LabelTable:
     """Labels the loader attaches to each batch.
 
     Attributes:
-        per: ``bag`` (one row a bag of the dataset) or ``tile`` (one row a tile).
+        per: ``bag`` (one row per bag of the dataset) or ``tile`` (one row per tile).
         values: (B, ...) or (T, ...) tensor on the CPU.
     """
 
@@ -26,7 +26,7 @@ class LabelTable:
 class Batch:
     """One rank's part of a global step, on the device.
 
-    Shape letters: K rows (bags) of this rank, N tiles a row, C channels.
+    Shape letters: K rows (bags) of this rank, N tiles per row, C channels.
 
     Attributes:
         tiles: float (K, N, C, H, W) scaled pixels, or (K, N, D) cached embeddings.

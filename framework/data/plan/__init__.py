@@ -6,7 +6,7 @@ plan can be recomputed later to prove what was consumed.
 
 from framework.data.plan.bags import BagsConfig, EveryBag
 from framework.data.plan.balanced import BalancedBagsConfig
-from framework.data.plan.base import PLANS, Plan, PlanConfig, build_plan
+from framework.data.plan.base import PLANS, Plan, PlanConfig, build_plan, plan_over
 from framework.data.plan.pairs import MismatchedPairs, PairsConfig, PairsPlan
 from framework.data.plan.rows import StepRows, digest_rows
 from framework.data.plan.tiles import EveryTile, TilesConfig
@@ -29,4 +29,5 @@ __all__ = [
     "TilesConfig",
     "build_plan",
     "digest_rows",
+    "plan_over",
 ]

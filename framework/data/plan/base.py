@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from framework.config import NamedOptions
+from framework.data.dataset import Dataset
 from framework.data.permutation import I64, U64, hash_u64, permute
 from framework.data.plan.rows import StepRows
 from framework.data.plan.universe import Exclusion, PlanUniverse
@@ -67,6 +69,24 @@ def build_plan(config: PlanConfig, universe: PlanUniverse, seed: int) -> Plan:
         RunError: the universe has nothing the plan could visit, or restricts tiles for a plan that draws whole bags.
     """
     return PLANS.get(config.name).build(config, universe, seed)
+
+
+def plan_over(
+    config: PlanConfig, dataset: Dataset, bags: I64, seed: int, tiles: npt.NDArray[np.bool_] | None = None
+) -> Plan:
+    """Return the plan that ``config`` describes over some bags of a dataset.
+
+    Args:
+        config: a member of PLANS.
+        dataset: the data.
+        bags: int64, rows of bags.parquet that may be visited.
+        seed: orders the plan.
+        tiles: (T,), the tiles that may be visited; None: all of these bags.
+
+    Raises:
+        RunError: nothing to visit, a column that bags.parquet does not have, or tiles for a plan that draws whole bags.
+    """
+    return build_plan(config, PlanUniverse.of(dataset, bags, config.grouped_by, tiles), seed)
 
 
 def counted(visited: I64, rows: StepRows) -> I64:

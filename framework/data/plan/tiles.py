@@ -24,7 +24,7 @@ class TilesConfig(PlanConfig):
 
 
 class TileLine:
-    """All allowed tiles as one line 0..total - 1, from numbers a bag (or the explicit list of tiles), not a tile."""
+    """All allowed tiles as one line 0..total - 1; memory per bag, or the explicit list of tiles, never per tile."""
 
     def __init__(self, universe: PlanUniverse) -> None:
         self._explicit = universe.tiles

@@ -15,7 +15,7 @@ from framework.data.format.schema import PLATE, WELL
 from framework.data.loading.loader import Loader
 from framework.data.loading.prefetch import Prefetcher
 from framework.data.loading.transform import AugmentConfig, ScaleProfile
-from framework.data.plan import Exclusion, Plan, PlanUniverse, build_plan
+from framework.data.plan import Exclusion, Plan, plan_over
 from framework.data.split import Parts, bags_in
 from framework.data.store import EmbeddingStore, Store, TileStore
 from framework.distributed import Ranks
@@ -60,7 +60,7 @@ def plan_of(
         bags = _labelled(bags[known[bags]], len(bags), part)
     elif known is not None and config.plan.visits_tiles:
         tiles = known
-    plan = build_plan(config.plan, PlanUniverse.of(dataset, bags, config.plan.grouped_by, tiles), config.seed_of(draw))
+    plan = plan_over(config.plan, dataset, bags, config.seed_of(draw), tiles)
     for left_out in plan.excluded:
         log.warning("part '%s': %s", part, _named(left_out, dataset))
     return plan

@@ -22,7 +22,7 @@ from framework.objectives import OBJECTIVES
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import Measured, ObjectiveFacts, RunFolder
 from framework.run.train.identity import facts_of_run, need_same_run
-from framework.run.train.pretrained import Foundation, foundation, need_matching_embeddings
+from framework.run.train.pretrained import Foundation, foundation_to_train_on
 from framework.tracking import next_attempt
 from framework.tracking.audit import Header
 
@@ -84,7 +84,7 @@ def prepare(config: RunConfig, folder: RunFolder, resume: str, ranks: Ranks) -> 
     """
     # Each is opened once per process: on rank 0 when it is first asked for, elsewhere after rank 0 had no complaint.
     opened = cache(lambda: Dataset.open(config.data.path, config.data.cache))
-    base = cache(lambda: foundation(config))
+    base = cache(lambda: foundation_to_train_on(config))
     start = ranks.on_main(lambda: _begin(config, folder, resume, opened, base))
     return Prepared(
         start=start,
@@ -156,7 +156,6 @@ def _need_same_data(folder: RunFolder, dataset: Dataset) -> None:
 
 def _measured(config: RunConfig, dataset: Dataset, base: Foundation | None) -> Measured:
     """Return split, scaling and the objective's profile; all are pure functions of config and data."""
-    need_matching_embeddings(config, base)
     parts = split.assign(dataset.bags, config.split)
     train = split.bags_in(parts, "train")
     if not len(train):

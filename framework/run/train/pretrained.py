@@ -80,15 +80,19 @@ def foundation(config: RunConfig) -> Foundation | None:
     return Foundation(backbone=run.having(Embeds).backbone_facts(), scale=run.scale, weights=run.weights)
 
 
-def need_matching_embeddings(config: RunConfig, found: Foundation | None) -> None:
-    """Check that cached embeddings were made with the very weights this run builds on.
+def foundation_to_train_on(config: RunConfig) -> Foundation | None:
+    """Return the ``foundation``, after checking that cached embeddings were made with its very weights.
 
     Raises:
-        RunError: they come from another run, or from another checkpoint of it.
+        RunError: as ``foundation``; or the embeddings come from another run, or from another checkpoint of it.
     """
-    path = config.data.embeddings
-    if path is None or found is None:
-        return
+    found = foundation(config)
+    if found is not None and config.data.embeddings is not None:
+        _need_made_with(config.data.embeddings, found, config)
+    return found
+
+
+def _need_made_with(path: str, found: Foundation, config: RunConfig) -> None:
     with open_hdf5(path, error=RunError, what="a file of 'wellstream embed'", then="embed again") as file:
         weights = str(file["uns/wellstream/weights"].asstr()[()])
     if weights != found.weights:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.tiny_dataset import make_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.config import StrictModel
 from framework.data.plan import (
     PLANS,
     BagsConfig,
@@ -20,15 +21,17 @@ from framework.data.plan import (
     PairsConfig,
     PairsPlan,
     Plan,
+    PlanConfig,
     PlanUniverse,
     StepRows,
     TilesConfig,
     build_plan,
     digest_rows,
+    plan_over,
 )
 from framework.errors import RunError
 
-CONFIGS: tuple[StrictModel, ...] = (
+CONFIGS: tuple[PlanConfig, ...] = (
     BagsConfig(bags=4, tiles=3),
     BagsConfig(bags=1, tiles=9),
     BalancedBagsConfig(by=("x",), conditions=2, bags=3, tiles=4),
@@ -333,3 +336,23 @@ def test_a_billion_tiles_need_no_memory_a_tile() -> None:
         rows = plan.at(10**6 + 1)
         assert rows.weights.sum() > 0
         assert np.array_equal(rows.tiles // 1000, np.broadcast_to(rows.bags[:, None], rows.tiles.shape))
+
+
+def test_what_each_plan_declares() -> None:
+    assert [config.visits_tiles for config in CONFIGS] == [False, False, False, True, False, False]
+    assert [config.grouped_by for config in CONFIGS] == [(), (), ("x",), (), (), ("x",)]
+
+
+def test_a_plan_over_bags_of_a_dataset_groups_them_by_its_own_columns(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "data", bags=12)
+    bags = np.asarray([0, 2, 3, 6, 8])
+    config = BalancedBagsConfig(by=("Metadata_Perturbation",), conditions=1, bags=2, tiles=2)
+    plan = plan_over(config, dataset, bags, 5)
+    same = build_plan(config, PlanUniverse.of(dataset, bags, config.by), 5)
+    assert [digest_rows(plan.at(step)) for step in range(4)] == [digest_rows(same.at(step)) for step in range(4)]
+    names = dataset.bags["Metadata_Perturbation"].to_numpy()
+    assert all(len(set(names[plan.at(step).bags])) == 1 for step in range(4))
+    assert all(set(plan.at(step).bags) <= set(bags.tolist()) for step in range(4))
+    allowed = np.zeros(len(dataset.index), dtype=bool)
+    allowed[[1, 4]] = True
+    assert set(plan_over(TilesConfig(tiles=2), dataset, bags, 0, allowed).at(0).tiles.ravel().tolist()) == {1, 4}

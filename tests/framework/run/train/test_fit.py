@@ -72,16 +72,16 @@ def test_the_config_in_the_run_folder_reproduces_the_run(root: Path, monkeypatch
 
 def test_the_dataset_and_the_pretrained_run_are_opened_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    for owner, name in ((Dataset, "open"), (prepare, "foundation")):
+    for owner, name in ((Dataset, "open"), (prepare, "foundation_to_train_on")):
         original = getattr(owner, name)
         monkeypatch.setattr(
             owner, name, lambda *given, name=name, original=original: opened.append(name) or original(*given)
         )
     places = {"data": root / "data", "pretrained": root / "pretrained"}
     fit(config(HEADS, "train.steps=1", "train.evaluate_every=null", run=root / "once", **places))
-    assert sorted(opened) == ["foundation", "open"]
+    assert sorted(opened) == ["foundation_to_train_on", "open"]
     fit(config(HEADS, "train.steps=1", "train.evaluate_every=null", run=root / "once", **places))
-    assert sorted(opened) == ["foundation", "open", "open"]
+    assert sorted(opened) == ["foundation_to_train_on", "open", "open"]
 
 
 def test_another_seed_gives_other_weights(root: Path) -> None:
