@@ -123,13 +123,15 @@ def parquet_column(data: bytes, rng: Generator) -> bytes:
     text = pa.array([str(item) for item in column.to_pylist()])
     number = [float(row) for row in range(rows)]
     replaced = (
-        text, pa.array([None] * rows, type=column.type), pa.array(number), pa.array([float("nan"), *number[1:]]),
-        pa.array([float("inf"), *number[1:]]), pa.array([-1] * rows, pa.int64()), pa.array([1 << 40] * rows),
+        text, pa.array([None] * rows, type=column.type), pa.array(number), pa.array([float("nan"), *number[1:]][:rows]),
+        pa.array([float("inf"), *number[1:]][:rows]), pa.array([-1] * rows, pa.int64()), pa.array([1 << 40] * rows),
         pa.array([[1]] * rows), text.dictionary_encode(), pa.array([b"\xff"] * rows), pa.array([True] * rows),
-        pa.array([0] * rows, pa.timestamp("ms")), pa.nulls(rows), column.take(pa.array(range(rows))[::-1]),
+        pa.array([0] * rows, pa.timestamp("ms")), pa.nulls(rows),
+        pa.array(column.to_pylist()[::-1], type=column.type),
     )  # fmt: skip
     tables = [table.set_column(place, name, one) for one in replaced]
-    tables += [table.remove_column(place), table.slice(0, 0), table.slice(0, rows - 1), table.take([*range(rows), 0])]
+    tables += [table.remove_column(place), table.slice(0, 0), table.slice(0, max(rows - 1, 0))]
+    tables.append(pa.concat_tables([table, table.slice(0, 1)]))
     tables += [table.append_column(name, column), table.rename_columns([f"{old} " for old in table.column_names])]
     sink = io.BytesIO()
     pq.write_table(_any(tables, rng), sink)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import json
 import time
 from collections.abc import Callable
@@ -11,8 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fuzz.mutations import DAMAGE
+from fuzz.mutations_formats import FORMATS
 from fuzz.mutations_tables import IDENTIFIERS, SAME, renamed
 from fuzz.sandbox import isolated, plain
 
@@ -89,3 +93,13 @@ def test_renamed_names_stand_in_the_table_and_in_the_mapping() -> None:
     assert set(mapping.values()) <= set(IDENTIFIERS)
     assert spoiled.decode().splitlines() == ["well,drug", f"A01,{mapping['x']}", f"A02,{mapping['y']}"]
     assert json.loads(json.dumps(mapping)) == mapping
+
+
+def test_mutations_of_parquet_fit_columns_without_a_value_and_tables_without_a_row() -> None:
+    table = pa.table({"a": [1, 2], "none": pa.nulls(2), "text": ["x", None]})
+    for one in (table, table.slice(0, 0)):
+        sink = io.BytesIO()
+        pq.write_table(one, sink)
+        made = {FORMATS["parquet_column"](sink.getvalue(), np.random.default_rng(seed)) for seed in range(60)}
+        assert len(made) > 10
+        assert all(pq.read_table(io.BytesIO(data)) is not None for data in made)
