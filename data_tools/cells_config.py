@@ -14,7 +14,7 @@ from data_tools.readers.cells import CELL_READERS
 from data_tools.readers.cells.base import CELL
 from data_tools.readers.tables import CELL_TABLES
 from data_tools.shards import ShardsConfig
-from framework.config import StrictModel, choice
+from framework.config import StrictModel, WithPlugins, choice
 from framework.data.format.schema import PLATE
 
 GROUP = "Metadata_Group"
@@ -116,7 +116,7 @@ class RangeConfig(StrictModel):
         return self
 
 
-class CellsIngestConfig(StrictModel):
+class CellsIngestConfig(WithPlugins):
     """A dataset to be made from cells that are already cropped, or that a reader crops.
 
     Attributes:

@@ -16,7 +16,7 @@ from data_tools.readers.plates import READERS
 from data_tools.shards import ShardsConfig
 from data_tools.single_cell import CellsConfig
 from data_tools.tiles import TilesConfig
-from framework.config import StrictModel, choice
+from framework.config import StrictModel, WithPlugins, choice
 
 
 class PlateEntry(StrictModel):
@@ -68,7 +68,7 @@ class QcConfig(StrictModel):
     max_px: int = Field(default=540, ge=16)
 
 
-class IngestConfig(StrictModel):
+class IngestConfig(WithPlugins):
     """A dataset to be made from raw plates."""
 
     kind: Literal["plates"] = "plates"

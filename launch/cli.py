@@ -37,6 +37,9 @@ feature_commands.register(app)
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error; may stand anywhere")] = False,
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="run plugins of the config that are files; may stand anywhere")
+    ] = False,
 ) -> None:
     """Cell images to trained models: simulate or ingest plates, train on tiles in bags, predict, evaluate, report."""
 

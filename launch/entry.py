@@ -1,7 +1,7 @@
 """The first lines of the command ``wellstream``: they import next to nothing, so that Ctrl-C is answered at once.
 
 Whatever goes wrong in a command ends here: one sentence on standard error and an exit code of ``framework.exit_codes``;
-``--debug`` shows the traceback before it.
+``--debug`` shows the traceback before it. ``--allow-code`` lets plugins that are files run.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from framework.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED
 from framework.interpreter import Terminated
 
 DEBUG_VARIABLE = "WELLSTREAM_DEBUG"
+CODE_VARIABLE = "WELLSTREAM_ALLOW_CODE"
+_SWITCHES = {"--debug": DEBUG_VARIABLE, "--allow-code": CODE_VARIABLE}
 _AGAIN_S = 0.05
 _heard: list[int] = []
 
@@ -33,7 +35,7 @@ def main() -> NoReturn:
     _print_any_name()
     # What the libraries start as ``python -c`` or ``python -m`` must not import from the working folder either.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
-    code = _carried_out(_without_debug(sys.argv[1:]))
+    code = _carried_out(_without_switches(sys.argv[1:]))
     _heard.append(0)
     sys.exit(code)
 
@@ -58,13 +60,17 @@ def _carried_out(arguments: list[str]) -> int:
     return EXIT_TERMINATED if _heard[0] == signal.SIGTERM else EXIT_INTERRUPTED
 
 
-def _without_debug(words: list[str]) -> list[str]:
-    """Take ``--debug`` out of the words before ``--``, wherever it stands, and remember it, for other ranks too."""
+def _without_switches(words: list[str]) -> list[str]:
+    """Take ``--debug`` and ``--allow-code`` out of the words before ``--``, and remember them, for other ranks too.
+
+    Only the command line says that code of a file may run: what the environment said before is forgotten.
+    """
     options = words[: words.index("--")] if "--" in words else words
-    if "--debug" not in options:
-        return words
-    os.environ[DEBUG_VARIABLE] = "1"
-    return [word for word in options if word != "--debug"] + words[len(options) :]
+    os.environ.pop(CODE_VARIABLE, None)
+    for switch, variable in _SWITCHES.items():
+        if switch in options:
+            os.environ[variable] = "1"
+    return [word for word in options if word not in _SWITCHES] + words[len(options) :]
 
 
 def _print_any_name() -> None:

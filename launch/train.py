@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from framework.distributed import Failure, failure_of, share, tell, this_rank
 from framework.exit_codes import EXIT_INTERRUPTED, EXIT_REQUEUE
 from framework.interpreter import Terminated, hear_interrupts
+from framework.plugins import permit_code
 from framework.run import fit, load_run_config
 from framework.terminal import Terminal
 from framework.trainer import Stopped
@@ -28,11 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="dotted overrides of the config")
     parser.add_argument("--resume", default="auto", help="auto (default), none, or the PATH of a checkpoint")
     parser.add_argument("--debug-form", action="store_true", help="apply the overrides under 'debug' in the config")
+    parser.add_argument("--allow-code", action="store_true", help="run the plugins of the config that are files")
     options = parser.parse_intermixed_args(arguments)
     rank = this_rank() or 0
     logging.basicConfig(level=logging.ERROR if rank else logging.INFO, format="%(message)s")
     for chatty in ("accelerate", "wandb", "torch", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    if options.allow_code:
+        permit_code()
     try:
         config = load_run_config(options.config, options.overrides, debug=options.debug_form)
         run = fit(config, options.resume)

@@ -23,10 +23,11 @@ from typing import Any, Protocol, TypeVar
 
 import cv2
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, WorkerPlugin
 from distributed.scheduler import KilledWorker
 
-from framework.errors import WellstreamError
+from framework.errors import ConfigError, WellstreamError
+from framework.plugins import load_plugins, loaded_plugins, permit_code
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -60,6 +61,21 @@ class Runner(Protocol):
         ...
 
 
+class _Plugins(WorkerPlugin):
+    """Loads in each worker, also in one that joins later, what this process has loaded: by the same files."""
+
+    name = "wellstream-plugins"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._plugins = list(names)
+
+    def setup(self, worker: Any) -> None:
+        """Dask has asked the worker for this, which may run any code there; so the files need no further leave."""
+        permit_code()
+        if load_plugins(self._plugins, "Dask worker") != self._plugins:
+            raise ConfigError("a plugin is another file where the worker runs: give all of them the same file")
+
+
 class HereRunner:
     """Runs every job in this process, one after another."""
 
@@ -80,6 +96,12 @@ class DaskRunner:
 
     def __init__(self, client: Client, again: str = CONTINUE) -> None:
         self._client, self._again = client, again
+        names = loaded_plugins()
+        if names:
+            try:
+                client.register_plugin(_Plugins(names))
+            except ConfigError as error:
+                raise PipelineError(f"a Dask worker cannot load a plugin: {error}") from error
 
     def each(self, function: Callable[..., R], jobs: Sequence[J], *shared: Any) -> Iterator[R]:
         """Yield ``function(job, *shared)`` for each job, in order; ``shared`` goes to each worker once.

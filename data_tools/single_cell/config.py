@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from framework.config import StrictModel
+from framework.config import StrictModel, WithPlugins
 from framework.data.format.markers import Gates
 
 
@@ -52,7 +52,7 @@ class MarkerGenes(StrictModel):
     """Whether cells in no gate have marker genes of their own."""
 
 
-class SingleCellConfig(StrictModel):
+class SingleCellConfig(WithPlugins):
     """A CITE-seq experiment: counts of genes and of surface proteins in the same cells.
 
     Attributes:

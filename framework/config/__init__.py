@@ -1,12 +1,13 @@
 """Strict configuration: YAML in, frozen pydantic objects out, and errors that name file, line and key."""
 
 from framework.config.load import config_digest, load_config, parse_config, to_yaml
-from framework.config.model import NamedOptions, ShortOptions, StrictModel, choice
+from framework.config.model import NamedOptions, ShortOptions, StrictModel, WithPlugins, choice
 
 __all__ = [
     "NamedOptions",
     "ShortOptions",
     "StrictModel",
+    "WithPlugins",
     "choice",
     "config_digest",
     "load_config",

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from framework.config.model import StrictModel
 from framework.config.source import KeyPath, Source, parse_scalar, parse_yaml, read_yaml
 from framework.config.yaml_rules import Dumper
 from framework.errors import ConfigError
+from framework.plugins import load_plugins
 
 M = TypeVar("M", bound=StrictModel)
 
@@ -41,16 +43,31 @@ def parse_config(text: str, model: type[M], name: str = "config", overrides: Seq
 
 
 def build_config(source: Source, model: type[M], overrides: Sequence[str] = ()) -> M:
-    """Apply ``overrides`` to ``source`` and validate it as ``model``. Raises as ``load_config``."""
+    """Apply ``overrides`` to ``source``, load the plugins it names and validate it as ``model``.
+
+    Raises as ``load_config``, and as ``load_plugins``. Paths of plugins begin at the folder of the config file.
+    """
     if not isinstance(source.data, dict):
         raise ConfigError(
             f"{source.name}:1: (top level): expected a mapping of config sections, found {shown(source.data)}"
         )
     merged = apply_overrides(source, overrides)
+    if "plugins" in model.model_fields:
+        merged = _with_plugins(merged)
     try:
         return model.from_plain(merged.data)
     except ValidationError as error:
         raise explain(error, merged, model) from None
+
+
+def _with_plugins(source: Source) -> Source:
+    """Load the plugins of a config, which may register what its other keys name; return it with them as kept."""
+    names = source.data.get("plugins")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return source  # no list of names: validation says so
+    folder = Path(source.name).absolute().parent if Path(source.name).is_file() else None
+    kept = load_plugins(names, f"{source.where(('plugins',))}: plugins", folder)
+    return replace(source, data={**source.data, "plugins": kept})
 
 
 def apply_overrides(source: Source, overrides: Sequence[str]) -> Source:

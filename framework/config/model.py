@@ -62,6 +62,18 @@ class NamedOptions(StrictModel):
         name: str
 
 
+class WithPlugins(StrictModel):
+    """A config that names plugins; written without the key where there is none, as before there were any."""
+
+    plugins: tuple[str, ...] = ()
+    """Entry points of the group ``wellstream.plugins``, or files and folders of code; see ``framework.plugins``."""
+
+    @model_serializer(mode="wrap")
+    def _without_an_empty_list(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain: dict[str, Any] = handler(self)
+        return plain if plain.get("plugins") else {key: value for key, value in plain.items() if key != "plugins"}
+
+
 def _as_tuples(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_as_tuples(item) for item in value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -37,8 +38,11 @@ from framework.data.remote.files import RemoteFiles
 from framework.errors import DatasetError, did_you_mean
 from framework.files.h5ad import read_h5ad
 from framework.files.parquet import read_arrow_table, read_parquet, read_schema
+from framework.plugins import missing_plugins
 
 _AGAIN = "ingest again, as 'wellstream verify' of the dataset says"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,12 @@ class Dataset:
         folder = local_folder(root)
         return cls._of(folder, read_manifest(folder), None)
 
+    @property
+    def missing_plugins(self) -> tuple[str, ...]:
+        """Sentences about plugins this dataset was made with that are not here, or changed; it is read without them."""
+        names = self.manifest.source.get("plugins")
+        return tuple(missing_plugins([str(name) for name in names])) if isinstance(names, list) else ()
+
     @classmethod
     def _of(cls, root: Path, manifest: Manifest, remote: RemoteFiles | None) -> Dataset:
         where = str(root) if remote is None else remote.url
@@ -97,7 +107,10 @@ class Dataset:
         else:
             index = _read_index(_existing(file(TILES_NAME), f"{where}/{TILES_NAME}"), where, manifest)
             check_tiles_of_bags(bags, index, where)
-        return cls(root=root, manifest=manifest, bags=bags, index=index, remote=remote)
+        opened = cls(root=root, manifest=manifest, bags=bags, index=index, remote=remote)
+        for said in opened.missing_plugins:
+            log.warning("%s: %s", where, said)
+        return opened
 
     @property
     def where(self) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from framework.config import StrictModel
+from framework.config import StrictModel, WithPlugins
 from framework.data.format.markers import Gates, MarkerTransform
 from framework.expression.forest import ForestConfig
 
@@ -55,7 +55,7 @@ class ImagedCells(StrictModel):
     truth: Truth | None = None
 
 
-class ExpressionConfig(StrictModel):
+class ExpressionConfig(WithPlugins):
     """Expression of every gene from surface markers, learned on single cells, applied to imaged cells.
 
     Attributes:

@@ -24,6 +24,7 @@ LEVELS = {
     "framework.interpreter": 0,
     "framework.progress": 0,
     "framework.config": 1,
+    "framework.plugins": 1,
     "framework.distributed": 1,
     "framework.files": 1,
     "framework.data.format": 2,
@@ -79,9 +80,11 @@ ALLOWED_SIBLINGS = {
     ("framework.errors", "framework.exit_codes"),
     ("framework.terminal", "framework.exit_codes"),
     ("framework.config", "framework.files"),
+    ("framework.config", "framework.plugins"),
 }
 OF_FRAMEWORK_IN_DATA_TOOLS = (
     "framework.errors",
+    "framework.plugins",
     "framework.registry",
     "framework.durable",
     "framework.config",

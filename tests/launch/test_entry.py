@@ -84,10 +84,18 @@ def test_a_name_that_is_no_text_is_printed_as_its_bytes() -> None:
 
 def test_debug_may_stand_anywhere_but_after_two_dashes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WELLSTREAM_DEBUG", raising=False)
-    assert entry._without_debug(["a", "--", "--debug"]) == ["a", "--", "--debug"]
+    assert entry._without_switches(["a", "--", "--debug"]) == ["a", "--", "--debug"]
     assert "WELLSTREAM_DEBUG" not in os.environ
-    assert entry._without_debug(["--debug", "a", "--", "b"]) == ["a", "--", "b"]
+    assert entry._without_switches(["--debug", "a", "--", "b"]) == ["a", "--", "b"]
     assert os.environ.pop("WELLSTREAM_DEBUG") == "1"
+
+
+def test_only_the_command_line_lets_code_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WELLSTREAM_ALLOW_CODE", "1")
+    assert entry._without_switches(["train", "run.yaml", "--", "--allow-code"])[-1] == "--allow-code"
+    assert "WELLSTREAM_ALLOW_CODE" not in os.environ
+    assert entry._without_switches(["train", "run.yaml", "--allow-code"]) == ["train", "run.yaml"]
+    assert os.environ["WELLSTREAM_ALLOW_CODE"] == "1"
 
 
 def test_files_below_this_folder_are_named_as_people_type_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -24,7 +23,6 @@ from framework.data.plan import PLANS, PlanConfig
 from framework.data.remote.cache import CacheConfig
 from framework.data.remote.download import checked_url, is_url
 from framework.data.split import SplitConfig
-from framework.errors import ConfigError, did_you_mean
 from framework.objectives import OBJECTIVES, ObjectiveConfig
 from framework.tracking import TrackingConfig
 from framework.trainer import OPTIMISERS, AdamWConfig, OptimConfig, TrainConfig
@@ -37,9 +35,6 @@ else:
     PlanChoice = choice(PLANS)
     ObjectiveChoice = choice(OBJECTIVES)
     OptimChoice = choice(OPTIMISERS, default="adamw")
-
-PLUGIN_GROUP = "wellstream.plugins"
-"""Entry-point group of packages that register objectives, backbones or plans when they are loaded."""
 
 
 class Draw(IntEnum):
@@ -96,7 +91,8 @@ class RunConfig(StrictModel):
 
     run_dir: str = Field(min_length=1, description="the folder to write the run to")
     plugins: tuple[str, ...] = ()
-    """Entry points of the group ``wellstream.plugins`` to load first; they register objectives, backbones, plans."""
+    """What to load first: entry points of the group ``wellstream.plugins``, or files and folders of code (these need
+    ``--allow-code``); they register objectives, backbones, plans, optimisers, schedules."""
     data: DataConfig
     split: SplitConfig = SplitConfig(fractions=(0.7, 0.1, 0.2))
     plan: PlanChoice
@@ -165,29 +161,9 @@ def parse_run_config(
     return _checked(apply_overrides(parse_yaml(text, name), overrides), debug)
 
 
-def load_plugins(names: Sequence[str], where: str = "plugins") -> None:
-    """Load entry points of the group ``wellstream.plugins``; loading one again does nothing.
-
-    Raises:
-        ConfigError: no installed package has such an entry point.
-    """
-    found = {point.name: point for point in entry_points(group=PLUGIN_GROUP)}
-    for name in names:
-        if name not in found:
-            raise ConfigError(
-                f"{where}: no installed package offers the plugin '{name}'; installed: "
-                + (", ".join(sorted(found)) or "none")
-                + did_you_mean(name, found)
-            )
-        found[name].load()
-
-
 def _checked(source: Source, debug: bool) -> RunConfig:
     data = source.data
     if isinstance(data, dict):
-        plugins = data.get("plugins")
-        if isinstance(plugins, list):
-            load_plugins([str(name) for name in plugins], f"{source.where(('plugins',))}: plugins")
         changes = data.get("debug")
         if debug and isinstance(changes, Mapping):
             source = apply_overrides(source, [f"{key}={json.dumps(value)}" for key, value in changes.items()])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from importlib.metadata import EntryPoint
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from fixtures.tiny_run import HEADS, MARKERS, TRIPLET
@@ -105,36 +103,6 @@ def test_the_debug_form_applies_its_own_overrides() -> None:
 def test_a_mistake_in_the_debug_form_names_the_key() -> None:
     with pytest.raises(ConfigError, match=r"override 'train\.step=3': train\.step: unknown key"):
         parsed(TRIPLET + "debug: {{train.step: 3}}", debug=True)
-
-
-class FakePoint(EntryPoint):
-    loaded: ClassVar[list[str]] = []
-
-    def load(self) -> None:
-        self.loaded.append(self.name)
-
-
-@pytest.fixture
-def _plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    points = [FakePoint(name=name, value="x:y", group=module.PLUGIN_GROUP) for name in ("mylab", "yours")]
-    monkeypatch.setattr(module, "entry_points", lambda group: points if group == "wellstream.plugins" else [])
-    yield
-    FakePoint.loaded.clear()
-
-
-@pytest.mark.usefixtures("_plugins")
-def test_plugins_are_loaded_before_the_config_is_checked() -> None:
-    with pytest.raises(ConfigError, match="no objective is called 'of_mylab'"):
-        parsed("plugins: [mylab]\n" + TRIPLET, "objective.name=of_mylab")
-    assert FakePoint.loaded == ["mylab"]
-
-
-@pytest.mark.usefixtures("_plugins")
-def test_an_unknown_plugin_is_named_with_its_line() -> None:
-    with pytest.raises(ConfigError) as error:
-        parsed("plugins: [mylap]\n" + TRIPLET)
-    expected = "run.yaml:1: plugins: no installed package offers the plugin 'mylap'; installed: mylab, yours"
-    assert str(error.value) == expected + "; did you mean 'mylab'?"
 
 
 def test_resolved_paths_are_absolute_and_urls_stay(monkeypatch: pytest.MonkeyPatch) -> None:
