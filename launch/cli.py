@@ -285,6 +285,7 @@ def evaluate(
     ranked: Annotated[
         str, typer.Option(help="genes in the tables of best and worst: significant or all")
     ] = "significant",
+    kind: Annotated[str | None, typer.Option(help="evaluation to make, where several take these files")] = None,
 ) -> None:
     """Score predictions on held-out bags or cells: r2, SMAPE, significance, Pearson with intervals, baselines.
 
@@ -294,7 +295,7 @@ def evaluate(
     options = [f"test={test}", f"unit={unit}", f"correction={correction}", f"interval={interval}", f"ranked={ranked}"]
     options.append(f"alpha={alpha}")
     settings = configs.parse_config("{}", room.EvaluateConfig, "evaluate", options)
-    evaluation = room.evaluate(predictions, dataset=data, out=out, config=settings)
+    evaluation = room.evaluate(predictions, dataset=data, out=out, config=settings, kind=kind)
     show.console.print(room.render(evaluation))
     show.console.print(f"wrote {out}")
 

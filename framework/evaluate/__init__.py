@@ -1,19 +1,30 @@
 """Scores: prediction files of a run go in, tables with errors, tests and intervals come out."""
 
 from framework.evaluate.config import EvaluateConfig
-from framework.evaluate.evaluation import Evaluation, headline_share, read_evaluation, render, write_evaluation
+from framework.evaluate.evaluation import Evaluation, read_evaluation, render, write_evaluation
+from framework.evaluate.kind_markers import MarkersKind
+from framework.evaluate.kind_omics import OmicsKind, headline_share
+from framework.evaluate.kinds import EVALUATIONS, EvaluationKind, Scored, ScoresPredictions, ScoreTable, evaluation_kind
 from framework.evaluate.markers import MarkerEvaluation, evaluate_markers, linear_baseline, tile_mean_intensities
 from framework.evaluate.omics import OmicsEvaluation, evaluate_omics, rank_genes, rankable
 from framework.evaluate.score import evaluate
 
 __all__ = [
+    "EVALUATIONS",
     "EvaluateConfig",
     "Evaluation",
+    "EvaluationKind",
     "MarkerEvaluation",
+    "MarkersKind",
     "OmicsEvaluation",
+    "OmicsKind",
+    "ScoreTable",
+    "Scored",
+    "ScoresPredictions",
     "evaluate",
     "evaluate_markers",
     "evaluate_omics",
+    "evaluation_kind",
     "headline_share",
     "linear_baseline",
     "rank_genes",

@@ -48,11 +48,6 @@ class Predictions:
         return "tile" if "tile" in self.rows.columns else "bag"
 
     @property
-    def kind(self) -> Literal["omics", "markers"]:
-        """Which evaluation fits: genes of bags, or markers of tiles."""
-        return "markers" if self.level == "tile" else "omics"
-
-    @property
     def split(self) -> Mapping[str, Any]:
         """The split these predictions were made under: the run's config section, or what the file says beside it."""
         split = self._section("split") or self.facts.get("split", {})

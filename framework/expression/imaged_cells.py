@@ -52,7 +52,7 @@ def open_imaged_cells(config: ImagedCells, markers: tuple[str, ...]) -> Imaged:
         InputError: not predictions of cells, a marker missing, no cell with all markers, gates that overlap.
     """
     source = open_predictions(Path(config.predictions))
-    if source.kind != "markers":
+    if source.level != "tile":
         raise InputError(
             f"{config.predictions}: predicts bags; expected a marker regression of cells (wellstream predict RUN)"
         )

@@ -2,6 +2,7 @@
 
 from framework.features.compare import evaluate_features
 from framework.features.config import FeatureEvaluateConfig
+from framework.features.kind import FeaturesKind
 from framework.features.table import FeatureTable, open_same_cells
 
-__all__ = ["FeatureEvaluateConfig", "FeatureTable", "evaluate_features", "open_same_cells"]
+__all__ = ["FeatureEvaluateConfig", "FeatureTable", "FeaturesKind", "evaluate_features", "open_same_cells"]

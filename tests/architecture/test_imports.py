@@ -23,6 +23,7 @@ LEVELS = {
     "framework.exit_codes": 0,
     "framework.interpreter": 0,
     "framework.progress": 0,
+    "framework.format": 0,
     "framework.config": 1,
     "framework.plugins": 1,
     "framework.distributed": 1,

@@ -11,7 +11,7 @@ from fuzz.target import Target, of_files
 from framework.checkpoint import load
 from framework.data import split
 from framework.data.dataset import Dataset
-from framework.report.run.inputs import read_run
+from framework.report.page_inputs import read_run
 from framework.run import fit
 from framework.run.train.folder import RunFolder
 from framework.run.train.pretrained import open_run

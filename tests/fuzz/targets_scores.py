@@ -20,7 +20,7 @@ from framework.features.table import open_features
 from framework.models.imagenet import ImageNetTrunk
 from framework.models.resnet import ResNet18Trunk
 from framework.report import write_report
-from framework.report.run.inputs import read_embeddings
+from framework.report.page_inputs import read_embeddings
 
 _DRUGS = ("drugA", "drugB")
 

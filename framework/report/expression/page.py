@@ -14,6 +14,7 @@ from framework.files.delimited import TextTable, read_text_table
 from framework.files.failures import reading
 from framework.files.json_file import read_mapping, read_text
 from framework.files.npz import load_npz
+from framework.format import number
 from framework.report.expression.figures import (
     TITLES,
     gates,
@@ -24,7 +25,6 @@ from framework.report.expression.figures import (
     spread,
     truth_violins,
 )
-from framework.report.format import number
 from framework.report.page import Block, Facts, Grid, Listing, Note, Numbers, Section, render_page
 
 EXPRESSION_REPORT_NAME = "report.html"

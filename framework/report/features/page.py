@@ -19,12 +19,12 @@ from framework.features import FeatureTable
 from framework.features.neighbours import standardise
 from framework.features.profiles import mean_profiles, spread_sample
 from framework.features.table import column
+from framework.format import count
 from framework.progress import OnProgress
 from framework.report.features.figures_profiles import cell_dendrogram, cell_maps, profile_heat_map, protein_map
 from framework.report.features.sections import compared
 from framework.report.figures.embedding import project
 from framework.report.figures.images import composite
-from framework.report.format import count
 from framework.report.page import Block, Facts, Note, Picture, Section, render_page
 
 PAGE_NAME = "report.html"
@@ -59,8 +59,8 @@ def write_feature_report(
     """
     target = Path(folder)
     evaluation = read_evaluation(target)
-    names = [row["set"] for row in evaluation.summary.get("rows", []) if "missing" not in row]
-    if evaluation.kind != "features" or names != [table.name for table in tables]:
+    names = [row.get("set") for row in evaluation.summary.get("rows", []) if "missing" not in row]
+    if names != [table.name for table in tables]:
         raise InputError(f"{target}: not the evaluation of {', '.join(table.name for table in tables)}; evaluate again")
     opened = Dataset.open(dataset) if dataset is not None else None
     if opened is not None and tables[0].digest and tables[0].digest != dataset_digest(opened):

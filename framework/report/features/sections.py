@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from framework.evaluate import Evaluation
+from framework.format import count, interval, number
 from framework.report.features.figures import (
     CLASSIFIERS,
     accuracy_bars,
@@ -14,8 +15,8 @@ from framework.report.features.figures import (
     confusion_map,
     recall_map,
 )
-from framework.report.format import count, interval, number
 from framework.report.page import Block, Grid, Note, Section
+from framework.report.sections import SCORES, SectionConfig
 
 _PROTOCOLS = {
     "leave_one_out": "each cell by all others (leave-one-out)",
@@ -30,6 +31,7 @@ def compared(evaluation: Evaluation) -> list[Section]:
     return [section for section in (*sections, distances(evaluation), between(evaluation)) if section is not None]
 
 
+@SCORES.register("features", SectionConfig)
 def scores(evaluation: Evaluation) -> Section:
     """Return the comparison: one row a feature set."""
     summary = evaluation.summary

@@ -12,13 +12,32 @@ import numpy.typing as npt
 from framework.errors import InputError
 from framework.files.json_file import read_mapping
 from framework.files.npz import load_npz
-from framework.report.page import Block, Grid, Numbers, Section
+from framework.report.page import Block, Grid, Note, Numbers, Section
+from framework.report.page_inputs import Inputs
 from framework.report.run.figures_inpainting import painted_cells
+from framework.report.sections import SECTIONS, ReportSection, SectionConfig
 
 FOLDER, SUMMARY_NAME, PANELS_NAME = "inpainting", "inpainting.json", "panels.npz"
 _AGAIN = "run wellstream inpaint again"
 _FORMAT = 1
 _ROWS = 40
+
+
+@SECTIONS.register("inpainting", SectionConfig)
+class InpaintingSection(ReportSection):
+    """Painted cells."""
+
+    order = 30
+
+    def build(self, inputs: Inputs) -> Section | Note | None:
+        """Return the section, or why it is not shown."""
+        section = inpainting(inputs.run.root)
+        if section is None and inputs.run.section("objective").get("name") == "paired_inpainting":
+            return Note(
+                text="Painted cells: none were painted yet. Paint the held-out cells:",
+                command=f"wellstream inpaint {inputs.run.path_shown} --data DATASET",
+            )
+        return section
 
 
 def inpainting(run: Path) -> Section | None:

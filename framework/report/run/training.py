@@ -7,13 +7,50 @@ from typing import Any
 
 import pandas as pd
 
-from framework.report.format import count, duration
+from framework.evaluate import evaluation_kind
+from framework.format import count, duration
 from framework.report.page import Block, Facts, Listing, Note, Numbers, Section
+from framework.report.page_inputs import Inputs, RunFacts
 from framework.report.run.figures_training import loss_curve, throughput
-from framework.report.run.inputs import Inputs, RunFacts
+from framework.report.sections import SECTIONS, ReportSection, SectionConfig
 
 _WARM_UP = 0.1
 """Share of the steps left out of steady-state speed: first batches fill caches."""
+
+
+@SECTIONS.register("overview", SectionConfig)
+class OverviewSection(ReportSection):
+    """Headline numbers and facts."""
+
+    order = 0
+
+    def build(self, inputs: Inputs) -> Section | Note | None:
+        """Return the section, or why it is not shown."""
+        return overview(inputs)
+
+
+@SECTIONS.register("training", SectionConfig)
+class TrainingSection(ReportSection):
+    """Loss and speed."""
+
+    order = 20
+
+    def build(self, inputs: Inputs) -> Section | Note | None:
+        """Return the section, or why it is not shown."""
+        return training(inputs.run) or Note(
+            text="Training: metrics.jsonl holds no loss. Start or continue the run:", command="wellstream train CONFIG"
+        )
+
+
+@SECTIONS.register("reproduce", SectionConfig)
+class ReproduceSection(ReportSection):
+    """Config and versions."""
+
+    order = 900
+
+    def build(self, inputs: Inputs) -> Section | Note | None:
+        """Return the section, or why it is not shown."""
+        return reproduce(inputs.run)
 
 
 def overview(inputs: Inputs) -> Section:
@@ -100,16 +137,8 @@ def _seconds(run: RunFacts) -> float | None:
 
 def _headline(inputs: Inputs) -> list[tuple[str, str]]:
     run, items = inputs.run, []
-    if inputs.evaluation is not None and inputs.evaluation.kind == "omics":
-        items += [
-            (f"{row['share']:.1%}", f"of {row['target']} better than the train mean")
-            for row in inputs.evaluation.summary["rows"][:2]
-            if row["share"] is not None
-        ]
-    if inputs.evaluation is not None and inputs.evaluation.kind == "markers":
-        rows = [row for row in inputs.evaluation.summary["rows"] if row["r"] is not None]
-        best = sorted(rows, key=lambda row: -row["r"])[:2]
-        items += [(f"{row['r']:.2f}", f"Pearson r of {row['marker']}, held out") for row in best]
+    if inputs.evaluation is not None:
+        items += evaluation_kind(inputs.evaluation.kind).numbers(inputs.evaluation.summary)
     steps, seconds, waiting = _steps(run), _seconds(run), wait_share(run)
     validation, loss = run.column("val_loss"), run.column("loss")
     if steps is not None:

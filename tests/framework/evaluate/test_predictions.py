@@ -16,7 +16,7 @@ def test_reads_files_and_folders_alike(wells, tmp_path: Path) -> None:
     opened = open_all([tmp_path])
     assert [Path(item.name).name for item in opened] == ["p0.h5ad", "p1.h5ad"]
     assert [item.split_key for item in opened] == ["0", "1"]
-    assert opened[0].kind == "omics"
+    assert opened[0].level == "bag"
     assert list(opened[0].targets()) == ["rna_M1"]
     assert opened[0].genes()[:2] == ["G0", "G1"]
 

@@ -15,7 +15,7 @@ from framework.features.profiles import mean_profiles, spread_sample, ward_order
 from framework.report import write_feature_report
 from framework.report.features import page as feature_page
 from framework.report.figures.embedding import principal
-from framework.report.run.scores import scores
+from framework.report.sections import show_evaluation as scores
 from framework.run import features as measure
 
 HOSTILE = "<script>alert(1)</script>"

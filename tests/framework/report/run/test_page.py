@@ -11,7 +11,7 @@ import pytest
 from framework.errors import ConfigError, InputError, RunError
 from framework.report import write_report
 from framework.report.figures.embedding import project
-from framework.report.run import dataset as sections_data
+from framework.report.run import embeddings as sections_data
 
 HOSTILE = "<script>alert(1)</script>"
 VOID = {"meta", "img", "link", "br", "input", "hr"}

@@ -9,7 +9,7 @@ import pytest
 
 from framework.evaluate import Evaluation, rank_genes, read_evaluation, render
 from framework.report.page import Grid, Note
-from framework.report.run.scores import scores
+from framework.report.sections import show_evaluation as scores
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from framework.report.run.dataset import _label_table
+from framework.report.run.skipped import _label_table
 
 
 def test_low_genes_are_shown_plate_by_plate() -> None:

@@ -1,0 +1,67 @@
+"""How numbers are written for people: one place, so that a value looks the same wherever it stands."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+UNKNOWN = "–"
+"""What stands where a value is not defined."""
+
+
+def count(value: Any) -> str:
+    """Return a whole number with thin separators, anything else as text."""
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}") if isinstance(value, int) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """Return ``1 h 02 min``, ``3 min 20 s`` or ``12.3 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = datetime.timedelta(seconds=round(seconds))
+    minutes, rest = divmod(int(whole.total_seconds()), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def number(value: Any, form: str = ".2f") -> str:
+    """Return a formatted number, or a dash for what is not defined."""
+    return UNKNOWN if value is None or pd.isna(value) else format(value, form)
+
+
+def significant(value: Any, digits: int = 4) -> str:
+    """Return a number with ``digits`` significant digits and no zeros after them."""
+    return number(value, f".{digits}g")
+
+
+def percent(value: Any, digits: int = 1) -> str:
+    """Return a share of 0..1 as ``12.3%``."""
+    return number(value, f".{digits}%")
+
+
+def interval(row: Mapping[Any, Any], name: str, form: str = ".2f", brackets: str = "()") -> str:
+    """Return ``value (low, high)`` of ``name``, ``name_low`` and ``name_high``.
+
+    There are no brackets where there are no bounds, or both are equal.
+    """
+    middle = number(row.get(name), form)
+    ends = _ends(row, name)
+    if ends is None:
+        return middle
+    return f"{middle} {brackets[0]}{number(ends[0], form)}, {number(ends[1], form)}{brackets[1]}"
+
+
+def percent_interval(row: Mapping[Any, Any], name: str) -> str:
+    """Return ``40.0% [20.0, 60.0]``: a share of 0..1 with its bounds in per cent, for a narrow column."""
+    ends = _ends(row, name)
+    bounds = "" if ends is None else f" [{number(100 * ends[0], '.1f')}, {number(100 * ends[1], '.1f')}]"
+    return percent(row.get(name)) + bounds
+
+
+def _ends(row: Mapping[Any, Any], name: str) -> tuple[Any, Any] | None:
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    if low is None or high is None or pd.isna(low) or pd.isna(high) or low == high:
+        return None
+    return low, high

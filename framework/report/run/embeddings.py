@@ -1,0 +1,85 @@
+"""Section about embeddings: the map of wells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import anndata
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.report.figures.embedding import Colouring, embedding_map, project
+from framework.report.page import Block, Note, Section
+from framework.report.page_inputs import Inputs
+from framework.report.sections import SECTIONS, ReportSection, SectionConfig
+
+
+@SECTIONS.register("embeddings", SectionConfig)
+class EmbeddingsSection(ReportSection):
+    """The map of well embeddings."""
+
+    order = 40
+
+    def build(self, inputs: Inputs) -> Section | Note | None:
+        """Return the section, or why it is not shown."""
+        section = embedding(inputs.embeddings) if inputs.embeddings is not None else None
+        return section or Note(
+            text="Map of well embeddings: no embeddings of three wells or more were given.",
+            command=f"wellstream embed {inputs.run.path_shown} --data DATASET --out E.h5ad",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WellEmbeddings:
+    """Embeddings with one row a well: the bag table's columns, and (B, D) vectors."""
+
+    wells: pd.DataFrame
+    vectors: npt.NDArray[np.float64]
+
+
+def well_embeddings(data: anndata.AnnData) -> WellEmbeddings:
+    """Return well embeddings of an embeddings file at either level."""
+    vectors = np.asarray(data.X, dtype=np.float64)
+    rows = data.obs.reset_index(drop=True)
+    if "tile" not in rows.columns:
+        return WellEmbeddings(wells=rows, vectors=vectors)
+    keys = [rows[PLATE].astype(str), rows[WELL].astype(str)]
+    code = pd.MultiIndex.from_arrays(keys).factorize()[0]
+    sums = np.zeros((int(code.max()) + 1, vectors.shape[1]))
+    np.add.at(sums, code, vectors)
+    first = np.unique(code, return_index=True)[1]
+    wells = rows.iloc[first].reset_index(drop=True)
+    return WellEmbeddings(wells=wells, vectors=sums / np.bincount(code)[:, None])
+
+
+def embedding(data: anndata.AnnData) -> Section | None:
+    """Return the map of well embeddings; None with fewer than three wells."""
+    table = well_embeddings(data)
+    if len(table.wells) < 3:
+        return None
+    points, method = project(table.vectors)
+    wells = table.wells
+    colourings: dict[str, Colouring] = {}
+    if STIMULATION in wells.columns and wells[STIMULATION].astype(str).nunique() > 1:
+        colourings["Stimulation"] = Colouring(labels=wells[STIMULATION])
+    if PERTURBATION in wells.columns:
+        named = wells[PERTURBATION].astype(str)
+        is_control = (
+            wells[CONTROL_TYPE].astype(str).isin(["negcon", "poscon"]) if CONTROL_TYPE in wells.columns else named == ""
+        )
+        labels = named.where(~is_control, named + " (control)")
+        colourings["Perturbation"] = Colouring(labels=labels, first=tuple(sorted(labels[is_control].unique())))
+    if len(colourings) < 2 and PLATE in wells.columns:
+        colourings["Plate"] = Colouring(labels=wells[PLATE])
+    blocks: list[Block] = [embedding_map(points, method, colourings)]
+    if method == "PCA":
+        blocks.append(
+            Note(
+                text="Drawn with principal components: umap-learn is not installed or there are too few "
+                "wells. For UMAP:",
+                command="pip install 'wellstream[analysis]'",
+            )
+        )
+    return Section(anchor="embeddings", title="Embeddings", lead="Which wells look alike to the model?", blocks=blocks)

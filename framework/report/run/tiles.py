@@ -1,0 +1,78 @@
+"""Section about tiles: examples of each condition."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from framework.data.dataset import Dataset
+from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, STIMULATION
+from framework.data.store import TileStore
+from framework.report.figures.images import composite, tile_rows
+from framework.report.page import Block, Note, Section
+from framework.report.page_inputs import Inputs
+from framework.report.run.kept_figures import evenly
+from framework.report.sections import SECTIONS, ReportSection, SectionConfig
+
+_CONDITIONS = 8
+_TILES_A_CONDITION = 8
+
+
+@SECTIONS.register("tiles", SectionConfig)
+class TilesSection(ReportSection):
+    """Example tiles."""
+
+    order = 60
+
+    def build(self, inputs: Inputs) -> Section | Note | None:
+        """Return the section, or why it is not shown."""
+        if inputs.dataset is None:
+            return Note(
+                text="Tiles: the dataset was not given.",
+                command=f"wellstream report {inputs.run.path_shown} --data DATASET",
+            )
+        return tiles(inputs.dataset) or Note(
+            text="Tiles: the dataset holds none; loosen its nuclei settings.", command="wellstream ingest CONFIG"
+        )
+
+
+def tiles(dataset: Dataset) -> Section | None:
+    """Return example tiles by condition; None without tiles."""
+    table = dataset.bags[dataset.bags["n_tiles"] > 0]
+    if not len(table):
+        return None
+    store = TileStore(dataset, None)
+    channels = dataset.manifest.tile.channels
+    rows = {}
+    for name, bags in _conditions(table):
+        starts, stops = dataset.index.bag_start[bags], dataset.index.bag_start[bags + 1]
+        owned = np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
+        ids = owned[evenly(0, len(owned), _TILES_A_CONDITION)]
+        pixels = np.empty((len(ids), *dataset.manifest.tile.shape), dtype=dataset.manifest.tile.dtype)
+        store.gather(ids, pixels)
+        rows[name] = composite(pixels, channels, dataset.manifest.channel_statistics)
+    blocks: list[Block] = [tile_rows(rows, channels)]
+    total = len(table.groupby([PERTURBATION, STIMULATION], dropna=False))
+    if total > len(rows):
+        blocks.append(Note(text=f"{len(rows)} of {total} conditions are shown: controls first, then evenly by name."))
+    return Section(anchor="tiles", title="Tiles", lead="What the model sees.", blocks=blocks)
+
+
+def _conditions(table: pd.DataFrame) -> list[tuple[str, npt.NDArray[np.int64]]]:
+    """Return (name, bags) of the conditions to show: controls first, then evenly spaced by name."""
+    groups = {
+        (str(perturbation), str(stimulation)): part
+        for (perturbation, stimulation), part in table.groupby([PERTURBATION, STIMULATION], dropna=False, sort=True)
+    }
+    controls = [key for key, part in groups.items() if part[CONTROL_TYPE].isin(["negcon", "poscon"]).any()]
+    controls = controls[: _CONDITIONS // 2]
+    others = [key for key in groups if key not in controls]
+    kept = controls + [others[position] for position in evenly(0, len(others), _CONDITIONS - len(controls))]
+    return [
+        (
+            " · ".join(part for part in key if part not in {"", "none", "None", "nan"}) or "all wells",
+            groups[key]["bag"].to_numpy(dtype=np.int64),
+        )
+        for key in kept
+    ]
