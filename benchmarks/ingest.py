@@ -34,10 +34,10 @@ import tifffile
 from benchmarks.halves import Halves, arithmetic, two_processes
 from benchmarks.harness import Arm, Costs, Finding, Measured, PeakMemory, Target, WrongPixels, measure
 from data_tools.formats.tiff import decode_tiff
-from data_tools.ingest_config import IngestConfig
 from data_tools.pipeline import ingest
-from data_tools.pipeline.direct import DirectWriter
-from data_tools.pipeline.runner import local_cluster
+from data_tools.pipeline.build.direct import DirectWriter
+from data_tools.pipeline.build.runner import local_cluster
+from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.simulate import PlateConfig, simulate_plate
 from framework.data.dataset import Dataset
 from framework.data.store import dataset_digest

@@ -1,11 +1,11 @@
 """Ingest: raw exports in, one dataset out, on Dask; bounded in memory, restartable, byte for byte reproducible."""
 
-from data_tools.cells_config import CellsIngestConfig
-from data_tools.ingest_config import IngestConfig
-from data_tools.pipeline.cell_ingest import CellsSummary
+from data_tools.pipeline.build.runner import PipelineError, open_runner
+from data_tools.pipeline.cells.config import CellsIngestConfig
+from data_tools.pipeline.cells.ingest import CellsSummary
 from data_tools.pipeline.entry import ingest, load_ingest_config
-from data_tools.pipeline.orchestrate import IngestSummary
-from data_tools.pipeline.runner import PipelineError, open_runner
+from data_tools.pipeline.plates.config import IngestConfig
+from data_tools.pipeline.plates.ingest import IngestSummary
 
 __all__ = [
     "CellsIngestConfig",

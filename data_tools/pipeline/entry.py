@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from data_tools.cells_config import CellsIngestConfig
-from data_tools.ingest_config import IngestConfig
-from data_tools.pipeline.attempt import Attempt
-from data_tools.pipeline.build import BuildFolder
-from data_tools.pipeline.cell_ingest import CellsSummary, ingest_cells
-from data_tools.pipeline.orchestrate import IngestSummary, ingest_plates
+from data_tools.pipeline.build.attempt import Attempt
+from data_tools.pipeline.build.folder import BuildFolder
+from data_tools.pipeline.cells.config import CellsIngestConfig
+from data_tools.pipeline.cells.ingest import CellsSummary, ingest_cells
+from data_tools.pipeline.plates.config import IngestConfig
+from data_tools.pipeline.plates.ingest import IngestSummary, ingest_plates
 from framework.config.load import apply_overrides, build_config
 from framework.config.source import read_yaml
 from framework.errors import ConfigError, did_you_mean

@@ -63,7 +63,6 @@ LEVELS = {
     "data_tools.readers": 0,
     "data_tools.illumination": 1,
     "data_tools.nuclei": 1,
-    "data_tools.cell_tiles": 1,
     "data_tools.assay_layout": 1,
     "data_tools.readers.tables": 1,
     "data_tools.readers.plates": 2,
@@ -71,9 +70,10 @@ LEVELS = {
     "data_tools.omics": 2,
     "data_tools.single_cell": 2,
     "data_tools.platemap": 3,
-    "data_tools.ingest_config": 4,
-    "data_tools.cells_config": 4,
-    "data_tools.pipeline": 5,
+    "data_tools.pipeline.build": 4,
+    "data_tools.pipeline.plates": 5,
+    "data_tools.pipeline.cells": 5,
+    "data_tools.pipeline": 6,
 }
 # registry builds on errors although both are at the bottom; a config is a file that may be damaged.
 ALLOWED_SIBLINGS = {

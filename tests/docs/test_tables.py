@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from data_tools.cells_config import CellsIngestConfig
-from data_tools.ingest_config import IngestConfig
+from data_tools.pipeline.cells.config import CellsIngestConfig
+from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.single_cell.config import SingleCellConfig
 from framework.config import StrictModel, parse_config
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 import yaml
 
-from data_tools.cell_tiles import scale_tile
 from data_tools.pipeline import CellsIngestConfig, load_ingest_config
+from data_tools.pipeline.cells.fit import scale_tile
 from framework.data.loading.transform import ScaleProfile, scale
 from framework.run import load_run_config
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from fuzz.target import Target, of_files
 
-from data_tools.cells_config import CellsIngestConfig
+from data_tools.pipeline.cells.config import CellsIngestConfig
 from data_tools.pipeline.entry import ingest
 from data_tools.readers.tables import CELL_TABLES
 from data_tools.readers.tables.base import NumberTable

@@ -15,7 +15,7 @@ import pandas as pd
 from fixtures.tiny_dataset import make_dataset
 from fuzz.target import Target, of_files
 
-from data_tools.cells_config import CellsIngestConfig
+from data_tools.pipeline.cells.config import CellsIngestConfig
 from data_tools.pipeline.entry import ingest
 from framework.config import parse_config
 from framework.data.dataset import Dataset

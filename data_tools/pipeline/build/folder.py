@@ -1,0 +1,206 @@
+"""The folder a dataset is built in, and how a build that was killed is picked up again.
+
+``.build/plan.json`` says which config the folder belongs to (omics tables aside, which may still be corrected). Each
+finished part has a marker with a digest of all that went into it (files by size and modification time, flat-fields by
+checksum), so a repaired image redoes its own part and nothing else, and a marker never speaks for other input.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from data_tools.pipeline.build.durable import TEMPORARY_PREFIX, explained, write_json
+from framework import __version__
+from framework.config import StrictModel
+from framework.data.format.checksum import file_checksum
+from framework.data.format.schema import MANIFEST_NAME, Manifest, read_manifest
+from framework.durable import json_text
+from framework.errors import DatasetError
+from framework.files.json_file import read_mapping
+
+BUILD_NAME = ".build"
+_PLAN_NAME = "plan.json"
+_SEAL = "seal"
+_OF_TARGETS = ("omics",)
+"""Keys of a config that shape the targets alone, which are written at the very end."""
+_SHAPING = (
+    "anndata",
+    "h5py",
+    "imagecodecs",
+    "numpy",
+    "opencv-python-headless",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "tifffile",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildFolder:
+    """Where a build works.
+
+    Attributes:
+        root: the dataset folder, absolute.
+        base: working directory of the command; messages name files relative to it.
+    """
+
+    root: Path
+    base: Path
+
+    @property
+    def parts(self) -> Path:
+        """Folder of finished parts; removed at the end."""
+        return self.root / BUILD_NAME
+
+    def claim(self, config: StrictModel) -> Manifest | None:
+        """Begin or continue a build.
+
+        Returns:
+            The manifest if the dataset is already complete, with this config.
+
+        Raises:
+            DatasetError: the folder holds something else, or belongs to another config or version.
+        """
+        manifest = self.complete(config)
+        if manifest is not None:
+            with explained(self.root):
+                shutil.rmtree(self.parts, ignore_errors=True)
+            return manifest
+        self.check(config)
+        with explained(self.root):
+            self.parts.mkdir(parents=True, exist_ok=True)
+        if not self._plan_file.is_file():
+            write_json(self._plan_file, _plan(config))
+        self._sweep()
+        return None
+
+    def check(self, config: StrictModel) -> None:
+        """Refuse a folder that is no place for this build; writes nothing. Raises as ``claim``."""
+        if self.root.exists() and not self.root.is_dir():
+            raise DatasetError(f"{self.root}: a file; choose a folder for the dataset")
+        if not self.root.is_dir() or self.complete(config):
+            return
+        if self._plan_file.is_file():
+            self._check_plan(config)
+        elif any(entry.name != BUILD_NAME for entry in self.root.iterdir()):
+            raise DatasetError(
+                f"{self.root}: the folder holds other files and no unfinished ingest; choose an empty or new folder"
+            )
+
+    def complete(self, config: StrictModel) -> Manifest | None:
+        """Return the manifest of a finished dataset with this config, or None if there is none.
+
+        Raises:
+            DatasetError: a finished dataset with another config.
+        """
+        if not (self.root / MANIFEST_NAME).is_file():
+            return None
+        manifest = read_manifest(self.root)
+        if manifest.source != config.plain():
+            changed = _differences(manifest.source, config.plain())
+            raise DatasetError(
+                f"{self.root}: a finished dataset of another config (differs in {', '.join(changed)}); choose another "
+                f"folder, or remove it to start anew: rm -r {self.root}"
+            )
+        return manifest
+
+    def finished(self, marker: Path, inputs: str, files: Iterable[Path]) -> dict[str, Any] | None:
+        """Return what a marker says if it speaks of these inputs and all its files are as it left them, else None.
+
+        A damaged marker or file speaks for nothing, so its part is made again.
+        """
+        if not marker.is_file() or not all(file.is_file() for file in files):
+            return None
+        try:
+            facts = read_mapping(marker)
+        except DatasetError:
+            return None
+        seal = facts.pop(_SEAL, None)
+        return facts if facts.get("inputs") == inputs and seal == _seal(facts, files) else None
+
+    @property
+    def _plan_file(self) -> Path:
+        return self.parts / _PLAN_NAME
+
+    def _check_plan(self, config: StrictModel) -> None:
+        anew = f"remove the folder to start anew: rm -r {self.root}"
+        found, plan = read_mapping(self._plan_file, what="the plan of an ingest", then=anew), _plan(config)
+        for key, what in (("config", "config"), ("versions", "version of Wellstream or its libraries")):
+            if found.get(key) != plan[key]:
+                told = found.get(key)
+                changed = _differences(told, plan[key]) if isinstance(told, dict) else []
+                raise DatasetError(
+                    f"{self.root}: holds an unfinished ingest of another {what}; "
+                    + (f"it differs in {', '.join(changed)}; " if changed else "")
+                    + f"continue with the same {what} (only 'omics' may change), choose another folder, or remove it "
+                    f"to start anew: rm -r {self.root}"
+                )
+
+    def _sweep(self) -> None:
+        """Remove what killed attempts left half written."""
+        with explained(self.root):
+            for file in self.root.rglob(f"{TEMPORARY_PREFIX}*"):
+                file.unlink(missing_ok=True)
+
+    def finish(self, keep: set[str]) -> None:
+        """Remove files no part of the dataset: parts of an earlier listing of the same export."""
+        with explained(self.root):
+            for folder in ("shards", "qc", "targets"):
+                # Deepest first, so that a folder is empty when its turn comes.
+                for entry in sorted((self.root / folder).rglob("*"), reverse=True):
+                    if entry.is_dir() and not entry.is_symlink():
+                        if not any(entry.iterdir()):
+                            entry.rmdir()
+                    elif entry.relative_to(self.root).as_posix() not in keep:
+                        entry.unlink()
+
+
+def write_marker(marker: Path, facts: dict[str, Any], files: Iterable[Path]) -> None:
+    """Write the marker of a finished part, with a checksum of it and of its files.
+
+    Args:
+        marker: where it goes.
+        facts: what it says.
+        files: that it speaks for; ``BuildFolder.finished`` is given the same.
+    """
+    write_json(marker, facts | {_SEAL: _seal(facts, files)})
+
+
+def _seal(facts: dict[str, Any], files: Iterable[Path]) -> str:
+    with explained(Path(BUILD_NAME)):
+        checksums = [file_checksum(file) for file in files]
+    return blake3(json_text([facts, checksums]).encode()).hexdigest()
+
+
+def _plan(config: StrictModel) -> dict[str, Any]:
+    """Return what every part is made of: targets are no part, so an omics table may be corrected after a stop."""
+    shaping = {key: value for key, value in config.plain().items() if key not in _OF_TARGETS}
+    return {"config": shaping, "versions": versions()}
+
+
+def file_state(file: Path) -> str:
+    """Return what tells a changed file from an unchanged one."""
+    try:
+        facts = file.stat()
+    except FileNotFoundError:
+        return f"{file} absent"
+    return f"{file} {facts.st_size} {facts.st_mtime_ns}"
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions that shape the bytes of a dataset."""
+    return {"wellstream": __version__, **{name: version(name) for name in _SHAPING}}
+
+
+def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    return sorted(key for key in {*one, *other} if one.get(key) != other.get(key))

@@ -1,0 +1,174 @@
+"""Parts of shards become the tables of a dataset: what the end of every build shares."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from data_tools.pipeline.build.config import IngestBase
+from data_tools.pipeline.build.durable import explained, record, replacing, write_json
+from data_tools.pipeline.build.folder import BuildFolder, versions
+from data_tools.pipeline.build.shard_file import ShardFiles, load_counts, remake_part
+from data_tools.pipeline.build.statistics import PixelCounts
+from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, bags_table, tiles_schema, write_tables
+from data_tools.readers.plates import Problem
+from framework.data.format.schema import (
+    BAGS_NAME,
+    CHECKSUMS_NAME,
+    INDEX_NAME,
+    MANIFEST_NAME,
+    NUCLEI_NAME,
+    SCHEMA_VERSION,
+    TILES_NAME,
+    BlockSums,
+    ChannelStatistics,
+    FileRecord,
+    Manifest,
+    ShardRecord,
+    Skipped,
+    TileFormat,
+)
+from framework.data.format.tile_index import write_index
+from framework.files.parquet import read_arrow_table
+
+
+def join_tables(
+    root: Path,
+    parts: Sequence[ShardFiles],
+    facts: Sequence[dict[str, Any]],
+    markers: Sequence[str],
+    labels: Sequence[str] = (),
+) -> pa.Table:
+    """Write the tables of bags, nuclei and tiles from the parts of all shards, in order; return that of bags."""
+    bags = bags_table([row for item in facts for row in item["bags"]])
+    write_tables(root / BAGS_NAME, [bags], bags.schema)
+    write_tables(root / NUCLEI_NAME, (_part(files.part("nuclei.parquet")) for files in parts), NUCLEI_SCHEMA)
+    schema, tiles = tiles_schema(markers, labels), [files.part("tiles.parquet") for files in parts]
+    write_tables(root / TILES_NAME, tile_tables(tiles, facts, schema), schema)
+    return bags
+
+
+def beside_shards(facts: Sequence[dict[str, Any]], root: Path) -> list[FileRecord]:
+    """Write the sums of all blocks; return the records of these and of the metadata of Zarr shards."""
+    sums = {item["shard"]["name"]: tuple(item["block_sums"]) for item in facts if item["shard"]}
+    write_json(root / CHECKSUMS_NAME, BlockSums(crc32=sums).plain())
+    metadata = [FileRecord.model_validate(item["metadata"]) for item in facts if item["metadata"]]
+    return [record(root / CHECKSUMS_NAME, root), *metadata]
+
+
+def tile_index(root: Path, *, coded: bool) -> FileRecord:
+    """Write ``tiles.arrow`` from the finished tiles.parquet; return its record."""
+    tiles = record(root / TILES_NAME, root)
+    with replacing(root / INDEX_NAME) as stream:
+        write_index(stream, root / TILES_NAME, tiles.blake3, coded=coded)
+    return record(root / INDEX_NAME, root)
+
+
+def tile_tables(parts: Sequence[Path], facts: Sequence[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the tile tables of the shards with global shard numbers and global rows of nuclei."""
+    shard, first_nucleus = 0, 0
+    for part, item in zip(parts, facts, strict=True):
+        table = _part(part)
+        nucleus = table["nucleus"].to_numpy() + first_nucleus
+        table = table.set_column(schema.get_field_index("nucleus"), schema.field("nucleus"), pa.array(nucleus))
+        numbers = pa.array(np.full(len(table), shard, dtype=np.int32))
+        yield table.set_column(schema.get_field_index("shard"), schema.field("shard"), numbers)
+        shard += item["shard"] is not None
+        first_nucleus += item["n_nuclei"]
+
+
+def _part(file: Path) -> pa.Table:
+    return read_arrow_table(file, what="a part of an unfinished ingest", then=remake_part(file))
+
+
+def channel_statistics(parts: Sequence[Path], channels: Sequence[str], dtype: str) -> dict[str, ChannelStatistics]:
+    """Return the statistics of each channel over all shards, in the order of the dataset."""
+    is_float = dtype == "float32"
+    total = PixelCounts.empty(len(channels), is_float)
+    for part in parts:
+        total.merge(load_counts(part, is_float))
+    return {channel: total.statistics(index) for index, channel in enumerate(channels)}
+
+
+def skipped(problem: Problem) -> Skipped:
+    """Return a problem as the manifest lists it."""
+    return Skipped(
+        plate=problem.plate,
+        well=problem.well or "",
+        site=problem.site,
+        file=problem.file,
+        reason=problem.reason,
+        detail=problem.detail,
+    )
+
+
+def finish(
+    config: IngestBase,
+    build: BuildFolder,
+    parts: Sequence[ShardFiles],
+    facts: Sequence[dict[str, Any]],
+    *,
+    pixel_size_um: float | None,
+    n_plates: int,
+    problems: Sequence[Problem],
+    notes: Sequence[str],
+    markers: Sequence[str],
+    targets: Sequence[str] = (),
+    more: Sequence[FileRecord] = (),
+) -> Manifest:
+    """Sweep what is no part of the dataset, write ``dataset.json``, and remove the parts.
+
+    Args:
+        config: of the ingest.
+        build: the folder, with shards, tables and ``qc/index.json``.
+        parts: of all shards, in order.
+        facts: what their markers say, in the same order.
+        pixel_size_um: of the dataset.
+        n_plates: plates or exports.
+        problems: what was left out.
+        notes: what else a reader of the dataset should know about its input.
+        markers: names of the measurements stored with each tile.
+        targets: names of omics targets.
+        more: records of files that not every dataset has.
+    """
+    root = build.root
+    shards = [ShardRecord.model_validate(item["shard"]) for item in facts if item["shard"]]
+    n_bags = sum(len(item["bags"]) for item in facts)
+    index = tile_index(root, coded=config.shards.codec is not None)
+    tables = [record(root / name, root) for name in (BAGS_NAME, TILES_NAME, NUCLEI_NAME, "qc/index.json")]
+    files = [*more, *beside_shards(facts, root), index, *tables]
+    size, dtype = config.tiles.size_px, config.tiles.dtype
+    counts = [item.part("counts.npz") for item in parts]
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=config.name,
+        tile=TileFormat(channels=config.channels, height=size, width=size, dtype=dtype),
+        pixel_size_um=pixel_size_um,
+        layout=config.shards.layout,
+        codec=config.shards.codec,
+        chunk_tiles=config.shards.chunk_tiles,
+        n_plates=n_plates,
+        n_bags=n_bags,
+        n_tiles=sum(shard.tiles for shard in shards),
+        n_nuclei=sum(item["n_nuclei"] for item in facts),
+        markers=tuple(markers),
+        targets=tuple(targets),
+        channel_statistics=channel_statistics(counts, config.channels, dtype),
+        skipped=tuple(skipped(problem) for problem in problems),
+        notes=tuple(notes),
+        source=config.plain(),
+        versions=versions(),
+        files=tuple(sorted(files, key=lambda item: item.name)),
+        shards=tuple(shards),
+    )
+    build.finish({item.name for item in (*manifest.files, *manifest.shards)})
+    manifest = manifest.sealed()
+    write_json(root / MANIFEST_NAME, manifest.model_dump(mode="json"))
+    with explained(root):
+        shutil.rmtree(build.parts, ignore_errors=True)
+    return manifest

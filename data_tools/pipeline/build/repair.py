@@ -1,0 +1,90 @@
+"""Shards of a finished dataset that were lost: made again from the same raw files, or not at all.
+
+A build is a function of its input, so a shard that is made again must have the checksum the manifest records.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from data_tools.pipeline.build.durable import explained
+from data_tools.pipeline.build.folder import BuildFolder
+from data_tools.pipeline.build.joining import tile_index
+from data_tools.pipeline.build.runner import Runner
+from data_tools.pipeline.build.shard_file import ShardFiles
+from framework.data.format.schema import INDEX_NAME, TILES_NAME, Manifest
+from framework.errors import DatasetError
+
+
+class _Job(Protocol):
+    @property
+    def files(self) -> ShardFiles: ...
+
+
+J = TypeVar("J", bound=_Job)
+
+
+def lost_files(manifest: Manifest, root: Path) -> set[str]:
+    """Return the names of shards, and of files beside them, that are absent or of another size than recorded."""
+    beside = [item for item in manifest.files if item.name.startswith("shards/")]
+    return {item.name for item in (*manifest.shards, *beside) if not _is_there(root / item.name, item.bytes)}
+
+
+def restore_index(manifest: Manifest, root: Path) -> tuple[str, ...]:
+    """Make ``tiles.arrow`` again if it is lost; return a sentence about it, or none.
+
+    Raises:
+        DatasetError: it came out otherwise, because tiles.parquet is damaged.
+    """
+    lost = [item for item in manifest.files if item.name == INDEX_NAME and not _is_there(root / item.name, item.bytes)]
+    for item in lost:
+        if not (root / TILES_NAME).is_file():
+            raise DatasetError(f"{root / TILES_NAME}: missing, so {INDEX_NAME} cannot be made again; {anew(root)}")
+        if tile_index(root, coded=manifest.codec is not None) != item:
+            (root / item.name).unlink()
+            raise DatasetError(
+                f"{root / item.name}: made again it is another one, so {TILES_NAME} is damaged; {anew(root)}"
+            )
+    return tuple(f"{item.name} was made again from {TILES_NAME}" for item in lost)
+
+
+def remake(
+    make: Callable[[J], dict[str, Any]], jobs: Sequence[J], manifest: Manifest, build: BuildFolder, runner: Runner
+) -> None:
+    """Make shards again and compare them with the manifest.
+
+    Args:
+        make: the task of a shard; returns what its marker holds.
+        jobs: those of the lost shards.
+        manifest: of the finished dataset.
+        build: its folder.
+        runner: where tasks run.
+
+    Raises:
+        DatasetError: one came out otherwise; it is removed, so that nobody takes it for the lost one.
+    """
+    recorded = {item.name: item for item in (*manifest.shards, *manifest.files)}
+    for job, facts in zip(jobs, runner.each(make, jobs), strict=True):
+        made = [item for item in (facts["shard"], facts["metadata"]) if item]
+        wrong = [item["name"] for item in made if recorded[item["name"]].model_dump() != item]
+        if wrong or not made:
+            for name in wrong:
+                (build.root / name).unlink()
+            raise DatasetError(
+                f"{job.files.file}: made again it is another shard, so the raw files or the versions of the libraries "
+                f"changed since; {anew(build.root)}"
+            )
+    with explained(build.root):
+        shutil.rmtree(build.parts, ignore_errors=True)
+
+
+def _is_there(file: Path, size: int) -> bool:
+    return file.is_file() and file.stat().st_size == size
+
+
+def anew(root: Path) -> str:
+    """Return what to do about a dataset that cannot be made whole again."""
+    return f"to start anew: rm -r {root} and ingest again"

@@ -1,0 +1,240 @@
+"""What every task that makes a shard shares: where its files lie, the writing of the shard, and the spill of a bag.
+
+Tiles are stored in a seeded random order. Where they come in another order and cannot be cut again, they lie in a spill
+file between the two, so that memory holds a few tiles, however large the bag.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from data_tools.pipeline.build.direct import DirectWriter
+from data_tools.pipeline.build.durable import explained, record, replacing, write_json, write_with
+from data_tools.pipeline.build.folder import BuildFolder
+from data_tools.pipeline.build.statistics import PixelCounts
+from data_tools.shards import DATA_KEY, ShardsConfig, ShardWriter, ZarrShardWriter, random_order
+from framework.data.format.schema import ShardRecord
+from framework.durable import sync_folder
+from framework.errors import DatasetError
+from framework.files.failures import reading
+from framework.files.npz import load_npz
+
+Writer = ShardWriter | ZarrShardWriter
+Take = Callable[[slice], npt.NDArray[Any]]
+_PIECE_BYTES = 1 << 19
+"""Tiles that are cut, counted, summed and written while they lie in the processor's cache."""
+ChunkFacts = Callable[[int, int], Mapping[str, Any]]
+"""(first tile of the bag, number of tiles) -> what the sample's JSON says"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardFiles:
+    """Where a shard and its parts lie.
+
+    Attributes:
+        index: number of the shard.
+        root: dataset folder, absolute.
+        parts: where parts and markers go.
+        shards: how it is packed.
+    """
+
+    index: int
+    root: Path
+    parts: Path
+    shards: ShardsConfig
+
+    @property
+    def file(self) -> Path:
+        """The shard."""
+        name = f"shard-{self.index:06d}"
+        if self.shards.layout == "zarr":
+            return self.root / "shards" / f"{name}.zarr" / DATA_KEY
+        return self.root / "shards" / f"{name}.tar"
+
+    @property
+    def metadata_file(self) -> Path | None:
+        """What a stock reader needs beside the shard: ``zarr.json``."""
+        if self.shards.layout == "zarr":
+            return self.root / "shards" / f"shard-{self.index:06d}.zarr" / "zarr.json"
+        return None
+
+    @property
+    def marker(self) -> Path:
+        """The file that says this shard is done."""
+        return self.parts / f"shard-{self.index:06d}.json"
+
+    @property
+    def stored(self) -> tuple[Path, ...]:
+        """The files of the dataset that a shard consists of."""
+        return (self.file,) if self.metadata_file is None else (self.file, self.metadata_file)
+
+    @property
+    def all_parts(self) -> tuple[Path, ...]:
+        """The files that the marker speaks for."""
+        return tuple(self.part(what) for what in ("nuclei.parquet", "tiles.parquet", "counts.npz"))
+
+    def part(self, what: str) -> Path:
+        """A part table of this shard."""
+        return self.parts / f"shard-{self.index:06d}.{what}"
+
+
+def remake_part(file: Path) -> str:
+    """Return what to do about a damaged part of an unfinished ingest."""
+    return f"run the same command again, it makes {file.name} anew"
+
+
+def known_facts(files: ShardFiles, inputs: str, build: BuildFolder) -> dict[str, Any] | None:
+    """Return what the marker of a shard says if it speaks of these inputs and all that was made is there, else None."""
+    facts = build.finished(files.marker, inputs, files.all_parts)
+    if facts is None or (facts["metadata"] and not (files.root / facts["metadata"]["name"]).is_file()):
+        return None
+    shard = facts["shard"]
+    if shard and not (files.file.is_file() and files.file.stat().st_size == shard["bytes"]):
+        return None
+    return facts
+
+
+class ShardFile:
+    """A shard while it is written.
+
+    Attributes:
+        writer: takes chunks of tiles.
+        facts: of the finished shard: its record, block sums and the record of ``zarr.json``; set by ``open_shard``.
+    """
+
+    def __init__(self, files: ShardFiles, file: DirectWriter) -> None:
+        self._files, shards = files, files.shards
+        self.writer: Writer = ZarrShardWriter(file, shards.codec) if shards.layout == "zarr" else ShardWriter(file)
+        self.facts: dict[str, Any] = {}
+
+    def lay_out(self, tiles: int, take: Take, key: str, facts: ChunkFacts) -> npt.NDArray[np.int64]:
+        """Write the tiles of a bag, chunk by chunk and each piece by piece, so that memory holds one piece.
+
+        Args:
+            tiles: how many.
+            take: part of the stored order -> its tiles, each asked for once.
+            key: of the bag in sample names.
+            facts: what a sample's JSON says.
+
+        Returns:
+            int64 (n,), first byte of each tile in the shard.
+        """
+
+        def pieces(start: int, stop: int) -> Iterator[npt.NDArray[Any]]:
+            step = 1
+            while start < stop:
+                piece = take(slice(start, min(start + step, stop)))
+                yield piece
+                start += len(piece)
+                step = max(1, _PIECE_BYTES // (piece.nbytes // len(piece)))
+
+        step = self._files.shards.chunk_tiles
+        offsets = [np.zeros(0, dtype=np.int64)]
+        for chunk, start in enumerate(range(0, tiles, step)):
+            count = min(step, tiles - start)
+            part = pieces(start, start + count)
+            offsets.append(self.writer.add(f"{key}_{chunk:05d}", count, part, facts(start, count)))
+        return np.concatenate(offsets)
+
+
+@contextmanager
+def open_shard(files: ShardFiles, channels: tuple[str, ...], size_px: int, dtype: str) -> Iterator[ShardFile]:
+    """Write a shard durably; ``ShardFile.facts`` are complete when the block has ended; without tiles it is gone."""
+    with replacing(files.file) as stream, DirectWriter(stream) as file:
+        shard = ShardFile(files, file)
+        yield shard
+        digest = shard.writer.finish()
+    writer, made = shard.writer, None
+    if writer.tiles:
+        made = ShardRecord(
+            name=files.file.relative_to(files.root).as_posix(), bytes=writer.nbytes, blake3=digest, tiles=writer.tiles
+        ).model_dump()
+    else:
+        files.file.unlink()  # stock readers refuse an archive without samples
+    metadata = _write_metadata(files, writer, channels, size_px, dtype)
+    shard.facts = {"shard": made, "block_sums": list(writer.block_sums), "metadata": metadata}
+
+
+def _write_metadata(
+    files: ShardFiles, writer: Writer, channels: tuple[str, ...], size_px: int, dtype: str
+) -> dict[str, Any] | None:
+    """Write ``zarr.json``, after the data it describes, and return its record."""
+    file = files.metadata_file
+    if file is None or not isinstance(writer, ZarrShardWriter):
+        return None
+    if not writer.tiles:
+        with explained(files.root):
+            shutil.rmtree(file.parent)
+        return None
+    write_json(file, writer.metadata(channels, size_px, dtype))
+    # The file systems keep the new folders between data and shards only once their parents are synced.
+    with explained(files.root):
+        for folder in files.file.parents:
+            sync_folder(folder)
+            if folder == files.root:
+                break
+    return record(file, files.root).model_dump()
+
+
+class Spill:
+    """The tiles of one bag on disk, in the order they came.
+
+    Attributes:
+        tiles: how many.
+    """
+
+    def __init__(self, stream: BinaryIO, shape: tuple[int, ...], dtype: str) -> None:
+        self._stream = stream
+        self._shape = shape
+        self._dtype = np.dtype(dtype).newbyteorder("<")
+        self._nbytes = int(np.prod(shape)) * self._dtype.itemsize
+        self.tiles = 0
+
+    def add(self, tiles: npt.NDArray[Any]) -> None:
+        """Append tiles (n, *shape)."""
+        self._stream.write(tiles.astype(self._dtype, copy=False).data)
+        self.tiles += len(tiles)
+
+    def take(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Return the tiles at places ``chosen`` int64 (n,), as (n, *shape)."""
+        self._stream.flush()
+        tiles = np.empty((len(chosen), *self._shape), dtype=self._dtype)
+        for tile, position in zip(tiles, chosen, strict=True):
+            got = os.preadv(self._stream.fileno(), [tile.data.cast("B")], int(position) * self._nbytes)
+            if got != self._nbytes:
+                raise OSError(f"the spill file gave {got} of {self._nbytes} bytes")
+        return tiles
+
+
+def stored_order(tiles: int, seed: int, plate: str, well: str) -> npt.NDArray[np.int64]:
+    """Return the random order in which the tiles of a bag are stored."""
+    return random_order(tiles, seed, "tiles", plate, well)
+
+
+def save_counts(file: Path, counts: PixelCounts) -> None:
+    """Write the pixel counts of a shard."""
+
+    def write(path: Path) -> None:
+        with path.open("wb") as stream:
+            np.savez(stream, bins=counts.used, counts=counts.counts[:, counts.used], sums=counts.sums)
+
+    write_with(file, write)
+
+
+def load_counts(file: Path, is_float: bool) -> PixelCounts:
+    """Return the pixel counts a shard task saved."""
+    what, again = "the pixel counts of an unfinished ingest", remake_part(file)
+    saved = load_npz(file, ("sums", "bins", "counts"), what=what, then=again)
+    with reading(file, DatasetError, what, again):
+        counts = PixelCounts.empty(len(saved["sums"]), is_float)
+        counts.counts[:, saved["bins"]] = saved["counts"]
+        return replace(counts, sums=saved["sums"])

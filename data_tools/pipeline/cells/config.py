@@ -1,0 +1,147 @@
+"""What an ingest of single cells is made of: the YAML behind ``wellstream ingest`` with ``kind: cells``.
+
+Relative paths are relative to the working directory of the command, not to the config file.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from data_tools.pipeline.build.config import IngestBase, refuse_twice
+from data_tools.pipeline.cells.fit import CellTilesConfig, IntensityConfig
+from data_tools.readers.cells import CELL_READERS
+from data_tools.readers.cells.base import CELL
+from data_tools.readers.tables import CELL_TABLES
+from framework.config import StrictModel, choice
+from framework.data.format.schema import PLATE
+
+GROUP = "Metadata_Group"
+"""Column of the random groups ``bags.groups`` makes."""
+
+
+class CellTableConfig(StrictModel):
+    """A table whose rows belong to cells, or to all cells that share a label.
+
+    Attributes:
+        table: which table.
+        by: ``Metadata_*`` column of the cells -> column of the table; a row of the table is found by all of them.
+        shift: to add to the object numbers of the table (``by`` Metadata_Cell) before they are compared: -1 where it
+            counts from 1 and the export from 0. A join that would fit better one up or down is refused until it is set.
+        in_order: instead of ``by``: row i of the table belongs to cell i of the source.
+        labels: ``Metadata_*`` column to make -> column of the table.
+        measurements: columns of numbers to keep for ``markers`` and ``keep``.
+    """
+
+    table: choice(CELL_TABLES) = Field(  # type: ignore[valid-type]
+        description="a mapping with the key 'name' of a table reader, as {name: csv, path: ...}"
+    )
+    by: dict[str, str] = Field(default={})
+    shift: int | None = None
+    in_order: bool = False
+    labels: dict[str, str] = Field(default={})
+    measurements: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> CellTableConfig:
+        if bool(self.by) == self.in_order:
+            raise ValueError("expected exactly one of 'by' ({Metadata_Cell: column}) and 'in_order: true'")
+        if self.shift is not None and CELL not in self.by:
+            raise ValueError(f"'shift' is added to object numbers; it needs {CELL} in 'by'")
+        if not self.labels and not self.measurements:
+            raise ValueError("expected 'labels' or 'measurements' to take from the table, found neither")
+        wrong = [name for name in (*self.by, *self.labels) if not name.startswith("Metadata_")]
+        if wrong:
+            raise ValueError(f"'{wrong[0]}' is no column of the cells; their names begin with Metadata_")
+        return self
+
+
+class CellSourceConfig(StrictModel):
+    """One export of cells and the tables that go with it."""
+
+    plate: str = Field(min_length=1, description="a name for this export, stored as Metadata_Plate")
+    reader: choice(CELL_READERS) = Field(  # type: ignore[valid-type]
+        description="a mapping with the key 'name' of a reader of cells, as {name: crops, path: ...}"
+    )
+    tables: tuple[CellTableConfig, ...] = ()
+
+
+class BagsConfig(StrictModel):
+    """Which cells make a bag.
+
+    Attributes:
+        by: columns whose values, together with the export, make a bag; with none, each export is one bag.
+        groups: deal the cells of each bag at random into this many bags, ``Metadata_Group`` 0, 1, ...: cells that have
+            no other unit can so be split into train and test.
+        together: columns whose values cells of one group share: copies of a cell, or all cells of a donor, are dealt as
+            one; groups are then equal only in the number of such units.
+        min_cells: bags with fewer cells get no tiles.
+        count_by: the columns that cells are counted by for ``min_cells``; default: the bag without its random group.
+    """
+
+    by: tuple[str, ...] = ()
+    groups: int | None = Field(default=None, ge=2)
+    together: tuple[str, ...] = ()
+    min_cells: int = Field(default=1, ge=1)
+    count_by: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> BagsConfig:
+        for name in (*self.by, *(self.count_by or ()), *self.together):
+            if not name.startswith("Metadata_"):
+                raise ValueError(f"'{name}' is no column of the cells; their names begin with Metadata_")
+        if self.together and self.groups is None:
+            raise ValueError("'together' says which cells share a random group: set 'groups' too")
+        if CELL in self.by or PLATE in self.by:
+            raise ValueError(f"'by' names {CELL if CELL in self.by else PLATE}; cells never share the one, and bags "
+                             "never span the other: leave it out")  # fmt: skip
+        if len(set(self.by)) < len(self.by):
+            raise ValueError("'by' names a column twice")
+        return self
+
+
+class RangeConfig(StrictModel):
+    """Bounds of a measurement, both included; a cell without a value is outside."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> RangeConfig:
+        if self.min is None and self.max is None:
+            raise ValueError("expected 'min', 'max' or both, found neither")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"'min' is {self.min:g}, above 'max' {self.max:g}: no cell would be kept")
+        return self
+
+
+class CellsIngestConfig(IngestBase):
+    """A dataset to be made from cells that are already cropped, or that a reader crops.
+
+    Attributes:
+        intensity: channel -> what is done to each of its tiles; needs ``tiles.dtype: float32``.
+        markers: name of a marker -> measurement of the cells (of the reader, or of ``sources.tables``).
+        keep: measurement -> range; other cells are left out.
+    """
+
+    kind: Literal["cells"]
+    sources: tuple[CellSourceConfig, ...] = Field(min_length=1, description="a list with one entry an export")
+    tiles: CellTilesConfig = CellTilesConfig()
+    intensity: dict[str, IntensityConfig] = Field(default={})
+    bags: BagsConfig = BagsConfig()
+    markers: dict[str, str] = Field(default={})
+    keep: dict[str, RangeConfig] = Field(default={})
+
+    @model_validator(mode="after")
+    def _check(self) -> CellsIngestConfig:
+        for what, names in (("channels", self.channels), ("sources", tuple(source.plate for source in self.sources))):
+            refuse_twice(what, names)
+        unknown = [name for name in self.intensity if name not in self.channels]
+        if unknown:
+            known = ", ".join(self.channels)
+            raise ValueError(f"'intensity' names '{unknown[0]}', which is none of 'channels': {known}")
+
+        if self.intensity and self.tiles.dtype != "float32":
+            raise ValueError("'intensity' makes fractions; set 'tiles.dtype: float32'")
+        return self

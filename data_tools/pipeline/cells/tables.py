@@ -1,0 +1,149 @@
+"""Tables joined to cells: labels and measurements, found by the cells' own columns or by their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from data_tools.pipeline.cells.config import CellTableConfig
+from data_tools.pipeline.cells.keys import match_keys
+from data_tools.readers.cells.base import CELL, PLACE_COLUMNS, TEXT
+from data_tools.readers.tables import CELL_TABLES
+from data_tools.readers.tables.base import NumberTable
+from framework.errors import InputError, did_you_mean
+from framework.files.delimited import TextTable
+
+_SHOWN_COLUMNS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenTable:
+    """A table that was read and has every column its config names.
+
+    Attributes:
+        config: how it is joined.
+        labels: columns of text to join, by the name in the table; the keys too.
+        numbers: float64 (rows,) of each measurement, NaN where it is empty.
+        text: where rows are taken in order, all its columns as text, to see whether one of them names cells.
+        rows: how many it has.
+        notes: sentences about how it was read.
+    """
+
+    config: CellTableConfig
+    labels: dict[str, pd.Series[Any]]
+    numbers: dict[str, npt.NDArray[np.float64]]
+    text: pd.DataFrame
+    rows: int
+    notes: tuple[str, ...]
+
+    @property
+    def file(self) -> str:
+        """Return its file, as the config names it."""
+        return str(self.config.table.path)
+
+
+def open_table(config: CellTableConfig) -> OpenTable:
+    """Read a table and check what its config names.
+
+    Raises:
+        InputError: no such table or column, no row, or text where a number belongs.
+    """
+    used = [*config.by.values(), *config.labels.values(), *config.measurements]
+    # Only rows in order are compared with every column, as one of them may name the cells.
+    table = CELL_TABLES.get(config.table.name).build(config.table, None if config.in_order else set(used))
+    file = str(config.table.path)
+    columns: pd.DataFrame = table.columns if isinstance(table, NumberTable) else table.text
+    known = list(table.header) if isinstance(table, TextTable) else [str(column) for column in columns]
+    for name in used:
+        if name not in known:
+            shown = ", ".join(known[:_SHOWN_COLUMNS]) + (" ..." if len(known) > _SHOWN_COLUMNS else "")
+            raise InputError(f"{file}: no column '{name}'; it has {shown}" + did_you_mean(name, known))
+    if not len(columns):
+        raise InputError(f"{file}: a table without rows; correct 'tables'")
+    return OpenTable(
+        config=config,
+        labels={name: as_text(columns[name]) for name in (*config.by.values(), *config.labels.values())},
+        numbers={
+            name: (columns[name] if isinstance(table, NumberTable) else table.numbers(name)).to_numpy(np.float64)
+            for name in config.measurements
+        },
+        text=pd.DataFrame(index=columns.index) if isinstance(table, NumberTable) else columns,
+        rows=len(columns),
+        notes=table.notes,
+    )
+
+
+def join_table(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the cells with the labels and measurements of a table, and what to say about the join.
+
+    A cell without a row gets empty labels and NaN.
+
+    Raises:
+        InputError: two rows for one cell, no row for any cell, a name that is taken, or another number of rows where
+            cells are taken in order.
+    """
+    config, file = table.config, table.file
+    taken = [name for name in (*config.labels, *config.measurements) if name in (*cells.columns, *PLACE_COLUMNS)]
+    if taken:
+        raise InputError(f"{file}: the cells of '{plate}' already have a column '{taken[0]}'; give it another name")
+    rows, notes = _rows_in_order(table, cells, plate) if config.in_order else _rows_by(table, cells, plate)
+    has = rows >= 0
+    added: dict[str, Any] = {}
+    for label, column in config.labels.items():
+        added[label] = table.labels[column].take(np.where(has, rows, 0)).reset_index(drop=True).where(has, "")
+    for column in config.measurements:
+        added[column] = np.where(has, table.numbers[column][rows], np.nan)
+    return cells.assign(**added), (*table.notes, *notes)
+
+
+def as_text(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column as text without blanks around it, missing values empty; of numbers (events of an FCS file), whole
+    ones without a decimal point."""
+    if column.dtype.kind == "f":
+        whole = column.dropna()
+        if len(whole) and np.all(whole == np.floor(whole)):
+            column = column.astype("Int64")
+    return column.astype(TEXT).fillna("").str.strip()
+
+
+def _rows_in_order(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    if table.rows != len(cells):
+        raise InputError(
+            f"{table.file}: {table.rows} rows for {len(cells)} cells of '{plate}', so their order does not say which "
+            "is which; join by a column with 'by'"
+        )
+    names = as_text(cells[CELL])
+    known = set(names)
+    for name, values in table.text.items():
+        # Ends first: a table may have hundreds of columns.
+        if not {values.iloc[0], values.iloc[-1]} <= known:
+            continue
+        if set(values) == known and values.tolist() != names.tolist():
+            row = int(np.flatnonzero((values.to_numpy() != names.to_numpy()).astype(bool))[0])
+            raise InputError(
+                f"{table.file}: 'in_order' takes its rows in the order of the cells, but its column '{name}' names the "
+                f"cells in another order: row {row + 1} says {values.iloc[row]}, cell {row + 1} of '{plate}' is "
+                f"{names.iloc[row]}; join with 'by: {{{CELL}: {name}}}'"
+            )
+    return np.arange(len(cells)), (
+        f"{table.file}: {len(cells)} of {len(cells)} cells have one of its {table.rows} rows, in order",
+    )
+
+
+def _rows_by(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Return the row of each cell, int64 (n,), -1 where there is none."""
+    by = table.config.by
+    lacking = [name for name in by if name not in cells]
+    if lacking:
+        known = [str(name) for name in cells if str(name).startswith("Metadata_")]
+        raise InputError(
+            f"{table.file}: 'by' names {lacking[0]}, which is no column of the cells; they have {', '.join(known)}"
+            + did_you_mean(lacking[0], known)
+        )
+    keys = pd.DataFrame({name: table.labels[column] for name, column in by.items()})
+    found = match_keys(cells[list(by)], keys, by, table.config.shift, table.file, plate)
+    return found.rows, found.notes

@@ -1,0 +1,312 @@
+"""One task makes one whole shard of cells: its pixels, its part of every table, and last of all its marker.
+
+The reader yields the cells of all bags of the shard in order, one open file at a time; each is checked, fitted, scaled
+and spilled. When a bag is through, its tiles go from the spill into the shard in a seeded random order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from data_tools.pipeline.build.durable import explained
+from data_tools.pipeline.build.folder import write_marker
+from data_tools.pipeline.build.problems import relative
+from data_tools.pipeline.build.shard_file import ShardFile, ShardFiles, Spill, open_shard, save_counts, stored_order
+from data_tools.pipeline.build.statistics import PixelCounts
+from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
+from data_tools.pipeline.cells.config import CellsIngestConfig
+from data_tools.pipeline.cells.fit import fit_crop, fitting_problem, scale_tile
+from data_tools.pipeline.cells.survey import problem_of, reader_of
+from data_tools.readers.cells import CellImage, CellProblem
+from data_tools.readers.cells.base import CELL, HAS_TILE
+from data_tools.readers.plates import Problem
+from data_tools.shards import safe_name
+from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION, WELL
+from framework.errors import InputError
+
+_FEW = "few_cells"
+_DTYPES = (np.uint8, np.uint16, np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellShardJob:
+    """All a worker needs to make one shard.
+
+    Attributes:
+        files: where it goes.
+        base: folder that messages leave out of file names.
+        config: of the ingest.
+        source: number of the export in ``config.sources``.
+        bags: rows of the bag table.
+        cells: rows of ``CellExport.cells`` of these bags.
+        places: the same rows, for the reader.
+        few: bool (rows,), cells that are not read.
+        types: pixel type of each channel, as in the first cell of the export.
+        labels: ``Metadata_*`` columns to store with the tiles.
+        least: tiles a bag needs, where its cells are only known now.
+        inputs: digest of everything above, for the marker.
+    """
+
+    files: ShardFiles
+    base: Path
+    config: CellsIngestConfig
+    source: int
+    bags: pd.DataFrame
+    cells: pd.DataFrame
+    places: pd.DataFrame
+    few: npt.NDArray[np.bool_]
+    types: tuple[str, ...]
+    labels: tuple[str, ...]
+    least: int
+    inputs: str
+
+
+@dataclass(kw_only=True)
+class _Bag:
+    """A bag while its cells come in: a value a cell found, and the spill with the tiles of those that have one."""
+
+    spill: Spill
+    rows: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    places: list[tuple[float, float]] = field(default_factory=list)
+    status: list[str] = field(default_factory=list)
+
+
+def make_cell_shard(job: CellShardJob) -> dict[str, Any]:
+    """Make a shard with its parts and return the facts its marker holds.
+
+    Raises:
+        InputError: a cell cannot be used, and ``on_error`` is ``raise``.
+        DatasetError: writing failed.
+    """
+    return _CellShardTask(job).run()
+
+
+def check_image(image: CellImage, types: tuple[str, ...], config: CellsIngestConfig) -> CellProblem | None:
+    """Return what is wrong with a cell, or None: sizes, pixel types, values that are not numbers."""
+    pixels = list(image.pixels)
+    shapes = {tuple(int(edge) for edge in plane.shape) for plane in pixels}
+    if len(shapes) > 1 or len(next(iter(shapes))) != 2 or 0 in next(iter(shapes)):
+        shown = ", ".join(" x ".join(map(str, shape)) for shape in sorted(shapes))
+        return CellProblem(reason="unequal_channels", detail=f"its channels have the sizes {shown} px; export it again")
+    for channel, plane, wanted in zip(config.channels, pixels, types, strict=True):
+        found = plane.dtype.name
+        if plane.dtype.type not in _DTYPES:
+            text = f"channel '{channel}' has pixels of {found}, expected uint8, uint16 or float32; convert it"
+            return CellProblem(reason="pixel_type", detail=text)
+        if found != wanted:
+            text = f"channel '{channel}' has pixels of {found}, the first cell of the export of {wanted}"
+            return CellProblem(reason="pixel_type", detail=text)
+        if plane.dtype.kind == "f" and config.tiles.dtype != "float32":
+            text = f"channel '{channel}' has pixels of float32, which tiles of {config.tiles.dtype} cannot hold; "
+            return CellProblem(reason="pixel_type", detail=f"{text}set 'tiles.dtype: float32'")
+        if plane.dtype.kind == "f" and not np.isfinite(plane).all():
+            bad = int(np.size(plane) - np.isfinite(plane).sum())
+            text = f"{bad} of {plane.size} pixels of channel '{channel}' are NaN or infinite; export it again"
+            return CellProblem(reason="nan_pixels", detail=text)
+    unfit = fitting_problem(next(iter(shapes)), config.tiles)  # type: ignore[arg-type]
+    return CellProblem(reason="unequal_size", detail=unfit) if unfit else None
+
+
+class _CellShardTask:
+    """One run over the bags of a shard; collects what the tables and the marker need."""
+
+    def __init__(self, job: CellShardJob) -> None:
+        self.job, self.config = job, job.config
+        self.counts = PixelCounts.empty(len(self.config.channels), self.config.tiles.dtype == "float32")
+        self.nuclei: list[dict[str, Any]] = []
+        self.tile_rows: list[dict[str, Any]] = []
+        self.bag_rows: list[dict[str, Any]] = []
+        self.problems: list[Problem] = []
+        self.n_nuclei = 0
+        self.known = job.cells[["y_px", "x_px"]].to_numpy(np.float32)
+        self.bag_of = job.cells["bag"].to_numpy()
+
+    def run(self) -> dict[str, Any]:
+        job, tiles = self.job, self.config.tiles
+        with open_shard(job.files, self.config.channels, tiles.size_px, tiles.dtype) as shard:
+            for (_, bag), found in zip(job.bags.iterrows(), self._by_bag(), strict=True):
+                with explained(job.files.parts), tempfile.TemporaryFile(dir=job.files.parts) as stream:
+                    shape = (len(self.config.channels), tiles.size_px, tiles.size_px)
+                    mine = _Bag(spill=Spill(stream, shape, tiles.dtype))
+                    self._collect(bag, found, mine)
+                    self._close(bag, mine, shard)
+        self._write_parts(concatenated(shard.writer.tile_nbytes, np.int32))
+        facts = {
+            "inputs": job.inputs,
+            **shard.facts,
+            "bags": self.bag_rows,
+            "n_nuclei": self.n_nuclei,
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+        write_marker(job.files.marker, facts, job.files.all_parts)
+        return facts
+
+    def _by_bag(self) -> Iterable[Iterable[CellImage | CellProblem]]:
+        """Yield what the reader finds, bag by bag; the reader walks over the whole shard once."""
+        job = self.job
+        read = np.flatnonzero(~job.few)
+        places = job.places.iloc[read].reset_index(drop=True)
+        found = reader_of(self.config.sources[job.source]).read(places, self.config.channels)
+        rows = (replace(item, row=int(read[item.row or 0])) for item in found)
+        groups = itertools.groupby(rows, key=lambda item: int(self.bag_of[item.row or 0]))
+        waiting = next(groups, None)
+        for bag in job.bags["bag"]:
+            if waiting is not None and waiting[0] == bag:
+                yield waiting[1]
+                waiting = next(groups, None)
+            else:
+                yield ()
+
+    def _collect(self, bag: pd.Series[Any], found: Iterable[CellImage | CellProblem], mine: _Bag) -> None:
+        """Spill the tiles of a bag and note every cell found."""
+        chunk: list[npt.NDArray[Any]] = []
+        for item in found:
+            if isinstance(item, CellProblem):
+                self._refuse(bag, item)
+                continue
+            if item.status == HAS_TILE:
+                problem = check_image(item, self.job.types, self.config)
+                if problem is not None:
+                    self._refuse(bag, replace(problem, row=item.row))
+                    continue
+                chunk.append(self._tile(item))
+            self._note(mine, item)
+            if len(chunk) == self.config.shards.chunk_tiles:
+                self._spill(mine, chunk)
+        self._spill(mine, chunk)
+
+    def _tile(self, item: CellImage) -> npt.NDArray[Any]:
+        tile = fit_crop(list(item.pixels), self.config.tiles)
+        scale_tile(tile, self.config.channels, self.config.intensity)
+        return tile
+
+    def _note(self, mine: _Bag, item: CellImage) -> None:
+        y, x = self.known[item.row]
+        mine.rows.append(item.row)
+        mine.names.append(item.name)
+        mine.places.append((y if item.y_px is None else item.y_px, x if item.x_px is None else item.x_px))
+        mine.status.append(item.status)
+
+    def _spill(self, mine: _Bag, chunk: list[npt.NDArray[Any]]) -> None:
+        if chunk:
+            mine.spill.add(np.stack(chunk))
+            chunk.clear()
+
+    def _refuse(self, bag: pd.Series[Any], problem: CellProblem) -> None:
+        """Raise a problem, or keep it for ``dataset.json``."""
+        row = int(problem.row or 0)
+        cell = self.job.cells[CELL].iloc[row]
+        named = replace(problem, detail=f"cell {cell}: {problem.detail}")
+        shown = relative(problem_of(str(bag[PLATE]), str(bag[WELL]), named), self.job.base)
+        if self.config.on_error == "raise":
+            raise InputError(shown.detail)
+        self.problems.append(shown)
+
+    def _close(self, bag: pd.Series[Any], mine: _Bag, shard: ShardFile) -> None:
+        """Store the tiles of a bag and its rows of every table."""
+        few = np.flatnonzero(self.job.few & (self.bag_of == bag["bag"]))
+        rows = np.concatenate([np.asarray(mine.rows, np.int64), few])
+        status = np.asarray([*mine.status, *[_FEW] * len(few)], dtype=object)
+        has = status == HAS_TILE
+        if mine.spill.tiles < self.job.least:
+            status[has] = _FEW
+            has[:] = False
+        cells = self.job.cells.iloc[rows]
+        known = self.known[rows]
+        known[: len(mine.places)] = np.asarray(mine.places, np.float32).reshape(-1, 2)
+        order = stored_order(int(has.sum()), self.config.seed, str(bag[PLATE]), str(bag[WELL]))
+        number = int(bag["bag"])
+        self.nuclei.append(
+            {
+                "bag": np.full(len(rows), number, np.int32),
+                "site": cells["site"].to_numpy(np.int16),
+                "y_px": known[:, 0],
+                "x_px": known[:, 1],
+                "score": np.full(len(rows), np.nan, np.float32),
+                "status": status.tolist(),
+            }
+        )
+        names = [*mine.names, *[""] * len(few)]
+        where = np.flatnonzero(has)[order]
+        columns = self._tile_columns(number, cells.iloc[where], known[where], self.n_nuclei + where)
+        columns[CELL] = [f"{cell}{names[row]}" for cell, row in zip(columns[CELL], where, strict=True)]
+        key = f"{number:06d}-{safe_name(str(bag[WELL]))[:40]}"
+        facts = partial(self._facts, bag, columns)
+
+        def take(part: slice) -> npt.NDArray[Any]:
+            tiles = mine.spill.take(order[part])
+            self.counts.add(tiles)
+            return tiles
+
+        offsets = shard.lay_out(len(order), take, key, facts)
+        self.tile_rows.append({**columns, "offset": offsets})
+        self.n_nuclei += len(rows)
+        counts = {"n_sites": int(cells["site"].nunique()), "n_nuclei": len(rows), "n_tiles": len(order)}
+        self.bag_rows.append({**{str(name): _plain(value) for name, value in bag.items()}, **counts})
+
+    def _tile_columns(
+        self, bag: int, cells: pd.DataFrame, known: npt.NDArray[np.float32], nucleus: npt.NDArray[np.int64]
+    ) -> dict[str, Any]:
+        """Return the columns of the tiles of a bag, in stored order; ``nucleus`` counts from the shard's first."""
+        return {
+            "bag": np.full(len(cells), bag, np.int32),
+            "site": cells["site"].to_numpy(np.int16),
+            "y_px": known[:, 0],
+            "x_px": known[:, 1],
+            "nucleus": nucleus,
+            **{f"Marker_{name}": cells[f"Marker_{name}"].to_numpy(np.float32) for name in self.config.markers},
+            **{name: cells[name].tolist() for name in self.job.labels},
+        }
+
+    def _facts(self, bag: pd.Series[Any], columns: dict[str, Any], start: int, count: int) -> dict[str, Any]:
+        """Return what a sample's JSON says: the bag, and of each tile its cell, site and centre."""
+        part = slice(start, start + count)
+        return {
+            "bag": int(bag["bag"]),
+            "plate": bag[PLATE],
+            "well": bag[WELL],
+            "perturbation": bag[PERTURBATION],
+            "stimulation": bag[STIMULATION],
+            "channels": list(self.config.channels),
+            "first_tile": start,
+            "n": count,
+            "cell": columns[CELL][part],
+            "site": columns["site"][part].tolist(),
+            "y_px": [_number(value) for value in columns["y_px"][part]],
+            "x_px": [_number(value) for value in columns["x_px"][part]],
+        }
+
+    def _write_parts(self, tile_nbytes: npt.NDArray[np.int32]) -> None:
+        files, schema = self.job.files, tiles_schema(tuple(self.config.markers), self.job.labels)
+        nuclei = [table_of(columns, NUCLEI_SCHEMA) for columns in self.nuclei]
+        write_tables(files.part("nuclei.parquet"), [pa.concat_tables(nuclei)], NUCLEI_SCHEMA)
+        counted = {"shard": np.int32, "nbytes": np.int32}
+        tables = [
+            table_of({**rows, **{name: np.zeros(len(rows["bag"]), kind) for name, kind in counted.items()}}, schema)
+            for rows in self.tile_rows
+        ]
+        table = pa.concat_tables(tables)
+        table = table.set_column(schema.get_field_index("nbytes"), schema.field("nbytes"), pa.array(tile_nbytes))
+        write_tables(files.part("tiles.parquet"), [table.combine_chunks()], schema)
+        save_counts(files.part("counts.npz"), self.counts)
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, (int, np.integer)) else str(value)
+
+
+def _number(value: np.float32) -> float | None:
+    """Return a position for JSON, which knows no NaN."""
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,1 @@
+"""Plates to a dataset: wells, sites, flat-fields, nuclei, tiles."""

@@ -1,0 +1,129 @@
+"""The end of a build: parts become tables, targets are written, and ``dataset.json`` says that all is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_tools.pipeline.build.durable import record, write_json, write_with
+from data_tools.pipeline.build.folder import BuildFolder
+from data_tools.pipeline.build.joining import finish, join_tables
+from data_tools.pipeline.plates.config import IngestConfig
+from data_tools.pipeline.plates.shading import flatfield_name
+from data_tools.pipeline.plates.survey import Survey
+from data_tools.pipeline.plates.task import ShardJob
+from data_tools.readers.plates import Problem
+from framework.data.format.schema import FileRecord, Manifest
+from framework.errors import InputError
+
+
+def assemble(
+    config: IngestConfig,
+    survey: Survey,
+    build: BuildFolder,
+    jobs: Sequence[ShardJob],
+    facts: Sequence[dict[str, Any]],
+    flatfields: Sequence[FileRecord],
+) -> Manifest:
+    """Write everything that is not a shard, ``dataset.json`` last, and remove the parts.
+
+    Args:
+        config: of the ingest.
+        survey: what was found.
+        build: the folder.
+        jobs: of all shards, in order.
+        facts: what their markers say, in the same order.
+        flatfields: records of the flat-field files.
+
+    Raises:
+        InputError: not one tile was made.
+        DatasetError: writing failed.
+    """
+    root, parts = build.root, [job.files for job in jobs]
+    if not any(item["shard"] for item in facts):
+        raise InputError(_nothing_found(config, [row for item in facts for row in item["bags"]]))
+    join_tables(root, parts, facts, config.markers)
+    targets = _write_targets(survey, root)
+    _write_qc(config, survey, facts, targets, root)
+    pictures = [entry["file"] for item in facts for entry in item["overviews"]]
+    names = [*(f"targets/{name}.h5ad" for name in targets), *pictures]
+    return finish(
+        config,
+        build,
+        parts,
+        facts,
+        pixel_size_um=survey.pixel_size_um,
+        n_plates=len(survey.plates),
+        problems=all_problems(survey, facts),
+        notes=survey.notes,
+        markers=config.markers,
+        targets=tuple(targets),
+        more=[*flatfields, *(record(root / name, root) for name in names)],
+    )
+
+
+def all_problems(survey: Survey, facts: Sequence[dict[str, Any]]) -> list[Problem]:
+    """Return every problem, plate by plate in config order, those of the listing before those of the pixels."""
+    found = [*survey.problems, *(Problem(**entry) for item in facts for entry in item["problems"])]
+    order = {plate.name: index for index, plate in enumerate(survey.plates)}
+    return sorted(found, key=lambda problem: order[problem.plate])
+
+
+def _write_targets(survey: Survey, root: Path) -> dict[str, dict[str, Any]]:
+    """Write the targets and return for each name what the report should know."""
+    written: dict[str, dict[str, Any]] = {}
+    for target in survey.targets:
+        write_with(root / "targets" / f"{target.name}.h5ad", target.data.write_h5ad)
+        facts = target.data.uns["wellstream"]
+        written[target.name] = {
+            "bags": target.data.n_obs,
+            "genes": target.data.n_vars,
+            "dropped_genes": len(facts["dropped_genes"]),
+            "expressed_in": facts["expressed_in"],
+            "low_on": dict(zip(facts["filtered_plates"], facts["low_genes"].tolist(), strict=True)),
+            "plate_effect": facts["plate_effect"],
+            "without_images": [list(pair) for pair in target.without_images],
+            "without_omics": [list(pair) for pair in target.without_omics],
+        }
+    return written
+
+
+def _write_qc(
+    config: IngestConfig, survey: Survey, facts: Sequence[dict[str, Any]], targets: dict[str, Any], root: Path
+) -> None:
+    """Write ``qc/index.json``: what the report shows, and where it lies."""
+    flatfields = [] if config.illumination.method == "none" else _flatfield_entries(config, survey)
+    write_json(
+        root / "qc" / "index.json",
+        {
+            "overviews": [entry for item in facts for entry in item["overviews"]],
+            "flatfields": flatfields,
+            "cells": [entry for item in facts for entry in item["cells"]],
+            "targets": targets,
+            "notes": list(survey.notes),
+        },
+    )
+
+
+def _flatfield_entries(config: IngestConfig, survey: Survey) -> list[dict[str, str]]:
+    return [
+        {"file": flatfield_name(plate, channel, config), "plate": plate.name, "channel": channel}
+        for plate in survey.plates
+        if plate.sites()
+        for channel in config.read_channels
+    ]
+
+
+def _nothing_found(config: IngestConfig, rows: Sequence[dict[str, Any]]) -> str:
+    nuclei = sum(row["n_nuclei"] for row in rows)
+    sites = sum(row["n_sites"] for row in rows)
+    if nuclei:
+        return (
+            f"{nuclei} nuclei in {sites} sites, but none whose tile of {config.tiles.size_px} px is inside the image; "
+            "lower tiles.size_px"
+        )
+    return (
+        f"no nucleus in {sites} sites; check nuclei.channel ('{config.nuclei.channel}') and the nucleus diameter, and "
+        "list the input with --dry-run"
+    )

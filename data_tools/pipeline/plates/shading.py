@@ -1,0 +1,289 @@
+"""First pass: the mean image of each plate and channel, and the flat-field fitted to it.
+
+A plate's sites are cut into blocks, one task each; integer sums make the mean the same whatever worker did which. Sums
+go from task to task in files, so that the process that hands out the tasks stays idle and small.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_tools.illumination import FloatImage, StreamingMean, fit_flatfield
+from data_tools.pipeline.build.durable import explained, record, replacing, write_array
+from data_tools.pipeline.build.folder import BuildFolder, write_marker
+from data_tools.pipeline.build.repair import anew
+from data_tools.pipeline.build.runner import Runner
+from data_tools.pipeline.plates.config import IlluminationConfig, IngestConfig
+from data_tools.pipeline.plates.site import SiteError, load_site, sites_digest
+from data_tools.pipeline.plates.survey import Plate, Site
+from data_tools.shards import random_order, safe_names
+from framework.data.format.schema import FileRecord, Manifest
+from framework.errors import DatasetError, InputError
+from framework.files.npz import load_npy
+
+_BLOCK_SITES, _MOST_BLOCKS = 24, 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanJob:
+    """A block of sites to add up into ``files``, one a channel."""
+
+    sites: tuple[Site, ...]
+    config: IngestConfig
+    shape: tuple[int, int]
+    types: tuple[str, ...]
+    base: Path
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockSum:
+    """What a block found of a channel; the sum of its pixels lies in ``file`` where ``count`` is not 0."""
+
+    file: Path
+    count: int
+    is_float: bool
+
+    def mean(self) -> StreamingMean:
+        """Return it as it was."""
+        if not self.count:
+            return StreamingMean(total=None, count=0, is_float=self.is_float)
+        total = load_npy(self.file, what="a sum of images", then="run the same command again", mapped=True)
+        return StreamingMean(total=total, count=self.count, is_float=self.is_float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitJob:
+    """The sums of a channel over all blocks, to fit a flat-field to and write it to ``file``."""
+
+    sums: tuple[BlockSum, ...]
+    plate: str
+    channel: str
+    options: IlluminationConfig
+    file: Path
+    root: Path
+
+
+def add_up(job: MeanJob) -> list[BlockSum]:
+    """Write the sum of each channel over the usable sites of a block.
+
+    Raises:
+        SiteError: a site cannot be used, and ``on_error`` is ``raise``.
+        DatasetError: writing failed.
+    """
+    means = [StreamingMean() for _ in job.config.read_channels]
+    for site in job.sites:
+        _add_site(means, site, job)
+    for mean, file in zip(means, job.files, strict=True):
+        if mean.total is not None:
+            # Not synced, since the next attempt makes them anew: gone mostly before they come to the disk.
+            with explained(file.parent), file.open("wb") as stream:
+                write_array(stream, mean.total)
+    return [
+        BlockSum(file=file, count=mean.count, is_float=mean.is_float)
+        for mean, file in zip(means, job.files, strict=True)
+    ]
+
+
+def _add_site(means: list[StreamingMean], site: Site, job: MeanJob) -> None:
+    try:
+        images = load_site(
+            site,
+            shape=job.shape,
+            types=job.types,
+            dtype=job.config.tiles.dtype,
+            checks=job.config.checks,
+            base=job.base,
+        )
+    except SiteError:
+        if job.config.on_error == "raise":
+            raise
+        return  # the second pass meets it again and records it
+    for mean, image in zip(means, images, strict=True):
+        mean.add(image)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageKind:
+    """What the images of a plate have in common.
+
+    Attributes:
+        shape: (H, W).
+        types: of the pixels, one a channel that is read.
+    """
+
+    shape: tuple[int, int]
+    types: tuple[str, ...]
+
+
+def image_kind(plate: Plate, config: IngestConfig, base: Path) -> ImageKind:
+    """Return what the plate's images have in common: the kind of its first usable site.
+
+    Raises:
+        SiteError: the first site cannot be used, and ``on_error`` is ``raise``.
+        InputError: no site can be used.
+    """
+    for _, site in plate.sites():
+        try:
+            images = load_site(site, shape=None, dtype=config.tiles.dtype, checks=config.checks, base=base)
+        except SiteError:
+            if config.on_error == "raise":
+                raise
+            continue
+        height, width = images[0].shape
+        if min(height, width) < config.tiles.size_px:
+            raise InputError(
+                f"plate '{plate.name}': images of {height} x {width} px hold no tile of {config.tiles.size_px} px; "
+                "lower tiles.size_px"
+            )
+        return ImageKind(shape=(height, width), types=tuple(image.dtype.name for image in images))
+    raise InputError(f"plate '{plate.name}': not one usable site; see the problems listed with --dry-run")
+
+
+def fit_plate(
+    plate: Plate,
+    config: IngestConfig,
+    build: BuildFolder,
+    runner: Runner,
+    kind: ImageKind,
+    progress: Callable[[int], None],
+) -> list[FileRecord]:
+    """Write the flat-fields of a plate to ``qc/``, or recognise those an earlier attempt wrote.
+
+    Args:
+        plate: the plate.
+        config: of the ingest.
+        build: the folder.
+        runner: where blocks are added up.
+        kind: of the images.
+        progress: called with the number of sites that are done.
+
+    Returns:
+        A file a channel that is read, in their order.
+
+    Raises:
+        SiteError, InputError: as ``add_up``; or no flat-field can be fitted.
+    """
+    chosen = mean_sites(plate, config)
+    marker = build.parts / f"flatfield-{plate.key}.json"
+    inputs = hashlib.sha256(f"{kind.shape} {sites_digest(chosen)}".encode()).hexdigest()
+    files = [build.root / flatfield_name(plate, channel, config) for channel in config.read_channels]
+    known = build.finished(marker, inputs, files)
+    if known is not None:
+        progress(len(chosen))
+        return [FileRecord.model_validate(item) for item in known["files"]]
+    jobs = _mean_jobs(plate, config, build, kind, chosen)
+    blocks = []
+    for job, sums in zip(jobs, runner.each(add_up, jobs), strict=True):
+        blocks.append(sums)
+        progress(len(job.sites))
+    fits = [
+        FitJob(
+            sums=sums,
+            plate=plate.name,
+            channel=channel,
+            options=config.illumination,
+            file=file,
+            root=build.root,
+        )
+        for sums, channel, file in zip(zip(*blocks, strict=True), config.read_channels, files, strict=True)
+    ]
+    records = list(runner.each(fit_channel, fits))
+    write_marker(marker, {"inputs": inputs, "files": [item.model_dump() for item in records]}, files)
+    with explained(build.parts):
+        for job in jobs:
+            for file in job.files:
+                file.unlink(missing_ok=True)
+    return records
+
+
+def _mean_jobs(
+    plate: Plate, config: IngestConfig, build: BuildFolder, kind: ImageKind, sites: list[Site]
+) -> list[MeanJob]:
+    step = max(_BLOCK_SITES, -(-len(sites) // _MOST_BLOCKS))
+    return [
+        MeanJob(
+            sites=tuple(sites[start : start + step]),
+            config=config,
+            shape=kind.shape,
+            types=kind.types,
+            base=build.base,
+            files=tuple(
+                build.parts / f"sums-{plate.key}-{number}-{channel}.npy" for channel in range(len(config.read_channels))
+            ),
+        )
+        for number, start in enumerate(range(0, len(sites), step))
+    ]
+
+
+def flatfield_name(plate: Plate, channel: str, config: IngestConfig) -> str:
+    """Return the file of a flat-field, relative to the dataset."""
+    return f"qc/flatfield_{plate.key}_{safe_names(config.read_channels)[channel]}.npy"
+
+
+def mean_sites(plate: Plate, config: IngestConfig) -> list[Site]:
+    """Return the sites the mean is taken over: all, or ``max_images`` of them drawn by seed, in order."""
+    sites = [site for _, site in plate.sites()]
+    limit = config.illumination.max_images
+    if limit is None or limit >= len(sites):
+        return sites
+    return [sites[index] for index in sorted(random_order(len(sites), config.seed, "mean", plate.name)[:limit])]
+
+
+def stored_flatfields(plate: Plate, config: IngestConfig, manifest: Manifest, root: Path) -> list[FileRecord]:
+    """Return the records of a plate's flat-fields in the order of the channels that are read.
+
+    Raises:
+        DatasetError: one of them is damaged, so no shard can be made as it was.
+    """
+    if config.illumination.method == "none" or not plate.sites():
+        return []
+    recorded = {item.name: item for item in manifest.files}
+    found = []
+    for channel in config.read_channels:
+        name = flatfield_name(plate, channel, config)
+        if name not in recorded or not (root / name).is_file() or record(root / name, root) != recorded[name]:
+            raise DatasetError(f"{root / name}: damaged, so no shard can be made as it was; {anew(root)}")
+        found.append(recorded[name])
+    return found
+
+
+def read_flatfields(files: list[Path]) -> list[FloatImage]:
+    """Return the flat-fields of a plate, float32 (H, W) a channel, mapped: every shard's task reads them."""
+    again = "remove it and run the same command again"
+    return [load_npy(file, what="a flat-field (.npy)", then=again, mapped=True) for file in files]
+
+
+def fit_channel(job: FitJob) -> FileRecord:
+    """Fit the flat-field of a channel, write it, and return its record.
+
+    Raises:
+        InputError: none can be fitted.
+        DatasetError: writing failed.
+    """
+    mean = StreamingMean()
+    for part in job.sums:
+        mean.merge(part.mean())
+    if mean.count == 0:
+        raise InputError(f"plate '{job.plate}': not one usable site for the flat-field; see --dry-run")
+    field = _fitted(mean.mean(), job)
+    with replacing(job.file) as stream:
+        write_array(stream, field)
+    return record(job.file, job.root)
+
+
+def _fitted(mean: FloatImage, job: FitJob) -> FloatImage:
+    options = job.options
+    try:
+        return fit_flatfield(
+            mean,
+            percentile=options.percentile,
+            kernel_px=options.kernel_px,
+            sigma_px=options.sigma_px,
+            channel=job.channel,
+        )
+    except InputError as error:
+        raise InputError(f"plate '{job.plate}': {error}") from None

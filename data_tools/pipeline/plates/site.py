@@ -1,0 +1,140 @@
+"""One field of view from files to corrected pixels, refused with a reason where it cannot be used."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from data_tools.illumination import FloatImage, correct
+from data_tools.pipeline.build.folder import file_state
+from data_tools.pipeline.build.problems import relative_text
+from data_tools.pipeline.plates.config import ChecksConfig
+from data_tools.pipeline.plates.survey import Site
+from data_tools.readers.plates import ImageError, ImageRef, Problem, read_image
+from framework.errors import InputError
+
+_CAMERA_TOPS = (255, 1023, 4095, 16383, 65535)
+
+
+class SiteError(InputError):
+    """A site that cannot be used; ``problem`` says why, and ``on_error: skip`` records it."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[SiteError], tuple[Problem]]:
+        return type(self), (self.problem,)
+
+
+def load_site(
+    site: Site,
+    *,
+    shape: tuple[int, int] | None,
+    types: tuple[str, ...] | None = None,
+    dtype: str,
+    checks: ChecksConfig,
+    base: Path,
+) -> list[npt.NDArray[Any]]:
+    """Read all channels of a site and check them.
+
+    Args:
+        site: what to read.
+        shape: (H, W) of the plate's images; None to accept any.
+        types: of the plate's pixels, one a channel; None to accept any.
+        dtype: stored type of the tiles.
+        checks: when an image counts as unusable.
+        base: folder that messages leave out of file names.
+
+    Returns:
+        One (H, W) image a channel.
+
+    Raises:
+        SiteError: an image is missing, damaged, of another shape or type, not finite, blank or saturated.
+        InputError: float images although integers are to be stored.
+    """
+    images: list[npt.NDArray[Any]] = []
+    for ref in site.images:
+        image = _read(ref, base)
+        if image.dtype.kind == "f" and dtype != "float32":
+            raise InputError(
+                f"{_shown(ref.file, base)}: pixels are float32, but tiles are stored as {dtype}, which would round "
+                "them; set tiles.dtype: float32"
+            )
+        reference = images[0].shape if images else shape
+        if reference is not None and image.shape != reference:
+            what = f"channel '{site.images[0].channel}' of the same site" if images else "other images of the plate"
+            raise _refused(ref, base, "shape_mismatch", f"{_px(image.shape)}, but {what}: {_px(reference)}")
+        if types is not None and image.dtype.name != types[len(images)]:
+            what = f"pixels are {image.dtype.name}, but those of other images of the channel: {types[len(images)]}"
+            raise _refused(ref, base, "type_mismatch", what)
+        _check_pixels(ref, image, checks, base)
+        images.append(image)
+    return images
+
+
+def correct_site(images: list[npt.NDArray[Any]], flatfields: list[FloatImage] | None, out: npt.NDArray[Any]) -> None:
+    """Correct the images of a site, one a channel, into ``out`` (C, H, W); without flat-fields copy them."""
+    for channel, image in enumerate(images):
+        if flatfields is None:
+            out[channel] = image
+        else:
+            correct(image, flatfields[channel], out.dtype, out[channel])
+
+
+def sites_digest(sites: Iterable[Site]) -> str:
+    """Return a digest of which files make up the sites, by name, size and time of change."""
+    digest = hashlib.sha256()
+    for site in sites:
+        for ref in site.images:
+            for file in ref.files:
+                digest.update(f"{site.number} {ref.well} {ref.channel} {file_state(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _shown(file: Path, base: Path) -> str:
+    return relative_text(str(file), base)
+
+
+def _read(ref: ImageRef, base: Path) -> npt.NDArray[Any]:
+    try:
+        return read_image(ref)
+    except ImageError as error:
+        raise SiteError(_problem(ref, base, error.reason, relative_text(str(error), base))) from error
+
+
+def _check_pixels(ref: ImageRef, image: npt.NDArray[Any], checks: ChecksConfig, base: Path) -> None:
+    low, high = image.min(), image.max()
+    if low == high and image.dtype.kind == "u" and int(high) in _CAMERA_TOPS:
+        raise _refused(ref, base, "saturated_image", f"saturated: every pixel is {int(high)}")
+    if low == high and not checks.allow_blank:
+        what = "all-black: every pixel is 0" if high == 0 else f"blank: every pixel is {high:g}"
+        raise _refused(ref, base, "blank_image", what, "set 'checks.allow_blank: true' to accept it, ")
+    if image.dtype.kind == "u" and int(high) in _CAMERA_TOPS and low != high:
+        share = float(np.count_nonzero(image == high)) / image.size
+        if share > checks.max_saturated_share:
+            what = f"saturated: {share:.1%} of its pixels are {int(high)}, more than {checks.max_saturated_share:.1%}"
+            raise _refused(ref, base, "saturated_image", what, "raise 'checks.max_saturated_share' to accept it, ")
+
+
+def _refused(ref: ImageRef, base: Path, reason: str, what: str, remedy: str = "") -> SiteError:
+    text = (
+        f"{_shown(ref.file, base)}: {what}; plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}'; "
+        f"export the image again, {remedy}or set 'on_error: skip' to leave the site out"
+    )
+    return SiteError(_problem(ref, base, reason, text))
+
+
+def _problem(ref: ImageRef, base: Path, reason: str, detail: str) -> Problem:
+    shown = replace(ref, file=Path(_shown(ref.file, base)))
+    return Problem(plate=ref.plate, well=ref.well, site=ref.site, file=str(shown.file), reason=reason, detail=detail)
+
+
+def _px(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(edge) for edge in shape) + " px"

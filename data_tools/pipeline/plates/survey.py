@@ -1,0 +1,339 @@
+"""What there is to ingest: exports and plate maps joined into wells, their sites, and every problem met on the way.
+
+Nothing is decoded here; the survey is what ``--dry-run`` prints and what the build works through.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data_tools.omics import Target, build_targets, join_notes, read_omics
+from data_tools.pipeline.build.problems import relative, relative_text
+from data_tools.pipeline.plates.config import IngestConfig, PlateEntry
+from data_tools.pipeline.plates.measured import check_cell_tables
+from data_tools.platemap import join, join_note, read_platemap
+from data_tools.readers.plates import READERS, Export, ImageRef, Problem
+from data_tools.shards import safe_names
+from data_tools.single_cell import CellsConfig
+from data_tools.wells import well_order
+from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.errors import InputError, did_you_mean
+
+_SHOWN = 6
+"""Wells that a sentence names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One field of view.
+
+    Attributes:
+        number: as the vendor numbers it.
+        images: one a channel that is read, in the order of ``IngestConfig.read_channels``.
+    """
+
+    number: int
+    images: tuple[ImageRef, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bag:
+    """One well.
+
+    Attributes:
+        bag: row of bags.parquet.
+        well: ``A01``.
+        metadata: the Metadata_ columns of its plate map.
+        sites: complete sites, ascending; none in a well marked ``empty``, whose images are not read.
+        n_sites_imaged: complete sites, also where they are not read.
+        cells: its table of single cells.
+    """
+
+    bag: int
+    well: str
+    metadata: dict[str, str]
+    sites: tuple[Site, ...]
+    n_sites_imaged: int
+    cells: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plate:
+    """One plate.
+
+    Attributes:
+        name: as in the export.
+        key: the name as part of file names.
+        pixel_size_um: or None.
+        bags: wells in plate order.
+        cells: how its tables of single cells are read.
+        channels: all channels of the export.
+        notes: sentences of the reader.
+    """
+
+    name: str
+    key: str
+    pixel_size_um: float | None
+    bags: tuple[Bag, ...]
+    cells: CellsConfig | None
+    channels: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def sites(self) -> list[tuple[Bag, Site]]:
+        """Return every site that is read, in order."""
+        return [(bag, site) for bag in self.bags for site in bag.sites]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """All plates in config order, and what cannot be used.
+
+    Attributes:
+        plates: with their wells and sites.
+        problems: what cannot be used.
+        targets: of the omics tables, made before an image is read, so that a table that does not fit is known at once.
+        notes: what was joined, found out and left out.
+    """
+
+    plates: tuple[Plate, ...]
+    problems: tuple[Problem, ...]
+    targets: tuple[Target, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def pixel_size_um(self) -> float | None:
+        """The pixel size of the dataset; None where a plate does not state it."""
+        sizes = [plate.pixel_size_um for plate in self.plates]
+        return None if None in sizes else sizes[0]
+
+
+def survey(config: IngestConfig, base: Path) -> Survey:
+    """List what the config names.
+
+    Args:
+        config: of the ingest.
+        base: folder that messages leave out of file names.
+
+    Raises:
+        InputError: nothing can be made of it whatever ``on_error`` says: no export, an unknown channel, plates of one
+            name or of different pixel sizes, a missing column.
+    """
+    exports = [_read(entry, config) for entry in config.plates]
+    keys = safe_names([export.plate for export in exports])
+    if len(keys) < len(exports):
+        names = [export.plate for export in exports]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"two entries of 'plates' are called '{twice}'; name one of them with 'source.plate'")
+    _check_pixel_sizes(exports)
+    plates: list[Plate] = []
+    problems: list[Problem] = []
+    first = 0
+    for entry, export in zip(config.plates, exports, strict=True):
+        plate, found = _plate(entry, export, config, keys[export.plate], first)
+        plates.append(plate)
+        problems += [relative(problem, base) for problem in found]
+        first += len(plate.bags)
+    targets, said = _targets(config, plates)
+    notes = [relative_text(note, base) for note in (*(note for plate in plates for note in plate.notes), *said)]
+    return Survey(plates=tuple(plates), problems=tuple(problems), targets=targets, notes=tuple(dict.fromkeys(notes)))
+
+
+def _targets(config: IngestConfig, plates: Sequence[Plate]) -> tuple[tuple[Target, ...], list[str]]:
+    """Read the omics tables and make the targets; return them with what is to be said about them."""
+    rows = [{"bag": bag.bag, **bag.metadata} for plate in plates for bag in plate.bags]
+    columns = ["bag", PLATE, WELL, PERTURBATION, STIMULATION, CONTROL_TYPE]
+    bags = pd.DataFrame(rows, columns=columns).astype({"bag": np.int32})
+    targets: dict[str, Target] = {}
+    notes: list[str] = []
+    for omics in config.omics:
+        table = read_omics(omics)
+        for target in build_targets(omics, bags, config.seed, table):
+            if target.name in targets:
+                raise InputError(f"two omics tables make a target '{target.name}'; rename one entry of 'omics'")
+            targets[target.name] = target
+        notes += join_notes(omics, table, bags)
+    return tuple(targets.values()), notes
+
+
+def _read(entry: PlateEntry, config: IngestConfig) -> Export:
+    export = READERS.get(entry.source.name).build(entry.source)
+    for name in config.read_channels:
+        if name not in export.channels:
+            raise InputError(
+                f"plate '{export.plate}': no channel '{name}'; the export has {', '.join(export.channels)}"
+                + did_you_mean(name, export.channels)
+            )
+    config.nuclei.in_px(export.pixel_size_um)
+    return export
+
+
+def _check_pixel_sizes(exports: list[Export]) -> None:
+    known = [(export.plate, export.pixel_size_um) for export in exports if export.pixel_size_um is not None]
+    for plate, size in known[1:]:
+        if abs(size - known[0][1]) > 0.01 * known[0][1]:
+            raise InputError(
+                f"plate '{known[0][0]}' has pixels of {known[0][1]:g} um and plate '{plate}' of {size:g} um; tiles of "
+                "one dataset must show the same area; ingest them as two datasets"
+            )
+
+
+def _plate(
+    entry: PlateEntry, export: Export, config: IngestConfig, key: str, first: int
+) -> tuple[Plate, list[Problem]]:
+    platemap = read_platemap(entry.platemap)
+    table, joined = join(export.wells(), platemap, plate=export.plate, not_imaged=entry.platemap.not_imaged)
+    joined, said = _without_images(entry, export, joined)
+    join_said = join_note(export.wells(), platemap, plate=export.plate)
+    notes = (*export.notes, *platemap.attrs["notes"], join_said, *said, *_site_note(export, set(table[WELL])))
+    empty = set(table.loc[table[CONTROL_TYPE] == "empty", WELL])
+    sites, incomplete = _complete_sites(export, config, empty)
+    cells, tables = _cell_tables(entry.cells, export.plate, table)
+    if entry.cells is not None:
+        numbers = {well: [site.number for site in found] for well, found in sites.items()}
+        notes = (*notes, *check_cell_tables(entry.cells, export.plate, cells, numbers))
+    bags = []
+    for number, row in enumerate(_rows(table)):
+        well = row[WELL]
+        mine = tuple(sites.get(well, ()))
+        read = () if row[CONTROL_TYPE] == "empty" else mine
+        bags.append(
+            Bag(
+                bag=first + number,
+                well=well,
+                metadata=row,
+                sites=read,
+                n_sites_imaged=len(mine),
+                cells=cells.get(well) if read else None,
+            )
+        )
+    # Wells without a plate map row are left out whole, and the images of empty wells are not read. A well of the map
+    # that lost all its images has no bag, and what became of them must be said.
+    mapped = platemap.loc[platemap[PLATE].isin(["", export.plate]) & (platemap[CONTROL_TYPE] != "empty"), WELL]
+    read_wells = {None, *mapped} - empty
+    problems = [problem for problem in (*export.problems, *incomplete) if problem.well in read_wells]
+    plate = Plate(
+        name=export.plate,
+        key=key,
+        pixel_size_um=export.pixel_size_um,
+        bags=tuple(bags),
+        cells=entry.cells,
+        channels=export.channels,
+        notes=notes,
+    )
+    return plate, _in_order([*problems, *joined, *tables])
+
+
+def _without_images(
+    entry: PlateEntry, export: Export, joined: tuple[Problem, ...]
+) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
+    """Sort wells without images: those that lost the images their export lists are a problem in a partial map too."""
+    lost = {problem.well for problem in export.problems if problem.well} - set(export.wells())
+    kept: list[Problem] = []
+    unseen: list[str] = []
+    for problem in joined:
+        if problem.reason != "well_without_images" or problem.well is None:
+            kept.append(problem)
+        elif problem.well in lost:
+            text = f"plate {problem.plate} well {problem.well}: not one of the images that the export lists is usable"
+            kept.append(replace(problem, detail=f"{text}; complete the export, or set 'on_error: skip'"))
+        elif entry.platemap.partial:
+            unseen.append(problem.well)
+        else:
+            kept.append(problem)
+    note = (f"{len(unseen)} wells of the plate map have no images: {', '.join(unseen)}",) if unseen else ()
+    return tuple(kept), note
+
+
+def _site_note(export: Export, wells: set[str]) -> tuple[str, ...]:
+    """Say which wells have another number of sites than most: file names alone do not tell what was lost."""
+    counts = Counter(well for well, _ in export.sites() if well in wells)
+    if len(set(counts.values())) < 2:
+        return ()
+    usual, n_wells = max(Counter(counts.values()).items(), key=lambda pair: (pair[1], pair[0]))
+    others = [f"{well} has {count}" for well, count in counts.items() if count != usual]
+    more = f" and {len(others) - _SHOWN} more wells" if len(others) > _SHOWN else ""
+    return (f"plate {export.plate}: {n_wells} wells have {usual} sites each, but {', '.join(others[:_SHOWN])}{more}",)
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, str]]:
+    return [{str(name): str(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _in_order(problems: Iterable[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda p: (well_order(p.well) if p.well else (0, 0), -1 if p.site is None else p.site))
+
+
+def _complete_sites(
+    export: Export, config: IngestConfig, empty: set[str]
+) -> tuple[dict[str, list[Site]], list[Problem]]:
+    """Return the sites that have a file for every channel, and a problem for each image that is not there."""
+    complete: dict[str, list[Site]] = {}
+    problems = []
+    for well, number in export.sites():
+        images = export.images(well, number)
+        lacking = [name for name in config.read_channels if name not in images]
+        absent = [replace(images[name], file=file) for name in config.read_channels if name in images
+                  for file in images[name].files if not file.exists()]  # fmt: skip
+        if well not in empty:
+            problems += [_no_image(export.plate, well, number, name, images) for name in lacking]
+            problems += [_no_file(ref) for ref in absent]
+        if not lacking and not absent:
+            chosen = [images[name] for name in config.read_channels]
+            absolute = (ref.with_files([file.absolute() for file in ref.files]) for ref in chosen)
+            complete.setdefault(well, []).append(Site(number=number, images=tuple(absolute)))
+    return complete, problems
+
+
+def _no_image(plate: str, well: str, site: int, channel: str, images: dict[str, ImageRef]) -> Problem:
+    beside = f" beside {next(iter(images.values())).file}" if images else ""
+    return Problem(
+        plate=plate,
+        well=well,
+        site=site,
+        reason="missing_image",
+        detail=f"plate {plate} well {well} site {site} has no image of channel '{channel}'{beside}; export it again, "
+        "or set 'on_error: skip' to leave the site out",
+    )
+
+
+def _no_file(ref: ImageRef) -> Problem:
+    return Problem(
+        plate=ref.plate,
+        well=ref.well,
+        site=ref.site,
+        file=str(ref.file),
+        reason="missing_image",
+        detail=f"{ref.file}: no such file; plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}'; "
+        "export the image again, or set 'on_error: skip' to leave the site out",
+    )
+
+
+def _cell_tables(config: CellsConfig | None, plate: str, table: pd.DataFrame) -> tuple[dict[str, Path], list[Problem]]:
+    if config is None:
+        return {}, []
+    wells = list(table.loc[table[CONTROL_TYPE] != "empty", WELL])
+    files = config.files(plate, wells)
+    problems = []
+    for well, file in files.items():
+        if well not in wells:
+            problems.append(_cells_problem(plate, well, file, "cells_without_well", "is no imaged, mapped well"))
+        elif not file.is_file():
+            problems.append(_cells_problem(plate, well, file, "missing_cell_table", "has no such table of cells"))
+    good = {well: file.absolute() for well, file in files.items() if well in wells and file.is_file()}
+    return good, problems
+
+
+def _cells_problem(plate: str, well: str, file: Path, reason: str, what: str) -> Problem:
+    return Problem(
+        plate=plate,
+        well=well,
+        file=str(file),
+        reason=reason,
+        detail=f"{file}: plate {plate} well {well} {what}; correct 'cells', or set 'on_error: skip' to go without",
+    )

@@ -1,0 +1,330 @@
+"""Second pass: one task makes one whole shard, its part of every table, and last of all the marker that says so.
+
+For each site of each well: read, correct, find nuclei. When the last site of the well is through, its tiles are cut
+from the corrected fields straight into the shard, in a seeded random order. Memory holds the fields of one well and a
+few tiles, however large the plate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from data_tools.illumination import FloatImage
+from data_tools.nuclei import find_nuclei
+from data_tools.pipeline.build.folder import write_marker
+from data_tools.pipeline.build.shard_file import ShardFile, ShardFiles, open_shard, save_counts, stored_order
+from data_tools.pipeline.build.statistics import PixelCounts
+from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
+from data_tools.pipeline.plates.config import IngestConfig
+from data_tools.pipeline.plates.fields import cut_tiles, open_fields
+from data_tools.pipeline.plates.overview import write_overview
+from data_tools.pipeline.plates.shading import read_flatfields
+from data_tools.pipeline.plates.site import SiteError, correct_site, load_site
+from data_tools.pipeline.plates.survey import Bag, Plate, Site
+from data_tools.readers.plates import Problem
+from data_tools.shards import safe_name
+from data_tools.single_cell import CellTable, join_cells, read_cells
+from data_tools.tiles import tiles_inside
+from framework.data.format.schema import PERTURBATION, STIMULATION
+from framework.errors import InputError
+
+HAS_TILE, AT_BORDER = "tile", "border"
+
+_LEAST_TO_JUDGE = 10
+"""Fewer cells or nuclei may all be apart by chance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardJob:
+    """All a worker needs to make one shard.
+
+    Attributes:
+        index: number of the shard.
+        root: dataset folder, absolute.
+        parts: where parts and markers go.
+        base: folder that messages leave out of file names.
+        plate: the plate without its bags.
+        bags: consecutive wells of the plate.
+        shape: (H, W) of the plate's images.
+        types: of their pixels, one a channel that is read.
+        config: of the ingest.
+        flatfields: a file a channel that is read, or None for no correction.
+        overviews: (well, site) that get pictures.
+        inputs: digest of everything above, for the marker.
+    """
+
+    index: int
+    root: Path
+    parts: Path
+    base: Path
+    plate: Plate
+    bags: tuple[Bag, ...]
+    shape: tuple[int, int]
+    types: tuple[str, ...]
+    config: IngestConfig
+    flatfields: tuple[Path, ...] | None
+    overviews: frozenset[tuple[str, int]]
+    inputs: str
+
+    @property
+    def files(self) -> ShardFiles:
+        """Where the shard goes."""
+        return ShardFiles(index=self.index, root=self.root, parts=self.parts, shards=self.config.shards)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Nuclei of one site: centres, scores, whether each has a tile, its measured markers; and where its pixels are."""
+
+    site: int
+    y_px: npt.NDArray[np.float32]
+    x_px: npt.NDArray[np.float32]
+    score: npt.NDArray[np.float32]
+    has_tile: npt.NDArray[np.bool_]
+    field: int
+    markers: npt.NDArray[np.float32]
+    matched: int
+
+    @property
+    def n_tiles(self) -> int:
+        """Nuclei with a tile."""
+        return int(self.has_tile.sum())
+
+
+def make_shard(job: ShardJob) -> dict[str, Any]:
+    """Make a shard with its parts and return the facts its marker holds.
+
+    Raises:
+        SiteError: a site cannot be used, and ``on_error`` is ``raise``.
+        InputError: a table of cells cannot be used.
+        DatasetError: writing failed.
+    """
+    return _ShardTask(job).run()
+
+
+class _ShardTask:
+    """One run over the bags of a shard; collects what the tables and the marker need."""
+
+    def __init__(self, job: ShardJob) -> None:
+        self.job = job
+        self.config = job.config
+        self.flatfields: list[FloatImage] | None = read_flatfields(list(job.flatfields)) if job.flatfields else None
+        self.counts = PixelCounts.empty(len(self.config.channels), self.config.tiles.dtype == "float32")
+        self.nuclei: list[tuple[int, Found]] = []
+        self.tile_rows: list[dict[str, npt.NDArray[Any]]] = []
+        self.bag_rows: list[dict[str, Any]] = []
+        self.problems: list[Problem] = []
+        self.overviews: list[dict[str, Any]] = []
+        self.cells: list[dict[str, Any]] = []
+        self.n_nuclei = 0
+        most = max((len(bag.sites) for bag in job.bags), default=0)
+        shape = (len(self.config.read_channels), *job.shape)
+        self.fields = open_fields(most, shape, self.config.tiles.dtype, job.parts)
+
+    def run(self) -> dict[str, Any]:
+        job, tiles = self.job, self.config.tiles
+        with open_shard(job.files, self.config.channels, tiles.size_px, tiles.dtype) as shard:
+            for bag in job.bags:
+                self._bag(bag, shard)
+        self._write_parts(concatenated(shard.writer.tile_nbytes, np.int32))
+        facts = {
+            "inputs": job.inputs,
+            **shard.facts,
+            "bags": self.bag_rows,
+            "n_nuclei": self.n_nuclei,
+            "problems": [asdict(problem) for problem in self.problems],
+            "overviews": self.overviews,
+            "cells": self.cells,
+        }
+        write_marker(job.files.marker, facts, job.files.all_parts)
+        return facts
+
+    def _bag(self, bag: Bag, shard: ShardFile) -> None:
+        cells = read_cells(self._cells_config, bag.cells, bag.well) if bag.cells and bag.sites else None
+        if cells is not None and cells.site is None and len(bag.sites) > 1:
+            raise InputError(
+                f"{bag.cells}: plate {self.job.plate.name} well {bag.well} has {len(bag.sites)} sites, but the table "
+                "does not say which cell lies in which; name its column with 'cells.site'"
+            )
+        sites = enumerate(bag.sites)
+        found = [item for field, site in sites if (item := self._site(bag, field, site, cells)) is not None]
+        n_tiles = self._lay_out(bag, found, shard)
+        if cells is not None:
+            self._check_matches(bag, found, cells)
+            self.cells.append(
+                {
+                    "plate": self.job.plate.name,
+                    "well": bag.well,
+                    "cells": len(cells.y_px),
+                    "without_position": cells.without_position,
+                    "nuclei": sum(len(item.y_px) for item in found),
+                    "matched": sum(item.matched for item in found),
+                }
+            )
+        n_nuclei = sum(len(item.y_px) for item in found)
+        n_sites = len(found) if bag.sites else bag.n_sites_imaged
+        self.bag_rows.append(
+            {"bag": bag.bag, **bag.metadata, "n_sites": n_sites, "n_nuclei": n_nuclei, "n_tiles": n_tiles}
+        )
+        self.nuclei += [(bag.bag, item) for item in found]
+        self.n_nuclei += n_nuclei
+
+    def _check_matches(self, bag: Bag, found: list[Found], cells: CellTable) -> None:
+        """Refuse a well whose cells all lie elsewhere than its nuclei: its positions are no pixels of these images."""
+        field = next((item for item in found if len(item.y_px)), None)
+        n_nuclei = sum(len(item.y_px) for item in found)
+        if field is None or any(item.matched for item in found) or min(n_nuclei, len(cells.y_px)) < _LEAST_TO_JUDGE:
+            return
+        raise InputError(
+            f"{bag.cells}: plate {self.job.plate.name} well {bag.well}: not one of {len(cells.y_px)} cells lies within "
+            f"{self._cells_config.max_distance_px:g} px of one of {n_nuclei} nuclei; the table has a cell at "
+            f"x {cells.x_px[0]:.1f}, y {cells.y_px[0]:.1f}, the image a nucleus at x {field.x_px[0]:.1f}, "
+            f"y {field.y_px[0]:.1f} px; check 'cells.x', 'cells.y' (px, not um) and 'cells.offset_px'"
+        )
+
+    @property
+    def _cells_config(self) -> Any:
+        return self.job.plate.cells
+
+    def _site(self, bag: Bag, field: int, site: Site, cells: CellTable | None) -> Found | None:
+        """Correct a site into ``fields[field]`` and find its nuclei; None if it is unusable and to be skipped."""
+        config = self.config
+        try:
+            images = load_site(
+                site,
+                shape=self.job.shape,
+                types=self.job.types,
+                dtype=config.tiles.dtype,
+                checks=config.checks,
+                base=self.job.base,
+            )
+        except SiteError as error:
+            if config.on_error == "raise":
+                raise
+            self.problems.append(error.problem)
+            return None
+        stack = self.fields[field]
+        correct_site(images, self.flatfields, stack)
+        channel = config.read_channels.index(config.nuclei.channel)
+        nuclei = find_nuclei(stack[channel], config.nuclei, self.job.plate.pixel_size_um)
+        if (bag.well, site.number) in self.job.overviews:
+            plate = self.job.plate
+            self.overviews += write_overview(stack, plate.name, plate.key, bag, site, config, self.job.root)
+        size = config.tiles.size_px
+        inside = tiles_inside(nuclei.y_px, nuclei.x_px, size, self.job.shape)
+        markers, matched = self._markers(cells, site, nuclei.y_px, nuclei.x_px)
+        return Found(
+            site=site.number,
+            y_px=nuclei.y_px,
+            x_px=nuclei.x_px,
+            score=nuclei.score,
+            has_tile=inside,
+            field=field,
+            markers=markers,
+            matched=matched,
+        )
+
+    def _markers(
+        self, cells: CellTable | None, site: Site, y_px: npt.NDArray[Any], x_px: npt.NDArray[Any]
+    ) -> tuple[npt.NDArray[np.float32], int]:
+        """Return float32 (K, M) in the order of the dataset's markers, and how many nuclei have a cell."""
+        names = self.config.markers
+        values = np.full((len(y_px), len(names)), np.nan, dtype=np.float32)
+        if cells is None:
+            return values, 0
+        mine, matched = join_cells(cells.of_site(site.number), y_px, x_px, self._cells_config.max_distance_px)
+        for column, name in enumerate(self._cells_config.markers):
+            values[:, names.index(name)] = mine[:, column]
+        return values, matched
+
+    def _lay_out(self, bag: Bag, found: list[Found], shard: ShardFile) -> int:
+        """Cut the tiles of a bag into the shard in random order, chunk by chunk; return how many."""
+        n_tiles = sum(item.n_tiles for item in found)
+        order = stored_order(n_tiles, self.config.seed, self.job.plate.name, bag.well)
+        rows = self._unordered_rows(bag, found, order)
+        field = concatenated([np.full(item.n_tiles, item.field) for item in found], np.int64)[order]
+        size = self.config.tiles.size_px
+
+        def cut(part: slice) -> npt.NDArray[Any]:
+            return cut_tiles(self.fields, field[part], rows["y_px"][part], rows["x_px"][part], size, self.counts)
+
+        key = f"{safe_name(self.job.plate.key)}_{bag.well}"
+        facts = partial(self._facts, bag, rows)
+        self.tile_rows.append({**rows, "offset": shard.lay_out(n_tiles, cut, key, facts)})
+        return n_tiles
+
+    def _unordered_rows(
+        self, bag: Bag, found: list[Found], order: npt.NDArray[np.int64]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Return the columns of the bag's tiles, in stored order; ``nucleus`` counts from the shard's first."""
+        n_nuclei = sum(len(item.y_px) for item in found)
+        inside = concatenated([item.has_tile for item in found], bool)
+        nucleus = self.n_nuclei + np.arange(n_nuclei, dtype=np.int64)
+        site = concatenated([np.full(len(item.y_px), item.site) for item in found], np.int16)
+        markers = [item.markers for item in found]
+        values = np.concatenate(markers) if markers else np.zeros((0, len(self.config.markers)), np.float32)
+        return {
+            "bag": np.full(len(order), bag.bag, dtype=np.int32),
+            "site": site[inside][order],
+            "y_px": concatenated([item.y_px for item in found], np.float32)[inside][order],
+            "x_px": concatenated([item.x_px for item in found], np.float32)[inside][order],
+            "nucleus": nucleus[inside][order],
+            "markers": values[inside][order],
+        }
+
+    def _facts(self, bag: Bag, rows: dict[str, npt.NDArray[Any]], start: int, count: int) -> dict[str, Any]:
+        """Return what a sample's JSON says: the well, and of each tile its site and centre."""
+        part = slice(start, start + count)
+        return {
+            "bag": bag.bag,
+            "plate": self.job.plate.name,
+            "well": bag.well,
+            "perturbation": bag.metadata[PERTURBATION],
+            "stimulation": bag.metadata[STIMULATION],
+            "channels": list(self.config.channels),
+            "first_tile": start,
+            "n": count,
+            "site": rows["site"][part].tolist(),
+            "y_px": rows["y_px"][part].astype(float).tolist(),
+            "x_px": rows["x_px"][part].astype(float).tolist(),
+        }
+
+    def _write_parts(self, tile_nbytes: npt.NDArray[np.int32]) -> None:
+        job, names = self.job, self.config.markers
+        write_tables(job.files.part("nuclei.parquet"), [self._nuclei_table()], NUCLEI_SCHEMA)
+        columns = {
+            name: concatenated([rows[name] for rows in self.tile_rows], dtype)
+            for name, dtype in (
+                ("bag", np.int32),
+                ("site", np.int16),
+                ("y_px", np.float32),
+                ("x_px", np.float32),
+                ("nucleus", np.int64),
+                ("offset", np.int64),
+            )
+        }
+        columns["nbytes"] = tile_nbytes
+        columns["shard"] = np.zeros(len(columns["bag"]), dtype=np.int32)
+        markers = np.concatenate([rows["markers"] for rows in self.tile_rows])
+        for column, name in enumerate(names):
+            columns[f"Marker_{name}"] = markers[:, column]
+        schema = tiles_schema(names)
+        write_tables(job.files.part("tiles.parquet"), [table_of(columns, schema)], schema)
+        save_counts(job.files.part("counts.npz"), self.counts)
+
+    def _nuclei_table(self) -> Any:
+        columns: dict[str, Any] = {
+            "bag": concatenated([np.full(len(item.y_px), bag) for bag, item in self.nuclei], np.int32),
+            "site": concatenated([np.full(len(item.y_px), item.site) for _, item in self.nuclei], np.int16),
+            "y_px": concatenated([item.y_px for _, item in self.nuclei], np.float32),
+            "x_px": concatenated([item.x_px for _, item in self.nuclei], np.float32),
+            "score": concatenated([item.score for _, item in self.nuclei], np.float32),
+            "status": [HAS_TILE if has else AT_BORDER for _, item in self.nuclei for has in item.has_tile],
+        }
+        return table_of(columns, NUCLEI_SCHEMA)
