@@ -227,6 +227,19 @@ class _Hdf5(_Arrays):
         super().__init__(path, [name for name, _ in datasets(file)])
         self._file = file
 
+    def known(self, name: str) -> str:
+        """Return ``name`` if it is an array or a soft link to one, which stays within this file.
+
+        Raises:
+            InputError: it is neither, or a link that leads to nothing.
+        """
+        if name in self._names or isinstance(self._file.get(name), h5py.Dataset):
+            return name
+        if isinstance(self._file.get(name, getlink=True), h5py.SoftLink):
+            target = self._file.get(name, getlink=True).path
+            raise InputError(f"{self._path}: '{name}' is a link to '{target}', which is no array; {_AGAIN}")
+        return super().known(name)
+
     def facts(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         found = self._file[self.known(name)]
         if found.shape is None:

@@ -164,3 +164,20 @@ def test_a_dataset_of_no_value_or_one_is_said(tmp_path: Path) -> None:
             opened["images"] = value
         with pytest.raises(InputError, match=words):
             StackReader(StackConfig.from_plain({"path": str(file), "channels": ["a"]})).survey(("a",))
+
+
+def test_soft_links_within_the_file_are_read_and_others_are_named(tmp_path: Path) -> None:
+    file = write(tmp_path, "hdf5")
+    with h5py.File(file, "a") as store:
+        store["all/cells"] = h5py.SoftLink("/images")
+        store["nowhere"] = h5py.SoftLink("/gone")
+    linked = reader(file, images="all/cells")
+    (item,) = linked.read(linked.survey(("BF",)).places[3:4], ("BF",))
+    assert isinstance(item, CellImage)
+    np.testing.assert_array_equal(item.pixels[0], IMAGES[3, 0])
+    with pytest.raises(InputError, match="'nowhere' is a link to '/gone', which is no array"):
+        reader(file, images="nowhere").survey(("BF",))
+    with h5py.File(file, "a") as store:
+        store["other"] = h5py.ExternalLink("secret.h5", "/images")
+    with pytest.raises(InputError, match=r"'other' is a link to another file \(secret.h5\)"):
+        reader(file, images="other").survey(("BF",))
