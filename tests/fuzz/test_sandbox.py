@@ -102,4 +102,4 @@ def test_mutations_of_parquet_fit_columns_without_a_value_and_tables_without_a_r
         pq.write_table(one, sink)
         made = {FORMATS["parquet_column"](sink.getvalue(), np.random.default_rng(seed)) for seed in range(60)}
         assert len(made) > 10
-        assert all(pq.read_table(io.BytesIO(data)) is not None for data in made)
+        assert all(pq.ParquetFile(io.BytesIO(data)).metadata.num_columns >= 2 for data in made)
