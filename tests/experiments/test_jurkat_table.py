@@ -47,7 +47,7 @@ def test_every_command_is_one_that_wellstream_takes(tmp_path: Path) -> None:
         else:
             assert first.startswith(str(tmp_path))
     assert list(trained)[: len(VARIANTS)] == [one.name for one in VARIANTS]
-    assert trained["paper"].optim.schedule == "constant"
+    assert trained["paper"].optim.schedule.name == "constant"
     assert trained["brightfield"].train.patience == 30
     folds = tested[len(VARIANTS) : len(VARIANTS) + FOLDS]
     assert sorted(group for fold in folds for group in fold) == [f"{group:02d}" for group in range(30)]

@@ -57,15 +57,16 @@ def test_what_the_system_refuses_is_explained(
     sentence: str,
 ) -> None:
     calls = 0
+    out = tmp_path / "data"
 
     def refuse(source: Path, target: Path, original: Any = os.replace) -> None:
         nonlocal calls
-        calls += 1
+        # Compiled loops are cached by the same call, elsewhere, when they are compiled first.
+        calls += Path(target).is_relative_to(out)
         if calls == 12:
             raise OSError(code, os.strerror(code), str(target))
         original(source, target)
 
-    out = tmp_path / "data"
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", refuse)
         with pytest.raises(DatasetError) as caught:
@@ -130,7 +131,7 @@ def test_a_second_writer_is_refused_and_a_dead_one_forgotten(raw: Any, tmp_path:
         "import sys, time; from pathlib import Path; from data_tools.pipeline.build.durable import only_writer\n"
         "with only_writer(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)\n"
     )
-    root = Path(__file__).resolve().parents[3]
+    root = Path(__file__).resolve().parents[4]
     process = subprocess.Popen(
         [sys.executable, "-c", holder, str(tmp_path)],
         stdout=subprocess.PIPE,

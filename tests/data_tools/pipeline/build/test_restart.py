@@ -16,7 +16,7 @@ import pytest
 from data_tools.pipeline import ingest
 from framework.errors import DatasetError
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 Tree = Callable[[Path], dict[str, str]]
 
 # Every durable step is an fsync (of a file, then of its folder) and a rename between them. Each child dies by SIGKILL

@@ -19,7 +19,7 @@ from distributed.scheduler import KilledWorker
 from data_tools.pipeline import PipelineError, ingest
 from data_tools.pipeline.build.runner import DaskRunner, HereRunner
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 Tree = Callable[[Path], dict[str, str]]
 
 
