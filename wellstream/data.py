@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class Dataset:
     def __init__(
         self, path: Path | str, *, channels: Sequence[str] | None = None, cache: Mapping[str, Any] | None = None
     ) -> None:
+        self._cache = json.dumps(dict(cache or {}), sort_keys=True)
         self.opened = OpenedDataset.open(path, CacheConfig.from_plain(dict(cache or {})))
         self.channels = tuple(channels or self.opened.manifest.tile.channels)
         self._store = TileStore(self.opened, self.channels)
@@ -152,10 +154,11 @@ class Dataset:
         each = int(np.prod(self._store.sample_shape)) * dtype.itemsize
         step = tiles_per_block or max(1, _BLOCK_BYTES // each)
         starts = range(0, len(self), step)
-        token = dask.base.tokenize(str(self.opened.root), self.opened.manifest.digest, self.channels, step)
-        name = f"wellstream-{token}"
+        # The digest makes a process that has the dataset open see that it is another one now.
+        source = (self.opened.where, self.channels, self._cache, self.opened.manifest.digest)
+        name = f"wellstream-{dask.base.tokenize(source, step)}"
         graph = {
-            (name, block, 0, 0, 0): (_block, self.opened.where, self.channels, start, min(start + step, len(self)))
+            (name, block, 0, 0, 0): (_block, *source, start, min(start + step, len(self)))
             for block, start in enumerate(starts)
         }
         chunks = (tuple(min(step, len(self) - start) for start in starts), *((size,) for size in shape[1:]))
@@ -197,6 +200,14 @@ class Dataset:
             raise DatasetError(f"{self.opened.where}: has the layout '{self.opened.manifest.layout}'; use {instead}")
 
 
-def _block(place: str, channels: tuple[str, ...], first: int, last: int) -> npt.NDArray[Any]:
+def _block(
+    place: str, channels: tuple[str, ...], cache: str, digest: str | None, first: int, last: int
+) -> npt.NDArray[Any]:
     """Read a block of tiles, wherever Dask runs it."""
-    return Dataset(place, channels=channels).read(range(first, last))
+    return _opened_here(place, channels, cache, digest).read(range(first, last))
+
+
+@lru_cache(maxsize=8)
+def _opened_here(place: str, channels: tuple[str, ...], cache: str, digest: str | None) -> Dataset:
+    """Open a dataset once per process, not once per block."""
+    return Dataset(place, channels=channels, cache=json.loads(cache))

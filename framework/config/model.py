@@ -34,7 +34,9 @@ class StrictModel(BaseModel):
         fields = type(self).model_fields
         super().__init__(
             **{
-                name: _as_tuples(value) if name in fields and "tuple" in str(fields[name].annotation) else value
+                name: _as_tuples(value)
+                if isinstance(value, list | dict) and name in fields and "tuple" in str(fields[name].annotation)
+                else value
                 for name, value in values.items()
             }
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from fixtures.tiny_dataset import make_dataset, stored_tiles
 from torch.utils.data import DataLoader
 
 from framework.errors import DatasetError, RegistryError
+from wellstream import data as module
+from wellstream import ingest, simulate_crops
 from wellstream.data import Dataset
 
 
@@ -78,3 +81,32 @@ def test_torch_reads_the_same_pixels_and_the_batches_of_training(pixels: tuple[D
     assert not torch.equal(other[0], batches[0]["tile_ids"])
     with pytest.raises(RegistryError, match="no plan is called 'tilez'"):
         data.to_torch({"name": "tilez"})
+
+
+def test_stock_zarr_reads_the_same_pixels_and_dask_opens_a_dataset_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = simulate_crops(tmp_path / "raw", proteins=3, fields=1, cells_per_field=4)
+    pattern = r"(?P<protein>\w+)/\w+?_(?P<field>\d+)_rfp_(?P<cell>\d+)_(?P<channel>...)\.tif"
+    reader = {"name": "crops", "path": made.out / "images", "pattern": pattern}
+    config = {
+        "kind": "cells",
+        "name": "x",
+        "channels": ["rfp", "gfp"],
+        "sources": [{"plate": "P", "reader": reader}],
+        "tiles": {"size_px": 64, "dtype": "float32"},
+        "bags": {"by": ["Metadata_Protein"]},
+        "shards": {"layout": "zarr", "bags_per_shard": 2},
+    }
+    ingest(config, tmp_path / "data", workers=0)
+    data = Dataset(tmp_path / "data")
+    wanted = data.read(range(len(data)))
+    arrays = data.to_zarr()
+    assert len(arrays) == 2
+    assert np.array_equal(np.concatenate([array[:] for array in arrays])[: len(wanted)], wanted)
+    with pytest.raises(DatasetError, match=r"layout 'zarr'; use to_zarr\(\)"):
+        data.to_webdataset()
+    opened = []
+    monkeypatch.setattr(module, "OpenedDataset", SimpleNamespace(open=lambda *of: opened.append(of) or data.opened))
+    assert np.array_equal(data.to_dask(tiles_per_block=3).compute(scheduler="synchronous"), wanted)
+    assert len(opened) == 1

@@ -303,13 +303,9 @@ def _no_image(plate: str, well: str, site: int, channel: str, images: dict[str, 
 
 
 def _no_file(ref: ImageRef) -> Problem:
-    return Problem(
-        plate=ref.plate,
-        well=ref.well,
-        site=ref.site,
-        file=str(ref.file),
-        reason="missing_image",
-        detail=f"{ref.file}: no such file; plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}'; "
+    return ref.problem(
+        "missing_image",
+        f"{ref.file}: no such file; plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}'; "
         "export the image again, or set 'on_error: skip' to leave the site out",
     )
 

@@ -56,6 +56,12 @@ class ImageRef:
         """Every file that the image is made of."""
         return (self.file, *self.further)
 
+    def problem(self, reason: str, detail: str) -> Problem:
+        """Return what is wrong with this image."""
+        return Problem(
+            plate=self.plate, well=self.well, site=self.site, file=str(self.file), reason=reason, detail=detail
+        )
+
     def with_files(self, files: Sequence[Path]) -> ImageRef:
         """Return the same image of other files, one for each of ``files``."""
         return replace(self, file=files[0], further=tuple(files[1:]))
@@ -177,13 +183,9 @@ def _place(ref: ImageRef) -> tuple[str, int, str, int, int]:
 
 
 def _duplicate(first: ImageRef, second: ImageRef) -> Problem:
-    return Problem(
-        plate=second.plate,
-        well=second.well,
-        site=second.site,
-        file=str(second.file),
-        reason="duplicate_image",
-        detail=f"{second.file}: a second image of plate {second.plate} well {second.well} site {second.site} channel "
+    return second.problem(
+        "duplicate_image",
+        f"{second.file}: a second image of plate {second.plate} well {second.well} site {second.site} channel "
         f"'{second.channel}' plane {second.plane} timepoint {second.timepoint}; the first is {first.file}; "
         "remove one of them",
     )

@@ -77,26 +77,18 @@ def _projected(choice: Choice, how: Projection, plate: str) -> Choice:
 
 def _uneven_stack(stack: Sequence[ImageRef], planes: Iterable[int]) -> Problem:
     ref = stack[0]
-    return Problem(
-        plate=ref.plate,
-        well=ref.well,
-        site=ref.site,
-        file=str(ref.file),
-        reason="missing_plane",
-        detail=f"plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}' has images of planes "
+    return ref.problem(
+        "missing_plane",
+        f"plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}' has images of planes "
         f"{', '.join(str(one.plane) for one in stack)}, expected one of each of {_listed(planes)}; the first is "
         f"{ref.file}; export it again, or set 'on_error: skip'",
     )
 
 
 def _not_chosen(ref: ImageRef, what: str) -> Problem:
-    return Problem(
-        plate=ref.plate,
-        well=ref.well,
-        site=ref.site,
-        file=str(ref.file),
-        reason="missing_plane",
-        detail=f"plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}' has images, but none of "
+    return ref.problem(
+        "missing_plane",
+        f"plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}' has images, but none of "
         f"{what}, as {ref.file}; export it again, choose what every site has, or set 'on_error: skip'",
     )
 
