@@ -233,7 +233,7 @@ def _spent(raw: Path, out: Path) -> list[Finding]:
 
 
 def _cumulative(stats: Any, function: Callable[..., object]) -> float:
-    """Return the seconds that a function took in a profile, with all it calls; found by its code, wherever it stands."""
+    """Return the seconds that a function took in a profile, with all it calls, found by its code."""
     code = function.__code__
     return float(stats.stats[code.co_filename, code.co_firstlineno, code.co_name][3])
 
