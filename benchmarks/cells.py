@@ -1,4 +1,4 @@
-"""Theme ``cells``: many small files of an imaging flow cytometer, one a cell and channel, from a folder to a dataset.
+"""Theme ``cells``: many small files of an imaging flow cytometer, one per cell and channel, from a folder to a dataset.
 
 Limit: opening, reading and closing every file, once, in one process. The library arm decodes each with ``tifffile``;
 the reader arm lists the folder, pairs its files into cells and decodes them. Both give the digest of the same pixels.
@@ -107,7 +107,7 @@ def _read(files: Iterable[Path]) -> None:
 
 
 def _by_library(files: Iterable[Path]) -> Iterable[npt.NDArray[Any]]:
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # a line a file about FillOrder would be the time
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # one line per file about FillOrder would be the time
     return (tifffile.imread(file) for file in files)
 
 

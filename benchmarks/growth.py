@@ -55,16 +55,16 @@ BY_BAGS = "a step of a plan over bags, of 1,000 tiles"
 OPEN_PLAN = "opening a plan over bags, of 1,000 tiles"
 OPEN_DATASET = "opening a dataset over tiles"
 BY_WORLD = "one rank's part of a step, 240 bags in all"
-BY_WORLD_WEAK = "one rank's part of a step, 24 bags a rank"
+BY_WORLD_WEAK = "one rank's part of a step, 24 bags per rank"
 TRAINING = "a training step from disk over ranks, the same batches"
-BY_BATCH = "a training step over tiles a step"
+BY_BATCH = "a training step over tiles per step"
 PANELS = (
-    Panel(cases={BY_TILES: ""}, across="tiles, in 1,000 bags", up="plan: ms a step of 96 bags", unit=1e3),
-    Panel(cases={BY_BAGS: ""}, across="bags, of 1,000 tiles", up="plan: ms a step of 96 bags", unit=1e3),
+    Panel(cases={BY_TILES: ""}, across="tiles, in 1,000 bags", up="plan: ms per step of 96 bags", unit=1e3),
+    Panel(cases={BY_BAGS: ""}, across="bags, of 1,000 tiles", up="plan: ms per step of 96 bags", unit=1e3),
     Panel(
-        cases={BY_WORLD: "240 bags in all", BY_WORLD_WEAK: "24 bags a rank"},
+        cases={BY_WORLD: "240 bags in all", BY_WORLD_WEAK: "24 bags per rank"},
         across="ranks",
-        up="plan: ms a step, of one rank",
+        up="plan: ms per step, of one rank",
         unit=1e3,
         log=(True, True),
     ),
@@ -74,7 +74,7 @@ PANELS = (
         up="s to open",
         log=(True, True),
     ),
-    Panel(cases={BY_BATCH: ""}, across="tiles a step", up="training: s a step", log=(False, False)),
+    Panel(cases={BY_BATCH: ""}, across="tiles per step", up="training: s a step", log=(False, False)),
     Panel(
         cases={TRAINING: ""},
         across="ranks, on the same cores",
@@ -172,7 +172,7 @@ def _balanced(universe: PlanUniverse, rows: int) -> Plan:
 
 
 def _plans(case: str, sizes: dict[int, tuple[int, int]], unit: str) -> Measured:
-    """Steps of plans over ``size -> (bags, tiles a bag)``."""
+    """Steps of plans over ``size -> (bags, tiles per bag)``."""
     arms, flat = [], []
     for name in ("balanced_bags", "tiles"):
         for size, (n_bags, per_bag) in sizes.items():
@@ -215,7 +215,7 @@ def _datasets(tiles: list[int]) -> Measured:
 
 
 def _training() -> list[Measured]:
-    """Steps of the real network: over tiles a step in one process, and from disk over ranks."""
+    """Steps of the real network: over tiles per step in one process, and from disk over ranks."""
     n_bags, per_bag, steps = 16, 32, 2
     with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name, ExitStack() as held:
         dataset = write_dataset(Path(name) / "tar", draw_pixels(n_bags * per_bag), per_bag)

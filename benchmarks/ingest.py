@@ -47,7 +47,7 @@ from framework.data.store import dataset_digest
 
 _OF_DECODING, _TWO_WORKERS, _FLAT, _OF_LIBTIFF = 0.7, 1.7, 1.1, 1.5
 _REPEATS, _REPEATS_OF_TWO = 5, 9
-_SHARE, _ROUNDS_AN_IMAGE = 7, 2_000
+_SHARE, _ROUNDS_PER_IMAGE = 7, 2_000
 _DRAWN_SITES = 2
 _CHANNELS = ("Hoechst", "MitoTracker", "Phalloidin")
 OURS, LIBTIFF = "our decoder", "libtiff"
@@ -173,7 +173,7 @@ def _halved(job: Job) -> list[Halves]:
             shutil.rmtree(out, ignore_errors=True)
 
     parts = [(job.images[half::2], job.folder / f"bytes-{half}", job.written // 2) for half in range(2)]
-    rounds = len(job.images) * _ROUNDS_AN_IMAGE
+    rounds = len(job.images) * _ROUNDS_PER_IMAGE
     return [
         Halves(name=ARITHMETIC, function=arithmetic, jobs=((rounds,), (rounds,))),
         Halves(name=OURS, function=_with_ours, jobs=(parts[0][:1], parts[1][:1])),

@@ -3,7 +3,7 @@
 At the paper's 240 wells and at 4,096, against a loop over anchors and positives (or over bags) and against
 pytorch-metric-learning. Our arms must give the loop's loss and gradient, in float64, and gradients must agree with
 finite differences. pytorch-metric-learning's ``semihard`` keeps every negative within the margin beyond the positive,
-ours the nearest one a pair (and, where every negative is nearer than the positive, the farthest): its triplets, cut
+ours the nearest one per pair (and, where every negative is nearer than the positive, the farthest): its triplets, cut
 down to the nearest of each pair, must be exactly those of ours that lie within the margin. Limits: one matrix product,
 and the sum of all tiles.
 """
@@ -22,7 +22,7 @@ from framework.objectives.triplets import RowFacts, triplet_sums
 WIDTH = 128
 TILES = 48
 MARGIN = 0.2
-BAGS_A_CONDITION = 4
+BAGS_PER_CONDITION = 4
 Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 _GRADIENTS = "gradients agree with finite differences in float64"
 _DEFINITION = (
@@ -89,7 +89,7 @@ def check_gradients() -> None:
     """
     random = torch.Generator().manual_seed(1)
     embeddings = torch.randn(12, 5, generator=random, dtype=torch.float64) * 0.3
-    condition = torch.arange(12) // BAGS_A_CONDITION
+    condition = torch.arange(12) // BAGS_PER_CONDITION
     tiles = torch.randn(4, 5, 3, generator=random, dtype=torch.float64)
     weights = (torch.arange(5) < torch.tensor([[1], [5], [3], [4]])).double()
     torch.manual_seed(1)
@@ -108,7 +108,7 @@ def mining(rows: int, repetitions: int) -> Measured:
     """Measure one number of rows."""
     random = torch.Generator().manual_seed(0)
     embeddings = torch.randn(rows, WIDTH, generator=random) * 0.1
-    condition = torch.arange(rows) // BAGS_A_CONDITION
+    condition = torch.arange(rows) // BAGS_PER_CONDITION
 
     def product() -> None:
         leaf = embeddings.clone().requires_grad_()

@@ -30,7 +30,7 @@ _OPEN_S, _OPEN_MB, _STEP_S = 2.0, 200.0, 1e-3
 _ENTROPY = 0.97
 _STEPS = 20
 _INDEX_BYTES = 24.0
-_CONDITIONS_A_STEP = 60
+_CONDITIONS_PER_STEP = 60
 
 
 def run(*, quick: bool) -> list[Measured]:
@@ -40,7 +40,7 @@ def run(*, quick: bool) -> list[Measured]:
     bags = np.arange(n_bags, dtype=np.int64)
     configs = {
         "balanced_bags": BalancedBagsConfig(
-            by=("condition",), conditions=_CONDITIONS_A_STEP, bags=ROWS // _CONDITIONS_A_STEP, tiles=TILES
+            by=("condition",), conditions=_CONDITIONS_PER_STEP, bags=ROWS // _CONDITIONS_PER_STEP, tiles=TILES
         ),
         "bags": BagsConfig(bags=ROWS, tiles=TILES),
         "tiles": TilesConfig(tiles=ROWS),
@@ -75,7 +75,7 @@ def run(*, quick: bool) -> list[Measured]:
                 most=_STEP_S * 1e3,
             )
         )
-    findings += _one_plate_a_condition(bags, start)
+    findings += _one_plate_per_condition(bags, start)
     case = f"{n_bags * PER_BAG:.0e} tiles in {n_bags:.0e} bags"
     limit = "hash as many integers"
     return [
@@ -86,12 +86,12 @@ def run(*, quick: bool) -> list[Measured]:
     ]
 
 
-def _one_plate_a_condition(bags: I64, start: I64) -> list[Finding]:
+def _one_plate_per_condition(bags: I64, start: I64) -> list[Finding]:
     """Mixing of ``balanced_bags`` where consecutive bags, on one plate, are the replicates of a condition."""
     config = BalancedBagsConfig(
-        by=("condition",), conditions=_CONDITIONS_A_STEP, bags=ROWS // _CONDITIONS_A_STEP, tiles=TILES
+        by=("condition",), conditions=_CONDITIONS_PER_STEP, bags=ROWS // _CONDITIONS_PER_STEP, tiles=TILES
     )
-    wells = ROWS // _CONDITIONS_A_STEP
+    wells = ROWS // _CONDITIONS_PER_STEP
     plan = build_plan(config, PlanUniverse(bags=bags, bag_start=start, group=bags // wells), seed=0)
     name = "plate entropy of balanced_bags, each condition on one plate, over"
     return [
@@ -123,16 +123,16 @@ def _index(n_tiles: int) -> Measured:
         costs=costs,
         limit=arms[0].name,
         findings=(
-            Finding(name="index, bytes a tile", value=(held + mapped) / n_tiles, unit="bytes", most=_INDEX_BYTES),
+            Finding(name="index, bytes per tile", value=(held + mapped) / n_tiles, unit="bytes", most=_INDEX_BYTES),
             Finding(name="of it in memory of each process", value=held / n_tiles, unit="bytes"),
             Finding(name="open it", value=float(np.median(costs.seconds[arms[1].name])), unit="s", most=_OPEN_S),
             Finding(name="tiles.arrow on the disk", value=on_disk[0], unit="bytes"),
             Finding(name="tiles.parquet on the disk", value=on_disk[1], unit="bytes"),
             Finding(
-                name="peak while it opens, bytes a tile", value=memory.above_start_mb * 1e6 / n_tiles, unit="bytes"
+                name="peak while it opens, bytes per tile", value=memory.above_start_mb * 1e6 / n_tiles, unit="bytes"
             ),
         ),
-        notes=() if mapped else ("the index lies in memory, once a process; it is not memory-mapped",),
+        notes=() if mapped else ("the index lies in memory, once per process; it is not memory-mapped",),
     )
 
 

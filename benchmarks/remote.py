@@ -115,7 +115,7 @@ def run(*, quick: bool) -> list[Measured]:
     return [
         Measured(
             theme="remote",
-            case=f"training, ResNet-18 of width {width}, {BAGS} bags of {TILES} tiles a step",
+            case=f"training, ResNet-18 of width {width}, {BAGS} bags of {TILES} tiles per step",
             unit="tiles",
             items=steps * BAGS * TILES,
             costs=costs,
@@ -133,7 +133,7 @@ def run(*, quick: bool) -> list[Measured]:
                 for arm, training in arms.items()
             ),
             notes=(
-                f"{len(local.manifest.shards)} shards of {local.manifest.shards[0].bytes / 1e6:.1f} MB, one a bag; "
+                f"{len(local.manifest.shards)} shards of {local.manifest.shards[0].bytes / 1e6:.1f} MB, one per bag; "
                 f"where 0.4 of them fit, a step needs {BAGS} that are seldom there, {rate:.0f} MB/s at the rate of the "
                 f"disk, moved by the cores that train, nginx and the proxy; {fetched} were fetched in all",
             ),
@@ -171,7 +171,7 @@ def _await_prefetch() -> None:
 
 
 def publish(folder: Path, n_bags: int) -> Dataset:
-    """Write random tiles, one shard a bag, with all that a dataset needs to be opened by its URL."""
+    """Write random tiles, one shard per bag, with all that a dataset needs to be opened by its URL."""
     made = write_dataset(folder, draw_pixels(n_bags * PER_BAG), PER_BAG)
     bags = pd.DataFrame({"bag": np.arange(n_bags, dtype=np.int32), **dict.fromkeys(BAG_COLUMNS[1:6], "-")})
     for name in BAG_COLUMNS[6:]:

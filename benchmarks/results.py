@@ -39,7 +39,7 @@ _PEERS = ("webdataset", "litdata", "tensorstore", "zarr", "zarrs", "pytorch-metr
 
 
 def show(result: Measured, console: Console) -> None:
-    """Print one row an arm: ratio to the limit and rate with range; then targets, findings and notes."""
+    """Print one row per arm: ratio to the limit and rate with range; then targets, findings and notes."""
     table = Table(title=f"{result.theme}, {result.case}: ratios to {result.limit}")
     columns = ("arm", "ratio", f"{result.unit}/s (median)", "min", "max", "MB/s", "first s", "peak MB", "CPU s/1,000")
     for column in columns:

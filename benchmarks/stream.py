@@ -26,13 +26,13 @@ from framework.data.loading.loader import Loader
 from framework.data.loading.transform import ScaleProfile
 from framework.data.store import TileStore
 
-BAGS_A_STEP, TILES_A_BAG = 20, 12
+BAGS_PER_STEP, TILES_PER_BAG = 20, 12
 GATHER, LOADED = "wellstream gather", "wellstream loader, stored integers"
 IN_TURN, _BATCHES_AHEAD = "memcpy into the batches of a loader in turn", 4
 _THREADS_NOTE = (
     "the gather and the loader copy on two threads, memcpy on one: their ratios need both cores, so other programs "
-    "lower them; in CPU-seconds a tile of a mapped file costs 1.5 to 2 times a tile of one array, whichever call "
-    "copies it"
+    "lower them; in CPU-seconds a tile of a mapped file costs 1.5 to 2 times what a tile of one array costs, whichever "
+    "call copies it"
 )
 _OVER_LITDATA, _OVER_WEBDATASET, _OF_MEMCPY = 4.0, 3.0, 0.65
 
@@ -70,8 +70,8 @@ def run(*, quick: bool) -> list[Measured]:
     with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name:
         folder = Path(name)
         pixels = draw_pixels(n_bags * per_bag)
-        plan = RandomBags.draw(n_bags, per_bag, steps, BAGS_A_STEP, TILES_A_BAG)
-        out = np.empty((BAGS_A_STEP * TILES_A_BAG, *pixels.shape[1:]), dtype=np.uint16)
+        plan = RandomBags.draw(n_bags, per_bag, steps, BAGS_PER_STEP, TILES_PER_BAG)
+        out = np.empty((BAGS_PER_STEP * TILES_PER_BAG, *pixels.shape[1:]), dtype=np.uint16)
         job = Job(dataset=write_dataset(folder / "tar", pixels, per_bag), pixels=pixels, plan=plan, out=out)
         peers, absent = stream_peers.arms(folder, job.dataset, pixels, steps * len(out), per_bag)
         random = measure([*_limits(job), *_ours(job), *peers], repetitions)

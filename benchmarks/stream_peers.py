@@ -27,7 +27,7 @@ def arms(
 
     Args:
         folder: for their files.
-        dataset: with 64 tiles a sample.
+        dataset: with 64 tiles per sample.
         pixels: the same tiles.
         n_tiles: to read in one repetition.
         per_bag: tiles of a shard.
@@ -35,7 +35,7 @@ def arms(
     single = write_dataset(folder / "tar-1", pixels, per_bag, chunk=1)
     found = [
         _webdataset("webdataset, 64-tile samples, sequential", dataset, n_tiles),
-        _webdataset("webdataset, one tile a sample, sequential", single, n_tiles),
+        _webdataset("webdataset, one tile per sample, sequential", single, n_tiles),
     ]
     absent: dict[str, str] = {}
     try:

@@ -1,4 +1,4 @@
-"""Sharded Zarr v3, one tile an inner chunk and one bag a shard, raw and compressed, read by stock libraries and by us.
+"""Sharded Zarr v3, one tile per inner chunk and one bag per shard, raw or packed, read by stock libraries and by us.
 
 zarr-python writes the arrays; ours reads the same files as a dataset, of which each file of the array is a shard.
 """
@@ -36,7 +36,7 @@ _Pixels = npt.NDArray[np.uint16]
 
 
 def write(folder: Path, pixels: _Pixels, per_bag: int) -> dict[str, Path]:
-    """Write an array a kind with zarr-python; return where they are."""
+    """Write an array per kind with zarr-python; return where they are."""
     found = {}
     for kind in KINDS:
         packing = COMPRESSED.get(kind)
@@ -181,7 +181,7 @@ def _tensorstore(path: Path) -> _Opened:
 
 
 def _best(name: str, path: Path, plan: RandomBags, out: _Pixels) -> Arm:
-    """Indices of shards in a cache, one thread a core, the reads of a step as one batch, straight into the buffer."""
+    """Indices of shards in a cache, one thread per core, the reads of a step as one batch, straight into the buffer."""
     import tensorstore
 
     context = tensorstore.Context(

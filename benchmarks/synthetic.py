@@ -1,4 +1,4 @@
-"""The dataset all streaming arms read: random tiles, one shard a bag, and which tiles each step wants."""
+"""The dataset all streaming arms read: random tiles, one shard per bag, and which tiles each step wants."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def draw_pixels(n_tiles: int) -> npt.NDArray[np.uint16]:
 
 
 def write_dataset(folder: Path, pixels: npt.NDArray[np.uint16], per_bag: int, chunk: int = CHUNK) -> Dataset:
-    """Write tar shards, one a bag, with ``chunk`` tiles a sample."""
+    """Write tar shards, one per bag, with ``chunk`` tiles per sample."""
     n_bags = len(pixels) // per_bag
     (folder / "shards").mkdir(parents=True)
     records, offsets = [], []

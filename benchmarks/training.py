@@ -46,7 +46,7 @@ def run(*, quick: bool, device: str = "cpu", compiled: bool = False) -> list[Mea
 
 
 def _sizes(quick: bool, device: str, compiled: bool) -> tuple[Setting, int, int, int]:
-    """Setting, steps of a repetition, bags and tiles a bag."""
+    """Setting, steps of a repetition, bags and tiles per bag."""
     if device == "cuda":
         # The paper's batch is 240 wells of 12 tiles on several GPUs; this is the share of one of four.
         setting = Setting(bags=16 if quick else 60, tiles=12, compiled=compiled)

@@ -25,7 +25,7 @@ _CLEAR, _FIRST_WIDTH, _LAST_WIDTH = _U(256), _U(9), _U(12)
 _BEFORE_FIRST = _U(257)  # the end of information, last of the codes that are no strings
 # Encoders clear at 4,094 entries; one that does not writes old strings on, and its new ones are of no use to anybody.
 _ENTRIES = 8_000
-_CODES_A_WORD = 4  # of 12 bits at most, after up to 7 bits of the code before
+_CODES_PER_WORD = 4  # of 12 bits at most, after up to 7 bits of the code before
 _LENGTH_BITS, _LENGTH = _U(16), _U(0xFFFF)
 _ZERO, _ONE, _THREE, _SEVEN, _EIGHT, _WORD, _BYTE = _U(0), _U(1), _U(3), _U(7), _U(8), _U(64), _U(0xFF)
 
@@ -99,7 +99,7 @@ def _decode(data: Any, begin: Any, end: Any, table: Any) -> Any:
         word, held, cleared = _ZERO, 0, False
         while newest < stop and here < end:
             if held == 0:
-                word, held = _word(data, at >> _THREE) << (at & _SEVEN), _CODES_A_WORD
+                word, held = _word(data, at >> _THREE) << (at & _SEVEN), _CODES_PER_WORD
             code = word >> (_WORD - width)
             word <<= width
             held -= 1

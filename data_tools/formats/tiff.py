@@ -32,7 +32,7 @@ Pixels = npt.NDArray[Any]
 
 
 class _WithoutHarmlessTags(logging.Filter):
-    """Drops what ``tifffile`` says of tags that cytometers write wrongly and no pixel depends on, once a file."""
+    """Drops what ``tifffile`` says of tags that cytometers write wrongly and no pixel depends on, once per file."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not any(tag in record.getMessage() for tag in _HARMLESS_TAGS)

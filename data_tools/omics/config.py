@@ -12,7 +12,7 @@ from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION
 
 
 class LongForm(StrictModel):
-    """Columns of a table with one row a sample and gene."""
+    """Columns of a table with one row per sample and gene."""
 
     sample: str
     gene: str

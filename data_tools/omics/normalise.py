@@ -181,7 +181,7 @@ def remove_batch(
 def _without_group_means(columns: F64, groups: npt.NDArray[np.intp]) -> F64:
     """Subtract from each row the mean of its group: what is left is what a design of group means cannot explain.
 
-    Coefficients fitted to the rests are those of the whole model (Frisch & Waugh 1933), without a column a condition.
+    Coefficients fitted to the rests are those of the whole model (Frisch & Waugh 1933). Conditions need no columns.
     """
     sums = np.zeros((int(groups.max(initial=-1)) + 1, columns.shape[1]))
     np.add.at(sums, groups, columns)

@@ -69,6 +69,6 @@ class RawOmics:
         if not near and not self.declared and facts and (n_samples > n_genes or len(facts) == 1):
             near = (
                 f"; {n_samples} rows and {n_genes} columns of numbers: perhaps genes stand in rows and samples in "
-                "columns; transpose the table, give it with a row per sample and gene ('long:'), or save it as GCT"
+                "columns; transpose the table, give it with one row per sample and gene ('long:'), or save it as GCT"
             )
         return text + near

@@ -58,7 +58,7 @@ class ShardWriter:
 
     Attributes:
         tiles: tiles written so far.
-        tile_nbytes: int32 arrays; bytes each tile takes, one array a chunk.
+        tile_nbytes: int32 arrays; bytes each tile takes, one array per chunk.
     """
 
     def __init__(self, file: Writable) -> None:

@@ -1,7 +1,7 @@
-"""Shards as Zarr v3 arrays with the sharding codec: one chunk a tile, one shard a file, the shard index at its end.
+"""Shards as Zarr v3 arrays with the sharding codec: one chunk per tile, one shard per file, the shard index at its end.
 
 Written by arithmetic rather than through a Zarr library: those encode a whole shard in memory before its first byte
-reaches the disk, and it must be known here where each tile went. Memory is a few tiles and 16 bytes a tile of
+reaches the disk, and it must be known here where each tile went. Memory is a few tiles and 16 bytes per tile of
 index. Sources: Zarr v3 specification, codecs ``sharding_indexed``, ``blosc`` and ``crc32c``.
 """
 
@@ -34,7 +34,7 @@ class ZarrShardWriter:
 
     Attributes:
         tiles: tiles written so far.
-        tile_nbytes: int32 arrays; encoded bytes of each tile, one array a chunk.
+        tile_nbytes: int32 arrays; encoded bytes of each tile, one array per chunk.
     """
 
     def __init__(self, file: Writable, codec: BloscCodec | None) -> None:

@@ -86,7 +86,7 @@ def sample_table(config: PlateConfig, conditions: Conditions, panel: GenePanel) 
     """Measure every condition on every omics plate.
 
     Returns:
-        One row a sample, plate by plate in well order: sample, the ``Metadata_*`` columns, then a column a gene
+        One row per sample, plate by plate in well order: sample, the ``Metadata_*`` columns, then one column per gene
         (transcripts int64 counts; proteins positive float64 intensities, NaN where none was detected).
     """
     rows: list[tuple[str, ...]] = []
@@ -129,7 +129,7 @@ def truth_table(config: PlateConfig, conditions: Conditions, panel: GenePanel) -
     Measurement noise is the negative binomial's by the delta method (1 / mean + dispersion), or the intensity's.
 
     Returns:
-        One row a gene and stimulation: gene, modality, stimulation, depends, strength, class
+        One row per gene and stimulation: gene, modality, stimulation, depends, strength, class
         (strong, weak, independent), mean_expression, loading_<latent> x 6.
     """
     explained = np.einsum("gsl,psl->gps", panel.loading, conditions.latent).var(axis=1)

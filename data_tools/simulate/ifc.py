@@ -4,12 +4,12 @@ What lies in the folder::
 
     simulate.yaml              the resolved config, written first: it marks the folder as this simulation's
     images/                    a TIFF export of IDEAS: <sample>_<object>_Ch<n>.ome.tif
-    features.txt               a row an imaged cell: object number, area, intensity of each channel
+    features.txt               one row per imaged cell: object number, area, intensity of each channel
     citeseq/rna_umi.csv.gz     genes x sequenced cells
     citeseq/adt_umi.csv.gz     surface proteins x sequenced cells
-    truth_cells.parquet        a row an imaged cell: population, marker levels, looks
-    truth_sequenced.parquet    a row a sequenced cell: barcode, species, population, marker levels
-    truth_genes.parquet        a row a gene: its class, how strongly it depends, its coefficients
+    truth_cells.parquet        one row per imaged cell: population, marker levels, looks
+    truth_sequenced.parquet    one row per sequenced cell: barcode, species, population, marker levels
+    truth_genes.parquet        one row per gene: its class, how strongly it depends, its coefficients
     truth_expression.h5ad      imaged cells x genes: mean count (X), and a count drawn from it (layer ``counts``)
 
 Equal configs give equal bytes (same library versions, same kind of processor).
@@ -99,7 +99,7 @@ def simulate_ifc(config: IfcConfig, out: Path, progress: OnCount | None = None) 
 
 
 def _write_images(folder: Path, config: IfcConfig, cells: LatentCells, progress: OnCount | None) -> pd.DataFrame:
-    """Write every TIFF and return the features, one row a cell."""
+    """Write every TIFF and return the features, one row per cell."""
     folder.mkdir(exist_ok=True)
     rows = []
     for number in range(len(cells)):

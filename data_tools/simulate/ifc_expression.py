@@ -88,7 +88,7 @@ class ExpressionModel:
         return self.base + centred @ self.loading.T + centred**2 @ self.bend.T + self.effect.T[cells.population]
 
     def truth(self, config: IfcConfig, cells: LatentCells) -> pd.DataFrame:
-        """Return one row a gene.
+        """Return one row per gene.
 
         ``strength`` is the share of the variance of ln(count) that marker levels and population explain. The noise of
         counting is that of the negative binomial by the delta method (1 / mean + dispersion).

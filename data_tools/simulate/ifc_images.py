@@ -1,4 +1,4 @@
-"""What the cytometer sees of one cell: brightfield, a stain a marker, darkfield; and the features it measures.
+"""What the cytometer sees of one cell: brightfield, one stain per marker, darkfield; and the features it measures.
 
 Brightfield images show the cell's looks (size, grain, nucleus, rim) and nothing else of it, so they tell of markers as
 much as ``informative`` lets the looks do. Features are measured on the images, as the instrument's software does.
@@ -26,7 +26,7 @@ class CellView:
     """One imaged cell.
 
     Attributes:
-        images: uint16 (C, h, w): brightfield, a stain a marker, darkfield; 12 bits.
+        images: uint16 (C, h, w): brightfield, one stain per marker, darkfield; 12 bits.
         area_px: pixels of the true mask.
         aspect: short over long axis, 0..1.
         intensity: float64 (C,), sum over the mask of what exceeds the background around it.

@@ -6,7 +6,7 @@ What lies in the folder::
     <plate>/Images/        a Harmony export a plate: index file and TIFFs
     platemap.csv           Metadata_* of every imaged well
     omics/transcripts.csv.gz, omics/proteins.csv.gz
-    truth.parquet          one row a gene, modality and stimulation: does it depend on what images show, how strongly
+    truth.parquet          one row per gene, modality and stimulation: does it depend on what images show, how strongly
     truth_nuclei.parquet   where every nucleus is
     truth_wells.parquet    the latent state of every well
 
@@ -234,7 +234,7 @@ def _write_tables(
 
 
 def _well_table(config: PlateConfig, wells: list[_Well], nuclei: pd.DataFrame) -> pd.DataFrame:
-    """Return the truth about wells: one row a well, latent state NaN where there are no cells."""
+    """Return the truth about wells: one row per well, latent state NaN where there are no cells."""
     counts = nuclei.groupby(["plate", "well"]).size()
     plates = config.plate_names
     columns: dict[str, object] = {

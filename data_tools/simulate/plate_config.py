@@ -33,7 +33,7 @@ class PlateConfig(StrictModel):
     columns: int = Field(12, ge=1, le=24)
     perturbations: int = Field(23, ge=3, description="perturbations with the controls NT and POS, so 3 or more")
     stimulations: tuple[str, ...] = Field(("M1", "M2"), min_length=1)
-    replicates: int = Field(2, ge=1, description="imaging wells a condition on each plate")
+    replicates: int = Field(2, ge=1, description="imaging wells per condition on each plate")
     empty_wells: int = Field(1, ge=0, description="wells without cells, besides those of the conditions")
     out_of_focus_wells: int = Field(1, ge=0, description="wells of conditions whose images are blurred")
 
@@ -55,7 +55,7 @@ class PlateConfig(StrictModel):
     transcripts: int = Field(400, ge=1, le=50_000)
     proteins: int = Field(150, ge=1, le=50_000)
     dependent_fraction: float = Field(0.3, ge=0, le=1, description="share of genes that follow the latent state")
-    omics_replicates: int = Field(3, ge=1, le=99, description="omics wells a condition, one on each omics plate")
+    omics_replicates: int = Field(3, ge=1, le=99, description="omics wells per condition, one on each omics plate")
     seed: int = Field(0, ge=0, lt=2**63)
 
     @property

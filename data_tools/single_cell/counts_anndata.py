@@ -151,7 +151,7 @@ def _named_matrix(item: Any, what: str, file: Path) -> tuple[list[str], Any]:
     table = anndata.io.read_elem(item)
     if not isinstance(table, pd.DataFrame):
         raise InputError(
-            f"{file}: {what} has no names of proteins; store a pandas DataFrame with a column per protein there"
+            f"{file}: {what} has no names of proteins; store a pandas DataFrame with one column per protein there"
         )
     text = [str(name) for name in table.columns if table[name].dtype.kind not in "iufb"]
     if text:

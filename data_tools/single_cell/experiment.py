@@ -30,7 +30,7 @@ class Experiment:
     Attributes:
         genes: counts of genes alone.
         proteins: counts of the chosen proteins in the same cells.
-        labels: facts of the cells as text, a row per cell of ``genes``; without columns where the config names none.
+        labels: facts of the cells as text, one row per cell of ``genes``; without columns where the config names none.
         notes: how files were read, what was left out, how many cells of each side matched.
     """
 

@@ -1,4 +1,4 @@
-"""Measurements of single cells: a table a well, joined to the nuclei that were found by nearest centre, one to one.
+"""Measurements of single cells: one table per well, joined to the nuclei that were found by nearest centre, one to one.
 
 CellProfiler writes one or two header rows and counts pixels from 0 at the middle of the first pixel, as nuclei do here.
 """
@@ -43,9 +43,9 @@ class Offset(StrictModel):
 
 
 class CellsConfig(StrictModel):
-    """Tables with one row a cell.
+    """Tables with one row per cell.
 
-    ``tables`` names a file a well; ``pattern`` finds them, with ``{plate}``, ``{well}`` (B02), ``{row}`` (B) and
+    ``tables`` names one file per well; ``pattern`` finds them, with ``{plate}``, ``{well}`` (B02), ``{row}`` (B) and
     ``{column}`` (2); a pattern of one file for all wells needs ``well``.
     """
 
@@ -65,7 +65,7 @@ class CellsConfig(StrictModel):
     @model_validator(mode="after")
     def _check(self) -> CellsConfig:
         if (self.tables is None) == (self.pattern is None):
-            raise ValueError("expected exactly one of 'tables' (a file a well) and 'pattern' (a name with {well})")
+            raise ValueError("expected exactly one of 'tables' (one file per well) and 'pattern' (a name with {well})")
         names = [name for _, name, _, _ in string.Formatter().parse(self.pattern or "") if name is not None]
         unknown = [name for name in names if name not in _PATTERN_KEYS]
         if unknown:

@@ -128,7 +128,7 @@ def collect(out: Path) -> dict[str, Any]:
     """Read what ``make`` made.
 
     Returns:
-        ``dna``: a row a variant, with its changes, the step of the weights used and the scores from one and eight
+        ``dna``: one row per variant, with its changes, the step of the weights used and the scores from one and eight
         views; ``phase``: scores of neighbours in features that saw phases; ``features``: in those that saw none.
 
     Raises:

@@ -114,7 +114,7 @@ def main() -> int:
     """Print the comparison."""
     parser = argparse.ArgumentParser(prog="python -m experiments.ifc_seq.phase", description=__doc__)
     parser.add_argument("data", type=Path, help="dataset folder")
-    parser.add_argument("embeddings", type=Path, nargs="+", help="tile embeddings, one file a fold")
+    parser.add_argument("embeddings", type=Path, nargs="+", help="tile embeddings, one file per fold")
     parser.add_argument("--out", type=Path, help="also write the scores as JSON")
     options = parser.parse_args()
     console = Terminal()

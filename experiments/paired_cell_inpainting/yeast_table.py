@@ -80,7 +80,7 @@ class Features:
     files: dict[int, Path]
 
     def names(self) -> list[str]:
-        """Return what its tables are called, one a seed."""
+        """Return what its tables are called, one per seed."""
         return [f"{self.kind} {self.reading} {self.layer} {seed}" for seed in self.files]
 
 

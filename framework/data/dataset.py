@@ -52,7 +52,7 @@ class Dataset:
     Attributes:
         root: the folder; for a remote dataset one of the cache, where nothing but its ``dataset.json`` lies.
         manifest: its ``dataset.json``.
-        bags: bags.parquet, one row a bag, index 0..B-1 = column ``bag``.
+        bags: bags.parquet, one row per bag, index 0..B-1 = column ``bag``.
         index: where tiles lie.
         remote: its files, when it is behind a URL.
     """
@@ -122,7 +122,7 @@ class Dataset:
         return self.root / name if self.remote is None else self.remote.file(name)
 
     def tile_table(self, columns: list[str] | None = None) -> pd.DataFrame:
-        """Return tiles.parquet (or the named columns), one row a tile in tile order."""
+        """Return tiles.parquet (or the named columns), one row per tile in tile order."""
         return read_parquet(self._existing(TILES_NAME), columns, then=_AGAIN)
 
     def tile_labels(self) -> list[str]:
@@ -131,7 +131,7 @@ class Dataset:
         return [name for name in names if name.startswith("Metadata_")]
 
     def nuclei(self) -> pd.DataFrame:
-        """Return nuclei.parquet, one row a nucleus."""
+        """Return nuclei.parquet, one row per nucleus."""
         return read_parquet(self._existing(NUCLEI_NAME), then=_AGAIN)
 
     def _existing(self, name: str) -> Path:

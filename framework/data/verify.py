@@ -164,7 +164,7 @@ def _bad_blocks(file: Path, size: int, blocks: RecordedSums) -> tuple[tuple[int,
 
 
 def _report(folder: Path, manifest: Manifest, faults: list[_Fault], n_files: int) -> str:
-    """Return a line a damaged file, then what to do about them."""
+    """Return one line per damaged file, then what to do about them."""
     shards = {record.name: number for number, record in enumerate(manifest.shards)}
     sound = {fault.record.name for fault in faults}.isdisjoint((BAGS_NAME, TILES_NAME, INDEX_NAME))
     lines = []

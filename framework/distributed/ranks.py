@@ -164,7 +164,7 @@ class Ranks:
         return self._reduced(values, dist.ReduceOp.MAX)
 
     def gather_objects(self, fact: Any) -> list[Any]:
-        """Return one small Python object a rank, in rank order, on every rank."""
+        """Return one small Python object per rank, in rank order, on every rank."""
         if self.world_size == 1:
             return [fact]
         facts: list[Any] = [None] * self.world_size
@@ -259,7 +259,7 @@ def _check_device(cpu: bool, precision: Precision) -> None:
     if not cpu and _env("LOCAL_RANK", 0) >= torch.cuda.device_count():
         raise RunError(
             f"local rank {_env('LOCAL_RANK', 0)} has no CUDA device of its own: this machine shows "
-            f"{torch.cuda.device_count()}; start at most as many processes a machine (--nproc)"
+            f"{torch.cuda.device_count()}; start at most as many processes per machine (--nproc)"
         )
     if not cpu and precision == "bf16" and not torch.cuda.is_bf16_supported():
         raise RunError("train.precision: this CUDA device computes no bf16; set train.precision=fp32")

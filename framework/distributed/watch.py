@@ -113,7 +113,7 @@ class Watch:
 
 
 def stacks(main: int) -> str:
-    """Return where thread ``main`` and the threads of loaders are, innermost call first, a call a line."""
+    """Return where thread ``main`` and the threads of loaders are, innermost call first, one call per line."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     lines: list[str] = []
     for ident, frame in sorted(sys._current_frames().items(), key=lambda item: item[0] != main):

@@ -29,7 +29,7 @@ def over_splits(table: pd.DataFrame, keys: Sequence[str], columns: Sequence[str]
         columns: numeric columns.
 
     Returns:
-        One row a key, in order of first appearance: the keys, then ``c`` (median), ``c_low`` and ``c_high`` (2.5 and
+        One row per key, in order of first appearance: the keys, then ``c`` (median), ``c_low`` and ``c_high`` (2.5 and
         97.5 % quantiles; equal to the median when there is one split) for each column; NaNs are left out.
     """
     groups = table.groupby(list(keys), sort=False, observed=True, dropna=False)[list(columns)]

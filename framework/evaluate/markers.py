@@ -1,6 +1,6 @@
 """How well markers of single cells are predicted from tiles, next to the two predictors anybody would try first.
 
-The train mean knows no image; ordinary least squares on the mean intensity of each channel knows one number a channel.
+The train mean knows no image. Ordinary least squares on the mean intensity knows one number per channel.
 A network that does not beat the second has learned brightness, not shape.
 """
 
@@ -28,11 +28,11 @@ class MarkerEvaluation:
     """Result of ``evaluate_markers``.
 
     Attributes:
-        markers: one row a marker: n, r with bootstrap (``r_low``, ``r_high``, ``r_sd``) and Fisher interval
+        markers: one row per marker: n, r with bootstrap (``r_low``, ``r_high``, ``r_sd``) and Fisher interval
             (``r_fisher_low``, ``r_fisher_high``), spearman, rmse, mae; ``rmse_mean`` and ``mae_mean`` of the train-mean
             predictor (its r is undefined); ``r_linear`` with interval, ``spearman_linear``, ``rmse_linear`` and
             ``mae_linear`` of the linear one (NaN without it).
-        cells: one row a test tile and marker: where it lies, measured, predicted, linear.
+        cells: one row per test tile and marker: where it lies, measured, predicted, linear.
         notes: sentences a reader of the numbers must know.
     """
 
@@ -68,7 +68,7 @@ def tile_mean_intensities(
 
 
 def linear_baseline(train_features: Floats, train_targets: Floats, test_features: Floats) -> Floats:
-    """Return predictions of ordinary least squares with intercept, one fit a marker.
+    """Return predictions of ordinary least squares with intercept, one fit per marker.
 
     Args:
         train_features: (n, C).

@@ -1,4 +1,4 @@
-"""Per-column scores of predictions: pure arithmetic over (wells, genes) arrays, one number a gene.
+"""Per-column scores of predictions: pure arithmetic over (wells, genes) arrays, one number per gene.
 
 Every function takes ``predicted`` and ``measured`` of equal shape (n, G), ignores pairs where either is NaN, and
 returns float64 (G,). A score that is undefined (fewer than two pairs, a constant column under a correlation) is NaN and

@@ -1,7 +1,7 @@
 """How well genes are predicted from wells: Image2Omics' evaluation, over one split or many.
 
-Prediction files go in, one for each split (and target); out come a row a gene with errors, tests and their intervals
-over splits, and a row a target with the share of significantly predictable genes.
+Prediction files go in, one per split (and target). One row per gene comes out, with errors, tests and their intervals
+over splits, and one row per target with the share of significantly predictable genes.
 
 Differences from the authors' code that are meant: 0/0 in SMAPE counts 0 (theirs is NaN and drops the gene of that
 split); the train mean is taken in float64 (theirs in float32, which breaks ties of errors and moves p by about 1e-4); a
@@ -41,7 +41,7 @@ class OmicsEvaluation:
             over splits, each with ``_low`` and ``_high`` quantiles), q_bh, significant (error below that of the train
             mean), regression_significant (r2 above zero), n_wells, n_splits.
         per_split: one row a (target, seed, gene) before the medians.
-        targets: one row a target, the headline: counts of genes, ``share`` of those whose median p is below alpha and
+        targets: one row per target, the headline: counts of genes, ``share`` of those whose median p is below alpha and
             ``split_share``, the median of the shares of splits, each with ``_low`` and ``_high``.
         wells: measured and predicted values of the best and worst genes of each target, a row a (split, well, gene).
         splits: (seed, value, part): which perturbation lay in which part.

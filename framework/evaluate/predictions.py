@@ -29,7 +29,7 @@ class Predictions:
     Attributes:
         name: file name, or ``predictions[i]`` for an object in memory.
         facts: ``uns["wellstream"]``.
-        rows: ``obs``, one row a bag or a tile, with the column ``part``.
+        rows: ``obs``, one row per bag or a tile, with the column ``part``.
         columns: ``var``: ``train_mean``, ``train_sd``, index = gene or marker.
         predicted: (rows, columns).
         measured: (rows, columns), NaN where unknown.

@@ -217,7 +217,7 @@ def _markers(config: ExpressionConfig, imaged: Imaged) -> pd.DataFrame:
 
 
 def _write_populations(means: dict[str, pd.DataFrame], folder: Path) -> None:
-    """``populations.csv``: source, population, then a column a gene; ``similarity.csv``: pairs of populations."""
+    """``populations.csv``: source, population, then one column per gene; ``similarity.csv``: pairs of populations."""
     pd.concat(
         [table.rename_axis("population").reset_index().assign(source=source) for source, table in means.items()]
     ).set_index(["source", "population"]).to_csv(folder / "populations.csv")

@@ -63,7 +63,7 @@ class ExpressionConfig(WithPlugins):
         markers: surface markers both sides measure.
         also_predict: surface markers of the single-cell side predicted beside the genes (CD4 in IFC-seq), log counts.
         transform: of the markers of the single-cell side.
-        scale: on which cells a marker's range is measured: ``modality`` all (paper), ``train`` those of the training
+        scale: on which cells per marker's range is measured: ``modality`` all (paper), ``train`` those of the training
             part, or ``part`` each part its own (the authors' code).
         test_fraction: share of single cells held out.
         seed: of the split, the forest and the bootstrap.

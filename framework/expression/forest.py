@@ -136,7 +136,7 @@ def fit_forest(
         config: the forest.
         seed: of bootstrap and of the markers tried.
         pool: where the trees grow, as the workers of a Dask scheduler; default: threads of this process.
-        jobs: threads; -1 for one a core.
+        jobs: threads; -1 for one per core.
         progress: called with (trees grown, trees).
 
     Raises:

@@ -23,7 +23,7 @@ class Imaged:
     """Imaged cells.
 
     Attributes:
-        rows: (c,) one row a cell: where it was imaged.
+        rows: (c,) one row per cell: where it was imaged.
         measured: (c, d) markers as measured; NaN rows have been left out.
         predicted: (c, d) markers as the network reads them from the image.
         scaled: mode -> float64 (c, d), what the forest is asked.

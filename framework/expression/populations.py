@@ -44,7 +44,7 @@ def agreement(reference: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
     off in both, so that genes that are high everywhere do not count.
 
     Returns:
-        One row a shared population: ``population``, ``r``, ``r_centred`` (NaN for a single one), ``genes``.
+        One row per shared population: ``population``, ``r``, ``r_centred`` (NaN for a single one), ``genes``.
     """
     shared = [name for name in reference.index if name in means.index]
     genes = [gene for gene in reference.columns if gene in means.columns]

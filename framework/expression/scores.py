@@ -36,7 +36,7 @@ def score_genes(
         seed, resamples: of the bootstrap; every gene sees the same resampled cells.
 
     Returns:
-        One row a gene: ``gene``, ``marker_of``, ``expressed`` (share of cells above 0), and for each method
+        One row per gene: ``gene``, ``marker_of``, ``expressed`` (share of cells above 0), and for each method
         ``r_<method>``, ``spearman_<method>``, ``rmse_<method>``; for the forest also bootstrap and Fisher intervals.
     """
     truth = np.asarray(measured, dtype=np.float64)

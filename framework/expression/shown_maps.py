@@ -14,7 +14,7 @@ from framework.expression.config import ImagedCells
 from framework.expression.imaged_cells import Imaged
 from framework.files.npz import load_npz
 
-CELLS_A_POPULATION = 6
+CELLS_PER_POPULATION = 6
 _ARRAYS = ("tile", "images", "maps", "outputs", "channels", "dataset_digest")
 
 
@@ -39,7 +39,7 @@ class ShownMaps:
     channels: npt.NDArray[np.str_]
 
     def write(self, file: Path) -> None:
-        """Write them as ``.npz``, an array an attribute."""
+        """Write them as ``.npz``, an array per attribute."""
         np.savez_compressed(
             file,
             images=self.images,
@@ -76,7 +76,7 @@ def shown_maps(config: ImagedCells, markers: tuple[str, ...], imaged: Imaged) ->
     population = np.asarray(imaged.population, dtype=str)
     seen: dict[str, list[int]] = {str(name): [] for name in imaged.population.categories}
     for row, tile in enumerate(found["tile"].tolist()):
-        if tile in of_tile and len(seen[population[of_tile[tile]]]) < CELLS_A_POPULATION:
+        if tile in of_tile and len(seen[population[of_tile[tile]]]) < CELLS_PER_POPULATION:
             seen[population[of_tile[tile]]].append(row)
     rows = np.array([row for of_name in seen.values() for row in of_name], dtype=np.int64)
     if not len(rows):

@@ -32,7 +32,7 @@ class SingleCells:
         population: (n,) of each cell.
         markers: (n, d) as measured.
         scaled: float64 (n, d), in [0, 1] on the cells the range was measured on.
-        ranges: one a marker; of the training part where each part has its own.
+        ranges: one per marker; of the training part where each part has its own.
         train: (n,) cells to learn from.
         proteins: how many of ``genes`` are predicted proteins.
         notes: what preparing them said about its input.

@@ -79,7 +79,7 @@ def score_against_truth(
         genes, marker_of: (G,).
 
     Returns:
-        One row a gene: ``gene``, ``marker_of``, and ``r_<name>``, ``rmse_<name>`` of each predictor.
+        One row per gene: ``gene``, ``marker_of``, and ``r_<name>``, ``rmse_<name>`` of each predictor.
     """
     table = pd.DataFrame({"gene": genes, "marker_of": marker_of})
     for name, values in predicted.items():

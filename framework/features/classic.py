@@ -1,6 +1,6 @@
 """Classic features of single cells: intensities, correlation with structure channels, Haralick textures.
 
-The baselines that learned features are compared with. Plain arithmetic on pixels, one row a cell, the same numbers
+The baselines that learned features are compared with. Plain arithmetic on pixels, one row per cell, the same numbers
 whatever cells are measured together.
 """
 

@@ -71,7 +71,7 @@ def evaluate_features(
         progress: called with (stage, done, total).
 
     Returns:
-        An evaluation of kind ``features``: a row a feature set with balanced accuracies, their intervals and the
+        An evaluation of kind ``features``: one row per feature set with balanced accuracies, their intervals and the
         difference to the first; tables ``per_set``, ``per_class``, ``per_k``, ``confusion``, ``per_cell``, and
         ``distances``, ``compartments`` and ``spread`` where they were asked for or can be measured.
 

@@ -102,7 +102,7 @@ def normalised_distances(
 
 
 class _Measure:
-    """Distances of pairs of images, each measured once; of large images a drawn sample of cells."""
+    """Distances of pairs of images, each measured once; of many images, those of cells that are drawn."""
 
     def __init__(self, values: npt.NDArray[np.float32], images: Images, random: np.random.Generator) -> None:
         self._values = values

@@ -1,4 +1,4 @@
-"""Average cells: one row a protein, ordered so that similar rows lie beside each other.
+"""Average cells: one row per protein, ordered so that similar rows lie beside each other.
 
 Source: Lu 2019, "Proteome-wide clustering". Its "maximum likelihood agglomerative hierarchical clustering" is taken as
 Ward's: merging by the sum of squares maximises the classification likelihood of spherical Gaussians of one variance

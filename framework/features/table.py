@@ -1,4 +1,4 @@
-"""Feature matrices as they come in: AnnData or CSV files with one row a cell, checked before anything is compared.
+"""Feature matrices as they come in: AnnData or CSV files with one row per cell, checked before anything is compared.
 
 A comparison is fair only over the same cells with the same labels, so tables that are compared must name the same
 cells; their rows are brought into one order.
@@ -39,7 +39,7 @@ class FeatureTable:
         file: where it was read from, with ``#key`` for a matrix beside ``X``.
         kind: ``intensity``, ``classic``, ``transfer``, ``embeddings``, or empty when the file does not say.
         digest: of the dataset it was made from, empty when the file does not say.
-        cells: one row a cell: bag and tile columns; index = name of the cell.
+        cells: one row per cell: bag and tile columns; index = name of the cell.
         columns: names of the features.
         values: float32 (n, d), finite.
     """
@@ -149,7 +149,7 @@ def _from_anndata(path: Path, key: str | None) -> list[FeatureTable]:
         raise InputError(f"{path}: no features: X is empty and obsm holds no matrix")
     repeated = data.obs_names[data.obs_names.duplicated()]
     if len(repeated):
-        raise InputError(f"{path}: cell '{repeated[0]}' stands there more than once; expected one row a cell")
+        raise InputError(f"{path}: cell '{repeated[0]}' stands there more than once; expected one row per cell")
     told = data.uns.get("wellstream")
     facts: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     tables = []
@@ -193,7 +193,7 @@ def _from_text(path: Path) -> FeatureTable:
     else:
         cells = pd.Series([f"row-{row}" for row in range(len(table))])
     if cells.duplicated().any():
-        raise InputError(f"{path}: cell '{cells[cells.duplicated()].iloc[0]}' stands there twice; one row a cell")
+        raise InputError(f"{path}: cell '{cells[cells.duplicated()].iloc[0]}' stands there twice; one row per cell")
     return FeatureTable(
         name=path.stem,
         file=str(path),

@@ -174,7 +174,7 @@ class Predicts(Objective):
     """Role: a trained run predicts numbers of bags or tiles (``wellstream predict``)."""
 
     predicts_per: ClassVar[Literal["bag", "tile"]]
-    """Whether ``predict`` gives a row per bag or per tile."""
+    """Whether ``predict`` gives one row per bag or per tile."""
 
     @abstractmethod
     def predict(self, batch: Batch) -> torch.Tensor:

@@ -141,7 +141,7 @@ class MarkerRegression(EncodesBags, Predicts):
         return self._scores(batch) * self.sd + self.mean
 
     def outputs(self) -> list[Output]:
-        """Return a column per marker under the target ``markers``, its facts in transformed units."""
+        """Return one column per marker under the target ``markers``, its facts in transformed units."""
         return [
             Output(target="markers", name=scale.marker, train_mean=scale.mean, train_sd=scale.sd)
             for scale in self.facts.markers

@@ -224,7 +224,7 @@ class OmicsHeads(EncodesBags, Predicts):
         return self._scores(batch) * self.sd + self.mean
 
     def outputs(self) -> list[Output]:
-        """Return a column per gene, its facts in the target's units."""
+        """Return one column per gene, its facts in the target's units."""
         return [
             Output(target=facts.target, name=gene, train_mean=mean, train_sd=sd)
             for facts in self.facts.targets

@@ -166,7 +166,7 @@ def _nearest_beyond(
     ordered, order = _sorted_rows(masked)
     pairs = torch.bincount(anchor, minlength=len(masked))
     slot = torch.arange(len(anchor), device=anchor.device) - (pairs.cumsum(0) - pairs)[anchor]
-    # Pairs lie left-aligned in a matrix as wide as the largest number of positives, for one search a row.
+    # Pairs lie left-aligned in a matrix as wide as the largest number of positives, for one search per row.
     wanted = masked.new_full((len(masked), int(pairs.max()) if len(pairs) else 0), torch.inf)
     wanted[anchor, slot] = d_ap
     rank = torch.searchsorted(ordered, wanted, right=True)[anchor, slot]

@@ -33,7 +33,7 @@ class RunFacts:
         config_text: config.yaml as it stands, empty when there is none.
         config: the same, parsed.
         summary: summary.json, empty before the run has ended.
-        metrics: one row a logged step, the last attempt at a step counts.
+        metrics: one row per logged step, the last attempt at a step counts.
         split: split.csv, or None.
         checkpoints: names of the checkpoint folders, oldest first.
     """

@@ -22,7 +22,7 @@ _WHAT = "a file of JSON lines"
 
 
 class Lines:
-    """An append-only file of one JSON object a line."""
+    """An append-only file of one JSON object per line."""
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)

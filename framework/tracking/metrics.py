@@ -1,4 +1,4 @@
-"""``metrics.jsonl`` as a table: one row a step, and what a later attempt says about a step counts."""
+"""``metrics.jsonl`` as a table: one row per step, and what a later attempt says about a step counts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_metrics(run_dir: Path | str) -> pd.DataFrame:
         run_dir: the run folder.
 
     Returns:
-        One row a logged step in order, columns ``step``, ``attempt`` and every logged name (NaN where a step has no
+        One row per logged step in order, columns ``step``, ``attempt`` and every logged name (NaN where a step has no
         such value).
 
     Raises:

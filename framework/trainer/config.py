@@ -35,7 +35,7 @@ class TrainConfig(StrictModel):
     so it does not, however the rows divide; ``frozen``: by the running statistics, which stay as they are. Padding rows
     count in none."""
     threads: int = Field(default=2, ge=1)
-    """Loader threads a rank."""
+    """Loader threads per rank."""
     prefetch: int = Field(default=2, ge=1)
     """Batches read ahead a rank."""
     timeout_s: float = Field(default=600.0, gt=0.0)

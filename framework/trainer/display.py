@@ -34,7 +34,7 @@ class Display:
         """Advance to ``done`` completed steps."""
         self._bar.update(self._task, completed=done)
 
-    def numbers(self, done: int, values: dict[str, float], seconds_a_step: float) -> None:
+    def numbers(self, done: int, values: dict[str, float], seconds_per_step: float) -> None:
         """Show the numbers of an interval."""
         if not self._shown:
             return
@@ -44,7 +44,7 @@ class Display:
         if self._console.is_terminal:
             self._bar.update(self._task, text=text)
         else:
-            self.say(f"step {done}/{self._steps}  {text}  {_left((self._steps - done) * seconds_a_step)} left")
+            self.say(f"step {done}/{self._steps}  {text}  {_left((self._steps - done) * seconds_per_step)} left")
 
     def say(self, text: str) -> None:
         """Print a sentence above the bar."""

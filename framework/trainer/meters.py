@@ -39,7 +39,7 @@ class Speed:
     """Where time went.
 
     Attributes:
-        tiles_per_s: counted tiles of all ranks a second.
+        tiles_per_s: counted tiles of all ranks per second.
         wait_share: the largest share of its time that a rank waited for data, [0, 1].
         wait_rank: that rank.
     """

@@ -37,7 +37,7 @@ def test_simulated_crops(tmp_path: Path) -> None:
 
 
 def write_atlas_field(folder: Path) -> None:
-    """Six nuclei of 80 px in a field of 1,400 px, each at least half a crop away from the border; a file a colour."""
+    """Six nuclei of 80 px in a field of 1,400 px, each half a crop or more from the border; one file per colour."""
     y, x = np.mgrid[:1400, :1400]
     centres = ((400, 400), (400, 900), (900, 400), (900, 900), (650, 650), (1010, 640))
     near = np.min([np.hypot(y - row, x - column) for row, column in centres], axis=0)

@@ -1,9 +1,9 @@
-"""What every export of single cells becomes: columns with one row a cell, and the pixels of chosen rows on demand.
+"""What every export of single cells becomes: columns with one row per cell, and the pixels of chosen rows on demand.
 
 The second kind of export beside ``readers.base``: here no nuclei are looked for, each row already shows one cell (or,
-with readers that segment, one field of them). A listing holds columns, never an object a cell, because an imaging flow
-cytometer writes 100,000 files and more. ``read`` runs inside a task, for the rows of a whole shard, and opens one file
-at a time. Readers never drop a cell silently: what cannot be used is a ``CellProblem``.
+with readers that segment, one field of them). A listing holds columns, never one object per cell, because an imaging
+flow cytometer writes 100,000 files and more. ``read`` runs inside a task, for the rows of a whole shard, and opens one
+file at a time. Readers never drop a cell silently: what cannot be used is a ``CellProblem``.
 
 A new reader is one class in one file::
 

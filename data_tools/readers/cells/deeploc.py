@@ -1,7 +1,7 @@
 """DeepLoc archives: yeast crops as flat rows of HDF5 arrays ``data1``, ``data2`` ... with ``Index1``, ``Index2`` ...
 
 A row of ``dataK`` is one cell: its channels one after another, each an image of 64 x 64 px row by row. The same row of
-``IndexK`` begins with a column a class, 1 where the cell is of it. Read off the public code that loads these files
+``IndexK`` begins with one column per class, 1 where the cell is of it. Read off the public code that loads these files
 (Kraus 2017, Mol. Syst. Biol. 13:924; github okraus/DeepLoc), which names neither channels nor classes in the file.
 """
 

@@ -117,7 +117,7 @@ class HpaConfig(StrictModel):
         by_file = "channel" in re.compile(self.pattern).groupindex
         if by_file == (self.rgb is not None):
             raise ValueError(
-                "expected exactly one of a group (?P<channel>...) in 'pattern' (a file a channel) and 'rgb'"
+                "expected exactly one of a group (?P<channel>...) in 'pattern' (one file per channel) and 'rgb'"
             )
         if by_file and not self.channel_names:
             raise ValueError("expected 'channel_names' for what the group channel finds")

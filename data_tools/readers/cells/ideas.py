@@ -1,4 +1,4 @@
-"""The reader ``ideas``: the TIFF export of an imaging flow cytometer, one file a cell and channel.
+"""The reader ``ideas``: the TIFF export of an imaging flow cytometer, one file per cell and channel.
 
 Files are called ``<prefix_>{object}_Ch{n}.ome.tif``. Listing and pairing are those of a folder of crops; this reader
 knows the names, whose case differs within one export, keeps the order of the object numbers, and reads the plain TIFFs
@@ -32,7 +32,7 @@ _OBJECT = r"0*(?P<cell>\d+)_ch0*(?P<channel>\d+)\.(?:ome\.)?tiff?"
 
 
 class IdeasConfig(StrictModel):
-    """A folder of single-channel TIFFs, one a cell and channel, read recursively.
+    """A folder of single-channel TIFFs, one per cell and channel, read recursively.
 
     Attributes:
         label: ``prefix`` reads a label from what stands before the object number, ``folder`` from the folder below

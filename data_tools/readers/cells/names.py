@@ -43,7 +43,9 @@ def check_pattern(pattern: str, needed: tuple[str, ...], lower_case: tuple[str, 
 def match_names(
     shown: str, names: list[str], pattern: re.Pattern[str], lower_case: tuple[str, ...]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return a row a name that matches as a whole: a column of text a group, and ``NUMBER``; and the names that do not.
+    """Return one row per name that matches as a whole, and the names that do not.
+
+    A row has one column of text per group, and ``NUMBER``.
 
     Raises:
         InputError: none matches.

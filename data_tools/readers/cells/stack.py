@@ -42,7 +42,7 @@ _UNPACKED_AT_ONCE = 1 << 28
 
 
 class StackConfig(StrictModel):
-    """A file with an array of images, and arrays with a value a cell.
+    """A file with an array of images, and arrays with one value per cell.
 
     Attributes:
         path: .npz, .h5 or .hdf5.

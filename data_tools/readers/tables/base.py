@@ -26,7 +26,7 @@ class NumberTable:
 
 
 class CellTableReader(Protocol):
-    """A table with a row a cell or a sample: column names as in the file, a name once."""
+    """A table with one row per cell or a sample: column names as in the file, a name once."""
 
     def __call__(self, config: Any, wanted: Collection[str] | None = None) -> TextTable | NumberTable:
         """Return the table: text as it stands in the file, or numbers of a file that has no text.

@@ -1,4 +1,4 @@
-"""Tables of measured features, one row a cell: text exports of IDEAS and of anything that writes CSV or TSV.
+"""Tables of measured features, one row per cell: text exports of IDEAS and of anything that writes CSV or TSV.
 
 IDEAS writes a few lines about the export before the names of the columns. Their number differs between versions, so the
 header is the first line that holds the column with the object number.

@@ -3,15 +3,15 @@
 A dataset is a folder::
 
     dataset.json         written last: the manifest below
-    bags.parquet         one row a bag (a well; of cells cropped elsewhere what ``bags.by`` says), in bag order
-    tiles.parquet        one row a tile, sorted by bag: where its pixels lie, where in the field it was cut
+    bags.parquet         one row per bag (a well; of cells cropped elsewhere what ``bags.by`` says), in bag order
+    tiles.parquet        one row per tile, sorted by bag: where its pixels lie, where in the field it was cut
     tiles.arrow          the columns of tiles.parquet that reading tiles needs, as Arrow IPC, to be mapped
                          (``framework.data.format.tile_index``)
-    nuclei.parquet       one row a nucleus (or cropped cell) found, with or without a tile
+    nuclei.parquet       one row per nucleus (or cropped cell) found, with or without a tile
     checksums.json       CRC-32 of every 8 MiB of every shard, so that damage is found fast and located
     shards/              layout ``tar``: WebDataset tarballs, one sample is a chunk of up to ``chunk_tiles`` tiles of
                          one bag; layout ``zarr``: ``<shard>.zarr``, a Zarr v3 array (tiles, C, H, W) with the sharding
-                         codec, one chunk a tile, one shard a file
+                         codec, one chunk per tile, one shard per file
     targets/<name>.h5ad  AnnData, bags x genes; ``obs['bag']`` is the row of bags.parquet
     qc/                  flat-fields and site overviews for the report
 

@@ -69,8 +69,8 @@ class Loader:
 
     A batch is the caller's for as long as anything refers to its tiles; then its memory serves another batch. Memory,
     beside the batches the caller keeps, while ``batches`` runs: at most ``prefetch + 2`` batches (those ahead, the one
-    handed over and the one the caller's loop variable still holds) and a few MB a thread, kept for the next call; for
-    CUDA as many there, and two page-locked buffers of stored tiles a thread.
+    handed over and the one the caller's loop variable still holds) and a few MB per thread, kept for the next call; for
+    CUDA as many there, and two page-locked buffers of stored tiles per thread.
 
     Args:
         store: where samples come from.
@@ -297,7 +297,7 @@ class Loader:
         for name, table in self._labels.items():
             if table.per == "tile" and len(table.values) != len(self._store):
                 raise RunError(
-                    f"label '{name}': expected {len(self._store)} rows, one a tile, found {len(table.values)}"
+                    f"label '{name}': expected {len(self._store)} rows, one per tile, found {len(table.values)}"
                 )
 
 

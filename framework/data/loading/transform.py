@@ -55,7 +55,7 @@ class ScaleProfile(StrictModel):
             ``plate_standardise``: by mean and sd of the whole dataset;
             ``unit_range``: percentiles 0.1 to 99.9 of the whole dataset to 0..1, clipped; ``none``: float32 as stored.
         channels: names, in the order of the tiles.
-        mean: one a channel, where the method needs it; else empty. So also:
+        mean: one per channel, where the method needs it; else empty. So also:
         sd: > 0.
         low: stored units.
         high: > low, stored units.

@@ -1,4 +1,4 @@
-"""Plan ``bags``: every allowed bag once an epoch, with some of its tiles; and its unshuffled form for prediction."""
+"""Plan ``bags``: every allowed bag once per epoch, with some of its tiles; and its unshuffled form for prediction."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class BalancedBagsPlan:
         self.steps_per_epoch = -(-len(self._condition) // config.conditions)
 
     def at(self, step: int) -> StepRows:
-        """Return the rows of ``step``: Q consecutive rows a condition."""
+        """Return the rows of ``step``: Q consecutive rows per condition."""
         epoch, inside = divmod(step, self.steps_per_epoch)
         total = len(self._condition)
         place = np.arange(inside * total // self.steps_per_epoch, (inside + 1) * total // self.steps_per_epoch)

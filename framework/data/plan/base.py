@@ -24,7 +24,7 @@ class Plan(Protocol):
         rows: K, rows of every global step.
         tiles_per_row: N.
         steps_per_epoch: steps until every unit was visited once.
-        unit: what is visited exactly once an epoch.
+        unit: what is visited exactly once per epoch.
         excluded: bags that the plan never visits, and why.
     """
 
@@ -113,7 +113,7 @@ def whole_bags(universe: PlanUniverse, plan: str) -> PlanUniverse:
 def draw_tiles(bag_start: I64, bags: I64, visit: I64, tiles: int, key: int | U64) -> I64:
     """Draw ``tiles`` tiles for each row from its bag.
 
-    One permutation a bag and key, read cyclically: row number ``visit`` of a bag takes the ``tiles`` places from
+    One permutation per bag and key, read cyclically: row number ``visit`` of a bag takes the ``tiles`` places from
     ``visit * tiles`` on. So a row repeats a tile only when its bag has fewer tiles than it needs, then every tile
     equally often (differing by one at most), and two rows of one bag share tiles only when the bag is used up.
 

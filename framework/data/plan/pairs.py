@@ -82,7 +82,7 @@ class TilePools:
 
 @PLANS.register("pairs", PairsConfig)
 class PairsPlan:
-    """Every tile once an epoch as the source, with a target drawn uniformly from the other tiles of its pool.
+    """Every tile once per epoch as the source, with a target drawn uniformly from the other tiles of its pool.
 
     The pool is the source's bag, or all allowed bags that share the columns of ``by``; the bag of a row is the
     source's. Pools of one tile have no pair: they are left out and listed.

@@ -63,7 +63,7 @@ class StepRows:
 def digest_rows(rows: StepRows) -> int:
     """Return a 64-bit fingerprint of the counted rows of a step.
 
-    It is a sum modulo 2**64 of a hash a row, so the digests of all ranks add up to the digest of the whole step,
+    It is a sum modulo 2**64 of one hash per row, so the digests of all ranks add up to the digest of the whole step,
     whatever the world size; the order of tiles inside a row matters, the order of rows does not.
     """
     counted = rows.weights > 0

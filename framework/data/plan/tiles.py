@@ -1,4 +1,4 @@
-"""Plans over single tiles: ``tiles`` visits each once an epoch; EveryTile walks them in stored order."""
+"""Plans over single tiles: ``tiles`` visits each once per epoch; EveryTile walks them in stored order."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def held_in(config: CacheConfig) -> tuple[int, int]:
 
 
 class FileCache:
-    """Files of known checksum, fetched once a node.
+    """Files of known checksum, fetched once per node.
 
     Args:
         config: folder, limit and patience.

@@ -14,7 +14,7 @@ from framework.data.permutation import I64
 
 
 class Store(Protocol):
-    """A source of equally shaped samples, one a tile of the dataset.
+    """A source of equally shaped samples, one per tile of the dataset.
 
     Attributes:
         sample_shape: shape of one sample: (C, H, W) or (D,).

@@ -60,7 +60,7 @@ class TileStore:
         dataset: the dataset.
         channels: names, in the order wanted; None takes all as stored.
         decoders: threads that unpack tiles of one ``gather`` where the dataset has a codec, or copy them where the
-            caller's thread may use several cores; None for one a core.
+            caller's thread may use several cores; None for one per core.
         check: compare each block of a shard with its checksum when a tile of it is first read.
 
     Raises:

@@ -30,7 +30,7 @@ def gates(cells: pd.DataFrame, markers: Sequence[str], populations: Sequence[str
     """Draw the cells of each source over two markers, coloured by population (IFC-seq, Figures 3A, 4A, 5A, S3).
 
     Args:
-        cells: columns ``source``, ``population`` and one a marker, in [0, 1].
+        cells: columns ``source``, ``population`` and one per marker, in [0, 1].
         markers: their names; with one, the other axis is the rank of the cell.
         populations: in order; the last is that of cells in no gate, in grey.
     """
@@ -82,7 +82,7 @@ def gene_violins(table: pd.DataFrame) -> Picture:
     return Picture(
         source=uri(drawn, "svg"),
         alt="Violins of Pearson r over genes: all genes, marker genes, genes of each population",
-        caption="Correlation of predicted and measured expression over held-out single cells, one value a gene; dots "
+        caption="Correlation of predicted and measured expression over held-out single cells, one value per gene; dots "
         "are medians. Genes that mark a gated population are predicted better than the bulk, which the surface markers "
         "do not see.",
     )

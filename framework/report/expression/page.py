@@ -28,7 +28,7 @@ from framework.report.expression.figures import (
 from framework.report.page import Block, Facts, Grid, Listing, Note, Numbers, Section, render_page
 
 EXPRESSION_REPORT_NAME = "report.html"
-_GENES_A_POPULATION = 10
+_GENES_PER_POPULATION = 10
 _TABLES = ("per_gene", "summary", "populations", "similarity", "cells")
 _NAMES = frozenset({"gene", "marker_of", "genes", "method", "source", "population", "one", "other", "marker"})
 """Columns of text."""
@@ -168,7 +168,7 @@ def _single_cells(tables: dict[str, pd.DataFrame]) -> Section:
     drawn = spread(table)
     if drawn is not None:
         blocks.append(drawn)
-    best = table.nlargest(_GENES_A_POPULATION, "r_forest")
+    best = table.nlargest(_GENES_PER_POPULATION, "r_forest")
     blocks.append(
         Grid(
             headers=("gene", "marks", "r", "95 % bootstrap", "95 % Fisher", "RMSE", "RMSE of the mean"),
@@ -313,5 +313,5 @@ def _chosen_genes(table: pd.DataFrame, means: pd.DataFrame) -> list[str]:
     chosen: dict[str, None] = {}
     for name in populations:
         of_name = known[[name in names.split("|") for names in known["marker_of"]]]
-        chosen |= dict.fromkeys(str(gene) for gene in of_name["gene"].head(_GENES_A_POPULATION))
+        chosen |= dict.fromkeys(str(gene) for gene in of_name["gene"].head(_GENES_PER_POPULATION))
     return list(chosen)

@@ -32,7 +32,7 @@ _ANNOTATED = 400
 
 @styled
 def accuracy_bars(rows: Sequence[Mapping[str, Any]], classes: int) -> Picture:
-    """Draw balanced accuracy with its interval: a line a feature set, a mark a classifier."""
+    """Draw balanced accuracy with its interval: one line per feature set, a mark a classifier."""
     names = [name for name in CLASSIFIERS if any(name in row for row in rows)]
     drawn, axes = figure(8.6, 0.9 + 0.3 * len(rows) * max(1, 0.7 * len(names)))
     panel: Axes = axes[0, 0]

@@ -62,7 +62,7 @@ def cell_maps(points: Mapping[str, Floats], method: str, labels: Sequence[str]) 
 def protein_map(
     points: Floats, method: str, names: Sequence[str], colour_by: Sequence[str] | None, title: str
 ) -> Picture:
-    """Draw average cells, one point a protein."""
+    """Draw average cells, one point per protein."""
     drawn, axes = figure(4.2, 3.8)
     panel = axes[0, 0]
     bare(panel)

@@ -33,7 +33,7 @@ def compared(evaluation: Evaluation) -> list[Section]:
 
 @SCORES.register("features", SectionConfig)
 def scores(evaluation: Evaluation) -> Section:
-    """Return the comparison: one row a feature set."""
+    """Return the comparison: one row per feature set."""
     summary = evaluation.summary
     rows = [row for row in summary["rows"] if "missing" not in row]
     blocks: list[Block] = [Note(text=note) for note in summary["notes"]]

@@ -107,7 +107,7 @@ def embedding_map(points: Floats, method: str, colourings: Mapping[str, Colourin
     return Picture(
         source=uri(drawn, "svg" if len(points) <= 3000 else "png"),
         alt=f"{method} of {len(points)} well embeddings, coloured by {' and by '.join(colourings)}",
-        caption=f"{method} of the well embeddings, one point a well ({shown}). Look for wells of one treatment that "
+        caption=f"{method} of the well embeddings, one point per well ({shown}). Look for wells of one treatment that "
         f"lie "
         "together across plates; clusters that follow the plate or the well position instead are a batch effect.",
     )

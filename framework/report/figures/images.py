@@ -60,7 +60,7 @@ def composite(
 
 @styled
 def tile_rows(rows: Mapping[str, Floats], channels: Sequence[str]) -> Picture:
-    """Draw tiles, one row a condition: condition -> (n, H, W, 3) in 0..1."""
+    """Draw tiles, one row per condition: condition -> (n, H, W, 3) in 0..1."""
     most = max(len(tiles) for tiles in rows.values())
     drawn, axes = figure(8.6, min(0.93, 7.2 / most) * len(rows) + 0.05, len(rows), most)
     drawn.set_layout_engine("constrained", w_pad=0.015, h_pad=0.015, wspace=0.0, hspace=0.0)
@@ -76,7 +76,7 @@ def tile_rows(rows: Mapping[str, Floats], channels: Sequence[str]) -> Picture:
     return Picture(
         source=uri(drawn, "png"),
         alt=f"Example tiles of {len(rows)} conditions: {', '.join(rows)}",
-        caption=f"Example tiles, one row a condition ({named}; contrast from the 1st to the 99.9th percentile of "
+        caption=f"Example tiles, one row per condition ({named}; contrast from the 1st to the 99.9th percentile of "
         f"the whole "
         "dataset, the same in every tile). Look for cells centred in their tile, and for differences between the "
         "rows that "

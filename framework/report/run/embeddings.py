@@ -33,7 +33,7 @@ class EmbeddingsSection(ReportSection):
 
 @dataclass(frozen=True, kw_only=True)
 class WellEmbeddings:
-    """Embeddings with one row a well: the bag table's columns, and (B, D) vectors."""
+    """Embeddings with one row per well: the bag table's columns, and (B, D) vectors."""
 
     wells: pd.DataFrame
     vectors: npt.NDArray[np.float64]

@@ -121,7 +121,7 @@ def error_scatter(genes: pd.DataFrame, wide: bool) -> Picture:
     return Picture(
         source=uri(drawn, "svg" if len(genes) <= 3000 else "png"),
         alt=f"SMAPE of the model against SMAPE of the train mean, {better} of {len(genes)} genes below the diagonal",
-        caption="Error of the model against the error of the train mean, one point a gene of any target. Below the "
+        caption="Error of the model against the error of the train mean, one point per gene of any target. Below the "
         "dashed line "
         "the model is better; look for how far the coloured genes lie below it, not only how many there are.",
         width="full" if wide else "half",
@@ -153,7 +153,7 @@ def gene_scatters(wells: pd.DataFrame, genes: Sequence[str], target: str) -> Pic
     return Picture(
         source=uri(drawn, "svg" if len(of_target) <= 3000 else "png"),
         alt=f"Predicted against measured abundance of {', '.join(shown)}",
-        caption=f"{target}: the best-predicted genes, one point a held-out well; the dashed line is a perfect "
+        caption=f"{target}: the best-predicted genes, one point per held-out well; the dashed line is a perfect "
         f"prediction. Look "
         "for clouds along the line; two clumps mean that the model tells two states apart, not degrees.",
     )

@@ -20,7 +20,7 @@ from framework.report.run.kept_figures import evenly
 from framework.report.sections import SECTIONS, ReportSection, SectionConfig
 
 _PLATES = 4
-_TILES_A_WELL = 12
+_TILES_PER_WELL = 12
 _CHANNELS = 4
 _PLATE_COUNTS = (
     (
@@ -66,7 +66,7 @@ def plates(dataset: Dataset, embeddings: anndata.AnnData | None) -> Section | No
     maps = [_well_map(bags, *entry) for entry in _PLATE_COUNTS]
     means = _intensities(dataset, TileStore(dataset, None))
     for position, channel in enumerate(dataset.manifest.tile.channels[:_CHANNELS]):
-        caption = f"Mean intensity over up to {_TILES_A_WELL} tiles a well. Look for gradients over the plate."
+        caption = f"Mean intensity over up to {_TILES_PER_WELL} tiles per well. Look for gradients over the plate."
         maps.append(_well_map(bags.assign(mean=means[:, position]), "mean", f"{channel}, mean intensity", caption))
     if embeddings is not None:
         table = well_embeddings(embeddings)
@@ -96,7 +96,7 @@ def _intensities(dataset: Dataset, store: TileStore) -> npt.NDArray[np.float64]:
     starts = dataset.index.bag_start
     means = np.full((len(dataset.bags), len(dataset.manifest.tile.channels)), np.nan)
     wanted = np.flatnonzero(dataset.bags[PLATE].astype(str).isin(shown) & (np.diff(starts) > 0))
-    chosen = [evenly(int(starts[bag]), int(starts[bag + 1]), _TILES_A_WELL) for bag in wanted]
+    chosen = [evenly(int(starts[bag]), int(starts[bag + 1]), _TILES_PER_WELL) for bag in wanted]
     if chosen:
         of_tile = tile_mean_intensities(store, np.concatenate(chosen), chunk=256)
         ends = np.cumsum([len(ids) for ids in chosen])

@@ -16,7 +16,7 @@ from framework.report.run.kept_figures import evenly
 from framework.report.sections import SECTIONS, ReportSection, SectionConfig
 
 _CONDITIONS = 8
-_TILES_A_CONDITION = 8
+_TILES_PER_CONDITION = 8
 
 
 @SECTIONS.register("tiles", SectionConfig)
@@ -48,7 +48,7 @@ def tiles(dataset: Dataset) -> Section | None:
     for name, bags in _conditions(table):
         starts, stops = dataset.index.bag_start[bags], dataset.index.bag_start[bags + 1]
         owned = np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
-        ids = owned[evenly(0, len(owned), _TILES_A_CONDITION)]
+        ids = owned[evenly(0, len(owned), _TILES_PER_CONDITION)]
         pixels = np.empty((len(ids), *dataset.manifest.tile.shape), dtype=dataset.manifest.tile.dtype)
         store.gather(ids, pixels)
         rows[name] = composite(pixels, channels, dataset.manifest.channel_statistics)

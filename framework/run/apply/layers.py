@@ -38,7 +38,7 @@ def embed_layers(
     views: int | str = 1,
     progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """Write ``<layer>.h5ad`` for each layer: a row per tile in tile order, its maps pooled over space.
+    """Write ``<layer>.h5ad`` for each layer: one row per tile in tile order, its maps pooled over space.
 
     Memory does not grow with the number of tiles but for the row table: every file is written block by block.
 

@@ -31,7 +31,7 @@ def bag_rows(dataset: Dataset, parts: Parts, bags: npt.NDArray[np.int64]) -> pd.
 
 
 def tile_rows(dataset: Dataset, parts: Parts, tiles: npt.NDArray[np.int64]) -> pd.DataFrame:
-    """Return a row per tile: the columns of its bag, then part, tile, site, y_px, x_px and the labels of the tile."""
+    """Return one row per tile: the columns of its bag, then part, tile, site, y_px, x_px and the labels of the tile."""
     own = dataset.tile_table(["site", "y_px", "x_px", *dataset.tile_labels()]).iloc[tiles].reset_index(drop=True)
     bags = dataset.index.bag[tiles]
     table = dataset.bags.iloc[bags].assign(part=parts[bags], tile=tiles).reset_index(drop=True)

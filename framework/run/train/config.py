@@ -149,7 +149,7 @@ def load_run_config(
         debug: apply the file's own ``debug`` overrides too, after the others.
 
     Raises:
-        ConfigError: one sentence a mistake, with file and line.
+        ConfigError: one sentence per mistake, with file and line.
     """
     return _checked(apply_overrides(read_yaml(path), overrides), debug)
 

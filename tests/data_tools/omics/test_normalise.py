@@ -177,7 +177,7 @@ def test_hopeless_samples_are_refused(values: list[list[float]], kind: str, sent
 
 
 def test_the_fit_is_that_of_the_whole_linear_model() -> None:
-    """limma's model written out: one column a condition, batches coded to sum to zero, one fit a gene."""
+    """limma's model written out: one column per condition, batches coded to sum to zero, one fit per gene."""
     rng = np.random.default_rng(3)
     batch, condition = rng.choice(["p", "q", "r"], 40).astype(object), rng.choice(list("abcdef"), 40).astype(object)
     values = rng.normal(size=(40, 7)) + (batch == "q")[:, None] * 3

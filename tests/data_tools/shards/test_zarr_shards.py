@@ -57,7 +57,7 @@ def test_stock_zarr_reads_the_same_pixels(tmp_path: Path, codec: BloscCodec | No
     ]
     raw = (tmp_path / "a.zarr" / DATA_KEY).read_bytes()
     assert (len(raw), blake3(raw).hexdigest(), writer.tiles) == (writer.nbytes, digest, 8)
-    # The index by hand: 16 bytes a chunk and a checksum at the end of the file.
+    # The index by hand: 16 bytes per chunk and a checksum at the end of the file.
     index = np.frombuffer(raw[-8 * 16 - 4 : -4], dtype="<u8").reshape(8, 2)
     assert index[:, 0].tolist() == offsets.tolist()
     assert index[:, 1].tolist() == np.concatenate(writer.tile_nbytes).tolist()

@@ -187,7 +187,7 @@ def test_centred_log_ratios_equal_the_authors_table(real_data: Path) -> None:
         for what in ("umi", "clr-transformed")
     )
     np.testing.assert_allclose(centred_log_ratio(counts.T), published.T, atol=1e-8)
-    # The table of CD8 cells was centred over proteins that are not in it: equal up to one number a cell.
+    # The table of CD8 cells was centred over proteins that are not in it: equal up to one number per cell.
     counts, published = (
         pd.read_csv(folder / f"GSE100866_CD8_merged-ADT_{what}.csv.gz", index_col=0)
         for what in ("umi", "clr-transformed")

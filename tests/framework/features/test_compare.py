@@ -186,7 +186,7 @@ def test_recalls_and_confusion_by_hand() -> None:
 
 
 def test_the_bootstrap_resamples_fields_not_cells() -> None:
-    # Every field is all right or all wrong: 8 fields a class, 5 of them right. The sd of a mean of 8 such draws is
+    # Every field is all right or all wrong: 8 fields per class, 5 of them right. The sd of a mean of 8 such draws is
     # sqrt(.625 * .375 / 8), and of the mean of two classes that over sqrt(2); cells would give a tenth of the width.
     field = np.repeat(np.arange(16), 100)
     truth = field % 2

@@ -62,7 +62,7 @@ def make_batch(dataset: Dataset) -> MakeBatch:
 
 @pytest.fixture
 def on_ranks() -> OnRanks[R]:
-    """Function that runs one callable a rank, each in a thread, with a gather that joins their rows and gradients."""
+    """Function that runs one callable per rank, each in a thread, with a gather that joins their rows and gradients."""
 
     def run(work: Sequence[Callable[[Gather], R]]) -> list[R]:
         world = len(work)

@@ -15,7 +15,7 @@ def shown(is_main: bool) -> str:
     stream = io.StringIO()
     with Display(shown=is_main, done=0, steps=100, console=Console(file=stream, width=200)) as display:
         display.step(40)
-        display.numbers(40, VALUES, seconds_a_step=2.0)
+        display.numbers(40, VALUES, seconds_per_step=2.0)
         display.say("saved")
     return stream.getvalue()
 
@@ -33,6 +33,6 @@ def test_a_terminal_shows_a_bar() -> None:
     console = Console(file=stream, force_terminal=True, width=200)
     with Display(shown=True, done=0, steps=100, console=console) as display:
         display.step(40)
-        display.numbers(40, VALUES, seconds_a_step=2.0)
+        display.numbers(40, VALUES, seconds_per_step=2.0)
     assert "40/100" in stream.getvalue()
     assert "loss 0.25" in stream.getvalue()

@@ -189,7 +189,7 @@ def test_labels_are_looked_up_by_bag_and_by_tile(dataset: Dataset, plan: Plan) -
     batch = next(iter(Loader(TileStore(dataset), plan, labels=labels).batches(2, 3)))
     assert torch.equal(batch.labels["bag"], batch.bags * 10)
     assert torch.equal(batch.labels["marker"], torch.stack([2 * batch.tile_ids, 2 * batch.tile_ids + 1], dim=-1))
-    with pytest.raises(RunError, match=rf"label 'marker': expected {n} rows, one a tile, found 6"):
+    with pytest.raises(RunError, match=rf"label 'marker': expected {n} rows, one per tile, found 6"):
         Loader(TileStore(dataset), plan, labels={"marker": LabelTable(per="tile", values=torch.arange(6))})
 
 

@@ -133,7 +133,7 @@ def test_a_lane_carries_the_same_batches_in_the_right_order(
         assert ours.tiles.stride() == theirs.tiles.stride()
     # Every batch arrives before the caller has it, and its step is noted when the caller comes back.
     assert lane.story == [event for step in range(20) for event in ("arrive", step, "finish")]
-    # Two points a batch: the buffer is read, the batch is made. The caller waits for the second.
+    # Two points per batch: the buffer is read, the batch is made. The caller waits for the second.
     assert sorted(map(len, lane.marks)) == [2] * 20
     made = {id(marks[1]) for marks in lane.marks}
     assert {id(ready) for ready, _ in lane.arrived} == made

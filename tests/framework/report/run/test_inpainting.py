@@ -66,7 +66,7 @@ def test_painted_cells_are_drawn_in_their_places() -> None:
     image = imread(io.BytesIO(base64.b64decode(picture.source.split(",", 1)[1])))[..., :3]
     green = (image[..., 1] > 0.8) & (image[..., 0] < 0.4)
     columns = np.flatnonzero(green.any(axis=0))
-    # Three pure green half squares a row: painted left, truth left, painted after the stranger right.
+    # Three pure green half squares per row: painted left, truth left, painted after the stranger right.
     starts = columns[np.concatenate([[True], np.diff(columns) > 3])]
     assert len(starts) == 3
     width = image.shape[1] / (len(TITLES) + 1)
