@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from data_tools.assay_layout import is_assay_layout, read_assay_layout
-from data_tools.readers.plates.base import Problem
+from data_tools.readers.problem import Problem
 from data_tools.wells import normalise_well, well_order
 from framework.config import StrictModel
 from framework.data.format.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL

@@ -16,7 +16,7 @@ from data_tools.pipeline.build.durable import explained, only_writer
 from data_tools.pipeline.build.folder import BuildFolder
 from data_tools.pipeline.build.repair import J, lost_files, remake, restore_index
 from data_tools.pipeline.build.runner import Runner, open_runner
-from data_tools.readers.plates import Problem
+from data_tools.readers.problem import Problem
 from framework.data.format.schema import Manifest
 from framework.errors import InputError
 from framework.progress import OnCount, OnProgress

@@ -16,7 +16,7 @@ from data_tools.pipeline.build.folder import BuildFolder, versions
 from data_tools.pipeline.build.shard_file import ShardFiles, load_counts, remake_part
 from data_tools.pipeline.build.statistics import PixelCounts
 from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, bags_table, tiles_schema, write_tables
-from data_tools.readers.plates import Problem
+from data_tools.readers.problem import Problem
 from framework.data.format.schema import (
     BAGS_NAME,
     CHECKSUMS_NAME,

@@ -11,7 +11,7 @@ from data_tools.pipeline.build.joining import finish, join_tables
 from data_tools.pipeline.cells.config import CellsIngestConfig
 from data_tools.pipeline.cells.survey import CellSurvey
 from data_tools.pipeline.cells.task import CellShardJob
-from data_tools.readers.plates import Problem
+from data_tools.readers.problem import Problem
 from framework.data.format.schema import Manifest
 from framework.errors import InputError
 

@@ -15,7 +15,6 @@ import pandas as pd
 
 from data_tools.pipeline.build.attempt import Attempt, Summary, carry_out, make_missing
 from data_tools.pipeline.build.folder import BuildFolder
-from data_tools.pipeline.build.problems import relative_text
 from data_tools.pipeline.build.runner import Runner
 from data_tools.pipeline.build.shard_file import known_facts
 from data_tools.pipeline.cells.config import CellsIngestConfig
@@ -23,6 +22,7 @@ from data_tools.pipeline.cells.finish import all_cell_problems, assemble_cells
 from data_tools.pipeline.cells.jobs import sample_cells, shard_jobs
 from data_tools.pipeline.cells.survey import CellSurvey, survey_cells
 from data_tools.pipeline.cells.task import CellShardJob, make_cell_shard
+from data_tools.readers.problem import relative_text
 from framework.data.format.schema import PLATE, WELL, Manifest
 
 

@@ -17,12 +17,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from data_tools.pipeline.build.marker_values import stored_values, what_is_missing
-from data_tools.pipeline.build.problems import relative, relative_text
 from data_tools.pipeline.cells.config import GROUP, CellsIngestConfig, CellSourceConfig
 from data_tools.pipeline.cells.tables import OpenTable, join_table, open_table
 from data_tools.readers.cells import CELL_READERS, CellListing, CellProblem, CellReader
 from data_tools.readers.cells.base import CELL, PLACE_COLUMNS, TEXT
-from data_tools.readers.plates import Problem
+from data_tools.readers.problem import Problem, relative_text
 from data_tools.shards import random_order
 from framework.data.format.schema import (
     BAG_COLUMNS,
@@ -126,7 +125,7 @@ def survey_cells(config: CellsIngestConfig, base: Path) -> CellSurvey:
         exports=tuple(item.export(varying, config) for item in found),
         bags=table[[*(name for name in BAG_COLUMNS if name in table), *(n for n in table if n not in BAG_COLUMNS)]],
         labels=tuple(varying),
-        problems=tuple(relative(problem, base) for item in found for problem in item.problems),
+        problems=tuple(problem.relative_to(base) for item in found for problem in item.problems),
         notes=tuple(relative_text(note, base) for item in found for note in item.notes),
         matched=tuple(relative_text(text, base) for item in found for text in item.matched),
     )

@@ -21,7 +21,6 @@ import pyarrow as pa
 
 from data_tools.pipeline.build.durable import explained
 from data_tools.pipeline.build.folder import write_marker
-from data_tools.pipeline.build.problems import relative
 from data_tools.pipeline.build.shard_file import ShardFile, ShardFiles, Spill, open_shard, save_counts, stored_order
 from data_tools.pipeline.build.statistics import PixelCounts
 from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
@@ -30,7 +29,7 @@ from data_tools.pipeline.cells.fit import fit_crop, fitting_problem, scale_tile
 from data_tools.pipeline.cells.survey import problem_of, reader_of
 from data_tools.readers.cells import CellImage, CellProblem
 from data_tools.readers.cells.base import CELL, HAS_TILE
-from data_tools.readers.plates import Problem
+from data_tools.readers.problem import Problem
 from data_tools.shards import safe_name
 from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError
@@ -209,7 +208,7 @@ class _CellShardTask:
         row = int(problem.row or 0)
         cell = self.job.cells[CELL].iloc[row]
         named = replace(problem, detail=f"cell {cell}: {problem.detail}")
-        shown = relative(problem_of(str(bag[PLATE]), str(bag[WELL]), named), self.job.base)
+        shown = problem_of(str(bag[PLATE]), str(bag[WELL]), named).relative_to(self.job.base)
         if self.config.on_error == "raise":
             raise InputError(shown.detail)
         self.problems.append(shown)

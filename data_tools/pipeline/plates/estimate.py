@@ -12,7 +12,7 @@ from data_tools.nuclei import find_nuclei
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.site import SiteError, load_site
 from data_tools.pipeline.plates.survey import Plate, Site, Survey
-from data_tools.readers.plates import Problem
+from data_tools.readers.problem import Problem
 from data_tools.shards import random_order
 from data_tools.tiles import tiles_inside
 from framework.progress import OnProgress

@@ -13,7 +13,7 @@ from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.shading import flatfield_name
 from data_tools.pipeline.plates.survey import Survey
 from data_tools.pipeline.plates.task import ShardJob
-from data_tools.readers.plates import Problem
+from data_tools.readers.problem import Problem
 from framework.data.format.schema import FileRecord, Manifest
 from framework.errors import InputError
 

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from data_tools.illumination import FloatImage, correct
 from data_tools.pipeline.build.folder import file_state
-from data_tools.pipeline.build.problems import relative_text
 from data_tools.pipeline.plates.config import ChecksConfig
 from data_tools.pipeline.plates.survey import Site
-from data_tools.readers.plates import ImageError, ImageRef, Problem, read_image
+from data_tools.readers.plates import ImageError, ImageRef, read_image
+from data_tools.readers.problem import Problem, relative_text
 from framework.errors import InputError
 
 _CAMERA_TOPS = (255, 1023, 4095, 16383, 65535)

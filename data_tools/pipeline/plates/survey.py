@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from data_tools.omics import Target, build_targets, join_notes, read_omics
-from data_tools.pipeline.build.problems import relative, relative_text
 from data_tools.pipeline.plates.config import IngestConfig, PlateEntry
 from data_tools.pipeline.plates.measured import check_cell_tables
 from data_tools.platemap import join, join_note, read_platemap
-from data_tools.readers.plates import READERS, Export, ImageRef, Problem
+from data_tools.readers.plates import READERS, Export, ImageRef
+from data_tools.readers.problem import Problem, relative_text
 from data_tools.shards import safe_names
 from data_tools.single_cell import CellsConfig
 from data_tools.wells import well_order
@@ -137,7 +137,7 @@ def survey(config: IngestConfig, base: Path) -> Survey:
     for entry, export in zip(config.plates, exports, strict=True):
         plate, found = _plate(entry, export, config, keys[export.plate], first)
         plates.append(plate)
-        problems += [relative(problem, base) for problem in found]
+        problems += [problem.relative_to(base) for problem in found]
         first += len(plate.bags)
     targets, said = _targets(config, plates)
     notes = [relative_text(note, base) for note in (*(note for plate in plates for note in plate.notes), *said)]

@@ -27,7 +27,7 @@ from data_tools.pipeline.plates.overview import write_overview
 from data_tools.pipeline.plates.shading import read_flatfields
 from data_tools.pipeline.plates.site import SiteError, correct_site, load_site
 from data_tools.pipeline.plates.survey import Bag, Plate, Site
-from data_tools.readers.plates import Problem
+from data_tools.readers.problem import Problem
 from data_tools.shards import safe_name
 from data_tools.single_cell import CellTable, join_cells, read_cells
 from data_tools.tiles import tiles_inside

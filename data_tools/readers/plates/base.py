@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_tools.formats.tiff import decode_grey, described, reason_of
+from data_tools.readers.problem import Problem
 from data_tools.wells import well_order
 from framework.errors import InputError
 from framework.registry import Registry
@@ -65,31 +66,6 @@ class ImageRef:
     def with_files(self, files: Sequence[Path]) -> ImageRef:
         """Return the same image of other files, one for each of ``files``."""
         return replace(self, file=files[0], further=tuple(files[1:]))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
-    """Something of the input that cannot be used.
-
-    Attributes:
-        plate: plate name.
-        well: ``A01``, or None where it concerns the whole plate.
-        site: field of view, where there is one.
-        file: path of the file, where there is one.
-        reason: short kind, as ``missing_image``.
-        detail: the sentence that names what, where and what to do.
-    """
-
-    plate: str
-    well: str | None = None
-    site: int | None = None
-    file: str | None = None
-    reason: str
-    detail: str
-
-    def error(self) -> InputError:
-        """Return the problem as the error that ``on_error: raise`` raises."""
-        return InputError(self.detail)
 
 
 @dataclass(frozen=True, kw_only=True)

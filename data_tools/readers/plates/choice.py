@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from data_tools.readers.plates.base import ImageRef, Problem, Projection
+from data_tools.readers.plates.base import ImageRef, Projection
+from data_tools.readers.problem import Problem
 from framework.errors import InputError
 
 _OR_ALL = ", or take 'plane: max' or 'plane: mean' of all"

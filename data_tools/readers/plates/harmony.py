@@ -21,9 +21,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from data_tools.readers.folder import images_below
-from data_tools.readers.plates.base import READERS, Export, ImageRef, Problem, Projection, assemble
+from data_tools.readers.plates.base import READERS, Export, ImageRef, Projection, assemble
 from data_tools.readers.plates.choice import Choice, choose
 from data_tools.readers.plates.harmony_index import Index, IndexImage, IndexPlate, read_index
+from data_tools.readers.problem import Problem
 from data_tools.wells import normalise_well
 from framework.config import StrictModel
 from framework.errors import InputError, did_you_mean
