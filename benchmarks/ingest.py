@@ -34,7 +34,7 @@ import tifffile
 from benchmarks.halves import Halves, arithmetic, two_processes
 from benchmarks.harness import Arm, Costs, Finding, Measured, PeakMemory, Target, WrongPixels, measure
 from data_tools.formats.tiff import decode_grey
-from data_tools.nuclei.detect import find_nuclei
+from data_tools.nuclei.sized import SizedMethod
 from data_tools.pipeline import ingest
 from data_tools.pipeline.build.direct import DirectWriter
 from data_tools.pipeline.build.runner import local_cluster
@@ -221,7 +221,7 @@ def _spent(raw: Path, out: Path) -> list[Finding]:
     put, write = _cumulative(stats, SummedStream.put), _cumulative(stats, DirectWriter.write)
     stages = {
         "decoding": _cumulative(stats, decode_grey),
-        "finding nuclei": _cumulative(stats, find_nuclei),
+        "finding nuclei": _cumulative(stats, SizedMethod.find),
         "cutting tiles and counting their pixels": _cumulative(stats, cut_tiles),
         "checksums": put - write,
         "handing over to the disk": write,

@@ -18,7 +18,7 @@ from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 
 from benchmarks.harness import Arm, Finding, Measured, Target, WrongPixels, measure
-from data_tools.nuclei import NucleiConfig, find_nuclei, match_centres
+from data_tools.nuclei import IntensityPeaksConfig, LogBinaryConfig, NucleiConfig, find_nuclei, match_centres
 from data_tools.tiles import cut_tile, tiles_inside
 
 DIAMETER_PX = 24.0
@@ -59,8 +59,8 @@ def run(*, quick: bool) -> list[Measured]:
     stack = np.stack([image, image[::-1], image.T])
     stream = io.BytesIO()
     tifffile.imwrite(stream, stack, compression="lzw", photometric="minisblack")
-    config = NucleiConfig(channel="nuclei", diameter_px=DIAMETER_PX, method="log_binary")
-    default = NucleiConfig(channel="nuclei", diameter_px=DIAMETER_PX)
+    config = LogBinaryConfig(channel="nuclei", diameter_px=DIAMETER_PX)
+    default = IntensityPeaksConfig(channel="nuclei", diameter_px=DIAMETER_PX)
     truth = reference(image, DIAMETER_PX / np.sqrt(8))
     found = match_centres(find_nuclei(image, config).centres(), truth, WITHIN_PX)
     if found.recall < AGREEMENT:

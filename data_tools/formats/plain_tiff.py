@@ -62,6 +62,7 @@ def decode_page(data: bytes, order: str, page: Page) -> Plain | None:
         or not (differences or page.predictor == NO_PREDICTOR)
         or page.low_bit_first
         or page.turned
+        or page.signed
         or page.left_out
     ):
         return None

@@ -69,6 +69,18 @@ def decode_grey(file: Path) -> Pixels:
     return _only_image(tiff)
 
 
+def decode_labels(file: Path) -> Pixels:
+    """Return the only image of a TIFF whose values are numbers of objects, (H, W) or (H, W, S), as they are stored.
+
+    Returns:
+        uint8, uint16, uint32, int8, int16, int32 or float32.
+
+    Raises:
+        As ``decode_tiff``.
+    """
+    return _only_image(Tiff(file, labels=True))
+
+
 def decode_pages(file: Path) -> list[Pixels]:
     """Return every image of a TIFF, (H, W) or (H, W, S) each. Raises as ``decode_tiff``."""
     tiff = Tiff(file)
@@ -76,16 +88,16 @@ def decode_pages(file: Path) -> list[Pixels]:
 
 
 class Tiff:
-    """A TIFF in memory, whose pages are checked."""
+    """A TIFF in memory, whose pages are checked; ``labels``: see ``read_page``."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, labels: bool = False) -> None:
         self.data = read_bytes(file, MOST_BYTES)
         self.directories = tiff = TiffDirectories(str(file), BytesSource(self.data))
         self.pages: list[Page] = []
         for directory in tiff.chain():
             if len(self.pages) == MOST_PAGES:
                 raise tiff.refused(f"more than {MOST_PAGES} pages")
-            self.pages.append(read_page(tiff, directory))
+            self.pages.append(read_page(tiff, directory, labels=labels))
         self.images = [page for page in self.pages if not page.left_out]
         if not self.images:
             what = self.pages[0].left_out if self.pages else "no page"

@@ -82,6 +82,7 @@ class Page(NamedTuple):
         pieces: (offset, bytes) of each strip or tile.
         turned: whether 0 stands for white, so that values have to be turned round.
         left_out: what the page is beside the image, as ``a page of reduced resolution``; empty for an image.
+        signed: whether integers have a sign, as only those of label images may.
     """
 
     height: int
@@ -99,6 +100,7 @@ class Page(NamedTuple):
     pieces: Sequence[tuple[int, int]]
     turned: bool
     left_out: str
+    signed: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -108,11 +110,19 @@ class Page(NamedTuple):
     @property
     def dtype(self) -> str:
         """Name of the type the pixels are read as."""
-        return "float32" if self.is_float else ("uint8" if self.bits == 8 else "uint16")
+        if self.is_float:
+            return "float32"
+        return f"{'' if self.signed else 'u'}int{8 if self.bits == 8 else 16 if self.bits <= 16 else 32}"
 
 
-def read_page(tiff: TiffDirectories, directory: Directory) -> Page:
+def read_page(tiff: TiffDirectories, directory: Directory, *, labels: bool = False) -> Page:
     """Return the facts of a page that every decoder reads alike.
+
+    Args:
+        tiff: the file.
+        directory: of the page.
+        labels: whether its values are numbers of objects, not brightness: then integers of 32 bits and signed ones are
+            taken, and whatever palette or sense of black and white goes with them means nothing.
 
     Raises:
         TiffError: damaged, or something of which decoders make different pixels or none.
@@ -122,7 +132,7 @@ def read_page(tiff: TiffDirectories, directory: Directory) -> Page:
     samples = integer(directory, SAMPLES_PER_PIXEL, 1)
     if not (height > 0 and width > 0 and 0 < samples <= _MOST_SAMPLES):
         raise tiff.damaged(f"an image of {height} x {width} px with {samples} samples per pixel")
-    bits, is_float = _pixel_type(tiff, directory)
+    bits, is_float, signed = _pixel_type(tiff, directory, labels)
     compression, predictor = integer(directory, COMPRESSION, RAW), integer(directory, PREDICTOR, NO_PREDICTOR)
     _check_packing(tiff, compression, predictor, bits, is_float)
     apart = samples > 1 and integer(directory, PLANAR, 1) == 2
@@ -146,24 +156,27 @@ def read_page(tiff: TiffDirectories, directory: Directory) -> Page:
         pieces=_tiles(tiff, directory) if tiled else tiff.strips(directory),
         turned=False,
         left_out=_left_out(directory, tiff),
+        signed=signed,
     )
     _check_pieces(tiff, directory, page, size)
     _check_only_image(tiff, directory)
-    return page._replace(turned=True) if _is_turned(tiff, directory, page) else page
+    return page._replace(turned=True) if not labels and _is_turned(tiff, directory, page) else page
 
 
-def _pixel_type(tiff: TiffDirectories, directory: Directory) -> tuple[int, bool]:
-    """Return bits of a value, and whether values are floats."""
+def _pixel_type(tiff: TiffDirectories, directory: Directory, labels: bool) -> tuple[int, bool, bool]:
+    """Return bits of a value, and whether values are floats, or integers with a sign."""
     bit, form = tiff.integer(directory, BITS_PER_SAMPLE, 1), tiff.integer(directory, SAMPLE_FORMAT, 1)
     for tag, first in ((BITS_PER_SAMPLE, bit), (SAMPLE_FORMAT, form)):
         if directory.entries.get(tag, (0, 1))[1] != 1 and any(
             other != first for other in tiff.integers(directory, tag)
         ):
             raise tiff.refused("samples of different types in one page")
-    if not ((form == 1 and 8 <= bit <= 16) or (form == 3 and bit == 32)):
+    is_label = labels and form in (1, 2) and bit in (8, 16, 32)
+    if not (is_label or (form == 1 and 8 <= bit <= 16) or (form == 3 and bit == 32)):
         found = f"{_WORDS.get(form, f'format {form} of ')}{bit}"
-        raise tiff.refused(f"expected pixels of uint8, uint16 or float32, found {found}")
-    return bit, form == 3
+        kinds = "integers of 8, 16 or 32 bits" if labels else "pixels of uint8, uint16 or float32"
+        raise tiff.refused(f"expected {kinds}, found {found}")
+    return bit, form == 3, form == 2
 
 
 def _check_packing(tiff: TiffDirectories, compression: int, predictor: int, bits: int, is_float: bool) -> None:

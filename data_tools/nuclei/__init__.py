@@ -1,7 +1,32 @@
-"""Nuclei: where they are in an image, and how well that agrees with known centres."""
+"""Nuclei: where they are in a field of view, and how well that agrees with known centres; one file per method."""
 
-from data_tools.nuclei.config import NucleiConfig
-from data_tools.nuclei.detect import Nuclei, find_nuclei
+from data_tools.nuclei.base import (
+    NUCLEI,
+    FieldOfView,
+    FieldSurvey,
+    Nuclei,
+    NucleiConfig,
+    NucleusMethod,
+    find_nuclei,
+    nuclei_at,
+)
+from data_tools.nuclei.intensity_peaks import IntensityPeaksConfig
+from data_tools.nuclei.log_binary import LogBinaryConfig
+from data_tools.nuclei.log_intensity import LogIntensityConfig
 from data_tools.nuclei.matching import Matching, match_centres
 
-__all__ = ["Matching", "Nuclei", "NucleiConfig", "find_nuclei", "match_centres"]
+__all__ = [
+    "NUCLEI",
+    "FieldOfView",
+    "FieldSurvey",
+    "IntensityPeaksConfig",
+    "LogBinaryConfig",
+    "LogIntensityConfig",
+    "Matching",
+    "Nuclei",
+    "NucleiConfig",
+    "NucleusMethod",
+    "find_nuclei",
+    "match_centres",
+    "nuclei_at",
+]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from data_tools.nuclei.config import NucleiConfig
 
 FloatImage = npt.NDArray[np.float32]
 _BINS = 4096
@@ -31,7 +29,7 @@ class Levels:
     threshold: float
 
 
-def find_levels(image: npt.NDArray[Any], config: NucleiConfig, diameter_px: float) -> Levels | None:
+def find_levels(image: npt.NDArray[Any], threshold: Literal["otsu"] | float, diameter_px: float) -> Levels | None:
     """Return background and threshold of an image, or None where it is constant or smaller than a quarter nucleus.
 
     Otsu's threshold is taken over intensities clipped at the level that fewer pixels exceed than a quarter of a nucleus
@@ -41,7 +39,7 @@ def find_levels(image: npt.NDArray[Any], config: NucleiConfig, diameter_px: floa
 
     Args:
         image: (H, W), uint8, uint16 or float32.
-        config: fixed threshold or Otsu.
+        threshold: a fixed one, in the unit of the image, or Otsu's.
         diameter_px: expected diameter of a nucleus in px of ``image``.
     """
     values, weights = _values(image)
@@ -59,13 +57,12 @@ def find_levels(image: npt.NDArray[Any], config: NucleiConfig, diameter_px: floa
             break
     split, separation = _otsu(counts)
     background = low + step * _quantile(counts[: split + 1], 0.5)
-    threshold = low + step * (split + 0.5)
+    found = low + step * (split + 0.5)
     if separation < _MIN_SEPARATION:
         background = low + step * _quantile(counts, 0.5)
-        threshold = background + _NOISE_SDS * step * max(_lower_sd(counts), 1.0)
-    if not isinstance(config.threshold, str):
-        threshold = config.threshold
-    return Levels(background=min(background, threshold), threshold=threshold)
+        found = background + _NOISE_SDS * step * max(_lower_sd(counts), 1.0)
+    level = found if isinstance(threshold, str) else threshold
+    return Levels(background=min(background, level), threshold=level)
 
 
 def _values(image: npt.NDArray[Any]) -> tuple[FloatImage, npt.NDArray[np.float64] | None]:

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from skimage.measure import label
 
-from data_tools.nuclei import NucleiConfig, find_nuclei
+from data_tools.nuclei import IntensityPeaksConfig, find_nuclei
 from data_tools.pipeline import IngestConfig, ingest
 from experiments.demo.real import run as run_real
 from experiments.demo.steps import Protocol
@@ -52,7 +52,7 @@ def test_genotypes_from_file_names_and_a_plate_map(real_data: Path, tmp_path: Pa
 
 @pytest.mark.real_data
 def test_nuclei_against_published_masks(real_data: Path) -> None:
-    config = NucleiConfig(channel="DAPI", diameter_px=NF1_DIAMETER_PX)
+    config = IntensityPeaksConfig(channel="DAPI", diameter_px=NF1_DIAMETER_PX)
     hit = masks = inside = found = 0
     for file in sorted((real_data / "nf1-genotype-plate" / "Plate_2_masks").glob("*_DAPI_001_MaskNuclei.tiff")):
         mask = label(tifffile.imread(file) > 0)

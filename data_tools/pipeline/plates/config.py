@@ -5,17 +5,25 @@ Relative paths are relative to the working directory of the command, not to the 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from data_tools.nuclei import NucleiConfig
+from data_tools.illumination import ILLUMINATIONS, IlluminationConfig, PercentileGaussianConfig
+from data_tools.nuclei import NUCLEI, NucleiConfig
 from data_tools.omics import OmicsConfig
 from data_tools.pipeline.build.config import IngestBase, refuse_twice
 from data_tools.platemap import PlatemapConfig
 from data_tools.readers.plates import READERS
 from data_tools.single_cell import CellsConfig
 from framework.config import StrictModel, choice
+
+if TYPE_CHECKING:
+    NucleiChoice: TypeAlias = NucleiConfig
+    IlluminationChoice: TypeAlias = IlluminationConfig
+else:
+    NucleiChoice = choice(NUCLEI, key="method", default="intensity_peaks")
+    IlluminationChoice = choice(ILLUMINATIONS, key="method", default="percentile_gaussian")
 
 
 class PlateEntry(StrictModel):
@@ -26,26 +34,6 @@ class PlateEntry(StrictModel):
     )
     platemap: PlatemapConfig = Field(description="a mapping with the key 'path' of the plate map")
     cells: CellsConfig | None = None
-
-
-class IlluminationConfig(StrictModel):
-    """Flat-field correction, per plate and channel.
-
-    Attributes:
-        method: ``percentile_gaussian`` (Image2Omics, Methods) or ``none``.
-        percentile: of the window; low ones see the background between cells.
-        kernel_px: edge of the window.
-        sigma_px: of the Gaussian.
-        max_images: sites of a plate the mean is taken over, drawn by seed; null for all, as the paper; then all are
-            read twice. A sample errs with the root of its size: of 720 simulated fields, 256 gave flat-fields that
-            differ from those of all by 1.3 to 2.2 % (rms).
-    """
-
-    method: Literal["percentile_gaussian", "none"] = "percentile_gaussian"
-    percentile: float = Field(default=10, ge=0, le=100)
-    kernel_px: int = Field(default=250, ge=1)
-    sigma_px: float = Field(default=50, ge=0)
-    max_images: int | None = Field(default=None, ge=1)
 
 
 class ChecksConfig(StrictModel):
@@ -72,8 +60,8 @@ class IngestConfig(IngestBase):
 
     kind: Literal["plates"] = "plates"
     plates: tuple[PlateEntry, ...] = Field(min_length=1, description="a list with one entry a plate")
-    nuclei: NucleiConfig = Field(description="a mapping with 'channel' and 'diameter_px' or 'diameter_um'")
-    illumination: IlluminationConfig = IlluminationConfig()
+    nuclei: NucleiChoice = Field(description="a mapping with 'channel' and 'diameter_px' or 'diameter_um'")
+    illumination: IlluminationChoice = PercentileGaussianConfig()
     omics: tuple[OmicsConfig, ...] = ()
     checks: ChecksConfig = ChecksConfig()
     qc: QcConfig = QcConfig()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data_tools.nuclei import find_nuclei
+from data_tools.pipeline.plates.centres import field_of
 from data_tools.pipeline.plates.config import IngestConfig
-from data_tools.pipeline.plates.site import SiteError, load_site
-from data_tools.pipeline.plates.survey import Plate, Site, Survey
+from data_tools.pipeline.plates.site import SiteError, find_centres, load_site
+from data_tools.pipeline.plates.survey import Bag, Plate, Site, Survey
 from data_tools.readers.problem import Problem
 from data_tools.shards import random_order
 from data_tools.tiles import tiles_inside
@@ -69,16 +69,16 @@ def _sample(plate: Plate, config: IngestConfig, base: Path) -> tuple[float, floa
     """Return nuclei and tiles per site, the standard error of the tiles, and problems."""
     counts: list[tuple[int, int]] = []
     problems = []
-    for site in _drawn(plate, config.seed):
+    for bag, site in _drawn(plate, config.seed):
         if len(counts) >= _MOST_SITES or (len(counts) >= _LEAST_SITES and _error(counts) <= _ENOUGH):
             break
         try:
             images = load_site(site, shape=None, dtype=config.tiles.dtype, checks=config.checks, base=base)
+            image = images[config.read_channels.index(config.nuclei.channel)]
+            found = find_centres(image, field_of(plate, bag, site, config), config.nuclei, base)
         except SiteError as error:
             problems.append(error.problem)
             continue
-        image = images[config.read_channels.index(config.nuclei.channel)]
-        found = find_nuclei(image, config.nuclei, plate.pixel_size_um)
         height, width = image.shape
         inside = tiles_inside(found.y_px, found.x_px, config.tiles.size_px, (height, width))
         counts.append((len(found), int(inside.sum())))
@@ -88,14 +88,14 @@ def _sample(plate: Plate, config: IngestConfig, base: Path) -> tuple[float, floa
     return float(nuclei), float(tiles), float(tiles) * _error(counts), problems
 
 
-def _drawn(plate: Plate, seed: int) -> Iterator[Site]:
+def _drawn(plate: Plate, seed: int) -> Iterator[tuple[Bag, Site]]:
     """Yield the sites in random order, one of each well before a second of any: wells differ more than their sites."""
     bags = [bag for bag in plate.bags if bag.sites]
     orders = [random_order(len(bag.sites), seed, "estimate", plate.name, bag.well) for bag in bags]
     for turn in range(max((len(bag.sites) for bag in bags), default=0)):
         for index in random_order(len(bags), seed, "estimate", plate.name, str(turn)):
             if turn < len(bags[index].sites):
-                yield bags[index].sites[orders[index][turn]]
+                yield bags[index], bags[index].sites[orders[index][turn]]
 
 
 def _error(counts: Sequence[tuple[int, int]]) -> float:

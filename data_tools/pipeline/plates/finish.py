@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data_tools.nuclei import NUCLEI
 from data_tools.pipeline.build.durable import record, write_json, write_with
 from data_tools.pipeline.build.folder import BuildFolder
 from data_tools.pipeline.build.joining import finish, join_tables
+from data_tools.pipeline.plates.centres import Remark, remark_notes
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.shading import flatfield_name
 from data_tools.pipeline.plates.survey import Survey
@@ -56,7 +58,7 @@ def assemble(
         pixel_size_um=survey.pixel_size_um,
         n_plates=len(survey.plates),
         problems=all_problems(survey, facts),
-        notes=survey.notes,
+        notes=all_notes(survey, facts),
         markers=config.markers,
         targets=tuple(targets),
         more=[*flatfields, *(record(root / name, root) for name in names)],
@@ -68,6 +70,12 @@ def all_problems(survey: Survey, facts: Sequence[dict[str, Any]]) -> list[Proble
     found = [*survey.problems, *(Problem(**entry) for item in facts for entry in item["problems"])]
     order = {plate.name: index for index, plate in enumerate(survey.plates)}
     return sorted(found, key=lambda problem: order[problem.plate])
+
+
+def all_notes(survey: Survey, facts: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """Return the notes of the survey, and what nucleus methods said of single sites, counted."""
+    remarks = [Remark(where=where, what=what) for item in facts for where, what in item.get("remarks", ())]
+    return (*survey.notes, *remark_notes(remarks))
 
 
 def _write_targets(survey: Survey, root: Path) -> dict[str, dict[str, Any]]:
@@ -93,7 +101,7 @@ def _write_qc(
     config: IngestConfig, survey: Survey, facts: Sequence[dict[str, Any]], targets: dict[str, Any], root: Path
 ) -> None:
     """Write ``qc/index.json``: what the report shows, and where it lies."""
-    flatfields = [] if config.illumination.method == "none" else _flatfield_entries(config, survey)
+    flatfields = _flatfield_entries(config, survey) if config.illumination.corrects else []
     write_json(
         root / "qc" / "index.json",
         {
@@ -101,7 +109,7 @@ def _write_qc(
             "flatfields": flatfields,
             "cells": [entry for item in facts for entry in item["cells"]],
             "targets": targets,
-            "notes": list(survey.notes),
+            "notes": list(all_notes(survey, facts)),
         },
     )
 
@@ -123,7 +131,9 @@ def _nothing_found(config: IngestConfig, rows: Sequence[dict[str, Any]]) -> str:
             f"{nuclei} nuclei in {sites} sites, but none whose tile of {config.tiles.size_px} px is inside the image; "
             "lower tiles.size_px"
         )
-    return (
-        f"no nucleus in {sites} sites; check nuclei.channel ('{config.nuclei.channel}') and the nucleus diameter, and "
-        "list the input with --dry-run"
+    where = (
+        f"check nuclei.channel ('{config.nuclei.channel}') and the nucleus diameter"
+        if NUCLEI.get(config.nuclei.method).build.from_pixels
+        else f"the centres that nuclei.method '{config.nuclei.method}' takes from elsewhere name none"
     )
+    return f"no nucleus in {sites} sites; {where}, and list the input with --dry-run"

@@ -15,7 +15,7 @@ from data_tools.pipeline.build.runner import Runner
 from data_tools.pipeline.build.shard_file import known_facts
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.estimate import estimate
-from data_tools.pipeline.plates.finish import all_problems, assemble
+from data_tools.pipeline.plates.finish import all_notes, all_problems, assemble
 from data_tools.pipeline.plates.overview import overview_sites
 from data_tools.pipeline.plates.shading import ImageKind, fit_plate, image_kind, mean_sites, stored_flatfields
 from data_tools.pipeline.plates.site import sites_digest
@@ -85,7 +85,7 @@ def _build(config: IngestConfig, found: Survey, attempt: Attempt) -> IngestSumma
         ),
         shards_reused=reused,
         problems=tuple(problem.detail for problem in all_problems(found, facts)),
-        notes=found.notes,
+        notes=all_notes(found, facts),
     )
 
 
@@ -110,7 +110,7 @@ def _flatfields(
     kinds: Sequence[ImageKind],
 ) -> list[list[FileRecord]]:
     """Return the flat-field files of each plate; none where correction is off or no site is read."""
-    if config.illumination.method == "none":
+    if not config.illumination.corrects:
         return [[] for _ in found.plates]
     total = sum(len(mean_sites(plate, config)) for plate in found.plates)
     done = 0

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_tools.illumination import FloatImage, StreamingMean, fit_flatfield
+from data_tools.illumination import ILLUMINATIONS, FloatImage, IlluminationConfig, StreamingMean
 from data_tools.pipeline.build.durable import explained, record, replacing, write_array
 from data_tools.pipeline.build.folder import BuildFolder, write_marker
 from data_tools.pipeline.build.repair import anew
 from data_tools.pipeline.build.runner import Runner
-from data_tools.pipeline.plates.config import IlluminationConfig, IngestConfig
+from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.site import SiteError, load_site, sites_digest
 from data_tools.pipeline.plates.survey import Plate, Site
 from data_tools.shards import random_order, safe_names
@@ -239,7 +239,7 @@ def stored_flatfields(plate: Plate, config: IngestConfig, manifest: Manifest, ro
     Raises:
         DatasetError: one of them is damaged, so no shard can be made as it was.
     """
-    if config.illumination.method == "none" or not plate.sites():
+    if not config.illumination.corrects or not plate.sites():
         return []
     recorded = {item.name: item for item in manifest.files}
     found = []
@@ -276,14 +276,7 @@ def fit_channel(job: FitJob) -> FileRecord:
 
 
 def _fitted(mean: FloatImage, job: FitJob) -> FloatImage:
-    options = job.options
     try:
-        return fit_flatfield(
-            mean,
-            percentile=options.percentile,
-            kernel_px=options.kernel_px,
-            sigma_px=options.sigma_px,
-            channel=job.channel,
-        )
+        return ILLUMINATIONS.get(job.options.method).build(mean, job.options, job.channel)
     except InputError as error:
         raise InputError(f"plate '{job.plate}': {error}") from None

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_tools.illumination import FloatImage, correct
+from data_tools.nuclei import NUCLEI, FieldOfView, Nuclei, NucleiConfig
 from data_tools.pipeline.build.folder import file_state
 from data_tools.pipeline.plates.config import ChecksConfig
 from data_tools.pipeline.plates.survey import Site
@@ -88,6 +89,24 @@ def correct_site(images: list[npt.NDArray[Any]], flatfields: list[FloatImage] | 
             correct(image, flatfields[channel], out.dtype, out[channel])
 
 
+def find_centres(image: npt.NDArray[Any], field: FieldOfView, options: NucleiConfig, base: Path) -> Nuclei:
+    """Find the nuclei of a site in its corrected image of the nucleus channel, (H, W).
+
+    Raises:
+        SiteError: the nucleus method cannot use the site.
+    """
+    try:
+        return NUCLEI.get(options.method).build(options).find(image, field)
+    except InputError as error:
+        text = relative_text(f"{error}, or set 'on_error: skip' to leave the site out", base)
+        file = relative_text(str(field.files[0]), base) if field.files else None
+        raise SiteError(
+            Problem(
+                plate=field.plate, well=field.well, site=field.site, file=file, reason="unusable_nuclei", detail=text
+            )
+        ) from error
+
+
 def sites_digest(sites: Iterable[Site]) -> str:
     """Return a digest of which files make up the sites, by name, size and time of change."""
     digest = hashlib.sha256()
@@ -95,6 +114,8 @@ def sites_digest(sites: Iterable[Site]) -> str:
         for ref in site.images:
             for file in ref.files:
                 digest.update(f"{site.number} {ref.well} {ref.channel} {file_state(file)}\n".encode())
+        for file in site.nuclei_files:
+            digest.update(f"{site.number} nuclei {file_state(file)}\n".encode())
     return digest.hexdigest()
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from data_tools.omics import Target, build_targets, join_notes, read_omics
+from data_tools.pipeline.plates.centres import check_size, with_files
 from data_tools.pipeline.plates.config import IngestConfig, PlateEntry
 from data_tools.pipeline.plates.measured import check_cell_tables
 from data_tools.platemap import join, join_note, read_platemap
@@ -36,10 +37,12 @@ class Site:
     Attributes:
         number: as the vendor numbers it.
         images: one a channel that is read, in the order of ``IngestConfig.read_channels``.
+        nuclei_files: what the nucleus method reads beside them.
     """
 
     number: int
     images: tuple[ImageRef, ...]
+    nuclei_files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +142,12 @@ def survey(config: IngestConfig, base: Path) -> Survey:
         plates.append(plate)
         problems += [problem.relative_to(base) for problem in found]
         first += len(plate.bags)
+    plates, without_nuclei, joined = with_files(plates, config)
+    problems += [problem.relative_to(base) for problem in without_nuclei]
     targets, said = _targets(config, plates)
-    notes = [relative_text(note, base) for note in (*(note for plate in plates for note in plate.notes), *said)]
+    notes = [
+        relative_text(note, base) for note in (*(note for plate in plates for note in plate.notes), *joined, *said)
+    ]
     return Survey(plates=tuple(plates), problems=tuple(problems), targets=targets, notes=tuple(dict.fromkeys(notes)))
 
 
@@ -169,7 +176,7 @@ def _read(entry: PlateEntry, config: IngestConfig) -> Export:
                 f"plate '{export.plate}': no channel '{name}'; the export has {', '.join(export.channels)}"
                 + did_you_mean(name, export.channels)
             )
-    config.nuclei.in_px(export.pixel_size_um)
+    check_size(config, export.pixel_size_um)
     return export
 
 

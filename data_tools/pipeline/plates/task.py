@@ -16,16 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from data_tools.illumination import FloatImage
-from data_tools.nuclei import find_nuclei
+from data_tools.nuclei import Nuclei
 from data_tools.pipeline.build.folder import write_marker
 from data_tools.pipeline.build.shard_file import ShardFile, ShardFiles, open_shard, save_counts, stored_order
 from data_tools.pipeline.build.statistics import PixelCounts
 from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
+from data_tools.pipeline.plates.centres import field_of
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.fields import cut_tiles, open_fields
 from data_tools.pipeline.plates.overview import write_overview
 from data_tools.pipeline.plates.shading import read_flatfields
-from data_tools.pipeline.plates.site import SiteError, correct_site, load_site
+from data_tools.pipeline.plates.site import SiteError, correct_site, find_centres, load_site
 from data_tools.pipeline.plates.survey import Bag, Plate, Site
 from data_tools.readers.problem import Problem
 from data_tools.shards import safe_name
@@ -122,6 +123,7 @@ class _ShardTask:
         self.problems: list[Problem] = []
         self.overviews: list[dict[str, Any]] = []
         self.cells: list[dict[str, Any]] = []
+        self.remarks: list[list[str]] = []
         self.n_nuclei = 0
         most = max((len(bag.sites) for bag in job.bags), default=0)
         shape = (len(self.config.read_channels), *job.shape)
@@ -141,6 +143,7 @@ class _ShardTask:
             "problems": [asdict(problem) for problem in self.problems],
             "overviews": self.overviews,
             "cells": self.cells,
+            "remarks": self.remarks,
         }
         write_marker(job.files.marker, facts, job.files.all_parts)
         return facts
@@ -195,24 +198,14 @@ class _ShardTask:
     def _site(self, bag: Bag, field: int, site: Site, cells: CellTable | None) -> Found | None:
         """Correct a site into ``fields[field]`` and find its nuclei; None if it is unusable and to be skipped."""
         config = self.config
+        stack = self.fields[field]
         try:
-            images = load_site(
-                site,
-                shape=self.job.shape,
-                types=self.job.types,
-                dtype=config.tiles.dtype,
-                checks=config.checks,
-                base=self.job.base,
-            )
+            nuclei = self._nuclei(bag, site, stack)
         except SiteError as error:
             if config.on_error == "raise":
                 raise
             self.problems.append(error.problem)
             return None
-        stack = self.fields[field]
-        correct_site(images, self.flatfields, stack)
-        channel = config.read_channels.index(config.nuclei.channel)
-        nuclei = find_nuclei(stack[channel], config.nuclei, self.job.plate.pixel_size_um)
         if (bag.well, site.number) in self.job.overviews:
             plate = self.job.plate
             self.overviews += write_overview(stack, plate.name, plate.key, bag, site, config, self.job.root)
@@ -229,6 +222,20 @@ class _ShardTask:
             markers=markers,
             matched=matched,
         )
+
+    def _nuclei(self, bag: Bag, site: Site, stack: npt.NDArray[Any]) -> Nuclei:
+        """Read and correct a site into ``stack`` (C, H, W) and find its nuclei. Raises SiteError: it is unusable."""
+        job, config = self.job, self.config
+        images = load_site(
+            site, shape=job.shape, types=job.types, dtype=config.tiles.dtype, checks=config.checks, base=job.base
+        )
+        correct_site(images, self.flatfields, stack)
+        image = stack[config.read_channels.index(config.nuclei.channel)]
+        field = field_of(job.plate, bag, site, config)
+        nuclei = find_centres(image, field, config.nuclei, job.base)
+        if nuclei.remark:
+            self.remarks.append([str(field), nuclei.remark])
+        return nuclei
 
     def _markers(
         self, cells: CellTable | None, site: Site, y_px: npt.NDArray[Any], x_px: npt.NDArray[Any]

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from data_tools.nuclei import NucleiConfig, find_nuclei, match_centres
+from data_tools.nuclei import NUCLEI, IntensityPeaksConfig, find_nuclei, match_centres
 from data_tools.readers.plates.base import read_image
 from data_tools.readers.plates.harmony import HarmonyConfig, read_harmony
 
@@ -39,7 +39,7 @@ def _published(folder: Path, well: str) -> Centres:
 )
 def test_published_centres_of_the_4i_plate(real_data: Path, method: str, least: float) -> None:
     folder = real_data / "phenix-4i-round1"
-    config = NucleiConfig.model_validate({"channel": "Hoechst", "diameter_px": 13.0, "method": method})
+    config = NUCLEI.get(method).config(channel="Hoechst", diameter_px=13.0)
     export = read_harmony(HarmonyConfig(path=str(folder)))
     scores = []
     for well, site in export.sites():
@@ -56,7 +56,7 @@ def test_the_default_meets_its_target_over_diameters(real_data: Path) -> None:
     image = tifffile.imread(folder / "images" / "r02c03f01p01-ch1sk1fk1fl1.tiff")
     truth = _inside(_published(folder, "B03"), image.shape)
     for diameter in (11.0, 12.0, 13.0, 14.0, 15.0):
-        found = find_nuclei(image, NucleiConfig(channel="Hoechst", diameter_px=diameter)).centres()
+        found = find_nuclei(image, IntensityPeaksConfig(channel="Hoechst", diameter_px=diameter)).centres()
         assert match_centres(_inside(found, image.shape), truth, 8).f1 >= 0.95
 
 
@@ -69,7 +69,7 @@ def test_the_default_is_as_good_at_a_higher_magnification(real_data: Path, times
     for well, column in (("B02", 2), ("B03", 3), ("B04", 4)):
         image = tifffile.imread(folder / "images" / f"r02c{column:02d}f01p01-ch1sk1fk1fl1.tiff")
         large = cv2.resize(image, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
-        found = find_nuclei(large, NucleiConfig(channel="Hoechst", diameter_px=13.0 * times)).centres()
+        found = find_nuclei(large, IntensityPeaksConfig(channel="Hoechst", diameter_px=13.0 * times)).centres()
         truth = _inside(_published(folder, well), image.shape)
         scores.append(match_centres(_inside((found + 0.5) / times - 0.5, image.shape), truth, 8).f1)
     assert np.mean(scores) >= 0.97
@@ -82,7 +82,7 @@ def test_masks_of_the_nf1_plate(real_data: Path) -> None:
     for file in sorted((folder / "Plate_2_masks").glob("*_MaskNuclei.tiff")):
         label, count = ndimage.label(tifffile.imread(file) > 0)
         image = tifffile.imread(folder / "Plate_2_images" / file.name.replace("_MaskNuclei.tiff", ".tif"))
-        nuclei = find_nuclei(image, NucleiConfig(channel="DAPI", diameter_px=60.0))
+        nuclei = find_nuclei(image, IntensityPeaksConfig(channel="DAPI", diameter_px=60.0))
         y, x = nuclei.centres().round().astype(int).T
         # the masks leave nuclei at the border out: half a diameter from it the truth is complete
         far = (y >= 30) & (x >= 30) & (y < image.shape[0] - 30) & (x < image.shape[1] - 30)

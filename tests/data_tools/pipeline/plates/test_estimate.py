@@ -46,7 +46,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         )
 
     monkeypatch.setattr(module, "load_site", load)
-    monkeypatch.setattr(module, "find_nuclei", find)
+    monkeypatch.setattr(module, "find_centres", find)
+    monkeypatch.setattr(module, "field_of", lambda *_: None)
     return read
 
 

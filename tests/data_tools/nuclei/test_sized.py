@@ -1,25 +1,36 @@
-"""Options of nucleus finding."""
+"""Options of nucleus methods that know a size."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from data_tools.nuclei.config import NucleiConfig
-from framework.config import parse_config
+from data_tools.nuclei import NUCLEI, IntensityPeaksConfig, LogBinaryConfig
+from framework.config import StrictModel, choice, parse_config
 from framework.errors import ConfigError, InputError
 
 
+class Ingest(StrictModel):
+    nuclei: choice(NUCLEI, key="method", default="intensity_peaks")  # type: ignore[valid-type]
+
+
+def nuclei(text: str) -> Any:
+    lines = "\n".join(f"  {line}" for line in text.splitlines())
+    return parse_config(f"nuclei:\n{lines}", Ingest, "c.yaml").nuclei
+
+
 def test_a_diameter_in_um_becomes_px() -> None:
-    config = NucleiConfig(channel="DNA", diameter_um=9.1)
+    config = IntensityPeaksConfig(channel="DNA", diameter_um=9.1)
     assert config.in_px(0.65) == pytest.approx(14)
-    assert NucleiConfig(channel="DNA", diameter_px=13.0).in_px(None) == 13
+    assert IntensityPeaksConfig(channel="DNA", diameter_px=13.0).in_px(None) == 13
 
 
 def test_um_needs_a_pixel_size() -> None:
     with pytest.raises(InputError, match="needs a pixel size, which the export does not state; give 'diameter_px'"):
-        NucleiConfig(channel="DNA", diameter_um=9.0).in_px(None)
+        IntensityPeaksConfig(channel="DNA", diameter_um=9.0).in_px(None)
     with pytest.raises(InputError, match=r"a nucleus of 9 um is 1\.8 px at 5 um a pixel"):
-        NucleiConfig(channel="DNA", diameter_um=9.0).in_px(5.0)
+        IntensityPeaksConfig(channel="DNA", diameter_um=9.0).in_px(5.0)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +42,7 @@ def test_um_needs_a_pixel_size() -> None:
         ("diameter_px: 13", "channel: missing key; expected the name of the channel with the nuclei"),
         (
             "channel: DNA\ndiameter_px: 13\nmethod: log_binery",
-            "intensity_peaks, log_intensity, log_binary, found 'log_binery'; did you mean 'log_binary'?",
+            "log_binary, log_intensity; did you mean 'log_binary'?",
         ),
         (
             "channel: D\ndiameter_px: 13\nmethod: log_binary\nmin_area: 0.3",
@@ -41,11 +52,17 @@ def test_um_needs_a_pixel_size() -> None:
 )
 def test_contradictions_are_config_errors(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse_config(text, NucleiConfig, "c.yaml")
+        nuclei(text)
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(("value", "expected"), [("otsu", "otsu"), ("500", 500.0), ("0.2", 0.2)])
 def test_the_threshold_is_otsu_or_a_number(value: str, expected: str | float) -> None:
-    config = parse_config(f"channel: DNA\ndiameter_px: 13\nthreshold: {value}", NucleiConfig)
-    assert config.threshold == expected
+    assert nuclei(f"channel: DNA\ndiameter_px: 13\nthreshold: {value}").threshold == expected
+
+
+def test_what_a_dataset_keeps_of_the_options_has_all_keys_in_their_old_order() -> None:
+    keys = ["channel", "diameter_um", "diameter_px", "method", "threshold", "min_score", "min_area"]
+    for method in ("intensity_peaks", "log_intensity", "log_binary"):
+        assert list(nuclei(f"channel: DNA\ndiameter_px: 13\nmethod: {method}").plain()) == keys
+    assert LogBinaryConfig(channel="DNA", diameter_px=13.0).plain()["min_area"] is None

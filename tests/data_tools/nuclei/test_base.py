@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typing
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +11,11 @@ from scipy.special import expit
 from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 
-from data_tools.nuclei.config import NucleiConfig
-from data_tools.nuclei.detect import find_nuclei
+from data_tools.nuclei import NUCLEI, NucleiConfig, find_nuclei
 from data_tools.nuclei.matching import match_centres
 from framework.errors import InputError
 
-METHODS = typing.get_args(NucleiConfig.model_fields["method"].annotation)
+METHODS = [name for name in NUCLEI.names() if NUCLEI.get(name).build.from_pixels]
 GRID = np.array([(y, x) for y in range(40, 360, 40) for x in range(30, 370, 45)], dtype=np.float64)
 
 
@@ -41,8 +38,10 @@ def _u16(image: npt.NDArray[np.float64]) -> npt.NDArray[np.uint16]:
     return np.clip(np.rint(image), 0, 65535).astype(np.uint16)
 
 
-def _config(method: str, diameter_px: float = 14.0, **more: object) -> NucleiConfig:
-    return NucleiConfig.model_validate({"channel": "DNA", "method": method, "diameter_px": diameter_px, **more})
+def _config(method: str, diameter_px: float | None = 14.0, **more: object) -> NucleiConfig:
+    options = {"channel": "DNA", "method": method, "diameter_px": diameter_px, **more}
+    config: NucleiConfig = NUCLEI.get(method).config.from_plain(options)
+    return config
 
 
 def _assert_found(
@@ -78,10 +77,10 @@ def test_any_magnification(method: str, diameter: float) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_um_and_px_agree(method: str) -> None:
     image = _u16(_field())
-    in_um = find_nuclei(image, NucleiConfig(channel="DNA", method=method, diameter_um=7.0), 0.5)
+    in_um = find_nuclei(image, _config(method, None, diameter_um=7.0), 0.5)
     np.testing.assert_array_equal(in_um.centres(), find_nuclei(image, _config(method)).centres())
     with pytest.raises(InputError, match="needs a pixel size"):
-        find_nuclei(image, NucleiConfig(channel="DNA", method=method, diameter_um=7.0))
+        find_nuclei(image, _config(method, None, diameter_um=7.0))
 
 
 @pytest.mark.parametrize("method", METHODS)

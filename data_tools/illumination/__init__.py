@@ -1,0 +1,22 @@
+"""Uneven illumination: the mean of a plate's images becomes a flat-field, and the flat-field corrects each image.
+
+Flow: workers ``add`` images to a ``StreamingMean`` each and ``merge`` them; a method of ``ILLUMINATIONS`` turns the
+mean into a flat-field; ``correct`` divides by it. One file per method.
+"""
+
+from data_tools.illumination.base import ILLUMINATIONS, IlluminationConfig
+from data_tools.illumination.correct import correct
+from data_tools.illumination.mean import FloatImage, StreamingMean
+from data_tools.illumination.none import NoIlluminationConfig
+from data_tools.illumination.percentile_gaussian import PercentileGaussianConfig, fit_flatfield
+
+__all__ = [
+    "ILLUMINATIONS",
+    "FloatImage",
+    "IlluminationConfig",
+    "NoIlluminationConfig",
+    "PercentileGaussianConfig",
+    "StreamingMean",
+    "correct",
+    "fit_flatfield",
+]

@@ -1,0 +1,31 @@
+"""``none``: images stay as they are."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from data_tools.illumination.base import ILLUMINATIONS, IlluminationConfig
+from data_tools.illumination.mean import FloatImage
+
+
+class NoIlluminationConfig(IlluminationConfig):
+    """``illumination: {method: none}``.
+
+    The options of ``percentile_gaussian`` are accepted, so that a correction is switched off by one word, and kept,
+    because datasets keep the options that they were made with.
+    """
+
+    corrects: ClassVar[bool] = False
+    method: Literal["none"] = "none"
+    percentile: float = Field(default=10, ge=0, le=100)
+    kernel_px: int = Field(default=250, ge=1)
+    sigma_px: float = Field(default=50, ge=0)
+
+
+@ILLUMINATIONS.register("none", NoIlluminationConfig)
+def none(mean: FloatImage, options: NoIlluminationConfig, channel: str) -> FloatImage:
+    """Return a flat-field that changes nothing."""
+    return np.ones_like(mean)
