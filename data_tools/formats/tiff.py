@@ -20,7 +20,7 @@ import tifffile
 
 from data_tools.formats.image_file import read_bytes
 from data_tools.formats.plain_tiff import decode_page
-from data_tools.formats.tiff_directory import BytesSource, TiffDirectories, TiffError
+from data_tools.formats.tiff_directory import BytesSource, Directory, TiffDirectories, TiffError
 from data_tools.formats.tiff_page import LZW, MOST_BYTES, Page, read_page
 from framework.errors import InputError
 
@@ -41,23 +41,13 @@ class _WithoutHarmlessTags(logging.Filter):
 logging.getLogger("tifffile").addFilter(_WithoutHarmlessTags())
 
 
-def decode_tiff(file: Path) -> Pixels:
-    """Return the only image of a TIFF, (H, W) or (H, W, S), uint8, uint16 or float32.
-
-    Raises:
-        FileNotFoundError: no such file.
-        InputError: no TIFF, damaged, a kind of page that is not read (``tiff_page``), or several images.
-        Exception: of many kinds, from the libraries, on pixels that are damaged.
-    """
-    return _only_image(Tiff(file))
-
-
 def decode_grey(file: Path) -> Pixels:
     """Return the only greyscale image of a TIFF, (H, W), uint8, uint16 or float32.
 
     Raises:
         FileNotFoundError: no such file.
-        InputError: as ``decode_tiff``, or several samples per pixel.
+        InputError: no TIFF, damaged, a kind of page that is not read (``tiff_page``), several images, or several
+            samples per pixel.
         Exception: of many kinds, from the libraries, on pixels that are damaged.
     """
     tiff = Tiff(file)
@@ -66,7 +56,7 @@ def decode_grey(file: Path) -> Pixels:
         shape = (page.samples, page.height, page.width) if page.apart else page.shape
         raise tiff.directories.refused(f"expected one 2-D greyscale image, found shape {shape}: {page.samples} samples "
                                        "per pixel; save each channel as a file")  # fmt: skip
-    return _only_image(tiff)
+    return only_image(tiff)
 
 
 def decode_labels(file: Path) -> Pixels:
@@ -76,28 +66,32 @@ def decode_labels(file: Path) -> Pixels:
         uint8, uint16, uint32, int8, int16, int32 or float32.
 
     Raises:
-        As ``decode_tiff``.
+        FileNotFoundError: no such file.
+        InputError: no TIFF, damaged, a kind of page that is not read (``tiff_page``), or several images.
+        Exception: of many kinds, from the libraries, on pixels that are damaged.
     """
-    return _only_image(Tiff(file, labels=True))
-
-
-def decode_pages(file: Path) -> list[Pixels]:
-    """Return every image of a TIFF, (H, W) or (H, W, S) each. Raises as ``decode_tiff``."""
-    tiff = Tiff(file)
-    return [tiff.decode(page) for page in tiff.images]
+    return only_image(Tiff(file, labels=True))
 
 
 class Tiff:
-    """A TIFF in memory, whose pages are checked; ``labels``: see ``read_page``."""
+    """A TIFF in memory, whose pages are checked; ``labels``: see ``read_page``.
+
+    Attributes:
+        pages: every page, in the order of the file.
+        ifds: their directories.
+        images: the pages that are images of full resolution.
+    """
 
     def __init__(self, file: Path, *, labels: bool = False) -> None:
         self.data = read_bytes(file, MOST_BYTES)
         self.directories = tiff = TiffDirectories(str(file), BytesSource(self.data))
         self.pages: list[Page] = []
+        self.ifds: list[Directory] = []
         for directory in tiff.chain():
             if len(self.pages) == MOST_PAGES:
                 raise tiff.refused(f"more than {MOST_PAGES} pages")
             self.pages.append(read_page(tiff, directory, labels=labels))
+            self.ifds.append(directory)
         self.images = [page for page in self.pages if not page.left_out]
         if not self.images:
             what = self.pages[0].left_out if self.pages else "no page"
@@ -136,7 +130,13 @@ def _samples_last(pixels: Pixels, page: Page) -> Pixels:
     return np.moveaxis(native, 0, -1) if page.apart else native
 
 
-def _only_image(tiff: Tiff) -> Pixels:
+def only_image(tiff: Tiff) -> Pixels:
+    """Return the pixels of a TIFF with one image, (H, W) or (H, W, S), uint8, uint16 or float32.
+
+    Raises:
+        TiffError: it has several.
+        Exception: of many kinds, from the libraries, on pixels that are damaged.
+    """
     if len(tiff.images) == 1:
         return tiff.decode(tiff.images[0])
     shapes = [page.shape for page in tiff.images]

@@ -13,6 +13,7 @@ photometric                   black is zero; white is zero (values are turned ro
                               as JPEG; a palette that rises or falls with its index, whose index then is the value
 layout                        strips or tiles, samples together or apart, either bit order, either byte order, BigTIFF
 left out                      pages of reduced resolution and masks (NewSubfileType), beside a page that is neither
+not a channel                 samples that ExtraSamples states to be transparency (``Page.alpha``)
 not applied                   orientation: rows and columns are those that are stored
 ============================  ==========================================================================================
 """
@@ -38,6 +39,7 @@ from data_tools.formats.tiff_directory import (
 NEW_SUBFILE_TYPE, SUBFILE_TYPE, PHOTOMETRIC, FILL_ORDER, DESCRIPTION = 254, 255, 262, 266, 270
 PLANAR, PREDICTOR, COLOUR_MAP, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS = 284, 317, 320, 322, 323, 324, 325
 METAMORPH_PLANES = 33629
+EXTRA_SAMPLES, IMAGE_DEPTH = 338, 32997
 
 RAW, LZW, JPEG, PACK_BITS = 1, 5, 7, 32773
 _DEFLATE = (8, 32946)
@@ -63,6 +65,8 @@ MOST_BYTES = 1 << 31
 """Pixels of a page, and bytes of a file, that are read."""
 _MOST_SAMPLES = 64
 _REDUCED, _MASK = 1, 4
+_TRANSPARENCY = (1, 2)
+"""Extra samples that are no channel: how far the others are to be seen, multiplied into them or not."""
 _WORDS = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}
 
 
@@ -83,6 +87,7 @@ class Page(NamedTuple):
         turned: whether 0 stands for white, so that values have to be turned round.
         left_out: what the page is beside the image, as ``a page of reduced resolution``; empty for an image.
         signed: whether integers have a sign, as only those of label images may.
+        alpha: samples that the page states to be transparency.
     """
 
     height: int
@@ -101,6 +106,7 @@ class Page(NamedTuple):
     turned: bool
     left_out: str
     signed: bool = False
+    alpha: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -157,6 +163,7 @@ def read_page(tiff: TiffDirectories, directory: Directory, *, labels: bool = Fal
         turned=False,
         left_out=_left_out(directory, tiff),
         signed=signed,
+        alpha=_alpha(directory, tiff, samples) if samples > 1 else (),
     )
     _check_pieces(tiff, directory, page, size)
     _check_only_image(tiff, directory)
@@ -279,6 +286,14 @@ def _left_out(directory: Directory, tiff: TiffDirectories) -> str:
     return "a page of reduced resolution" if new & _REDUCED or (not new and old == 2) else ""
 
 
+def _alpha(directory: Directory, tiff: TiffDirectories, samples: int) -> tuple[int, ...]:
+    extra = tiff.integers(directory, EXTRA_SAMPLES, _MOST_SAMPLES)
+    if len(extra) > samples:
+        raise tiff.damaged(f"{len(extra)} extra samples, in a page of {samples} samples per pixel")
+    first = samples - len(extra)
+    return tuple(first + number for number, kind in enumerate(extra) if kind in _TRANSPARENCY)
+
+
 def _kind(tiff: TiffDirectories, directory: Directory, tag: int) -> int:
     """Return what kind of page a tag says it is; cytometers write a text there, which says nothing."""
     return tiff.integer(directory, tag, 0) if directory.entries.get(tag, (0, 0))[:2] in ((3, 1), (4, 1)) else 0
@@ -289,6 +304,8 @@ def _check_only_image(tiff: TiffDirectories, directory: Directory) -> None:
 
     ImageJ and MetaMorph write stacks so; a decoder that goes by pages would read the first plane and no other.
     """
+    if IMAGE_DEPTH in directory.entries and (depth := tiff.integer(directory, IMAGE_DEPTH)) > 1:
+        raise tiff.refused(f"a volume of {depth} planes in one page; save each plane as a page or a file")
     planes = directory.entries.get(METAMORPH_PLANES, (0, 1))[1]
     if planes > 1:
         raise tiff.refused(f"a MetaMorph stack of {planes} planes in one page; save each plane as a page or a file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +102,22 @@ def _stack_target(file: str) -> list[Target]:
     return of_files("stack", _stack, (file,), _cells("stack", ("a", "b"), path="{folder}/" + file, **options))
 
 
-def _multipage(folder: Path) -> None:
-    for name in ("cell_1.tif", "cell_2.tif"):
-        tifffile.imwrite(
-            folder / name, np.stack([_pixels()[:20, :20], _pixels()[20:40, :20]]), photometric="minisblack"
-        )
+def _multipage(**options: Any) -> Callable[[Path], None]:
+    def build(folder: Path) -> None:
+        for name in ("cell_1.tif", "cell_2.tif"):
+            stack = np.stack([_pixels()[:20, :20], _pixels()[20:40, :20]])
+            tifffile.imwrite(folder / name, stack, photometric="minisblack", **options)
+
+    return build
+
+
+_STATED: dict[str, dict[str, Any]] = {
+    "": {},
+    " ome": {"ome": True, "metadata": {"axes": "CYX", "Channel": {"Name": ["a", "b"]}}},
+    " imagej": {"imagej": True, "metadata": {"axes": "CYX", "Labels": ["a", "b"]}},
+    " tifffile": {"metadata": {"axes": "CYX", "Channel": {"Name": ["a", "b"]}}},
+}
+"""How the file of ``multipage`` states that its pages are channels."""
 
 
 def _ideas(folder: Path) -> None:
@@ -213,12 +225,16 @@ TARGETS: list[Target] = [
         _cells("ideas", ("BF", "DNA"), path="{folder}", label="none", channel_names={"Ch1": "BF", "Ch2": "DNA"}),
         needed=False,
     ),
-    *of_files(
-        "multipage",
-        _multipage,
-        ("cell_1.tif",),
-        _cells("multipage", ("a", "b"), path="{folder}", pattern=r"cell_(?P<cell>\d+)\.tif", channels=("a", "b")),
-        needed=False,
+    *(
+        target
+        for stated, options in _STATED.items()
+        for target in of_files(
+            f"multipage{stated}",
+            _multipage(**options),
+            ("cell_1.tif",),
+            _cells("multipage", ("a", "b"), path="{folder}", pattern=r"cell_(?P<cell>\d+)\.tif", channels=("a", "b")),
+            needed=False,
+        )
     ),
     *of_files("cif", _cif, ("cells.cif",), _cells("cif", ("Ch1", "Ch2"), path="{folder}/cells.cif")),
     *of_files(

@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 from skimage.filters import threshold_otsu
 
 from data_tools.formats.image_file import read_bytes
-from data_tools.formats.tiff import decode_tiff
+from data_tools.formats.stated_axes import decode_colours
 from data_tools.formats.tiff_page import MOST_BYTES
 from data_tools.readers.cells.base import (
     CELL,
@@ -46,6 +46,7 @@ from framework.errors import InputError
 
 _SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 _BORDER, _SMALL, _LARGE = "border", "small", "large"
+_COLOURS = 3
 
 
 class NucleusCropsConfig(StrictModel):
@@ -220,9 +221,11 @@ class HpaReader:
         pixels = _decoded(file)
         if self.config.rgb is None:
             # Pictures of one channel are often stored in colour, with all of it in one plane.
+            if pixels.ndim == 3 and pixels.shape[2] != _COLOURS:
+                raise InputError(f"expected grey, or red, green and blue, found shape {pixels.shape}")
             plane = pixels if pixels.ndim == 2 else pixels.max(axis=2)
             return {self.config.channel_names[key]: plane}
-        if pixels.ndim != 3 or pixels.shape[2] < 3:
+        if pixels.ndim != 3 or pixels.shape[2] != _COLOURS:
             raise InputError(f"expected red, green and blue, found shape {pixels.shape}")
         return {name: pixels[:, :, plane] for plane, name in enumerate(self.config.rgb) if name != "-"}
 
@@ -321,9 +324,9 @@ def _reduced(image: npt.NDArray[Any], times: int) -> npt.NDArray[Any]:
 
 
 def _decoded(file: Path) -> npt.NDArray[Any]:
-    """Return the pixels of a picture, (H, W) or (H, W, 3) as red, green, blue."""
+    """Return the pixels of a picture, (H, W) or (H, W, S), red, green and blue first; transparency is left out."""
     if file.suffix.lower() in (".tif", ".tiff"):
-        return decode_tiff(file)
+        return decode_colours(file)
     data = np.frombuffer(read_bytes(file, MOST_BYTES), dtype=np.uint8)
     pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
     if pixels is None:

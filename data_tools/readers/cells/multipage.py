@@ -1,4 +1,10 @@
-"""A TIFF a cell, its channels as pages (or as samples of one page); facts of the cell stand in the name."""
+"""One TIFF per cell, its channels as pages (or as samples of one page); facts of the cell stand in the name.
+
+What a file states of its pages (ImageJ, OME-XML, tifffile: ``formats.stated_axes``) is believed: pages that are z
+slices or time points are refused where channels are asked for, pages in another order than the stated channels are put
+in that order, and names of channels that stand in other places than in ``channels`` are refused. ``pages: channels``
+says that pages are the channels in the order of the file, whatever it states.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydantic import Field, model_validator
 
-from data_tools.formats.tiff import decode_pages
+from data_tools.formats.tiff import Tiff
 from data_tools.readers.cells.base import (
     CELL_READERS,
     TEXT,
@@ -24,9 +29,19 @@ from data_tools.readers.cells.base import (
     tiff_problem,
 )
 from data_tools.readers.cells.names import check_pattern, labels_of, match_names
+from data_tools.readers.cells.stated_channels import (
+    PlanesError,
+    channel_order,
+    channel_planes,
+    first_statement,
+    statement_notes,
+)
 from data_tools.readers.folder import images_below
 from data_tools.readers.patterns import missed_note
 from framework.config import StrictModel
+
+_NAMES, _SEPARATOR = "channel names", "\n"
+"""Column of places with the names that the first file states for its channels."""
 
 
 class MultipageConfig(StrictModel):
@@ -34,7 +49,10 @@ class MultipageConfig(StrictModel):
 
     Attributes:
         pattern: regular expression with the group ``cell``, and any others to keep.
-        channels: names of the channels, in the order of the pages.
+        channels: names of the channels, in the order of the pages; where a file states another order of its channels
+            (``TiffData`` of OME-XML), in the order of that statement.
+        pages: ``as_stated`` refuses a file that states that its pages are no channels, or channels in other places;
+            ``channels`` takes the pages in the order of the file, whatever it states.
         lower_case: groups whose text is made lower case.
     """
 
@@ -42,6 +60,7 @@ class MultipageConfig(StrictModel):
     path: str = Field(description="the folder with the TIFFs")
     pattern: str = Field(description="a regular expression with the group cell, and any others to keep")
     channels: tuple[str, ...] = Field(min_length=1, description="the names of the channels, in the order of the pages")
+    pages: Literal["as_stated", "channels"] = "as_stated"
     lower_case: tuple[str, ...] = ()
     pixel_size_um: float | None = Field(default=None, gt=0)
 
@@ -79,33 +98,37 @@ class MultipageReader:
                 "mtime_ns": facts[number, 1],
             }
         )
+        first = None if config.pages == "channels" else first_statement(root / names[number[0]])
+        if first is not None and not first.are_labels and first.names:
+            places[_NAMES] = pd.Series([_SEPARATOR.join(first.names)] * len(places), dtype=TEXT)
         return CellListing(
             cells=labels_of(files),
             places=places,
             channels=config.channels,
-            notes=(*listed.notes, *missed_note(config.path, names, missed)),
+            notes=(*listed.notes, *missed_note(config.path, names, missed),
+                   *statement_notes(f"{config.path}/{names[number[0]]}", first, config.channels)),
             pixel_size_um=config.pixel_size_um,
-        )
+        )  # fmt: skip
 
     def read(self, places: pd.DataFrame, channels: tuple[str, ...]) -> Iterator[CellImage | CellProblem]:
         """Yield each cell from its file."""
         chosen = [self.config.channels.index(channel) for channel in channels]
+        first = str(places[_NAMES].iloc[0]) if _NAMES in places and len(places) else ""
+        names = tuple(first.split(_SEPARATOR)) if first else ()
         for row, file in enumerate(places["file"].tolist()):
             try:
-                planes = _planes(Path(file))
+                planes = self._planes(Path(file), names)
+            except PlanesError as error:
+                yield CellProblem(row=row, file=file, reason=error.reason, detail=f"{file}: {error}")
+                continue
             except Exception as error:  # tifffile and codecs raise many kinds on damaged files, all mean the same
                 yield tiff_problem(row, file, error)
                 continue
-            if len(planes) != len(self.config.channels):
-                text = f"{file}: {len(planes)} pages, and 'channels' names {len(self.config.channels)}; export it again"
-                yield CellProblem(row=row, file=file, reason="missing_channel", detail=text)
-                continue
             yield CellImage(row=row, pixels=[planes[channel] for channel in chosen])
 
-
-def _planes(file: Path) -> list[npt.NDArray[Any]]:
-    """Return the channels of a file: its pages, or the samples of its only page."""
-    pages = decode_pages(file)
-    if len(pages) == 1 and pages[0].ndim == 3:
-        return list(np.moveaxis(pages[0], -1, 0))
-    return pages
+    def _planes(self, file: Path, names: tuple[str, ...]) -> list[npt.NDArray[Any]]:
+        """Return the channels of a file in the order of ``channels``."""
+        tiff = Tiff(file)
+        wanted, stated = self.config.channels, self.config.pages == "as_stated"
+        order = channel_order(tiff, wanted, names) if stated else ()
+        return channel_planes(tiff, order, len(wanted), with_alpha=not stated)

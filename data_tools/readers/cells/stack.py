@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -33,10 +33,19 @@ from data_tools.readers.cells.base import (
 from framework.config import StrictModel
 from framework.errors import InputError, did_you_mean
 from framework.files.hdf5 import datasets, open_hdf5
+from framework.files.json_file import parse_json
 from framework.files.npz import Header, NpzFile, open_npz
 
 Array = npt.NDArray[Any]
 _AGAIN = "correct 'path', or export it again"
+_AXIS_WORDS = {
+    "c": ("c", "channel", "channels"),
+    "h": ("y", "h", "height", "row", "rows"),
+    "w": ("x", "w", "width", "column", "columns"),
+    "z": ("z", "depth", "slice", "slices"),
+    "t": ("t", "time", "frame", "frames"),
+}
+"""Letter of an axis -> labels that say so."""
 _UNPACKED_AT_ONCE = 1 << 28
 """Bytes of a compressed member that is unpacked whole; in a larger one every step back unpacks from its beginning."""
 
@@ -47,7 +56,8 @@ class StackConfig(StrictModel):
     Attributes:
         path: .npz, .h5 or .hdf5.
         images: name of the array with the images; in HDF5 with its groups, as ``cells/images``.
-        layout: what its axes are: cells ``n``, channels ``c``, rows ``h``, columns ``w``.
+        layout: what its axes are: cells ``n``, channels ``c``, rows ``h``, columns ``w``; labels of the axes in an
+            HDF5 file that say something else are refused.
         channels: names of the channels, in the order of the array.
         labels: ``Metadata_*`` column to make -> array of text (or whole numbers).
         measurements: arrays of numbers to keep for ``markers`` and ``keep``.
@@ -98,6 +108,7 @@ class StackReader:
         with _opened(config.path) as arrays:
             shape, _ = arrays.facts(config.images)
             self._check_shape(shape)
+            self._check_labels(arrays.axes(config.images))
             n = shape[0]
             cells: dict[str, Any] = {CELL: pd.Series(np.arange(n).astype(str), dtype=TEXT)}
             for label, name in config.labels.items():
@@ -142,6 +153,18 @@ class StackReader:
         if not shape[0]:
             raise InputError(f"{config.path}: '{config.images}' holds no cell")
 
+    def _check_labels(self, labels: Sequence[str]) -> None:
+        """Refuse an array that labels an axis as something else than ``layout`` does; cells may be labelled anyhow."""
+        config = self.config
+        for letter, label in zip(config.layout, labels, strict=False):
+            meant = next((key for key, words in _AXIS_WORDS.items() if label.strip().lower() in words), letter)
+            if letter not in ("n", meant):
+                raise InputError(
+                    f"{config.path}: '{config.images}' labels its axes {', '.join(name or '-' for name in labels)}, "
+                    f"and layout '{config.layout}' takes '{label}' for {_AXIS_WORDS[letter][-1]}; correct 'layout' or "
+                    "'images', or save the array without labels of its axes"
+                )
+
     def _of_length(self, arrays: _Arrays, name: str, n: int) -> Array:
         values = arrays.whole(name)
         if values.shape != (n,):
@@ -164,6 +187,10 @@ class _Arrays(ABC):
     @abstractmethod
     def facts(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         """Return shape and type."""
+
+    def axes(self, name: str) -> tuple[str, ...]:
+        """Return how the file labels the axes of an array; nothing where it has no labels."""
+        return ()
 
     @abstractmethod
     def whole(self, name: str) -> Array:
@@ -245,6 +272,19 @@ class _Hdf5(_Arrays):
         if found.shape is None:
             raise InputError(f"{self._path}: '{name}' holds no value; export it again")
         return tuple(int(edge) for edge in found.shape), found.dtype
+
+    def axes(self, name: str) -> tuple[str, ...]:
+        """Return the labels of HDF5's dimensions, or the axis tags that ilastik writes."""
+        found = self._file[self.known(name)]
+        if "axistags" in found.attrs:
+            tags = parse_json(str(found.attrs["axistags"]), self._path, error=InputError, what="axis tags", then=_AGAIN)
+            axes = tags.get("axes") if isinstance(tags, dict) else None
+            return (
+                tuple(str(axis.get("key", "")) for axis in axes if isinstance(axis, dict))
+                if isinstance(axes, list)
+                else ()
+            )
+        return tuple(str(dimension.label) for dimension in found.dims)
 
     def whole(self, name: str) -> Array:
         found = self._file[self.known(name)]

@@ -12,12 +12,10 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError  # types only: defusedxml parses
-
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.etree.ElementTree import Element  # types only: defusedxml parses
 
 from data_tools.formats.image_file import NoOrdinaryFile, read_bytes
+from data_tools.formats.image_xml import MOST_TEXT, tag_of, xml_root
 from data_tools.formats.tiff_directory import BytesSource, Directory, TiffDirectories
 from data_tools.formats.tiff_page import DESCRIPTION, MOST_BYTES
 from framework.errors import InputError
@@ -28,7 +26,7 @@ _UNIT_UM = {2: 25_400.0, 3: 10_000.0}  # inch, centimetre
 _TO_UM = {"m": 1e6, "cm": 1e4, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3}
 _TAG_RANGE_UM = (0.05, 3.0)
 _STATED_RANGE_UM = (0.001, 1000.0)
-_MOST_TEXT, _MOST_HTD = 1 << 22, 1 << 20
+_MOST_HTD = 1 << 20
 _WAVE = re.compile(r'^\s*"WaveName(\d+)"\s*,\s*"(.*)"\s*$')
 _TOLERANCE = 0.01
 
@@ -83,7 +81,7 @@ def stated_pixel_size(file: Path) -> PixelSize:
     try:
         tiff = TiffDirectories(str(file), BytesSource(read_bytes(file, MOST_BYTES)))
         page = tiff.directory(tiff.first)
-        text = tiff.text(page, DESCRIPTION, _MOST_TEXT).decode("utf-8", "replace")
+        text = tiff.text(page, DESCRIPTION, MOST_TEXT).decode("utf-8", "replace")
         sizes = _from_text(text) or _from_imagej(tiff, page, text)
         tags = _from_tags(tiff, page)
     except (OSError, InputError, struct.error):
@@ -110,19 +108,13 @@ def _plausible(size: float) -> bool:
 
 def _from_text(text: str) -> tuple[float, float] | None:
     """Return what OME-XML or the MetaData of MetaMorph state, in um."""
-    start = text.lstrip("\ufeff \r\n\t")
-    if not start.startswith("<"):
-        return None
-    try:
-        root: Element = fromstring(start.encode("utf-8"))
-    except (ParseError, DefusedXmlException, ValueError, LookupError):
-        return None
-    return _ome_size(root) or _metamorph_size(root)
+    root = xml_root(text)
+    return None if root is None else _ome_size(root) or _metamorph_size(root)
 
 
 def _ome_size(root: Element) -> tuple[float, float] | None:
     for element in root.iter():
-        if str(element.tag).rpartition("}")[2] == "Pixels" and "PhysicalSizeX" in element.attrib:
+        if tag_of(element) == "Pixels" and "PhysicalSizeX" in element.attrib:
             facts = element.attrib
             x = _in_um(facts["PhysicalSizeX"], facts.get("PhysicalSizeXUnit", "um"))
             y = _in_um(facts.get("PhysicalSizeY", facts["PhysicalSizeX"]), facts.get("PhysicalSizeYUnit", "um"))

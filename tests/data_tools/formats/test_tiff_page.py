@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pytest
 import tifffile
 from fixtures.handmade_tiff import LONG, SHORT, bits_turned, packed_bits, page_tags, write_tiff
+from fixtures.tiff_pixels import decode_pages, decode_tiff
 
 from data_tools.formats.plain_tiff import decode_page
-from data_tools.formats.tiff import Tiff, decode_grey, decode_pages, decode_tiff
+from data_tools.formats.tiff import Tiff, decode_grey
 from data_tools.formats.tiff_directory import BytesSource, TiffDirectories, TiffError
 from data_tools.formats.tiff_page import Page, read_page
 
@@ -228,6 +229,10 @@ def test_a_stack_that_only_a_description_tells_of_is_refused(tmp_path: Path) -> 
     file.write_bytes(write_tiff([({**page_tags(IMAGE), 33629: (LONG, [1] * 12)}, [IMAGE.tobytes()])]))
     with pytest.raises(TiffError, match="a MetaMorph stack of 12 planes in one page"):
         decode_grey(file)
+    volume = np.zeros((2, 16, 16), np.uint16)
+    tifffile.imwrite(file, volume, volumetric=True, tile=(2, 16, 16), photometric="minisblack")
+    with pytest.raises(TiffError, match="a volume of 2 planes in one page"):
+        decode_grey(file)
     tifffile.imwrite(file, IMAGE, imagej=True)
     np.testing.assert_array_equal(decode_grey(file), IMAGE)
 
@@ -254,6 +259,17 @@ def test_tiles_and_samples_apart_are_read_by_all(tmp_path: Path) -> None:
     file.write_bytes(data)
     with pytest.raises(TiffError, match="6 strips or tiles, expected 2"):
         decode_grey(file)
+
+
+def test_extra_samples_are_transparency_or_not(tmp_path: Path) -> None:
+    file, pixels = tmp_path / "a.tif", np.zeros((4, 5, 5), np.uint8)
+    for kinds, alpha in ((["unassalpha", "unspecified"], (3,)), (["unspecified", "assocalpha"], (4,))):
+        tifffile.imwrite(file, pixels, photometric="rgb", planarconfig="contig", extrasamples=kinds)
+        assert Tiff(file).images[0].alpha == alpha
+    tags = {**page_tags(IMAGE, t277=2), 258: (SHORT, [16, 16]), 338: (SHORT, [1, 1, 1]), 339: (SHORT, [1, 1])}
+    file.write_bytes(write_tiff([(tags, [IMAGE.tobytes() * 2])]))
+    with pytest.raises(TiffError, match="3 extra samples, in a page of 2 samples per pixel"):
+        Tiff(file)
 
 
 def test_sister_files_named_in_ome_xml_are_not_read(tmp_path: Path) -> None:

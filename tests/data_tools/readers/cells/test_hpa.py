@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from pydantic import ValidationError
 
 from data_tools.readers.cells import CellImage, CellProblem
@@ -169,3 +170,20 @@ def test_contradictions_in_the_config(tmp_path: Path) -> None:
             reader(tmp_path, **options)
     with pytest.raises(InputError, match="no such folder"):
         reader(tmp_path / "none").survey(("nucleus",))
+
+
+def test_samples_of_a_tiff_that_are_no_colours_are_problems_and_transparency_is_left_out(tmp_path: Path) -> None:
+    nucleus = field(120, [(60, 60, 10)])
+    clear = np.full_like(nucleus, 255)
+    planes = np.stack([nucleus * 0, nucleus // 2, nucleus, clear], axis=-1)
+    (tmp_path / "P").mkdir()
+    for number, extra in ((1, "unassalpha"), (2, "unspecified")):
+        tifffile.imwrite(tmp_path / "P" / f"a_{number}.tif", planes, photometric="rgb", extrasamples=[extra])
+    for options in ({}, {"rgb": None, "channel_names": {"a": "nucleus"}}):
+        group = "(?P<well>a)" if not options else "(?P<channel>a)"
+        mine = reader(tmp_path, pattern=rf"(?P<protein>\w+)/{group}_(?P<field>\d+)\.tif", **options)
+        first, second = mine.read(mine.survey(("nucleus",)).places, ("nucleus",))
+        assert isinstance(first, CellImage)
+        np.testing.assert_array_equal(first.pixels[0], nucleus[40:80, 40:80])
+        assert isinstance(second, CellProblem)
+        assert "red, green and blue, found shape (120, 120, 4)" in second.detail

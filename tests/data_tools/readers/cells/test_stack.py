@@ -181,3 +181,27 @@ def test_soft_links_within_the_file_are_read_and_others_are_named(tmp_path: Path
         store["other"] = h5py.ExternalLink("secret.h5", "/images")
     with pytest.raises(InputError, match=r"'other' is a link to another file \(secret.h5\)"):
         reader(file, images="other").survey(("BF",))
+
+
+def test_labels_of_axes_that_say_something_else_than_the_layout_are_refused(tmp_path: Path) -> None:
+    file = write(tmp_path, "hdf5")
+    with h5py.File(file, "a") as store:
+        for axis, label in enumerate(("cell", "C", "row", "x")):
+            store["images"].dims[axis].label = label
+    np.testing.assert_array_equal(pixels(reader(file), [1], ("DNA",)), IMAGES[[1]][:, [1]])
+    with h5py.File(file, "a") as store:
+        store["images"].dims[1].label = "z"
+    with pytest.raises(InputError, match="labels its axes cell, z, row, x, and layout 'nchw' takes 'z' for channels; "):
+        reader(file).survey(("DNA",))
+    with h5py.File(file, "a") as store:
+        store["images"].attrs["axistags"] = '{"axes": [{"key": "t"}, {"key": "c"}, {"key": "x"}, {"key": "y"}]}'
+    with pytest.raises(InputError, match="labels its axes t, c, x, y, and layout 'nchw' takes 'x' for rows"):
+        reader(file).survey(("DNA",))
+    for spoiled in ('{"axes": 3}', "[1", '{"axes": ["x"]}'):
+        with h5py.File(file, "a") as store:
+            store["images"].attrs["axistags"] = spoiled
+        if spoiled == "[1":
+            with pytest.raises(InputError, match="not readable as axis tags"):
+                reader(file).survey(("DNA",))
+        else:
+            assert len(reader(file).survey(("DNA",))) == 7

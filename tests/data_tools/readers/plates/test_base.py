@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
+from fixtures.tiff_pixels import decode_pages, decode_tiff
 
-from data_tools.formats.tiff import decode_pages, decode_tiff
 from data_tools.readers.plates import READERS
 from data_tools.readers.plates.base import Export, ImageError, ImageRef, assemble, read_image
 from data_tools.readers.plates.choice import one_of
