@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from data_tools.pipeline.build.config import IngestBase
 from data_tools.pipeline.build.durable import explained, only_writer
+from data_tools.pipeline.build.facts import ShardFacts
 from data_tools.pipeline.build.folder import BuildFolder
 from data_tools.pipeline.build.repair import J, lost_files, remake, restore_index
 from data_tools.pipeline.build.runner import Runner, open_runner
@@ -94,7 +95,7 @@ def carry_out(
     survey: Callable[[C, Path], F],
     build: Callable[[C, F, Attempt], S],
     jobs_again: Callable[[C, F, Attempt, Manifest], Sequence[J]],
-    make: Callable[[J], dict[str, Any]],
+    make: Callable[[J], ShardFacts],
     of_complete: Callable[[Manifest, BuildFolder], S],
 ) -> S:
     """Build a dataset, continue one, make its lost files again, or find that nothing is to be done.
@@ -135,7 +136,7 @@ def carry_out(
         return replace(of_complete(complete, folder), state="repaired", shards_reused=reused, notes=(note,))
 
 
-def _repair(make: Callable[[J], dict[str, Any]], every: Sequence[J], manifest: Manifest, attempt: Attempt) -> int:
+def _repair(make: Callable[[J], ShardFacts], every: Sequence[J], manifest: Manifest, attempt: Attempt) -> int:
     """Make the lost shards of a finished dataset again, and nothing else; return how many."""
     build = attempt.build
     lost = lost_files(manifest, build.root)
@@ -148,13 +149,13 @@ def _repair(make: Callable[[J], dict[str, Any]], every: Sequence[J], manifest: M
 
 
 def make_missing(
-    make: Callable[[J], dict[str, Any]],
+    make: Callable[[J], ShardFacts],
     jobs: Sequence[J],
-    known: Sequence[dict[str, Any] | None],
+    known: Sequence[ShardFacts | None],
     sizes: Sequence[int],
     advance: OnCount,
     runner: Runner,
-) -> tuple[list[dict[str, Any]], int]:
+) -> tuple[list[ShardFacts], int]:
     """Make the shards that are not there yet; return the facts of all, in order, and how many were there.
 
     Args:
@@ -169,13 +170,13 @@ def make_missing(
     total = sum(sizes)
     done = total - sum(sizes[place] for place in missing)
     advance(done, total)
-    fresh: dict[int, dict[str, Any]] = {}
+    fresh: dict[int, ShardFacts] = {}
     for place, made in zip(missing, runner.each(make, [jobs[place] for place in missing]), strict=True):
         fresh[place] = made
         done += sizes[place]
         advance(done, total)
     facts = [fresh[place] if old is None else old for place, old in enumerate(known)]
-    return facts, sum(old is not None and old["shard"] is not None for old in known)
+    return facts, sum(old is not None and old.shard is not None for old in known)
 
 
 def _as_error(problems: Sequence[Problem]) -> InputError:

@@ -106,6 +106,12 @@ def record(file: Path, root: Path) -> FileRecord:
     return FileRecord(name=name, bytes=file.stat().st_size, blake3=file_checksum(file))
 
 
+def is_whole(item: FileRecord, root: Path) -> bool:
+    """Return whether a file of the dataset is there with its recorded size."""
+    file = root / item.name
+    return file.is_file() and file.stat().st_size == item.bytes
+
+
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
     """Hold ``folder`` against a second ingest; the lock dies with the process, whatever kills it.

@@ -1,34 +1,28 @@
 """The folder a dataset is built in, and how a build that was killed is picked up again.
 
 ``.build/plan.json`` says which config the folder belongs to (omics tables aside, which may still be corrected). Each
-finished part has a marker with a digest of all that went into it (files by size and modification time, flat-fields by
-checksum), so a repaired image redoes its own part and nothing else, and a marker never speaks for other input.
+finished part has a marker (``facts``) with a digest of all that went into it (files by size and modification time,
+flat-fields by checksum), so a repaired image redoes its own part and nothing else.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from blake3 import blake3
-
 from data_tools.pipeline.build.durable import TEMPORARY_PREFIX, explained, write_json
 from framework import __version__
 from framework.config import StrictModel
-from framework.data.format.checksum import file_checksum
 from framework.data.format.schema import MANIFEST_NAME, Manifest, read_manifest
-from framework.durable import json_text
 from framework.errors import DatasetError
 from framework.files.json_file import read_mapping
 
 BUILD_NAME = ".build"
 _PLAN_NAME = "plan.json"
-_SEAL = "seal"
 _OF_TARGETS = ("omics",)
 """Keys of a config that shape the targets alone, which are written at the very end."""
 _SHAPING = (
@@ -113,20 +107,6 @@ class BuildFolder:
             )
         return manifest
 
-    def finished(self, marker: Path, inputs: str, files: Iterable[Path]) -> dict[str, Any] | None:
-        """Return what a marker says if it speaks of these inputs and all its files are as it left them, else None.
-
-        A damaged marker or file speaks for nothing, so its part is made again.
-        """
-        if not marker.is_file() or not all(file.is_file() for file in files):
-            return None
-        try:
-            facts = read_mapping(marker)
-        except DatasetError:
-            return None
-        seal = facts.pop(_SEAL, None)
-        return facts if facts.get("inputs") == inputs and seal == _seal(facts, files) else None
-
     @property
     def _plan_file(self) -> Path:
         return self.parts / _PLAN_NAME
@@ -162,23 +142,6 @@ class BuildFolder:
                             entry.rmdir()
                     elif entry.relative_to(self.root).as_posix() not in keep:
                         entry.unlink()
-
-
-def write_marker(marker: Path, facts: dict[str, Any], files: Iterable[Path]) -> None:
-    """Write the marker of a finished part, with a checksum of it and of its files.
-
-    Args:
-        marker: where it goes.
-        facts: what it says.
-        files: that it speaks for; ``BuildFolder.finished`` is given the same.
-    """
-    write_json(marker, facts | {_SEAL: _seal(facts, files)})
-
-
-def _seal(facts: dict[str, Any], files: Iterable[Path]) -> str:
-    with explained(Path(BUILD_NAME)):
-        checksums = [file_checksum(file) for file in files]
-    return blake3(json_text([facts, checksums]).encode()).hexdigest()
 
 
 def _plan(config: StrictModel) -> dict[str, Any]:

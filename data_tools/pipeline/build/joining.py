@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from data_tools.pipeline.build.config import IngestBase
 from data_tools.pipeline.build.durable import explained, record, replacing, write_json
+from data_tools.pipeline.build.facts import ShardFacts
 from data_tools.pipeline.build.folder import BuildFolder, versions
 from data_tools.pipeline.build.shard_file import ShardFiles, load_counts, remake_part
 from data_tools.pipeline.build.statistics import PixelCounts
@@ -29,7 +29,6 @@ from framework.data.format.schema import (
     ChannelStatistics,
     FileRecord,
     Manifest,
-    ShardRecord,
     Skipped,
     TileFormat,
 )
@@ -40,12 +39,12 @@ from framework.files.parquet import read_arrow_table
 def join_tables(
     root: Path,
     parts: Sequence[ShardFiles],
-    facts: Sequence[dict[str, Any]],
+    facts: Sequence[ShardFacts],
     markers: Sequence[str],
     labels: Sequence[str] = (),
 ) -> pa.Table:
     """Write the tables of bags, nuclei and tiles from the parts of all shards, in order; return that of bags."""
-    bags = bags_table([row for item in facts for row in item["bags"]])
+    bags = bags_table([bag.row for item in facts for bag in item.bags])
     write_tables(root / BAGS_NAME, [bags], bags.schema)
     write_tables(root / NUCLEI_NAME, (_part(files.part("nuclei.parquet")) for files in parts), NUCLEI_SCHEMA)
     schema, tiles = tiles_schema(markers, labels), [files.part("tiles.parquet") for files in parts]
@@ -53,11 +52,11 @@ def join_tables(
     return bags
 
 
-def beside_shards(facts: Sequence[dict[str, Any]], root: Path) -> list[FileRecord]:
+def beside_shards(facts: Sequence[ShardFacts], root: Path) -> list[FileRecord]:
     """Write the sums of all blocks; return the records of these and of the metadata of Zarr shards."""
-    sums = {item["shard"]["name"]: tuple(item["block_sums"]) for item in facts if item["shard"]}
-    write_json(root / CHECKSUMS_NAME, BlockSums(crc32=sums).plain())
-    metadata = [FileRecord.model_validate(item["metadata"]) for item in facts if item["metadata"]]
+    stored = [item.shard for item in facts if item.shard is not None]
+    write_json(root / CHECKSUMS_NAME, BlockSums(crc32={item.record.name: item.block_sums for item in stored}).plain())
+    metadata = [item.metadata for item in stored if item.metadata is not None]
     return [record(root / CHECKSUMS_NAME, root), *metadata]
 
 
@@ -69,7 +68,7 @@ def tile_index(root: Path, *, coded: bool) -> FileRecord:
     return record(root / INDEX_NAME, root)
 
 
-def tile_tables(parts: Sequence[Path], facts: Sequence[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.Table]:
+def tile_tables(parts: Sequence[Path], facts: Sequence[ShardFacts], schema: pa.Schema) -> Iterator[pa.Table]:
     """Yield the tile tables of the shards with global shard numbers and global rows of nuclei."""
     shard, first_nucleus = 0, 0
     for part, item in zip(parts, facts, strict=True):
@@ -78,8 +77,8 @@ def tile_tables(parts: Sequence[Path], facts: Sequence[dict[str, Any]], schema: 
         table = table.set_column(schema.get_field_index("nucleus"), schema.field("nucleus"), pa.array(nucleus))
         numbers = pa.array(np.full(len(table), shard, dtype=np.int32))
         yield table.set_column(schema.get_field_index("shard"), schema.field("shard"), numbers)
-        shard += item["shard"] is not None
-        first_nucleus += item["n_nuclei"]
+        shard += item.shard is not None
+        first_nucleus += item.n_nuclei
 
 
 def _part(file: Path) -> pa.Table:
@@ -111,7 +110,7 @@ def finish(
     config: IngestBase,
     build: BuildFolder,
     parts: Sequence[ShardFiles],
-    facts: Sequence[dict[str, Any]],
+    facts: Sequence[ShardFacts],
     *,
     pixel_size_um: float | None,
     n_plates: int,
@@ -137,8 +136,8 @@ def finish(
         more: records of files that not every dataset has.
     """
     root = build.root
-    shards = [ShardRecord.model_validate(item["shard"]) for item in facts if item["shard"]]
-    n_bags = sum(len(item["bags"]) for item in facts)
+    shards = [item.shard.record for item in facts if item.shard is not None]
+    n_bags = sum(len(item.bags) for item in facts)
     index = tile_index(root, coded=config.shards.codec is not None)
     tables = [record(root / name, root) for name in (BAGS_NAME, TILES_NAME, NUCLEI_NAME, "qc/index.json")]
     files = [*more, *beside_shards(facts, root), index, *tables]
@@ -155,7 +154,7 @@ def finish(
         n_plates=n_plates,
         n_bags=n_bags,
         n_tiles=sum(shard.tiles for shard in shards),
-        n_nuclei=sum(item["n_nuclei"] for item in facts),
+        n_nuclei=sum(item.n_nuclei for item in facts),
         markers=tuple(markers),
         targets=tuple(targets),
         channel_statistics=channel_statistics(counts, config.channels, dtype),

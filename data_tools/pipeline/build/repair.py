@@ -8,9 +8,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from data_tools.pipeline.build.durable import explained
+from data_tools.pipeline.build.durable import explained, is_whole
+from data_tools.pipeline.build.facts import ShardFacts
 from data_tools.pipeline.build.folder import BuildFolder
 from data_tools.pipeline.build.joining import tile_index
 from data_tools.pipeline.build.runner import Runner
@@ -30,7 +31,7 @@ J = TypeVar("J", bound=_Job)
 def lost_files(manifest: Manifest, root: Path) -> set[str]:
     """Return the names of shards, and of files beside them, that are absent or of another size than recorded."""
     beside = [item for item in manifest.files if item.name.startswith("shards/")]
-    return {item.name for item in (*manifest.shards, *beside) if not _is_there(root / item.name, item.bytes)}
+    return {item.name for item in (*manifest.shards, *beside) if not is_whole(item, root)}
 
 
 def restore_index(manifest: Manifest, root: Path) -> tuple[str, ...]:
@@ -39,7 +40,7 @@ def restore_index(manifest: Manifest, root: Path) -> tuple[str, ...]:
     Raises:
         DatasetError: it came out otherwise, because tiles.parquet is damaged.
     """
-    lost = [item for item in manifest.files if item.name == INDEX_NAME and not _is_there(root / item.name, item.bytes)]
+    lost = [item for item in manifest.files if item.name == INDEX_NAME and not is_whole(item, root)]
     for item in lost:
         if not (root / TILES_NAME).is_file():
             raise DatasetError(f"{root / TILES_NAME}: missing, so {INDEX_NAME} cannot be made again; {anew(root)}")
@@ -52,7 +53,7 @@ def restore_index(manifest: Manifest, root: Path) -> tuple[str, ...]:
 
 
 def remake(
-    make: Callable[[J], dict[str, Any]], jobs: Sequence[J], manifest: Manifest, build: BuildFolder, runner: Runner
+    make: Callable[[J], ShardFacts], jobs: Sequence[J], manifest: Manifest, build: BuildFolder, runner: Runner
 ) -> None:
     """Make shards again and compare them with the manifest.
 
@@ -68,8 +69,8 @@ def remake(
     """
     recorded = {item.name: item for item in (*manifest.shards, *manifest.files)}
     for job, facts in zip(jobs, runner.each(make, jobs), strict=True):
-        made = [item for item in (facts["shard"], facts["metadata"]) if item]
-        wrong = [item["name"] for item in made if recorded[item["name"]].model_dump() != item]
+        made = () if facts.shard is None else facts.shard.files
+        wrong = [item.name for item in made if recorded[item.name] != item]
         if wrong or not made:
             for name in wrong:
                 (build.root / name).unlink()
@@ -79,10 +80,6 @@ def remake(
             )
     with explained(build.root):
         shutil.rmtree(build.parts, ignore_errors=True)
-
-
-def _is_there(file: Path, size: int) -> bool:
-    return file.is_file() and file.stat().st_size == size
 
 
 def anew(root: Path) -> str:

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from data_tools.pipeline.build.direct import DirectWriter
-from data_tools.pipeline.build.durable import explained, record, replacing, write_json, write_with
-from data_tools.pipeline.build.folder import BuildFolder
+from data_tools.pipeline.build.durable import explained, is_whole, record, replacing, write_json, write_with
+from data_tools.pipeline.build.facts import ShardFacts, StoredShard, read_marker
 from data_tools.pipeline.build.statistics import PixelCounts
 from data_tools.shards import DATA_KEY, ShardsConfig, ShardWriter, ZarrShardWriter, random_order
-from framework.data.format.schema import ShardRecord
+from framework.data.format.schema import FileRecord, ShardRecord
 from framework.durable import sync_folder
 from framework.errors import DatasetError
 from framework.files.failures import reading
@@ -92,15 +92,13 @@ def remake_part(file: Path) -> str:
     return f"run the same command again, it makes {file.name} anew"
 
 
-def known_facts(files: ShardFiles, inputs: str, build: BuildFolder) -> dict[str, Any] | None:
+def known_facts(files: ShardFiles, inputs: str) -> ShardFacts | None:
     """Return what the marker of a shard says if it speaks of these inputs and all that was made is there, else None."""
-    facts = build.finished(files.marker, inputs, files.all_parts)
-    if facts is None or (facts["metadata"] and not (files.root / facts["metadata"]["name"]).is_file()):
+    facts = read_marker(files.marker, ShardFacts, inputs, files.all_parts)
+    if facts is None or not all((files.root / picture.file).is_file() for picture in facts.overviews):
         return None
-    shard = facts["shard"]
-    if shard and not (files.file.is_file() and files.file.stat().st_size == shard["bytes"]):
-        return None
-    return facts
+    stored = () if facts.shard is None else facts.shard.files
+    return facts if all(is_whole(item, files.root) for item in stored) else None
 
 
 class ShardFile:
@@ -108,13 +106,13 @@ class ShardFile:
 
     Attributes:
         writer: takes chunks of tiles.
-        facts: of the finished shard: its record, block sums and the record of ``zarr.json``; set by ``open_shard``.
+        stored: the files it became, set by ``open_shard``; None without tiles.
     """
 
     def __init__(self, files: ShardFiles, file: DirectWriter) -> None:
         self._files, shards = files, files.shards
         self.writer: Writer = ZarrShardWriter(file, shards.codec) if shards.layout == "zarr" else ShardWriter(file)
-        self.facts: dict[str, Any] = {}
+        self.stored: StoredShard | None = None
 
     def lay_out(self, tiles: int, take: Take, key: str, facts: ChunkFacts) -> npt.NDArray[np.int64]:
         """Write the tiles of a bag, chunk by chunk and each piece by piece, so that memory holds one piece.
@@ -148,32 +146,35 @@ class ShardFile:
 
 @contextmanager
 def open_shard(files: ShardFiles, channels: tuple[str, ...], size_px: int, dtype: str) -> Iterator[ShardFile]:
-    """Write a shard durably; ``ShardFile.facts`` are complete when the block has ended; without tiles it is gone."""
+    """Write a shard durably; ``ShardFile.stored`` is set when the block has ended; without tiles no file is left."""
     with replacing(files.file) as stream, DirectWriter(stream) as file:
         shard = ShardFile(files, file)
         yield shard
         digest = shard.writer.finish()
-    writer, made = shard.writer, None
-    if writer.tiles:
-        made = ShardRecord(
-            name=files.file.relative_to(files.root).as_posix(), bytes=writer.nbytes, blake3=digest, tiles=writer.tiles
-        ).model_dump()
-    else:
-        files.file.unlink()  # stock readers refuse an archive without samples
+    writer = shard.writer
     metadata = _write_metadata(files, writer, channels, size_px, dtype)
-    shard.facts = {"shard": made, "block_sums": list(writer.block_sums), "metadata": metadata}
+    if not writer.tiles:
+        _remove(files)
+        return
+    name = files.file.relative_to(files.root).as_posix()
+    made = ShardRecord(name=name, bytes=writer.nbytes, blake3=digest, tiles=writer.tiles)
+    shard.stored = StoredShard(record=made, block_sums=tuple(writer.block_sums), metadata=metadata)
+
+
+def _remove(files: ShardFiles) -> None:
+    """Remove a shard without tiles: stock readers refuse an archive without samples."""
+    with explained(files.root):
+        files.file.unlink()
+        if files.metadata_file is not None:
+            shutil.rmtree(files.metadata_file.parent)
 
 
 def _write_metadata(
     files: ShardFiles, writer: Writer, channels: tuple[str, ...], size_px: int, dtype: str
-) -> dict[str, Any] | None:
+) -> FileRecord | None:
     """Write ``zarr.json``, after the data it describes, and return its record."""
     file = files.metadata_file
-    if file is None or not isinstance(writer, ZarrShardWriter):
-        return None
-    if not writer.tiles:
-        with explained(files.root):
-            shutil.rmtree(file.parent)
+    if file is None or not isinstance(writer, ZarrShardWriter) or not writer.tiles:
         return None
     write_json(file, writer.metadata(channels, size_px, dtype))
     # The file systems keep the new folders between data and shards only once their parents are synced.
@@ -182,7 +183,7 @@ def _write_metadata(
             sync_folder(folder)
             if folder == files.root:
                 break
-    return record(file, files.root).model_dump()
+    return record(file, files.root)
 
 
 class Spill:

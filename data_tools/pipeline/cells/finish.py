@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_tools.pipeline.build.durable import write_json
+from data_tools.pipeline.build.facts import BagFacts, ShardFacts
 from data_tools.pipeline.build.folder import BuildFolder
 from data_tools.pipeline.build.joining import finish, join_tables
 from data_tools.pipeline.cells.config import CellsIngestConfig
@@ -23,7 +24,7 @@ def assemble_cells(
     found: CellSurvey,
     build: BuildFolder,
     jobs: Sequence[CellShardJob],
-    facts: Sequence[dict[str, Any]],
+    facts: Sequence[ShardFacts],
 ) -> Manifest:
     """Write everything that is not a shard, ``dataset.json`` last, and remove the parts.
 
@@ -39,8 +40,8 @@ def assemble_cells(
         DatasetError: writing failed.
     """
     problems, parts = all_cell_problems(found, facts), [job.files for job in jobs]
-    if not any(item["shard"] for item in facts):
-        raise InputError(_nothing(config, [row for item in facts for row in item["bags"]], problems))
+    if not any(item.shard for item in facts):
+        raise InputError(_nothing(config, [bag for item in facts for bag in item.bags], problems))
     join_tables(build.root, parts, facts, tuple(config.markers), found.labels)
     nothing: dict[str, Any] = {"overviews": [], "flatfields": [], "cells": [], "targets": {}}
     notes = [*found.notes, *found.matched]
@@ -58,13 +59,13 @@ def assemble_cells(
     )
 
 
-def _nothing(config: CellsIngestConfig, rows: Sequence[dict[str, Any]], problems: Sequence[Problem]) -> str:
-    cells = sum(row["n_nuclei"] for row in rows)
+def _nothing(config: CellsIngestConfig, bags: Sequence[BagFacts], problems: Sequence[Problem]) -> str:
+    cells = sum(bag.n_nuclei for bag in bags)
     reasons = [problem.detail for problem in problems[:_SHOWN_PROBLEMS]]
     least = f"; each bag needs {config.bags.min_cells} ('bags.min_cells')" if config.bags.min_cells > 1 else ""
-    return "\n".join([f"no tile could be made of {cells} cells in {len(rows)} bags{least}", *reasons])
+    return "\n".join([f"no tile could be made of {cells} cells in {len(bags)} bags{least}", *reasons])
 
 
-def all_cell_problems(found: CellSurvey, facts: Sequence[dict[str, Any]]) -> list[Problem]:
+def all_cell_problems(found: CellSurvey, facts: Sequence[ShardFacts]) -> list[Problem]:
     """Return every problem, those of the listings before those of the pixels."""
-    return [*found.problems, *(Problem(**entry) for item in facts for entry in item["problems"])]
+    return [*found.problems, *(problem for item in facts for problem in item.problems)]

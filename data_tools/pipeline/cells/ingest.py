@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from data_tools.pipeline.build.attempt import Attempt, Summary, carry_out, make_missing
+from data_tools.pipeline.build.facts import ShardFacts
 from data_tools.pipeline.build.folder import BuildFolder
 from data_tools.pipeline.build.runner import Runner
 from data_tools.pipeline.build.shard_file import known_facts
@@ -72,14 +72,14 @@ def _build(config: CellsIngestConfig, found: CellSurvey, attempt: Attempt) -> Ce
     attempt.report("tables", 0, 1)
     manifest = assemble_cells(config, found, build, jobs, facts)
     attempt.report("tables", 1, 1)
-    bags = pd.DataFrame([row for item in facts for row in item["bags"]])
+    bags = [bag for item in facts for bag in item.bags]
     problems = all_cell_problems(found, facts)
     return replace(
         _of_complete(manifest, build),
         state="built",
         sources=tuple(export.plate for export in found.exports),
-        empty_bags=_named(bags[bags["n_tiles"] == 0]),
-        lone_cells=_named(bags[bags["n_tiles"] == 1]),
+        empty_bags=tuple(bag.name for bag in bags if bag.n_tiles == 0),
+        lone_cells=tuple(bag.name for bag in bags if bag.n_tiles == 1),
         labels=found.labels,
         matched=found.matched,
         shards_reused=reused,
@@ -95,8 +95,8 @@ def _jobs_again(
     return shard_jobs(config, found, attempt.build)
 
 
-def _shards(jobs: Sequence[CellShardJob], attempt: Attempt, runner: Runner) -> tuple[list[dict[str, Any]], int]:
-    known = [known_facts(job.files, job.inputs, attempt.build) for job in jobs]
+def _shards(jobs: Sequence[CellShardJob], attempt: Attempt, runner: Runner) -> tuple[list[ShardFacts], int]:
+    known = [known_facts(job.files, job.inputs) for job in jobs]
     sizes = [len(job.cells) for job in jobs]
     return make_missing(make_cell_shard, jobs, known, sizes, partial(attempt.report, "cells"), runner)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 
 from data_tools.pipeline.build.durable import explained
-from data_tools.pipeline.build.folder import write_marker
+from data_tools.pipeline.build.facts import BagFacts, ShardFacts, write_marker
 from data_tools.pipeline.build.shard_file import ShardFile, ShardFiles, Spill, open_shard, save_counts, stored_order
 from data_tools.pipeline.build.statistics import PixelCounts
 from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
@@ -82,7 +82,7 @@ class _Bag:
     status: list[str] = field(default_factory=list)
 
 
-def make_cell_shard(job: CellShardJob) -> dict[str, Any]:
+def make_cell_shard(job: CellShardJob) -> ShardFacts:
     """Make a shard with its parts and return the facts its marker holds.
 
     Raises:
@@ -126,13 +126,13 @@ class _CellShardTask:
         self.counts = PixelCounts.empty(len(self.config.channels), self.config.tiles.dtype == "float32")
         self.nuclei: list[dict[str, Any]] = []
         self.tile_rows: list[dict[str, Any]] = []
-        self.bag_rows: list[dict[str, Any]] = []
+        self.bag_rows: list[BagFacts] = []
         self.problems: list[Problem] = []
         self.n_nuclei = 0
         self.known = job.cells[["y_px", "x_px"]].to_numpy(np.float32)
         self.bag_of = job.cells["bag"].to_numpy()
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> ShardFacts:
         job, tiles = self.job, self.config.tiles
         with open_shard(job.files, self.config.channels, tiles.size_px, tiles.dtype) as shard:
             for (_, bag), found in zip(job.bags.iterrows(), self._by_bag(), strict=True):
@@ -142,13 +142,9 @@ class _CellShardTask:
                     self._collect(bag, found, mine)
                     self._close(bag, mine, shard)
         self._write_parts(concatenated(shard.writer.tile_nbytes, np.int32))
-        facts = {
-            "inputs": job.inputs,
-            **shard.facts,
-            "bags": self.bag_rows,
-            "n_nuclei": self.n_nuclei,
-            "problems": [asdict(problem) for problem in self.problems],
-        }
+        facts = ShardFacts(
+            inputs=job.inputs, shard=shard.stored, bags=tuple(self.bag_rows), problems=tuple(self.problems)
+        )
         write_marker(job.files.marker, facts, job.files.all_parts)
         return facts
 
@@ -252,8 +248,15 @@ class _CellShardTask:
         offsets = shard.lay_out(len(order), take, key, facts)
         self.tile_rows.append({**columns, "offset": offsets})
         self.n_nuclei += len(rows)
-        counts = {"n_sites": int(cells["site"].nunique()), "n_nuclei": len(rows), "n_tiles": len(order)}
-        self.bag_rows.append({**{str(name): _plain(value) for name, value in bag.items()}, **counts})
+        self.bag_rows.append(
+            BagFacts(
+                bag=number,
+                metadata={str(name): str(value) for name, value in bag.items() if name != "bag"},
+                n_sites=int(cells["site"].nunique()),
+                n_nuclei=len(rows),
+                n_tiles=len(order),
+            )
+        )
 
     def _tile_columns(
         self, bag: int, cells: pd.DataFrame, known: npt.NDArray[np.float32], nucleus: npt.NDArray[np.int64]
@@ -300,10 +303,6 @@ class _CellShardTask:
         table = table.set_column(schema.get_field_index("nbytes"), schema.field("nbytes"), pa.array(tile_nbytes))
         write_tables(files.part("tiles.parquet"), [table.combine_chunks()], schema)
         save_counts(files.part("counts.npz"), self.counts)
-
-
-def _plain(value: Any) -> Any:
-    return int(value) if isinstance(value, (int, np.integer)) else str(value)
 
 
 def _number(value: np.float32) -> float | None:

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from data_tools.nuclei import NUCLEI, FieldOfView
+from data_tools.pipeline.build.facts import Remark
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.readers.problem import Problem
 
 if TYPE_CHECKING:
     from data_tools.pipeline.plates.survey import Bag, Plate, Site
-
-
-@dataclass(frozen=True, kw_only=True)
-class Remark:
-    """Something about the nuclei of a site that is counted in a note.
-
-    Attributes:
-        where: the site.
-        what: it is.
-    """
-
-    where: str
-    what: str
 
 
 def check_size(config: IngestConfig, pixel_size_um: float | None) -> None:

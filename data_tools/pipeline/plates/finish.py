@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from data_tools.nuclei import NUCLEI
 from data_tools.pipeline.build.durable import record, write_json, write_with
+from data_tools.pipeline.build.facts import BagFacts, ShardFacts
 from data_tools.pipeline.build.folder import BuildFolder
 from data_tools.pipeline.build.joining import finish, join_tables
-from data_tools.pipeline.plates.centres import Remark, remark_notes
+from data_tools.pipeline.plates.centres import remark_notes
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.shading import flatfield_name
 from data_tools.pipeline.plates.survey import Survey
@@ -25,7 +27,7 @@ def assemble(
     survey: Survey,
     build: BuildFolder,
     jobs: Sequence[ShardJob],
-    facts: Sequence[dict[str, Any]],
+    facts: Sequence[ShardFacts],
     flatfields: Sequence[FileRecord],
 ) -> Manifest:
     """Write everything that is not a shard, ``dataset.json`` last, and remove the parts.
@@ -43,12 +45,12 @@ def assemble(
         DatasetError: writing failed.
     """
     root, parts = build.root, [job.files for job in jobs]
-    if not any(item["shard"] for item in facts):
-        raise InputError(_nothing_found(config, [row for item in facts for row in item["bags"]]))
+    if not any(item.shard for item in facts):
+        raise InputError(_nothing_found(config, [bag for item in facts for bag in item.bags]))
     join_tables(root, parts, facts, config.markers)
     targets = _write_targets(survey, root)
     _write_qc(config, survey, facts, targets, root)
-    pictures = [entry["file"] for item in facts for entry in item["overviews"]]
+    pictures = [picture.file for item in facts for picture in item.overviews]
     names = [*(f"targets/{name}.h5ad" for name in targets), *pictures]
     return finish(
         config,
@@ -65,17 +67,16 @@ def assemble(
     )
 
 
-def all_problems(survey: Survey, facts: Sequence[dict[str, Any]]) -> list[Problem]:
+def all_problems(survey: Survey, facts: Sequence[ShardFacts]) -> list[Problem]:
     """Return every problem, plate by plate in config order, those of the listing before those of the pixels."""
-    found = [*survey.problems, *(Problem(**entry) for item in facts for entry in item["problems"])]
+    found = [*survey.problems, *(problem for item in facts for problem in item.problems)]
     order = {plate.name: index for index, plate in enumerate(survey.plates)}
     return sorted(found, key=lambda problem: order[problem.plate])
 
 
-def all_notes(survey: Survey, facts: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+def all_notes(survey: Survey, facts: Sequence[ShardFacts]) -> tuple[str, ...]:
     """Return the notes of the survey, and what nucleus methods said of single sites, counted."""
-    remarks = [Remark(where=where, what=what) for item in facts for where, what in item.get("remarks", ())]
-    return (*survey.notes, *remark_notes(remarks))
+    return (*survey.notes, *remark_notes(remark for item in facts for remark in item.remarks))
 
 
 def _write_targets(survey: Survey, root: Path) -> dict[str, dict[str, Any]]:
@@ -98,16 +99,16 @@ def _write_targets(survey: Survey, root: Path) -> dict[str, dict[str, Any]]:
 
 
 def _write_qc(
-    config: IngestConfig, survey: Survey, facts: Sequence[dict[str, Any]], targets: dict[str, Any], root: Path
+    config: IngestConfig, survey: Survey, facts: Sequence[ShardFacts], targets: dict[str, Any], root: Path
 ) -> None:
     """Write ``qc/index.json``: what the report shows, and where it lies."""
     flatfields = _flatfield_entries(config, survey) if config.illumination.corrects else []
     write_json(
         root / "qc" / "index.json",
         {
-            "overviews": [entry for item in facts for entry in item["overviews"]],
+            "overviews": [asdict(picture) for item in facts for picture in item.overviews],
             "flatfields": flatfields,
-            "cells": [entry for item in facts for entry in item["cells"]],
+            "cells": [asdict(counts) for item in facts for counts in item.cells],
             "targets": targets,
             "notes": list(all_notes(survey, facts)),
         },
@@ -123,9 +124,9 @@ def _flatfield_entries(config: IngestConfig, survey: Survey) -> list[dict[str, s
     ]
 
 
-def _nothing_found(config: IngestConfig, rows: Sequence[dict[str, Any]]) -> str:
-    nuclei = sum(row["n_nuclei"] for row in rows)
-    sites = sum(row["n_sites"] for row in rows)
+def _nothing_found(config: IngestConfig, bags: Sequence[BagFacts]) -> str:
+    nuclei = sum(bag.n_nuclei for bag in bags)
+    sites = sum(bag.n_sites for bag in bags)
     if nuclei:
         return (
             f"{nuclei} nuclei in {sites} sites, but none whose tile of {config.tiles.size_px} px is inside the image; "

@@ -7,9 +7,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from data_tools.pipeline.build.attempt import Attempt, Summary, carry_out, make_missing
+from data_tools.pipeline.build.facts import ShardFacts
 from data_tools.pipeline.build.folder import BuildFolder, file_state
 from data_tools.pipeline.build.runner import Runner
 from data_tools.pipeline.build.shard_file import known_facts
@@ -71,17 +71,17 @@ def _build(config: IngestConfig, found: Survey, attempt: Attempt) -> IngestSumma
     attempt.report("tables", 0, 1)
     manifest = assemble(config, found, build, jobs, facts, [item for records in flatfields for item in records])
     attempt.report("tables", 1, 1)
-    rows = [row for item in facts for row in item["bags"]]
+    bags = [bag for item in facts for bag in item.bags]
     return replace(
         _of_complete(manifest, build),
         state="built",
         plates=tuple(plate.name for plate in found.plates),
-        sites=sum(row["n_sites"] for row in rows),
-        empty_wells=tuple(f"{row['Metadata_Plate']}/{row['Metadata_Well']}" for row in rows if not row["n_tiles"]),
+        sites=sum(bag.n_sites for bag in bags),
+        empty_wells=tuple(bag.name for bag in bags if not bag.n_tiles),
         cells_matched=tuple(
-            f"{entry['plate']}/{entry['well']}: {entry['matched']} of {entry['cells']} cells, {entry['nuclei']} nuclei"
+            f"{well.plate}/{well.well}: {well.matched} of {well.cells} cells, {well.nuclei} nuclei"
             for item in facts
-            for entry in item["cells"]
+            for well in item.cells
         ),
         shards_reused=reused,
         problems=tuple(problem.detail for problem in all_problems(found, facts)),
@@ -189,17 +189,10 @@ def _inputs(group: Plate, kind: ImageKind, fields: Sequence[FileRecord], chosen:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _shards(jobs: Sequence[ShardJob], attempt: Attempt, runner: Runner) -> tuple[list[dict[str, Any]], int]:
-    known = [_known(job, attempt.build) for job in jobs]
+def _shards(jobs: Sequence[ShardJob], attempt: Attempt, runner: Runner) -> tuple[list[ShardFacts], int]:
+    known = [known_facts(job.files, job.inputs) for job in jobs]
     sizes = [len(job.bags) for job in jobs]
     return make_missing(make_shard, jobs, known, sizes, partial(attempt.report, "wells"), runner)
-
-
-def _known(job: ShardJob, build: BuildFolder) -> dict[str, Any] | None:
-    facts = known_facts(job.files, job.inputs, build)
-    if facts is None or not all((job.root / entry["file"]).is_file() for entry in facts["overviews"]):
-        return None
-    return facts
 
 
 def _of_complete(manifest: Manifest, build: BuildFolder) -> IngestSummary:

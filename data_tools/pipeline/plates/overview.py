@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_tools.pipeline.build.durable import replacing
+from data_tools.pipeline.build.facts import Overview
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.survey import Bag, Plate, Site
 from data_tools.shards import random_order, safe_names
@@ -32,8 +33,8 @@ def overview_sites(plate: Plate, config: IngestConfig) -> set[tuple[str, int]]:
 
 def write_overview(
     stack: npt.NDArray[Any], plate: str, plate_key: str, bag: Bag, site: Site, config: IngestConfig, root: Path
-) -> list[dict[str, Any]]:
-    """Write a PNG a channel and return their entries for ``qc/index.json``.
+) -> list[Overview]:
+    """Write a PNG a channel and return what each shows.
 
     Args:
         stack: (C, H, W), corrected, channels as ``config.read_channels``.
@@ -43,10 +44,6 @@ def write_overview(
         site: the field of view.
         config: of the ingest.
         root: dataset folder.
-
-    Returns:
-        Per channel: file, plate, well, site, bag, channel, scale (px of the picture per px of the image), low and high
-        (stored units shown as black and white).
     """
     names = safe_names(config.read_channels)
     entries = []
@@ -62,16 +59,16 @@ def write_overview(
         with replacing(root / name) as stream:
             stream.write(cv2.imencode(".png", shown)[1].tobytes())
         entries.append(
-            {
-                "file": name,
-                "plate": plate,
-                "well": bag.well,
-                "site": site.number,
-                "bag": bag.bag,
-                "channel": channel,
-                "scale": scale,
-                "low": low,
-                "high": high,
-            }
+            Overview(
+                file=name,
+                plate=plate,
+                well=bag.well,
+                site=site.number,
+                bag=bag.bag,
+                channel=channel,
+                scale=scale,
+                low=low,
+                high=high,
+            )
         )
     return entries

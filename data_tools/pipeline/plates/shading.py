@@ -13,7 +13,8 @@ from pathlib import Path
 
 from data_tools.illumination import ILLUMINATIONS, FloatImage, IlluminationConfig, StreamingMean
 from data_tools.pipeline.build.durable import explained, record, replacing, write_array
-from data_tools.pipeline.build.folder import BuildFolder, write_marker
+from data_tools.pipeline.build.facts import read_marker, write_marker
+from data_tools.pipeline.build.folder import BuildFolder
 from data_tools.pipeline.build.repair import anew
 from data_tools.pipeline.build.runner import Runner
 from data_tools.pipeline.plates.config import IngestConfig
@@ -65,6 +66,19 @@ class FitJob:
     options: IlluminationConfig
     file: Path
     root: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlatfieldFacts:
+    """What the marker of a plate's flat-fields says.
+
+    Attributes:
+        inputs: digest of all they were made of.
+        files: a record a channel that is read.
+    """
+
+    inputs: str
+    files: tuple[FileRecord, ...]
 
 
 def add_up(job: MeanJob) -> list[BlockSum]:
@@ -171,10 +185,10 @@ def fit_plate(
     marker = build.parts / f"flatfield-{plate.key}.json"
     inputs = hashlib.sha256(f"{kind.shape} {sites_digest(chosen)}".encode()).hexdigest()
     files = [build.root / flatfield_name(plate, channel, config) for channel in config.read_channels]
-    known = build.finished(marker, inputs, files)
+    known = read_marker(marker, FlatfieldFacts, inputs, files)
     if known is not None:
         progress(len(chosen))
-        return [FileRecord.model_validate(item) for item in known["files"]]
+        return list(known.files)
     jobs = _mean_jobs(plate, config, build, kind, chosen)
     blocks = []
     for job, sums in zip(jobs, runner.each(add_up, jobs), strict=True):
@@ -192,7 +206,7 @@ def fit_plate(
         for sums, channel, file in zip(zip(*blocks, strict=True), config.read_channels, files, strict=True)
     ]
     records = list(runner.each(fit_channel, fits))
-    write_marker(marker, {"inputs": inputs, "files": [item.model_dump() for item in records]}, files)
+    write_marker(marker, FlatfieldFacts(inputs=inputs, files=tuple(records)), files)
     with explained(build.parts):
         for job in jobs:
             for file in job.files:

@@ -7,7 +7,7 @@ few tiles, however large the plate.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from data_tools.illumination import FloatImage
 from data_tools.nuclei import Nuclei
-from data_tools.pipeline.build.folder import write_marker
+from data_tools.pipeline.build.facts import BagFacts, CellCounts, Overview, Remark, ShardFacts, write_marker
 from data_tools.pipeline.build.shard_file import ShardFile, ShardFiles, open_shard, save_counts, stored_order
 from data_tools.pipeline.build.statistics import PixelCounts
 from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
@@ -98,7 +98,7 @@ class Found:
         return int(self.has_tile.sum())
 
 
-def make_shard(job: ShardJob) -> dict[str, Any]:
+def make_shard(job: ShardJob) -> ShardFacts:
     """Make a shard with its parts and return the facts its marker holds.
 
     Raises:
@@ -119,32 +119,31 @@ class _ShardTask:
         self.counts = PixelCounts.empty(len(self.config.channels), self.config.tiles.dtype == "float32")
         self.nuclei: list[tuple[int, Found]] = []
         self.tile_rows: list[dict[str, npt.NDArray[Any]]] = []
-        self.bag_rows: list[dict[str, Any]] = []
+        self.bag_rows: list[BagFacts] = []
         self.problems: list[Problem] = []
-        self.overviews: list[dict[str, Any]] = []
-        self.cells: list[dict[str, Any]] = []
-        self.remarks: list[list[str]] = []
+        self.overviews: list[Overview] = []
+        self.cells: list[CellCounts] = []
+        self.remarks: list[Remark] = []
         self.n_nuclei = 0
         most = max((len(bag.sites) for bag in job.bags), default=0)
         shape = (len(self.config.read_channels), *job.shape)
         self.fields = open_fields(most, shape, self.config.tiles.dtype, job.parts)
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> ShardFacts:
         job, tiles = self.job, self.config.tiles
         with open_shard(job.files, self.config.channels, tiles.size_px, tiles.dtype) as shard:
             for bag in job.bags:
                 self._bag(bag, shard)
         self._write_parts(concatenated(shard.writer.tile_nbytes, np.int32))
-        facts = {
-            "inputs": job.inputs,
-            **shard.facts,
-            "bags": self.bag_rows,
-            "n_nuclei": self.n_nuclei,
-            "problems": [asdict(problem) for problem in self.problems],
-            "overviews": self.overviews,
-            "cells": self.cells,
-            "remarks": self.remarks,
-        }
+        facts = ShardFacts(
+            inputs=job.inputs,
+            shard=shard.stored,
+            bags=tuple(self.bag_rows),
+            problems=tuple(self.problems),
+            overviews=tuple(self.overviews),
+            cells=tuple(self.cells),
+            remarks=tuple(self.remarks),
+        )
         write_marker(job.files.marker, facts, job.files.all_parts)
         return facts
 
@@ -161,19 +160,19 @@ class _ShardTask:
         if cells is not None:
             self._check_matches(bag, found, cells)
             self.cells.append(
-                {
-                    "plate": self.job.plate.name,
-                    "well": bag.well,
-                    "cells": len(cells.y_px),
-                    "without_position": cells.without_position,
-                    "nuclei": sum(len(item.y_px) for item in found),
-                    "matched": sum(item.matched for item in found),
-                }
+                CellCounts(
+                    plate=self.job.plate.name,
+                    well=bag.well,
+                    cells=len(cells.y_px),
+                    without_position=cells.without_position,
+                    nuclei=sum(len(item.y_px) for item in found),
+                    matched=sum(item.matched for item in found),
+                )
             )
         n_nuclei = sum(len(item.y_px) for item in found)
         n_sites = len(found) if bag.sites else bag.n_sites_imaged
         self.bag_rows.append(
-            {"bag": bag.bag, **bag.metadata, "n_sites": n_sites, "n_nuclei": n_nuclei, "n_tiles": n_tiles}
+            BagFacts(bag=bag.bag, metadata=bag.metadata, n_sites=n_sites, n_nuclei=n_nuclei, n_tiles=n_tiles)
         )
         self.nuclei += [(bag.bag, item) for item in found]
         self.n_nuclei += n_nuclei
@@ -234,7 +233,7 @@ class _ShardTask:
         field = field_of(job.plate, bag, site, config)
         nuclei = find_centres(image, field, config.nuclei, job.base)
         if nuclei.remark:
-            self.remarks.append([str(field), nuclei.remark])
+            self.remarks.append(Remark(where=str(field), what=nuclei.remark))
         return nuclei
 
     def _markers(
