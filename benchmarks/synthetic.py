@@ -13,7 +13,14 @@ import pandas as pd
 from data_tools.pipeline.build.direct import DirectWriter
 from data_tools.shards import ShardWriter
 from framework.data.dataset import Dataset, TileIndex
-from framework.data.format.schema import SCHEMA_VERSION, ChannelStatistics, Manifest, ShardRecord, TileFormat
+from framework.data.format.schema import (
+    PERCENTILES,
+    SCHEMA_VERSION,
+    ChannelStatistics,
+    Manifest,
+    ShardRecord,
+    TileFormat,
+)
 from framework.data.permutation import I64
 from framework.data.plan import StepRows
 
@@ -108,7 +115,9 @@ def write_dataset(folder: Path, pixels: npt.NDArray[np.uint16], per_bag: int, ch
 def manifest_of(records: list[ShardRecord], n_tiles: int, **facts: Any) -> Manifest:
     """Return the manifest of random tiles in these shards; ``facts`` are further fields, as layout and codec."""
     middle = (_LOW + _HIGH) / 2
-    statistics = ChannelStatistics(mean=middle, sd=(_HIGH - _LOW) / 12**0.5, percentiles={})
+    statistics = ChannelStatistics(
+        mean=middle, sd=(_HIGH - _LOW) / 12**0.5, percentiles=dict.fromkeys(PERCENTILES, middle)
+    )
     return Manifest(
         schema_version=SCHEMA_VERSION,
         name="bench",

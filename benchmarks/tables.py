@@ -21,6 +21,7 @@ from framework.data.format.schema import (
     BAGS_NAME,
     CONTROL_TYPE,
     MANIFEST_NAME,
+    PERCENTILES,
     PERTURBATION,
     PLATE,
     SCHEMA_VERSION,
@@ -87,7 +88,9 @@ def write_without_pixels(folder: Path, n_tiles: int, n_bags: int) -> None:
         n_bags=n_bags,
         n_tiles=len(owner),
         n_nuclei=len(owner),
-        channel_statistics=dict.fromkeys(CHANNELS, ChannelStatistics(mean=0.0, sd=1.0, percentiles={})),
+        channel_statistics=dict.fromkeys(
+            CHANNELS, ChannelStatistics(mean=0.0, sd=1.0, percentiles=dict.fromkeys(PERCENTILES, 0.0))
+        ),
         source={},
         versions={},
         files=(),

@@ -17,6 +17,7 @@ from framework.data.format.checks import (
     check_content,
     check_files,
     check_places,
+    check_target,
     check_tiles_of_bags,
     check_whole_numbers,
     need_columns,
@@ -162,7 +163,7 @@ class Dataset:
         """Return ``targets/<name>.h5ad``: bags with that target x genes.
 
         Raises:
-            DatasetError: the dataset has no such target.
+            DatasetError: the dataset has no such target, or its rows are of other bags.
         """
         if name not in self.manifest.targets:
             known = self.manifest.targets
@@ -170,7 +171,10 @@ class Dataset:
                 f"{self.where}: no target '{name}'; this dataset has: {', '.join(known) or 'none'}"
                 + did_you_mean(name, known)
             )
-        return read_h5ad(self._existing(f"targets/{name}.h5ad"), what="a target (.h5ad)", then=_AGAIN)
+        file = f"targets/{name}.h5ad"
+        table = read_h5ad(self._existing(file), what="a target (.h5ad)", then=_AGAIN)
+        check_target(table, self.bags, f"{self.where}/{file}")
+        return table
 
     def channel_indices(self, channels: tuple[str, ...]) -> list[int]:
         """Return the positions of ``channels`` (by name) in the stored tiles.

@@ -37,6 +37,7 @@ from framework.data.format.schema import (
 from framework.data.format.tile_index import differs
 from framework.data.remote.download import is_url
 from framework.data.verify_remote import verify_remote
+from framework.data.verify_tables import check_tables
 from framework.errors import DatasetError
 from framework.files.failures import is_inside
 from framework.files.json_file import read_text
@@ -107,6 +108,7 @@ def verify_dataset(root: Path | str, progress: OnProgress | None = None) -> Verd
     dataset = Dataset.open(folder)
     _check_places(dataset)
     _check_index(dataset)
+    check_tables(dataset)
     total = sum(record.bytes for record in records)
     how = "size and checksum" if sums else "size and BLAKE3"
     return Verdict(
@@ -124,7 +126,7 @@ def _block_sums(folder: Path, manifest: Manifest) -> dict[str, RecordedSums]:
         return {}
     file = folder / CHECKSUMS_NAME
     text = read_text(file, what="a list of checksums", then=_anew(folder))
-    return recorded_sums(parse_model(text, file, BlockSums, "a list of checksums"))
+    return recorded_sums(parse_model(text, file, BlockSums, "a list of checksums"), manifest.shards, file)
 
 
 def _fault(folder: Path, record: FileRecord, blocks: RecordedSums | None) -> _Fault | None:

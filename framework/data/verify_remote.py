@@ -17,6 +17,7 @@ from framework.data.format.schema import CHECKSUMS_NAME, BlockSums, FileRecord, 
 from framework.data.remote.cache import CacheConfig
 from framework.data.remote.download import Patience, RemoteFolder
 from framework.data.remote.files import RemoteFiles
+from framework.data.verify_tables import check_tables
 from framework.errors import DatasetError
 from framework.files.json_file import read_text
 from framework.progress import OnProgress
@@ -115,6 +116,7 @@ def verify_remote(url: str, progress: OnProgress | None = None) -> tuple[tuple[s
     # Also those that were met before their turn came.
     dropped = len(set(files.cache.dropped))
     dataset = Dataset.open(files.url, config)
+    check_tables(dataset)
     sentences = (
         f"{files.url}: {len(records)} files, {total / 1e6:.1f} MB: every size and BLAKE3 as recorded",
         f"{len(dataset.bags)} bags and {len(dataset.index)} tiles: tables and manifest agree",
@@ -128,7 +130,8 @@ def _block_sums(files: RemoteFiles) -> dict[str, RecordedSums]:
     """The sums of each shard's blocks; none where the file that lists them is absent or not to be trusted."""
     try:
         file, what = files.file(CHECKSUMS_NAME), "a list of checksums"
-        return recorded_sums(parse_model(read_text(file, what=what), file, BlockSums, what))
+        found = parse_model(read_text(file, what=what), file, BlockSums, what)
+        return recorded_sums(found, files.manifest.shards, file)
     except (DatasetError, FileNotFoundError):
         # What is wrong with it is found again when its turn comes.
         return {}

@@ -249,8 +249,6 @@ def _read(dataset: Dataset, name: str) -> tuple[npt.NDArray[np.int64], Matrix, p
     values: Any = table.X
     dense = values.toarray() if hasattr(values, "toarray") else values
     bags = table.obs["bag"].to_numpy(dtype=np.int64)
-    if len(np.unique(bags)) != len(bags):
-        raise RunError(f"{dataset.where}: target '{name}' has several rows for one bag; ingest again")
     genes = pd.Index(table.var_names)
     if genes.has_duplicates:
         again = genes[genes.duplicated()][0]

@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from framework.compiled import compiled, load_word
-from framework.data.format.schema import ChannelStatistics
+from framework.data.format.schema import PERCENTILES, ChannelStatistics
 
-PERCENTILES = ("0.1", "1", "5", "25", "50", "75", "95", "99", "99.9")
 _BINS = 1 << 16
 
 

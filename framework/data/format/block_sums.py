@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from imagecodecs import deflate_crc32
 
-from framework.data.format.schema import BlockSums
+from framework.data.format.schema import BlockSums, ShardRecord
+from framework.errors import DatasetError
 
 Sum = Callable[[npt.NDArray[np.uint8], int], int]
 """(bytes, sum of what is before them) -> sum of all."""
@@ -57,8 +58,30 @@ def crc32(data: npt.NDArray[np.uint8], before: int) -> int:
     return deflate_crc32(data, before)  # type: ignore[arg-type]
 
 
-def recorded_sums(found: BlockSums) -> dict[str, RecordedSums]:
-    """Return what is recorded of each shard, by its name in the manifest."""
+def recorded_sums(found: BlockSums, shards: Iterable[ShardRecord], file: Path | str) -> dict[str, RecordedSums]:
+    """Return what is recorded of each shard, by its name in the manifest.
+
+    Args:
+        found: content of ``checksums.json``.
+        shards: of the manifest.
+        file: where ``found`` is from.
+
+    Raises:
+        DatasetError: a shard has another number of blocks, so these are not its checksums.
+    """
+    recorded = _by_shard(found)
+    for record in shards:
+        sums = recorded.get(record.name)
+        blocks = -(-record.bytes // found.block_bytes)
+        if sums is not None and len(sums.sums) != blocks:
+            raise DatasetError(
+                f"{file}: lists {len(sums.sums)} checksums of {record.name}, which has {blocks} blocks of "
+                f"{found.block_bytes} bytes: it is of another build; ingest again"
+            )
+    return recorded
+
+
+def _by_shard(found: BlockSums) -> dict[str, RecordedSums]:
     kinds: tuple[tuple[str, dict[str, tuple[int, ...]], Sum], ...] = (
         ("CRC-32C", found.crc32c, lambda data, before: google_crc32c.extend(before, data)),
         ("CRC-32", found.crc32, crc32),

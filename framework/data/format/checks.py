@@ -9,12 +9,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import anndata
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from framework.data.format.checksum import file_checksum
-from framework.data.format.schema import BAG_COLUMNS, BAGS_NAME, INDEX_NAME, TILES_NAME, FileRecord, Manifest
+from framework.data.format.schema import (
+    BAG_COLUMNS,
+    BAGS_NAME,
+    INDEX_NAME,
+    PLATE,
+    TILES_NAME,
+    WELL,
+    FileRecord,
+    Manifest,
+)
 from framework.data.format.tile_index import TileIndex
 from framework.errors import DatasetError
 from framework.files.failures import reading
@@ -89,9 +99,16 @@ def check_bags(bags: pd.DataFrame, manifest: Manifest, where: str) -> None:
     if len(wrong):
         found = bags["bag"].iloc[wrong[0]]
         raise DatasetError(f"{file}: row {wrong[0]} is bag {found}, expected bag {wrong[0]}; ingest again")
-    tiles = int(bags["n_tiles"].sum())
-    if tiles != manifest.n_tiles:
-        raise DatasetError(f"{file}: its bags count {tiles} tiles, the manifest {manifest.n_tiles}; ingest again")
+    for name, recorded in (("tiles", manifest.n_tiles), ("nuclei", manifest.n_nuclei)):
+        # Python's integers, because a forged column may outgrow 64 bits.
+        counted = sum(bags[f"n_{name}"].tolist())
+        if counted != recorded:
+            raise DatasetError(f"{file}: its bags count {counted} {name}, the manifest {recorded}; ingest again")
+    for name in (PLATE, WELL):
+        unnamed = [row for row, value in enumerate(bags[name].tolist()) if not isinstance(value, str) or not value]
+        if unnamed:
+            found = bags[name].iloc[unnamed[0]]
+            raise DatasetError(f"{file}: row {unnamed[0]}, column '{name}': expected text, found {found}; ingest again")
 
 
 def check_tiles_of_bags(bags: pd.DataFrame, index: TileIndex, where: str) -> None:
@@ -104,6 +121,33 @@ def check_tiles_of_bags(bags: pd.DataFrame, index: TileIndex, where: str) -> Non
             f"{where}/{BAGS_NAME}: bag {bag} counts {bags['n_tiles'].iloc[bag]} tiles, {TILES_NAME} holds {there[bag]} "
             "of it; ingest again"
         )
+
+
+def check_target(table: anndata.AnnData, bags: pd.DataFrame, file: Path | str) -> None:
+    """Check that each row of a target is of one bag of this dataset: by its number, and by its well where it says it.
+
+    Raises:
+        DatasetError: a row is of no bag, or of another well, or of a bag that has a row already.
+    """
+    numbers = table.obs.get("bag")
+    if numbers is None or numbers.dtype.kind not in "iu":
+        raise DatasetError(f"{file}: obs has no column 'bag' of whole numbers; ingest again")
+    rows = numbers.to_numpy()
+    strange = rows[(rows < 0) | (rows >= len(bags))]
+    if len(strange):
+        raise DatasetError(f"{file}: a row of bag {strange[0]}, this dataset has {len(bags)} bags; ingest again")
+    again = numbers[numbers.duplicated()]
+    if len(again):
+        raise DatasetError(f"{file}: several rows of bag {again.iloc[0]}; ingest again")
+    for name in (PLATE, WELL):
+        said = table.obs[name].astype(str).to_numpy() if name in table.obs else bags[name].to_numpy()[rows]
+        other = np.flatnonzero(said != bags[name].to_numpy()[rows])
+        if len(other):
+            row, bag = other[0], rows[other[0]]
+            raise DatasetError(
+                f"{file}: row {row} is of bag {bag}, {name} '{said[row]}', which is '{bags[name].iloc[bag]}' in "
+                f"{BAGS_NAME}: it is of another build; ingest again"
+            )
 
 
 def check_whole_numbers(table: pa.Table, file: str) -> None:

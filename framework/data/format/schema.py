@@ -131,13 +131,32 @@ class BloscCodec(StrictModel):
     shuffle: Literal["noshuffle", "shuffle", "bitshuffle"] = "shuffle"
 
 
-class ChannelStatistics(StrictModel):
-    """Pixel statistics of one channel over all stored tiles, in stored units."""
+PERCENTILES = ("0.1", "1", "5", "25", "50", "75", "95", "99", "99.9")
 
-    mean: float
-    sd: float
-    percentiles: dict[str, float]
-    """Keys ``"0.1" "1" "5" "25" "50" "75" "95" "99" "99.9"``."""
+
+class ChannelStatistics(StrictModel):
+    """Pixel statistics of one channel over all stored tiles, in stored units; scaling and contrast are made of them.
+
+    Attributes:
+        mean: of all pixels.
+        sd: population standard deviation.
+        percentiles: ``PERCENTILES`` -> value.
+    """
+
+    mean: float = Field(allow_inf_nan=False)
+    sd: float = Field(ge=0, allow_inf_nan=False)
+    percentiles: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
+
+    @field_validator("percentiles")
+    @classmethod
+    def _check_percentiles(cls, found: dict[str, float]) -> dict[str, float]:
+        """Refuse a list that lacks one, or falls."""
+        if set(found) != set(PERCENTILES):
+            raise ValueError(f"expected the percentiles {', '.join(PERCENTILES)}, found {', '.join(found) or 'none'}")
+        values = [found[key] for key in PERCENTILES]
+        if values != sorted(values):
+            raise ValueError("a higher percentile is smaller than a lower one")
+        return found
 
 
 class FileRecord(StrictModel):
@@ -154,13 +173,16 @@ class ShardRecord(FileRecord):
     tiles: int = Field(ge=0)
 
 
+Crc = Annotated[int, Field(ge=0, lt=1 << 32)]
+
+
 class BlockSums(StrictModel):
     """``checksums.json``: a checksum of each block of each shard, in order; the last block is what remains."""
 
     block_bytes: int = Field(default=CHECKSUM_BLOCK_BYTES, ge=1)
-    crc32: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    crc32: dict[str, tuple[Crc, ...]] = Field(default_factory=dict)
     """Name of a shard, as in the manifest -> CRC-32 (of zlib and gzip) of each block."""
-    crc32c: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    crc32c: dict[str, tuple[Crc, ...]] = Field(default_factory=dict)
     """The same of earlier builds, as CRC-32C."""
 
 
@@ -215,6 +237,9 @@ class Manifest(StrictModel):
         unknown = sorted(set(self.channel_statistics) - set(self.tile.channels))
         if unknown:
             raise ValueError(f"channel_statistics names '{unknown[0]}', which is no channel")
+        unmeasured = [name for name in self.tile.channels if name not in self.channel_statistics]
+        if unmeasured:
+            raise ValueError(f"channel_statistics lacks channel '{unmeasured[0]}'")
         small = [each.name for each in self.shards if each.bytes < each.tiles * self.tile.nbytes]
         if small and self.codec is None:
             raise ValueError(f"{small[0]} is recorded as smaller than its tiles")
@@ -283,5 +308,6 @@ def parse_model(text: str, file: Path | str, model: type[M], what: str) -> M:
         if first["type"] == _OTHER_VERSION:
             raise DatasetError(f"{file}: {first['msg']}") from None
         where = ".".join(str(part) for part in first["loc"])
-        detail = f"{where}: {first['msg']}" if where else first["msg"]
+        said = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+        detail = f"{where}: {said}" if where else said
         raise DatasetError(f"{file}: not {what}: {detail}; ingest again") from None

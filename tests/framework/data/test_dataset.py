@@ -4,7 +4,9 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,9 +15,12 @@ from fixtures.tiny_dataset import make_dataset
 from framework.data.dataset import Dataset
 from framework.data.format.checks import check_content
 from framework.data.format.checksum import file_checksum
-from framework.data.format.schema import FileRecord, TileFormat, read_manifest
+from framework.data.format.schema import PERCENTILES, FileRecord, TileFormat, read_manifest
 from framework.data.verify import verify_dataset
 from framework.errors import DatasetError
+
+FLAT = {"mean": 1.0, "sd": 1.0, "percentiles": dict.fromkeys(PERCENTILES, 1.0)}
+FALLING = dict.fromkeys(PERCENTILES, 1.0) | {"99.9": 0.5}
 
 
 @pytest.fixture
@@ -68,7 +73,7 @@ def test_no_folder_no_manifest_no_json_each_say_what_to_do(folder: Path, tmp_pat
 
 def test_another_schema_version_and_an_unknown_key_are_refused(folder: Path) -> None:
     edit_manifest(folder, surprise=1)
-    with pytest.raises(DatasetError, match="surprise: Extra inputs are not permitted"):
+    with pytest.raises(DatasetError, match="surprise: unknown key"):
         Dataset.open(folder)
     edit_manifest(folder, schema_version=1)  # its keys are those of another version, and that is what is told
     with pytest.raises(DatasetError, match="schema version 1, this Wellstream reads version 2"):
@@ -95,7 +100,15 @@ def record_again(folder: Path, name: str) -> None:
         ({"markers": ["a", "a"]}, "'a' stands there twice"),
         ({"n_tiles": 1}, "n_tiles is 1, the shards hold"),
         ({"n_bags": 2.5}, "valid integer"),
-        ({"channel_statistics": {"X": {"mean": 1, "sd": 1, "percentiles": {}}}}, "names 'X', which is no channel"),
+        ({"channel_statistics": dict.fromkeys("ABX", FLAT)}, "names 'X', which is no channel"),
+        ({"channel_statistics": {"B": FLAT}}, "channel_statistics lacks channel 'A'"),
+        ({"channel_statistics": {"A": FLAT | {"sd": -1.0}}}, "channel_statistics.A.sd: .*greater than or equal to 0"),
+        ({"channel_statistics": {"A": FLAT | {"mean": math.nan}}}, "channel_statistics.A.mean: .*finite"),
+        (
+            {"channel_statistics": {"A": FLAT | {"percentiles": {"1": 0.0}}}},
+            "expected the percentiles 0.1, 1.* found 1",
+        ),
+        ({"channel_statistics": {"A": FLAT | {"percentiles": FALLING}}}, "higher percentile is smaller than a lower"),
         ({"shards": [{"name": "a\0", "bytes": 1, "blake3": "0" * 64, "tiles": 1}]}, "pattern"),
     ],
 )
@@ -120,6 +133,18 @@ def test_a_sealed_manifest_that_was_changed_is_refused(folder: Path) -> None:
         ("bag", lambda bag: bag + 0.5, "'bag' holds other values than whole numbers"),
         ("bag", lambda bag: bag - 1, "'bag' holds other values than whole numbers from 0 on"),
         ("bag", lambda bag: bag * 0, "row 1 is bag 0, expected bag 1"),
+        ("n_nuclei", lambda n: n + 1, "its bags count 60 nuclei, the manifest 54"),
+        (
+            "n_nuclei",
+            lambda n: n.astype("int64") + 2**62,
+            "its bags count 27670116110564327478 nuclei",
+        ),
+        (
+            "Metadata_Well",
+            lambda well: well.where(well.index != 2),
+            "row 2, column 'Metadata_Well': expected text, found",
+        ),
+        ("Metadata_Plate", lambda plate: plate.index + 1, "row 0, column 'Metadata_Plate': expected text, found 1"),
         ("n_tiles", lambda n: n + 1, "its bags count .* tiles, the manifest"),
         ("n_tiles", lambda n: n + (n.index == 0) - (n.index == 1), "bag 0 counts .* tiles, tiles.parquet holds"),
     ],
@@ -261,3 +286,53 @@ def test_a_table_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
         check_content(file, record)
     said = f"{file}: not readable as a file of a dataset: Input/output error; find all damage with: wellstream verify "
     assert str(caught.value) == f"{said}{tmp_path}"
+
+
+def rewrite(folder: Path, name: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Change a Parquet table and make the manifest record it."""
+    change(pd.read_parquet(folder / name)).to_parquet(folder / name, index=False)
+    record_again(folder, name)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.iloc[:-1], "0 nuclei of bag 5, bags.parquet counts|8 nuclei of bag 5, bags.parquet counts 9"),
+        (lambda t: t.assign(bag=t["bag"].where(t.index > 0, 3)), "7 nuclei of bag 0, bags.parquet counts 8"),
+        (lambda t: t.assign(status="border"), "0 tiles of bag 0, bags.parquet counts 7"),
+        (lambda t: t.assign(bag=t["bag"] + 6), "a row is of no bag of this dataset"),
+        (lambda t: t.drop(columns="status"), "missing column.* status"),
+    ],
+)
+def test_verify_finds_nuclei_of_another_dataset_whose_checksum_was_corrected(
+    folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame], said: str
+) -> None:
+    rewrite(folder, "nuclei.parquet", change)
+    with pytest.raises(DatasetError, match=rf"nuclei\.parquet: .*{said}"):
+        verify_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    ("obs", "said"),
+    [
+        ({"bag": ["x"] * 5}, "obs has no column 'bag' of whole numbers"),
+        ({"other": range(5)}, "obs has no column 'bag' of whole numbers"),
+        ({"bag": [0, 2, 3, 4, 6]}, "a row of bag 6, this dataset has 6 bags"),
+        ({"bag": [-1, 2, 3, 4, 5]}, "a row of bag -1"),
+        ({"bag": [0, 2, 2, 4, 5]}, "several rows of bag 2"),
+        (
+            {"bag": [5, 4, 3, 2, 0], "Metadata_Well": ["A01", "A03", "A04", "A05", "A06"]},
+            "row 0 is of bag 5, Metadata_Well 'A01', which is 'A06' in bags.parquet: it is of another build",
+        ),
+        ({"bag": [0, 2, 3, 4, 5], "Metadata_Plate": ["plate2"] * 5}, "Metadata_Plate 'plate2', which is 'plate1'"),
+    ],
+)
+def test_a_target_whose_rows_are_of_other_bags_is_refused(folder: Path, obs: dict[str, Any], said: str) -> None:
+    name = "targets/transcripts_M1.h5ad"
+    table = anndata.AnnData(np.ones((5, 3), np.float32), pd.DataFrame(obs, index=[f"b{row}" for row in range(5)]))
+    table.write_h5ad(folder / name)
+    record_again(folder, name)
+    with pytest.raises(DatasetError, match=rf"transcripts_M1\.h5ad: .*{said}"):
+        Dataset.open(folder).target("transcripts_M1")
+    with pytest.raises(DatasetError, match=said):
+        verify_dataset(folder)

@@ -84,7 +84,9 @@ def test_losses_that_were_not_logged() -> None:
 def test_composite_by_hand() -> None:
     flat = {"0.1": 0.0, "5": 0.0, "25": 0.0, "50": 0.0, "75": 0.0, "95": 0.0, "99": 0.0}
     statistics = {
-        "DAPI": ChannelStatistics(mean=0, sd=1, percentiles=flat | {"1": 10.0, "99.9": 110.0}),
+        "DAPI": ChannelStatistics(
+            mean=0, sd=1, percentiles=dict.fromkeys(flat, 10.0) | {"0.1": 0.0, "1": 10.0, "99.9": 110.0}
+        ),
         "Actin": ChannelStatistics(mean=0, sd=1, percentiles=flat | {"1": 0.0, "99.9": 100.0}),
     }
     assert [name for name, _ in channel_colours(("DAPI", "Actin"))] == ["blue", "green"]

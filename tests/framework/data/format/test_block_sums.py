@@ -12,7 +12,8 @@ import pytest
 
 from framework.data.format import block_sums as module
 from framework.data.format.block_sums import block_sums, recorded_sums
-from framework.data.format.schema import BlockSums
+from framework.data.format.schema import BlockSums, ShardRecord
+from framework.errors import DatasetError
 
 BLOCK = 10_000
 """No multiple of a page: blocks begin and end inside pages."""
@@ -62,8 +63,18 @@ def test_a_file_shorter_than_told_differs_and_kills_nobody(file: Path) -> None:
 
 
 def test_sums_of_earlier_builds_are_of_the_other_kind() -> None:
-    found = recorded_sums(BlockSums(block_bytes=4, crc32={"a": (1,)}, crc32c={"b": (2,)}))
+    shards = [ShardRecord(name=name, bytes=4, blake3="0" * 64, tiles=0) for name in "ab"]
+    found = recorded_sums(BlockSums(block_bytes=4, crc32={"a": (1,)}, crc32c={"b": (2,)}), shards, "checksums.json")
     data = np.arange(9, dtype=np.uint8)
     assert (found["a"].name, found["a"].extend(data[4:], zlib.crc32(data[:4]))) == ("CRC-32", zlib.crc32(data))
     assert (found["b"].name, found["b"].sums) == ("CRC-32C", (2,))
     assert found["b"].extend(data, 0) == google_crc32c.value(data.tobytes())
+
+
+@pytest.mark.parametrize("block", [1, 3, 5, 1 << 40])
+def test_sums_of_other_blocks_than_the_shard_has_are_refused(block: int) -> None:
+    shards = [ShardRecord(name="a", bytes=9, blake3="0" * 64, tiles=0)]
+    n_blocks = {1: 9, 3: 3, 5: 2, 1 << 40: 1}[block]
+    assert recorded_sums(BlockSums(block_bytes=block, crc32={"a": (0,) * n_blocks}), shards, "c.json")
+    with pytest.raises(DatasetError, match=f"c.json: lists {n_blocks + 1} checksums of a, which has {n_blocks} blocks"):
+        recorded_sums(BlockSums(block_bytes=block, crc32={"a": (0,) * (n_blocks + 1)}), shards, "c.json")
