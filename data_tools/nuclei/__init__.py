@@ -11,6 +11,7 @@ from data_tools.nuclei.base import (
     nuclei_at,
 )
 from data_tools.nuclei.intensity_peaks import IntensityPeaksConfig
+from data_tools.nuclei.labels import LabelsConfig
 from data_tools.nuclei.log_binary import LogBinaryConfig
 from data_tools.nuclei.log_intensity import LogIntensityConfig
 from data_tools.nuclei.matching import Matching, match_centres
@@ -20,6 +21,7 @@ __all__ = [
     "FieldOfView",
     "FieldSurvey",
     "IntensityPeaksConfig",
+    "LabelsConfig",
     "LogBinaryConfig",
     "LogIntensityConfig",
     "Matching",
