@@ -221,7 +221,7 @@ def _read(options: str, file: Path, state: object) -> Centres:
         notes += [f"{file}: {int((~mine).sum())} rows whose '{name}' is not '{text}' are left out"] * (not mine.all())
         kept &= mine
     points = table.matrix([_name(config.y), _name(config.x)])
-    placed: npt.NDArray[np.bool_] = np.isfinite(points).all(axis=1)
+    placed = np.isfinite(points[:, 0]) & np.isfinite(points[:, 1])
     if not placed[kept].all():
         notes.append(f"{file}: {int((~placed[kept]).sum())} rows have no position and are left out")
     kept &= placed
