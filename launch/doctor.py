@@ -62,7 +62,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def main() -> int:
+def doctor() -> int:
     """Print every check; return 1 when one failed, else 0."""
     results = list(checks())
     for fine, sentence in results:

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import traceback
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -21,7 +22,31 @@ from framework.interpreter import Terminated
 
 DEBUG_VARIABLE = "WELLSTREAM_DEBUG"
 CODE_VARIABLE = "WELLSTREAM_ALLOW_CODE"
-_SWITCHES = {"--debug": DEBUG_VARIABLE, "--allow-code": CODE_VARIABLE}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switch:
+    """An option that may stand anywhere on the command line.
+
+    Attributes:
+        flag: the option.
+        variable: of the environment, which remembers it for other ranks too.
+        help: what it does.
+    """
+
+    flag: str
+    variable: str
+    help: str
+
+    @property
+    def name(self) -> str:
+        """Of a parameter for it."""
+        return self.flag.strip("-").replace("-", "_")
+
+
+DEBUG = Switch(flag="--debug", variable=DEBUG_VARIABLE, help="show the traceback of an error")
+ALLOW_CODE = Switch(flag="--allow-code", variable=CODE_VARIABLE, help="run plugins that are files")
+_SWITCHES = {switch.flag: switch for switch in (DEBUG, ALLOW_CODE)}
 _AGAIN_S = 0.05
 _heard: list[int] = []
 
@@ -67,9 +92,9 @@ def _without_switches(words: list[str]) -> list[str]:
     """
     options = words[: words.index("--")] if "--" in words else words
     os.environ.pop(CODE_VARIABLE, None)
-    for switch, variable in _SWITCHES.items():
-        if switch in options:
-            os.environ[variable] = "1"
+    for flag, switch in _SWITCHES.items():
+        if flag in options:
+            os.environ[switch.variable] = "1"
     return [word for word in options if word not in _SWITCHES] + words[len(options) :]
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from framework.progress import OnProgress
+from framework.result import Result, first_of, long_facts, short_facts
 from framework.terminal import Terminal, progress_bar
+from launch import later
+
+if TYPE_CHECKING:
+    from framework.data.dataset import Dataset
+    from framework.data.verify import Verdict
+    from framework.distributed import Ending
+    from framework.evaluate import Evaluation
 
 console = Terminal()
 errors = Terminal(stderr=True)
-
-_SHOWN = 5
-_LIST_WIDTH = 200
 
 
 @contextmanager
@@ -38,17 +42,21 @@ def progress() -> Iterator[OnProgress]:
         yield report
 
 
-def summary(value: Any) -> None:
-    """Print a frozen summary object as a two-column table; long lists by their length."""
+def summary(value: Result) -> None:
+    """Print a result as a two-column table; long lists by their length."""
     table = Table(show_header=False, box=None, pad_edge=False)
-    for name, item in _fields(value).items():
-        if item is None or item == () or _is_long(item):
-            continue
-        table.add_row(name.replace("_", " "), _short(item))
+    for name, text in short_facts(value):
+        table.add_row(name, text)
     console.print(table)
-    for name, item in _fields(value).items():
-        if _is_long(item):
-            sentences(f"{name.replace('_', ' ')} ({len(item)})", [str(part) for part in item])
+    for name, lines in long_facts(value):
+        sentences(f"{name} ({len(lines)})", lines)
+
+
+def evaluation(made: Evaluation) -> None:
+    """Print the headline of an evaluation, and what a reader of its numbers must know."""
+    console.print(later.render(made))
+    for note in made.summary["notes"]:
+        console.print(f"- {note}")
 
 
 def rows(table: Sequence[Mapping[str, Any]]) -> None:
@@ -63,7 +71,7 @@ def rows(table: Sequence[Mapping[str, Any]]) -> None:
     console.print(drawn)
 
 
-def dataset(opened: Any) -> None:
+def dataset(opened: Dataset) -> None:
     """Print what an opened dataset holds."""
     manifest, bags = opened.manifest, opened.bags
     tile = manifest.tile
@@ -98,13 +106,11 @@ def dataset(opened: Any) -> None:
 def sentences(title: str, lines: list[str]) -> None:
     """Print the first few of many sentences, one a line, and how many more there are."""
     console.print(f"{title}:")
-    for line in lines[:_SHOWN]:
+    for line in first_of(lines):
         console.print(f"  {line}")
-    if len(lines) > _SHOWN:
-        console.print(f"  ... and {len(lines) - _SHOWN} more")
 
 
-def verdict(result: Any) -> None:
+def verdict(result: Verdict) -> None:
     """Print the sentences of a verification."""
     for sentence in result.sentences:
         console.print(sentence)
@@ -129,7 +135,7 @@ def as_typed(text: str) -> str:
     return re.sub(rf"(?<![\w/.~-]){re.escape(here)}(?=\S)", "", text)
 
 
-def ending(ended: Any, *, debug: bool) -> None:
+def ending(ended: Ending, *, debug: bool) -> None:
     """Print how the ranks of a run ended: the cause, what else failed, and the stack of a rank that stood still."""
     if debug and ended.details:
         errors.print(ended.details.rstrip())
@@ -139,28 +145,7 @@ def ending(ended: Any, *, debug: bool) -> None:
         errors.print(ended.trace.rstrip())
 
 
-def _fields(value: Any) -> dict[str, Any]:
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return dict(value)
-
-
 def _cell(item: Any) -> str:
     if isinstance(item, float):
         return "–" if item != item else f"{item:.3f}"
-    return str(item)
-
-
-def _is_long(item: Any) -> bool:
-    return isinstance(item, tuple) and sum(len(str(part)) for part in item) > _LIST_WIDTH
-
-
-def _short(item: Any) -> str:
-    if isinstance(item, float):
-        return f"{item:.4g}"
-    if isinstance(item, tuple | list):
-        text = ", ".join(str(part) for part in item[:6])
-        return text + (f", ... ({len(item)} in all)" if len(item) > 6 else "")
-    if isinstance(item, dict):
-        return ", ".join(f"{key}: {_short(part)}" for key, part in item.items())
     return str(item)

@@ -22,7 +22,7 @@ from framework.terminal import Terminal
 from framework.trainer import Stopped
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def train(arguments: Sequence[str] | None = None) -> int:
     """Train one rank and return the exit code; what is wrong is told by the rank, or by its launcher."""
     parser = argparse.ArgumentParser(prog="launch.train", description=__doc__, allow_abbrev=False)
     parser.add_argument("config", help="run YAML")
@@ -71,4 +71,4 @@ def _ended(error: BaseException, rank: int) -> int:
 
 if __name__ == "__main__":
     hear_interrupts()
-    sys.exit(main())
+    sys.exit(train())

@@ -17,7 +17,16 @@ from framework.distributed import start_processes
 from framework.errors import RunError
 from framework.files.h5ad import read_h5ad
 from framework.progress import OnProgress
-from framework.run import OpenedRun, RunConfig, load_run_config
+from framework.run import (
+    EmbedSummary,
+    InpaintSummary,
+    LayersSummary,
+    OpenedRun,
+    PredictSummary,
+    RunConfig,
+    SaliencySummary,
+    load_run_config,
+)
 from framework.tracking import read_metrics
 
 
@@ -86,19 +95,13 @@ class Run:
         with tempfile.TemporaryDirectory() as beside:
             file = Path(out) if out is not None else Path(beside) / ("layers" if layers else "embeddings.h5ad")
             if layers:
-                rooms.embed_layers(
-                    self.folder,
-                    data,
-                    file,
-                    list(layers),
-                    pool=pool,  # type: ignore[arg-type]
-                    untrained=untrained,
-                    views=views,
-                    progress=progress,
+                made = self.write_layers(
+                    file, layers, data=data, pool=pool, views=views, untrained=untrained, progress=progress
                 )
-                return {layer: _read(file / f"{layer}.h5ad") for layer in layers}
-            rooms.embed(self.folder, data, file, level, progress, untrained=untrained)
-            return _read(file)
+                return {each.stem: _read(each) for each in made.files}
+            return _read(
+                self.write_embeddings(file, data=data, level=level, untrained=untrained, progress=progress).file
+            )
 
     def predict(
         self,
@@ -129,10 +132,100 @@ class Run:
         """
         with tempfile.TemporaryDirectory() as beside:
             file = Path(out) if out is not None else Path(beside) / "predictions"
-            rooms.predict(self.folder, data, file, part, tiles, seeds, views, progress)
-            if file.is_dir():
-                return {each.stem: _read(each) for each in sorted(file.glob("*.h5ad"))}
-            return _read(file)
+            made = self.write_predictions(
+                file, data=data, part=part, tiles=tiles, seeds=seeds, views=views, progress=progress
+            )
+            return _read(file) if made.files == (file,) else {each.stem: _read(each) for each in made.files}
+
+    def write_embeddings(
+        self,
+        out: Path | str,
+        *,
+        data: Path | str | None = None,
+        level: str = "tile",
+        untrained: bool = False,
+        progress: OnProgress | None = None,
+    ) -> EmbedSummary:
+        """Write embeddings block by block, for more tiles than memory holds. Arguments and errors as ``embed``."""
+        return rooms.embed(self.folder, data, out, level, progress, untrained=untrained)
+
+    def write_layers(
+        self,
+        out: Path | str,
+        layers: Sequence[str],
+        *,
+        data: Path | str | None = None,
+        pool: str = "max",
+        views: int | str = 1,
+        untrained: bool = False,
+        progress: OnProgress | None = None,
+    ) -> LayersSummary:
+        """Write one file per layer into the folder ``out``, block by block. Arguments and errors as ``embed``."""
+        return rooms.embed_layers(
+            self.folder, data, out, layers, pool=pool, untrained=untrained, views=views, progress=progress
+        )
+
+    def write_predictions(
+        self,
+        out: Path | str,
+        *,
+        data: Path | str | None = None,
+        part: str = "test",
+        tiles: int = 512,
+        seeds: int = 3,
+        views: int | str = 1,
+        progress: OnProgress | None = None,
+    ) -> PredictSummary:
+        """Write predictions (``.h5ad``; a folder for several targets). Arguments and errors as ``predict``."""
+        return rooms.predict(self.folder, data, out, part, tiles, seeds, views, progress)
+
+    def inpaint(
+        self,
+        out: Path | str | None = None,
+        *,
+        data: Path | str | None = None,
+        part: str = "test",
+        panels: int = 8,
+        progress: OnProgress | None = None,
+    ) -> InpaintSummary:
+        """Paint every cell after a source of its own protein and after one of another, and compare the errors.
+
+        Args:
+            out: folder for losses and images; default: ``inpainting`` in the run.
+            data: dataset folder or URL; default: the one the run trained on.
+            part: ``train``, ``val``, ``test`` or ``all``.
+            panels: conditions to keep images of.
+            progress: called with (stage, done, total).
+
+        Raises:
+            WellstreamError: a run that does not paint, or a part without two conditions.
+        """
+        return rooms.inpaint(self.folder, data, out, part, panels, progress)
+
+    def saliency(
+        self,
+        out: Path | str,
+        *,
+        data: Path | str | None = None,
+        part: str = "test",
+        tiles: int = 256,
+        seed: int = 0,
+        progress: OnProgress | None = None,
+    ) -> SaliencySummary:
+        """Write guided backpropagation maps: which pixels of a cell its predictions are read from.
+
+        Args:
+            out: ``.npz`` to write.
+            data: dataset folder or URL; default: the one the run trained on.
+            part: ``train``, ``val``, ``test`` or ``all``.
+            tiles: how many, drawn by ``seed``.
+            seed: of the draw.
+            progress: called with (stage, done, total).
+
+        Raises:
+            WellstreamError: a run that does not predict single tiles, or a part without tiles.
+        """
+        return rooms.saliency(self.folder, data, out, part, tiles, seed, progress)
 
 
 def fit(

@@ -24,6 +24,7 @@ from data_tools.simulate.folder import claim
 from data_tools.simulate.streams import Stream, generator
 from framework.config import StrictModel
 from framework.progress import OnCount
+from framework.result import Result
 
 Place = Literal["nucleus", "membrane", "spots", "network", "cytosol"]
 F32 = npt.NDArray[np.float32]
@@ -53,8 +54,8 @@ class CropsConfig(StrictModel):
     seed: int = Field(0, ge=0, lt=2**63)
 
 
-@dataclass(frozen=True, kw_only=True)
-class CropsSummary:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class CropsSummary(Result):
     """What was written.
 
     Attributes:

@@ -39,6 +39,7 @@ from data_tools.simulate.ifc_expression import (
 from data_tools.simulate.ifc_images import photograph_cell
 from data_tools.simulate.streams import Stream, generator
 from framework.progress import OnCount
+from framework.result import Result
 
 FEATURES_NAME, IMAGES_NAME, SEQUENCED_NAME = "features.txt", "images", "citeseq"
 TRUTH_CELLS_NAME, TRUTH_SEQUENCED_NAME = "truth_cells.parquet", "truth_sequenced.parquet"
@@ -49,8 +50,8 @@ _REPORT_EVERY = 100
 _BASES = np.array(list("ACGT"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class IfcSummary:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class IfcSummary(Result):
     """What was written.
 
     Attributes:

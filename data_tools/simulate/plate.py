@@ -42,13 +42,14 @@ from data_tools.simulate.plate_config import NO_CELLS, PlateConfig
 from data_tools.simulate.streams import Stream, generator
 from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.progress import OnCount
+from framework.result import Result
 
 PLATEMAP_NAME = "platemap.csv"
 TRUTH_NAME, TRUTH_NUCLEI_NAME, TRUTH_WELLS_NAME = "truth.parquet", "truth_nuclei.parquet", "truth_wells.parquet"
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlateSummary:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PlateSummary(Result):
     """What was written.
 
     Attributes:

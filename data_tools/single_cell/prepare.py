@@ -20,10 +20,11 @@ from framework import __version__
 from framework.config import to_yaml
 from framework.durable import write_with
 from framework.errors import InputError
+from framework.result import Result
 
 
-@dataclass(frozen=True, kw_only=True)
-class PreparedCells:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PreparedCells(Result):
     """What ``prepare_cells`` kept, step by step.
 
     Attributes:

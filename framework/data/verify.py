@@ -48,7 +48,7 @@ THREADS = 2
 """That read and sum, a file each."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Verdict:
     """What a verification found.
 
@@ -59,6 +59,9 @@ class Verdict:
 
     sentences: tuple[str, ...]
     removed: int = 0
+
+    def __repr__(self) -> str:
+        return "\n".join(self.sentences)
 
 
 @dataclass(frozen=True, kw_only=True)

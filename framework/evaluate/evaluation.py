@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -19,12 +20,15 @@ from framework.errors import InputError
 from framework.evaluate.kinds import EVALUATIONS, evaluation_kind
 from framework.files.json_file import read_mapping
 from framework.files.parquet import read_parquet
+from framework.plugins import load_plugins
+from framework.terminal import Terminal
 
 SUMMARY_NAME = "evaluation.json"
 FORMAT_VERSION = 2
+_WIDTH = 110
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Evaluation:
     """A finished evaluation.
 
@@ -37,6 +41,13 @@ class Evaluation:
     kind: str
     summary: Mapping[str, Any]
     tables: Mapping[str, pd.DataFrame]
+
+    def __repr__(self) -> str:
+        page = io.StringIO()
+        Terminal(needed=False, file=page, width=_WIDTH).print(render(self))
+        notes = [f"- {note}" for note in self.summary.get("notes", [])]
+        tables = f"tables: {', '.join(sorted(self.tables))}"
+        return "\n".join([*(line.rstrip() for line in page.getvalue().rstrip().splitlines()), *notes, tables])
 
 
 def write_evaluation(folder: Path | str, evaluation: Evaluation) -> Path:
@@ -78,6 +89,9 @@ def read_evaluation(folder: Path | str) -> Evaluation:
     if summary.get("format") != FORMAT_VERSION:
         raise InputError(f"{file}: expected format {FORMAT_VERSION}; evaluate again with this version")
     kind = str(summary.get("kind"))
+    plugins = summary.get("plugins")
+    if kind not in EVALUATIONS.names() and isinstance(plugins, list):
+        load_plugins([str(name) for name in plugins], str(file))
     if kind not in EVALUATIONS.names():
         expected = ", ".join(EVALUATIONS.names())
         raise InputError(

@@ -44,7 +44,7 @@ class MarkersKind(ScoresPredictions):
         linear: Floats | None = None
         notes: tuple[str, ...]
         if dataset is None:
-            notes = ("no dataset was given, so the linear baseline on mean intensities is missing; add --data DATASET",)
+            notes = ("without the dataset the linear baseline on mean intensities is missing; add --data DATASET",)
         else:
             linear, notes = _linear(opened[0], dataset)
         result = evaluate_markers(opened[0], options, linear, notes)

@@ -72,8 +72,25 @@ class Predictions:
     @property
     def channels(self) -> tuple[str, ...] | None:
         """Channels the run saw; None for all of its dataset, or where the file does not say."""
-        named = self._section("data").get("channels")
+        named = self.data.get("channels")
         return tuple(map(str, named)) if named else None
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The section ``data`` of the run's config; empty when the file does not carry it."""
+        return self._section("data")
+
+    @property
+    def dataset_path(self) -> str | None:
+        """Folder or URL of the dataset these predictions were made on; None where the file does not say."""
+        told = self.facts.get("dataset_path") or self.data.get("path")
+        return str(told) if told else None
+
+    @property
+    def plugins(self) -> list[str]:
+        """Plugins of the run, as its config keeps them."""
+        named = self._config().get("plugins")
+        return [str(name) for name in named] if isinstance(named, list) else []
 
     def part(self, name: str) -> npt.NDArray[np.bool_]:
         """Return which rows belong to ``name`` (train, val, test)."""
@@ -98,12 +115,15 @@ class Predictions:
         return [str(name) for name in named]
 
     def _section(self, name: str) -> Mapping[str, Any]:
+        section = self._config().get(name)
+        return section if isinstance(section, dict) else {}
+
+    def _config(self) -> Mapping[str, Any]:
         try:
             config = parse_yaml(str(self.facts.get("config", "")), self.name).data
         except ConfigError:
             return {}
-        section = config.get(name) if isinstance(config, dict) else None
-        return section if isinstance(section, dict) else {}
+        return config if isinstance(config, dict) else {}
 
     def _only_target(self) -> str | None:
         targets = self.objective.get("targets")

@@ -2,78 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import anndata
 
-from framework.config import StrictModel
-from framework.data.dataset import Dataset
-from framework.data.store import dataset_digest
+from framework.config import StrictModel, load_config
 from framework.errors import InputError
 from framework.evaluate.evaluation import Evaluation, write_evaluation
 from framework.evaluate.kinds import EVALUATIONS, Scored, kind_for
+from framework.evaluate.named_dataset import dataset_of
 from framework.evaluate.predictions import TEST, Predictions, open_all
+from framework.plugins import load_plugins, loaded_plugins
 
 
 def evaluate(
     predictions: Sequence[Path | str | anndata.AnnData],
     dataset: Path | str | None = None,
     out: Path | str | None = None,
-    config: StrictModel | None = None,
+    config: StrictModel | Mapping[str, Any] | None = None,
     kind: str | None = None,
+    overrides: Sequence[str] = (),
 ) -> Evaluation:
     """Score prediction files of one kind.
 
     Args:
         predictions: files of ``wellstream predict`` or folders of them: any number for wells (splits, targets), one
             for tiles.
-        dataset: the dataset they were made on; needed for the linear baseline of markers and for the count of genes
-            that were filtered out before training.
+        dataset: the dataset they were made on, for the linear baseline of markers and the count of genes that were
+            filtered out before training; None: the one that they name, where it is still there.
         out: folder to write the evaluation to, or nothing.
-        config: which test decides, and so on; of the class that the kind of evaluation was registered with.
+        config: which test decides, and so on; of the class that the kind of evaluation was registered with, or a
+            mapping of its options.
         kind: entry of ``EVALUATIONS``; default: the only one that takes these files.
+        overrides: options as text, ``alpha=0.01``; not with a config object.
 
     Raises:
         InputError: a bad file, none, several of one (target, seed), a mix of wells and tiles, another dataset, or no
             evaluation that takes them.
-        DatasetError: the dataset cannot be opened.
+        ConfigError: an option that the kind of evaluation does not have.
+        DatasetError: the given dataset cannot be opened.
     """
     opened = open_all(predictions)
-    opened_dataset = Dataset.open(dataset) if dataset is not None else None
-    _check_same_dataset(opened, opened_dataset)
+    if kind is not None and kind not in EVALUATIONS.names():
+        load_plugins([name for item in opened for name in item.plugins])
     name, scores = kind_for(opened, kind)
-    options = _options(name, config)
-    scored = scores.score(opened, opened_dataset, options)
-    evaluation = Evaluation(kind=name, summary=_summary(name, opened, options, scored), tables=scored.tables)
+    options = _options(name, config, overrides)
+    named, notes = dataset_of(opened, dataset)
+    scored = scores.score(opened, named, options)
+    evaluation = Evaluation(kind=name, summary=_summary(name, opened, options, scored, notes), tables=scored.tables)
     if out is not None:
         write_evaluation(out, evaluation)
     return evaluation
 
 
-def _options(name: str, config: StrictModel | None) -> StrictModel:
-    expected = EVALUATIONS.get(name).config
-    if config is not None and not isinstance(config, expected):
-        raise InputError(f"evaluation '{name}' takes {expected.__name__}, found {type(config).__name__}")
-    options: StrictModel = expected() if config is None else config
-    return options
+def _options(name: str, config: StrictModel | Mapping[str, Any] | None, overrides: Sequence[str]) -> StrictModel:
+    expected: type[StrictModel] = EVALUATIONS.get(name).config
+    if isinstance(config, StrictModel):
+        if not isinstance(config, expected):
+            raise InputError(f"evaluation '{name}' takes {expected.__name__}, found {type(config).__name__}")
+        return config
+    return load_config(dict(config or {}), expected, overrides)
 
 
-def _check_same_dataset(opened: Sequence[Predictions], dataset: Dataset | None) -> None:
-    """Refuse predictions of other wells or tiles than the dataset's: ids would point at other cells."""
-    for item in opened:
-        told = str(item.facts.get("dataset_digest", ""))
-        if dataset is not None and told and told != dataset_digest(dataset):
-            raise InputError(
-                f"{item.name} was made on dataset '{item.facts.get('dataset', '')}' in another state "
-                f"than {dataset.where}; predict again on this dataset"
-            )
-
-
-def _summary(name: str, opened: Sequence[Predictions], options: StrictModel, scored: Scored) -> dict[str, Any]:
+def _summary(
+    name: str, opened: Sequence[Predictions], options: StrictModel, scored: Scored, notes: Sequence[str]
+) -> dict[str, Any]:
+    plugins = loaded_plugins()
     return {
         "kind": name,
+        **({"plugins": list(plugins)} if plugins else {}),
         "options": options.plain(),
         "predictions": [
             {
@@ -89,5 +88,5 @@ def _summary(name: str, opened: Sequence[Predictions], options: StrictModel, sco
             for item in opened
         ],
         "rows": scored.rows.to_dict(orient="records"),
-        "notes": list(scored.notes),
+        "notes": [*scored.notes, *notes],
     }

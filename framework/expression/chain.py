@@ -26,13 +26,14 @@ from framework.expression.shown_maps import shown_maps
 from framework.expression.single_cells import SingleCells, open_single_cells
 from framework.expression.truth import MEAN, open_truth, score_against_truth
 from framework.progress import OnProgress
+from framework.result import Result
 
 _SHOWN_CELLS = 5_000
 """Cells whose markers are kept for the report's gates; drawn by seed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExpressionSummary:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ExpressionSummary(Result):
     """What ``express`` found, as far as a screen can show it; the folder holds the rest.
 
     Attributes:

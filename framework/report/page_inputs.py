@@ -13,14 +13,18 @@ from typing import Any
 
 import anndata
 import pandas as pd
+from pydantic import ValidationError
 
 from framework.config.source import parse_yaml
 from framework.data.dataset import Dataset
-from framework.errors import InputError, RunError
+from framework.data.remote.cache import CacheConfig
+from framework.data.store import dataset_digest
+from framework.errors import ConfigError, InputError, RunError, WellstreamError
 from framework.evaluate import Evaluation, read_evaluation
 from framework.files.delimited import read_text_table
 from framework.files.h5ad import read_h5ad
 from framework.files.json_file import read_mapping, read_text
+from framework.plugins import load_plugins
 from framework.tracking import read_metrics
 
 
@@ -67,12 +71,21 @@ class RunFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """Everything a page is made from; None stands for what was not given."""
+    """Everything a page is made from; None stands for what was not given.
+
+    Attributes:
+        run: the run folder.
+        dataset: the one it trained on.
+        evaluation: of its predictions.
+        embeddings: of its tiles or bags.
+        notes: sentences about what the run names and the page cannot use.
+    """
 
     run: RunFacts
     dataset: Dataset | None
     evaluation: Evaluation | None
     embeddings: anndata.AnnData | None
+    notes: tuple[str, ...] = ()
 
 
 def read_run(root: Path) -> RunFacts:
@@ -102,19 +115,65 @@ def read_run(root: Path) -> RunFacts:
 
 
 def read_inputs(run: Path, dataset: Path | str | None, evaluation: Path | None, embeddings: Path | None) -> Inputs:
-    """Read all a page needs; ``evaluation`` and ``embeddings`` default to those inside the run folder.
+    """Read all a page needs.
+
+    Args:
+        run: the run folder.
+        dataset: the dataset it was trained on; None: the one that its config names, where that is still there.
+        evaluation: None: that in the run folder, if there is one.
+        embeddings: None: none.
 
     Raises:
         WellstreamError: what was asked for is missing or cannot be read.
     """
     facts = read_run(run)
+    notes = _plugins_of(facts)
+    opened = Dataset.open(dataset) if dataset is not None else _named_dataset(facts, notes)
     found_evaluation = evaluation or _inside(run / "evaluation", "evaluation.json")
     return Inputs(
         run=facts,
-        dataset=Dataset.open(dataset) if dataset is not None else None,
+        dataset=opened,
         evaluation=read_evaluation(found_evaluation) if found_evaluation is not None else None,
         embeddings=read_embeddings(embeddings) if embeddings is not None else None,
+        notes=tuple(notes),
     )
+
+
+def _plugins_of(facts: RunFacts) -> list[str]:
+    """Load the plugins of the run, which may add sections; return why one is not loaded: a page needs none."""
+    names, notes = facts.config.get("plugins"), []
+    for name in names if isinstance(names, list) else []:
+        try:
+            load_plugins([str(name)], "the run")
+        except ConfigError as error:
+            notes.append(f"A plugin of the run is not loaded: {error}.")
+    return notes
+
+
+def _named_dataset(facts: RunFacts, notes: list[str]) -> Dataset | None:
+    """Return the dataset that the config names; where it cannot be used, None, and why in ``notes``."""
+    place = facts.section("data").get("path")
+    if not place:
+        return None
+    try:
+        dataset = Dataset.open(str(place), _cache(facts))
+        file = facts.root / "objective.json"
+        trained = read_mapping(file, error=InputError, what="facts of a run") if file.is_file() else {}
+    except (WellstreamError, OSError) as error:
+        notes.append(f"The dataset that the run trained on cannot be used: {error}.")
+        return None
+    if trained.get("dataset_digest", dataset_digest(dataset)) == dataset_digest(dataset):
+        return dataset
+    notes.append(f"{dataset.where} is not in the state that the run trained on, so it is not used.")
+    return None
+
+
+def _cache(facts: RunFacts) -> CacheConfig | None:
+    section = facts.section("data").get("cache")
+    try:
+        return CacheConfig.from_plain(dict(section)) if isinstance(section, Mapping) else None
+    except ValidationError:
+        return None
 
 
 def read_embeddings(file: Path) -> anndata.AnnData:

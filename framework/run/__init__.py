@@ -5,6 +5,14 @@ from framework.run.apply.features import features
 from framework.run.apply.inpaint import inpaint
 from framework.run.apply.layers import embed_layers
 from framework.run.apply.predict import predict
+from framework.run.apply.results import (
+    EmbedSummary,
+    FeaturesSummary,
+    InpaintSummary,
+    LayersSummary,
+    PredictSummary,
+    SaliencySummary,
+)
 from framework.run.apply.saliency import saliency
 from framework.run.train.config import RunConfig, load_run_config, parse_run_config
 from framework.run.train.fit import fit
@@ -15,9 +23,15 @@ from framework.run.verification.run import verify_run
 
 __all__ = [
     "Application",
+    "EmbedSummary",
+    "FeaturesSummary",
+    "InpaintSummary",
+    "LayersSummary",
     "OpenedRun",
+    "PredictSummary",
     "RunConfig",
     "RunFolder",
+    "SaliencySummary",
     "embed",
     "embed_layers",
     "features",

@@ -1,39 +1,25 @@
+"""The command ``wellstream`` as a whole: help, groups, typing errors, completion."""
+
 from __future__ import annotations
 
 import inspect
-import os
-import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from fixtures.tiny_dataset import make_dataset
+from fixtures.command import wellstream
+from typer.testing import CliRunner
 
+from framework import __version__
 from launch import cli
+from launch.commands import cells, data, results, tools, train
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
-    "ingest",
-    "inspect",
-    "train",
-    "embed",
-    "predict",
-    "evaluate",
-    "report",
-    "verify",
-    "bench",
-    "doctor",
-    "simulate",
+    *("simulate", "ingest", "inspect", "train", "embed", "predict", "inpaint", "saliency", "evaluate", "report"),
+    *("features", "evaluate-features", "prepare", "express", "verify", "bench", "doctor"),
 ]
-
-
-def wellstream(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "launch", *map(str, words)]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=120)
 
 
 def test_help_lists_every_command() -> None:
@@ -47,16 +33,6 @@ def test_every_command_explains_itself(command: str) -> None:
     result = wellstream(command, "--help")
     assert result.returncode == 0
     assert "Usage: wellstream" in result.stdout.replace("python -m launch", "wellstream")
-
-
-@pytest.mark.parametrize("command", [cli.simulate_plate, cli.simulate_ifc, cli.simulate_crops])
-def test_the_example_of_a_simulator_runs(command: Callable[..., None], tmp_path: Path) -> None:
-    example = re.search(r"Example: wellstream (.+)", inspect.getdoc(command) or "")
-    assert example, "the help of every simulator shows an example"
-    words = example[1].split()
-    result = wellstream(*words, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert any((tmp_path / words[2]).iterdir())
 
 
 @pytest.mark.parametrize(
@@ -88,55 +64,71 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in result.stderr
 
 
-def test_a_typo_in_a_command_is_answered_with_the_usage() -> None:
-    result = wellstream("trian")
-    assert result.returncode == 2
-    assert "No such command 'trian'" in result.stderr
-    assert "train" in result.stderr
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian"], "No such command 'trian'. Did you mean 'train'?"),
+        (["fit"], "No such command 'fit'. There are simulate, ingest, inspect, train,"),
+        (["simulate", "plat"], "No such command 'plat'. Did you mean 'plate'?"),
+        (["train", "x.yaml", "--out", "run"], "a run is written to run_dir of its config"),
+        (["train", "x.yaml", "--data", "d"], "which an override sets: data.path=DATASET"),
+        (["predict", "run", "--tils", "3"], "No such option: --tils; did you mean '--tiles'? This command has --out,"),
+        (["ingest", "x.yaml", "--size", "3"], "Keys of the config are written without dashes, as key=value."),
+    ],
+)
+def test_a_typing_error_is_answered_with_what_there_is(words: list[str], said: str) -> None:
+    result = CliRunner().invoke(cli.app, words, env={"COLUMNS": "400"})
+    assert result.exit_code == 2
+    assert said in result.output
 
 
-def flip(file: Path) -> None:
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
+def test_commands_stand_in_the_order_of_the_work_in_named_groups() -> None:
+    lines = [
+        line.strip("│ ") for line in CliRunner().invoke(cli.app, ["--help"], env={"COLUMNS": "200"}).output.split("\n")
+    ]
+    found = [line.split()[0] for line in lines if line and line.split()[0] in COMMANDS]
+    assert found == COMMANDS
+    panels = [line.strip("╭╮─ ") for line in lines if line.startswith("╭")]
+    assert panels[2:] == [data.PANEL, train.PANEL, results.PANEL, cells.PANEL, tools.PANEL]
 
 
-def stale(root: Path) -> None:
-    """Leave the table of another build beside the shards."""
-    table = pd.read_parquet(root / "tiles.parquet")
-    table["offset"] += 512
-    table.to_parquet(root / "tiles.parquet", index=False)
+def test_the_version() -> None:
+    assert wellstream("--version").stdout == f"wellstream {__version__}\n"
 
 
-DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
-    "flipped byte": (
-        lambda root: flip(root / "shards/00001.tar"),
-        "shards/00001.tar: content differs",
-        "rm {root}/shards/00001.tar && wellstream ingest CONFIG --out {root}",
-    ),
-    "truncated shard": (
-        lambda root: os.truncate(root / "shards/00001.tar", 1000),
-        "shards/00001.tar: expected",
-        "rm {root}/shards/00001.tar && wellstream ingest CONFIG --out {root}",
-    ),
-    "missing shard": (
-        lambda root: (root / "shards/00001.tar").unlink(),
-        "shards/00001.tar: missing",
-        "wellstream ingest CONFIG --out {root}",
-    ),
-    "stale index": (stale, "tiles.parquet: ", "rm -r {root} && wellstream ingest CONFIG --out {root}"),
-}
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("wellstream in", ["inspect", "ingest", "inpaint"]),
+        ("wellstream predict run --part t", ["train", "test"]),
+        ("wellstream simulate pl", ["plate"]),
+    ],
+)
+def test_a_shell_completes_commands_and_values(typed: str, offered: list[str]) -> None:
+    """The shell's script runs the command with these variables."""
+    last = str(len(typed.split()) - 1)
+    ran = wellstream(_WELLSTREAM_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=last)
+    assert (ran.returncode, sorted(ran.stdout.split())) == (0, sorted(offered)), ran.stderr
 
 
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_verify_refuses_damage_with_the_command_that_repairs(tmp_path: Path, kind: str) -> None:
-    root = make_dataset(tmp_path / "d").root
-    assert wellstream("verify", root).returncode == 0
-    damage, what, command = DAMAGE[kind]
-    damage(root)
-    result = wellstream("verify", root)
-    said = " ".join(result.stderr.split())
-    assert result.returncode == 2
-    assert f"{root}/{what}" in said
-    assert command.format(root=root) in said
-    assert "Traceback" not in result.stderr
+def test_help_loads_no_library_of_the_work() -> None:
+    """Loading torch takes seconds of CPU; a help takes half of one."""
+    code = (
+        "import sys; from typer.testing import CliRunner; from launch.cli import app\n"
+        "shown = [CliRunner().invoke(app, [*words, '--help']).exit_code for words in ([], ['evaluate'], ['train'])]\n"
+        "print(shown, [name for name in ('torch', 'numpy', 'pandas', 'dask') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout == "[0, 0, 0] []\n"
+
+
+def test_no_command_has_more_than_eight_parameters() -> None:
+    groups = (data, train, results, cells, tools)
+    functions = [
+        each
+        for group in groups
+        for each in vars(group).values()
+        if inspect.isfunction(each) and each.__module__ == group.__name__
+    ]
+    assert len(functions) > len(COMMANDS)
+    assert all(len(inspect.signature(each).parameters) <= 8 for each in functions)

@@ -18,7 +18,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "C
 
 def run(program: str, **options: object) -> subprocess.CompletedProcess[str]:
     """Run ``entry.main`` after ``program`` has replaced what the command does."""
-    code = f"import sys\nfrom launch import cli, entry\n{program}\nentry.main()\n"
+    code = f"import sys\nfrom launch import entry, later\n{program}\nentry.main()\n"
     command = [sys.executable, "-c", code, "inspect", "x"]
     return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, text=True, capture_output=True, timeout=300, **options)  # type: ignore[call-overload, no-any-return]
 
@@ -28,14 +28,13 @@ def run(program: str, **options: object) -> subprocess.CompletedProcess[str]:
 )
 def test_a_signal_is_a_sentence_also_one_that_python_cannot_raise(number: str, code: int, said: str) -> None:
     program = (
-        "import signal, time\n"
+        "import signal, time, types\n"
         "class Callback:\n"
         f"    def __del__(self): signal.raise_signal(signal.{number})\n"
         "def dataset(opened):\n"
         "    Callback()\n"
         "    time.sleep(30)\n"
-        "cli.show.dataset = lambda opened: None\n"
-        "cli._room = lambda name: dataset(None)\n"
+        "later.Dataset = types.SimpleNamespace(open=dataset)\n"
     )
     done = run(program)
     assert (done.returncode, done.stderr) == (code, f"wellstream: {said}; run the same command again to continue\n")
@@ -60,12 +59,12 @@ def test_ctrl_c_while_it_still_imports_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_fault_is_a_sentence_with_its_line_and_a_full_disk_names_the_file() -> None:
-    fault = run("def room(name): return {}['gene']\ncli._room = room")
+    fault = run("def room(name): return {}['gene']\nlater.Dataset = type('D', (), {'open': room})")
     assert fault.returncode == 1
     assert fault.stderr.startswith("wellstream: unexpected KeyError: 'gene' (<string>:3, room); this is a fault")
     full = run(
         "import errno\ndef room(name): raise OSError(errno.ENOSPC, 'No space left on device', 'a:x:.tar')\n"
-        "cli._room = room"
+        "later.Dataset = type('D', (), {'open': room})"
     )
     assert (full.returncode, full.stderr) == (
         2,
@@ -74,9 +73,15 @@ def test_a_fault_is_a_sentence_with_its_line_and_a_full_disk_names_the_file() ->
 
 
 def test_a_name_that_is_no_text_is_printed_as_its_bytes() -> None:
-    code = "from framework.errors import InputError\ndef room(name): raise InputError(name_of())\ncli._room = room\n"
-    code += "def name_of():\n    import os\n    return os.fsdecode(b'caf\\xe9.tif: damaged')\n"
-    command = [sys.executable, "-c", f"import sys\nfrom launch import cli, entry\n{code}\nentry.main()", "inspect", "x"]
+    code = (
+        "import os\n"
+        "from framework.errors import InputError\n"
+        "from launch import entry, later\n"
+        "def room(name): raise InputError(os.fsdecode(b'caf\\xe9.tif: damaged'))\n"
+        "later.Dataset = type('D', (), {'open': room})\n"
+        "entry.main()\n"
+    )
+    command = [sys.executable, "-c", code, "inspect", "x"]
     environment = {**ENVIRONMENT, "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (2, b"wellstream: caf\xe9.tif: damaged\n")

@@ -21,12 +21,13 @@ from data_tools.readers.problem import Problem
 from framework.data.format.schema import Manifest
 from framework.errors import InputError
 from framework.progress import OnCount, OnProgress
+from framework.result import Result
 
 _SHOWN_PROBLEMS = 5
 
 
-@dataclass(frozen=True, kw_only=True)
-class Summary:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Summary(Result):
     """What every ingest says at its end, or would say.
 
     Attributes:

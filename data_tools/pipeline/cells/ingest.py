@@ -26,7 +26,7 @@ from data_tools.readers.problem import relative_text
 from framework.data.format.schema import PLATE, WELL, Manifest
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CellsSummary(Summary):
     """What an ingest of cells made, or what it would make.
 

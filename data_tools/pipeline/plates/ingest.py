@@ -24,7 +24,7 @@ from data_tools.pipeline.plates.task import ShardJob, make_shard
 from framework.data.format.schema import FileRecord, Manifest
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class IngestSummary(Summary):
     """What an ingest of plates made, or what it would make.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from framework.durable import write_text
-from framework.report.page import Section, render_page
+from framework.report.page import Note, Section, render_page
 from framework.report.page_inputs import Inputs, read_inputs
 from framework.report.sections import load_sections, sections_in_order
 
 REPORT_NAME = "report.html"
+log = logging.getLogger(__name__)
 
 load_sections("framework.report.run")
 
@@ -26,7 +28,7 @@ def write_report(
 
     Args:
         run: run folder; finished or not.
-        dataset: the dataset it was trained on.
+        dataset: the dataset it was trained on; None: the one that its config names, where that is still there.
         evaluation: folder of ``wellstream evaluate``; default ``<run>/evaluation`` when that is there.
         embeddings: ``.h5ad`` of ``wellstream embed``, of tiles or of wells.
         out: the file to write; default ``<run>/report.html``.
@@ -41,6 +43,8 @@ def write_report(
     folder = Path(run)
     given = (Path(path) if path is not None else None for path in (evaluation, embeddings))
     inputs = read_inputs(folder, dataset, *given)
+    for note in inputs.notes:
+        log.warning("%s", note)
     file = Path(out) if out is not None else folder / REPORT_NAME
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, build_report(inputs))
@@ -49,7 +53,8 @@ def write_report(
 
 def build_report(inputs: Inputs) -> str:
     """Return the page."""
-    sections, missing = [], []
+    sections: list[Section] = []
+    missing = [Note(text=text) for text in inputs.notes]
     for entry in sections_in_order():
         built = entry.build(inputs)
         if isinstance(built, Section):

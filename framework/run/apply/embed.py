@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from framework.data.plan import EveryTile
 from framework.errors import ConfigError, RunError
 from framework.objectives import Embeds
 from framework.progress import OnProgress
+from framework.run.apply.results import EmbedSummary
 from framework.run.apply.tables import StreamedTable, bag_rows, facts_of, tile_rows
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
@@ -31,7 +31,7 @@ def embed(
     progress: OnProgress | None = None,
     *,
     untrained: bool = False,
-) -> dict[str, Any]:
+) -> EmbedSummary:
     """Write embeddings; memory does not grow with the number of tiles but for the row table.
 
     Args:
@@ -44,7 +44,7 @@ def embed(
         untrained: use the weights the run began with, the baseline for what training adds.
 
     Returns:
-        What was written, for a summary.
+        What was written.
 
     Raises:
         ConfigError: another level.
@@ -65,7 +65,7 @@ def embed(
     with StreamedTable(Path(out), obs, first.shape[1], facts_of(on, "embeddings") | {"level": level}) as table:
         for block in chain([first], vectors):
             table.append(block)
-    return {"file": str(out), "rows": table.rows, "columns": first.shape[1], "level": level, "step": opened.step}
+    return EmbedSummary(file=Path(out), rows=table.rows, columns=first.shape[1], level=level, step=opened.step)
 
 
 def _tile_vectors(on: Application, objective: Embeds, progress: OnProgress | None) -> Iterator[Vectors]:

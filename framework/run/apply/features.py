@@ -20,6 +20,7 @@ from framework.errors import ConfigError
 from framework.features.classic import SCALES_PX, classic, classic_names, crop_range, intensity, intensity_names
 from framework.models.imagenet import ImageNetTrunk
 from framework.progress import OnProgress
+from framework.run.apply.results import FeaturesSummary
 from framework.run.apply.tables import StreamedTable, tile_rows
 from framework.tracking import versions
 
@@ -45,7 +46,7 @@ def features(
     layer: str = "layer3",
     parts: Path | str | None = None,
     progress: OnProgress | None = None,
-) -> dict[str, Any]:
+) -> FeaturesSummary:
     """Measure baseline features of every tile.
 
     Args:
@@ -64,7 +65,7 @@ def features(
         progress: called with (stage, done, total).
 
     Returns:
-        What was written, for a summary.
+        What was written.
 
     Raises:
         ConfigError: an option that does not exist or does not fit the others.
@@ -88,7 +89,7 @@ def features(
     store = TileStore(dataset, (*proteins, *structures))
     with StreamedTable(Path(out), obs, len(names), _source(dataset) | facts, names) as table:
         _fill(table, store, describe, scale, progress)
-    return {"file": str(out), "rows": len(obs), "columns": len(names), "kind": kind, "scale": scale}
+    return FeaturesSummary(file=Path(out), rows=len(obs), columns=len(names), kind=kind, scale=scale)
 
 
 def _source(dataset: Dataset) -> dict[str, Any]:

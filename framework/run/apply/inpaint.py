@@ -21,6 +21,7 @@ from framework.durable import write_arrays, write_json
 from framework.errors import RunError
 from framework.objectives import Paints
 from framework.progress import OnProgress
+from framework.run.apply.results import InpaintSummary
 from framework.run.apply.tables import facts_of
 from framework.run.train.batches import plan_of
 from framework.run.train.config import Draw
@@ -58,7 +59,7 @@ def inpaint(
     part: str = "test",
     panels: int = 8,
     progress: OnProgress | None = None,
-) -> dict[str, Any]:
+) -> InpaintSummary:
     """Paint every cell of a part after a source of its own protein and after one of another; write losses and panels.
 
     The pairs are those of the first epoch of the run's plan under a seed of its own, so equal runs give equal numbers.
@@ -73,7 +74,7 @@ def inpaint(
         progress: called with (stage, done, total).
 
     Returns:
-        What was found, for a summary.
+        What was found.
 
     Raises:
         ConfigError: an argument out of range.
@@ -93,8 +94,16 @@ def inpaint(
     summary["protein"] = list(objective.painted)
     summary["wellstream"] = facts_of(on, "inpainting")
     _write(folder, summary, painted)
-    shown = {key: summary[key] for key in ("pairs", "loss", "loss_mismatched", "ratio", "right_is_better")}
-    return {"folder": str(folder), "part": part, **shown, "step": opened.step}
+    return InpaintSummary(
+        folder=folder,
+        part=part,
+        pairs=summary["pairs"],
+        loss=summary["loss"],
+        loss_mismatched=summary["loss_mismatched"],
+        ratio=summary["ratio"],
+        right_is_better=summary["right_is_better"],
+        step=opened.step,
+    )
 
 
 def _paint(on: Application, objective: Paints, plan: PairsPlan, panels: int, progress: OnProgress | None) -> Painted:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from framework.models import SpatialPool, need_layers, pooled_layers
 from framework.objectives import Embeds
 from framework.progress import OnProgress
 from framework.run.apply.embed import TILES_PER_STEP
+from framework.run.apply.results import LayersSummary
 from framework.run.apply.tables import StreamedTable, facts_of, tile_rows
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
@@ -33,11 +33,11 @@ def embed_layers(
     data: Path | str | None,
     out: Path | str,
     layers: Sequence[str],
-    pool: SpatialPool = "max",
+    pool: str = "max",
     untrained: bool = False,
     views: int | str = 1,
     progress: OnProgress | None = None,
-) -> dict[str, Any]:
+) -> LayersSummary:
     """Write ``<layer>.h5ad`` for each layer: one row per tile in tile order, its maps pooled over space.
 
     Memory does not grow with the number of tiles but for the row table: every file is written block by block.
@@ -56,14 +56,13 @@ def embed_layers(
         progress: called with (stage, done, total).
 
     Returns:
-        What was written, for a summary.
+        What was written.
 
     Raises:
         ConfigError: another pool, or no layers.
         WellstreamError: run, data, channels and layers do not fit together.
     """
-    if pool not in POOLS:
-        raise ConfigError(f"pool: expected one of: {', '.join(POOLS)}, found '{pool}'")
+    pooled_by = _need_pool(pool)
     seen = need_views(views)
     if not layers:
         raise ConfigError("layers: expected at least one name, such as conv4")
@@ -73,9 +72,9 @@ def embed_layers(
     opened = open_run(run, untrained=untrained)
     objective = opened.having(Embeds)
     need_layers(objective.feature_network(), layers)
-    rows = _write(opened.on(data), objective, folder, layers, Reading(pool=pool, views=seen), progress)
-    files = tuple(str(folder / f"{layer}.h5ad") for layer in layers)
-    return {"files": files, "rows": rows, "pool": pool, "views": seen, "step": opened.step}
+    rows = _write(opened.on(data), objective, folder, layers, Reading(pool=pooled_by, views=seen), progress)
+    files = tuple(folder / f"{layer}.h5ad" for layer in layers)
+    return LayersSummary(files=files, rows=rows, pool=pooled_by, views=seen, step=opened.step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +83,13 @@ class Reading:
 
     pool: SpatialPool
     views: Views
+
+
+def _need_pool(name: str) -> SpatialPool:
+    for known in POOLS:
+        if name == known:
+            return known
+    raise ConfigError(f"pool: expected one of: {', '.join(POOLS)}, found '{name}'")
 
 
 def _write(

@@ -23,6 +23,7 @@ from framework.data.store import Store
 from framework.errors import ConfigError, DatasetError, RunError
 from framework.objectives import Output, Predicts
 from framework.progress import OnProgress
+from framework.run.apply.results import PredictSummary
 from framework.run.apply.tables import bag_rows, facts_of, tile_rows, write_table
 from framework.run.train.batches import open_store
 from framework.run.train.opened import Application
@@ -51,7 +52,7 @@ def predict(
     seeds: int = 3,
     views: int | str = 1,
     progress: OnProgress | None = None,
-) -> dict[str, Any]:
+) -> PredictSummary:
     """Write predictions, with the measured values in layer ``measured``.
 
     Cached embeddings have one view of each tile, so more views read the pixels again.
@@ -73,7 +74,7 @@ def predict(
         progress: called with (stage, done, total).
 
     Returns:
-        What was written, for a summary.
+        What was written.
 
     Raises:
         ConfigError: an argument out of range.
@@ -103,14 +104,14 @@ def predict(
     facts = facts_of(on, "predictions") | {"views": seen}
     measured = _measured(on, objective, rows, len(outputs))
     _write(files, outputs, facts, obs, predicted.astype(np.float32), measured)
-    return {
-        "files": tuple(str(file) for file in files.values()),
-        "rows": len(rows),
-        "columns": len(outputs),
-        "part": part,
-        "views": seen,
-        "step": opened.step,
-    }
+    return PredictSummary(
+        files=tuple(files.values()),
+        rows=len(rows),
+        columns=len(outputs),
+        part=part,
+        views=seen,
+        step=opened.step,
+    )
 
 
 def _outputs(objective: Predicts) -> list[Output]:

@@ -20,6 +20,7 @@ from framework.errors import ConfigError, RunError
 from framework.models import guided_gradients
 from framework.objectives import Predicts
 from framework.progress import OnProgress
+from framework.run.apply.results import SaliencySummary
 from framework.run.apply.tables import with_folder
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
@@ -36,7 +37,7 @@ def saliency(
     tiles: int = 256,
     seed: int = 0,
     progress: OnProgress | None = None,
-) -> dict[str, Any]:
+) -> SaliencySummary:
     """Write guided backpropagation maps of some tiles (IFC-seq, Figure S4).
 
     The file is an ``.npz`` with ``tile`` int64 (n,), row of tiles.parquet; ``images`` (n, C, H, W) as stored; ``maps``
@@ -53,7 +54,7 @@ def saliency(
         progress: called with (stage, done, total).
 
     Returns:
-        What was written, for a summary.
+        What was written.
 
     Raises:
         ConfigError: an argument out of range.
@@ -82,7 +83,7 @@ def saliency(
         "dataset_digest": np.array(dataset_digest(on.dataset)),
     }
     write_arrays(with_folder(Path(out)), arrays)
-    return {"file": str(out), "tiles": len(ids), "outputs": outputs, "step": opened.step}
+    return SaliencySummary(file=Path(out), tiles=len(ids), outputs=outputs, step=opened.step)
 
 
 def _drawn(on: Application, count: int, seed: int) -> I64:

@@ -48,6 +48,7 @@ def facts_of(on: Application, kind: str) -> dict[str, Any]:
         "split": run.config.split.facts(),
         "versions": versions(),
         "dataset": dataset.manifest.name,
+        "dataset_path": dataset.where if dataset.remote else str(dataset.root.absolute()),
         "dataset_digest": dataset_digest(dataset),
         "weights": run.weights,
         "step": run.step,

@@ -41,7 +41,7 @@ def test_intensity_of_every_tile_in_order(dataset: Dataset, tmp_path: Path, monk
     assert set(table.obs["part"]) == {"unseen"}
     assert table.uns["wellstream"]["kind"] == "features"
     assert table.uns["wellstream"]["dataset_digest"] == dataset_digest(dataset)
-    assert summary["rows"] == len(tiles)
+    assert summary.rows == len(tiles)
     assert told[-1] == ("features", len(tiles), len(tiles))
 
 

@@ -57,13 +57,13 @@ def test_it_learns_and_every_pair_is_proved(root: Path) -> None:
 @pytest.mark.parametrize("pool", ["max", "mean"])
 def test_layers_are_files_in_tile_order(root: Path, tmp_path: Path, pool: str) -> None:
     layers = ("conv5", "conv1", "conv2.0")
-    summary = embed_layers(root / "pairs", None, tmp_path / "layers", layers, pool)  # type: ignore[arg-type]
+    summary = embed_layers(root / "pairs", None, tmp_path / "layers", layers, pool)
     dataset, opened = Dataset.open(root / "data"), open_run(root / "pairs")
     ids = np.asarray([3, 0, 150])
     with torch.inference_mode():
         network = opened.objective.feature_network()
-        mine = pooled_layers(network, layers, by_hand(root / "pairs", dataset, ids), pool)  # type: ignore[arg-type]
-    assert summary["files"] == tuple(str(tmp_path / "layers" / f"{layer}.h5ad") for layer in layers)
+        mine = pooled_layers(network, layers, by_hand(root / "pairs", dataset, ids), pool)
+    assert summary.files == tuple(tmp_path / "layers" / f"{layer}.h5ad" for layer in layers)
     for layer in layers:
         written = anndata.read_h5ad(tmp_path / "layers" / f"{layer}.h5ad")
         assert written.shape == (len(dataset.index), mine[layer].shape[1])
@@ -85,7 +85,7 @@ def test_no_more_than_two_blocks_are_ever_held(root: Path, tmp_path: Path, monke
 
     monkeypatch.setattr(sys.modules["framework.run.apply.layers"], "TILES_PER_STEP", 8)
     monkeypatch.setattr(StreamedTable, "append", append)
-    rows = embed_layers(root / "pairs", None, tmp_path / "layers", ["conv4"])["rows"]
+    rows = embed_layers(root / "pairs", None, tmp_path / "layers", ["conv4"]).rows
     assert len(blocks) == -(-rows // 8) == 24
     assert max(alive) <= 2
 
@@ -100,7 +100,7 @@ def test_eight_views_are_the_mean_over_the_symmetries_of_the_square(root: Path, 
         mine = torch.stack([pooled_layers(network, ["conv3"], each, "mean")["conv3"] for each in turned]).mean(0)
     written = anndata.read_h5ad(tmp_path / "layers" / "conv3.h5ad")
     np.testing.assert_allclose(written.X[ids], mine.numpy(), rtol=1e-4, atol=1e-5)
-    assert (summary["views"], written.uns["wellstream"]["views"]) == (8, 8)
+    assert (summary.views, written.uns["wellstream"]["views"]) == (8, 8)
 
 
 def test_the_embedding_is_the_layer_of_the_config(root: Path, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_wrong_requests_for_layers_leave_nothing(root: Path, tmp_path: Path) -> 
     with pytest.raises(RunError, match="layer 'pool' is called several times"):
         embed_layers(root / "pairs", None, tmp_path / "x", ["conv1", "pool"])
     with pytest.raises(ConfigError, match="pool: expected one of: max, mean, found 'median'"):
-        embed_layers(root / "pairs", None, tmp_path / "x", ["conv1"], "median")  # type: ignore[arg-type]
+        embed_layers(root / "pairs", None, tmp_path / "x", ["conv1"], "median")
     with pytest.raises(ConfigError, match="every layer gets a file of its own; name a folder"):
         embed_layers(root / "pairs", None, tmp_path / "x.h5ad", ["conv1"])
     with pytest.raises(ConfigError, match="expected at least one name"):
@@ -172,7 +172,7 @@ def test_the_network_needs_the_right_source(root: Path) -> None:
     assert facts["loss_mismatched"] > 1.05 * facts["loss"]
     assert facts["difference"][1] > 0
     assert facts["right_is_better"] > 0.5
-    assert summary["ratio"] == pytest.approx(facts["loss_mismatched"] / facts["loss"])
+    assert summary.ratio == pytest.approx(facts["loss_mismatched"] / facts["loss"])
     groups = facts["by_condition"].values()
     assert sum(group["pairs"] for group in groups) == facts["pairs"]
     mean = sum(group["loss"] * group["pairs"] for group in groups) / facts["pairs"]

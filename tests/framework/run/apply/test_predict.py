@@ -114,7 +114,7 @@ def test_views_average_the_symmetries_of_the_square(root: Path, tmp_path: Path) 
 def test_the_four_views_of_image2omics_can_be_named(root: Path, tmp_path: Path) -> None:
     summary = predict(root / "markers", None, tmp_path / "named.h5ad", views="image2omics")
     written = anndata.read_h5ad(tmp_path / "named.h5ad")
-    assert (summary["views"], written.uns["wellstream"]["views"]) == ("image2omics", "image2omics")
+    assert (summary.views, written.uns["wellstream"]["views"]) == ("image2omics", "image2omics")
     tile = int(written.obs["tile"].iloc[0])
     stored = by_hand(root / "markers", Dataset.open(root / "data"), np.asarray([tile]))[0]
     seen = torch.stack([stored, stored.flip(-2), stored.flip(-1), stored.transpose(-1, -2)])
@@ -227,8 +227,8 @@ def test_an_objective_that_only_predicts_writes_its_files(
 ) -> None:
     run = brightness("data.scale=none")
     summary = predict(run, None, tmp_path / "out")
-    assert summary["files"] == tuple(str(tmp_path / "out" / f"of_{name}.h5ad") for name in "AB")
-    assert (summary["columns"], summary["rows"]) == (2, 96)
+    assert summary.files == tuple(tmp_path / "out" / f"of_{name}.h5ad" for name in "AB")
+    assert (summary.columns, summary.rows) == (2, 96)
     dataset, gain = Dataset.open(root / "data"), open_run(run).objective.state_dict()["gain"].numpy()
     for column, name in enumerate("AB"):
         written = anndata.read_h5ad(tmp_path / "out" / f"of_{name}.h5ad")

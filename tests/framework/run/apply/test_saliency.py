@@ -30,7 +30,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_file_holds_guided_gradients_of_test_tiles(root: Path, tmp_path: Path) -> None:
     summary = saliency(root / "markers", None, tmp_path / "maps.npz", tiles=40)
-    assert (summary["tiles"], summary["outputs"]) == (40, ("m1", "m2"))
+    assert (summary.tiles, summary.outputs) == (40, ("m1", "m2"))
     dataset = Dataset.open(root / "data")
     with np.load(tmp_path / "maps.npz", allow_pickle=False) as found:
         written = dict(found)

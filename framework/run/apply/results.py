@@ -1,0 +1,128 @@
+"""What the commands that use a trained run, or measure tiles, say when they have written their files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from framework.result import Result
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class EmbedSummary(Result):
+    """Embeddings that were written.
+
+    Attributes:
+        file: the ``.h5ad``.
+        rows: tiles or bags.
+        columns: length of a vector.
+        level: ``tile`` or ``bag``.
+        step: completed steps of the weights.
+    """
+
+    file: Path
+    rows: int
+    columns: int
+    level: str
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LayersSummary(Result):
+    """Pooled layers that were written.
+
+    Attributes:
+        files: one ``.h5ad`` per layer.
+        rows: tiles.
+        pool: how a map became a number.
+        views: mirror images that were averaged.
+        step: completed steps of the weights.
+    """
+
+    files: tuple[Path, ...]
+    rows: int
+    pool: str
+    views: int | str
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PredictSummary(Result):
+    """Predictions that were written.
+
+    Attributes:
+        files: one ``.h5ad`` per target.
+        rows: bags or tiles.
+        columns: genes or markers of all targets.
+        part: of the split, or ``all``.
+        views: mirror images that were averaged.
+        step: completed steps of the weights.
+    """
+
+    files: tuple[Path, ...]
+    rows: int
+    columns: int
+    part: str
+    views: int | str
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class InpaintSummary(Result):
+    """Whether a network that paints uses its source.
+
+    Attributes:
+        folder: with ``inpainting.json`` and ``panels.npz``.
+        part: of the split, or ``all``.
+        pairs: targets that were painted twice.
+        loss: mean squared error after a source of the same condition.
+        loss_mismatched: after one of another condition.
+        ratio: the second over the first.
+        right_is_better: share of targets with the smaller error after their own source, 0..1.
+        step: completed steps of the weights.
+    """
+
+    folder: Path
+    part: str
+    pairs: int
+    loss: float
+    loss_mismatched: float
+    ratio: float
+    right_is_better: float
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SaliencySummary(Result):
+    """Guided maps that were written.
+
+    Attributes:
+        file: the ``.npz``.
+        tiles: how many.
+        outputs: names of what is predicted of a tile.
+        step: completed steps of the weights.
+    """
+
+    file: Path
+    tiles: int
+    outputs: tuple[str, ...]
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class FeaturesSummary(Result):
+    """Features of tiles that were written.
+
+    Attributes:
+        file: the ``.h5ad``.
+        rows: tiles.
+        columns: features.
+        kind: which features.
+        scale: how pixels were scaled before.
+    """
+
+    file: Path
+    rows: int
+    columns: int
+    kind: str
+    scale: str

@@ -1,0 +1,99 @@
+"""What every sub-command has: its place in the help, the switches that may stand anywhere, answers to typing errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from framework.errors import did_you_mean
+from launch.entry import ALLOW_CODE, DEBUG, Switch
+from launch.options import flat
+
+ANYWHERE = "May stand anywhere"
+
+
+class Command(TyperCommand):
+    """A sub-command that answers an unknown option with what there is.
+
+    Attributes:
+        instead: option that people look for -> what this command has in its place.
+    """
+
+    instead: ClassVar[Mapping[str, str]] = {}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse as ever, but answer an unknown option with what there is."""
+        try:
+            parsed: list[str] = super().parse_args(ctx, args)
+        except Exception as error:
+            unknown = getattr(error, "option_name", None)
+            if type(error).__name__ == "NoSuchOption" and isinstance(unknown, str):
+                error.message = self._answer(unknown)  # type: ignore[attr-defined]
+                error.possibilities = None  # type: ignore[attr-defined]
+            raise
+        return parsed
+
+    def _answer(self, unknown: str) -> str:
+        text = f"No such option: {unknown}"
+        if unknown in self.instead:
+            return f"{text}; {self.instead[unknown]}"
+        options = [word for parameter in self.params for word in parameter.opts if word.startswith("--")]
+        text += did_you_mean(unknown, options) or "."
+        if any(parameter.name == "options" for parameter in self.params):
+            text += " Keys of the config are written without dashes, as key=value."
+        return f"{text} This command has {', '.join(options)}."
+
+
+class Group(TyperGroup):
+    """Commands in the order of the work, groups of commands before single ones."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order of the help."""
+        names: list[str] = super().list_commands(ctx)
+        return sorted(names, key=lambda name: not isinstance(self.commands[name], TyperGroup))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command as ever, but answer an unknown one that is near to none with all there are."""
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            said = str(getattr(error, "message", ""))
+            if said.startswith("No such command") and "Did you mean" not in said:
+                error.message = f"{said} There are {', '.join(self.list_commands(ctx))}."  # type: ignore[attr-defined]
+            raise
+
+
+def add(
+    app: typer.Typer,
+    function: Callable[..., None],
+    *,
+    name: str | None = None,
+    panel: str | None = None,
+    runs_code: bool = False,
+    instead: Mapping[str, str] | None = None,
+    extra_words: bool = False,
+) -> None:
+    """Make a function a command.
+
+    Args:
+        app: the group that gets it.
+        function: its parameters are the command's; its docstring is the help.
+        name: default: that of the function.
+        panel: heading of the help it stands under.
+        runs_code: it loads plugins, so ``--allow-code`` applies.
+        instead: option that people look for -> what this command has in its place.
+        extra_words: words that it does not know are handed on.
+    """
+    switches = (DEBUG, ALLOW_CODE) if runs_code else (DEBUG,)
+    shown = flat(function, {switch.name: _annotation(switch) for switch in switches})
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True} if extra_words else None
+    kind = type("Command", (Command,), {"instead": dict(instead or {})})
+    app.command(name, cls=kind, rich_help_panel=panel, context_settings=settings)(shown)
+
+
+def _annotation(switch: Switch) -> Any:
+    """Return a switch, which ``launch.entry`` takes out of every command line, as the help shows it."""
+    return Annotated[bool, typer.Option(switch.flag, help=switch.help, rich_help_panel=ANYWHERE)]

@@ -1,0 +1,1 @@
+"""The sub-commands of ``wellstream``, one module per group; each has ``register``."""

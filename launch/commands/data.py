@@ -1,0 +1,107 @@
+"""From raw exports to a dataset: simulate, ingest, inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import wellstream as ws
+from launch import later, show
+from launch.command import add
+from launch.options import ConfigOption, Overrides, Scheduler
+
+PANEL = "From raw exports to a dataset"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``wellstream``."""
+    simulate = typer.Typer(no_args_is_help=True, help="Write a simulated experiment with known truth.")
+    app.add_typer(simulate, name="simulate", rich_help_panel=PANEL)
+    add(simulate, simulate_plate, name="plate")
+    add(simulate, simulate_ifc, name="ifc")
+    add(simulate, simulate_crops, name="crops")
+    add(app, ingest, panel=PANEL, runs_code=True)
+    add(app, inspect, panel=PANEL)
+
+
+def simulate_plate(
+    out: Annotated[Path, typer.Argument(help="folder to write: Harmony export, plate map, omics tables, truth")],
+    config: ConfigOption = None,
+    options: Overrides = None,
+) -> None:
+    """Simulate a plate: a genuine Harmony export, omics tables and the truth behind both.
+
+    Example: wellstream simulate plate demo/raw perturbations=12 size_px=540
+    Python: wellstream.simulate_plate(out, perturbations=12)
+    """
+    with show.progress() as report:
+        show.summary(ws.simulate_plate(out, config, overrides=options or (), progress=report))
+
+
+def simulate_ifc(
+    out: Annotated[Path, typer.Argument(help="folder to write: IDEAS export, features, CITE-seq tables, truth")],
+    config: ConfigOption = None,
+    options: Overrides = None,
+) -> None:
+    """Simulate a pair of experiments: imaging flow cytometry, and sequencing of the same populations of cells.
+
+    Example: wellstream simulate ifc ifc/raw cells=500 informative=0.8
+    Python: wellstream.simulate_ifc(out, cells=500)
+    """
+    with show.progress() as report:
+        show.summary(ws.simulate_ifc(out, config, overrides=options or (), progress=report))
+
+
+def simulate_crops(
+    out: Annotated[Path, typer.Argument(help="folder to write: crops of single cells, truth")],
+    config: ConfigOption = None,
+    options: Overrides = None,
+) -> None:
+    """Simulate a library of tagged proteins: crops of single cells with a structure and a protein channel.
+
+    Example: wellstream simulate crops crops/raw proteins=8 cells_per_field=20
+    Python: wellstream.simulate_crops(out, proteins=8)
+    """
+    with show.progress() as report:
+        show.summary(ws.simulate_crops(out, config, overrides=options or (), progress=report))
+
+
+def ingest(
+    config: Annotated[Path, typer.Argument(help="ingest YAML; see experiments/*/ingest.yaml")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="dataset folder to write")],
+    options: Overrides = None,
+    scheduler: Scheduler = None,
+    workers: Annotated[
+        int | None, typer.Option(help="local worker processes; 0: this process; default: one per core")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="list what would be read and written; write nothing")
+    ] = False,
+) -> None:
+    """Turn raw exports into a dataset: flat-field, nuclei, tiles, shards, targets. Run again to continue after a stop.
+
+    A config with ``kind: cells`` takes cells that are cropped already.
+
+    Python: wellstream.ingest(config, out)
+    """
+    with show.progress() as report:
+        summary = ws.ingest(
+            config,
+            out,
+            overrides=options or (),
+            scheduler=scheduler,
+            workers=workers,
+            progress=report,
+            dry_run=dry_run,
+        )
+    show.summary(summary)
+
+
+def inspect(dataset: Annotated[str, typer.Argument(help="dataset folder or URL")]) -> None:
+    """Show what a dataset holds: plates, bags, tiles, channels, targets, markers, and input that was left out.
+
+    Python: wellstream.Dataset(folder)
+    """
+    show.dataset(later.Dataset.open(dataset))

@@ -1,0 +1,202 @@
+"""What comes after training: embed, predict, inpaint, saliency, evaluate, report."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import wellstream as ws
+from framework.errors import ConfigError
+from framework.result import Result
+from launch import show
+from launch.command import add
+from launch.options import DatasetOfRun, Part, Plugins, RunFolder, Views, given, listed
+
+PANEL = "Results of a run"
+_KEY = re.compile(r"[A-Za-z_][\w.]*=")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``wellstream``."""
+    for command in (embed, predict, inpaint, saliency, evaluate, report):
+        add(app, command, panel=PANEL, runs_code=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerOptions:
+    """Layers of the network instead of its embeddings."""
+
+    layers: Annotated[
+        str | None,
+        typer.Option(help="layers of the network instead, such as conv3,conv4: one file each, one row per tile"),
+    ] = None
+    pool: Annotated[str, typer.Option(help="how --layers are pooled over space: max or mean")] = "max"
+    views: Annotated[
+        str, typer.Option(help="with --layers: average over 4 mirror images, 8 symmetries, or the views image2omics")
+    ] = "1"
+
+
+def embed(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write; with --layers a folder")],
+    options: LayerOptions,
+    data: DatasetOfRun = None,
+    level: Annotated[str, typer.Option(help="tile: one row per tile; bag: the mean of each bag")] = "tile",
+    untrained: Annotated[bool, typer.Option("--untrained", help="with the weights the run began with")] = False,
+) -> None:
+    """Write embeddings as AnnData. Tile embeddings can train heads: data.embeddings in a run YAML.
+
+    Where the run's config.yaml says data.check: true, each block of pixels is compared with its checksum.
+
+    Python: wellstream.open_run(run).embed(), .write_embeddings(out), .write_layers(out, layers)
+    """
+    if options.layers is None and options.views != "1":
+        raise ConfigError("--views averages layers: name them with --layers")
+    if options.layers is not None and level != "tile":
+        raise ConfigError("--layers gives one row per tile: leave out --level")
+    opened = ws.Run(run)
+    written: Result
+    with show.progress() as report:
+        if options.layers is None:
+            written = opened.write_embeddings(out, data=data, level=level, untrained=untrained, progress=report)
+        else:
+            layers, pool, views = listed(options.layers), options.pool, options.views
+            written = opened.write_layers(
+                out, layers, data=data, pool=pool, views=views, untrained=untrained, progress=report
+            )
+    show.summary(written)
+
+
+def predict(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write (a folder when there are several targets)")],
+    data: DatasetOfRun = None,
+    part: Part = "test",
+    tiles: Annotated[int, typer.Option(min=1, help="tiles sampled per bag (Mehrizi 2023: 512)")] = 512,
+    seeds: Annotated[int, typer.Option(min=1, help="draws averaged (Mehrizi 2023: 3)")] = 3,
+    views: Views = "1",
+) -> None:
+    """Write predictions as AnnData, with the measured values beside them where the dataset has them.
+
+    Where the run's config.yaml says data.check: true, each block of pixels is compared with its checksum.
+
+    Python: wellstream.open_run(run).predict(), .write_predictions(out)
+    """
+    with show.progress() as report:
+        summary = ws.Run(run).write_predictions(
+            out, data=data, part=part, tiles=tiles, seeds=seeds, views=views, progress=report
+        )
+    show.summary(summary)
+
+
+def inpaint(
+    run: Annotated[Path, typer.Argument(help="run folder of paired_inpainting")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="folder; default: inpainting in the run")] = None,
+    data: DatasetOfRun = None,
+    part: Part = "test",
+    panels: Annotated[int, typer.Option(min=0, help="conditions to keep images of, for the report")] = 8,
+) -> None:
+    """Paint every cell after a source of its own protein and after one of another: does the network use its source?
+
+    Python: wellstream.open_run(run).inpaint()
+    """
+    with show.progress() as report:
+        summary = ws.Run(run).inpaint(out, data=data, part=part, panels=panels, progress=report)
+    show.summary(summary)
+
+
+def saliency(
+    run: Annotated[Path, typer.Argument(help="run folder of a marker regression")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".npz to write; images.saliency of an expression YAML")],
+    data: DatasetOfRun = None,
+    part: Part = "test",
+    tiles: Annotated[int, typer.Option(min=1, help="how many tiles, drawn by --seed")] = 256,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Write guided backpropagation maps: which pixels of a cell its predicted markers are read from.
+
+    Python: wellstream.open_run(run).saliency(out)
+    """
+    with show.progress() as report:
+        summary = ws.Run(run).saliency(out, data=data, part=part, tiles=tiles, seed=seed, progress=report)
+    show.summary(summary)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """Options of the evaluations of Wellstream; None keeps the default of ``EvaluateConfig``."""
+
+    test: Annotated[str | None, typer.Option(help="wilcoxon (paired) or mann_whitney; default: wilcoxon")] = None
+    unit: Annotated[
+        str | None,
+        typer.Option(help="what the test counts: well, or condition (averages its wells); default: well"),
+    ] = None
+    correction: Annotated[str | None, typer.Option(help="none or benjamini_hochberg; default: none")] = None
+    alpha: Annotated[float | None, typer.Option(help="level of significance, between 0 and 1; default: 0.05")] = None
+    interval: Annotated[
+        str | None,
+        typer.Option(help="of the share of genes: p_quantiles (as the authors') or split_shares; default: p_quantiles"),
+    ] = None
+    ranked: Annotated[
+        str | None,
+        typer.Option(help="genes in the tables of best and worst: significant or all; default: significant"),
+    ] = None
+
+
+def evaluate(
+    predictions: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE|key=value",
+            help="prediction files (one per target and split) or folders of them; key=value: any option of the "
+            "evaluation, also of one that a plugin adds",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder for evaluation.json and per_gene tables")],
+    options: EvaluateOptions,
+    data: Annotated[
+        str | None, typer.Option("--data", help="dataset folder or URL; default: the one that the predictions name")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="evaluation to make; default: the only one that takes these files")
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Score predictions on held-out bags or cells: r2, SMAPE, significance, Pearson with intervals, baselines.
+
+    Python: wellstream.evaluate(predictions, out=out, alpha=0.01)
+    """
+    overrides = [word for word in predictions if _KEY.match(word) and not Path(word).exists()]
+    evaluation = ws.evaluate(
+        [word for word in predictions if word not in overrides],
+        data=data,
+        out=out,
+        kind=kind,
+        plugins=plugin or (),
+        overrides=overrides,
+        **given(options),
+    )
+    show.evaluation(evaluation)
+    show.console.print(f"wrote {out}")
+
+
+def report(
+    run: RunFolder,
+    data: DatasetOfRun = None,
+    evaluation: Annotated[
+        Path | None, typer.Option(help="folder written by wellstream evaluate; default: evaluation in the run")
+    ] = None,
+    embeddings: Annotated[Path | None, typer.Option(help="bag embeddings .h5ad for the map of wells")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file; default: report.html in the run")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Write a self-contained HTML report of a run.
+
+    Python: wellstream.report(run)
+    """
+    page = ws.report(run, data=data, evaluation=evaluation, embeddings=embeddings, out=out, plugins=plugin or ())
+    show.console.print(f"report: {page.resolve()}")

@@ -1,0 +1,68 @@
+"""Proofs and this installation: verify, bench, doctor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import wellstream as ws
+from framework.errors import DatasetError, RunError
+from framework.interpreter import ROOT, python_on
+from launch import later, show
+from launch.command import add
+
+PANEL = "Proofs and this installation"
+_REPOSITORY = "git clone the repository of Wellstream, then there: python -m benchmarks"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``wellstream``."""
+    add(app, verify, panel=PANEL, runs_code=True)
+    add(app, bench, panel=PANEL, extra_words=True)
+    add(app, doctor, panel=PANEL)
+
+
+def verify(
+    folder: Annotated[str, typer.Argument(help="dataset folder or URL, or run folder")],
+    head: Annotated[
+        str | None, typer.Option(help="of a run: head that an earlier verification printed; it must still be there")
+    ] = None,
+) -> None:
+    """Prove that a dataset is undamaged, or that a run consumed every planned tile exactly once.
+
+    Exit code 0: all is sound; 1: a dataset behind a URL is, but copies in this machine's cache were damaged, and are
+    removed now; 2: it is not. SECURITY.md says what this proves, and against whom.
+
+    Python: wellstream.verify_dataset(folder), wellstream.verify_run(folder)
+    """
+    if (Path(folder) / "config.yaml").is_file():
+        show.verdict(ws.verify_run(folder, head))
+        return
+    if head is not None:
+        raise RunError(f"{folder}: no config.yaml, so this is no run folder, and --head is of a run's checkpoint")
+    if "://" not in folder and not Path(folder).is_dir():
+        raise DatasetError(
+            f"{folder}: no such dataset folder, and no such run folder; make a dataset with: wellstream ingest "
+            "CONFIG, a run with: wellstream train CONFIG"
+        )
+    with show.progress() as tick:
+        found = ws.verify_dataset(folder, progress=tick)
+    show.verdict(found)
+    # A script must learn that what it read before may have been wrong.
+    raise typer.Exit(int(found.removed > 0))
+
+
+def bench(context: typer.Context, theme: Annotated[str, typer.Argument(help="theme, or all")]) -> None:
+    """Measure this machine against the physical limit and the peers: python -m benchmarks THEME."""
+    if not (ROOT / "benchmarks" / "__main__.py").is_file():
+        raise RunError(f"the benchmarks are not part of an installed package: {_REPOSITORY} {theme}")
+    os.execv(sys.executable, python_on("benchmarks", [theme, *context.args]))  # noqa: S606 - our own interpreter
+
+
+def doctor() -> None:
+    """Say what this installation can do: versions, devices, memory, optional parts; exit 1 if something is broken."""
+    raise typer.Exit(later.doctor())

@@ -1,0 +1,8 @@
+"""What commands need beside the face ``wellstream``, loaded at the first use of a name; see ``framework.lazy``."""
+
+from framework.data.dataset import Dataset as Dataset
+from framework.distributed import start_processes as start_processes
+from framework.evaluate import render as render
+from framework.run import load_run_config as load_run_config
+from launch.doctor import doctor as doctor
+from launch.train import train as train

@@ -1,0 +1,96 @@
+"""Options of commands: types that several share, and frozen dataclasses of options as parameters of a command."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+PARTS = ["train", "val", "test", "all"]
+
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="key=value", help="dotted overrides of the config")]
+ConfigOption = Annotated[Path | None, typer.Option(help="YAML with simulator options; default: the built-in ones")]
+RunFolder = Annotated[Path, typer.Argument(help="run folder")]
+DatasetOfRun = Annotated[
+    str | None, typer.Option("--data", help="dataset folder or URL; default: the one the run trained on")
+]
+Part = Annotated[
+    str, typer.Option(help="train, val, test or all", autocompletion=lambda: ["train", "val", "test", "all"])
+]
+Views = Annotated[
+    str, typer.Option(help="average over 4 mirror images of a tile, all 8 symmetries, or the four of image2omics")
+]
+Scheduler = Annotated[str | None, typer.Option(help="address of a Dask scheduler; default: workers on this machine")]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", help="entry point, or with --allow-code a file, that adds entries; repeat for more"),
+]
+
+
+def flat(command: Callable[..., None], switches: Mapping[str, Any]) -> Callable[..., None]:
+    """Return a command whose parameters are single options.
+
+    Each field of a frozen dataclass that a parameter is annotated with becomes an option: it is annotated as a
+    parameter of a command would be, and the command gets one object.
+
+    Args:
+        command: the function.
+        switches: name -> annotation of options that it is not told, because they are seen to elsewhere.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    groups: dict[str, type[Any]] = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if isinstance(parameter.annotation, type) and dataclasses.is_dataclass(parameter.annotation)
+    }
+    shown: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        fields = _fields(groups[name]) if name in groups else [parameter]
+        shown += [field.replace(kind=inspect.Parameter.KEYWORD_ONLY) for field in fields]
+    shown += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
+        for name, annotation in switches.items()
+    ]
+
+    @functools.wraps(command)
+    def told(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in dataclasses.fields(group)})
+        command(**{name: value for name, value in values.items() if name not in switches})
+
+    del told.__wrapped__
+    told.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    told.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    return told
+
+
+def given(options: Any) -> dict[str, Any]:
+    """Return the options that were typed; what is None was not, and keeps the default of the config."""
+    return {
+        field.name: value
+        for field in dataclasses.fields(options)
+        if (value := getattr(options, field.name)) is not None
+    }
+
+
+def listed(text: str) -> list[str]:
+    """Return the names in a list with commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _fields(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in dataclasses.fields(group)
+    ]

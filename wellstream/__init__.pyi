@@ -1,0 +1,29 @@
+"""The names of the face, each once: type checkers read them here, ``framework.lazy`` at the first use of a name."""
+
+from data_tools.readers.cells import CELL_READERS as CELL_READERS
+from data_tools.readers.plates import READERS
+from data_tools.readers.tables import CELL_TABLES as CELL_TABLES
+from framework import __version__ as __version__
+from framework.data.plan import PLANS as PLANS
+from framework.data.verify import verify_dataset as verify_dataset
+from framework.errors import WellstreamError as WellstreamError
+from framework.evaluate import EVALUATIONS as EVALUATIONS
+from framework.models import BACKBONES as BACKBONES
+from framework.objectives import OBJECTIVES as OBJECTIVES
+from framework.run import features as features
+from framework.run import verify_run as verify_run
+from wellstream.data import Dataset as Dataset
+from wellstream.exports import ingest as ingest
+from wellstream.expression import express as express
+from wellstream.feature_sets import evaluate_features as evaluate_features
+from wellstream.pages import report as report
+from wellstream.runs import Run as Run
+from wellstream.runs import fit as fit
+from wellstream.runs import open_run as open_run
+from wellstream.scores import evaluate as evaluate
+from wellstream.simulations import simulate_crops as simulate_crops
+from wellstream.simulations import simulate_ifc as simulate_ifc
+from wellstream.simulations import simulate_plate as simulate_plate
+from wellstream.single_cells import prepare as prepare
+
+PLATE_READERS = READERS

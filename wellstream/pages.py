@@ -1,0 +1,35 @@
+"""Pages about runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from framework import report as pages
+from framework.plugins import load_plugins
+
+
+def report(
+    run: Path | str,
+    *,
+    data: Path | str | None = None,
+    evaluation: Path | str | None = None,
+    embeddings: Path | str | None = None,
+    out: Path | str | None = None,
+    plugins: Sequence[str] = (),
+) -> Path:
+    """Write a self-contained HTML page about a run, and return its file.
+
+    Args:
+        run: run folder.
+        data: the dataset it was trained on; default: the one that its config names, where that is still there.
+        evaluation: folder of ``evaluate``; default: ``evaluation`` in the run.
+        embeddings: ``.h5ad`` of ``Run.embed``.
+        out: the file; default: ``report.html`` in the run.
+        plugins: entry points, or files after ``framework.plugins.permit_code``, that add sections.
+
+    Raises:
+        WellstreamError: no run, or an input that cannot be read.
+    """
+    load_plugins(plugins)
+    return pages.write_report(run, dataset=data, evaluation=evaluation, embeddings=embeddings, out=out)
