@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from data_tools.pipeline.build.attempt import Attempt
+from data_tools.pipeline.build.attempt import Attempt, carry_out, estimate
 from data_tools.pipeline.build.folder import BuildFolder
 from data_tools.pipeline.cells.config import CellsIngestConfig
-from data_tools.pipeline.cells.ingest import CellsSummary, ingest_cells
+from data_tools.pipeline.cells.ingest import CellsIngest, CellsSummary
 from data_tools.pipeline.plates.config import IngestConfig
-from data_tools.pipeline.plates.ingest import IngestSummary, ingest_plates
+from data_tools.pipeline.plates.ingest import IngestSummary, PlatesIngest
 from framework.config.load import apply_overrides, build_config
 from framework.config.source import read_yaml
 from framework.errors import ConfigError, did_you_mean
@@ -94,11 +94,12 @@ def ingest(
         PipelineError: workers that die or a scheduler that does not answer.
     """
     attempt = Attempt(
-        build=BuildFolder(root=Path(out).absolute(), base=Path.cwd()),
+        folder=BuildFolder(root=Path(out).absolute(), base=Path.cwd()),
         scheduler=scheduler,
         workers=workers,
         report=progress or (lambda stage, done, total: None),
     )
+    step = estimate if dry_run else carry_out
     if isinstance(config, CellsIngestConfig):
-        return ingest_cells(config, attempt, dry_run=dry_run)
-    return ingest_plates(config, attempt, dry_run=dry_run)
+        return step(CellsIngest(config), attempt)
+    return step(PlatesIngest(config), attempt)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,7 @@ from data_tools.pipeline.build.config import IngestBase
 from data_tools.pipeline.build.durable import explained, record, replacing, write_json
 from data_tools.pipeline.build.facts import ShardFacts
 from data_tools.pipeline.build.folder import BuildFolder, versions
+from data_tools.pipeline.build.kind import C, Ending, F, J, Kind, S
 from data_tools.pipeline.build.shard_file import ShardFiles, load_counts, remake_part
 from data_tools.pipeline.build.statistics import PixelCounts
 from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, bags_table, tiles_schema, write_tables
@@ -33,7 +36,10 @@ from framework.data.format.schema import (
     TileFormat,
 )
 from framework.data.format.tile_index import write_index
+from framework.errors import InputError
 from framework.files.parquet import read_arrow_table
+
+QC_INDEX_NAME = "qc/index.json"
 
 
 def join_tables(
@@ -41,15 +47,14 @@ def join_tables(
     parts: Sequence[ShardFiles],
     facts: Sequence[ShardFacts],
     markers: Sequence[str],
-    labels: Sequence[str] = (),
-) -> pa.Table:
-    """Write the tables of bags, nuclei and tiles from the parts of all shards, in order; return that of bags."""
+    labels: Sequence[str],
+) -> None:
+    """Write the tables of bags, nuclei and tiles from the parts of all shards, in order."""
     bags = bags_table([bag.row for item in facts for bag in item.bags])
     write_tables(root / BAGS_NAME, [bags], bags.schema)
     write_tables(root / NUCLEI_NAME, (_part(files.part("nuclei.parquet")) for files in parts), NUCLEI_SCHEMA)
     schema, tiles = tiles_schema(markers, labels), [files.part("tiles.parquet") for files in parts]
     write_tables(root / TILES_NAME, tile_tables(tiles, facts, schema), schema)
-    return bags
 
 
 def beside_shards(facts: Sequence[ShardFacts], root: Path) -> list[FileRecord]:
@@ -107,67 +112,83 @@ def skipped(problem: Problem) -> Skipped:
 
 
 def finish(
-    config: IngestBase,
-    build: BuildFolder,
-    parts: Sequence[ShardFiles],
-    facts: Sequence[ShardFacts],
-    *,
-    pixel_size_um: float | None,
-    n_plates: int,
-    problems: Sequence[Problem],
-    notes: Sequence[str],
-    markers: Sequence[str],
-    targets: Sequence[str] = (),
-    more: Sequence[FileRecord] = (),
+    kind: Kind[C, F, J, S], found: F, folder: BuildFolder, jobs: Sequence[J], facts: Sequence[ShardFacts]
 ) -> Manifest:
-    """Sweep what is no part of the dataset, write ``dataset.json``, and remove the parts.
+    """Write all that is not a shard, ``dataset.json`` last, and remove the parts and what is no part of the dataset.
 
     Args:
-        config: of the ingest.
-        build: the folder, with shards, tables and ``qc/index.json``.
-        parts: of all shards, in order.
+        kind: of the ingest.
+        found: the survey.
+        folder: with all shards and their parts.
+        jobs: of all shards, in order.
         facts: what their markers say, in the same order.
-        pixel_size_um: of the dataset.
-        n_plates: plates or exports.
-        problems: what was left out.
-        notes: what else a reader of the dataset should know about its input.
-        markers: names of the measurements stored with each tile.
-        targets: names of omics targets.
-        more: records of files that not every dataset has.
+
+    Raises:
+        InputError: not one tile was made.
+        DatasetError: writing failed.
     """
-    root = build.root
+    root = folder.root
+    if all(item.shard is None for item in facts):
+        raise InputError(kind.why_empty(found, facts))
+    parts, ending = [job.files for job in jobs], kind.ending(found, jobs, facts, root)
+    join_tables(root, parts, facts, ending.markers, ending.labels)
+    write_json(root / QC_INDEX_NAME, _for_the_report(facts, ending))
+    pictures = [record(root / picture.file, root) for item in facts for picture in item.overviews]
+    index = tile_index(root, coded=kind.config.shards.codec is not None)
+    tables = [record(root / name, root) for name in (BAGS_NAME, TILES_NAME, NUCLEI_NAME, QC_INDEX_NAME)]
+    files = [*ending.files, *pictures, *beside_shards(facts, root), index, *tables]
+    statistics = channel_statistics(
+        [item.part("counts.npz") for item in parts], kind.config.channels, kind.config.tiles.dtype
+    )
+    manifest = _manifest(kind.config, found.pixel_size_um, facts, ending, files, statistics)
+    folder.finish({item.name for item in (*manifest.files, *manifest.shards)})
+    manifest = manifest.sealed()
+    write_json(root / MANIFEST_NAME, manifest.model_dump(mode="json"))
+    with explained(root):
+        shutil.rmtree(folder.parts, ignore_errors=True)
+    return manifest
+
+
+def _for_the_report(facts: Sequence[ShardFacts], ending: Ending) -> dict[str, Any]:
+    """Return ``qc/index.json``: what the report shows, and where it lies."""
+    return {
+        "overviews": [asdict(picture) for item in facts for picture in item.overviews],
+        "flatfields": list(ending.flatfields),
+        "cells": [asdict(well) for item in facts for well in item.cells],
+        "targets": ending.targets,
+        "notes": list(ending.notes),
+    }
+
+
+def _manifest(
+    config: IngestBase,
+    pixel_size_um: float | None,
+    facts: Sequence[ShardFacts],
+    ending: Ending,
+    files: Sequence[FileRecord],
+    statistics: dict[str, ChannelStatistics],
+) -> Manifest:
     shards = [item.shard.record for item in facts if item.shard is not None]
-    n_bags = sum(len(item.bags) for item in facts)
-    index = tile_index(root, coded=config.shards.codec is not None)
-    tables = [record(root / name, root) for name in (BAGS_NAME, TILES_NAME, NUCLEI_NAME, "qc/index.json")]
-    files = [*more, *beside_shards(facts, root), index, *tables]
-    size, dtype = config.tiles.size_px, config.tiles.dtype
-    counts = [item.part("counts.npz") for item in parts]
-    manifest = Manifest(
+    size = config.tiles.size_px
+    return Manifest(
         schema_version=SCHEMA_VERSION,
         name=config.name,
-        tile=TileFormat(channels=config.channels, height=size, width=size, dtype=dtype),
+        tile=TileFormat(channels=config.channels, height=size, width=size, dtype=config.tiles.dtype),
         pixel_size_um=pixel_size_um,
         layout=config.shards.layout,
         codec=config.shards.codec,
         chunk_tiles=config.shards.chunk_tiles,
-        n_plates=n_plates,
-        n_bags=n_bags,
+        n_plates=ending.n_plates,
+        n_bags=sum(len(item.bags) for item in facts),
         n_tiles=sum(shard.tiles for shard in shards),
         n_nuclei=sum(item.n_nuclei for item in facts),
-        markers=tuple(markers),
-        targets=tuple(targets),
-        channel_statistics=channel_statistics(counts, config.channels, dtype),
-        skipped=tuple(skipped(problem) for problem in problems),
-        notes=tuple(notes),
+        markers=ending.markers,
+        targets=tuple(ending.targets),
+        channel_statistics=statistics,
+        skipped=tuple(skipped(problem) for problem in ending.problems),
+        notes=tuple(ending.notes),
         source=config.plain(),
         versions=versions(),
         files=tuple(sorted(files, key=lambda item: item.name)),
         shards=tuple(shards),
     )
-    build.finish({item.name for item in (*manifest.files, *manifest.shards)})
-    manifest = manifest.sealed()
-    write_json(root / MANIFEST_NAME, manifest.model_dump(mode="json"))
-    with explained(root):
-        shutil.rmtree(build.parts, ignore_errors=True)
-    return manifest

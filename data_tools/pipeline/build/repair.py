@@ -6,26 +6,18 @@ A build is a function of its input, so a shard that is made again must have the 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from data_tools.pipeline.build.durable import explained, is_whole
-from data_tools.pipeline.build.facts import ShardFacts
 from data_tools.pipeline.build.folder import BuildFolder
 from data_tools.pipeline.build.joining import tile_index
+from data_tools.pipeline.build.kind import C, F, J, Kind, S
 from data_tools.pipeline.build.runner import Runner
-from data_tools.pipeline.build.shard_file import ShardFiles
 from framework.data.format.schema import INDEX_NAME, TILES_NAME, Manifest
 from framework.errors import DatasetError
 
-
-class _Job(Protocol):
-    @property
-    def files(self) -> ShardFiles: ...
-
-
-J = TypeVar("J", bound=_Job)
+_CHANGED = "so the raw files or the versions of the libraries changed since"
 
 
 def lost_files(manifest: Manifest, root: Path) -> set[str]:
@@ -52,34 +44,33 @@ def restore_index(manifest: Manifest, root: Path) -> tuple[str, ...]:
     return tuple(f"{item.name} was made again from {TILES_NAME}" for item in lost)
 
 
-def remake(
-    make: Callable[[J], ShardFacts], jobs: Sequence[J], manifest: Manifest, build: BuildFolder, runner: Runner
-) -> None:
-    """Make shards again and compare them with the manifest.
+def remake(kind: Kind[C, F, J, S], jobs: Sequence[J], manifest: Manifest, folder: BuildFolder, runner: Runner) -> None:
+    """Make lost shards again and compare them with the manifest.
 
     Args:
-        make: the task of a shard; returns what its marker holds.
+        kind: of the ingest.
         jobs: those of the lost shards.
         manifest: of the finished dataset.
-        build: its folder.
+        folder: where it lies.
         runner: where tasks run.
 
     Raises:
-        DatasetError: one came out otherwise; it is removed, so that nobody takes it for the lost one.
+        DatasetError: one came out otherwise, and is removed, so that nobody takes it for the lost one; or the input
+            has no bags for it any more.
     """
     recorded = {item.name: item for item in (*manifest.shards, *manifest.files)}
-    for job, facts in zip(jobs, runner.each(make, jobs), strict=True):
+    for job, facts in zip(jobs, runner.each(kind.make, jobs), strict=True):
         made = () if facts.shard is None else facts.shard.files
         wrong = [item.name for item in made if recorded[item.name] != item]
         if wrong or not made:
             for name in wrong:
-                (build.root / name).unlink()
-            raise DatasetError(
-                f"{job.files.file}: made again it is another shard, so the raw files or the versions of the libraries "
-                f"changed since; {anew(build.root)}"
-            )
-    with explained(build.root):
-        shutil.rmtree(build.parts, ignore_errors=True)
+                (folder.root / name).unlink()
+            raise DatasetError(f"{job.files.file}: made again it is another shard, {_CHANGED}; {anew(folder.root)}")
+    for name in sorted(lost_files(manifest, folder.root)):
+        raise DatasetError(f"{folder.root / name}: lost, and the input makes no such shard, {_CHANGED}; "
+                           f"{anew(folder.root)}")  # fmt: skip
+    with explained(folder.root):
+        shutil.rmtree(folder.parts, ignore_errors=True)
 
 
 def anew(root: Path) -> str:

@@ -73,9 +73,10 @@ class ShardFiles:
         return self.parts / f"shard-{self.index:06d}.json"
 
     @property
-    def stored(self) -> tuple[Path, ...]:
-        """The files of the dataset that a shard consists of."""
-        return (self.file,) if self.metadata_file is None else (self.file, self.metadata_file)
+    def names(self) -> set[str]:
+        """The files of the dataset that a shard consists of, relative to it."""
+        files = (self.file,) if self.metadata_file is None else (self.file, self.metadata_file)
+        return {file.relative_to(self.root).as_posix() for file in files}
 
     @property
     def all_parts(self) -> tuple[Path, ...]:

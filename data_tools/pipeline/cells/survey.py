@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data_tools.pipeline.build.kind import check_pixel_sizes
 from data_tools.pipeline.build.marker_values import stored_values, what_is_missing
 from data_tools.pipeline.cells.config import GROUP, CellsIngestConfig, CellSourceConfig
 from data_tools.pipeline.cells.tables import OpenTable, join_table, open_table
@@ -83,6 +84,11 @@ class CellSurvey:
         sizes = [export.listing.pixel_size_um for export in self.exports]
         return None if None in sizes else sizes[0]
 
+    @property
+    def bag_counts(self) -> tuple[int, ...]:
+        """Bags of each export."""
+        return tuple(int((self.bags[PLATE] == export.plate).sum()) for export in self.exports)
+
 
 def reader_of(source: CellSourceConfig) -> CellReader:
     """Return the reader of an export."""
@@ -111,7 +117,7 @@ def survey_cells(config: CellsIngestConfig, base: Path) -> CellSurvey:
     # All tables before the first export is listed: a column that is not there is said within seconds, not hours.
     tables = [tuple(open_table(table) for table in source.tables) for source in config.sources]
     found = [_Source(config, source, mine) for source, mine in zip(config.sources, tables, strict=True)]
-    _check_pixel_sizes(found)
+    check_pixel_sizes("source", {item.source.plate: item.listing.pixel_size_um for item in found})
     _check_measurements(config, found)
     bags, first = [], 0
     for item in found:
@@ -339,17 +345,6 @@ def _natural(text: str) -> list[tuple[int, int, str]]:
     """Return a sort key by which 2 comes before 10."""
     parts = re.split(r"([0-9]+)", text)
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts if part]
-
-
-def _check_pixel_sizes(found: Sequence[_Source]) -> None:
-    known = [(item.source.plate, item.listing.pixel_size_um) for item in found if item.listing.pixel_size_um]
-    for plate, size in known[1:]:
-        first = known[0][1]
-        if size is not None and first is not None and abs(size - first) > 0.01 * first:
-            raise InputError(
-                f"source '{known[0][0]}' has pixels of {first:g} um and source '{plate}' of {size:g} um; tiles of one "
-                "dataset must show the same area; ingest them as two datasets"
-            )
 
 
 def _check_measurements(config: CellsIngestConfig, found: Sequence[_Source]) -> None:

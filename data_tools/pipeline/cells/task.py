@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,8 @@ import pyarrow as pa
 
 from data_tools.pipeline.build.durable import explained
 from data_tools.pipeline.build.facts import BagFacts, ShardFacts, write_marker
-from data_tools.pipeline.build.shard_file import ShardFile, ShardFiles, Spill, open_shard, save_counts, stored_order
+from data_tools.pipeline.build.kind import Job
+from data_tools.pipeline.build.shard_file import ShardFile, Spill, open_shard, save_counts, stored_order
 from data_tools.pipeline.build.statistics import PixelCounts
 from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
 from data_tools.pipeline.cells.config import CellsIngestConfig
@@ -39,12 +39,10 @@ _DTYPES = (np.uint8, np.uint16, np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellShardJob:
+class CellShardJob(Job):
     """All a worker needs to make one shard.
 
     Attributes:
-        files: where it goes.
-        base: folder that messages leave out of file names.
         config: of the ingest.
         source: number of the export in ``config.sources``.
         bags: rows of the bag table.
@@ -54,11 +52,8 @@ class CellShardJob:
         types: pixel type of each channel, as in the first cell of the export.
         labels: ``Metadata_*`` columns to store with the tiles.
         least: tiles a bag needs, where its cells are only known now.
-        inputs: digest of everything above, for the marker.
     """
 
-    files: ShardFiles
-    base: Path
     config: CellsIngestConfig
     source: int
     bags: pd.DataFrame
@@ -68,7 +63,11 @@ class CellShardJob:
     types: tuple[str, ...]
     labels: tuple[str, ...]
     least: int
-    inputs: str
+
+    @property
+    def size(self) -> int:
+        """Number of its cells."""
+        return len(self.cells)
 
 
 @dataclass(kw_only=True)

@@ -1,4 +1,7 @@
-"""One call from a config to a dataset: survey, flat-fields, shards, tables, manifest."""
+"""Ingest of plates: how raw plates become jobs for shards, and what their dataset has beside the shards.
+
+The steps stand in the order in which ``build.attempt`` takes them.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,32 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from pathlib import Path
+from typing import Any
 
-from data_tools.pipeline.build.attempt import Attempt, Summary, carry_out, make_missing
+from data_tools.nuclei import NUCLEI
+from data_tools.pipeline.build.durable import record, write_with
 from data_tools.pipeline.build.facts import ShardFacts
 from data_tools.pipeline.build.folder import BuildFolder, file_state
+from data_tools.pipeline.build.kind import Ending, Kind, Summary
 from data_tools.pipeline.build.runner import Runner
-from data_tools.pipeline.build.shard_file import known_facts
+from data_tools.pipeline.build.shard_file import ShardFiles
+from data_tools.pipeline.plates.centres import remark_notes
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.estimate import estimate
-from data_tools.pipeline.plates.finish import all_notes, all_problems, assemble
 from data_tools.pipeline.plates.overview import overview_sites
-from data_tools.pipeline.plates.shading import ImageKind, fit_plate, image_kind, mean_sites, stored_flatfields
+from data_tools.pipeline.plates.shading import (
+    ImageKind,
+    fit_plates,
+    flatfield_name,
+    image_kind,
+    stored_flatfields,
+)
 from data_tools.pipeline.plates.site import sites_digest
-from data_tools.pipeline.plates.survey import Plate, Survey, survey
+from data_tools.pipeline.plates.survey import Bag, Plate, Survey, survey
 from data_tools.pipeline.plates.task import ShardJob, make_shard
 from framework.data.format.schema import FileRecord, Manifest
+from framework.progress import OnProgress
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -45,132 +58,170 @@ class IngestSummary(Summary):
     targets: tuple[str, ...] = ()
 
 
-def ingest_plates(config: IngestConfig, attempt: Attempt, *, dry_run: bool) -> IngestSummary:
-    """Turn raw plates into a dataset, or only estimate it. Raises as ``carry_out``."""
-    if dry_run:
-        return _dry_run(config, attempt)
-    return carry_out(
-        config,
-        attempt,
-        survey=survey,
-        build=_build,
-        jobs_again=_jobs_again,
-        make=make_shard,
-        of_complete=_of_complete,
-    )
+class PlatesIngest(Kind[IngestConfig, Survey, ShardJob, IngestSummary]):
+    """Ingest of raw plates."""
+
+    stage = "wells"
+
+    def survey(self, base: Path) -> Survey:
+        """List exports, plate maps and tables."""
+        return survey(self.config, base)
+
+    def dry_run(self, found: Survey, folder: BuildFolder, report: OnProgress) -> IngestSummary:
+        """Estimate the dataset from some sites."""
+        config, guess = self.config, estimate(self.config, found, folder.base, report)
+        wells = [(plate, bag) for plate in found.plates for bag in plate.bags]
+        return IngestSummary(
+            state="dry_run",
+            out=str(folder.root),
+            plates=tuple(plate.name for plate in found.plates),
+            wells=len(wells),
+            sites=sum(bag.n_sites_imaged for _, bag in wells),
+            channels=config.channels,
+            pixel_size_um=found.pixel_size_um,
+            nuclei=guess.nuclei,
+            tiles=guess.tiles,
+            bytes=guess.bytes,
+            empty_wells=tuple(f"{plate.name}/{bag.well}" for plate, bag in wells if not bag.sites),
+            markers=config.markers,
+            targets=tuple(target.name for target in found.targets),
+            problems=tuple(problem.detail for problem in (*found.problems, *guess.problems)),
+            notes=(*found.notes, f"tiles are estimated from some sites, to within about {2 * guess.tiles_error}"),
+        )
+
+    def jobs(
+        self, found: Survey, folder: BuildFolder, runner: Runner, report: OnProgress, finished: Manifest | None
+    ) -> list[ShardJob]:
+        """Fit the flat-fields, or take those of a finished dataset; a shard is then made of consecutive wells."""
+        config, none = self.config, ImageKind(shape=(0, 0), types=())
+        kinds = [image_kind(plate, config, folder.base) if plate.sites() else none for plate in found.plates]
+        if finished is None:
+            flatfields = fit_plates(found.plates, kinds, config, folder, runner, report)
+        else:
+            flatfields = [stored_flatfields(plate, config, finished, folder.root) for plate in found.plates]
+        jobs: list[ShardJob] = []
+        for plate, kind, fields in zip(found.plates, kinds, flatfields, strict=True):
+            jobs += _jobs(plate, kind, fields, config, folder, len(jobs))
+        return jobs
+
+    @staticmethod
+    def make(job: ShardJob) -> ShardFacts:
+        """Make one shard."""
+        return make_shard(job)
+
+    def why_empty(self, found: Survey, facts: Sequence[ShardFacts]) -> str:
+        """Say why no tile was made."""
+        config, bags = self.config, [bag for item in facts for bag in item.bags]
+        nuclei = sum(bag.n_nuclei for bag in bags)
+        sites = sum(bag.n_sites for bag in bags)
+        if nuclei:
+            return (
+                f"{nuclei} nuclei in {sites} sites, but none whose tile of {config.tiles.size_px} px is inside the "
+                "image; lower tiles.size_px"
+            )
+        where = (
+            f"check nuclei.channel ('{config.nuclei.channel}') and the nucleus diameter"
+            if NUCLEI.get(config.nuclei.method).build.from_pixels
+            else f"the centres that nuclei.method '{config.nuclei.method}' takes from elsewhere name none"
+        )
+        return f"no nucleus in {sites} sites; {where}, and list the input with --dry-run"
+
+    def ending(self, found: Survey, jobs: Sequence[ShardJob], facts: Sequence[ShardFacts], root: Path) -> Ending:
+        """Write the targets; problems go plate by plate, those of the listing before those of the pixels."""
+        place = {plate.name: index for index, plate in enumerate(found.plates)}
+        problems = [*found.problems, *(problem for item in facts for problem in item.problems)]
+        targets = _write_targets(found, root)
+        return Ending(
+            n_plates=len(found.plates),
+            problems=sorted(problems, key=lambda problem: place[problem.plate]),
+            notes=_notes(found, facts),
+            markers=self.config.markers,
+            flatfields=_flatfield_entries(self.config, found) if self.config.illumination.corrects else (),
+            targets=targets,
+            files=[
+                *dict.fromkeys(field for job in jobs for field in job.flatfields),
+                *(record(root / "targets" / f"{name}.h5ad", root) for name in targets),
+            ],
+        )
+
+    def of_complete(self, manifest: Manifest, root: Path) -> IngestSummary:
+        """Say what a finished dataset holds."""
+        return IngestSummary.of(
+            manifest,
+            root,
+            plates=(),
+            wells=manifest.n_bags,
+            sites=0,
+            nuclei=manifest.n_nuclei,
+            targets=manifest.targets,
+        )
+
+    def of_build(self, complete: IngestSummary, found: Survey, facts: Sequence[ShardFacts]) -> IngestSummary:
+        """Add plates, sites, empty wells, and what became of tables of cells."""
+        bags = [bag for item in facts for bag in item.bags]
+        return replace(
+            complete,
+            plates=tuple(plate.name for plate in found.plates),
+            sites=sum(bag.n_sites for bag in bags),
+            empty_wells=tuple(bag.name for bag in bags if not bag.n_tiles),
+            cells_matched=tuple(
+                f"{well.plate}/{well.well}: {well.matched} of {well.cells} cells, {well.nuclei} nuclei"
+                for item in facts
+                for well in item.cells
+            ),
+            notes=_notes(found, facts),
+        )
 
 
-def _build(config: IngestConfig, found: Survey, attempt: Attempt) -> IngestSummary:
-    n_shards = sum(len(_groups(plate, config)) for plate in found.plates)
-    build = attempt.build
-    with attempt.runner(n_shards) as runner:
-        kinds = _kinds(config, found, build)
-        flatfields = _flatfields(config, found, attempt, runner, kinds)
-        jobs = _jobs(config, found, build, kinds, flatfields)
-        facts, reused = _shards(jobs, attempt, runner)
-    attempt.report("tables", 0, 1)
-    manifest = assemble(config, found, build, jobs, facts, [item for records in flatfields for item in records])
-    attempt.report("tables", 1, 1)
-    bags = [bag for item in facts for bag in item.bags]
-    return replace(
-        _of_complete(manifest, build),
-        state="built",
-        plates=tuple(plate.name for plate in found.plates),
-        sites=sum(bag.n_sites for bag in bags),
-        empty_wells=tuple(bag.name for bag in bags if not bag.n_tiles),
-        cells_matched=tuple(
-            f"{well.plate}/{well.well}: {well.matched} of {well.cells} cells, {well.nuclei} nuclei"
-            for item in facts
-            for well in item.cells
-        ),
-        shards_reused=reused,
-        problems=tuple(problem.detail for problem in all_problems(found, facts)),
-        notes=all_notes(found, facts),
-    )
-
-
-def _jobs_again(config: IngestConfig, found: Survey, attempt: Attempt, manifest: Manifest) -> list[ShardJob]:
-    """Return the jobs of a finished dataset, with the flat-fields it has."""
-    build = attempt.build
-    kinds = _kinds(config, found, build)
-    fields = [stored_flatfields(plate, config, manifest, build.root) for plate in found.plates]
-    return _jobs(config, found, build, kinds, fields)
-
-
-def _kinds(config: IngestConfig, found: Survey, build: BuildFolder) -> list[ImageKind]:
-    none = ImageKind(shape=(0, 0), types=())
-    return [image_kind(plate, config, build.base) if plate.sites() else none for plate in found.plates]
-
-
-def _flatfields(
-    config: IngestConfig,
-    found: Survey,
-    attempt: Attempt,
-    runner: Runner,
-    kinds: Sequence[ImageKind],
-) -> list[list[FileRecord]]:
-    """Return the flat-field files of each plate; none where correction is off or no site is read."""
-    if not config.illumination.corrects:
-        return [[] for _ in found.plates]
-    total = sum(len(mean_sites(plate, config)) for plate in found.plates)
-    done = 0
-
-    def advance(sites: int) -> None:
-        nonlocal done
-        done += sites
-        attempt.report("flat-fields", done, total)
-
-    attempt.report("flat-fields", 0, total)
-    return [
-        fit_plate(plate, config, attempt.build, runner, kind, advance) if plate.sites() else []
-        for plate, kind in zip(found.plates, kinds, strict=True)
-    ]
-
-
-def _groups(plate: Plate, config: IngestConfig) -> list[Plate]:
-    """Return the plate cut into the bags of each shard."""
-    step = config.shards.bags_per_shard
-    return [replace(plate, bags=plate.bags[start : start + step]) for start in range(0, len(plate.bags), step)]
+def _notes(found: Survey, facts: Sequence[ShardFacts]) -> tuple[str, ...]:
+    """Return the notes of the survey, and what nucleus methods said of single sites, counted."""
+    return (*found.notes, *remark_notes(remark for item in facts for remark in item.remarks))
 
 
 def _jobs(
+    plate: Plate,
+    kind: ImageKind,
+    flatfields: Sequence[FileRecord],
     config: IngestConfig,
-    found: Survey,
-    build: BuildFolder,
-    kinds: Sequence[ImageKind],
-    flatfields: Sequence[Sequence[FileRecord]],
+    folder: BuildFolder,
+    first: int,
 ) -> list[ShardJob]:
-    jobs: list[ShardJob] = []
-    for plate, kind, fields in zip(found.plates, kinds, flatfields, strict=True):
-        overviews = overview_sites(plate, config)
-        for group in _groups(plate, config):
-            wells = {bag.well for bag in group.bags}
-            chosen = frozenset(item for item in overviews if item[0] in wells)
-            jobs.append(
-                ShardJob(
-                    index=len(jobs),
-                    root=build.root,
-                    parts=build.parts,
-                    base=build.base,
-                    plate=replace(plate, bags=()),
-                    bags=group.bags,
-                    shape=kind.shape,
-                    types=kind.types,
-                    config=config,
-                    flatfields=tuple(build.root / item.name for item in fields) or None,
-                    overviews=chosen,
-                    inputs=_inputs(group, kind, fields, chosen),
-                )
+    """Return the shards of a plate, numbered from ``first``."""
+    overviews, step = overview_sites(plate, config), config.shards.bags_per_shard
+    jobs = []
+    for number, start in enumerate(range(0, len(plate.bags), step), first):
+        bags = plate.bags[start : start + step]
+        wells = {bag.well for bag in bags}
+        chosen = frozenset(item for item in overviews if item[0] in wells)
+        jobs.append(
+            ShardJob(
+                files=ShardFiles(index=number, root=folder.root, parts=folder.parts, shards=config.shards),
+                base=folder.base,
+                plate=replace(plate, bags=()),
+                bags=bags,
+                shape=kind.shape,
+                types=kind.types,
+                config=config,
+                flatfields=tuple(flatfields),
+                overviews=chosen,
+                inputs=_inputs(plate, bags, kind, flatfields, chosen),
             )
+        )
     return jobs
 
 
-def _inputs(group: Plate, kind: ImageKind, fields: Sequence[FileRecord], chosen: frozenset[tuple[str, int]]) -> str:
+def _inputs(
+    plate: Plate,
+    bags: Sequence[Bag],
+    kind: ImageKind,
+    fields: Sequence[FileRecord],
+    chosen: frozenset[tuple[str, int]],
+) -> str:
     """Return a digest of all a shard is made of, beside the config, which ``plan.json`` guards."""
     facts = [
-        group.name,
-        group.key,
-        group.pixel_size_um,
+        plate.name,
+        plate.key,
+        plate.pixel_size_um,
         kind.shape,
         kind.types,
         [item.blake3 for item in fields],
@@ -183,58 +234,35 @@ def _inputs(group: Plate, kind: ImageKind, fields: Sequence[FileRecord], chosen:
                 sites_digest(bag.sites),
                 file_state(bag.cells) if bag.cells else "",
             ]
-            for bag in group.bags
+            for bag in bags
         ],
     ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _shards(jobs: Sequence[ShardJob], attempt: Attempt, runner: Runner) -> tuple[list[ShardFacts], int]:
-    known = [known_facts(job.files, job.inputs) for job in jobs]
-    sizes = [len(job.bags) for job in jobs]
-    return make_missing(make_shard, jobs, known, sizes, partial(attempt.report, "wells"), runner)
+def _write_targets(found: Survey, root: Path) -> dict[str, dict[str, Any]]:
+    """Write the targets and return for each name what the report should know."""
+    written: dict[str, dict[str, Any]] = {}
+    for target in found.targets:
+        write_with(root / "targets" / f"{target.name}.h5ad", target.data.write_h5ad)
+        facts = target.data.uns["wellstream"]
+        written[target.name] = {
+            "bags": target.data.n_obs,
+            "genes": target.data.n_vars,
+            "dropped_genes": len(facts["dropped_genes"]),
+            "expressed_in": facts["expressed_in"],
+            "low_on": dict(zip(facts["filtered_plates"], facts["low_genes"].tolist(), strict=True)),
+            "plate_effect": facts["plate_effect"],
+            "without_images": [list(pair) for pair in target.without_images],
+            "without_omics": [list(pair) for pair in target.without_omics],
+        }
+    return written
 
 
-def _of_complete(manifest: Manifest, build: BuildFolder) -> IngestSummary:
-    return IngestSummary(
-        state="already_complete",
-        out=str(build.root),
-        plates=(),
-        wells=manifest.n_bags,
-        sites=0,
-        channels=manifest.tile.channels,
-        pixel_size_um=manifest.pixel_size_um,
-        nuclei=manifest.n_nuclei,
-        tiles=manifest.n_tiles,
-        bytes=sum(shard.bytes for shard in manifest.shards),
-        markers=manifest.markers,
-        targets=manifest.targets,
-        shards=len(manifest.shards),
-        shards_reused=len(manifest.shards),
-        problems=tuple(item.detail for item in manifest.skipped),
-        notes=("a finished dataset of this config is there; nothing was done",),
-    )
-
-
-def _dry_run(config: IngestConfig, attempt: Attempt) -> IngestSummary:
-    build = attempt.build
-    found = survey(config, build.base)
-    guess = estimate(config, found, build.base, attempt.report)
-    wells = [(plate, bag) for plate in found.plates for bag in plate.bags]
-    return IngestSummary(
-        state="dry_run",
-        out=str(build.root),
-        plates=tuple(plate.name for plate in found.plates),
-        wells=len(wells),
-        sites=sum(bag.n_sites_imaged for _, bag in wells),
-        channels=config.channels,
-        pixel_size_um=found.pixel_size_um,
-        nuclei=guess.nuclei,
-        tiles=guess.tiles,
-        bytes=guess.bytes,
-        empty_wells=tuple(f"{plate.name}/{bag.well}" for plate, bag in wells if not bag.sites),
-        markers=config.markers,
-        targets=tuple(target.name for target in found.targets),
-        problems=tuple(problem.detail for problem in (*found.problems, *guess.problems)),
-        notes=(*found.notes, f"tiles are estimated from some sites, to within about {2 * guess.tiles_error}"),
-    )
+def _flatfield_entries(config: IngestConfig, found: Survey) -> list[dict[str, str]]:
+    return [
+        {"file": flatfield_name(plate, channel, config), "plate": plate.name, "channel": channel}
+        for plate in found.plates
+        if plate.sites()
+        for channel in config.read_channels
+    ]

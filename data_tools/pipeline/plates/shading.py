@@ -7,7 +7,7 @@ go from task to task in files, so that the process that hands out the tasks stay
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from data_tools.shards import random_order, safe_names
 from framework.data.format.schema import FileRecord, Manifest
 from framework.errors import DatasetError, InputError
 from framework.files.npz import load_npy
+from framework.progress import OnProgress
 
 _BLOCK_SITES, _MOST_BLOCKS = 24, 64
 
@@ -157,6 +158,32 @@ def image_kind(plate: Plate, config: IngestConfig, base: Path) -> ImageKind:
     raise InputError(f"plate '{plate.name}': not one usable site; see the problems listed with --dry-run")
 
 
+def fit_plates(
+    plates: Sequence[Plate],
+    kinds: Sequence[ImageKind],
+    config: IngestConfig,
+    build: BuildFolder,
+    runner: Runner,
+    report: OnProgress,
+) -> list[list[FileRecord]]:
+    """Write the flat-fields of all plates; none where correction is off or no site is read. Raises as ``fit_plate``."""
+    if not config.illumination.corrects:
+        return [[] for _ in plates]
+    total = sum(len(mean_sites(plate, config)) for plate in plates)
+    done = 0
+
+    def advance(sites: int) -> None:
+        nonlocal done
+        done += sites
+        report("flat-fields", done, total)
+
+    report("flat-fields", 0, total)
+    return [
+        fit_plate(plate, config, build, runner, kind, advance) if plate.sites() else []
+        for plate, kind in zip(plates, kinds, strict=True)
+    ]
+
+
 def fit_plate(
     plate: Plate,
     config: IngestConfig,
@@ -265,10 +292,17 @@ def stored_flatfields(plate: Plate, config: IngestConfig, manifest: Manifest, ro
     return found
 
 
-def read_flatfields(files: list[Path]) -> list[FloatImage]:
-    """Return the flat-fields of a plate, float32 (H, W) a channel, mapped: every shard's task reads them."""
+def read_flatfields(root: Path, files: Sequence[FileRecord]) -> list[FloatImage] | None:
+    """Return the flat-fields of a plate, float32 (H, W) per channel, mapped: every shard's task reads them.
+
+    Args:
+        root: dataset folder.
+        files: their records; none where images are not corrected.
+    """
+    if not files:
+        return None
     again = "remove it and run the same command again"
-    return [load_npy(file, what="a flat-field (.npy)", then=again, mapped=True) for file in files]
+    return [load_npy(root / item.name, what="a flat-field (.npy)", then=again, mapped=True) for item in files]
 
 
 def fit_channel(job: FitJob) -> FileRecord:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from data_tools.omics import Target, build_targets, join_notes, read_omics
+from data_tools.pipeline.build.kind import check_pixel_sizes
 from data_tools.pipeline.plates.centres import check_size, with_files
 from data_tools.pipeline.plates.config import IngestConfig, PlateEntry
 from data_tools.pipeline.plates.measured import check_cell_tables
@@ -115,6 +116,11 @@ class Survey:
         sizes = [plate.pixel_size_um for plate in self.plates]
         return None if None in sizes else sizes[0]
 
+    @property
+    def bag_counts(self) -> tuple[int, ...]:
+        """Wells of each plate."""
+        return tuple(len(plate.bags) for plate in self.plates)
+
 
 def survey(config: IngestConfig, base: Path) -> Survey:
     """List what the config names.
@@ -133,7 +139,7 @@ def survey(config: IngestConfig, base: Path) -> Survey:
         names = [export.plate for export in exports]
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"two entries of 'plates' are called '{twice}'; name one of them with 'source.plate'")
-    _check_pixel_sizes(exports)
+    check_pixel_sizes("plate", {export.plate: export.pixel_size_um for export in exports})
     plates: list[Plate] = []
     problems: list[Problem] = []
     first = 0
@@ -178,16 +184,6 @@ def _read(entry: PlateEntry, config: IngestConfig) -> Export:
             )
     check_size(config, export.pixel_size_um)
     return export
-
-
-def _check_pixel_sizes(exports: list[Export]) -> None:
-    known = [(export.plate, export.pixel_size_um) for export in exports if export.pixel_size_um is not None]
-    for plate, size in known[1:]:
-        if abs(size - known[0][1]) > 0.01 * known[0][1]:
-            raise InputError(
-                f"plate '{known[0][0]}' has pixels of {known[0][1]:g} um and plate '{plate}' of {size:g} um; tiles of "
-                "one dataset must show the same area; ingest them as two datasets"
-            )
 
 
 def _plate(

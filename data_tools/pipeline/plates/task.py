@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from data_tools.illumination import FloatImage
 from data_tools.nuclei import Nuclei
 from data_tools.pipeline.build.facts import BagFacts, CellCounts, Overview, Remark, ShardFacts, write_marker
-from data_tools.pipeline.build.shard_file import ShardFile, ShardFiles, open_shard, save_counts, stored_order
+from data_tools.pipeline.build.kind import Job
+from data_tools.pipeline.build.shard_file import ShardFile, open_shard, save_counts, stored_order
 from data_tools.pipeline.build.statistics import PixelCounts
 from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
 from data_tools.pipeline.plates.centres import field_of
@@ -32,7 +31,7 @@ from data_tools.readers.problem import Problem
 from data_tools.shards import safe_name
 from data_tools.single_cell import CellTable, join_cells, read_cells
 from data_tools.tiles import tiles_inside
-from framework.data.format.schema import PERTURBATION, STIMULATION
+from framework.data.format.schema import PERTURBATION, STIMULATION, FileRecord
 from framework.errors import InputError
 
 HAS_TILE, AT_BORDER = "tile", "border"
@@ -42,41 +41,31 @@ _LEAST_TO_JUDGE = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardJob:
+class ShardJob(Job):
     """All a worker needs to make one shard.
 
     Attributes:
-        index: number of the shard.
-        root: dataset folder, absolute.
-        parts: where parts and markers go.
-        base: folder that messages leave out of file names.
         plate: the plate without its bags.
         bags: consecutive wells of the plate.
         shape: (H, W) of the plate's images.
         types: of their pixels, one a channel that is read.
         config: of the ingest.
-        flatfields: a file a channel that is read, or None for no correction.
+        flatfields: the file of each channel that is read; none for no correction.
         overviews: (well, site) that get pictures.
-        inputs: digest of everything above, for the marker.
     """
 
-    index: int
-    root: Path
-    parts: Path
-    base: Path
     plate: Plate
     bags: tuple[Bag, ...]
     shape: tuple[int, int]
     types: tuple[str, ...]
     config: IngestConfig
-    flatfields: tuple[Path, ...] | None
+    flatfields: tuple[FileRecord, ...]
     overviews: frozenset[tuple[str, int]]
-    inputs: str
 
     @property
-    def files(self) -> ShardFiles:
-        """Where the shard goes."""
-        return ShardFiles(index=self.index, root=self.root, parts=self.parts, shards=self.config.shards)
+    def size(self) -> int:
+        """Number of its wells."""
+        return len(self.bags)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +104,7 @@ class _ShardTask:
     def __init__(self, job: ShardJob) -> None:
         self.job = job
         self.config = job.config
-        self.flatfields: list[FloatImage] | None = read_flatfields(list(job.flatfields)) if job.flatfields else None
+        self.flatfields = read_flatfields(job.files.root, job.flatfields)
         self.counts = PixelCounts.empty(len(self.config.channels), self.config.tiles.dtype == "float32")
         self.nuclei: list[tuple[int, Found]] = []
         self.tile_rows: list[dict[str, npt.NDArray[Any]]] = []
@@ -127,7 +116,7 @@ class _ShardTask:
         self.n_nuclei = 0
         most = max((len(bag.sites) for bag in job.bags), default=0)
         shape = (len(self.config.read_channels), *job.shape)
-        self.fields = open_fields(most, shape, self.config.tiles.dtype, job.parts)
+        self.fields = open_fields(most, shape, self.config.tiles.dtype, job.files.parts)
 
     def run(self) -> ShardFacts:
         job, tiles = self.job, self.config.tiles
@@ -207,7 +196,7 @@ class _ShardTask:
             return None
         if (bag.well, site.number) in self.job.overviews:
             plate = self.job.plate
-            self.overviews += write_overview(stack, plate.name, plate.key, bag, site, config, self.job.root)
+            self.overviews += write_overview(stack, plate.name, plate.key, bag, site, config, self.job.files.root)
         size = config.tiles.size_px
         inside = tiles_inside(nuclei.y_px, nuclei.x_px, size, self.job.shape)
         markers, matched = self._markers(cells, site, nuclei.y_px, nuclei.x_px)

@@ -106,7 +106,7 @@ def stop_before_tables(monkeypatch: pytest.MonkeyPatch) -> Callable[[IngestConfi
 
     def build(config: IngestConfig, out: Path) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr("data_tools.pipeline.plates.ingest.assemble", stop)
+            patch.setattr("data_tools.pipeline.build.attempt.finish", stop)
             with pytest.raises(Stopped):
                 ingest(config, out, workers=0)
 

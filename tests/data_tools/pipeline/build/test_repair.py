@@ -126,6 +126,32 @@ def test_a_shard_of_changed_raw_files_is_not_taken_for_the_lost_one(copy: tuple[
     assert not file.exists()
 
 
+def test_a_lost_shard_and_a_lost_index_are_both_told(copy: tuple[Any, Path], tree: Tree) -> None:
+    experiment, out = copy
+    before = tree(out)
+    (out / read_manifest(out).shards[1].name).unlink()
+    (out / "tiles.arrow").unlink()
+    summary = ingest(experiment.config(), out, workers=0)
+    assert summary.notes == (
+        "tiles.arrow was made again from tiles.parquet",
+        "1 lost shards were made again, each with its recorded checksum",
+    )
+    assert summary.shards_reused == summary.shards - 1
+    assert tree(out) == before
+
+
+def test_a_lost_shard_whose_wells_are_gone_is_not_called_repaired(raw: Any, tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    ingest(raw.config(), out, workers=0)
+    lost = out / read_manifest(out).shards[1].name
+    lost.unlink()
+    for well in ("A10", "B01", "B02"):  # those of the second shard and of the last
+        for image in (raw.folder / "P1").glob(f"{well}_*.tif"):
+            image.unlink()
+    with pytest.raises(DatasetError, match=rf"{lost}: lost, and the input makes no such shard, .*rm -r {out}"):
+        ingest(raw.config(), out, workers=0)
+
+
 def test_a_stale_index_is_refused(copy: tuple[Any, Path]) -> None:
     _, out = copy
     table = pd.read_parquet(out / "tiles.parquet")

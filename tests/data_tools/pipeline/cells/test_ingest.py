@@ -132,7 +132,7 @@ def test_a_stopped_build_continues_and_ends_the_same(
         raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr("data_tools.pipeline.cells.ingest.assemble_cells", stop)
+        patch.setattr("data_tools.pipeline.build.attempt.finish", stop)
         with pytest.raises(Stopped):
             ingest(config(crops), tmp_path / "out", workers=0)
     file = crops / "ONE_1_0_gfp.tif"
