@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from framework.data.augmentations import SymmetriesConfig
 from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.data.loading.loader import Loader
-from framework.data.loading.transform import AugmentConfig, ScaleProfile
 from framework.data.plan import BalancedBagsConfig, PlanUniverse, build_plan, digest_rows
+from framework.data.scales import ScaleProfile
 from framework.data.store import TileStore
 from framework.distributed import Ranks
 from framework.models import ResNet18Config
@@ -115,7 +116,7 @@ class Trainer:
             world_size=self.ranks.world_size,
             device=self.ranks.device,
             scale=ScaleProfile.fit("plate_standardise", store, np.arange(len(store))),
-            augment=AugmentConfig(flip=True, rotate90=True),
+            augment=(SymmetriesConfig(flip=True, rotate90=True),),
             labels={"condition": LabelTable(per="bag", values=torch.from_numpy(condition))},
             channels_last=self._setting.fast,
         )

@@ -23,7 +23,7 @@ from benchmarks.synthetic import RandomBags, draw_pixels, write_dataset
 from framework.data.batch import Batch
 from framework.data.dataset import Dataset
 from framework.data.loading.loader import Loader
-from framework.data.loading.transform import ScaleProfile
+from framework.data.scales import ScaleProfile
 from framework.data.store import TileStore
 
 BAGS_PER_STEP, TILES_PER_BAG = 20, 12

@@ -1,7 +1,7 @@
 """Strict configuration: YAML in, frozen pydantic objects out, and errors that name file, line and key."""
 
 from framework.config.load import config_digest, load_config, parse_config, to_yaml
-from framework.config.model import NamedOptions, ShortOptions, StrictModel, WithPlugins, choice
+from framework.config.model import NamedOptions, ShortOptions, StrictModel, WithPlugins, choice, choices
 
 __all__ = [
     "NamedOptions",
@@ -9,6 +9,7 @@ __all__ = [
     "StrictModel",
     "WithPlugins",
     "choice",
+    "choices",
     "config_digest",
     "load_config",
     "parse_config",

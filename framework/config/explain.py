@@ -79,7 +79,8 @@ def _sentence(item: dict[str, Any], source: Source, model: type[BaseModel]) -> s
         text = item["msg"] + (found if kind == "choice_type" else "")
     else:
         text = item["msg"].removeprefix("Value error, ")
-    return f"{source.where(path)}: {dotted(path)}: {text}"
+    named = kind == "choice_unknown" and isinstance(item["input"], dict) and context["key"] in item["input"]
+    return f"{source.where((*path, context['key']) if named else path)}: {dotted(path)}: {text}"
 
 
 def _data_path(loc: tuple[str | int, ...], data: Any) -> KeyPath:

@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     SerializeAsAny,
     SerializerFunctionWrapHandler,
+    WrapSerializer,
     model_serializer,
 )
 from pydantic_core import PydanticCustomError
@@ -135,11 +136,18 @@ class Choice:
         try:
             entry = self.registry.get(name)
         except RegistryError as error:
-            raise PydanticCustomError("choice_unknown", "{text}", {"text": str(error)}) from None
+            raise PydanticCustomError("choice_unknown", "{text}", {"text": str(error), "key": self.key}) from None
         return entry.config.from_plain({self.key: value} if isinstance(value, str) else value)
 
 
-def choice(registry: Registry[Any], *, key: str = "name", default: str | None = None, short: bool = False) -> Any:
+def choice(
+    registry: Registry[Any],
+    *,
+    key: str = "name",
+    default: str | None = None,
+    short: bool = False,
+    optional: bool = False,
+) -> Any:
     """Return the annotation of a config field that picks a registry entry by its key ``name``.
 
     The field's value is the entry's own config model, so the entry's options are checked with the rest of the file::
@@ -151,6 +159,27 @@ def choice(registry: Registry[Any], *, key: str = "name", default: str | None = 
         key: what names the entry, where it is not ``name``.
         default: the entry of a mapping without the key.
         short: text alone stands for a mapping with nothing but the key.
+        optional: whether null, no entry, is a value too.
     """
     picked = Choice(registry, key, default, short)
-    return Annotated[SerializeAsAny[StrictModel], BeforeValidator(picked.read), picked]
+    if not optional:
+        return Annotated[SerializeAsAny[StrictModel], BeforeValidator(picked.read), picked]
+
+    def read(value: Any) -> Any:
+        return None if value is None else picked.read(value)
+
+    return Annotated[SerializeAsAny[StrictModel] | None, BeforeValidator(read), picked]
+
+
+def choices(registry: Registry[Any], *, key: str = "name", default: str | None = None, short: bool = False) -> Any:
+    """Return the annotation of a config field that picks several registry entries, as a tuple, in order.
+
+    A config may write a single entry without a list around it; one entry is written back so. Arguments as of
+    ``choice``.
+    """
+    one = choice(registry, key=key, default=default, short=short)
+    return Annotated[
+        tuple[one, ...],  # type: ignore[valid-type]
+        BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
+        WrapSerializer(lambda value, handler: plain[0] if len(plain := handler(value)) == 1 else plain),
+    ]

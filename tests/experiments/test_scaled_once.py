@@ -16,7 +16,8 @@ import yaml
 
 from data_tools.pipeline import CellsIngestConfig, load_ingest_config
 from data_tools.pipeline.cells.fit import scale_tile
-from framework.data.loading.transform import ScaleProfile, scale
+from framework.data.loading.transform import scale
+from framework.data.scales import ScaleProfile
 from framework.run import load_run_config
 
 ROOT = Path(__file__).resolve().parents[2] / "experiments"
@@ -40,8 +41,8 @@ def scaled_by_the_run(run: Path, channels: tuple[str, ...], tiles: torch.Tensor)
     read = data.channels or channels
     chosen = tiles[:, [channels.index(name) for name in read]]
     floor = tuple(data.floor.get(name, 0.0) for name in read) if data.floor else ()
-    assert data.scale in ("none", "per_tile_minmax"), "the ingest scaled these tiles; take them as they are"
-    return scale(chosen, ScaleProfile(name=data.scale, channels=read, floor=floor)) - chosen
+    assert data.scale.name in ("none", "per_tile_minmax"), "the ingest scaled these tiles; take them as they are"
+    return scale(chosen, ScaleProfile(name=data.scale.name, channels=read, floor=floor)) - chosen
 
 
 def test_the_pairs_are_found() -> None:

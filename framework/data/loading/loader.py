@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,12 +20,14 @@ from itertools import islice
 import numpy as np
 import torch
 
+from framework.data.augmentations import AugmentConfig
 from framework.data.batch import Batch, LabelTable
 from framework.data.cores import compute_alone
 from framework.data.loading.buffers import Recycler
 from framework.data.loading.transfer import Lane, Mark, lane_to
-from framework.data.loading.transform import AugmentConfig, ScaleProfile, as_float, augment, augment_key, scale
+from framework.data.loading.transform import as_float, augment, augment_key, scale
 from framework.data.plan import Plan, StepRows
+from framework.data.scales import ScaleProfile
 from framework.data.store import Store
 from framework.errors import RunError
 
@@ -79,9 +81,9 @@ class Loader:
         world_size: number of processes.
         device: where batches are wanted.
         scale: fitted scaling of pixels; None gives stored values as float32.
-        augment: flips and turns; None for none.
+        augment: how tiles are changed, in order; those that change stored pixels come first, whatever the order.
         labels: name -> table, looked up a row or a tile.
-        seed: of the flips.
+        seed: of these changes.
         prefetch: batches prepared ahead, >= 1.
         threads: >= 1; more than ``prefetch`` are of no use.
         channels_last: give pixels the memory format that convolutions prefer; ``batch.tiles.flatten(0, 1)`` is then a
@@ -105,7 +107,7 @@ class Loader:
         world_size: int = 1,
         device: torch.device | str = "cpu",
         scale: ScaleProfile | None = None,
-        augment: AugmentConfig | None = None,
+        augment: Sequence[AugmentConfig] = (),
         labels: Mapping[str, LabelTable] | None = None,
         seed: int = 0,
         prefetch: int = 2,
@@ -119,13 +121,16 @@ class Loader:
             raise ValueError(f"expected prefetch >= 1 and threads >= 1, found {prefetch} and {threads}")
         self._store, self._plan, self._upcoming = store, plan, upcoming
         self._rank, self._world_size, self._device = rank, world_size, torch.device(device)
-        self._scale, self._augment, self._seed = scale, augment, seed
+        self._scale, self._seed = scale, seed
+        active = [options for options in augment if not options.is_idle]
+        self._moves = [options for options in active if not options.after_scale]
+        self._changes = [options for options in active if options.after_scale]
         self._labels = dict(labels or {})
         self._prefetch, self._threads = prefetch, min(threads, prefetch)
         self._channels_last = channels_last
         self._pin = self._device.type == "cuda" if pin is None else pin
         self._as_stored = as_stored
-        changed = scale is not None or augment is not None or channels_last
+        changed = scale is not None or bool(active) or channels_last
         if as_stored and changed:
             raise ValueError("as_stored gives tiles as they are stored; leave out scale, augment and channels_last")
         # What is stored in the type of the batch, and stays as it is, is gathered straight into the batch.
@@ -239,12 +244,16 @@ class Loader:
             step: global step.
             out: float32 (n, ...) to fill; None allocates.
         """
-        tiles = stored
-        if self._augment is not None:
-            begin = self._rank * self._share + first
-            key = augment_key(self._seed, step)
-            tiles = augment(tiles, np.arange(begin, begin + len(stored)), key, self._augment)
-        return as_float(tiles, out) if self._scale is None else scale(tiles, self._scale, out)
+        if not (self._moves or self._changes):
+            return as_float(stored, out) if self._scale is None else scale(stored, self._scale, out)
+        begin = self._rank * self._share + first
+        positions, key = np.arange(begin, begin + len(stored)), augment_key(self._seed, step)
+        moved = augment(stored, positions, key, self._moves)
+        tiles = as_float(moved, out) if self._scale is None else scale(moved, self._scale, out)
+        if not self._changes:
+            return tiles
+        changed = augment(tiles, positions, augment_key(self._seed, step, after_scale=True), self._changes)
+        return changed if out is None else out.copy_(changed)
 
     def _labelled(self, rows: StepRows, tiles: torch.Tensor) -> Batch:
         bags, tile_ids = torch.from_numpy(rows.bags), torch.from_numpy(rows.tiles)
@@ -289,7 +298,7 @@ class Loader:
 
     def _check(self) -> None:
         vectors = len(self._store.sample_shape) == 1
-        if vectors and (self._scale is not None or self._augment is not None or self._channels_last):
+        if vectors and (self._scale is not None or self._moves or self._changes or self._channels_last):
             raise RunError(
                 "data.embeddings: cached embeddings are vectors, so data.scale, data.augment and train.channels_last "
                 "do not apply; leave them out, or leave out data.embeddings to train on pixels"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from framework.data.augmentations import AugmentConfig
 from framework.data.batch import LabelTable
 from framework.data.dataset import Dataset
 from framework.data.format.schema import PLATE, WELL
 from framework.data.loading.loader import Loader
 from framework.data.loading.prefetch import Prefetcher
-from framework.data.loading.transform import AugmentConfig, ScaleProfile
 from framework.data.plan import Exclusion, Plan, plan_over
+from framework.data.scales import ScaleProfile
 from framework.data.split import Parts, bags_in
 from framework.data.store import EmbeddingStore, Store, TileStore
 from framework.distributed import Ranks
@@ -111,7 +113,7 @@ def open_loader(
     ranks: Ranks,
     scale: ScaleProfile,
     labels: dict[str, LabelTable],
-    augment: AugmentConfig | None = None,
+    augment: Sequence[AugmentConfig] = (),
 ) -> Loader:
     """Return a loader with the run's settings; scaling and memory format apply to pixels alone."""
     pixels = len(store.sample_shape) > 1
@@ -125,7 +127,7 @@ def open_loader(
         world_size=ranks.world_size,
         device=ranks.device,
         scale=scale if pixels else None,
-        augment=augment if pixels and augment is not None and (augment.flip or augment.rotate90) else None,
+        augment=augment if pixels else (),
         labels=labels,
         seed=config.seed_of(Draw.PIXELS),
         prefetch=config.train.prefetch,

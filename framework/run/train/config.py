@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
-from framework.config import StrictModel, choice
+from framework.config import StrictModel, choice, choices
 from framework.config.load import apply_overrides, build_config
 from framework.config.source import Source, parse_yaml, read_yaml
-from framework.data.loading.transform import UNIT_SCALES, AugmentConfig, ScaleName
+from framework.data.augmentations import AUGMENTATIONS, AugmentConfig, SymmetriesConfig
 from framework.data.permutation import hash_u64
 from framework.data.plan import PLANS, PlanConfig
 from framework.data.remote.cache import CacheConfig
 from framework.data.remote.download import checked_url, is_url
+from framework.data.scales import SCALES, ScaleConfig, unit_scales
 from framework.data.split import SplitConfig
 from framework.objectives import OBJECTIVES, ObjectiveConfig
 from framework.tracking import TrackingConfig
@@ -31,10 +32,14 @@ if TYPE_CHECKING:
     PlanChoice: TypeAlias = PlanConfig
     ObjectiveChoice: TypeAlias = ObjectiveConfig
     OptimChoice: TypeAlias = OptimConfig
+    ScaleChoice: TypeAlias = ScaleConfig | None
+    AugmentChoices: TypeAlias = tuple[AugmentConfig, ...]
 else:
     PlanChoice = choice(PLANS)
     ObjectiveChoice = choice(OBJECTIVES)
     OptimChoice = choice(OPTIMISERS, default="adamw")
+    ScaleChoice = choice(SCALES, short=True, optional=True)
+    AugmentChoices = choices(AUGMENTATIONS, default="symmetries")
 
 
 class Draw(IntEnum):
@@ -54,12 +59,13 @@ class DataConfig(StrictModel):
     """How a dataset behind a URL is kept on this machine."""
     channels: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Channels by name, in the order the network sees them; default: all, or those of the pretrained run."""
-    scale: ScaleName | None = None
+    scale: ScaleChoice = None
     """How stored pixels are scaled; default: ``per_tile_standardise``, or as the pretrained run did."""
     floor: dict[str, Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(default_factory=dict)
     """Channel -> value below which its scaled pixels become 0, the rest stretched to 0..1 again; for the scales
     ``per_tile_minmax`` and ``unit_range``."""
-    augment: AugmentConfig = AugmentConfig()
+    augment: AugmentChoices = (SymmetriesConfig(),)
+    """How tiles are changed in training: one augmentation, or a list of them."""
     check: bool = False
     """Whether each block of a shard is compared with its checksum when a tile of it is first read: in training, and in
     the commands that read pixels for the run (embed, predict, inpaint, saliency)."""
@@ -73,13 +79,13 @@ class DataConfig(StrictModel):
 
     @model_validator(mode="after")
     def _only_a_unit_scale_has_a_floor(self) -> DataConfig:
-        if self.floor and self.scale not in UNIT_SCALES:
-            raise ValueError(f"floor needs scaled pixels in 0..1: set scale to one of: {', '.join(UNIT_SCALES)}")
+        if self.floor and not (self.scale is not None and self.scale.gives_unit):
+            raise ValueError(f"floor needs scaled pixels in 0..1: set scale to one of: {', '.join(unit_scales())}")
         return self
 
     @model_validator(mode="after")
     def _embeddings_have_no_pixels(self) -> DataConfig:
-        if self.embeddings is not None and (self.augment.flip or self.augment.rotate90):
+        if self.embeddings is not None and not all(each.is_idle for each in self.augment):
             raise ValueError(
                 "augment turns pixels and embeddings have none: leave out augment, or embeddings to train on pixels"
             )

@@ -6,6 +6,7 @@ checkpoint a run has nothing to lose, and the same folder may be begun again wit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ import pandas as pd
 from framework import checkpoint
 from framework.config import StrictModel, to_yaml
 from framework.data import split
-from framework.data.loading.transform import ScaleProfile
+from framework.data.scales import ScaleProfile, read_profile
 from framework.data.split import Parts
 from framework.durable import write_json, write_text
 from framework.errors import RunError
@@ -113,11 +114,11 @@ class RunFolder:
 
     def objective_facts(self) -> ObjectiveFacts:
         """Read ``objective.json``. Raises RunError when it is damaged."""
-        return _read(self.objective_file, ObjectiveFacts)
+        return _read(self.objective_file, ObjectiveFacts.from_plain)
 
     def scale(self) -> ScaleProfile:
         """Read ``scale.json``. Raises RunError when it is damaged."""
-        return _read(self.scale_file, ScaleProfile)
+        return _read(self.scale_file, read_profile)
 
     def profile(self, config: RunConfig) -> StrictModel:
         """Read what the objective measured. Raises RunError when it is damaged, or of another objective."""
@@ -160,9 +161,9 @@ class RunFolder:
         return chosen
 
 
-def _read(file: Path, model: type[M]) -> M:
+def _read(file: Path, build: Callable[[dict[str, Any]], M]) -> M:
     if not file.exists():
         raise RunError(f"{file}: missing although config.yaml is there; {_ANEW}")
     plain = read_mapping(file, error=RunError, what="a file of a run", then=_ANEW)
     with reading(file, RunError, "a file of a run", _ANEW):
-        return model.from_plain(plain)
+        return build(plain)

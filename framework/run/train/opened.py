@@ -15,9 +15,9 @@ import torch
 from framework.data import split
 from framework.data.batch import Batch
 from framework.data.dataset import Dataset
-from framework.data.loading.transform import ScaleProfile
 from framework.data.permutation import I64
 from framework.data.plan import Plan, PlanUniverse
+from framework.data.scales import ScaleProfile
 from framework.data.split import PARTS, Parts, bags_in
 from framework.data.store import Store, TileStore
 from framework.distributed import Ranks

@@ -14,7 +14,7 @@ import numpy as np
 from framework import checkpoint
 from framework.data import split
 from framework.data.dataset import Dataset
-from framework.data.loading.transform import ScaleProfile
+from framework.data.scales import ScaleProfile
 from framework.data.store import TileStore, dataset_digest
 from framework.distributed import Ranks
 from framework.errors import CheckpointError, RunError
@@ -177,7 +177,8 @@ def _scale(
     config: RunConfig, dataset: Dataset, train: np.ndarray[tuple[int], np.dtype[np.int64]], base: Foundation | None
 ) -> ScaleProfile:
     """Fit the scaling on the training tiles, or take over that of the run this one builds on."""
-    name, channels = config.data.scale, config.data.channels
+    asked_scale, channels = config.data.scale, config.data.channels
+    name = None if asked_scale is None else asked_scale.name
     if base is not None:
         for key, asked, theirs in (("scale", name, base.scale.name), ("channels", channels, base.scale.channels)):
             if asked is not None and asked != theirs:
@@ -193,7 +194,7 @@ def _scale(
     store = TileStore(dataset, channels)
     inside = np.isin(dataset.index.bag, train)
     tiles, seed = np.flatnonzero(inside), config.train.seed
-    return ScaleProfile.fit(name or "per_tile_standardise", store, tiles, seed, config.data.floor)
+    return ScaleProfile.fit(asked_scale or "per_tile_standardise", store, tiles, seed, config.data.floor)
 
 
 def _shown(value: str | tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from framework import checkpoint
-from framework.data.loading.transform import ScaleProfile
+from framework.data.scales import ScaleProfile
 from framework.distributed import Ranks
 from framework.errors import CheckpointError, RunError
 from framework.files.hdf5 import open_hdf5

@@ -13,16 +13,17 @@ import pytest
 import torch
 from fixtures.tiny_dataset import make_dataset, stored_tiles
 
+from framework.data.augmentations import SymmetriesConfig
 from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.data.loading import loader as loader_module
 from framework.data.loading.loader import Loader
-from framework.data.loading.transform import AugmentConfig, ScaleProfile
 from framework.data.plan import BagsConfig, PairsConfig, Plan, PlanUniverse, build_plan
+from framework.data.scales import ScaleProfile
 from framework.data.store import TileStore
 from framework.errors import RunError
 
-BOTH = AugmentConfig(flip=True, rotate90=True)
+BOTH = SymmetriesConfig(flip=True, rotate90=True)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_batches_hold_what_the_plan_names_in_order(
 
 def test_a_batch_is_never_overwritten(dataset: Dataset, plan: Plan) -> None:
     """Batches kept for long equal batches looked at once, and share no memory."""
-    loader = Loader(TileStore(dataset), plan, scale=standardise(dataset), augment=BOTH, prefetch=3, threads=3)
+    loader = Loader(TileStore(dataset), plan, scale=standardise(dataset), augment=(BOTH,), prefetch=3, threads=3)
     snapshots = [batch.tiles.clone() for batch in loader.batches(0, 20)]
     kept = list(loader.batches(0, 20))
     assert all(torch.equal(batch.tiles, copy) for batch, copy in zip(kept, snapshots, strict=True))
@@ -125,7 +126,7 @@ def test_batches_as_stored(dataset: Dataset, plan: Plan, pixels: npt.NDArray[np.
 
 
 def test_blocks_make_the_same_batch(dataset: Dataset, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    options: dict[str, Any] = {"scale": standardise(dataset), "augment": BOTH, "channels_last": True}
+    options: dict[str, Any] = {"scale": standardise(dataset), "augment": (BOTH,), "channels_last": True}
     whole = list(Loader(TileStore(dataset), plan, **options).batches(0, 4))
     monkeypatch.setattr(loader_module, "_BLOCK_BYTES", 1)
     parts = list(Loader(TileStore(dataset), plan, **options).batches(0, 4))
@@ -148,7 +149,7 @@ def test_threads_of_the_caller_stay_as_they_are(dataset: Dataset, plan: Plan) ->
 
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
 def test_every_world_size_sees_the_same_pixels(dataset: Dataset, plan: Plan, world: int) -> None:
-    options: dict[str, Any] = {"scale": standardise(dataset), "augment": BOTH, "seed": 4}
+    options: dict[str, Any] = {"scale": standardise(dataset), "augment": (BOTH,), "seed": 4}
     whole = list(Loader(TileStore(dataset), plan, **options).batches(0, 6))
     parts = [
         list(Loader(TileStore(dataset), plan, rank=rank, world_size=world, **options).batches(0, 6))
@@ -162,7 +163,7 @@ def test_every_world_size_sees_the_same_pixels(dataset: Dataset, plan: Plan, wor
 
 
 def test_a_resumed_loader_continues_with_the_same_pixels(dataset: Dataset, plan: Plan) -> None:
-    options: dict[str, Any] = {"scale": standardise(dataset), "augment": BOTH}
+    options: dict[str, Any] = {"scale": standardise(dataset), "augment": (BOTH,)}
     through = list(Loader(TileStore(dataset), plan, **options).batches(0, 8))
     resumed = list(Loader(TileStore(dataset), plan, prefetch=1, threads=1, **options).batches(5, 8))
     assert all(torch.equal(a.tiles, b.tiles) for a, b in zip(through[5:], resumed, strict=True))
@@ -172,7 +173,7 @@ def test_a_resumed_loader_continues_with_the_same_pixels(dataset: Dataset, plan:
 
 def test_source_and_target_are_flipped_independently(dataset: Dataset) -> None:
     pairs = build_plan(PairsConfig(pairs=24), PlanUniverse.of(dataset, np.arange(6)), 0)
-    loader = Loader(TileStore(dataset), pairs, augment=AugmentConfig(flip=True))
+    loader = Loader(TileStore(dataset), pairs, augment=(SymmetriesConfig(flip=True),))
     plain = next(iter(Loader(TileStore(dataset), pairs).batches(0, 1))).tiles
     turned = next(iter(loader.batches(0, 1))).tiles
     kept = (plain == turned).flatten(2).all(2)
@@ -337,7 +338,7 @@ def test_cached_embeddings_stay_vectors(dataset: Dataset, plan: Plan) -> None:
         assert batch.tiles.shape == (5, 3, 3)
         assert torch.equal(batch.tiles[..., 0], 3.0 * batch.tile_ids)
     with pytest.raises(RunError, match="cached embeddings are vectors"):
-        Loader(store, plan, augment=BOTH)
+        Loader(store, plan, augment=(BOTH,))
 
 
 def test_impossible_options(dataset: Dataset, plan: Plan) -> None:
@@ -354,7 +355,7 @@ def test_cuda_batches_equal_those_on_the_cpu(tmp_path: Path, channels_last: bool
     dataset = make_dataset(tmp_path, size=64, tiles_per_bag=20)
     plan = build_plan(BagsConfig(bags=5, tiles=12), PlanUniverse.of(dataset, np.arange(6)), 0)
     labels = {"bag": LabelTable(per="bag", values=torch.arange(6))}
-    options: dict[str, Any] = {"scale": standardise(dataset), "augment": BOTH, "channels_last": channels_last}
+    options: dict[str, Any] = {"scale": standardise(dataset), "augment": (BOTH,), "channels_last": channels_last}
     on_cpu = Loader(TileStore(dataset), plan, labels=labels, **options).batches(0, 200)
     on_gpu = Loader(TileStore(dataset), plan, labels=labels, device="cuda", **options).batches(0, 200)
     kept = [(batch.tiles, batch.labels["bag"], batch.weights) for batch in on_gpu]

@@ -13,14 +13,15 @@ import pytest
 import torch
 from fixtures.tiny_dataset import make_dataset
 
+from framework.data.augmentations import SymmetriesConfig
 from framework.data.batch import LabelTable
 from framework.data.dataset import Dataset
 from framework.data.loading import loader as loader_module
 from framework.data.loading import transfer
 from framework.data.loading.loader import Loader
 from framework.data.loading.transfer import Mark, SideStream, lane_to
-from framework.data.loading.transform import AugmentConfig, ScaleProfile
 from framework.data.plan import BagsConfig, Plan, PlanUniverse, build_plan
+from framework.data.scales import ScaleProfile
 from framework.data.store import TileStore
 
 
@@ -105,7 +106,7 @@ def test_a_lane_carries_the_same_batches_in_the_right_order(
 ) -> None:
     options: dict[str, Any] = {
         "scale": ScaleProfile.fit("per_tile_standardise", TileStore(dataset), np.arange(6)),
-        "augment": AugmentConfig(flip=True, rotate90=True),
+        "augment": (SymmetriesConfig(flip=True, rotate90=True),),
         "labels": {"bag": LabelTable(per="bag", values=torch.arange(6))},
         "channels_last": channels_last,
         "prefetch": prefetch,

@@ -9,11 +9,8 @@ import torch
 from fixtures.tiny_dataset import make_dataset, stored_tiles
 from pydantic import ValidationError
 
+from framework.data.augmentations import SymmetriesConfig
 from framework.data.loading.transform import (
-    UNIT_SCALES,
-    AugmentConfig,
-    ScaleName,
-    ScaleProfile,
     Views,
     augment,
     augment_key,
@@ -22,10 +19,11 @@ from framework.data.loading.transform import (
     scale,
     views,
 )
+from framework.data.scales import ScaleProfile, unit_scales
 from framework.data.store import TileStore
 from framework.errors import ConfigError, RunError
 
-NAMES: tuple[ScaleName, ...] = (
+NAMES: tuple[str, ...] = (
     "per_tile_standardise",
     "per_tile_log1p",
     "per_tile_minmax",
@@ -41,7 +39,7 @@ def random_tiles(n: int = 6, dtype: str = "uint16") -> np.ndarray:
     return np.random.default_rng(0).integers(0, top, (n, 2, 5, 5)).astype(dtype)
 
 
-def profile(name: ScaleName) -> ScaleProfile:
+def profile(name: str) -> ScaleProfile:
     facts: dict[str, tuple[float, ...]] = {}
     if name in ("log1p_standardise", "plate_standardise"):
         facts = {"mean": (3.0, 5.0), "sd": (2.0, 0.5)}
@@ -50,7 +48,7 @@ def profile(name: ScaleName) -> ScaleProfile:
     return ScaleProfile(name=name, channels=("A", "B"), **facts)
 
 
-def expected(x: np.ndarray, name: ScaleName) -> np.ndarray:
+def expected(x: np.ndarray, name: str) -> np.ndarray:
     """The definitions, in float64 NumPy."""
     x = x.astype(np.float64)
     mean, sd = np.asarray([3.0, 5.0])[:, None, None], np.asarray([2.0, 0.5])[:, None, None]
@@ -69,7 +67,7 @@ def expected(x: np.ndarray, name: ScaleName) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 @pytest.mark.parametrize("name", NAMES)
-def test_scaling_follows_its_definition_and_leaves_the_stored_tiles(name: ScaleName, dtype: str) -> None:
+def test_scaling_follows_its_definition_and_leaves_the_stored_tiles(name: str, dtype: str) -> None:
     stored = random_tiles(dtype=dtype)
     tiles = torch.from_numpy(stored.copy())
     scaled = scale(tiles, profile(name))
@@ -80,7 +78,7 @@ def test_scaling_follows_its_definition_and_leaves_the_stored_tiles(name: ScaleN
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_tile_does_not_depend_on_its_batch(name: ScaleName) -> None:
+def test_a_tile_does_not_depend_on_its_batch(name: str) -> None:
     tiles = torch.from_numpy(random_tiles(7))
     alone = torch.cat([scale(tile[None], profile(name)) for tile in tiles])
     assert torch.equal(scale(tiles, profile(name)), alone)
@@ -168,18 +166,18 @@ def square(tile: np.ndarray) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     ("config", "symmetries"),
     [
-        (AugmentConfig(flip=True), flips),
-        (AugmentConfig(rotate90=True), turns),
-        (AugmentConfig(flip=True, rotate90=True), square),
+        (SymmetriesConfig(flip=True), flips),
+        (SymmetriesConfig(rotate90=True), turns),
+        (SymmetriesConfig(flip=True, rotate90=True), square),
     ],
 )
 def test_each_symmetry_is_drawn_equally_often(
-    config: AugmentConfig, symmetries: Callable[[np.ndarray], list[np.ndarray]]
+    config: SymmetriesConfig, symmetries: Callable[[np.ndarray], list[np.ndarray]]
 ) -> None:
     """2,000 copies of one tile; a binomial stays within 5 standard deviations."""
     tile = random_tiles(1)
     copies = torch.from_numpy(tile.repeat(2000, axis=0))
-    turned = augment(copies, np.arange(2000), augment_key(0, 3), config)
+    turned = augment(copies, np.arange(2000), augment_key(0, 3), (config,))
     assert turned.dtype == torch.uint16
     options = np.stack(symmetries(tile[0]))
     counts = (turned.numpy()[:, None] == options).all((2, 3, 4)).sum(0)
@@ -189,28 +187,28 @@ def test_each_symmetry_is_drawn_equally_often(
 
 
 def test_symmetries_follow_position_and_key_alone() -> None:
-    tiles, both = torch.from_numpy(random_tiles(12)), AugmentConfig(flip=True, rotate90=True)
-    whole = augment(tiles, np.arange(12), 7, both)
-    parts = [augment(tiles[i : i + 4], np.arange(i, i + 4), 7, both) for i in (0, 4, 8)]
+    tiles, both = torch.from_numpy(random_tiles(12)), SymmetriesConfig(flip=True, rotate90=True)
+    whole = augment(tiles, np.arange(12), 7, (both,))
+    parts = [augment(tiles[i : i + 4], np.arange(i, i + 4), 7, (both,)) for i in (0, 4, 8)]
     assert torch.equal(torch.cat(parts).view(torch.int16), whole.view(torch.int16))
-    assert not torch.equal(augment(tiles, np.arange(12), 8, both).view(torch.int16), whole.view(torch.int16))
+    assert not torch.equal(augment(tiles, np.arange(12), 8, (both,)).view(torch.int16), whole.view(torch.int16))
     assert augment_key(0, 1) != augment_key(1, 0)
 
 
 def test_nothing_to_do_is_free_and_turns_need_squares() -> None:
     tiles = torch.zeros(2, 1, 4, 5)
-    assert augment(tiles, np.arange(2), 0, AugmentConfig()) is tiles
-    assert augment(tiles, np.arange(2), 0, AugmentConfig(flip=True)).shape == tiles.shape
+    assert augment(tiles, np.arange(2), 0, (SymmetriesConfig(),)) is tiles
+    assert augment(tiles, np.arange(2), 0, (SymmetriesConfig(flip=True),)).shape == tiles.shape
     with pytest.raises(RunError, match="needs square tiles, these have 4 x 5 px"):
-        augment(tiles, np.arange(2), 0, AugmentConfig(rotate90=True))
+        augment(tiles, np.arange(2), 0, (SymmetriesConfig(rotate90=True),))
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", NAMES)
-def test_cuda_gives_the_same_pixels(name: ScaleName) -> None:
-    tiles, both = torch.from_numpy(random_tiles(12)), AugmentConfig(flip=True, rotate90=True)
-    on_cpu = scale(augment(tiles, np.arange(12), 7, both), profile(name))
-    on_gpu = scale(augment(tiles.cuda(), np.arange(12), 7, both), profile(name))
+def test_cuda_gives_the_same_pixels(name: str) -> None:
+    tiles, both = torch.from_numpy(random_tiles(12)), SymmetriesConfig(flip=True, rotate90=True)
+    on_cpu = scale(augment(tiles, np.arange(12), 7, (both,)), profile(name))
+    on_gpu = scale(augment(tiles.cuda(), np.arange(12), 7, (both,)), profile(name))
     torch.testing.assert_close(on_gpu.cpu(), on_cpu, rtol=1e-5, atol=1e-5)
 
 
@@ -269,8 +267,8 @@ def test_minmax_reaches_0_and_1_exactly_and_leaves_flat_tiles_dark() -> None:
     assert torch.equal(scaled[3, 1], torch.zeros(5, 5))
 
 
-@pytest.mark.parametrize("name", UNIT_SCALES)
-def test_a_floor_darkens_its_channel_and_stretches_the_rest(name: ScaleName) -> None:
+@pytest.mark.parametrize("name", unit_scales())
+def test_a_floor_darkens_its_channel_and_stretches_the_rest(name: str) -> None:
     tiles = torch.from_numpy(random_tiles())
     plain = scale(tiles, profile(name)).numpy()
     with_floor = ScaleProfile.from_plain({**profile(name).plain(), "floor": [0.25, 0.0]})

@@ -9,6 +9,7 @@ from fixtures.tiny_run import HEADS, MARKERS, TRIPLET
 from pydantic import ValidationError
 
 from framework.config import to_yaml
+from framework.data.augmentations import SymmetriesConfig
 from framework.errors import ConfigError
 from framework.run import parse_run_config
 from framework.run.train import config as module
@@ -72,7 +73,11 @@ def test_yaml_of_a_config_is_the_config(template: str) -> None:
         ),
         (TRIPLET, ("train.stepz=3",), "override 'train.stepz=3': train.stepz: unknown key; expected one of: steps,"),
         (TRIPLET, ("plan.name=bagz",), "no plan is called 'bagz'"),
-        (TRIPLET, ("data.scale=log",), "data.scale: expected one of: per_tile_standardise, "),
+        (
+            TRIPLET,
+            ("data.scale=log",),
+            "data.scale: no scale is called 'log'; expected one of: log1p_standardise, ",
+        ),
         (TRIPLET, ("run_dir=",), "run_dir: expected"),
     ],
 )
@@ -126,3 +131,21 @@ def test_options_of_another_kind_are_no_objective() -> None:
     config = parsed(TRIPLET)
     with pytest.raises(ValidationError, match="expected a mapping with the key 'name'"):
         type(config)(**{**dict(config), "objective": config.plan})
+
+
+def test_one_augmentation_or_a_list_of_them_and_a_scale_by_its_name_or_as_a_mapping() -> None:
+    def data(*overrides: str) -> Any:
+        return parse_run_config(TRIPLET.format(run="r", data="d"), "run.yaml", overrides).data
+
+    one = data("data.augment={flip: true}", "data.scale=unit_range")
+    assert one.augment == (SymmetriesConfig(flip=True),)
+    assert one.plain()["augment"] == {"flip": True, "rotate90": False}
+    assert one.plain()["scale"] == "unit_range"
+    several = data("data.augment=[{flip: true}, {name: symmetries, rotate90: true}]", "data.scale={name: none}")
+    assert several.plain()["augment"] == [{"flip": True, "rotate90": False}, {"flip": False, "rotate90": True}]
+    assert several.plain()["scale"] == "none"
+    assert data("data.scale=null").scale is None
+    with pytest.raises(ConfigError, match=r"data\.augment\.turn: unknown key; expected one of: name, flip, rotate90"):
+        data("data.augment.turn=true")
+    with pytest.raises(ConfigError, match=r"data\.augment\.1: no augmentation is called 'blur'; expected one of: symm"):
+        data("data.augment=[{flip: true}, {name: blur}]")
