@@ -14,6 +14,9 @@ from pydantic import Field
 
 from framework.config import StrictModel
 
+HAS_TILE = "tile"
+"""Status of a cell or nucleus that has a tile; any other status says why there is none."""
+
 
 class TilesConfig(StrictModel):
     """Size and stored type of the tiles.

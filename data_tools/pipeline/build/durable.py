@@ -49,21 +49,27 @@ def explained(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that becomes ``file`` when the block ends well; on any error nothing is left."""
+def _put_in_place(file: Path) -> Iterator[Path]:
+    """Give a name for a temporary file that becomes ``file`` when the block ends well; on any error nothing is left."""
     temporary = temporary_name(file)
     with explained(file.parent):
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
+            yield temporary
             os.replace(temporary, file)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(file.parent)
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that becomes ``file`` durably when the block ends well; on any error nothing is left."""
+    with _put_in_place(file) as temporary, temporary.open("wb") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def temporary_name(file: Path) -> Path:
@@ -73,18 +79,10 @@ def temporary_name(file: Path) -> Path:
 
 def write_with(file: Path, write: Callable[[Path], object]) -> None:
     """Let ``write(path)`` make a temporary file, then put it at ``file`` durably; for libraries that want a path."""
-    temporary = temporary_name(file)
-    with explained(file.parent):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write(temporary)
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
-            os.replace(temporary, file)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(file.parent)
+    with _put_in_place(file) as temporary:
+        write(temporary)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
 
 
 def write_array(stream: BinaryIO, array: npt.NDArray[Any]) -> None:

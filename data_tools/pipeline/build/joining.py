@@ -16,8 +16,8 @@ from data_tools.pipeline.build.durable import explained, record, replacing, writ
 from data_tools.pipeline.build.facts import ShardFacts
 from data_tools.pipeline.build.folder import BuildFolder, versions
 from data_tools.pipeline.build.kind import C, Ending, F, J, Kind, S
-from data_tools.pipeline.build.shard_file import ShardFiles, load_counts, remake_part
-from data_tools.pipeline.build.statistics import PixelCounts
+from data_tools.pipeline.build.shard_file import ShardFiles
+from data_tools.pipeline.build.statistics import PixelCounts, load_counts, remake_part
 from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, bags_table, tiles_schema, write_tables
 from data_tools.readers.problem import Problem
 from framework.data.format.schema import (

@@ -1,32 +1,23 @@
-"""What every task that makes a shard shares: where its files lie, the writing of the shard, and the spill of a bag.
-
-Tiles are stored in a seeded random order. Where they come in another order and cannot be cut again, they lie in a spill
-file between the two, so that memory holds a few tiles, however large the bag.
-"""
+"""The files of a shard: where they lie, whether they are there, and how the shard itself is written."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from data_tools.pipeline.build.direct import DirectWriter
-from data_tools.pipeline.build.durable import explained, is_whole, record, replacing, write_json, write_with
+from data_tools.pipeline.build.durable import explained, is_whole, record, replacing, write_json
 from data_tools.pipeline.build.facts import ShardFacts, StoredShard, read_marker
-from data_tools.pipeline.build.statistics import PixelCounts
-from data_tools.shards import DATA_KEY, ShardsConfig, ShardWriter, ZarrShardWriter, random_order
+from data_tools.shards import DATA_KEY, ShardsConfig, ShardWriter, ZarrShardWriter
 from framework.data.format.schema import FileRecord, ShardRecord
 from framework.durable import sync_folder
-from framework.errors import DatasetError
-from framework.files.failures import reading
-from framework.files.npz import load_npz
 
 Writer = ShardWriter | ZarrShardWriter
 Take = Callable[[slice], npt.NDArray[Any]]
@@ -86,11 +77,6 @@ class ShardFiles:
     def part(self, what: str) -> Path:
         """A part table of this shard."""
         return self.parts / f"shard-{self.index:06d}.{what}"
-
-
-def remake_part(file: Path) -> str:
-    """Return what to do about a damaged part of an unfinished ingest."""
-    return f"run the same command again, it makes {file.name} anew"
 
 
 def known_facts(files: ShardFiles, inputs: str) -> ShardFacts | None:
@@ -185,58 +171,3 @@ def _write_metadata(
             if folder == files.root:
                 break
     return record(file, files.root)
-
-
-class Spill:
-    """The tiles of one bag on disk, in the order they came.
-
-    Attributes:
-        tiles: how many.
-    """
-
-    def __init__(self, stream: BinaryIO, shape: tuple[int, ...], dtype: str) -> None:
-        self._stream = stream
-        self._shape = shape
-        self._dtype = np.dtype(dtype).newbyteorder("<")
-        self._nbytes = int(np.prod(shape)) * self._dtype.itemsize
-        self.tiles = 0
-
-    def add(self, tiles: npt.NDArray[Any]) -> None:
-        """Append tiles (n, *shape)."""
-        self._stream.write(tiles.astype(self._dtype, copy=False).data)
-        self.tiles += len(tiles)
-
-    def take(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Return the tiles at places ``chosen`` int64 (n,), as (n, *shape)."""
-        self._stream.flush()
-        tiles = np.empty((len(chosen), *self._shape), dtype=self._dtype)
-        for tile, position in zip(tiles, chosen, strict=True):
-            got = os.preadv(self._stream.fileno(), [tile.data.cast("B")], int(position) * self._nbytes)
-            if got != self._nbytes:
-                raise OSError(f"the spill file gave {got} of {self._nbytes} bytes")
-        return tiles
-
-
-def stored_order(tiles: int, seed: int, plate: str, well: str) -> npt.NDArray[np.int64]:
-    """Return the random order in which the tiles of a bag are stored."""
-    return random_order(tiles, seed, "tiles", plate, well)
-
-
-def save_counts(file: Path, counts: PixelCounts) -> None:
-    """Write the pixel counts of a shard."""
-
-    def write(path: Path) -> None:
-        with path.open("wb") as stream:
-            np.savez(stream, bins=counts.used, counts=counts.counts[:, counts.used], sums=counts.sums)
-
-    write_with(file, write)
-
-
-def load_counts(file: Path, is_float: bool) -> PixelCounts:
-    """Return the pixel counts a shard task saved."""
-    what, again = "the pixel counts of an unfinished ingest", remake_part(file)
-    saved = load_npz(file, ("sums", "bins", "counts"), what=what, then=again)
-    with reading(file, DatasetError, what, again):
-        counts = PixelCounts.empty(len(saved["sums"]), is_float)
-        counts.counts[:, saved["bins"]] = saved["counts"]
-        return replace(counts, sums=saved["sums"])

@@ -7,16 +7,21 @@ from float64 sums, added up in the order of the dataset.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from data_tools.pipeline.build.durable import write_with
 from framework.compiled import compiled, load_word
 from framework.data.format.schema import PERCENTILES, ChannelStatistics
+from framework.errors import DatasetError
+from framework.files.failures import reading
+from framework.files.npz import load_npz
 
 _BINS = 1 << 16
 
@@ -137,3 +142,28 @@ def _percentile(values: npt.NDArray[np.float64], above: npt.NDArray[np.int64], n
     low = rank.numerator // rank.denominator
     first, second = (float(values[np.searchsorted(above, index, side="right")]) for index in (low, min(low + 1, n - 1)))
     return first + float(rank - low) * (second - first)
+
+
+def remake_part(file: Path) -> str:
+    """Return what to do about a damaged part of an unfinished ingest."""
+    return f"run the same command again, it makes {file.name} anew"
+
+
+def save_counts(file: Path, counts: PixelCounts) -> None:
+    """Write the pixel counts of a shard."""
+
+    def write(path: Path) -> None:
+        with path.open("wb") as stream:
+            np.savez(stream, bins=counts.used, counts=counts.counts[:, counts.used], sums=counts.sums)
+
+    write_with(file, write)
+
+
+def load_counts(file: Path, is_float: bool) -> PixelCounts:
+    """Return the pixel counts a shard task saved."""
+    what, again = "the pixel counts of an unfinished ingest", remake_part(file)
+    saved = load_npz(file, ("sums", "bins", "counts"), what=what, then=again)
+    with reading(file, DatasetError, what, again):
+        counts = PixelCounts.empty(len(saved["sums"]), is_float)
+        counts.counts[:, saved["bins"]] = saved["counts"]
+        return replace(counts, sums=saved["sums"])

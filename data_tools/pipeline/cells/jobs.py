@@ -15,7 +15,7 @@ from data_tools.pipeline.cells.config import CellsIngestConfig
 from data_tools.pipeline.cells.survey import CellExport, CellSurvey, reader_of
 from data_tools.pipeline.cells.task import CellShardJob, check_image
 from data_tools.readers.cells import CellImage, CellProblem
-from data_tools.readers.cells.base import HAS_TILE
+from data_tools.tiles import HAS_TILE
 from framework.data.format.schema import PLATE
 
 _TRIED = 3

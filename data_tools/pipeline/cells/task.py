@@ -7,31 +7,29 @@ and spilled. When a bag is through, its tiles go from the spill into the shard i
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from data_tools.pipeline.build.durable import explained
-from data_tools.pipeline.build.facts import BagFacts, ShardFacts, write_marker
+from data_tools.pipeline.build.facts import ShardFacts
 from data_tools.pipeline.build.kind import Job
-from data_tools.pipeline.build.shard_file import ShardFile, Spill, open_shard, save_counts, stored_order
-from data_tools.pipeline.build.statistics import PixelCounts
-from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
+from data_tools.pipeline.build.new_shard import BagCells, NewShard, new_shard
 from data_tools.pipeline.cells.config import CellsIngestConfig
 from data_tools.pipeline.cells.fit import fit_crop, fitting_problem, scale_tile
 from data_tools.pipeline.cells.survey import problem_of, reader_of
 from data_tools.readers.cells import CellImage, CellProblem
-from data_tools.readers.cells.base import CELL, HAS_TILE
+from data_tools.readers.cells.base import CELL
 from data_tools.readers.problem import Problem
 from data_tools.shards import safe_name
-from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION, WELL
+from data_tools.tiles import HAS_TILE
+from framework.data.format.schema import MARKER_PREFIX, PLATE, WELL
 from framework.errors import InputError
 
 _FEW = "few_cells"
@@ -68,6 +66,36 @@ class CellShardJob(Job):
     def size(self) -> int:
         """Number of its cells."""
         return len(self.cells)
+
+
+class Spill:
+    """The tiles of one bag on disk, in the order they came.
+
+    Attributes:
+        tiles: how many.
+    """
+
+    def __init__(self, stream: BinaryIO, shape: tuple[int, ...], dtype: str) -> None:
+        self._stream = stream
+        self._shape = shape
+        self._dtype = np.dtype(dtype).newbyteorder("<")
+        self._nbytes = int(np.prod(shape)) * self._dtype.itemsize
+        self.tiles = 0
+
+    def add(self, tiles: npt.NDArray[Any]) -> None:
+        """Append tiles (n, *shape)."""
+        self._stream.write(tiles.astype(self._dtype, copy=False).data)
+        self.tiles += len(tiles)
+
+    def take(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Return the tiles at places ``chosen`` int64 (n,), as (n, *shape)."""
+        self._stream.flush()
+        tiles = np.empty((len(chosen), *self._shape), dtype=self._dtype)
+        for tile, position in zip(tiles, chosen, strict=True):
+            got = os.preadv(self._stream.fileno(), [tile.data.cast("B")], int(position) * self._nbytes)
+            if got != self._nbytes:
+                raise OSError(f"the spill file gave {got} of {self._nbytes} bytes")
+        return tiles
 
 
 @dataclass(kw_only=True)
@@ -122,30 +150,20 @@ class _CellShardTask:
 
     def __init__(self, job: CellShardJob) -> None:
         self.job, self.config = job, job.config
-        self.counts = PixelCounts.empty(len(self.config.channels), self.config.tiles.dtype == "float32")
-        self.nuclei: list[dict[str, Any]] = []
-        self.tile_rows: list[dict[str, Any]] = []
-        self.bag_rows: list[BagFacts] = []
         self.problems: list[Problem] = []
-        self.n_nuclei = 0
         self.known = job.cells[["y_px", "x_px"]].to_numpy(np.float32)
         self.bag_of = job.cells["bag"].to_numpy()
 
     def run(self) -> ShardFacts:
         job, tiles = self.job, self.config.tiles
-        with open_shard(job.files, self.config.channels, tiles.size_px, tiles.dtype) as shard:
+        shape = (len(self.config.channels), tiles.size_px, tiles.size_px)
+        with new_shard(job.files, self.config, tuple(self.config.markers), job.labels) as shard:
             for (_, bag), found in zip(job.bags.iterrows(), self._by_bag(), strict=True):
                 with explained(job.files.parts), tempfile.TemporaryFile(dir=job.files.parts) as stream:
-                    shape = (len(self.config.channels), tiles.size_px, tiles.size_px)
                     mine = _Bag(spill=Spill(stream, shape, tiles.dtype))
                     self._collect(bag, found, mine)
-                    self._close(bag, mine, shard)
-        self._write_parts(concatenated(shard.writer.tile_nbytes, np.int32))
-        facts = ShardFacts(
-            inputs=job.inputs, shard=shard.stored, bags=tuple(self.bag_rows), problems=tuple(self.problems)
-        )
-        write_marker(job.files.marker, facts, job.files.all_parts)
-        return facts
+                    self._store(bag, mine, shard)
+        return shard.finish(job.files, job.inputs, problems=self.problems)
 
     def _by_bag(self) -> Iterable[Iterable[CellImage | CellProblem]]:
         """Yield what the reader finds, bag by bag; the reader walks over the whole shard once."""
@@ -208,102 +226,37 @@ class _CellShardTask:
             raise InputError(shown.detail)
         self.problems.append(shown)
 
-    def _close(self, bag: pd.Series[Any], mine: _Bag, shard: ShardFile) -> None:
-        """Store the tiles of a bag and its rows of every table."""
+    def _store(self, bag: pd.Series[Any], mine: _Bag, shard: NewShard) -> None:
+        """Store the tiles of a bag, and its cells whether they have one or not."""
         few = np.flatnonzero(self.job.few & (self.bag_of == bag["bag"]))
         rows = np.concatenate([np.asarray(mine.rows, np.int64), few])
         status = np.asarray([*mine.status, *[_FEW] * len(few)], dtype=object)
-        has = status == HAS_TILE
         if mine.spill.tiles < self.job.least:
-            status[has] = _FEW
-            has[:] = False
-        cells = self.job.cells.iloc[rows]
-        known = self.known[rows]
+            status[status == HAS_TILE] = _FEW
+        cells, known = self.job.cells.iloc[rows], self.known[rows]
         known[: len(mine.places)] = np.asarray(mine.places, np.float32).reshape(-1, 2)
-        order = stored_order(int(has.sum()), self.config.seed, str(bag[PLATE]), str(bag[WELL]))
+        names = [f"{cell}{name}" for cell, name in zip(cells[CELL], [*mine.names, *[""] * len(few)], strict=True)]
+        named = {CELL: np.asarray(names, dtype=object)}
+        markers = [MARKER_PREFIX + name for name in self.config.markers]
         number = int(bag["bag"])
-        self.nuclei.append(
-            {
-                "bag": np.full(len(rows), number, np.int32),
-                "site": cells["site"].to_numpy(np.int16),
-                "y_px": known[:, 0],
-                "x_px": known[:, 1],
-                "score": np.full(len(rows), np.nan, np.float32),
-                "status": status.tolist(),
-            }
+        found = BagCells(
+            bag=number,
+            metadata={str(name): str(value) for name, value in bag.items() if name != "bag"},
+            key=f"{number:06d}-{safe_name(str(bag[WELL]))[:40]}",
+            n_sites=int(cells["site"].nunique()),
+            site=cells["site"].to_numpy(np.int16),
+            y_px=known[:, 0],
+            x_px=known[:, 1],
+            score=np.full(len(rows), np.nan, np.float32),
+            status=status,
+            markers=cells[markers].to_numpy(np.float32),
+            labels={name: cells[name].to_numpy(dtype=object) for name in self.job.labels} | named,
+            in_samples={"cell": named[CELL]},
         )
-        names = [*mine.names, *[""] * len(few)]
-        where = np.flatnonzero(has)[order]
-        columns = self._tile_columns(number, cells.iloc[where], known[where], self.n_nuclei + where)
-        columns[CELL] = [f"{cell}{names[row]}" for cell, row in zip(columns[CELL], where, strict=True)]
-        key = f"{number:06d}-{safe_name(str(bag[WELL]))[:40]}"
-        facts = partial(self._facts, bag, columns)
 
-        def take(part: slice) -> npt.NDArray[Any]:
-            tiles = mine.spill.take(order[part])
-            self.counts.add(tiles)
+        def take(places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+            tiles = mine.spill.take(places)
+            shard.counts.add(tiles)
             return tiles
 
-        offsets = shard.lay_out(len(order), take, key, facts)
-        self.tile_rows.append({**columns, "offset": offsets})
-        self.n_nuclei += len(rows)
-        self.bag_rows.append(
-            BagFacts(
-                bag=number,
-                metadata={str(name): str(value) for name, value in bag.items() if name != "bag"},
-                n_sites=int(cells["site"].nunique()),
-                n_nuclei=len(rows),
-                n_tiles=len(order),
-            )
-        )
-
-    def _tile_columns(
-        self, bag: int, cells: pd.DataFrame, known: npt.NDArray[np.float32], nucleus: npt.NDArray[np.int64]
-    ) -> dict[str, Any]:
-        """Return the columns of the tiles of a bag, in stored order; ``nucleus`` counts from the shard's first."""
-        return {
-            "bag": np.full(len(cells), bag, np.int32),
-            "site": cells["site"].to_numpy(np.int16),
-            "y_px": known[:, 0],
-            "x_px": known[:, 1],
-            "nucleus": nucleus,
-            **{f"Marker_{name}": cells[f"Marker_{name}"].to_numpy(np.float32) for name in self.config.markers},
-            **{name: cells[name].tolist() for name in self.job.labels},
-        }
-
-    def _facts(self, bag: pd.Series[Any], columns: dict[str, Any], start: int, count: int) -> dict[str, Any]:
-        """Return what a sample's JSON says: the bag, and of each tile its cell, site and centre."""
-        part = slice(start, start + count)
-        return {
-            "bag": int(bag["bag"]),
-            "plate": bag[PLATE],
-            "well": bag[WELL],
-            "perturbation": bag[PERTURBATION],
-            "stimulation": bag[STIMULATION],
-            "channels": list(self.config.channels),
-            "first_tile": start,
-            "n": count,
-            "cell": columns[CELL][part],
-            "site": columns["site"][part].tolist(),
-            "y_px": [_number(value) for value in columns["y_px"][part]],
-            "x_px": [_number(value) for value in columns["x_px"][part]],
-        }
-
-    def _write_parts(self, tile_nbytes: npt.NDArray[np.int32]) -> None:
-        files, schema = self.job.files, tiles_schema(tuple(self.config.markers), self.job.labels)
-        nuclei = [table_of(columns, NUCLEI_SCHEMA) for columns in self.nuclei]
-        write_tables(files.part("nuclei.parquet"), [pa.concat_tables(nuclei)], NUCLEI_SCHEMA)
-        counted = {"shard": np.int32, "nbytes": np.int32}
-        tables = [
-            table_of({**rows, **{name: np.zeros(len(rows["bag"]), kind) for name, kind in counted.items()}}, schema)
-            for rows in self.tile_rows
-        ]
-        table = pa.concat_tables(tables)
-        table = table.set_column(schema.get_field_index("nbytes"), schema.field("nbytes"), pa.array(tile_nbytes))
-        write_tables(files.part("tiles.parquet"), [table.combine_chunks()], schema)
-        save_counts(files.part("counts.npz"), self.counts)
-
-
-def _number(value: np.float32) -> float | None:
-    """Return a position for JSON, which knows no NaN."""
-    return None if np.isnan(value) else float(value)
+        shard.add(found, take)

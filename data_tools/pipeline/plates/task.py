@@ -8,18 +8,16 @@ few tiles, however large the plate.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from data_tools.nuclei import Nuclei
-from data_tools.pipeline.build.facts import BagFacts, CellCounts, Overview, Remark, ShardFacts, write_marker
+from data_tools.pipeline.build.facts import CellCounts, Overview, Remark, ShardFacts
 from data_tools.pipeline.build.kind import Job
-from data_tools.pipeline.build.shard_file import ShardFile, open_shard, save_counts, stored_order
-from data_tools.pipeline.build.statistics import PixelCounts
-from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
+from data_tools.pipeline.build.new_shard import BagCells, NewShard, new_shard
+from data_tools.pipeline.build.tables import concatenated
 from data_tools.pipeline.plates.centres import field_of
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.fields import cut_tiles, open_fields
@@ -30,11 +28,12 @@ from data_tools.pipeline.plates.survey import Bag, Plate, Site
 from data_tools.readers.problem import Problem
 from data_tools.shards import safe_name
 from data_tools.single_cell import CellTable, join_cells, read_cells
-from data_tools.tiles import tiles_inside
-from framework.data.format.schema import PERTURBATION, STIMULATION, FileRecord
+from data_tools.tiles import HAS_TILE, tiles_inside
+from framework.data.format.schema import FileRecord
 from framework.errors import InputError
 
-HAS_TILE, AT_BORDER = "tile", "border"
+AT_BORDER = "border"
+"""Status of a nucleus whose tile would not lie inside the image."""
 
 _LEAST_TO_JUDGE = 10
 """Fewer cells or nuclei may all be apart by chance."""
@@ -81,11 +80,6 @@ class Found:
     markers: npt.NDArray[np.float32]
     matched: int
 
-    @property
-    def n_tiles(self) -> int:
-        """Nuclei with a tile."""
-        return int(self.has_tile.sum())
-
 
 def make_shard(job: ShardJob) -> ShardFacts:
     """Make a shard with its parts and return the facts its marker holds.
@@ -99,44 +93,36 @@ def make_shard(job: ShardJob) -> ShardFacts:
 
 
 class _ShardTask:
-    """One run over the bags of a shard; collects what the tables and the marker need."""
+    """One run over the wells of a shard; collects what the marker says of them."""
 
     def __init__(self, job: ShardJob) -> None:
         self.job = job
         self.config = job.config
         self.flatfields = read_flatfields(job.files.root, job.flatfields)
-        self.counts = PixelCounts.empty(len(self.config.channels), self.config.tiles.dtype == "float32")
-        self.nuclei: list[tuple[int, Found]] = []
-        self.tile_rows: list[dict[str, npt.NDArray[Any]]] = []
-        self.bag_rows: list[BagFacts] = []
         self.problems: list[Problem] = []
         self.overviews: list[Overview] = []
         self.cells: list[CellCounts] = []
         self.remarks: list[Remark] = []
-        self.n_nuclei = 0
         most = max((len(bag.sites) for bag in job.bags), default=0)
         shape = (len(self.config.read_channels), *job.shape)
         self.fields = open_fields(most, shape, self.config.tiles.dtype, job.files.parts)
 
     def run(self) -> ShardFacts:
-        job, tiles = self.job, self.config.tiles
-        with open_shard(job.files, self.config.channels, tiles.size_px, tiles.dtype) as shard:
+        job = self.job
+        with new_shard(job.files, self.config, self.config.markers) as shard:
             for bag in job.bags:
-                self._bag(bag, shard)
-        self._write_parts(concatenated(shard.writer.tile_nbytes, np.int32))
-        facts = ShardFacts(
-            inputs=job.inputs,
-            shard=shard.stored,
-            bags=tuple(self.bag_rows),
-            problems=tuple(self.problems),
-            overviews=tuple(self.overviews),
-            cells=tuple(self.cells),
-            remarks=tuple(self.remarks),
+                self._store(bag, self._found(bag), shard)
+        return shard.finish(
+            job.files,
+            job.inputs,
+            problems=self.problems,
+            overviews=self.overviews,
+            cells=self.cells,
+            remarks=self.remarks,
         )
-        write_marker(job.files.marker, facts, job.files.all_parts)
-        return facts
 
-    def _bag(self, bag: Bag, shard: ShardFile) -> None:
+    def _found(self, bag: Bag) -> list[Found]:
+        """Return the nuclei of each usable site of a well, and join its table of cells, if it has one."""
         cells = read_cells(self._cells_config, bag.cells, bag.well) if bag.cells and bag.sites else None
         if cells is not None and cells.site is None and len(bag.sites) > 1:
             raise InputError(
@@ -145,7 +131,6 @@ class _ShardTask:
             )
         sites = enumerate(bag.sites)
         found = [item for field, site in sites if (item := self._site(bag, field, site, cells)) is not None]
-        n_tiles = self._lay_out(bag, found, shard)
         if cells is not None:
             self._check_matches(bag, found, cells)
             self.cells.append(
@@ -158,13 +143,32 @@ class _ShardTask:
                     matched=sum(item.matched for item in found),
                 )
             )
-        n_nuclei = sum(len(item.y_px) for item in found)
-        n_sites = len(found) if bag.sites else bag.n_sites_imaged
-        self.bag_rows.append(
-            BagFacts(bag=bag.bag, metadata=bag.metadata, n_sites=n_sites, n_nuclei=n_nuclei, n_tiles=n_tiles)
+        return found
+
+    def _store(self, bag: Bag, found: list[Found], shard: NewShard) -> None:
+        """Cut the tiles of a well from its fields into the shard."""
+        has_tile = concatenated([item.has_tile for item in found], bool)
+        markers = [item.markers for item in found]
+        cells = BagCells(
+            bag=bag.bag,
+            metadata=bag.metadata,
+            key=f"{safe_name(self.job.plate.key)}_{bag.well}",
+            n_sites=len(found) if bag.sites else bag.n_sites_imaged,
+            site=concatenated([np.full(len(item.y_px), item.site) for item in found], np.int16),
+            y_px=concatenated([item.y_px for item in found], np.float32),
+            x_px=concatenated([item.x_px for item in found], np.float32),
+            score=concatenated([item.score for item in found], np.float32),
+            status=np.where(has_tile, HAS_TILE, AT_BORDER).astype(object),
+            markers=np.concatenate(markers) if markers else np.zeros((0, len(self.config.markers)), np.float32),
         )
-        self.nuclei += [(bag.bag, item) for item in found]
-        self.n_nuclei += n_nuclei
+        field = concatenated([np.full(len(item.y_px), item.field) for item in found], np.int64)[has_tile]
+        y_px, x_px = cells.y_px[has_tile], cells.x_px[has_tile]
+        size = self.config.tiles.size_px
+
+        def cut(places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+            return cut_tiles(self.fields, field[places], y_px[places], x_px[places], size, shard.counts)
+
+        shard.add(cells, cut)
 
     def _check_matches(self, bag: Bag, found: list[Found], cells: CellTable) -> None:
         """Refuse a well whose cells all lie elsewhere than its nuclei: its positions are no pixels of these images."""
@@ -237,89 +241,3 @@ class _ShardTask:
         for column, name in enumerate(self._cells_config.markers):
             values[:, names.index(name)] = mine[:, column]
         return values, matched
-
-    def _lay_out(self, bag: Bag, found: list[Found], shard: ShardFile) -> int:
-        """Cut the tiles of a bag into the shard in random order, chunk by chunk; return how many."""
-        n_tiles = sum(item.n_tiles for item in found)
-        order = stored_order(n_tiles, self.config.seed, self.job.plate.name, bag.well)
-        rows = self._unordered_rows(bag, found, order)
-        field = concatenated([np.full(item.n_tiles, item.field) for item in found], np.int64)[order]
-        size = self.config.tiles.size_px
-
-        def cut(part: slice) -> npt.NDArray[Any]:
-            return cut_tiles(self.fields, field[part], rows["y_px"][part], rows["x_px"][part], size, self.counts)
-
-        key = f"{safe_name(self.job.plate.key)}_{bag.well}"
-        facts = partial(self._facts, bag, rows)
-        self.tile_rows.append({**rows, "offset": shard.lay_out(n_tiles, cut, key, facts)})
-        return n_tiles
-
-    def _unordered_rows(
-        self, bag: Bag, found: list[Found], order: npt.NDArray[np.int64]
-    ) -> dict[str, npt.NDArray[Any]]:
-        """Return the columns of the bag's tiles, in stored order; ``nucleus`` counts from the shard's first."""
-        n_nuclei = sum(len(item.y_px) for item in found)
-        inside = concatenated([item.has_tile for item in found], bool)
-        nucleus = self.n_nuclei + np.arange(n_nuclei, dtype=np.int64)
-        site = concatenated([np.full(len(item.y_px), item.site) for item in found], np.int16)
-        markers = [item.markers for item in found]
-        values = np.concatenate(markers) if markers else np.zeros((0, len(self.config.markers)), np.float32)
-        return {
-            "bag": np.full(len(order), bag.bag, dtype=np.int32),
-            "site": site[inside][order],
-            "y_px": concatenated([item.y_px for item in found], np.float32)[inside][order],
-            "x_px": concatenated([item.x_px for item in found], np.float32)[inside][order],
-            "nucleus": nucleus[inside][order],
-            "markers": values[inside][order],
-        }
-
-    def _facts(self, bag: Bag, rows: dict[str, npt.NDArray[Any]], start: int, count: int) -> dict[str, Any]:
-        """Return what a sample's JSON says: the well, and of each tile its site and centre."""
-        part = slice(start, start + count)
-        return {
-            "bag": bag.bag,
-            "plate": self.job.plate.name,
-            "well": bag.well,
-            "perturbation": bag.metadata[PERTURBATION],
-            "stimulation": bag.metadata[STIMULATION],
-            "channels": list(self.config.channels),
-            "first_tile": start,
-            "n": count,
-            "site": rows["site"][part].tolist(),
-            "y_px": rows["y_px"][part].astype(float).tolist(),
-            "x_px": rows["x_px"][part].astype(float).tolist(),
-        }
-
-    def _write_parts(self, tile_nbytes: npt.NDArray[np.int32]) -> None:
-        job, names = self.job, self.config.markers
-        write_tables(job.files.part("nuclei.parquet"), [self._nuclei_table()], NUCLEI_SCHEMA)
-        columns = {
-            name: concatenated([rows[name] for rows in self.tile_rows], dtype)
-            for name, dtype in (
-                ("bag", np.int32),
-                ("site", np.int16),
-                ("y_px", np.float32),
-                ("x_px", np.float32),
-                ("nucleus", np.int64),
-                ("offset", np.int64),
-            )
-        }
-        columns["nbytes"] = tile_nbytes
-        columns["shard"] = np.zeros(len(columns["bag"]), dtype=np.int32)
-        markers = np.concatenate([rows["markers"] for rows in self.tile_rows])
-        for column, name in enumerate(names):
-            columns[f"Marker_{name}"] = markers[:, column]
-        schema = tiles_schema(names)
-        write_tables(job.files.part("tiles.parquet"), [table_of(columns, schema)], schema)
-        save_counts(job.files.part("counts.npz"), self.counts)
-
-    def _nuclei_table(self) -> Any:
-        columns: dict[str, Any] = {
-            "bag": concatenated([np.full(len(item.y_px), bag) for bag, item in self.nuclei], np.int32),
-            "site": concatenated([np.full(len(item.y_px), item.site) for _, item in self.nuclei], np.int16),
-            "y_px": concatenated([item.y_px for _, item in self.nuclei], np.float32),
-            "x_px": concatenated([item.x_px for _, item in self.nuclei], np.float32),
-            "score": concatenated([item.score for _, item in self.nuclei], np.float32),
-            "status": [HAS_TILE if has else AT_BORDER for _, item in self.nuclei for has in item.has_tile],
-        }
-        return table_of(columns, NUCLEI_SCHEMA)

@@ -26,6 +26,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from data_tools.formats.tiff import described, reason_of
+from data_tools.tiles import HAS_TILE
 from framework.errors import InputError, did_you_mean
 from framework.registry import Registry
 
@@ -33,8 +34,6 @@ CELL = "Metadata_Cell"
 """Column of every listing: name of a cell as its export numbers it, unique with the other ``Metadata_*`` columns."""
 PLACE_COLUMNS = ("site", "y_px", "x_px")
 """Columns a listing may have: where in which field of view the cell lay."""
-HAS_TILE = "tile"
-"""Status of a cell that becomes a tile."""
 TEXT: Any = "string[pyarrow]"
 """Column type of text: bytes in one block, not an object a value."""
 
