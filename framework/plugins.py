@@ -9,14 +9,16 @@ code: ``/lab/my_reader.py#sha256=...``.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import logging
 import os
 import sys
 from collections.abc import Sequence
-from importlib.abc import InspectLoader
+from importlib.abc import InspectLoader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import CodeType
 
 from framework.errors import ConfigError, did_you_mean, sentence_of
@@ -29,6 +31,7 @@ CODE_VARIABLE = "WELLSTREAM_ALLOW_CODE"
 """Set by the command line for itself and the processes that it starts."""
 _MARK = "#sha256="
 _MOST_BYTES = 1 << 24
+_MOST_FILES = 1000
 _loaded: dict[Path, str] = {}
 _names: dict[str, None] = {}
 
@@ -140,13 +143,21 @@ def _load_file(name: str, where: str, folder: Path) -> str:
 
 
 def _code_of(path: Path) -> dict[str, bytes]:
-    """Return module name -> code: of a file under ``""``, of a folder for each ``.py`` in it."""
-    if path.is_dir():
-        found = {file.stem: _read(file) for file in sorted(path.glob("*.py"))}
-        if not found:
-            raise ConfigError(f"{path}: no .py file in this folder")
-        return found
-    return {"": _read(path)}
+    """Return path below ``path`` -> code: of a file under ``""``, of a folder for each ``.py`` in it and below it."""
+    if not path.is_dir():
+        return {"": _read(path)}
+    found: dict[str, bytes] = {}
+    for folder, inside, files in os.walk(path):
+        inside[:] = sorted(name for name in inside if not name.startswith(".") and name != "__pycache__")
+        for name in sorted(files):
+            if name.endswith(".py") and not name.startswith("."):
+                file = Path(folder) / name
+                found[file.relative_to(path).as_posix()] = _read(file)
+            if len(found) > _MOST_FILES:
+                raise ConfigError(f"{path}: more than {_MOST_FILES} .py files below it; name the folder of the code")
+    if not found:
+        raise ConfigError(f"{path}: no .py file in this folder")
+    return found
 
 
 def _read(file: Path) -> bytes:
@@ -160,10 +171,10 @@ def _read(file: Path) -> bytes:
 
 
 def _digest(files: dict[str, bytes]) -> str:
-    """Return the SHA-256 of a file, or of the names and digests of a folder's files."""
+    """Return the SHA-256 of a file, or of the paths and digests of a folder's files."""
     if list(files) == [""]:
         return hashlib.sha256(files[""]).hexdigest()
-    lines = "".join(f"{hashlib.sha256(code).hexdigest()}  {name}.py\n" for name, code in files.items())
+    lines = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -180,32 +191,55 @@ class _Code(InspectLoader):
         return self.source_to_code(self._code, str(self._file))
 
 
+class _Finder(MetaPathFinder):
+    """Finds the modules of plugins, which see each other and nothing else of their folder."""
+
+    def __init__(self) -> None:
+        self.modules: dict[str, tuple[Path, bytes, bool]] = {}
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if fullname not in self.modules:
+            return None
+        file, code, is_package = self.modules[fullname]
+        spec = importlib.util.spec_from_loader(fullname, _Code(file, code), origin=str(file), is_package=is_package)
+        if spec is not None:
+            spec.has_location = True
+        return spec
+
+
+_finder = _Finder()
+
+
 def _run(path: Path, files: dict[str, bytes], digest: str) -> None:
     """Import the code under a name made of its path's and its digest; the modules of a folder see each other."""
     root = f"plugin_{path.stem.replace('-', '_')}_{digest[:12]}"
-    if list(files) == [""]:
-        _import(root, path, files[""])
-        return
-    _import(root, path / "__init__.py", files.get("__init__", b""), package=path)
-    for name, code in files.items():
-        if name != "__init__" and f"{root}.{name}" not in sys.modules:
-            _import(f"{root}.{name}", path / f"{name}.py", code)
-
-
-def _import(name: str, file: Path, code: bytes, package: Path | None = None) -> None:
-    spec = importlib.util.spec_from_loader(name, _Code(file, code), origin=str(file), is_package=package is not None)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{file}: cannot be imported")
-    if package is not None:
-        spec.submodule_search_locations = [str(package)]
-    module = importlib.util.module_from_spec(spec)
-    module.__file__ = str(file)
-    sys.modules[name] = module
+    modules = _modules(root, path, files)
+    if _finder not in sys.meta_path:
+        sys.meta_path.append(_finder)
+    _finder.modules |= modules
     try:
-        spec.loader.exec_module(module)
+        for name in modules:
+            importlib.import_module(name)
     except BaseException:
-        del sys.modules[name]
+        for name in modules:
+            _finder.modules.pop(name, None)
+            sys.modules.pop(name, None)
         raise
+
+
+def _modules(root: str, path: Path, files: dict[str, bytes]) -> dict[str, tuple[Path, bytes, bool]]:
+    """Return name -> (file, code, whether it is a package) of all modules, packages first."""
+    if list(files) == [""]:
+        return {root: (path, files[""], False)}
+    found: dict[str, tuple[Path, bytes, bool]] = {root: (path / "__init__.py", files.get("__init__.py", b""), True)}
+    for name in sorted(files):
+        *folders, last = PurePosixPath(name).with_suffix("").parts
+        for depth in range(1, len(folders) + 1):
+            package = "/".join((*folders[:depth], "__init__.py"))
+            found.setdefault(".".join((root, *folders[:depth])), (path / package, files.get(package, b""), True))
+        if last != "__init__":
+            found[".".join((root, *folders, last))] = (path / name, files[name], False)
+    return found
 
 
 def _told(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -117,6 +118,38 @@ def test_the_modules_of_a_folder_see_each_other(tmp_path: Path, monkeypatch: pyt
     assert SCHEDULES.get("mine").build(None, 0, 1) == 0.5
     (folder / "half.py").write_text("HALF = 0.25\n")
     assert missing_plugins([kept]) == [f"the plugin {folder} was changed since this was made with it"]
+
+
+def test_code_in_subfolders_is_run_and_belongs_to_the_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WELLSTREAM_ALLOW_CODE", "1")
+    folder = tmp_path / "lab"
+    (folder / "parts" / "deep").mkdir(parents=True)
+    (folder / "parts" / "deep" / "half.py").write_text("HALF = 0.5\nFILE = __file__\n")
+    code = "from ..deep.half import FILE, HALF\n" + SCHEDULE.replace("return 0.5", "return HALF")
+    (folder / "parts" / "deep" / "again.py").write_text(code)
+    (folder / "parts" / "__init__.py").write_text("from .deep import again\n")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "junk.py").write_text("1 / 0")
+    (kept,) = load_plugins([str(folder)])
+    assert SCHEDULES.get("mine").build(None, 0, 1) == 0.5
+    assert missing_plugins([kept]) == []
+    (folder / "parts" / "deep" / "half.py").write_text("HALF = 0.25\n")
+    assert missing_plugins([kept]) == [f"the plugin {folder} was changed since this was made with it"]
+    (folder / "parts" / "deep" / "half.py").write_text("HALF = 0.5\nFILE = __file__\n")
+    assert missing_plugins([kept]) == []
+    (folder / "parts" / "new.py").write_text("")
+    assert missing_plugins([kept]) != []
+
+
+def test_a_folder_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WELLSTREAM_ALLOW_CODE", "1")
+    folder = tmp_path / "failing"
+    folder.mkdir()
+    (folder / "a.py").write_text("A = 1\n")
+    (folder / "b.py").write_text("from .missing import B\n")
+    with pytest.raises(ConfigError, match=r"fails while it is loaded: ModuleNotFoundError: .*missing.*b\.py:1"):
+        load_plugins([str(folder)])
+    assert not [name for name in sys.modules if name.startswith("plugin_failing_")]
 
 
 @pytest.mark.parametrize(
