@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import code
 import doctest
 import json
+import rlcompleter
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +26,7 @@ def test_the_example_at_its_head_runs() -> None:
 
 
 def test_importing_loads_no_library_and_every_name_is_there() -> None:
-    code = (
+    program = (
         "import json, resource, sys, wellstream\n"
         "used = resource.getrusage(resource.RUSAGE_SELF)\n"
         "heavy = [name for name in ('torch', 'pandas', 'dask', 'numpy', 'matplotlib') if name in sys.modules]\n"
@@ -32,10 +34,21 @@ def test_importing_loads_no_library_and_every_name_is_there() -> None:
         "listed = dir(wellstream) == sorted(wellstream.__all__)\n"
         "print(json.dumps([used.ru_utime + used.ru_stime, heavy, missing, listed]))"
     )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     seconds, heavy, missing, listed = json.loads(ran.stdout)
     assert (heavy, missing, listed) == ([], [], True)
     assert seconds < 3.0  # 0.07 s on an idle machine; the point is that no library is loaded
+
+
+def test_a_console_shows_results_and_completes_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    console = code.InteractiveConsole()
+    console.push("import wellstream as ws")
+    console.push(f"ws.simulate_crops({str(tmp_path / 'raw')!r}, proteins=2, fields=1, cells_per_field=3)")
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "CropsSummary"
+    assert any(line.split() == ["cells", "6"] for line in shown)
+    completer = rlcompleter.Completer({"ws": wellstream})
+    assert str(completer.complete("ws.evaluate_", 0)).startswith("ws.evaluate_features")
 
 
 def test_a_name_that_is_not_there_is_answered_with_those_that_are() -> None:
