@@ -12,7 +12,8 @@ import pandas as pd
 from data_tools.pipeline.build.folder import BuildFolder
 from data_tools.pipeline.build.shard_file import ShardFiles
 from data_tools.pipeline.cells.config import CellsIngestConfig
-from data_tools.pipeline.cells.survey import CellExport, CellSurvey, reader_of
+from data_tools.pipeline.cells.listed import reader_of
+from data_tools.pipeline.cells.survey import CellExport, CellSurvey
 from data_tools.pipeline.cells.task import CellShardJob, check_image
 from data_tools.readers.cells import CellImage, CellProblem
 from data_tools.tiles import HAS_TILE

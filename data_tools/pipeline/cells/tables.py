@@ -1,4 +1,7 @@
-"""Tables joined to cells: labels and measurements, found by the cells' own columns or by their order."""
+"""Tables joined to cells: labels and measurements, found by the cells' own columns or by their order.
+
+A measurement that is no finite number is stored as missing, and is counted.
+"""
 
 from __future__ import annotations
 
@@ -147,3 +150,31 @@ def _rows_by(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[npt.NDA
     keys = pd.DataFrame({name: table.labels[column] for name, column in by.items()})
     found = match_keys(cells[list(by)], keys, by, table.config.shift, table.file, plate)
     return found.rows, found.notes
+
+
+def stored_values(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Return numbers as float32; infinite ones, and those beyond its range (3.4e38), as NaN."""
+    with np.errstate(over="ignore"):
+        stored: npt.NDArray[np.float32] = values.astype(np.float32)
+    return np.where(np.isfinite(stored), stored, np.float32(np.nan)).astype(np.float32)
+
+
+def what_is_missing(values: npt.NDArray[np.float64], name: str, cells: pd.Series[str]) -> str:
+    """Say how many cells have no finite number: ``3 of 9 cells have no 'area', as cell 4``; empty where all have one.
+
+    Args:
+        values: float64 (n,), NaN where there is none.
+        name: as the sentence calls the measurement.
+        cells: (n,) names.
+    """
+    missing, stored = np.isnan(values), stored_values(values)
+    infinite = np.isnan(stored) & ~missing
+    found = []
+    for which, text in (
+        (missing, f"have no {name}"),
+        (infinite, f"have an infinite {name}, or one beyond 3.4e38, which is stored as missing"),
+    ):
+        if which.any():
+            example = cells.iloc[int(np.flatnonzero(which)[0])]
+            found.append(f"{int(which.sum())} of {len(values)} cells {text}, as cell {example}")
+    return "; ".join(found)

@@ -23,7 +23,7 @@ from data_tools.pipeline.build.kind import Job
 from data_tools.pipeline.build.new_shard import BagCells, NewShard, new_shard
 from data_tools.pipeline.cells.config import CellsIngestConfig
 from data_tools.pipeline.cells.fit import fit_crop, fitting_problem, scale_tile
-from data_tools.pipeline.cells.survey import problem_of, reader_of
+from data_tools.pipeline.cells.listed import problem_of, reader_of
 from data_tools.readers.cells import CellImage, CellProblem
 from data_tools.readers.cells.base import CELL
 from data_tools.readers.problem import Problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from data_tools.pipeline.build.marker_values import stored_values, what_is_missing
+from data_tools.pipeline.cells.tables import stored_values, what_is_missing
 
 VALUES = np.array([1.5, np.nan, np.inf, -np.inf, 1e39, 3e38])
 
