@@ -16,7 +16,7 @@ from launch import later, show
 from launch.command import add
 
 PANEL = "Proofs and this installation"
-_REPOSITORY = "git clone the repository of Wellstream, then there: python -m benchmarks"
+_THERE = "clone the repository of Wellstream and type there: python -m benchmarks"
 
 
 def register(app: typer.Typer) -> None:
@@ -59,7 +59,7 @@ def verify(
 def bench(context: typer.Context, theme: Annotated[str, typer.Argument(help="theme, or all")]) -> None:
     """Measure this machine against the physical limit and the peers: python -m benchmarks THEME."""
     if not (ROOT / "benchmarks" / "__main__.py").is_file():
-        raise RunError(f"the benchmarks are not part of an installed package: {_REPOSITORY} {theme}")
+        raise RunError(f"the benchmarks are not part of an installed package; {_THERE} {theme}")
     os.execv(sys.executable, python_on("benchmarks", [theme, *context.args]))  # noqa: S606 - our own interpreter
 
 

@@ -101,6 +101,20 @@ def test_a_default_that_is_shown_is_that_of_the_call(command: str, call: Callabl
     assert compared > 0
 
 
+def test_the_call_of_python_that_a_help_names_is_there() -> None:
+    named = {}
+    for command, _ in options():
+        found = typer.main.get_command(app)
+        for word in command.split():
+            found = found.commands[word]  # type: ignore[attr-defined]
+        if "Python:" in (found.help or ""):
+            named[command] = re.findall(r"wellstream\.(\w+)\(", found.help.partition("Python:")[2])
+    assert len(named) == 17
+    for command, calls in named.items():
+        assert calls, command
+        assert set(calls) <= set(wellstream.__all__), command
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with data and the short runs ``markers`` and ``pairs``."""
