@@ -18,6 +18,7 @@ from wellstream.expression import express as express
 from wellstream.feature_sets import evaluate_features as evaluate_features
 from wellstream.pages import report as report
 from wellstream.runs import Run as Run
+from wellstream.runs import export as export
 from wellstream.runs import fit as fit
 from wellstream.runs import open_run as open_run
 from wellstream.scores import evaluate as evaluate

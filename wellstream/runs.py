@@ -19,6 +19,7 @@ from framework.files.h5ad import read_h5ad
 from framework.progress import OnProgress
 from framework.run import (
     EmbedSummary,
+    ExportSummary,
     InpaintSummary,
     LayersSummary,
     OpenedRun,
@@ -255,6 +256,30 @@ def fit(
             raise RunError(" ".join(ending.sentences))
         return Run(settings.run_dir)
     return Run(rooms.fit(settings, resume))
+
+
+def export(
+    run: Run | Path | str,
+    out: Path | str,
+    *,
+    data: Path | str | None = None,
+    licence: str | None = None,
+    program: bool = True,
+) -> ExportSummary:
+    """Write the network of a run so that others can use it: weights, ``model.json``, a model card and a program.
+
+    Args:
+        run: a run, or its folder.
+        out: folder to write.
+        data: dataset that says how large tiles are; default: the one the run trained on.
+        licence: of the weights, as ``CC-BY-4.0``.
+        program: whether to write ``model.pt2`` for ``torch.export.load``.
+
+    Raises:
+        WellstreamError: a run that embeds nothing, or a folder that holds something else.
+    """
+    folder = run.folder if isinstance(run, Run) else run
+    return rooms.export(folder, out, data=data, licence=licence, program=program)
 
 
 def open_run(folder: Path | str) -> Run:

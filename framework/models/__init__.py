@@ -24,10 +24,11 @@ from framework.models.inpainting import (
     build_source,
 )
 from framework.models.layers import SpatialPool, layer_names, need_layers, pooled_layers
+from framework.models.options import NetworkOptions
 from framework.models.pooling import GatedAttention, mean_over_tiles
-from framework.models.published import from_image2omics, from_torchvision
 from framework.models.resnet import ResNet18Config
 from framework.models.small import SmallCnnConfig
+from framework.models.taking import Taken, take_weights
 
 __all__ = [
     "BACKBONES",
@@ -43,22 +44,23 @@ __all__ = [
     "GatedAttention",
     "IfcSeqConfig",
     "InpaintingNet",
+    "NetworkOptions",
     "Pool",
     "ResNet18Config",
     "ResNet18SourceConfig",
     "SmallCnnConfig",
     "SourceChoice",
     "SpatialPool",
+    "Taken",
     "TileEncoder",
     "build_backbone",
     "build_source",
     "dense_head",
-    "from_image2omics",
-    "from_torchvision",
     "glorot_",
     "guided_gradients",
     "layer_names",
     "mean_over_tiles",
     "need_layers",
     "pooled_layers",
+    "take_weights",
 ]

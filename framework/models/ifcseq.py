@@ -8,16 +8,16 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from framework.config import StrictModel
 from framework.errors import RunError
 from framework.models.base import BACKBONES, KERAS_BATCH_NORM, TileEncoder, dense_head, glorot_
+from framework.models.options import NetworkOptions
 
 _STAGES = (32, 64, 128)
 _STEM = 16
 _SMALLEST_TILE_PX = 16
 
 
-class IfcSeqConfig(StrictModel):
+class IfcSeqConfig(NetworkOptions):
     """Options of ``ifcseq_cnn``."""
 
     name: Literal["ifcseq_cnn"] = "ifcseq_cnn"

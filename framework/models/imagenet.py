@@ -5,7 +5,6 @@ Its weights are not part of this project; a user brings a file with torchvision'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +13,8 @@ import numpy.typing as npt
 import torch
 
 from framework.errors import CheckpointError, ConfigError
-from framework.files.safetensors_file import load_tensors
-from framework.files.torch_file import load_weights_only
 from framework.models.resnet import ResNet18Trunk
+from framework.models.weights_file import read_weights
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 _WIDTH = 64
@@ -43,7 +41,7 @@ class ImageNetTrunk:
 
     @classmethod
     def load(cls, file: Path, layer: str = "layer3") -> ImageNetTrunk:
-        """Read weights: ``.safetensors``, or a torch state dict that is loaded without running any code in it.
+        """Read weights that ``read_weights`` reads, without running any code in them.
 
         Raises:
             ConfigError: no such stage.
@@ -51,7 +49,8 @@ class ImageNetTrunk:
         """
         if layer not in LAYERS:
             raise ConfigError(f"layer: expected one of: {', '.join(LAYERS)}, found '{layer}'")
-        found = {name: value for name, value in _read(file).items() if not name.startswith("fc.")}
+        found = {name.removeprefix("trunk."): value for name, value in read_weights(file).state.items()
+                 if not name.startswith("head.")}  # fmt: skip
         network = ResNet18Trunk(3, _WIDTH)
         expected = network.state_dict()
         # Old files lack the counters of batch normalisation, which say nothing here.
@@ -81,12 +80,3 @@ class ImageNetTrunk:
         for name in LAYERS[: LAYERS.index(self.layer) + 1]:
             x = getattr(self.network, name)(x)
         return np.asarray(x.amax(dim=(-2, -1)).numpy(), dtype=np.float32)
-
-
-def _read(file: Path) -> Mapping[str, torch.Tensor]:
-    if file.suffix == ".safetensors":
-        return load_tensors(file)
-    loaded = load_weights_only(file)
-    if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
-        raise CheckpointError(f"{file}: expected a state dict, names of parameters with tensors")
-    return loaded

@@ -21,6 +21,7 @@ from torch import nn
 
 from framework.config import StrictModel, choice
 from framework.models.base import KERAS_BATCH_NORM, BatchNormConstants, glorot_
+from framework.models.options import NetworkOptions
 from framework.models.resnet import ResNet18Trunk
 from framework.registry import Registry
 
@@ -78,7 +79,7 @@ class ConvEncoder(SourceEncoder):
         return x
 
 
-class AlexNetSourceConfig(StrictModel):
+class AlexNetSourceConfig(NetworkOptions):
     """Options of ``alexnet``, the source encoder of the paper."""
 
     name: Literal["alexnet"] = "alexnet"
@@ -86,7 +87,7 @@ class AlexNetSourceConfig(StrictModel):
     """Maps of conv1 to conv5."""
 
 
-class ResNet18SourceConfig(StrictModel):
+class ResNet18SourceConfig(NetworkOptions):
     """Options of ``resnet18``: the skip connections that the paper's outlook asks for."""
 
     name: Literal["resnet18"] = "resnet18"

@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from framework.config import StrictModel
 from framework.models.base import BACKBONES, TileEncoder, dense_head
+from framework.models.options import NetworkOptions
 
 
-class ResNet18Config(StrictModel):
+class ResNet18Config(NetworkOptions):
     """Options of ``resnet18``."""
 
     name: Literal["resnet18"] = "resnet18"

@@ -8,13 +8,13 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from framework.config import StrictModel
 from framework.models.base import BACKBONES, TileEncoder, dense_head
+from framework.models.options import NetworkOptions
 
 _LARGEST_GROUPS = 8
 
 
-class SmallCnnConfig(StrictModel):
+class SmallCnnConfig(NetworkOptions):
     """Options of ``small_cnn``."""
 
     name: Literal["small_cnn"] = "small_cnn"

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from framework.config import StrictModel
-from framework.models import BagEncoder
+from framework.models import BagEncoder, NetworkOptions
 from framework.objectives.base import Embeds, ObjectiveConfig
 from framework.objectives.pretrained import PretrainedBackbone
 
@@ -44,11 +44,32 @@ class EncodesBags(Embeds):
         """Return the backbone: its trunk and its dense layers."""
         return self.bag_encoder.encoder
 
+    def feature_options(self) -> StrictModel:
+        """Return the options of the backbone."""
+        return self.backbone
+
+    def embedding_note(self) -> str:
+        """Say where in the network tiles are pooled."""
+        encoder = self.bag_encoder
+        how = "mean" if encoder.attention is None else "gated attention"
+        if encoder.aggregate == "tile_embedding":
+            return f"the output of the dense layers; a bag is the {how} of its tiles"
+        return f"the output of the trunk; a bag is the {how} of its tiles, through the dense layers"
+
+    def feature_channels(self) -> tuple[str, ...]:
+        """Return the channels of the run."""
+        return self.channels
+
+    def tile_network(self) -> nn.Module:
+        """Return the backbone, or its trunk alone where tiles are averaged before the dense layers."""
+        encoder = self.bag_encoder
+        return encoder.encoder if encoder.aggregate == "tile_embedding" else encoder.encoder.trunk
+
     def backbone_facts(self) -> PretrainedBackbone:
         """Return the bag encoder, weights copied to the CPU."""
-        encoder = self.bag_encoder
+        encoder, options = self.bag_encoder, self.backbone
         return PretrainedBackbone(
-            encoder_config=self.backbone,
+            encoder_config=options.without_weights() if isinstance(options, NetworkOptions) else options,
             aggregate=encoder.aggregate,
             pool="mean" if encoder.attention is None else "attention",
             l2_normalise=encoder.l2_normalise,

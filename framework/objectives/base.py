@@ -30,6 +30,7 @@ from framework.config import NamedOptions, StrictModel
 from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.errors import RegistryError, RunError
+from framework.models import NetworkOptions
 from framework.objectives.pretrained import PretrainedBackbone
 from framework.registry import Registry
 
@@ -71,9 +72,19 @@ class ObjectiveConfig(NamedOptions):
         """Whether the rows of a step pass the network in several chunks."""
         return False
 
+    @property
+    def published(self) -> NetworkOptions | None:
+        """The options of its network, where they name weights to begin with."""
+        return next((each for each in self._networks().values() if each.weights is not None), None)
+
     def located(self, absolute: Callable[[str], str]) -> Self:
-        """Return the options with every path in them made ``absolute``."""
-        return self
+        """Return the options with every path in them made ``absolute``; those of networks are found by themselves."""
+        changes = {name: each.located(absolute) for name, each in self._networks().items() if each.weights is not None}
+        return self.model_copy(update=changes) if changes else self
+
+    def _networks(self) -> dict[str, NetworkOptions]:
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in values.items() if isinstance(value, NetworkOptions)}
 
 
 class Objective(nn.Module, ABC):
@@ -148,9 +159,45 @@ class Embeds(Objective):
         """
         raise RunError(f"a run of {type(self).__name__} has no layers to take features from")
 
+    def feature_options(self) -> StrictModel:
+        """Return the options that ``feature_network`` was built from.
+
+        Raises:
+            RunError: this objective does not say.
+        """
+        raise RunError(f"a run of {type(self).__name__} does not say what its network was built from")
+
+    def embedding_note(self) -> str:
+        """Return in a line what the vector of a tile is, and how those of a bag become one."""
+        return "the vector of a tile"
+
+    def feature_channels(self) -> tuple[str, ...]:
+        """Return the names of the channels that ``feature_network`` sees, in order.
+
+        Raises:
+            RunError: this objective does not say.
+        """
+        raise RunError(f"a run of {type(self).__name__} does not say which channels its network sees")
+
+    def tile_network(self) -> nn.Module:
+        """Return a module that gives what ``embed_tiles`` gives, for (n, C, H, W) tiles at once (``export``)."""
+        return TileNetwork(self)
+
     def source_cells(self, cells: torch.Tensor) -> torch.Tensor:
         """(n, C, H, W) with all channels of the run -> those that ``feature_network`` sees; all, unless overridden."""
         return cells
+
+
+class TileNetwork(nn.Module):
+    """``embed_tiles`` of an objective as a module."""
+
+    def __init__(self, objective: Embeds) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        """(n, C, H, W) scaled tiles -> (n, E)."""
+        return self.objective.embed_tiles(tiles)
 
 
 @dataclass(frozen=True, kw_only=True)

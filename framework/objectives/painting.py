@@ -104,6 +104,22 @@ class Painting(Embeds):
         source: nn.Module = self.network.get_submodule("source")
         return source
 
+    def feature_options(self) -> StrictModel:
+        """Return the options of the source encoder."""
+        return self.painting.backbone
+
+    def embedding_note(self) -> str:
+        """Say which layer is pooled, and how."""
+        return f"the {self.painting.pool} over space of layer {self.painting.layer}; a bag is the mean of its tiles"
+
+    def feature_channels(self) -> tuple[str, ...]:
+        """Return the channels that the source encoder is shown."""
+        return self.channels
+
+    def tile_network(self) -> nn.Module:
+        """Return ``layer`` of the source encoder, pooled over space, as a module."""
+        return _PooledLayer(self)
+
     def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
         """(..., C, H, W) -> (..., D), pooled output of ``layer``."""
         flat = tiles.reshape(-1, *tiles.shape[-3:])
@@ -111,6 +127,21 @@ class Painting(Embeds):
         layer, pool = self.painting.layer, self.painting.pool
         found = [pooled_layers(self.feature_network(), (layer,), part, pool)[layer] for part in parts]
         return torch.cat(found).reshape(*tiles.shape[:-3], -1)
+
+
+class _PooledLayer(nn.Module):
+    """The pooled output of one layer of a source encoder, all tiles at once."""
+
+    def __init__(self, objective: Painting) -> None:
+        super().__init__()
+        self.network = objective.feature_network()
+        self.layer, self.spatial = objective.painting.layer, objective.painting.pool
+        shown, channels = objective.feature_channels(), objective.channels
+        self.shown = places(shown, channels)
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        """(n, C, H, W) with all channels of the run -> (n, E)."""
+        return pooled_layers(self.network, (self.layer,), taken(tiles, self.shown), self.spatial)[self.layer]
 
 
 def need_known(names: Sequence[str], channels: Sequence[str], key: str) -> None:

@@ -112,6 +112,10 @@ class PairedInpainting(Painting, Paints):
         painted: torch.Tensor = self.network(self.source_cells(source), self.structures(target))
         return painted
 
+    def feature_channels(self) -> tuple[str, ...]:
+        """Return the source channels."""
+        return self.options.source or self.channels
+
     def source_cells(self, cells: torch.Tensor) -> torch.Tensor:
         """(n, C, H, W) -> the source channels."""
         return taken(cells, self._source)

@@ -1,12 +1,14 @@
 """From a config to collaborators: train, embed, predict, and prove what was consumed. Each is one call."""
 
 from framework.run.apply.embed import embed
+from framework.run.apply.export import export
 from framework.run.apply.features import features
 from framework.run.apply.inpaint import inpaint
 from framework.run.apply.layers import embed_layers
 from framework.run.apply.predict import predict
 from framework.run.apply.results import (
     EmbedSummary,
+    ExportSummary,
     FeaturesSummary,
     InpaintSummary,
     LayersSummary,
@@ -24,6 +26,7 @@ from framework.run.verification.run import verify_run
 __all__ = [
     "Application",
     "EmbedSummary",
+    "ExportSummary",
     "FeaturesSummary",
     "InpaintSummary",
     "LayersSummary",
@@ -34,6 +37,7 @@ __all__ = [
     "SaliencySummary",
     "embed",
     "embed_layers",
+    "export",
     "features",
     "fit",
     "inpaint",

@@ -1,4 +1,4 @@
-"""What comes after training: embed, predict, inpaint, saliency, evaluate, report."""
+"""What comes after training: embed, predict, inpaint, saliency, evaluate, report, export."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KEY = re.compile(r"[A-Za-z_][\w.]*=")
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``wellstream``."""
-    for command in (embed, predict, inpaint, saliency, evaluate, report):
+    for command in (embed, predict, inpaint, saliency, evaluate, report, export):
         add(app, command, panel=PANEL, runs_code=True)
 
 
@@ -200,3 +200,22 @@ def report(
     """
     page = ws.report(run, data=data, evaluation=evaluation, embeddings=embeddings, out=out, plugins=plugin or ())
     show.console.print(f"report: {page.resolve()}")
+
+
+def export(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder to write; an export that is there is replaced")],
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="dataset that says how large tiles are; default: the one the run trained on"),
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="of the weights, such as CC-BY-4.0")] = None,
+    no_program: Annotated[bool, typer.Option("--no-program", help="without model.pt2, for torch.export.load")] = False,
+) -> None:
+    """Write the network of a run for others: weights, model.json, a model card, and a program that needs torch alone.
+
+    backbone: {name: ..., weights: FOLDER} begins another run with it.
+
+    Python: wellstream.export(run, out)
+    """
+    show.summary(ws.export(run, out, data=data, licence=licence, program=not no_program))

@@ -18,7 +18,7 @@ from launch.commands import cells, data, results, tools, train
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
     *("simulate", "ingest", "inspect", "train", "embed", "predict", "inpaint", "saliency", "evaluate", "report"),
-    *("features", "evaluate-features", "prepare", "express", "verify", "bench", "doctor"),
+    *("export", "features", "evaluate-features", "prepare", "express", "verify", "bench", "doctor"),
 ]
 
 
@@ -47,6 +47,7 @@ def test_every_command_explains_itself(command: str) -> None:
         (["ingest", "nowhere.yaml", "--out", "x"], "nowhere.yaml: no such config file"),
         (["predict", "nowhere", "--out", "x.h5ad"], "nowhere"),
         (["report", "nowhere"], "nowhere"),
+        (["export", "nowhere", "--out", "x"], "nowhere: no config.yaml, so this is no run folder"),
         (["simulate", "plate", "x", "size_pxx=3"], "override 'size_pxx=3': size_pxx: unknown key"),
     ],
 )

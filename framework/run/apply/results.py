@@ -110,6 +110,29 @@ class SaliencySummary(Result):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
+class ExportSummary(Result):
+    """A network that was written for others.
+
+    Attributes:
+        folder: where it lies.
+        files: their names.
+        network: its name.
+        channels: that it sees, in order.
+        width: length of a vector.
+        step: completed steps of the weights.
+        licence: of the weights; None where it was not stated.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    network: str
+    channels: tuple[str, ...]
+    width: int
+    step: int
+    licence: str | None
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FeaturesSummary(Result):
     """Features of tiles that were written.
 

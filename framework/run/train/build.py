@@ -25,7 +25,7 @@ def build(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks
         WellstreamError: data, split, plan and objective do not fit together; the message says how.
     """
     start, measured = prepared.start, prepared.measured
-    objective = _objective(config, prepared, ranks)
+    objective = _objective(config, folder, prepared, ranks)
     optimiser = build_optimiser(objective, config.optim)
     scheduler = build_scheduler(optimiser, config.optim, config.train.steps)
     progress, before = _resumed(start, objective, optimiser, scheduler)
@@ -109,10 +109,14 @@ def _resumed(
     return Progress.from_plain(found.state["progress"]), heads_of_state(found.state, start.checkpoint)
 
 
-def _objective(config: RunConfig, prepared: Prepared, ranks: Ranks) -> Objective:
-    """Return the objective on its device, with initial weights that depend on the seed alone."""
-    base = prepared.base
-    objective = initial_objective(config, prepared.measured.profile, base.backbone if base else None)
+def _objective(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks) -> Objective:
+    """Return the objective on its device as a run begins; a checkpoint that follows has other weights."""
+    base, begins = prepared.base, prepared.start.checkpoint is None
+    objective, taken = initial_objective(
+        config, prepared.measured.profile, base.backbone if base else None, published=begins
+    )
+    if taken is not None and ranks.is_main:
+        folder.write_taken(taken)
     if config.train.batch_norm == "sync":
         sync_batch_norm(objective, ranks)
     if config.train.batch_norm != "frozen":

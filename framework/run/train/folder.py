@@ -22,6 +22,7 @@ from framework.durable import write_json, write_text
 from framework.errors import RunError
 from framework.files.failures import reading
 from framework.files.json_file import read_mapping
+from framework.models import Taken
 from framework.objectives import OBJECTIVES
 from framework.run.train.config import RunConfig, load_run_config
 
@@ -85,6 +86,11 @@ class RunFolder:
         return self.root / "scale.json"
 
     @property
+    def weights_file(self) -> Path:
+        """What was taken of published weights, where the run began with some."""
+        return self.root / "weights.json"
+
+    @property
     def summary_file(self) -> Path:
         """How the run ended."""
         return self.root / "summary.json"
@@ -142,6 +148,14 @@ class RunFolder:
         split.write(self.split_file, bags, measured.parts, config.split.by)
         write_json(self.scale_file, measured.scale.plain())
         write_json(self.objective_file, measured.facts.plain())
+
+    def write_taken(self, taken: Taken) -> None:
+        """Write what was taken of published weights."""
+        write_json(self.weights_file, taken.plain())
+
+    def taken(self) -> dict[str, Any] | None:
+        """Return what was taken of published weights; None where the run began with none."""
+        return read_mapping(self.weights_file, error=RunError, then=_ANEW) if self.weights_file.exists() else None
 
     def write_config(self, config: RunConfig) -> None:
         """Replace ``config.yaml``, in one step."""

@@ -13,6 +13,7 @@ from framework.distributed import Ranks
 from framework.errors import CheckpointError, RunError
 from framework.files.hdf5 import open_hdf5
 from framework.files.json_file import read_mapping
+from framework.models import Taken
 from framework.objectives import Embeds, PretrainedBackbone
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import RunFolder
@@ -53,7 +54,8 @@ def open_run(run: Path | str, ranks: Ranks | None = None, *, untrained: bool = F
     if untrained:
         base = foundation(config)
         with torch.random.fork_rng(devices=[]):
-            objective = initial_objective(config, profile, base.backbone if base else None)
+            objective, taken = initial_objective(config, profile, base.backbone if base else None)
+        _need_unchanged(folder, taken)
     else:
         objective = fresh_objective(config, profile)
         path = folder.chosen_checkpoint()
@@ -65,6 +67,16 @@ def open_run(run: Path | str, ranks: Ranks | None = None, *, untrained: bool = F
     return OpenedRun(
         folder=folder, config=config, objective=objective, scale=folder.scale(), step=step, weights=weights
     )
+
+
+def _need_unchanged(folder: RunFolder, taken: Taken | None) -> None:
+    """Refuse published weights that are not those which the run began with."""
+    before = folder.taken()
+    if taken is not None and before is not None and before.get("sha256") != taken.sha256:
+        raise RunError(
+            f"{taken.file}: not the weights that {folder.root} began with (SHA-256 {before.get('sha256')}); put the "
+            "former file back there"
+        )
 
 
 def foundation(config: RunConfig) -> Foundation | None:

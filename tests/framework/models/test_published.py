@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from framework.errors import CheckpointError
-from framework.models import ResNet18Config, build_backbone, from_image2omics, from_torchvision
+from framework.models import ResNet18Config, build_backbone
+from framework.models.published import from_image2omics, from_torchvision
 
 _PREFIXES = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
 

@@ -1,0 +1,161 @@
+"""Exported networks: the files say what they are, run without this project, and begin another run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fixtures.tiny_run import HEADS, MARKERS, PAIRS, TRIPLET, config, tiny_data
+from safetensors.torch import load_file, save_file
+
+from framework.data.store import TileStore
+from framework.errors import CheckpointError, DatasetError, RunError
+from framework.files.h5ad import read_h5ad
+from framework.objectives import OBJECTIVES, Embeds
+from framework.run import embed, export, fit, open_run
+
+ALONE = """
+import sys
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("framework", "data_tools", "wellstream", "launch", "experiments"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Refused())
+import numpy as np, torch
+pixels = torch.from_numpy(np.load(sys.argv[2]))
+np.save(sys.argv[3], torch.export.load(sys.argv[1]).module()(pixels).numpy())
+assert "framework" not in sys.modules
+"""
+BRIEF = ("train.steps=2", "train.save_every=2", "optim.warmup_steps=0")
+FORMS = {
+    "triplet_mil": (TRIPLET, BRIEF),
+    "marker_regression": (MARKERS, ("train.steps=2", "train.save_every=2")),
+    "omics_heads": (HEADS, ("train.steps=2", "train.save_every=2", "train.evaluate_every=2")),
+    "paired_inpainting": (PAIRS, ("train.steps=2", "train.save_every=2", "train.evaluate_every=2")),
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset, and one run of each objective of ``FORMS``."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("export")
+    tiny_data(folder / "data")
+    for name, (form, changes) in FORMS.items():
+        fit(config(form, *changes, run=folder / name, data=folder / "data", pretrained=folder / "triplet_mil"))
+    return folder
+
+
+def test_every_objective_that_embeds_is_exported_here() -> None:
+    embeds = {name for name in OBJECTIVES.names() if issubclass(OBJECTIVES.get(name).build, Embeds)}
+    assert embeds - {"autoencoder"} <= set(FORMS)  # the autoencoder is a Painting, as paired_inpainting
+
+
+@pytest.mark.parametrize("objective", FORMS)
+def test_the_program_gives_the_same_embeddings_without_this_project(
+    world: Path, tmp_path: Path, objective: str
+) -> None:
+    run, out = world / objective, tmp_path / "model"
+    export(run, out)
+    embed(run, None, tmp_path / "ours.h5ad")
+    ours = np.asarray(read_h5ad(tmp_path / "ours.h5ad").X)
+    on = open_run(run).on(None)
+    assert isinstance(on.store, TileStore)
+    ids = on.tiles()
+    stored = np.empty((len(ids), *on.store.sample_shape), dtype=on.store.dtype)
+    on.store.gather(ids, stored)
+    np.save(tmp_path / "pixels.npy", stored.astype(np.float32))
+    arguments = [str(out / "model.pt2"), str(tmp_path / "pixels.npy"), str(tmp_path / "theirs.npy")]
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(tmp_path / "theirs.npy"), ours, rtol=1e-4, atol=1e-5)
+    assert ours.shape[1] == json.loads((out / "model.json").read_text())["embedding"]["width"]
+
+
+def test_model_json_and_card_say_what_it_is(world: Path, tmp_path: Path) -> None:
+    made = export(world / "triplet_mil", tmp_path / "model", licence="CC-BY-4.0")
+    assert (made.width, made.step, made.files) == (8, 2, ("model.safetensors", "model.json", "README.md", "model.pt2"))
+    facts = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert facts["network"] == {"name": "small_cnn", "widths": [4, 8], "norm": "group", "dense": [8], "dropout": 0.1}
+    assert (facts["channels"], facts["licence"]) == (["A", "B"], "CC-BY-4.0")
+    assert facts["scale"]["name"] == "per_tile_standardise"
+    assert (facts["input"]["height"], facts["input"]["width"], facts["training"]["step"]) == (16, 16, 2)
+    state = load_file(tmp_path / "model" / "model.safetensors")
+    trained = open_run(world / "triplet_mil").objective.state_dict()
+    assert all(torch.equal(value, trained[f"bag_encoder.encoder.{name}"]) for name, value in state.items())
+    card = (tmp_path / "model" / "README.md").read_text()
+    for text in (
+        'license: "CC-BY-4.0"',
+        "| channels, in order | A, B |",
+        'torch.export.load("model.pt2")',
+        'backbone: {name: "small_cnn", widths: [4, 8]',
+    ):
+        assert text in card
+    export(world / "marker_regression", tmp_path / "numbers", program=False)
+    numbers = json.loads((tmp_path / "numbers" / "model.json").read_text())
+    assert len(numbers["scale"]["mean"]) == 2
+    assert not (tmp_path / "numbers" / "model.pt2").exists()
+    assert "| licence | not stated |" in (tmp_path / "numbers" / "README.md").read_text()
+
+
+def test_a_run_begins_with_an_export_and_says_what_it_took(world: Path, tmp_path: Path) -> None:
+    export(world / "triplet_mil", tmp_path / "model", licence="MIT")
+    places = {"run": tmp_path / "run", "data": world / "data"}
+    changes = (*BRIEF, f"objective.backbone.weights={tmp_path / 'model'}")
+    fit(config(TRIPLET, *changes, **places))
+    begun = open_run(tmp_path / "run", untrained=True).objective.state_dict()
+    source = open_run(world / "triplet_mil").objective.state_dict()
+    assert all(torch.equal(value, source[name]) for name, value in begun.items())
+    said = json.loads((tmp_path / "run" / "weights.json").read_text())
+    assert (said["layout"], said["licence"], said["fresh"]) == ("an export of wellstream", "MIT", [])
+    assert said["first_layer"] == "A, B by name"
+    assert len(said["taken"]) == len(source)
+    export(tmp_path / "run", tmp_path / "again", program=False)
+    again = json.loads((tmp_path / "again" / "model.json").read_text())
+    assert again["training"]["began_with"]["sha256"] == said["sha256"]
+    assert "weights" not in again["network"]
+
+    export(world / "marker_regression", tmp_path / "model", program=False)
+    with pytest.raises(RunError, match=r"model: not the weights that .*run began with"):
+        open_run(tmp_path / "run", untrained=True)
+    (tmp_path / "model" / "model.json").unlink()  # what follows from a checkpoint needs the file no more
+    fit(config(TRIPLET, *changes, **places))
+    with pytest.raises(CheckpointError, match=r"model: no model.json, expected a folder of 'wellstream export'"):
+        fit(config(TRIPLET, *changes, **places | {"run": tmp_path / "new"}))
+
+
+def test_heads_on_a_run_that_began_with_weights_do_not_read_them_again(world: Path, tmp_path: Path) -> None:
+    trained = open_run(world / "triplet_mil").objective.state_dict()
+    prefix = "bag_encoder.encoder."
+    file = tmp_path / "weights.safetensors"
+    save_file({name.removeprefix(prefix): value.clone() for name, value in trained.items()}, file)
+    changes = (*BRIEF, f"objective.backbone.weights={file}", "objective.backbone.take=trunk")
+    fit(config(TRIPLET, *changes, run=tmp_path / "run", data=world / "data"))
+    assert json.loads((tmp_path / "run" / "weights.json").read_text())["left"] == ["head.1.bias", "head.1.weight"]
+    file.unlink()
+    form, brief = FORMS["omics_heads"]
+    fit(config(form, *brief, run=tmp_path / "heads", data=world / "data", pretrained=tmp_path / "run"))
+    assert not (tmp_path / "heads" / "weights.json").exists()
+
+
+def test_an_export_replaces_an_export_and_nothing_else(world: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    export(world / "marker_regression", out)
+    export(world / "triplet_mil", out, program=False)
+    assert sorted(entry.name for entry in out.iterdir()) == ["README.md", "model.json", "model.safetensors"]
+    (out / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"model: holds thesis.txt, and no export; name a new folder"):
+        export(world / "triplet_mil", out)
+    assert (out / "thesis.txt").read_text() == "mine"
+    with pytest.raises(RunError, match=r"no config\.yaml, so this is no run folder"):
+        export(tmp_path, tmp_path / "else")
+    with pytest.raises(DatasetError):
+        export(world / "triplet_mil", tmp_path / "else", data=tmp_path / "gone")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
