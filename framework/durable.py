@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+_ROOM_BYTES = 1 << 16
+
+
+@contextmanager
+def naming(place: Path | str) -> Iterator[None]:
+    """Let an ``OSError`` of writing name ``place``, where the system or a library names nothing, or a temporary name.
+
+    Libraries that write also say it in words of their own, or without a number: then it is that of a full disk where
+    there is no room left.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        if named and not any(".tmp-" in Path(name).name for name in named):
+            raise
+        number = error.errno or (errno.ENOSPC if _is_full(Path(place)) else None)
+        if number is None:
+            raise OSError(errno.EIO, str(error), str(place)) from error
+        raise OSError(number, os.strerror(number), str(place)) from error
+
+
+def _is_full(place: Path) -> bool:
+    there = next(folder for folder in (place, *place.absolute().parents) if folder.is_dir())
+    return shutil.disk_usage(there).free < _ROOM_BYTES
 
 
 def sync_folder(folder: Path) -> None:
@@ -35,13 +64,14 @@ def write_text(file: Path, text: str) -> None:
 def write_with(file: Path, write: Callable[[Path], object]) -> None:
     """Let ``write(path)`` make a file beside ``file``, then put it there in one step: for libraries that want paths."""
     beside = file.with_name(f".{file.name}.tmp-{os.getpid()}")
-    try:
-        write(beside)
-        sync_file(beside)
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
-    sync_folder(file.parent)
+    with naming(file):
+        try:
+            write(beside)
+            sync_file(beside)
+            beside.replace(file)
+        finally:
+            beside.unlink(missing_ok=True)
+        sync_folder(file.parent)
 
 
 def write_arrays(file: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

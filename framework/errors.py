@@ -62,8 +62,8 @@ def sentence_of(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return _of_system(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        reason = str(error).strip().split("\n")[0]
+    if _is_of_memory(error):
+        reason = str(error).strip().split("\n")[0].split("] . ")[-1]
         return (
             f"out of memory{f' ({reason})' if reason else ''}: make a step smaller (fewer bags or tiles in the plan), "
             "lower train.prefetch, or use fewer processes"
@@ -77,17 +77,39 @@ def sentence_of(error: BaseException) -> str:
 
 def code_of(error: BaseException) -> int:
     """Return the exit code for ``error``."""
-    explained = isinstance(error, WellstreamError | OSError | MemoryError)
-    return EXIT_MISTAKE if explained or type(error).__name__ == "OutOfMemoryError" else EXIT_UNEXPECTED
+    return EXIT_MISTAKE if isinstance(error, WellstreamError | OSError) or _is_of_memory(error) else EXIT_UNEXPECTED
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Whether memory was short: torch says so by a class of its own on a GPU, and by the message on a CPU."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    )
+
+
+_ROOM = "make room, then run the same command again"
+_RIGHTS = "change its permissions, or name another place"
+_ADVICE = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: "it is larger than this account or file system allows; name another place",
+    errno.EEXIST: "a folder is needed there; name another place",
+    errno.ENOTDIR: "a part of this path is a file and no folder; name another place",
+    errno.EISDIR: "a file is needed there; name another place",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: _RIGHTS,
+}
 
 
 def _of_system(error: OSError) -> str:
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     reason = str(error.strerror)
     what = f"{' -> '.join(names)}: {reason[:1].lower()}{reason[1:]}" if names else reason
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        what += "; make room, then run the same command again"
-    return what
+    advice = _ADVICE.get(error.errno or 0)
+    return f"{what}; {advice}" if advice else what
 
 
 def _place(error: BaseException) -> str:

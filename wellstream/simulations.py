@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from data_tools import simulate
 from data_tools.simulate import CropsConfig, CropsSummary, IfcConfig, IfcSummary, PlateConfig, PlateSummary
+from framework.durable import naming
 from framework.config import StrictModel, load_config
 from framework.errors import ConfigError
 from framework.progress import OnCount, OnProgress
@@ -36,7 +37,8 @@ def simulate_plate(
         WellstreamError: an unknown option, or a folder that holds something else.
     """
     settings = _settings(config, PlateConfig, overrides, options)
-    return simulate.simulate_plate(settings, Path(out), progress=_counted(progress))
+    with naming(out):
+        return simulate.simulate_plate(settings, Path(out), progress=_counted(progress))
 
 
 def simulate_crops(
@@ -49,7 +51,8 @@ def simulate_crops(
 ) -> CropsSummary:
     """Write crops of a simulated library of tagged proteins; options of ``CropsConfig``. Else as ``simulate_plate``."""
     settings = _settings(config, CropsConfig, overrides, options)
-    return simulate.simulate_crops(settings, Path(out), progress=_counted(progress))
+    with naming(out):
+        return simulate.simulate_crops(settings, Path(out), progress=_counted(progress))
 
 
 def simulate_ifc(
@@ -65,7 +68,8 @@ def simulate_ifc(
     Options of ``IfcConfig``. Else as ``simulate_plate``.
     """
     settings = _settings(config, IfcConfig, overrides, options)
-    return simulate.simulate_ifc(settings, Path(out), progress=_counted(progress))
+    with naming(out):
+        return simulate.simulate_ifc(settings, Path(out), progress=_counted(progress))
 
 
 def _settings(config: Any, model: type[M], overrides: Sequence[str], options: Mapping[str, Any]) -> M:

@@ -38,6 +38,7 @@ from data_tools.simulate.ifc_expression import (
 )
 from data_tools.simulate.ifc_images import photograph_cell
 from data_tools.simulate.streams import Stream, generator
+from framework.files.h5_writing import write_h5ad
 from framework.progress import OnCount
 from framework.result import Result
 
@@ -130,7 +131,7 @@ def _write_cell_truth(folder: Path, config: IfcConfig, cells: LatentCells, model
         var=pd.DataFrame(index=pd.Index(list(model.names), name="gene")),
         layers={"counts": counts.astype(np.int32)},
     )
-    table.write_h5ad(folder / TRUTH_EXPRESSION_NAME, compression="gzip")
+    write_h5ad(folder / TRUTH_EXPRESSION_NAME, table, compression="gzip")
 
 
 def _write_sequenced(folder: Path, config: IfcConfig, model: ExpressionModel) -> int:

@@ -18,8 +18,8 @@ from data_tools.single_cell.experiment import read_experiment
 from data_tools.single_cell.proteins import centred_log_ratio
 from framework import __version__
 from framework.config import to_yaml
-from framework.durable import write_with
 from framework.errors import InputError
+from framework.files.h5_writing import write_h5ad
 from framework.result import Result
 
 
@@ -71,7 +71,7 @@ def prepare_cells(config: SingleCellConfig, out: Path | str) -> PreparedCells:
     data.uns["wellstream"]["notes"] = np.array(found.notes, dtype=np.str_)
     target = Path(out)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_with(target, data.write_h5ad)
+    write_h5ad(target, data)
     populations = data.obs["population"].value_counts(sort=False) if "population" in data.obs else pd.Series(dtype=int)
     return PreparedCells(
         out=str(out),

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from framework.durable import write_text
+from framework.durable import write_text, write_with
 from framework.errors import InputError
 from framework.evaluate.kinds import EVALUATIONS, evaluation_kind
 from framework.files.json_file import read_mapping
@@ -61,9 +62,9 @@ def write_evaluation(folder: Path | str, evaluation: Evaluation) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     (target / SUMMARY_NAME).unlink(missing_ok=True)
     for name, table in evaluation.tables.items():
-        table.to_parquet(target / f"{name}.parquet", index=False)
+        write_with(target / f"{name}.parquet", partial(table.to_parquet, index=False))
         if name in also_csv:
-            table.to_csv(target / f"{name}.csv", index=False, lineterminator="\n")
+            write_with(target / f"{name}.csv", partial(table.to_csv, index=False, lineterminator="\n"))
     summary = {
         "format": FORMAT_VERSION,
         "kind": evaluation.kind,

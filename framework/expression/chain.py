@@ -14,7 +14,7 @@ from sklearn.linear_model import LinearRegression
 
 from framework import __version__
 from framework.config import to_yaml
-from framework.durable import write_json, write_text, write_with
+from framework.durable import write_json, write_text
 from framework.evaluate.intervals import bootstrap_columns
 from framework.evaluate.metrics import pearson
 from framework.expression.config import ExpressionConfig
@@ -25,6 +25,7 @@ from framework.expression.scores import score_genes, spread_over_trees, summaris
 from framework.expression.shown_maps import shown_maps
 from framework.expression.single_cells import SingleCells, open_single_cells
 from framework.expression.truth import MEAN, open_truth, score_against_truth
+from framework.files.h5_writing import write_h5ad
 from framework.progress import OnProgress
 from framework.result import Result
 
@@ -182,7 +183,7 @@ def _write_imaged(
             "config": to_yaml(config),
             "versions": {"wellstream": __version__},
         }
-        write_with(folder / f"expression_{mode}.h5ad", data.write_h5ad)
+        write_h5ad(folder / f"expression_{mode}.h5ad", data)
         marked = np.isin(genes, _reported(cells))
         means[mode] = population_means(values[:, marked], imaged.population, var.index[marked])
     if progress:

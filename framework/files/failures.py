@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from framework.errors import DatasetError, WellstreamError
 
 AGAIN = "copy or export it again"
@@ -62,6 +64,8 @@ def reason(found: BaseException) -> str:
     if isinstance(found, OSError) and found.strerror and not isinstance(found, UnicodeError):
         # HDF5 puts the places of its own memory there, on several lines.
         return found.strerror if len(found.strerror) <= _LONGEST_OF_SYSTEM else os.strerror(found.errno or 0)
+    if isinstance(found, ValidationError):
+        return of_validation(found)
     text = " ".join(str(found).split())
     if isinstance(found, _OF_PROGRAMS) or _WORDS_OF_PROGRAMS.search(text):
         return "a part of it is missing, or of another kind than expected"
@@ -71,6 +75,14 @@ def reason(found: BaseException) -> str:
         text = f"not {found.encoding} text, byte {found.start} is {found.object[found.start]:#04x}"
     short = text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."
     return short or ("it ends too early" if isinstance(found, EOFError) else type(found).__name__)
+
+
+def of_validation(found: ValidationError) -> str:
+    """Return the first thing that pydantic has against a file: the key and what is wrong with it."""
+    first = found.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    said = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    return f"{where}: {said}" if where else said
 
 
 def check_regular(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from framework.durable import write_arrays, write_json, write_text, write_with
+from framework.durable import naming, write_arrays, write_json, write_text, write_with
+from framework.errors import sentence_of
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -48,3 +50,21 @@ def test_a_library_that_fails_half_way_leaves_the_old_file(tmp_path: Path) -> No
         write_with(file, fail)
     assert file.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["cells.bin"]
+
+
+def test_an_error_of_writing_names_the_file_and_not_the_one_beside_it(tmp_path: Path) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "in the words of a library")
+
+    with pytest.raises(OSError, match="No space left on device") as found:
+        write_with(tmp_path / "x.bin", full)
+    assert sentence_of(found.value) == (
+        f"{tmp_path}/x.bin: no space left on device; make room, then run the same command again"
+    )
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as found:
+        write_text(tmp_path / "folder", "text")
+    assert sentence_of(found.value) == f"{tmp_path}/folder: is a directory; a file is needed there; name another place"
+    other = OSError(errno.ENOENT, "no such file", "elsewhere")
+    with pytest.raises(FileNotFoundError, match="elsewhere"), naming(tmp_path):
+        raise other

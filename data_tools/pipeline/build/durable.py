@@ -45,7 +45,9 @@ def explained(folder: Path) -> Iterator[None]:
                 f"{error.filename or folder}: not writable ({error.strerror}); change its permissions or choose "
                 "another folder, then run the same command again"
             ) from error
-        raise DatasetError(f"{folder}: writing failed: {error}; run the same command again to continue") from error
+        raise DatasetError(
+            f"{folder}: writing failed: {error.strerror or error}; run the same command again to continue"
+        ) from error
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from data_tools.pipeline.plates.site import sites_digest
 from data_tools.pipeline.plates.survey import Bag, Plate, Survey, survey
 from data_tools.pipeline.plates.task import ShardJob, make_shard
 from framework.data.format.schema import FileRecord, Manifest
+from framework.files.h5_writing import write_h5ad_at
 from framework.progress import OnProgress
 
 
@@ -244,7 +246,7 @@ def _write_targets(found: Survey, root: Path) -> dict[str, dict[str, Any]]:
     """Write the targets and return for each name what the report should know."""
     written: dict[str, dict[str, Any]] = {}
     for target in found.targets:
-        write_with(root / "targets" / f"{target.name}.h5ad", target.data.write_h5ad)
+        write_with(root / "targets" / f"{target.name}.h5ad", partial(write_h5ad_at, data=target.data))
         facts = target.data.uns["wellstream"]
         written[target.name] = {
             "bags": target.data.n_obs,

@@ -31,6 +31,7 @@ from pydantic_core import PydanticCustomError
 from framework.config import StrictModel
 from framework.durable import json_text
 from framework.errors import DatasetError
+from framework.files.failures import of_validation
 from framework.files.json_file import parse_json, read_text
 
 M = TypeVar("M", bound=StrictModel)
@@ -307,7 +308,4 @@ def parse_model(text: str, file: Path | str, model: type[M], what: str) -> M:
         first = error.errors(include_url=False)[0]
         if first["type"] == _OTHER_VERSION:
             raise DatasetError(f"{file}: {first['msg']}") from None
-        where = ".".join(str(part) for part in first["loc"])
-        said = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        detail = f"{where}: {said}" if where else said
-        raise DatasetError(f"{file}: not {what}: {detail}; ingest again") from None
+        raise DatasetError(f"{file}: not {what}: {of_validation(error)}; ingest again") from None

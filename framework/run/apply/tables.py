@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import anndata
-import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -18,8 +18,9 @@ from framework.config import to_yaml
 from framework.data.dataset import Dataset
 from framework.data.split import Parts
 from framework.data.store import dataset_digest
-from framework.durable import write_with
-from framework.errors import RunError
+from framework.durable import naming
+from framework.errors import RunError, sentence_of
+from framework.files.h5_writing import write_h5ad, write_h5ad_at, writing_hdf5
 from framework.run.train.opened import Application
 from framework.tracking import versions
 
@@ -79,35 +80,44 @@ class StreamedTable:
         self._out = out
         self._beside = with_folder(out).with_name(f".{out.name}.tmp-{os.getpid()}")
         var = pd.DataFrame(index=[f"d{i:04d}" for i in range(columns)] if names is None else list(names))
-        anndata.AnnData(obs=obs, var=var, uns={"wellstream": facts}).write_h5ad(self._beside)
-        self._file = h5py.File(self._beside, "r+")
-        if "X" in self._file:
-            del self._file["X"]
-        self._matrix = self._file.create_dataset("X", shape=(len(obs), columns), dtype="<f4")
-        self._matrix.attrs["encoding-type"] = "array"
-        self._matrix.attrs["encoding-version"] = "0.2.0"
+        self._empty = anndata.AnnData(obs=obs, var=var, uns={"wellstream": facts})
 
     def append(self, rows: npt.NDArray[np.float32]) -> None:
-        """Write the next rows."""
+        """Write the next rows. Raises OSError where the disk does not take them."""
         self._matrix[self.rows : self.rows + len(rows)] = rows
+        self._check()
         self.rows += len(rows)
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with naming(self._out):
+            try:
+                write_h5ad_at(self._beside, self._empty)
+                with writing_hdf5(self._beside, "r+") as (file, self._check):
+                    if "X" in file:
+                        del file["X"]
+                    self._matrix = file.create_dataset("X", shape=self._empty.shape, dtype="<f4")
+                    self._matrix.attrs["encoding-type"] = "array"
+                    self._matrix.attrs["encoding-version"] = "0.2.0"
+                    yield
+                self._beside.replace(self._out)
+            finally:
+                self._beside.unlink(missing_ok=True)
+
     def __enter__(self) -> Self:
+        self._context = self._writing()
+        self._context.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if kind is None:
-            self._beside.replace(self._out)
-        else:
-            self._beside.unlink(missing_ok=True)
+        self._context.__exit__(kind, error, trace)
 
 
 def write_table(out: Path, data: anndata.AnnData) -> None:
     """Write an .h5ad in one step: it is whole or absent."""
-    write_with(with_folder(out), data.write_h5ad)
+    write_h5ad(with_folder(out), data)
 
 
 def with_folder(out: Path) -> Path:
@@ -121,7 +131,7 @@ def with_folder(out: Path) -> Path:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{out}: cannot make its folder: {error}") from None
+        raise RunError(f"{out}: cannot make its folder: {sentence_of(error)}") from None
     return out
 
 

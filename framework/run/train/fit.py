@@ -122,9 +122,10 @@ def _write_summary(folder: RunFolder, start: Start, ranks: Ranks, outcome: Outco
 def _former(folder: RunFolder) -> dict[str, Any]:
     """What an earlier attempt wrote; a damaged summary is written anew."""
     try:
-        return read_mapping(folder.summary_file, error=RunError)
+        found = read_mapping(folder.summary_file, error=RunError)
     except RunError:
         return {}
+    return found if isinstance(found.get("seconds", 0.0), int | float) else {}
 
 
 def _finite(value: float) -> float | None:

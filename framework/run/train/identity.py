@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from framework.errors import RunError
@@ -44,10 +45,47 @@ def identity(config: RunConfig) -> dict[str, Any]:
 
 def facts_of_run(folder: RunFolder, config: RunConfig) -> dict[str, Any]:
     """Return what makes a run this run, JSON-ready, for its checkpoints: settings, and checksum of the split."""
-    return {
-        "config": json.loads(json.dumps(identity(config))),
-        "split_sha256": hashlib.sha256(folder.split_file.read_bytes()).hexdigest(),
-    }
+    return {"config": _settings(config), "split_sha256": _split_sha256(folder)}
+
+
+def contradictions(folder: RunFolder, config: RunConfig, state: Mapping[str, Any]) -> list[str]:
+    """Return a sentence about each file beside the checkpoints that is not what a checkpoint was made with.
+
+    Args:
+        folder: of the run.
+        config: its ``config.yaml``.
+        state: of the checkpoint. What older checkpoints did not record is not compared.
+    """
+    told, known = [], state.get("run")
+    if isinstance(known, dict):
+        found = _settings(config)
+        for key, value in known["config"].items():
+            # A key that this version does not have any more can neither be checked nor change the run.
+            if found.get(key, value) != value:
+                told.append(f"{folder.config_file}: {key} is {found[key]}, the checkpoint was made with {value}")
+        if not folder.split_file.is_file():
+            told.append(f"{folder.split_file}: missing")
+        elif _split_sha256(folder) != known["split_sha256"]:
+            told.append(f"{folder.split_file}: not the split that the checkpoint was made with")
+    if "objective" in state and state["objective"] != folder.objective_facts().plain():
+        told.append(f"{folder.objective_file}: not what the checkpoint was made with")
+    if "scale" in state and state["scale"] != folder.scale().plain():
+        told.append(f"{folder.scale_file}: not the scaling that the checkpoint was made with")
+    return told
+
+
+def need_facts_of(path: Path, state: Mapping[str, Any], folder: RunFolder, config: RunConfig) -> None:
+    """Check that the files of a run are those that its checkpoint ``path`` was made with.
+
+    Raises:
+        RunError: names each that is not.
+    """
+    told = contradictions(folder, config, state)
+    if told:
+        raise RunError(
+            "\n".join(told) + f"\n{path.name} would mean something else with these files: put back what was changed, "
+            f"or train again into another run_dir; see: wellstream verify {folder.root}"
+        )
 
 
 def need_same_run(folder: RunFolder, config: RunConfig) -> None:
@@ -64,6 +102,15 @@ def need_same_run(folder: RunFolder, config: RunConfig) -> None:
             f"{folder.root} holds a run of another config: {told}{' ...' if len(differing) > 5 else ''}. Choose "
             "another run_dir, or remove that folder"
         )
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(json.dumps(identity(config)))
+    return settings
+
+
+def _split_sha256(folder: RunFolder) -> str:
+    return hashlib.sha256(folder.split_file.read_bytes()).hexdigest()
 
 
 def _flat(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -21,7 +21,7 @@ from framework.errors import CheckpointError, RunError
 from framework.objectives import OBJECTIVES
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import Measured, ObjectiveFacts, RunFolder
-from framework.run.train.identity import facts_of_run, need_same_run
+from framework.run.train.identity import facts_of_run, need_facts_of, need_same_run
 from framework.run.train.pretrained import Foundation, foundation_to_train_on
 from framework.tracking import next_attempt
 from framework.tracking.audit import Header
@@ -113,14 +113,14 @@ def _begin(
     if begun:
         need_same_run(folder, config)
         _need_same_data(folder, dataset)
-    start = _find(folder, resume)
+    start = _find(folder, config, resume)
     if not begun:
         folder.write(config, _measured(config, dataset, base()), dataset.bags)
     folder.write_config(config)
     return start
 
 
-def _find(folder: RunFolder, resume: str) -> Start:
+def _find(folder: RunFolder, config: RunConfig, resume: str) -> Start:
     attempt = next_attempt(folder.root)
     if resume in ("auto", "none"):
         path = checkpoint.newest_valid(folder.checkpoints)
@@ -135,6 +135,8 @@ def _find(folder: RunFolder, resume: str) -> Start:
     found = checkpoint.load(path)
     own = path.parent.resolve() == folder.checkpoints.resolve()
     parent = int(found.state["attempt"]) if own else None
+    if own:
+        need_facts_of(path, found.state, folder, config)
     log.info("resuming from %s", path)
     return Start(attempt=attempt, checkpoint=path, step=found.step, parent=parent)
 

@@ -17,6 +17,7 @@ from framework.models import Taken
 from framework.objectives import Embeds, PretrainedBackbone
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import RunFolder
+from framework.run.train.identity import need_facts_of
 from framework.run.train.objective import fresh_objective, initial_objective, placed
 from framework.run.train.opened import OpenedRun, solo
 
@@ -45,7 +46,7 @@ def open_run(run: Path | str, ranks: Ranks | None = None, *, untrained: bool = F
         untrained: take the weights the run began with instead, which need no checkpoint.
 
     Raises:
-        RunError: no run folder, or no checkpoint.
+        RunError: no run folder, no checkpoint, or files that are not those the checkpoint was made with.
         CheckpointError: the chosen checkpoint is damaged.
     """
     folder = RunFolder(root=Path(run))
@@ -57,9 +58,10 @@ def open_run(run: Path | str, ranks: Ranks | None = None, *, untrained: bool = F
             objective, taken = initial_objective(config, profile, base.backbone if base else None)
         _need_unchanged(folder, taken)
     else:
-        objective = fresh_objective(config, profile)
         path = folder.chosen_checkpoint()
         found = checkpoint.load(path)
+        need_facts_of(path, found.state, folder, config)
+        objective = fresh_objective(config, profile)
         checkpoint.restore(found, objective)
         step, weights = found.step, _digest_of_weights(path)
     objective = placed(objective, config, ranks or solo(config))

@@ -16,7 +16,7 @@ from framework.errors import RunError
 from framework.run.train.batches import plan_of
 from framework.run.train.config import Draw, RunConfig
 from framework.run.train.folder import RunFolder
-from framework.run.train.identity import facts_of_run
+from framework.run.train.identity import contradictions
 from framework.run.train.objective import fresh_objective
 from framework.run.verification.audit import Faults, check_heads, check_stretch
 from framework.tracking import AuditTrail, Head, Stretch, heads_of_state, read_audit
@@ -51,7 +51,10 @@ def verify_run(run: Path | str, head: str | None = None) -> Verdict:
     named = _named_heads(folder)
     trail = read_audit(folder.root, {rank: frozenset(each) for rank, each in named.items()})
     faults = Faults()
-    _check_facts(faults, folder, config, state)
+    for said in contradictions(folder, config, state):
+        faults.add(said)
+    # With other facts the plan is another one, and each of its steps would be told as a fault too.
+    faults.raise_any(folder.root)
     check_heads(faults, trail, heads or {}, path.name, named)
     stretches = trail.lineage(int(state["attempt"]), steps)
     plan = _plan(folder, config)
@@ -70,22 +73,6 @@ def _named_heads(folder: RunFolder) -> dict[int, dict[int, tuple[str, str]]]:
         for rank, head in (heads_of_state(state, path) or {}).items():
             named.setdefault(rank, {}).setdefault(head.lines, (head.digest, path.name))
     return named
-
-
-def _check_facts(faults: Faults, folder: RunFolder, config: RunConfig, state: dict[str, object]) -> None:
-    """Check that config, split and profile in the folder are those the checkpoint was made with."""
-    known = state.get("run")
-    if isinstance(known, dict):
-        found = facts_of_run(folder, config)
-        for key, value in known["config"].items():
-            # A key that this version does not have any more can neither be checked nor change the plan.
-            if found["config"].get(key, value) != value:
-                here = found["config"][key]
-                faults.add(f"{folder.config_file}: {key} is {here}, the checkpoint was made with {value}")
-        if found["split_sha256"] != known["split_sha256"]:
-            faults.add(f"{folder.split_file}: not the split that the checkpoint was made with")
-    if "objective" in state and state["objective"] != folder.objective_facts().plain():
-        faults.add(f"{folder.objective_file}: not what the checkpoint was made with")
 
 
 def _plan(folder: RunFolder, config: RunConfig) -> Plan:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from framework.data import split
 from framework.data.plan import EveryTile
 from framework.errors import ConfigError, DatasetError, RunError
 from framework.objectives import Embeds, Paints, Predicts
-from framework.run import OpenedRun, fit, open_run
+from framework.run import OpenedRun, fit, open_run, verify_run
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +89,52 @@ def test_a_role_is_the_objective_or_a_sentence(run: OpenedRun) -> None:
         assert str(error.value) == f"{root}: objective 'triplet_mil' {sentence}{root}"
 
 
-def test_a_split_of_other_wells_under_the_same_name_counts_as_unseen(
+def test_a_dataset_of_other_wells_under_the_same_name_counts_as_unseen(
     run: OpenedRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shutil.copytree(run.folder.root, tmp_path / "run")
-    lines = (tmp_path / "run" / "split.csv").read_text().splitlines()
-    (tmp_path / "run" / "split.csv").write_text("\n".join(lines[:-1]) + "\n")
-    assert set(open_run(tmp_path / "run").on(None).parts) == {"unseen"}
+    make_dataset(tmp_path / "data", bags=60)
+    assert set(run.on(tmp_path / "data").parts) == {"unseen"}
     assert "all its wells count as unseen" in caplog.text
+
+
+def _shifted(file: Path) -> None:
+    """Take other statistics than the training part has."""
+    facts = json.loads(file.read_text())
+    facts["name"] = "none"
+    file.write_text(json.dumps(facts))
+
+
+EDITS: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "scale": ("scale.json", _shifted, "scale.json: not the scaling that the checkpoint was made with"),
+    "split": (
+        "split.csv",
+        lambda file: file.write_text(file.read_text().replace(",test", ",train")),
+        "split.csv: not the split that the checkpoint was made with",
+    ),
+    "no split": ("split.csv", lambda file: file.unlink(), "split.csv: missing"),
+    "objective": (
+        "objective.json",
+        lambda file: file.write_text(file.read_text().replace('"dataset": "data"', '"dataset": "other"')),
+        "objective.json: not what the checkpoint was made with",
+    ),
+    "config": (
+        "config.yaml",
+        lambda file: file.write_text(file.read_text().replace("margin: 0.2", "margin: 0.3")),
+        "objective.margin: 0.3 there, 0.2 here|config.yaml: objective.margin is 0.3, the checkpoint was made with 0.2",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_files_that_are_not_those_of_the_checkpoint_are_refused_by_every_command(
+    run: OpenedRun, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(run.folder.root, tmp_path / "run")
+    file, edit, said = EDITS[name]
+    before = (tmp_path / "run" / file).read_bytes()
+    edit(tmp_path / "run" / file)
+    assert not (tmp_path / "run" / file).exists() or (tmp_path / "run" / file).read_bytes() != before
+    settings = run.config.model_copy(update={"run_dir": str(tmp_path / "run")})
+    for use in (open_run, verify_run, lambda _: fit(settings)):
+        with pytest.raises(RunError, match=said):
+            use(tmp_path / "run")

@@ -84,7 +84,7 @@ def test_another_seed_in_the_config_is_noticed(run: Path) -> None:
     file = run / "config.yaml"
     file.write_text(file.read_text().replace("\n  seed: 0\n  precision", "\n  seed: 1\n  precision"))
     assert "seed: 1" in file.read_text()
-    with pytest.raises(RunError, match="12 step"):
+    with pytest.raises(RunError, match=r"config\.yaml: train\.seed is 1, the checkpoint was made with 0"):
         verify_run(run)
 
 
