@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from data_tools import simulate
 from data_tools.simulate import CropsConfig, CropsSummary, IfcConfig, IfcSummary, PlateConfig, PlateSummary
-from framework.durable import naming
 from framework.config import StrictModel, load_config
+from framework.durable import naming
 from framework.errors import ConfigError
 from framework.progress import OnCount, OnProgress
 
