@@ -33,6 +33,8 @@ def paired(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> tuple[Floats, F
 def smape_terms(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Floats:
     """Return the summands of SMAPE, ``100 |p - t| / (|p| + |t|)`` in 0..100, (n, G); NaN stays NaN.
 
+    Image2Omics, "Evaluation", without the factor 2 other texts have; a gene's SMAPE is their mean (``column_mean``).
+
     0/0 counts 0: a prediction of 0 for a measured 0 is exactly right. In the authors' code it is NaN, and one such well
     takes the gene's SMAPE and p from the whole split.
     """
@@ -41,14 +43,6 @@ def smape_terms(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Floats:
     nothing = np.where(np.isnan(size), np.nan, 0.0)
     terms: Floats = 100.0 * np.divide(np.abs(left - right), size, out=nothing, where=size > 0)
     return terms
-
-
-def smape(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Floats:
-    """Return the symmetric mean absolute percentage error in 0..100, lower is better.
-
-    Image2Omics, "Evaluation": ``100 / K sum |p - t| / (|p| + |t|)``, without the factor 2 other texts have.
-    """
-    return column_mean(smape_terms(predicted, measured))
 
 
 def pearson(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Floats:

@@ -20,13 +20,13 @@ def test_smape_by_hand() -> None:
     predicted = [[1.0, 0.0, 2.0], [3.0, 0.0, -2.0]]
     measured = [[3.0, 0.0, 2.0], [1.0, 5.0, 2.0]]
     # 100/2 (2/4 + 2/4); 100/2 (0/0 -> 0, 5/5); 100/2 (0 + 4/4)
-    np.testing.assert_allclose(metrics.smape(predicted, measured), [50.0, 50.0, 50.0])
+    np.testing.assert_allclose(metrics.column_mean(metrics.smape_terms(predicted, measured)), [50.0, 50.0, 50.0])
     np.testing.assert_allclose(metrics.smape_terms(predicted, measured), [[50, 0, 0], [50, 100, 100]])
 
 
 def test_smape_leaves_out_what_was_not_measured() -> None:
-    assert metrics.smape([[1.0], [9.0]], [[3.0], [np.nan]])[0] == 50.0
-    assert np.isnan(metrics.smape([[1.0]], [[np.nan]])[0])
+    assert metrics.column_mean(metrics.smape_terms([[1.0], [9.0]], [[3.0], [np.nan]]))[0] == 50.0
+    assert np.isnan(metrics.column_mean(metrics.smape_terms([[1.0]], [[np.nan]]))[0])
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,4 @@ def test_r2_survives_a_large_offset() -> None:
 
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match=r"\(2, 1\) and \(3, 1\)"):
-        metrics.smape(np.zeros((2, 1)), np.zeros((3, 1)))
+        metrics.smape_terms(np.zeros((2, 1)), np.zeros((3, 1)))
