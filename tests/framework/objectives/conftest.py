@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from fixtures.tiny_dataset import make_dataset, stored_tiles
+from fixtures.tiny_dataset import make_dataset
 
 from framework.data.batch import Batch
 from framework.data.dataset import Dataset
-from framework.objectives import Gather, Objective
+from wellstream.testing import ranks
 
-R = TypeVar("R")
 MakeBatch = Callable[..., Batch]
-OnRanks = Callable[[Sequence[Callable[[Gather], R]]], list[R]]
 
 
 @pytest.fixture(scope="session")
@@ -31,59 +26,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture
 def make_batch(dataset: Dataset) -> MakeBatch:
     """Function (objective, bags, tiles, weights=None, seed=0) -> Batch; 2 tiles where it needs pairs, else 3."""
-    pixels = stored_tiles(dataset).astype(np.float32)
-    pixels = (pixels - pixels.mean()) / pixels.std()
-
-    def make(
-        objective: Objective,
-        bags: Sequence[int],
-        tiles: int | None = None,
-        weights: Sequence[float] | None = None,
-        seed: int = 0,
-    ) -> Batch:
-        rng = np.random.default_rng(seed)
-        if tiles is None:
-            tiles = 2 if objective.config.requires_plan == "pairs" else 3
-        start = dataset.index.bag_start
-        ids = np.stack([rng.integers(start[b], start[b + 1], tiles) for b in bags])
-        rows = {"bag": torch.tensor(list(bags)), "tile": torch.from_numpy(ids)}
-        return Batch(
-            tiles=torch.from_numpy(pixels[ids]),
-            bags=rows["bag"],
-            tile_ids=rows["tile"],
-            weights=torch.tensor(list(weights) if weights is not None else [1.0] * len(bags)),
-            labels={name: table.values[rows[table.per]] for name, table in objective.labels(dataset).items()},
-            step=0,
-            epoch=0,
-        )
-
-    return make
+    return partial(ranks.make_batch, dataset)
 
 
 @pytest.fixture
-def on_ranks() -> OnRanks[R]:
+def on_ranks() -> Callable[..., Any]:
     """Function that runs one callable per rank, each in a thread, with a gather that joins their rows and gradients."""
-
-    def run(work: Sequence[Callable[[Gather], R]]) -> list[R]:
-        world = len(work)
-        meet = threading.Barrier(world, timeout=30)
-        slots: list[torch.Tensor | None] = [None] * world
-
-        def start(rank: int) -> R:
-            def gather(rows: torch.Tensor) -> torch.Tensor:
-                slots[rank] = rows
-                meet.wait()
-                joined = torch.cat([slot for slot in slots if slot is not None])
-                meet.wait()
-                return joined
-
-            try:
-                return work[rank](gather)
-            except BaseException:
-                meet.abort()
-                raise
-
-        with ThreadPoolExecutor(world) as pool:
-            return [future.result() for future in [pool.submit(start, rank) for rank in range(world)]]
-
-    return run
+    return ranks.on_ranks

@@ -1,0 +1,168 @@
+"""Our own entries keep the contracts that labs test theirs with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import tifffile
+from fixtures.labelled_plate import write_labelled_plate
+from fixtures.tiny_dataset import make_dataset
+
+from data_tools.illumination import ILLUMINATIONS
+from data_tools.nuclei import NUCLEI, FieldOfView
+from data_tools.simulate import PlateConfig, simulate_plate
+from framework.data.augmentations import AUGMENTATIONS
+from framework.data.plan import PLANS
+from framework.data.scales import SCALES
+from framework.data.store import TileStore
+from framework.models import BACKBONES
+from framework.trainer.optimisers import OPTIMISERS
+from framework.trainer.schedules import SCHEDULES
+from wellstream.testing import (
+    AugmentationContract,
+    BackboneContract,
+    CellReaderContract,
+    IlluminationContract,
+    NucleiContract,
+    OptimiserContract,
+    PlanContract,
+    ReaderContract,
+    ScaleContract,
+    ScheduleContract,
+)
+
+
+def of(registry: Any, key: str = "name", **more: Any) -> Any:
+    """Parametrise a fixture over all names of a registry."""
+    return pytest.fixture(params=[{key: name, **more} for name in registry.names()], ids=lambda plain: plain[key])
+
+
+class TestNucleiInPixels(NucleiContract):
+    @pytest.fixture(params=[name for name in NUCLEI.names() if NUCLEI.get(name).build.from_pixels])
+    def options(self, request: pytest.FixtureRequest) -> Any:
+        return self.read({"method": request.param, "channel": "DNA", "diameter_px": 14})
+
+
+class TestLabels(NucleiContract):
+    plain: ClassVar = {"method": "labels", "channel": "DNA", "images": {"path": "x", "pattern": "(?P<image>.+)"}}
+    least_f1 = 1.0
+
+    @pytest.fixture
+    def field(self, tmp_path: Path) -> Any:
+        plate = write_labelled_plate(tmp_path)
+        file = tmp_path / "labels.tif"
+        tifffile.imwrite(file, plate.labels("A01", 1))
+        place = FieldOfView(plate="P1", well="A01", site=1, files=(file,))
+        return plate.images["A01", 1][0], plate.truth["A01", 1].astype(np.float64), place
+
+
+class TestIllumination(IlluminationContract):
+    @of(ILLUMINATIONS, "method")
+    def options(self, request: pytest.FixtureRequest) -> Any:
+        return self.read(request.param)
+
+
+class TestScales(ScaleContract):
+    @of(SCALES)
+    def options(self, request: pytest.FixtureRequest) -> Any:
+        return self.read(request.param)
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> TileStore:
+        return TileStore(make_dataset(tmp_path / "data"))
+
+
+class TestSymmetries(AugmentationContract):
+    @pytest.fixture(params=[{"flip": True}, {"rotate90": True}, {"flip": True, "rotate90": True}], ids=str)
+    def options(self, request: pytest.FixtureRequest) -> Any:
+        return self.read({"name": "symmetries", **request.param})
+
+    def test_every_augmentation_is_here(self) -> None:
+        assert AUGMENTATIONS.names() == ["symmetries"], "add the new augmentation"
+
+    def test_options_are_read_as_they_are_written(self, options: Any) -> None:
+        assert type(options).from_plain(options.plain()) == options
+
+
+PLAN_CASES = (
+    {"name": "bags", "bags": 4, "tiles": 3},
+    {"name": "balanced_bags", "by": ["x"], "conditions": 2, "bags": 3, "tiles": 4},
+    {"name": "tiles", "tiles": 5},
+    {"name": "pairs", "pairs": 4},
+    {"name": "pairs", "pairs": 3, "by": ["x"]},
+)
+
+
+class TestPlans(PlanContract):
+    @pytest.fixture(params=PLAN_CASES, ids=lambda plain: plain["name"])
+    def options(self, request: pytest.FixtureRequest) -> Any:
+        return self.read(request.param)
+
+    def test_every_plan_is_here(self) -> None:
+        assert {case["name"] for case in PLAN_CASES} == set(PLANS.names())
+
+
+class TestBackbones(BackboneContract):
+    @of(BACKBONES)
+    def options(self, request: pytest.FixtureRequest) -> Any:
+        return self.read(request.param)
+
+
+class TestOptimisers(OptimiserContract):
+    @of(OPTIMISERS, lr=0.01)
+    def options(self, request: pytest.FixtureRequest) -> Any:
+        return self.read(request.param)
+
+
+class TestSchedules(ScheduleContract):
+    @of(SCHEDULES)
+    def options(self, request: pytest.FixtureRequest) -> Any:
+        return self.read(request.param)
+
+
+class TestFilenames(ReaderContract):
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> Any:
+        return self.read(write_labelled_plate(tmp_path).plain({})["plates"][0]["source"])
+
+
+class TestHarmony(ReaderContract):
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        folder = tmp_path_factory.mktemp("harmony") / "raw"
+        sizes = {"rows": 2, "columns": 3, "replicates": 1, "perturbations": 3, "sites": 1, "size_px": 64}
+        few = {"cells_per_site": 2, "transcripts": 5, "proteins": 5, "out_of_focus_wells": 0}
+        simulate_plate(PlateConfig(**sizes, **few, stimulations=("M1",), nucleus_diameter_px=8), folder)
+        return folder / "SIM"
+
+    @pytest.fixture
+    def options(self, folder: Path) -> Any:
+        return self.read({"name": "harmony", "path": str(folder)})
+
+
+class TestCrops(CellReaderContract):
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> Any:
+        for cell in range(3):
+            for channel in ("rfp", "gfp"):
+                tifffile.imwrite(tmp_path / f"p{cell}_{channel}.tif", np.full((5, 6), cell, np.uint16))
+        return self.read({"name": "crops", "path": str(tmp_path), "pattern": r"p(?P<cell>\d)_(?P<channel>...)\.tif"})
+
+    def channels(self, options: Any) -> tuple[str, ...]:
+        return ("gfp", "rfp")
+
+
+class TestStack(CellReaderContract):
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> Any:
+        images = np.arange(4 * 6 * 7 * 2, dtype=np.uint16).reshape(4, 2, 6, 7)
+        np.savez(tmp_path / "cells.npz", images=images)
+        return self.read(
+            {"name": "stack", "path": str(tmp_path / "cells.npz"), "channels": ["a", "b"], "images": "images"}
+        )
+
+    def channels(self, options: Any) -> tuple[str, ...]:
+        return ("b", "a")

@@ -1,0 +1,34 @@
+"""Contracts for entries of one's own: subclass one in a test file, and pytest runs what every entry must keep.
+
+>>> from wellstream.testing import ScheduleContract
+>>> class TestMine(ScheduleContract):
+...     plain = {"name": "cosine"}
+
+Our own entries pass the same classes. pytest is needed to use them, and nothing else imports them.
+"""
+
+from wellstream.testing.entry import EntryContract
+from wellstream.testing.nuclei import IlluminationContract, NucleiContract
+from wellstream.testing.objectives import ObjectiveContract
+from wellstream.testing.pixels import AugmentationContract, ScaleContract
+from wellstream.testing.plans import PlanContract
+from wellstream.testing.readers import CellReaderContract, ReaderContract
+from wellstream.testing.reports import EvaluationContract, SectionContract
+from wellstream.testing.training import BackboneContract, OptimiserContract, ScheduleContract
+
+__all__ = [
+    "AugmentationContract",
+    "BackboneContract",
+    "CellReaderContract",
+    "EntryContract",
+    "EvaluationContract",
+    "IlluminationContract",
+    "NucleiContract",
+    "ObjectiveContract",
+    "OptimiserContract",
+    "PlanContract",
+    "ReaderContract",
+    "ScaleContract",
+    "ScheduleContract",
+    "SectionContract",
+]

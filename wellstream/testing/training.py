@@ -1,0 +1,93 @@
+"""What every backbone, optimiser and schedule keeps."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+
+from framework.models import BACKBONES, build_backbone
+from framework.trainer.optimisers import OPTIMISERS
+from framework.trainer.schedules import SCHEDULES
+from wellstream.testing.entry import EntryContract
+
+
+class BackboneContract(EntryContract):
+    """Tests of a backbone; a subclass says ``plain``."""
+
+    registry = BACKBONES
+
+    @pytest.mark.parametrize("channels", [1, 4])
+    def test_trunk_and_head_have_the_widths_they_state(self, options: Any, channels: int) -> None:
+        """Tiles of any size go through; the head takes any leading axes."""
+        torch.manual_seed(0)
+        encoder = build_backbone(options, channels).eval()
+        tiles = torch.randn(3, channels, 32, 40)
+        trunk = encoder.trunk(tiles)
+        assert trunk.shape == (3, encoder.trunk_width)
+        assert encoder(tiles).shape == (3, encoder.width)
+        torch.testing.assert_close(encoder(tiles), encoder.head(trunk))
+        assert encoder.head(trunk.reshape(1, 3, -1)).shape == (1, 3, encoder.width)
+
+    def test_every_weight_learns(self, options: Any) -> None:
+        """A weight without a gradient would keep what it began with."""
+        torch.manual_seed(0)
+        encoder = build_backbone(options, 2)
+        (encoder(torch.randn(4, 2, 32, 32)) * torch.randn(4, encoder.width)).sum().backward()
+        silent = [n for n, p in encoder.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
+        assert silent == []
+
+
+class OptimiserContract(EntryContract):
+    """Tests of an optimiser; a subclass says ``plain``."""
+
+    registry = OPTIMISERS
+
+    def optimiser(self, options: Any, weights: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimiser of some weights."""
+        made: torch.optim.Optimizer = self.entry(options).build(weights, options)
+        return made
+
+    def steps(self, weight: torch.nn.Parameter, made: torch.optim.Optimizer, count: int) -> None:
+        """Go down a bowl."""
+        for _ in range(count):
+            made.zero_grad()
+            torch.autograd.backward((weight**2).sum())
+            made.step()
+
+    def test_it_goes_down(self, options: Any) -> None:
+        """By the learning rate that a schedule may set at every step."""
+        weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+        made = self.optimiser(options, [weight])
+        assert [group["lr"] for group in made.param_groups] == [options.lr]
+        self.steps(weight, made, 20)
+        assert (weight**2).sum() < 5
+
+    def test_its_state_makes_the_same_steps_again(self, options: Any) -> None:
+        """Resume is bitwise: a checkpoint keeps ``state_dict``."""
+        weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+        made = self.optimiser(options, [weight])
+        self.steps(weight, made, 3)
+        twin = torch.nn.Parameter(weight.detach().clone())
+        again = self.optimiser(options, [twin])
+        again.load_state_dict(copy.deepcopy(made.state_dict()))
+        self.steps(weight, made, 3)
+        self.steps(twin, again, 3)
+        assert torch.equal(weight, twin)
+
+
+class ScheduleContract(EntryContract):
+    """Tests of a schedule; a subclass says ``plain``."""
+
+    registry = SCHEDULES
+
+    def test_factors_are_numbers_that_only_the_step_decides(self, options: Any) -> None:
+        """At the first step, at the last, and in between; never negative."""
+        factor = self.entry(options).build
+        found = [factor(options, step, 10) for step in range(11)]
+        assert all(isinstance(value, float) and value >= 0 for value in found)
+        assert found == [factor(options, step, 10) for step in range(11)]
+        if not options.depends_on_steps:
+            assert found == [factor(options, step, 20) for step in range(11)]
