@@ -18,16 +18,16 @@ from data_tools.pipeline.build.joining import tile_index
 from data_tools.pipeline.build.tables import bags_table, tiles_schema, write_tables
 from framework.data.dataset import Dataset, TileIndex
 from framework.data.format.schema import (
+    BAG,
     BAGS_NAME,
     CONTROL_TYPE,
     MANIFEST_NAME,
     PERCENTILES,
     PERTURBATION,
-    PLATE,
     SCHEMA_VERSION,
+    SOURCE,
     STIMULATION,
     TILES_NAME,
-    WELL,
     ChannelStatistics,
     Manifest,
     ShardRecord,
@@ -46,13 +46,13 @@ def write(dataset: Dataset) -> None:
     rows = [
         {
             "bag": bag,
-            PLATE: f"plate-{bag // 384:05d}",
-            WELL: f"{chr(65 + bag % 384 // 24)}{bag % 24 + 1:02d}",
+            SOURCE: f"plate-{bag // 384:05d}",
+            BAG: f"{chr(65 + bag % 384 // 24)}{bag % 24 + 1:02d}",
             PERTURBATION: f"gene-{bag // 2:06d}",
             STIMULATION: "none",
             CONTROL_TYPE: "treatment",
             "n_sites": 1,
-            "n_nuclei": int(starts[bag + 1] - starts[bag]),
+            "n_cells": int(starts[bag + 1] - starts[bag]),
             "n_tiles": int(starts[bag + 1] - starts[bag]),
         }
         for bag in range(len(starts) - 1)
@@ -63,7 +63,7 @@ def write(dataset: Dataset) -> None:
     index = tile_index(dataset.root, coded=dataset.manifest.codec is not None)
     files = (*dataset.manifest.files, record(dataset.root / TILES_NAME, dataset.root), index)
     manifest = dataset.manifest.model_copy(update={"files": files})
-    write_json(dataset.root / MANIFEST_NAME, manifest.model_dump(mode="json"))
+    write_json(dataset.root / MANIFEST_NAME, manifest.sealed().model_dump(mode="json"))
 
 
 def write_without_pixels(folder: Path, n_tiles: int, n_bags: int) -> None:
@@ -84,10 +84,10 @@ def write_without_pixels(folder: Path, n_tiles: int, n_bags: int) -> None:
         tile=tile,
         pixel_size_um=None,
         chunk_tiles=per_bag,
-        n_plates=-(-n_bags // 384),
+        n_sources=-(-n_bags // 384),
         n_bags=n_bags,
         n_tiles=len(owner),
-        n_nuclei=len(owner),
+        n_cells=len(owner),
         channel_statistics=dict.fromkeys(
             CHANNELS, ChannelStatistics(mean=0.0, sd=1.0, percentiles=dict.fromkeys(PERCENTILES, 0.0))
         ),
@@ -113,7 +113,7 @@ def _tiles(dataset: Dataset) -> Iterator[pa.Table]:
             "site": np.ones(count, dtype=np.int16),
             "y_px": random.uniform(0, 2160, count).astype(np.float32),
             "x_px": random.uniform(0, 2160, count).astype(np.float32),
-            "nucleus": np.arange(first, some.stop),
+            "cell": np.arange(first, some.stop),
             "shard": index.shard[some],
             "offset": index.offset[some],
             "nbytes": np.full(count, tile.nbytes, dtype=np.int32),

@@ -78,15 +78,16 @@ def dataset(opened: Dataset) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     size = sum(shard.bytes for shard in manifest.shards)
     per_bag = bags["n_tiles"]
+    whence = "plate(s)" if {"Metadata_Plate", "Metadata_Well"} <= set(bags.columns) else "export(s)"
     rows = {
         "dataset": f"{manifest.name} ({opened.where})",
         "tiles": f"{manifest.n_tiles} of {len(tile.channels)} x {tile.height} x {tile.width} {tile.dtype}",
         "channels": ", ".join(tile.channels),
         "pixel size": f"{manifest.pixel_size_um} um" if manifest.pixel_size_um else "unknown",
-        "bags": f"{manifest.n_bags} on {manifest.n_plates} plate(s); tiles a bag: "
+        "bags": f"{manifest.n_bags} of {manifest.n_sources} {whence}; tiles per bag: "
         f"{per_bag.min()} to {per_bag.max()}, median {per_bag.median():.0f}",
         "conditions": str(len(bags[["Metadata_Perturbation", "Metadata_Stimulation"]].drop_duplicates())),
-        "nuclei": f"{manifest.n_nuclei}, of which {manifest.n_tiles} have a tile",
+        "cells": f"{manifest.n_cells} found, of which {manifest.n_tiles} have a tile",
         "markers": ", ".join(manifest.markers) or "none",
         "targets": ", ".join(manifest.targets) or "none",
         "shards": f"{len(manifest.shards)}, {size / 1e6:.1f} MB, layout {manifest.layout}",

@@ -1,5 +1,6 @@
 """The names of the face, each once: type checkers read them here, ``framework.lazy`` at the first use of a name."""
 
+from data_tools.pipeline import convert as convert
 from data_tools.readers.cells import CELL_READERS as CELL_READERS
 from data_tools.readers.plates import READERS
 from data_tools.readers.tables import CELL_TABLES as CELL_TABLES

@@ -191,7 +191,7 @@ class Dataset:
         bag = self.bags.iloc[int(self.opened.index.bag[number])]
         names = ("Metadata_Perturbation", "Metadata_Stimulation")
         known = [str(bag[name]) for name in names if name in bag and str(bag[name]) not in ("", "none", "nan")]
-        return " ".join(known) or str(bag.get("Metadata_Well", ""))
+        return " ".join(known) or str(bag["bag_name"])
 
     def _need(self, layout: str, instead: str) -> None:
         if self.opened.remote is not None:

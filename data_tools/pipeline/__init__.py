@@ -1,5 +1,6 @@
 """Ingest: raw exports in, one dataset out, on Dask; bounded in memory, restartable, byte for byte reproducible."""
 
+from data_tools.pipeline.build.convert import convert
 from data_tools.pipeline.build.runner import PipelineError, open_runner
 from data_tools.pipeline.cells.config import CellsIngestConfig
 from data_tools.pipeline.cells.ingest import CellsSummary
@@ -13,6 +14,7 @@ __all__ = [
     "IngestConfig",
     "IngestSummary",
     "PipelineError",
+    "convert",
     "ingest",
     "load_ingest_config",
     "open_runner",

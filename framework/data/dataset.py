@@ -16,18 +16,14 @@ from framework.data.format.checks import (
     check_bags,
     check_content,
     check_files,
-    check_places,
     check_target,
-    check_tiles_of_bags,
-    check_whole_numbers,
-    need_columns,
 )
 from framework.data.format.schema import (
     BAGS_NAME,
+    CELLS_NAME,
     INDEX_NAME,
+    MANIFEST_NAME,
     MARKER_PREFIX,
-    NUCLEI_NAME,
-    TILE_COLUMNS,
     TILES_NAME,
     Manifest,
     read_manifest,
@@ -38,7 +34,7 @@ from framework.data.remote.download import is_url
 from framework.data.remote.files import RemoteFiles
 from framework.errors import DatasetError, did_you_mean
 from framework.files.h5ad import read_h5ad
-from framework.files.parquet import read_arrow_table, read_parquet, read_schema
+from framework.files.parquet import read_parquet, read_schema
 from framework.plugins import missing_plugins
 
 _AGAIN = "ingest again, as 'wellstream verify' of the dataset says"
@@ -94,20 +90,18 @@ class Dataset:
         where = str(root) if remote is None else remote.url
         file = root.joinpath if remote is None else remote.file
         recorded = {record.name: record for record in manifest.files}
+        for name in (BAGS_NAME, TILES_NAME, INDEX_NAME):
+            if name not in recorded:
+                raise DatasetError(f"{where}/{MANIFEST_NAME}: lists no {name}; ingest again")
         if remote is None:
             check_files(root, manifest)
         bags = read_parquet(_existing(file(BAGS_NAME), f"{where}/{BAGS_NAME}"), then=_AGAIN)
         check_bags(bags, manifest, where)
-        if INDEX_NAME in recorded:
-            tiles = recorded.get(TILES_NAME)
-            if remote is None and tiles is not None:
-                _existing(file(TILES_NAME), f"{where}/{TILES_NAME}")
-            mapped = _existing(file(INDEX_NAME), f"{where}/{INDEX_NAME}")
-            digest, counts = tiles.blake3 if tiles else None, bags["n_tiles"].to_numpy()
-            index = map_index(mapped, f"{where}/{INDEX_NAME}", digest, counts, coded=manifest.codec is not None)
-        else:
-            index = _read_index(_existing(file(TILES_NAME), f"{where}/{TILES_NAME}"), where, manifest)
-            check_tiles_of_bags(bags, index, where)
+        if remote is None:
+            _existing(file(TILES_NAME), f"{where}/{TILES_NAME}")
+        mapped = _existing(file(INDEX_NAME), f"{where}/{INDEX_NAME}")
+        digest, counts = recorded[TILES_NAME].blake3, bags["n_tiles"].to_numpy()
+        index = map_index(mapped, f"{where}/{INDEX_NAME}", digest, counts, coded=manifest.codec is not None)
         opened = cls(root=root, manifest=manifest, bags=bags, index=index, remote=remote)
         for said in opened.missing_plugins:
             log.warning("%s: %s", where, said)
@@ -131,9 +125,9 @@ class Dataset:
         names = read_schema(self._existing(TILES_NAME), then=_AGAIN).names
         return [name for name in names if name.startswith("Metadata_")]
 
-    def nuclei(self) -> pd.DataFrame:
-        """Return nuclei.parquet, one row per nucleus."""
-        return read_parquet(self._existing(NUCLEI_NAME), then=_AGAIN)
+    def cells(self) -> pd.DataFrame:
+        """Return cells.parquet, one row per cell found, with or without a tile."""
+        return read_parquet(self._existing(CELLS_NAME), then=_AGAIN)
 
     def _existing(self, name: str) -> Path:
         """A file that is there and, where it is not remote and so checked already, as the manifest records it."""
@@ -205,31 +199,3 @@ def _existing(file: Path, where: str) -> Path:
             "dataset says"
         )
     return file
-
-
-def _read_index(file: Path, where: str, manifest: Manifest) -> TileIndex:
-    schema_names = read_schema(file, then=_AGAIN).names
-    need_columns(schema_names, TILE_COLUMNS, f"{where}/{TILES_NAME}")
-    coded = manifest.codec is not None
-    table = read_arrow_table(file, ["bag", "shard", "offset", *(["nbytes"] if coded else [])], then=_AGAIN)
-    check_whole_numbers(table, f"{where}/{TILES_NAME}")
-    bag = table["bag"].to_numpy().astype(np.int32, copy=False)
-    n_bags = manifest.n_bags
-    if len(bag) != manifest.n_tiles:
-        raise DatasetError(
-            f"{where}: the manifest counts {manifest.n_tiles} tiles, {TILES_NAME} holds {len(bag)}: a stale index; "
-            "ingest again"
-        )
-    if np.any(np.diff(bag) < 0) or (len(bag) and (bag[0] < 0 or bag[-1] >= n_bags)):
-        raise DatasetError(
-            f"{where}/{TILES_NAME}: tiles are not sorted by bag, or name bags that do not exist; ingest again"
-        )
-    index = TileIndex(
-        bag=bag,
-        shard=table["shard"].to_numpy().astype(np.int32, copy=False),
-        offset=table["offset"].to_numpy().astype(np.int64, copy=False),
-        bag_start=np.searchsorted(bag, np.arange(n_bags + 1)).astype(np.int64),
-        nbytes=table["nbytes"].to_numpy().astype(np.int32, copy=False) if coded else None,
-    )
-    check_places(index, manifest, where)
-    return index

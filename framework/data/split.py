@@ -17,7 +17,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from framework.config import StrictModel
-from framework.data.format.schema import PERTURBATION, PLATE, WELL
+from framework.data.format.schema import BAG, PERTURBATION, PLATE, SOURCE, WELL, names_of_bags
 from framework.data.permutation import hash_u64, permute
 from framework.errors import RunError, did_you_mean
 from framework.files.delimited import read_text_table
@@ -122,8 +122,8 @@ def bags_in(parts: Parts, part: str) -> npt.NDArray[np.int64]:
 
 
 def write(path: Path | str, bags: pd.DataFrame, parts: Parts, by: str = PERTURBATION) -> None:
-    """Write ``split.csv``: plate, well, the column that was split by, part."""
-    names = list(dict.fromkeys([PLATE, WELL, by]))
+    """Write ``split.csv``: source and name of each bag, the column that was split by, part."""
+    names = list(dict.fromkeys([SOURCE, BAG, by]))
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*names, "part"])
@@ -132,32 +132,35 @@ def write(path: Path | str, bags: pd.DataFrame, parts: Parts, by: str = PERTURBA
 
 
 def read(path: Path | str, bags: pd.DataFrame) -> Parts:
-    """Return the part of each bag of ``bags`` from a ``split.csv``, matched by plate and well.
+    """Return the part of each bag of ``bags`` from a ``split.csv``, matched by source and name.
+
+    A file made by hand may name plates and wells instead.
 
     Raises:
-        RunError: not a split file, an unknown part, a well listed twice or not at all.
+        RunError: not a split file, an unknown part, a bag listed twice or not at all.
     """
     part_of: dict[tuple[str, str], str] = {}
     table = read_text_table(Path(path), what="a split file", separator=",", comment=False, error=RunError)
-    missing_columns = [name for name in (PLATE, WELL, "part") if name not in table.names]
-    if missing_columns:
+    named = names_of_bags(table.names)
+    if named is None or "part" not in table.names:
         raise RunError(
-            f"{path}: not a split file with the columns {PLATE}, {WELL}, part; it has {', '.join(table.names)}"
+            f"{path}: not a split file with the columns {SOURCE}, {BAG}, part (or {PLATE}, {WELL}, part); it has "
+            f"{', '.join(table.names)}"
         )
-    columns = zip(table.text[PLATE], table.text[WELL], table.text["part"], table.lines, strict=True)
-    for plate, well, part, line in columns:
+    columns = zip(table.text[named[0]], table.text[named[1]], table.text["part"], table.lines, strict=True)
+    for source, bag, part, line in columns:
         where = f"{path}:{line}"
         if part not in (*PARTS, UNUSED):
             raise RunError(f"{where}: expected one of {', '.join((*PARTS, UNUSED))}, found '{part}'")
-        if (plate, well) in part_of:
-            raise RunError(f"{where}: plate '{plate}', well '{well}' is listed twice")
-        part_of[plate, well] = part
-    keys = [(_text(plate), _text(well)) for plate, well in zip(bags[PLATE], bags[WELL], strict=True)]
+        if (source, bag) in part_of:
+            raise RunError(f"{where}: bag '{bag}' of '{source}' is listed twice")
+        part_of[source, bag] = part
+    keys = [(_text(source), _text(bag)) for source, bag in zip(bags[SOURCE], bags[BAG], strict=True)]
     missing = [key for key in keys if key not in part_of]
     if missing:
         raise RunError(
-            f"{path}: {len(missing)} of {len(keys)} wells are not listed, the first is plate '{missing[0][0]}', well "
-            f"'{missing[0][1]}'; this split belongs to another dataset"
+            f"{path}: {len(missing)} of {len(keys)} bags are not listed, the first is '{missing[0][1]}' of "
+            f"'{missing[0][0]}'; this split belongs to another dataset"
         )
     return np.asarray([part_of[key] for key in keys], dtype=np.str_)
 

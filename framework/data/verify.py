@@ -21,12 +21,12 @@ from framework.data.dataset import Dataset, local_folder
 from framework.data.format.block_sums import RecordedSums, block_sums, recorded_sums
 from framework.data.format.checksum import file_checksum
 from framework.data.format.schema import (
+    BAG,
     BAGS_NAME,
     CHECKSUMS_NAME,
     INDEX_NAME,
-    PLATE,
+    SOURCE,
     TILES_NAME,
-    WELL,
     BlockSums,
     FileRecord,
     Manifest,
@@ -151,7 +151,7 @@ def _fault(folder: Path, record: FileRecord, blocks: RecordedSums | None) -> _Fa
     if not bad:
         return None
     more = f" (the first of {len(bad)} damaged blocks)" if len(bad) > 1 else ""
-    what = f"bytes {bad[0][0]} to {bad[0][1]} differ from their recorded {blocks.name}{more}"
+    what = f"bytes {bad[0][0]} to {bad[0][1]} differ from their recorded CRC-32{more}"
     return _Fault(record=record, what=what, blocks=bad)
 
 
@@ -162,7 +162,7 @@ def _bad_blocks(file: Path, size: int, blocks: RecordedSums) -> tuple[tuple[int,
         OSError: bytes that cannot be read.
     """
     block = blocks.block_bytes
-    found = block_sums(file, size, block, blocks.extend)
+    found = block_sums(file, size, block)
     wanted = (*blocks.sums, *[None] * (len(found) - len(blocks.sums)))
     ranges = ((start, min(start + block, size)) for start in range(0, size, block))
     return tuple(place for place, one, other in zip(ranges, found, wanted, strict=False) if one != other)
@@ -209,10 +209,10 @@ def _tiles_of(dataset: Dataset, shard: int, blocks: tuple[tuple[int, int], ...])
     if not len(rows):
         return "; they hold no tile"
     bags = [int(bag) for bag in np.unique(index.bag[rows])]
-    wells = ", ".join(f"{dataset.bags[PLATE].iloc[bag]}/{dataset.bags[WELL].iloc[bag]}" for bag in bags)
+    named = ", ".join(f"{dataset.bags[SOURCE].iloc[bag]}/{dataset.bags[BAG].iloc[bag]}" for bag in bags)
     return (
         f"; they hold {len(rows)} tiles, rows {rows[0]} to {rows[-1]} of tiles.parquet, of bag(s) "
-        f"{', '.join(map(str, bags))}, well(s) {wells}"
+        f"{', '.join(map(str, bags))}, named {named}"
     )
 
 

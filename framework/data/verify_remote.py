@@ -12,7 +12,7 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from framework.data.dataset import Dataset
-from framework.data.format.block_sums import RecordedSums, recorded_sums
+from framework.data.format.block_sums import RecordedSums, crc32, recorded_sums
 from framework.data.format.schema import CHECKSUMS_NAME, BlockSums, FileRecord, parse_model
 from framework.data.remote.cache import CacheConfig
 from framework.data.remote.download import Patience, RemoteFolder
@@ -53,7 +53,7 @@ class _Sums:
             if at and not inside:
                 self._crc.append(0)
             piece, data = np.split(data, [blocks.block_bytes - inside])
-            self._crc[-1] = blocks.extend(piece, self._crc[-1])
+            self._crc[-1] = crc32(piece, self._crc[-1])
             at += len(piece)
 
     def seek(self, offset: int) -> int:
@@ -74,7 +74,7 @@ class _Sums:
                 if found != wanted:
                     start = number * self._blocks.block_bytes
                     end = min(start + self._blocks.block_bytes, record.bytes)
-                    return f"bytes {start} to {end} differ from their recorded {self._blocks.name}"
+                    return f"bytes {start} to {end} differ from their recorded CRC-32"
         return "content differs from its recorded BLAKE3"
 
 

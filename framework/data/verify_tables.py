@@ -10,34 +10,34 @@ import numpy as np
 
 from framework.data.dataset import Dataset
 from framework.data.format.checks import need_columns
-from framework.data.format.schema import MARKER_PREFIX, NUCLEI_NAME, NUCLEUS_COLUMNS, TILES_NAME
+from framework.data.format.schema import CELL_COLUMNS, CELLS_NAME, MARKER_PREFIX, TILES_NAME
 from framework.errors import DatasetError
 from framework.files.parquet import read_schema
 
 
 def check_tables(dataset: Dataset) -> None:
-    """Check that nuclei (where the manifest lists them), markers and targets fit the bags.
+    """Check that cells (where the manifest lists them), markers and targets fit the bags.
 
     Raises:
         DatasetError: one is of another build; names the file and the first bag that differs.
     """
-    if any(record.name == NUCLEI_NAME for record in dataset.manifest.files):
-        _check_nuclei(dataset)
+    if any(record.name == CELLS_NAME for record in dataset.manifest.files):
+        _check_cells(dataset)
     markers = tuple(MARKER_PREFIX + name for name in dataset.manifest.markers)
     need_columns(read_schema(dataset.file(TILES_NAME)).names, markers, f"{dataset.where}/{TILES_NAME}")
     for name in dataset.manifest.targets:
         dataset.target(name)
 
 
-def _check_nuclei(dataset: Dataset) -> None:
-    file = f"{dataset.where}/{NUCLEI_NAME}"
-    table, bags = dataset.nuclei(), dataset.bags
-    need_columns(table.columns.tolist(), NUCLEUS_COLUMNS, file)
+def _check_cells(dataset: Dataset) -> None:
+    file = f"{dataset.where}/{CELLS_NAME}"
+    table, bags = dataset.cells(), dataset.bags
+    need_columns(table.columns.tolist(), CELL_COLUMNS, file)
     numbers = table["bag"].to_numpy()
     if numbers.dtype.kind not in "iu" or (len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(bags)):
         raise DatasetError(f"{file}: a row is of no bag of this dataset; ingest again")
     has_tile = (table["status"] == "tile").to_numpy()
-    for what, counted, column in (("nuclei", numbers, "n_nuclei"), ("tiles", numbers[has_tile], "n_tiles")):
+    for what, counted, column in (("cells", numbers, "n_cells"), ("tiles", numbers[has_tile], "n_tiles")):
         found = np.bincount(counted, minlength=len(bags))
         wrong = np.flatnonzero(found != bags[column].to_numpy())
         if len(wrong):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import BAG, PERTURBATION, SOURCE, STIMULATION
 from framework.data.store import Store
 from framework.evaluate import intervals, metrics
 from framework.evaluate.config import EvaluateConfig
@@ -153,7 +153,7 @@ def _scores(predicted: Floats, measured: Floats, options: EvaluateConfig) -> Map
 
 
 def _cells(item: Predictions, test: npt.NDArray[np.int64], linear: Floats) -> pd.DataFrame:
-    keys = [PLATE, WELL, PERTURBATION, STIMULATION, "tile", "site", "y_px", "x_px"]
+    keys = [SOURCE, BAG, PERTURBATION, STIMULATION, "tile", "site", "y_px", "x_px"]
     rows = item.rows.iloc[test]
     rows = rows[[key for key in keys if key in rows.columns]].reset_index(drop=True)
     parts = []

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import BAG, PERTURBATION, SOURCE, STIMULATION
 from framework.errors import InputError
 from framework.evaluate import intervals, metrics, significance
 from framework.evaluate.config import EvaluateConfig
@@ -276,7 +276,7 @@ def _shown_wells(
             if name != target:
                 continue
             position = {gene: column for column, gene in enumerate(item.table["gene"])}
-            keys = [key for key in (PLATE, WELL, PERTURBATION, STIMULATION) if key in item.wells.columns]
+            keys = [key for key in (SOURCE, BAG, PERTURBATION, STIMULATION) if key in item.wells.columns]
             for gene in (gene for gene in shown if gene in position):
                 part = item.wells[keys].astype(str)
                 part.insert(0, "gene", gene)

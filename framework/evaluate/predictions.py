@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from framework.config.source import parse_yaml
-from framework.data.format.schema import PERTURBATION, PLATE, WELL
+from framework.data.format.schema import BAG, PERTURBATION, SOURCE, names_of_bags
 from framework.errors import ConfigError, InputError
 from framework.evaluate.intervals import check_one_row_per_key
 from framework.evaluate.metrics import Floats
@@ -153,7 +153,7 @@ def open_predictions(source: anndata.AnnData | Path | str, position: int = 0) ->
     predictions = Predictions(
         name=name,
         facts=dict(facts),
-        rows=data.obs.reset_index(drop=True),
+        rows=_named_bags(data.obs.reset_index(drop=True)),
         columns=data.var,
         predicted=_dense(data.X),
         measured=_dense(data.layers["measured"]),
@@ -207,6 +207,12 @@ def _dense(values: Any) -> Floats:
     return np.asarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float64)
 
 
+def _named_bags(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with source and name of their bag; a file of other programs may say plate and well instead."""
+    named = names_of_bags(rows.columns.tolist())
+    return rows if named is None else rows.assign(**{SOURCE: rows[named[0]], BAG: rows[named[1]]})
+
+
 def _check_tables(name: str, data: anndata.AnnData) -> None:
     if "measured" not in data.layers:
         raise InputError(
@@ -214,7 +220,8 @@ def _check_tables(name: str, data: anndata.AnnData) -> None:
             "targets or markers the run was trained on"
         )
     wanted = [("obs", "part", data.obs.columns), ("var", "train_mean", data.var.columns)]
-    wanted += [("obs", column, data.obs.columns) for column in (PLATE, WELL)]
+    if names_of_bags(data.obs.columns.tolist()) is None:
+        wanted += [("obs", column, data.obs.columns) for column in (SOURCE, BAG)]
     for table, column, found in wanted:
         if column not in found:
             raise InputError(f"{name}: {table} has no column '{column}'; found: {', '.join(map(str, found))}")
@@ -238,10 +245,10 @@ def _check_values(predictions: Predictions) -> None:
     bad = measured & ~np.isfinite(predictions.predicted) & test[:, None]
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        well = predictions.rows.iloc[row]
+        bag = predictions.rows.iloc[row]
         raise InputError(
-            f"{predictions.name}: prediction of '{predictions.columns.index[column]}' for plate {well[PLATE]} well "
-            f"{well[WELL]} is {predictions.predicted[row, column]}; {int(bad.sum())} such values: the run diverged"
+            f"{predictions.name}: prediction of '{predictions.columns.index[column]}' for bag {bag[BAG]} of "
+            f"{bag[SOURCE]} is {predictions.predicted[row, column]}; {int(bad.sum())} such values: the run diverged"
         )
-    keys = ["tile"] if predictions.level == "tile" else [PLATE, WELL]
+    keys = ["tile"] if predictions.level == "tile" else [SOURCE, BAG]
     check_one_row_per_key(predictions.rows, keys, predictions.name)

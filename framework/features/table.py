@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from framework.data.format.schema import BAG, SOURCE
 from framework.errors import InputError, did_you_mean
 from framework.files.delimited import read_text_table
 from framework.files.h5ad import read_h5ad
@@ -27,7 +28,7 @@ from framework.files.text_values import text_values
 CELL_NAME = "cell"
 """Column of a CSV that names its cells."""
 _TEXT = re.compile(r"\.(csv|tsv|txt|tab)(\.(gz|bz2|xz))?$", re.IGNORECASE)
-_OF_CELL = ("part", "tile", "bag", "site", "y_px", "x_px", "nucleus", "n_sites", "n_nuclei", "n_tiles")
+_OF_CELL = ("part", "tile", "bag", SOURCE, BAG, "site", "y_px", "x_px", "cell", "n_sites", "n_cells", "n_tiles")
 
 
 @dataclass(frozen=True, kw_only=True)

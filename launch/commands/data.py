@@ -1,4 +1,4 @@
-"""From raw exports to a dataset: simulate, ingest, inspect."""
+"""From raw exports to a dataset: simulate, ingest, inspect, convert."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     add(simulate, simulate_crops, name="crops")
     add(app, ingest, panel=PANEL, runs_code=True)
     add(app, inspect, panel=PANEL)
+    add(app, convert, panel=PANEL)
 
 
 def simulate_plate(
@@ -105,3 +106,17 @@ def inspect(dataset: Annotated[str, typer.Argument(help="dataset folder or URL")
     Python: wellstream.Dataset(folder)
     """
     show.dataset(later.Dataset.open(dataset))
+
+
+def convert(
+    dataset: Annotated[Path, typer.Argument(help="dataset folder of version 2")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="dataset folder to write; shards are linked, not copied")],
+) -> None:
+    """Make a dataset of this version from one of version 2. Run again to continue after a stop.
+
+    Pixels are untouched, and the dataset stays as it is. On one disk both share their shards.
+
+    Python: wellstream.convert(dataset, out)
+    """
+    with show.progress() as report:
+        show.summary(ws.convert(dataset, out, progress=report))

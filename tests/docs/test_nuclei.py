@@ -79,7 +79,7 @@ def test_an_example_gives_the_centres(program: str, tmp_path: Path, monkeypatch:
     nuclei: Any = yaml.safe_load(EXAMPLES[program])
     ingest(IngestConfig.from_plain(plate.plain(nuclei)), tmp_path / "data", workers=0)
     dataset = Dataset.open(tmp_path / "data")
-    found = dataset.nuclei()
+    found = dataset.cells()
     wells = dataset.bags["Metadata_Well"].to_numpy()[found["bag"]]
     for well, site, centres in plate.fields():
         mine = found[(wells == well) & (found["site"] == site)]

@@ -31,7 +31,7 @@ kind: cells
 name: example
 channels: [BF]
 sources:
-  - plate: run
+  - name: run
     reader: {name: cif, path: raw/run.cif}
 """
 

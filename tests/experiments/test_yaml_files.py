@@ -146,4 +146,4 @@ def test_the_demos_ingest_reads_what_its_simulation_writes(tmp_path: Path) -> No
     manifest = read_manifest(tmp_path / "dataset")
     assert manifest.targets == ("transcripts_M1", "transcripts_M2", "proteins_M1", "proteins_M2")
     truth = pd.read_parquet(raw / "truth_nuclei.parquet")
-    assert 0.9 * len(truth) <= manifest.n_nuclei <= 1.1 * len(truth)
+    assert 0.9 * len(truth) <= manifest.n_cells <= 1.1 * len(truth)

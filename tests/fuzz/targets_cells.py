@@ -22,7 +22,7 @@ _INGEST = """
 kind: cells
 name: tiny
 sources:
-  - plate: S
+  - name: S
     reader: {{name: stack, path: {folder}/cells.npz, channels: [a, b]}}
     tables:
       - table: {{name: csv, path: {folder}/table.csv}}

@@ -28,7 +28,7 @@ INGESTED = """
 kind: cells
 name: tiny
 sources:
-  - plate: S
+  - name: S
     reader:
       name: stack
       path: {stack}
@@ -92,7 +92,7 @@ def _tables(folder: Path) -> Any:
     target, markers = dataset.target("rna"), dataset.markers(("m1",))
     return [
         markers,
-        dataset.nuclei(),
+        dataset.cells(),
         np.asarray(target.X),
         target.obs.astype(str),
         dataset.tile_table(),
@@ -208,7 +208,7 @@ TARGETS: list[Target] = [
     *of_files(
         "tables of a dataset",
         _with_tables,
-        ("ds/targets/rna.h5ad", "ds/nuclei.parquet", "ds/tiles.parquet"),
+        ("ds/targets/rna.h5ad", "ds/cells.parquet", "ds/tiles.parquet"),
         _tables,
         checked=True,
     ),

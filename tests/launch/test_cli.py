@@ -17,8 +17,8 @@ from launch.commands import cells, data, results, tools, train
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
-    *("simulate", "ingest", "inspect", "train", "embed", "predict", "inpaint", "saliency", "evaluate", "report"),
-    *("export", "features", "evaluate-features", "prepare", "express", "verify", "bench", "doctor"),
+    *("simulate", "ingest", "inspect", "convert", "train", "embed", "predict", "inpaint", "saliency", "evaluate"),
+    *("report", "export", "features", "evaluate-features", "prepare", "express", "verify", "bench", "doctor"),
 ]
 
 
@@ -42,6 +42,7 @@ def test_every_command_explains_itself(command: str) -> None:
             ["inspect", "nowhere"],
             "wellstream: nowhere: no such dataset folder; make one with: wellstream ingest CONFIG",
         ),
+        (["convert", "nowhere", "--out", "x"], "nowhere is no finished dataset; convert takes one of version 2"),
         (["verify", "nowhere"], "nowhere: no such dataset folder"),
         (["train", "nowhere.yaml"], "nowhere.yaml: no such config file"),
         (["ingest", "nowhere.yaml", "--out", "x"], "nowhere.yaml: no such config file"),

@@ -93,7 +93,7 @@ def test_stock_zarr_reads_the_same_pixels_and_dask_opens_a_dataset_once(
         "kind": "cells",
         "name": "x",
         "channels": ["rfp", "gfp"],
-        "sources": [{"plate": "P", "reader": reader}],
+        "sources": [{"name": "P", "reader": reader}],
         "tiles": {"size_px": 64, "dtype": "float32"},
         "bags": {"by": ["Metadata_Protein"]},
         "shards": {"layout": "zarr", "bags_per_shard": 2},

@@ -74,7 +74,7 @@ def test_it_works_inside_a_running_event_loop(tmp_path: Path) -> None:
             "kind": "cells",
             "name": "x",
             "channels": ("rfp", "gfp"),
-            "sources": [{"plate": "P", "reader": reader}],
+            "sources": [{"name": "P", "reader": reader}],
             "tiles": {"size_px": 64, "dtype": "float32"},
         }
         wellstream.ingest(config, tmp_path / "data", workers=1)

@@ -19,7 +19,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from data_tools.pipeline.build.durable import explained, write_json
 from data_tools.readers.problem import Problem
 from framework.data.format.checksum import file_checksum
-from framework.data.format.schema import PLATE, WELL, FileRecord, ShardRecord
+from framework.data.format.schema import BAG, SOURCE, FileRecord, ShardRecord
 from framework.durable import json_text
 from framework.errors import DatasetError
 from framework.files.json_file import read_mapping
@@ -68,27 +68,27 @@ class BagFacts:
 
     Attributes:
         bag: number of the bag.
-        metadata: its ``Metadata_*`` columns.
+        metadata: its source, its name and its ``Metadata_*`` columns.
         n_sites: fields of view that were used.
-        n_nuclei: cells found.
+        n_cells: cells found.
         n_tiles: cells with a tile.
     """
 
     bag: int
     metadata: dict[str, str]
     n_sites: int
-    n_nuclei: int
+    n_cells: int
     n_tiles: int
 
     @property
     def name(self) -> str:
-        """The bag as messages name it: ``plate/well``."""
-        return f"{self.metadata[PLATE]}/{self.metadata[WELL]}"
+        """The bag as messages name it: ``source/bag``."""
+        return f"{self.metadata[SOURCE]}/{self.metadata[BAG]}"
 
     @property
     def row(self) -> dict[str, Any]:
         """The row by column."""
-        counts = {"n_sites": self.n_sites, "n_nuclei": self.n_nuclei, "n_tiles": self.n_tiles}
+        counts = {"n_sites": self.n_sites, "n_cells": self.n_cells, "n_tiles": self.n_tiles}
         return {"bag": self.bag, **self.metadata, **counts}
 
 
@@ -174,9 +174,9 @@ class ShardFacts:
     remarks: tuple[Remark, ...] = ()
 
     @property
-    def n_nuclei(self) -> int:
+    def n_cells(self) -> int:
         """Cells found in all its bags."""
-        return sum(bag.n_nuclei for bag in self.bags)
+        return sum(bag.n_cells for bag in self.bags)
 
 
 def write_marker(file: Path, facts: Facts, files: Sequence[Path]) -> None:

@@ -18,14 +18,14 @@ from data_tools.pipeline.build.folder import BuildFolder, versions
 from data_tools.pipeline.build.kind import C, Ending, F, J, Kind, S
 from data_tools.pipeline.build.shard_file import ShardFiles
 from data_tools.pipeline.build.statistics import PixelCounts, load_counts, remake_part
-from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, bags_table, tiles_schema, write_tables
+from data_tools.pipeline.build.tables import CELLS_SCHEMA, bags_table, tiles_schema, write_tables
 from data_tools.readers.problem import Problem
 from framework.data.format.schema import (
     BAGS_NAME,
+    CELLS_NAME,
     CHECKSUMS_NAME,
     INDEX_NAME,
     MANIFEST_NAME,
-    NUCLEI_NAME,
     SCHEMA_VERSION,
     TILES_NAME,
     BlockSums,
@@ -52,7 +52,7 @@ def join_tables(
     """Write the tables of bags, nuclei and tiles from the parts of all shards, in order."""
     bags = bags_table([bag.row for item in facts for bag in item.bags])
     write_tables(root / BAGS_NAME, [bags], bags.schema)
-    write_tables(root / NUCLEI_NAME, (_part(files.part("nuclei.parquet")) for files in parts), NUCLEI_SCHEMA)
+    write_tables(root / CELLS_NAME, (_part(files.part("cells.parquet")) for files in parts), CELLS_SCHEMA)
     schema, tiles = tiles_schema(markers, labels), [files.part("tiles.parquet") for files in parts]
     write_tables(root / TILES_NAME, tile_tables(tiles, facts, schema), schema)
 
@@ -78,12 +78,12 @@ def tile_tables(parts: Sequence[Path], facts: Sequence[ShardFacts], schema: pa.S
     shard, first_nucleus = 0, 0
     for part, item in zip(parts, facts, strict=True):
         table = _part(part)
-        nucleus = table["nucleus"].to_numpy() + first_nucleus
-        table = table.set_column(schema.get_field_index("nucleus"), schema.field("nucleus"), pa.array(nucleus))
+        nucleus = table["cell"].to_numpy() + first_nucleus
+        table = table.set_column(schema.get_field_index("cell"), schema.field("cell"), pa.array(nucleus))
         numbers = pa.array(np.full(len(table), shard, dtype=np.int32))
         yield table.set_column(schema.get_field_index("shard"), schema.field("shard"), numbers)
         shard += item.shard is not None
-        first_nucleus += item.n_nuclei
+        first_nucleus += item.n_cells
 
 
 def _part(file: Path) -> pa.Table:
@@ -102,8 +102,8 @@ def channel_statistics(parts: Sequence[Path], channels: Sequence[str], dtype: st
 def skipped(problem: Problem) -> Skipped:
     """Return a problem as the manifest lists it."""
     return Skipped(
-        plate=problem.plate,
-        well=problem.well or "",
+        source=problem.plate,
+        bag=problem.well or "",
         site=problem.site,
         file=problem.file,
         reason=problem.reason,
@@ -135,7 +135,7 @@ def finish(
     write_json(root / QC_INDEX_NAME, _for_the_report(facts, ending))
     pictures = [record(root / picture.file, root) for item in facts for picture in item.overviews]
     index = tile_index(root, coded=kind.config.shards.codec is not None)
-    tables = [record(root / name, root) for name in (BAGS_NAME, TILES_NAME, NUCLEI_NAME, QC_INDEX_NAME)]
+    tables = [record(root / name, root) for name in (BAGS_NAME, TILES_NAME, CELLS_NAME, QC_INDEX_NAME)]
     files = [*ending.files, *pictures, *beside_shards(facts, root), index, *tables]
     statistics = channel_statistics(
         [item.part("counts.npz") for item in parts], kind.config.channels, kind.config.tiles.dtype
@@ -178,10 +178,10 @@ def _manifest(
         layout=config.shards.layout,
         codec=config.shards.codec,
         chunk_tiles=config.shards.chunk_tiles,
-        n_plates=ending.n_plates,
+        n_sources=ending.n_sources,
         n_bags=sum(len(item.bags) for item in facts),
         n_tiles=sum(shard.tiles for shard in shards),
-        n_nuclei=sum(item.n_nuclei for item in facts),
+        n_cells=sum(item.n_cells for item in facts),
         markers=ending.markers,
         targets=tuple(ending.targets),
         channel_statistics=statistics,

@@ -69,7 +69,7 @@ class Ending:
     """What a kind adds to the tables, ``qc/index.json`` and ``dataset.json``.
 
     Attributes:
-        n_plates: plates or exports.
+        n_sources: plates or exports.
         problems: what was left out.
         notes: what else a reader of the dataset should know about its input.
         markers: names of the measurements stored with each tile.
@@ -79,7 +79,7 @@ class Ending:
         files: records of files that not every dataset has.
     """
 
-    n_plates: int
+    n_sources: int
     problems: Sequence[Problem]
     notes: Sequence[str]
     markers: tuple[str, ...]

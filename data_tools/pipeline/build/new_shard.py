@@ -18,11 +18,11 @@ from data_tools.pipeline.build.config import IngestBase
 from data_tools.pipeline.build.facts import BagFacts, CellCounts, Overview, Remark, ShardFacts, write_marker
 from data_tools.pipeline.build.shard_file import ShardFile, ShardFiles, open_shard
 from data_tools.pipeline.build.statistics import PixelCounts, save_counts
-from data_tools.pipeline.build.tables import NUCLEI_SCHEMA, concatenated, table_of, tiles_schema, write_tables
+from data_tools.pipeline.build.tables import CELLS_SCHEMA, concatenated, table_of, tiles_schema, write_tables
 from data_tools.readers.problem import Problem
 from data_tools.shards import random_order
 from data_tools.tiles import HAS_TILE
-from framework.data.format.schema import MARKER_PREFIX, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import BAG, MARKER_PREFIX, PERTURBATION, SOURCE, STIMULATION
 
 Take = Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]]
 """Places among the tiles of a bag, in the order their cells were found -> these tiles (n, C, H, W)."""
@@ -34,7 +34,7 @@ class BagCells:
 
     Attributes:
         bag: number of the bag.
-        metadata: its ``Metadata_*`` columns.
+        metadata: its source, its name and its ``Metadata_*`` columns.
         key: the bag in the names of samples.
         n_sites: fields of view that were used.
         site: int16 (K,), field of view of each cell.
@@ -75,10 +75,10 @@ class NewShard:
     def __init__(self, config: IngestBase, markers: Sequence[str], labels: Sequence[str], file: ShardFile) -> None:
         self._config, self._markers, self._file = config, tuple(markers), file
         self._schema = tiles_schema(markers, labels)
-        self._nuclei: list[pa.Table] = []
+        self._cells: list[pa.Table] = []
         self._tiles: list[pa.Table] = []
         self._bags: list[BagFacts] = []
-        self._n_nuclei = 0
+        self._n_cells = 0
         self.counts = PixelCounts.empty(len(config.channels), config.tiles.dtype == "float32")
 
     def add(self, cells: BagCells, take: Take) -> None:
@@ -89,8 +89,8 @@ class NewShard:
             take: gives their tiles; it is asked for each once.
         """
         tiles = cells.with_tile
-        plate, well = cells.metadata[PLATE], cells.metadata[WELL]
-        order = random_order(len(tiles), self._config.seed, "tiles", plate, well)
+        named = cells.metadata[SOURCE], cells.metadata[BAG]
+        order = random_order(len(tiles), self._config.seed, "tiles", *named)
         rows = tiles[order]
 
         def facts(start: int, count: int) -> dict[str, Any]:
@@ -98,14 +98,14 @@ class NewShard:
 
         offsets = self._file.lay_out(len(rows), lambda part: take(order[part]), cells.key, facts)
         self._tiles.append(self._tile_table(cells, rows, offsets))
-        self._nuclei.append(_nuclei_table(cells))
-        self._n_nuclei += len(cells.status)
+        self._cells.append(_cells_table(cells))
+        self._n_cells += len(cells.status)
         self._bags.append(
             BagFacts(
                 bag=cells.bag,
                 metadata=cells.metadata,
                 n_sites=cells.n_sites,
-                n_nuclei=len(cells.status),
+                n_cells=len(cells.status),
                 n_tiles=len(rows),
             )
         )
@@ -125,7 +125,7 @@ class NewShard:
         Raises:
             DatasetError: writing failed.
         """
-        write_tables(files.part("nuclei.parquet"), [pa.concat_tables(self._nuclei)], NUCLEI_SCHEMA)
+        write_tables(files.part("cells.parquet"), [pa.concat_tables(self._cells)], CELLS_SCHEMA)
         nbytes = pa.array(concatenated(self._file.writer.tile_nbytes, np.int32))
         column = self._schema.get_field_index("nbytes")
         tiles = pa.concat_tables(self._tiles).set_column(column, self._schema.field("nbytes"), nbytes)
@@ -144,13 +144,13 @@ class NewShard:
         return facts
 
     def _tile_table(self, cells: BagCells, rows: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]) -> pa.Table:
-        """Return the rows of tiles.parquet; ``nucleus`` counts from the first of the shard, ``nbytes`` come later."""
+        """Return the rows of tiles.parquet; ``cell`` counts from the first of the shard, ``nbytes`` come later."""
         columns: dict[str, Any] = {
             "bag": np.full(len(rows), cells.bag, np.int32),
             "site": cells.site[rows],
             "y_px": cells.y_px[rows],
             "x_px": cells.x_px[rows],
-            "nucleus": self._n_nuclei + rows,
+            "cell": self._n_cells + rows,
             "shard": np.zeros(len(rows), np.int32),
             "offset": offsets,
             "nbytes": np.zeros(len(rows), np.int32),
@@ -163,8 +163,8 @@ class NewShard:
         """Return what a sample's JSON says: the bag, and of each tile its site and centre."""
         return {
             "bag": cells.bag,
-            "plate": cells.metadata[PLATE],
-            "well": cells.metadata[WELL],
+            "source": cells.metadata[SOURCE],
+            "name": cells.metadata[BAG],
             "perturbation": cells.metadata[PERTURBATION],
             "stimulation": cells.metadata[STIMULATION],
             "channels": list(self._config.channels),
@@ -196,7 +196,7 @@ def new_shard(
         yield NewShard(config, markers, labels, file)
 
 
-def _nuclei_table(cells: BagCells) -> pa.Table:
+def _cells_table(cells: BagCells) -> pa.Table:
     columns: dict[str, Any] = {
         "bag": np.full(len(cells.status), cells.bag, np.int32),
         "site": cells.site,
@@ -205,7 +205,7 @@ def _nuclei_table(cells: BagCells) -> pa.Table:
         "score": cells.score,
         "status": cells.status,
     }
-    return table_of(columns, NUCLEI_SCHEMA)
+    return table_of(columns, CELLS_SCHEMA)
 
 
 def _numbers(values: npt.NDArray[np.float32]) -> list[float | None]:

@@ -72,7 +72,7 @@ class ShardFiles:
     @property
     def all_parts(self) -> tuple[Path, ...]:
         """The files that the marker speaks for."""
-        return tuple(self.part(what) for what in ("nuclei.parquet", "tiles.parquet", "counts.npz"))
+        return tuple(self.part(what) for what in ("cells.parquet", "tiles.parquet", "counts.npz"))
 
     def part(self, what: str) -> Path:
         """A part table of this shard."""

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from data_tools.pipeline.build.durable import write_with
 from framework.data.format.schema import BAG_COLUMNS, MARKER_PREFIX
 
-NUCLEI_SCHEMA = pa.schema(
+CELLS_SCHEMA = pa.schema(
     [
         ("bag", pa.int32()),
         ("site", pa.int16()),
@@ -33,7 +33,7 @@ def tiles_schema(markers: Sequence[str], labels: Sequence[str] = ()) -> pa.Schem
         ("site", pa.int16()),
         ("y_px", pa.float32()),
         ("x_px", pa.float32()),
-        ("nucleus", pa.int64()),
+        ("cell", pa.int64()),
         ("shard", pa.int32()),
         ("offset", pa.int64()),
         ("nbytes", pa.int32()),
@@ -49,7 +49,7 @@ def bags_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """
     # Sorted: rows of an earlier attempt were read from JSON, whose keys are sorted.
     further = sorted({name for row in rows for name in row if name not in BAG_COLUMNS})
-    numbers = {"bag", "n_sites", "n_nuclei", "n_tiles"}
+    numbers = {"bag", "n_sites", "n_cells", "n_tiles"}
     fields = [(name, pa.int32() if name in numbers else pa.string()) for name in (*BAG_COLUMNS, *further)]
     schema = pa.schema(fields)
     columns = {name: [row.get(name, "") for row in rows] for name in schema.names}

@@ -14,7 +14,7 @@ from data_tools.pipeline.cells.config import GROUP, BagsConfig, CellsIngestConfi
 from data_tools.pipeline.cells.listed import ListedCells
 from data_tools.readers.cells.base import TEXT
 from data_tools.shards import random_order
-from framework.data.format.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import BAG, CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, SOURCE, STIMULATION
 from framework.errors import InputError, did_you_mean
 
 
@@ -111,7 +111,7 @@ def _dealt(listed: ListedCells, config: CellsIngestConfig, bags: _Codes, groups:
             unit = listed.cells.iloc[mine].groupby(together, sort=False).ngroup().to_numpy()
         units = int(unit.max()) + 1
         dealt = np.empty(units, dtype=np.int64)
-        order = random_order(units, config.seed, "groups", listed.source.plate, name)
+        order = random_order(units, config.seed, "groups", listed.source.name, name)
         dealt[order] = np.arange(units) % groups
         group[mine] = dealt[unit]
     width = len(str(groups - 1))
@@ -128,19 +128,14 @@ def _bag_table(
     starts = np.searchsorted(code, np.arange(len(names)))
     columns: dict[str, Any] = {
         "bag": first + np.arange(len(names)),
-        PLATE: listed.source.plate,
-        WELL: names,
+        SOURCE: listed.source.name,
+        BAG: names,
         PERTURBATION: "",
         STIMULATION: "",
         CONTROL_TYPE: "treatment",
     }
     varying: set[str] = set()
     for name in listed.metadata:
-        if name in (PLATE, WELL):
-            raise InputError(
-                f"{listed.where}: a column of the cells is called {name}, which is the name of the export or bag; "
-                "rename the group or label"
-            )
         number = pd.factorize(listed.cells[name])[0]
         if np.all(number == number[starts][code]):
             columns[name] = listed.cells[name].iloc[starts].to_numpy(dtype=object)

@@ -15,7 +15,6 @@ from data_tools.readers.cells import CELL_READERS
 from data_tools.readers.cells.base import CELL
 from data_tools.readers.tables import CELL_TABLES
 from framework.config import StrictModel, choice
-from framework.data.format.schema import PLATE
 
 GROUP = "Metadata_Group"
 """Column of the random groups ``bags.groups`` makes."""
@@ -60,7 +59,7 @@ class CellTableConfig(StrictModel):
 class CellSourceConfig(StrictModel):
     """One export of cells and the tables that go with it."""
 
-    plate: str = Field(min_length=1, description="a name for this export, stored as Metadata_Plate")
+    name: str = Field(min_length=1, description="of this export, stored in the column 'source'")
     reader: choice(CELL_READERS) = Field(  # type: ignore[valid-type]
         description="a mapping with the key 'name' of a reader of cells, as {name: crops, path: ...}"
     )
@@ -93,9 +92,8 @@ class BagsConfig(StrictModel):
                 raise ValueError(f"'{name}' is no column of the cells; their names begin with Metadata_")
         if self.together and self.groups is None:
             raise ValueError("'together' says which cells share a random group: set 'groups' too")
-        if CELL in self.by or PLATE in self.by:
-            raise ValueError(f"'by' names {CELL if CELL in self.by else PLATE}; cells never share the one, and bags "
-                             "never span the other: leave it out")  # fmt: skip
+        if CELL in self.by:
+            raise ValueError(f"'by' names {CELL}, which cells never share: leave it out")
         if len(set(self.by)) < len(self.by):
             raise ValueError("'by' names a column twice")
         return self
@@ -135,7 +133,7 @@ class CellsIngestConfig(IngestBase):
 
     @model_validator(mode="after")
     def _check(self) -> CellsIngestConfig:
-        for what, names in (("channels", self.channels), ("sources", tuple(source.plate for source in self.sources))):
+        for what, names in (("channels", self.channels), ("sources", tuple(source.name for source in self.sources))):
             refuse_twice(what, names)
         unknown = [name for name in self.intensity if name not in self.channels]
         if unknown:

@@ -21,7 +21,7 @@ from data_tools.pipeline.cells.jobs import sample_cells, shard_jobs
 from data_tools.pipeline.cells.survey import CellSurvey, survey_cells
 from data_tools.pipeline.cells.task import CellShardJob, make_cell_shard
 from data_tools.readers.problem import Problem, relative_text
-from framework.data.format.schema import PLATE, WELL, Manifest
+from framework.data.format.schema import BAG, SOURCE, Manifest
 from framework.progress import OnProgress
 
 _SHOWN_PROBLEMS = 5
@@ -103,7 +103,7 @@ class CellsIngest(Kind[CellsIngestConfig, CellSurvey, CellShardJob, CellsSummary
     def why_empty(self, found: CellSurvey, facts: Sequence[ShardFacts]) -> str:
         """Say why no tile was made."""
         bags, least = [bag for item in facts for bag in item.bags], self.config.bags.min_cells
-        cells = sum(bag.n_nuclei for bag in bags)
+        cells = sum(bag.n_cells for bag in bags)
         reasons = [problem.detail for problem in _problems(found, facts)[:_SHOWN_PROBLEMS]]
         needed = f"; each bag needs {least} ('bags.min_cells')" if least > 1 else ""
         return "\n".join([f"no tile could be made of {cells} cells in {len(bags)} bags{needed}", *reasons])
@@ -113,7 +113,7 @@ class CellsIngest(Kind[CellsIngestConfig, CellSurvey, CellShardJob, CellsSummary
     ) -> Ending:
         """Return what is to be said; there is nothing to write."""
         return Ending(
-            n_plates=len(found.exports),
+            n_sources=len(found.exports),
             problems=_problems(found, facts),
             notes=[*found.notes, *found.matched],
             markers=tuple(self.config.markers),
@@ -122,8 +122,8 @@ class CellsIngest(Kind[CellsIngestConfig, CellSurvey, CellShardJob, CellsSummary
 
     def of_complete(self, manifest: Manifest, root: Path) -> CellsSummary:
         """Say what a finished dataset holds."""
-        sources = tuple(source["plate"] for source in manifest.source["sources"])
-        return CellsSummary.of(manifest, root, sources=sources, bags=manifest.n_bags, cells=manifest.n_nuclei)
+        sources = tuple(source["name"] for source in manifest.source["sources"])
+        return CellsSummary.of(manifest, root, sources=sources, bags=manifest.n_bags, cells=manifest.n_cells)
 
     def of_build(self, complete: CellsSummary, found: CellSurvey, facts: Sequence[ShardFacts]) -> CellsSummary:
         """Add bags of no tile or one, labels, and how tables were joined."""
@@ -144,4 +144,4 @@ def _problems(found: CellSurvey, facts: Sequence[ShardFacts]) -> list[Problem]:
 
 
 def _named(bags: pd.DataFrame) -> tuple[str, ...]:
-    return tuple(f"{plate}/{well}" for plate, well in zip(bags[PLATE], bags[WELL], strict=True))
+    return tuple(f"{plate}/{well}" for plate, well in zip(bags[SOURCE], bags[BAG], strict=True))

@@ -17,7 +17,7 @@ from data_tools.pipeline.cells.survey import CellExport, CellSurvey
 from data_tools.pipeline.cells.task import CellShardJob, check_image
 from data_tools.readers.cells import CellImage, CellProblem
 from data_tools.tiles import HAS_TILE
-from framework.data.format.schema import PLATE
+from framework.data.format.schema import SOURCE
 
 _TRIED = 3
 
@@ -28,7 +28,7 @@ def shard_jobs(config: CellsIngestConfig, found: CellSurvey, build: BuildFolder)
     step = config.shards.bags_per_shard
     for source, export in enumerate(found.exports):
         types = pixel_types(config, source, export)
-        bags = found.bags[found.bags[PLATE] == export.plate]
+        bags = found.bags[found.bags[SOURCE] == export.plate]
         bag_of = export.cells["bag"].to_numpy()
         for start in range(0, len(bags), step):
             mine = bags.iloc[start : start + step].reset_index(drop=True)
@@ -86,5 +86,5 @@ def sample_cells(config: CellsIngestConfig, source: int, export: CellExport) -> 
             problem = check_image(item, types, config)
             good += problem is None
         if problem is not None:
-            bad.append(f"plate {export.plate}: {problem.detail}")
+            bad.append(f"source {export.plate}: {problem.detail}")
     return round(good / max(len(rows), 1) * len(places)), bad

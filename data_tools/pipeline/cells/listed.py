@@ -31,7 +31,7 @@ class ListedCells:
         row: int64 (n,), the row of each cell in ``listing.places``.
         problems: what was left out.
         notes: sentences worth showing.
-        matched: ``plate: table: cells with a row``.
+        matched: ``source: table: cells with a row``.
     """
 
     source: CellSourceConfig
@@ -45,7 +45,7 @@ class ListedCells:
     @property
     def where(self) -> str:
         """The export, as messages name it."""
-        return f"source '{self.source.plate}'"
+        return f"source '{self.source.name}'"
 
     @property
     def metadata(self) -> list[str]:
@@ -64,11 +64,11 @@ class ListedCells:
     def with_problems(self, reason: str, details: Iterable[str]) -> ListedCells:
         """Return the same with further problems, a sentence each."""
         found = [CellProblem(reason=reason, detail=detail) for detail in details]
-        return replace(self, problems=(*self.problems, *(problem_of(self.source.plate, None, item) for item in found)))
+        return replace(self, problems=(*self.problems, *(problem_of(self.source.name, None, item) for item in found)))
 
     def with_note(self, text: str) -> ListedCells:
         """Return the same with one note more."""
-        return replace(self, notes=(*self.notes, f"plate {self.source.plate}: {text}"))
+        return replace(self, notes=(*self.notes, f"source {self.source.name}: {text}"))
 
 
 def reader_of(source: CellSourceConfig) -> CellReader:
@@ -78,7 +78,7 @@ def reader_of(source: CellSourceConfig) -> CellReader:
 
 def problem_of(plate: str, well: str | None, found: CellProblem) -> Problem:
     """Return a reader's problem as the sentence of the ingest."""
-    where = f"plate {plate}" + (f" bag {well}" if well else "")
+    where = f"source {plate}" + (f" bag {well}" if well else "")
     return Problem(
         plate=plate, well=well, file=found.file, reason=found.reason, detail=f"{found.detail}, {_SKIP}; {where}"
     )
@@ -101,7 +101,7 @@ def listed_cells(config: CellsIngestConfig, source: CellSourceConfig, tables: Se
         listing=listing,
         cells=listing.cells.reset_index(drop=True),
         row=np.arange(len(listing.cells)),
-        problems=tuple(problem_of(source.plate, None, item) for item in listing.problems),
+        problems=tuple(problem_of(source.name, None, item) for item in listing.problems),
         notes=tuple(listing.notes),
     )
     listed = _joined(listed, tables)
@@ -115,7 +115,7 @@ def listed_cells(config: CellsIngestConfig, source: CellSourceConfig, tables: Se
 
 
 def _joined(listed: ListedCells, tables: Sequence[OpenTable]) -> ListedCells:
-    cells, matched, plate = listed.cells, list(listed.matched), listed.source.plate
+    cells, matched, plate = listed.cells, list(listed.matched), listed.source.name
     for table in tables:
         cells, notes = join_table(table, cells, plate)
         matched += [f"{plate}: {note}" for note in notes]

@@ -23,7 +23,7 @@ from data_tools.pipeline.cells.tables import open_table, stored_values
 from data_tools.readers.cells import CellListing
 from data_tools.readers.cells.base import CELL, PLACE_COLUMNS, TEXT
 from data_tools.readers.problem import Problem, relative_text
-from framework.data.format.schema import BAG_COLUMNS, MARKER_PREFIX, PLATE
+from framework.data.format.schema import BAG_COLUMNS, MARKER_PREFIX, SOURCE
 from framework.errors import InputError
 
 
@@ -57,7 +57,7 @@ class CellSurvey:
         labels: ``Metadata_*`` columns that differ within bags: they are kept with the tiles.
         problems: what cannot be used.
         notes: sentences worth showing.
-        matched: ``plate: table: cells with a row``.
+        matched: ``source: table: cells with a row``.
     """
 
     exports: tuple[CellExport, ...]
@@ -76,7 +76,7 @@ class CellSurvey:
     @property
     def bag_counts(self) -> tuple[int, ...]:
         """Bags of each export."""
-        return tuple(int((self.bags[PLATE] == export.plate).sum()) for export in self.exports)
+        return tuple(int((self.bags[SOURCE] == export.plate).sum()) for export in self.exports)
 
 
 def survey_cells(config: CellsIngestConfig, base: Path) -> CellSurvey:
@@ -93,7 +93,7 @@ def survey_cells(config: CellsIngestConfig, base: Path) -> CellSurvey:
     # All tables before the first export is listed: a column that is not there is said within seconds, not hours.
     tables = [tuple(open_table(table) for table in source.tables) for source in config.sources]
     found = [listed_cells(config, source, mine) for source, mine in zip(config.sources, tables, strict=True)]
-    check_pixel_sizes("source", {item.source.plate: item.listing.pixel_size_um for item in found})
+    check_pixel_sizes("source", {item.source.name: item.listing.pixel_size_um for item in found})
     _check_measurements(config, found)
     sorted_cells: list[BaggedCells] = []
     for item in found:
@@ -124,7 +124,7 @@ def _export(bagged: BaggedCells, labels: Sequence[str], config: CellsIngestConfi
         values = stored_values(found[name].to_numpy(np.float64)) if name in found else np.float32(np.nan)
         cells[MARKER_PREFIX + marker] = np.broadcast_to(values, len(found))
     return CellExport(
-        plate=listed.source.plate,
+        plate=listed.source.name,
         cells=pd.DataFrame(cells),
         places=listed.listing.places.iloc[listed.row].reset_index(drop=True),
         listing=listed.listing,

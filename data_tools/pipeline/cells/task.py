@@ -29,7 +29,7 @@ from data_tools.readers.cells.base import CELL
 from data_tools.readers.problem import Problem
 from data_tools.shards import safe_name
 from data_tools.tiles import HAS_TILE
-from framework.data.format.schema import MARKER_PREFIX, PLATE, WELL
+from framework.data.format.schema import BAG, MARKER_PREFIX, SOURCE
 from framework.errors import InputError
 
 _FEW = "few_cells"
@@ -221,7 +221,7 @@ class _CellShardTask:
         row = int(problem.row or 0)
         cell = self.job.cells[CELL].iloc[row]
         named = replace(problem, detail=f"cell {cell}: {problem.detail}")
-        shown = problem_of(str(bag[PLATE]), str(bag[WELL]), named).relative_to(self.job.base)
+        shown = problem_of(str(bag[SOURCE]), str(bag[BAG]), named).relative_to(self.job.base)
         if self.config.on_error == "raise":
             raise InputError(shown.detail)
         self.problems.append(shown)
@@ -242,7 +242,7 @@ class _CellShardTask:
         found = BagCells(
             bag=number,
             metadata={str(name): str(value) for name, value in bag.items() if name != "bag"},
-            key=f"{number:06d}-{safe_name(str(bag[WELL]))[:40]}",
+            key=f"{number:06d}-{safe_name(str(bag[BAG]))[:40]}",
             n_sites=int(cells["site"].nunique()),
             site=cells["site"].to_numpy(np.int16),
             y_px=known[:, 0],

@@ -114,7 +114,7 @@ class PlatesIngest(Kind[IngestConfig, Survey, ShardJob, IngestSummary]):
     def why_empty(self, found: Survey, facts: Sequence[ShardFacts]) -> str:
         """Say why no tile was made."""
         config, bags = self.config, [bag for item in facts for bag in item.bags]
-        nuclei = sum(bag.n_nuclei for bag in bags)
+        nuclei = sum(bag.n_cells for bag in bags)
         sites = sum(bag.n_sites for bag in bags)
         if nuclei:
             return (
@@ -134,7 +134,7 @@ class PlatesIngest(Kind[IngestConfig, Survey, ShardJob, IngestSummary]):
         problems = [*found.problems, *(problem for item in facts for problem in item.problems)]
         targets = _write_targets(found, root)
         return Ending(
-            n_plates=len(found.plates),
+            n_sources=len(found.plates),
             problems=sorted(problems, key=lambda problem: place[problem.plate]),
             notes=_notes(found, facts),
             markers=self.config.markers,
@@ -154,7 +154,7 @@ class PlatesIngest(Kind[IngestConfig, Survey, ShardJob, IngestSummary]):
             plates=(),
             wells=manifest.n_bags,
             sites=0,
-            nuclei=manifest.n_nuclei,
+            nuclei=manifest.n_cells,
             targets=manifest.targets,
         )
 

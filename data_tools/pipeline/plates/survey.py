@@ -24,7 +24,7 @@ from data_tools.readers.problem import Problem, relative_text
 from data_tools.shards import safe_names
 from data_tools.single_cell import CellsConfig
 from data_tools.wells import well_order
-from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, PLATE, SOURCE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean
 
 _SHOWN = 6
@@ -209,7 +209,7 @@ def _plate(
             Bag(
                 bag=first + number,
                 well=well,
-                metadata=row,
+                metadata={SOURCE: export.plate, BAG: well, **row},
                 sites=read,
                 n_sites_imaged=len(mine),
                 cells=cells.get(well) if read else None,

@@ -2,8 +2,7 @@
 
 A block is summed where the page cache holds it, mapped and not copied, so memory is read once; what it does not hold
 is read, because the kernel then brings it in by large pages, which are mapped at once by whoever comes later. CRC-32 is
-the checksum because libdeflate computes it at twice the speed of CRC-32C, and outside the interpreter lock:
-``google_crc32c`` leaves the lock only for ``bytes`` of at least 1 MiB, never for arrays.
+the checksum because libdeflate computes it at twice the speed of CRC-32C, and outside the interpreter lock.
 """
 
 from __future__ import annotations
@@ -11,20 +10,16 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import google_crc32c
 import numpy as np
 import numpy.typing as npt
 from imagecodecs import deflate_crc32
 
 from framework.data.format.schema import BlockSums, ShardRecord
 from framework.errors import DatasetError
-
-Sum = Callable[[npt.NDArray[np.uint8], int], int]
-"""(bytes, sum of what is before them) -> sum of all."""
 
 _PIECE = 1 << 20
 """Bytes read and summed at a time: they are still in the core's cache when summed."""
@@ -41,15 +36,11 @@ class RecordedSums:
 
     Attributes:
         block_bytes: of all blocks but the last, which is what remains.
-        sums: of each block.
-        name: of the checksum, for a person.
-        extend: computes it.
+        sums: CRC-32 of each block.
     """
 
     block_bytes: int
     sums: tuple[int, ...]
-    name: str
-    extend: Sum
 
 
 def crc32(data: npt.NDArray[np.uint8], before: int) -> int:
@@ -69,7 +60,7 @@ def recorded_sums(found: BlockSums, shards: Iterable[ShardRecord], file: Path | 
     Raises:
         DatasetError: a shard has another number of blocks, so these are not its checksums.
     """
-    recorded = _by_shard(found)
+    recorded = {name: RecordedSums(block_bytes=found.block_bytes, sums=sums) for name, sums in found.crc32.items()}
     for record in shards:
         sums = recorded.get(record.name)
         blocks = -(-record.bytes // found.block_bytes)
@@ -81,20 +72,8 @@ def recorded_sums(found: BlockSums, shards: Iterable[ShardRecord], file: Path | 
     return recorded
 
 
-def _by_shard(found: BlockSums) -> dict[str, RecordedSums]:
-    kinds: tuple[tuple[str, dict[str, tuple[int, ...]], Sum], ...] = (
-        ("CRC-32C", found.crc32c, lambda data, before: google_crc32c.extend(before, data)),
-        ("CRC-32", found.crc32, crc32),
-    )
-    return {
-        shard: RecordedSums(block_bytes=found.block_bytes, sums=sums, name=name, extend=extend)
-        for name, shards, extend in kinds
-        for shard, sums in shards.items()
-    }
-
-
-def block_sums(file: Path, size: int, block: int, extend: Sum = crc32) -> list[int]:
-    """Return the sum of each ``block`` bytes of a file of ``size`` bytes.
+def block_sums(file: Path, size: int, block: int) -> list[int]:
+    """Return the CRC-32 of each ``block`` bytes of a file of ``size`` bytes.
 
     Raises:
         OSError: bytes that cannot be read.
@@ -107,8 +86,8 @@ def block_sums(file: Path, size: int, block: int, extend: Sum = crc32) -> list[i
         found = []
         for start in range(0, size, block):
             end = min(start + block, size)
-            one = _sum_of_mapped(mapped, start, end, extend) if mapped is not None and _is_there(handle, end) else None
-            found.append(_sum_of_read(handle, start, end, extend) if one is None else one)
+            one = _sum_of_mapped(mapped, start, end) if mapped is not None and _is_there(handle, end) else None
+            found.append(_sum_of_read(handle, start, end) if one is None else one)
         return found
     finally:
         os.close(handle)
@@ -130,24 +109,24 @@ def _map(handle: int, size: int) -> mmap.mmap | None:
         return None
 
 
-def _sum_of_mapped(mapped: mmap.mmap, start: int, end: int, extend: Sum) -> int | None:
+def _sum_of_mapped(mapped: mmap.mmap, start: int, end: int) -> int | None:
     """None where a block cannot be brought into memory this way: touching it then could kill the process."""
     page = start // mmap.PAGESIZE * mmap.PAGESIZE
     pages = np.frombuffer(mapped, np.uint8, end - page, page)
     if _madvise(pages.ctypes.data, len(pages), _POPULATE_READ) != 0:
         return None
-    found = extend(pages[start - page :], 0)
+    found = crc32(pages[start - page :], 0)
     # Else the whole file counts as memory of this process.
     _madvise(pages.ctypes.data, len(pages), mmap.MADV_DONTNEED)
     return found
 
 
-def _sum_of_read(handle: int, start: int, end: int, extend: Sum) -> int:
+def _sum_of_read(handle: int, start: int, end: int) -> int:
     buffer, at, found = np.empty(_PIECE, dtype=np.uint8), start, 0
     while at < end:
         got = os.preadv(handle, [buffer[: min(_PIECE, end - at)].data], at)
         if not got:
             break
-        found = extend(buffer[:got], found)
+        found = crc32(buffer[:got], found)
         at += got
     return found

@@ -1,4 +1,4 @@
-"""What opening a dataset checks: sizes of its files, the table of bags, and where tiles lie, against the manifest.
+"""What opening a dataset checks: sizes of its files and the table of bags, against the manifest.
 
 It reads what opening reads anyway; ``wellstream verify`` reads every byte.
 """
@@ -7,25 +7,23 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import anndata
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from framework.data.format.checksum import file_checksum
 from framework.data.format.schema import (
+    BAG,
     BAG_COLUMNS,
     BAGS_NAME,
     INDEX_NAME,
     PLATE,
-    TILES_NAME,
+    SOURCE,
     WELL,
     FileRecord,
     Manifest,
 )
-from framework.data.format.tile_index import TileIndex
 from framework.errors import DatasetError
 from framework.files.failures import reading
 
@@ -42,11 +40,9 @@ def check_files(root: Path, manifest: Manifest) -> None:
     Raises:
         DatasetError: one was changed since the build.
     """
-    indexed = any(record.name == INDEX_NAME for record in manifest.files)
-    read = (BAGS_NAME, INDEX_NAME if indexed else TILES_NAME)
     for record in manifest.files:
         file = root / record.name
-        wanted = record.name in read and record.bytes <= _CHECKED_BYTES
+        wanted = record.name in (BAGS_NAME, INDEX_NAME) and record.bytes <= _CHECKED_BYTES
         if file.is_file() and (file.stat().st_size != record.bytes or wanted):
             check_content(file, record)
 
@@ -91,7 +87,7 @@ def check_bags(bags: pd.DataFrame, manifest: Manifest, where: str) -> None:
             f"{where}: the manifest counts {manifest.n_bags} bags, {BAGS_NAME} holds {len(bags)}: a stale index; "
             "ingest again"
         )
-    for name in ("bag", "n_sites", "n_nuclei", "n_tiles"):
+    for name in ("bag", "n_sites", "n_cells", "n_tiles"):
         values = bags[name]
         if values.dtype.kind not in "iu" or (len(values) and values.min() < 0):
             raise DatasetError(f"{file}: column '{name}' holds other values than whole numbers from 0 on; ingest again")
@@ -99,35 +95,23 @@ def check_bags(bags: pd.DataFrame, manifest: Manifest, where: str) -> None:
     if len(wrong):
         found = bags["bag"].iloc[wrong[0]]
         raise DatasetError(f"{file}: row {wrong[0]} is bag {found}, expected bag {wrong[0]}; ingest again")
-    for name, recorded in (("tiles", manifest.n_tiles), ("nuclei", manifest.n_nuclei)):
+    for name, recorded in (("tiles", manifest.n_tiles), ("cells", manifest.n_cells)):
         # Python's integers, because a forged column may outgrow 64 bits.
         counted = sum(bags[f"n_{name}"].tolist())
         if counted != recorded:
             raise DatasetError(f"{file}: its bags count {counted} {name}, the manifest {recorded}; ingest again")
-    for name in (PLATE, WELL):
+    for name in (SOURCE, BAG):
         unnamed = [row for row, value in enumerate(bags[name].tolist()) if not isinstance(value, str) or not value]
         if unnamed:
             found = bags[name].iloc[unnamed[0]]
             raise DatasetError(f"{file}: row {unnamed[0]}, column '{name}': expected text, found {found}; ingest again")
 
 
-def check_tiles_of_bags(bags: pd.DataFrame, index: TileIndex, where: str) -> None:
-    """Check that each bag counts the tiles that the index gives it. Raises DatasetError: one does not."""
-    there = np.diff(index.bag_start)
-    wrong = np.flatnonzero(bags["n_tiles"].to_numpy() != there)
-    if len(wrong):
-        bag = int(wrong[0])
-        raise DatasetError(
-            f"{where}/{BAGS_NAME}: bag {bag} counts {bags['n_tiles'].iloc[bag]} tiles, {TILES_NAME} holds {there[bag]} "
-            "of it; ingest again"
-        )
-
-
 def check_target(table: anndata.AnnData, bags: pd.DataFrame, file: Path | str) -> None:
-    """Check that each row of a target is of one bag of this dataset: by its number, and by its well where it says it.
+    """Check that each row of a target is of one bag of this dataset, by its number and by the names it states.
 
     Raises:
-        DatasetError: a row is of no bag, or of another well, or of a bag that has a row already.
+        DatasetError: a row is of no bag, or of another name, or of a bag that has a row already.
     """
     numbers = table.obs.get("bag")
     if numbers is None or numbers.dtype.kind not in "iu":
@@ -139,8 +123,8 @@ def check_target(table: anndata.AnnData, bags: pd.DataFrame, file: Path | str) -
     again = numbers[numbers.duplicated()]
     if len(again):
         raise DatasetError(f"{file}: several rows of bag {again.iloc[0]}; ingest again")
-    for name in (PLATE, WELL):
-        said = table.obs[name].astype(str).to_numpy() if name in table.obs else bags[name].to_numpy()[rows]
+    for name in (name for name in (SOURCE, BAG, PLATE, WELL) if name in table.obs and name in bags):
+        said = table.obs[name].astype(str).to_numpy()
         other = np.flatnonzero(said != bags[name].to_numpy()[rows])
         if len(other):
             row, bag = other[0], rows[other[0]]
@@ -148,23 +132,6 @@ def check_target(table: anndata.AnnData, bags: pd.DataFrame, file: Path | str) -
                 f"{file}: row {row} is of bag {bag}, {name} '{said[row]}', which is '{bags[name].iloc[bag]}' in "
                 f"{BAGS_NAME}: it is of another build; ingest again"
             )
-
-
-def check_whole_numbers(table: pa.Table, file: str) -> None:
-    """Check that columns hold whole numbers and no gaps. Raises DatasetError: one does not."""
-    for name in table.column_names:
-        column: Any = table[name]
-        if not pa.types.is_integer(column.type) or column.null_count:
-            raise DatasetError(f"{file}: column '{name}' holds other values than whole numbers; ingest again")
-
-
-def check_places(index: TileIndex, manifest: Manifest, where: str) -> None:
-    """Check that every tile lies inside a shard. Raises DatasetError: one does not."""
-    sizes = np.asarray([record.bytes for record in manifest.shards], dtype=np.int64)
-    length = manifest.tile.nbytes if index.nbytes is None else index.nbytes
-    known = (index.shard >= 0) & (index.shard < len(sizes)) & (index.offset >= 0)
-    if not np.all(known) or np.any(index.offset + length > sizes[index.shard]):
-        raise DatasetError(f"{where}/{TILES_NAME}: points beyond the end of a shard; ingest again")
 
 
 def need_columns(found: list[str], wanted: tuple[str, ...], file: str) -> None:

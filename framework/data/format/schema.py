@@ -1,4 +1,4 @@
-"""The contract on disk, version 2: what ``data_tools`` writes and everything else reads.
+"""The contract on disk, version 3: what ``data_tools`` writes and everything else reads.
 
 A dataset is a folder::
 
@@ -7,7 +7,7 @@ A dataset is a folder::
     tiles.parquet        one row per tile, sorted by bag: where its pixels lie, where in the field it was cut
     tiles.arrow          the columns of tiles.parquet that reading tiles needs, as Arrow IPC, to be mapped
                          (``framework.data.format.tile_index``)
-    nuclei.parquet       one row per nucleus (or cropped cell) found, with or without a tile
+    cells.parquet        one row per cell found (a nucleus, or a cropped cell), with or without a tile
     checksums.json       CRC-32 of every 8 MiB of every shard, so that damage is found fast and located
     shards/              layout ``tar``: WebDataset tarballs, one sample is a chunk of up to ``chunk_tiles`` tiles of
                          one bag; layout ``zarr``: ``<shard>.zarr``, a Zarr v3 array (tiles, C, H, W) with the sharding
@@ -21,6 +21,7 @@ where the manifest names a codec, a Blosc frame of them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -36,18 +37,23 @@ from framework.files.json_file import parse_json, read_text
 
 M = TypeVar("M", bound=StrictModel)
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _OTHER_VERSION = "other_version"
 MANIFEST_NAME = "dataset.json"
 BAGS_NAME = "bags.parquet"
 TILES_NAME = "tiles.parquet"
 INDEX_NAME = "tiles.arrow"
-NUCLEI_NAME = "nuclei.parquet"
+CELLS_NAME = "cells.parquet"
 CHECKSUMS_NAME = "checksums.json"
 CHECKSUM_BLOCK_BYTES = 8 << 20
 
+SOURCE = "source"
+"""What a bag comes from: a plate, or an export of cells."""
+BAG = "bag_name"
+"""Name of a bag in its source: a well, a protein, a sample. Source and bag together name it in every table."""
 PLATE = "Metadata_Plate"
 WELL = "Metadata_Well"
+"""Source and bag once more, in datasets of plates."""
 SITE = "Metadata_Site"
 PERTURBATION = "Metadata_Perturbation"
 STIMULATION = "Metadata_Stimulation"
@@ -55,17 +61,28 @@ CONTROL_TYPE = "Metadata_Control_Type"
 CONTROL_TYPES = ("negcon", "poscon", "treatment", "empty")
 MARKER_PREFIX = "Marker_"
 
-BAG_COLUMNS = ("bag", PLATE, WELL, PERTURBATION, STIMULATION, CONTROL_TYPE, "n_sites", "n_nuclei", "n_tiles")
-"""Columns of bags.parquet that every dataset has; further ``Metadata_*`` columns come from the plate map."""
+BAG_COLUMNS = ("bag", SOURCE, BAG, PERTURBATION, STIMULATION, CONTROL_TYPE, "n_sites", "n_cells", "n_tiles")
+"""Columns of bags.parquet that every dataset has. Those of plates have ``PLATE`` and ``WELL`` too; further
+``Metadata_*`` columns come from the plate map or from ``bags.by``."""
 
-TILE_COLUMNS = ("bag", "site", "y_px", "x_px", "nucleus", "shard", "offset", "nbytes")
+TILE_COLUMNS = ("bag", "site", "y_px", "x_px", "cell", "shard", "offset", "nbytes")
 """Columns of tiles.parquet: int32 bag, int16 site, float32 centre (y_px, x_px) in the field, int64 row of
-nuclei.parquet, int32 index into ``Manifest.shards``, int64 offset, int32 nbytes; then float32 ``Marker_<name>``
+cells.parquet, int32 index into ``Manifest.shards``, int64 offset, int32 nbytes; then float32 ``Marker_<name>``
 (NaN where the cell has no measurement); of cells cropped elsewhere also text ``Metadata_Cell`` and the ``Metadata_*``
 columns that differ within a bag, and NaN for unknown centres."""
 
-NUCLEUS_COLUMNS = ("bag", "site", "y_px", "x_px", "score", "status")
-"""Columns of nuclei.parquet: centre in px, detector score, and ``tile`` or why there is none (``border`` ...)."""
+CELL_COLUMNS = ("bag", "site", "y_px", "x_px", "score", "status")
+"""Columns of cells.parquet: centre in px, detector score, and ``tile`` or why there is none (``border`` ...)."""
+
+
+def names_of_bags(columns: Sequence[str]) -> tuple[str, str] | None:
+    """Return the two columns that name the bags of a table made by hand or by us; None where it has no such pair."""
+    return next((pair for pair in ((SOURCE, BAG), (PLATE, WELL)) if set(pair) <= set(columns)), None)
+
+
+def of_plates(columns: Sequence[str]) -> bool:
+    """Whether bags with these columns are wells of plates."""
+    return {PLATE, WELL} <= set(columns)
 
 
 def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -183,15 +200,13 @@ class BlockSums(StrictModel):
     block_bytes: int = Field(default=CHECKSUM_BLOCK_BYTES, ge=1)
     crc32: dict[str, tuple[Crc, ...]] = Field(default_factory=dict)
     """Name of a shard, as in the manifest -> CRC-32 (of zlib and gzip) of each block."""
-    crc32c: dict[str, tuple[Crc, ...]] = Field(default_factory=dict)
-    """The same of earlier builds, as CRC-32C."""
 
 
 class Skipped(StrictModel):
     """Raw input that did not become part of the dataset (``on_error: skip``), and why."""
 
-    plate: str
-    well: str
+    source: str
+    bag: str
     site: int | None = None
     file: str | None = None
     reason: str
@@ -210,10 +225,11 @@ class Manifest(StrictModel):
     layout: Literal["tar", "zarr"] = "tar"
     codec: BloscCodec | None = None
     chunk_tiles: int = Field(ge=1)
-    n_plates: int = Field(ge=0)
+    n_sources: int = Field(ge=0)
+    """Plates, or exports of cells."""
     n_bags: int = Field(ge=0)
     n_tiles: int = Field(ge=0)
-    n_nuclei: int = Field(ge=0)
+    n_cells: int = Field(ge=0)
     markers: Annotated[tuple[Name, ...], AfterValidator(distinct)] = ()
     targets: Annotated[tuple[BaseName, ...], AfterValidator(distinct)] = ()
     channel_statistics: dict[str, ChannelStatistics]
@@ -226,7 +242,7 @@ class Manifest(StrictModel):
     files: tuple[FileRecord, ...]
     shards: tuple[ShardRecord, ...]
     digest: str | None = None
-    """BLAKE3 of everything above, by ``sealed``; None in datasets built before it was recorded."""
+    """BLAKE3 of everything above, by ``sealed``; None only before that."""
 
     @model_validator(mode="after")
     def _agree(self) -> Manifest:
@@ -248,7 +264,7 @@ class Manifest(StrictModel):
 
     def sealed(self) -> Manifest:
         """Return it with the digest of its content, which tells a damaged dataset.json from a sound one."""
-        return self.model_copy(update={"digest": _digest(self.model_dump(mode="json"))})
+        return self.model_copy(update={"digest": digest_of(self.model_dump(mode="json"))})
 
     @field_validator("schema_version")
     @classmethod
@@ -257,11 +273,17 @@ class Manifest(StrictModel):
         if found != SCHEMA_VERSION:
             raise PydanticCustomError(
                 _OTHER_VERSION,
-                "schema version {found}, this Wellstream reads version {read}; ingest again with this version, into "
-                "another folder",
-                {"found": found, "read": SCHEMA_VERSION},
+                "schema version {found}, this Wellstream reads version {read}; {then}",
+                {"found": found, "read": SCHEMA_VERSION, "then": _of_version(found)},
             )
         return found
+
+
+def _of_version(found: int) -> str:
+    """Return what to do with a dataset of another version."""
+    if found == 2:
+        return "make one of this version from it, pixels and all, with: wellstream convert DATASET --out FOLDER"
+    return "ingest again with this version, into another folder"
 
 
 def read_manifest(root: Path | str) -> Manifest:
@@ -286,12 +308,13 @@ def parse_manifest(text: str, file: Path | str) -> Manifest:
     """Return the manifest that ``text`` of ``file`` describes. Raises DatasetError where it describes none."""
     plain = parse_json(text, file, what="a dataset manifest", then="ingest again")
     manifest = parse_model(text, file, Manifest, "a dataset manifest")
-    if manifest.digest is not None and manifest.digest != _digest(plain):
+    if manifest.digest != digest_of(plain):
         raise DatasetError(f"{file}: was changed since it was written: its content has another digest; ingest again")
     return manifest
 
 
-def _digest(plain: dict[str, Any]) -> str:
+def digest_of(plain: Mapping[str, Any]) -> str:
+    """Return the digest of a manifest, given as JSON holds it, with or without one."""
     rest = {key: value for key, value in plain.items() if key != "digest"}
     return blake3(json_text(rest).encode()).hexdigest()
 

@@ -80,13 +80,13 @@ def write_index(stream: BinaryIO, tiles: Path, checksum: str, *, coded: bool) ->
             writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
 
 
-def map_index(file: Path, where: str, checksum: str | None, counts: npt.NDArray[np.int64], *, coded: bool) -> TileIndex:
+def map_index(file: Path, where: str, checksum: str, counts: npt.NDArray[np.int64], *, coded: bool) -> TileIndex:
     """Map ``tiles.arrow``.
 
     Args:
         file: to map.
         where: it lies, as a message names it.
-        checksum: recorded of tiles.parquet; None where nothing is recorded.
+        checksum: recorded of tiles.parquet.
         counts: int64 (B,), tiles of each bag.
         coded: whether tiles differ in length.
 
@@ -105,7 +105,7 @@ def map_index(file: Path, where: str, checksum: str | None, counts: npt.NDArray[
         found = ", ".join(f"{field.name} {field.type}" for field in schema)
         raise DatasetError(f"{where}: expected an index with the columns {_listed(coded)}, found {found}; {_AGAIN}")
     source = (schema.metadata or {}).get(_SOURCE, b"").decode("ascii", "replace")
-    if len(batch) != starts[-1] or checksum not in (None, source):
+    if len(batch) != starts[-1] or checksum != source:
         raise DatasetError(
             f"{where}: of {len(batch)} tiles and of another tiles.parquet than the manifest's: a stale index; {_AGAIN}"
         )

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, PLATE, SOURCE, STIMULATION
 from framework.report.figures.embedding import Colouring, embedding_map, project
 from framework.report.page import Block, Note, Section
 from framework.report.page_inputs import Inputs
@@ -45,7 +45,7 @@ def well_embeddings(data: anndata.AnnData) -> WellEmbeddings:
     rows = data.obs.reset_index(drop=True)
     if "tile" not in rows.columns:
         return WellEmbeddings(wells=rows, vectors=vectors)
-    keys = [rows[PLATE].astype(str), rows[WELL].astype(str)]
+    keys = [rows[SOURCE].astype(str), rows[BAG].astype(str)]
     code = pd.MultiIndex.from_arrays(keys).factorize()[0]
     sums = np.zeros((int(code.max()) + 1, vectors.shape[1]))
     np.add.at(sums, code, vectors)
@@ -71,8 +71,8 @@ def embedding(data: anndata.AnnData) -> Section | None:
         )
         labels = named.where(~is_control, named + " (control)")
         colourings["Perturbation"] = Colouring(labels=labels, first=tuple(sorted(labels[is_control].unique())))
-    if len(colourings) < 2 and PLATE in wells.columns:
-        colourings["Plate"] = Colouring(labels=wells[PLATE])
+    if len(colourings) < 2 and SOURCE in wells.columns:
+        colourings["Plate" if PLATE in wells.columns else "Source"] = Colouring(labels=wells[SOURCE])
     blocks: list[Block] = [embedding_map(points, method, colourings)]
     if method == "PCA":
         blocks.append(

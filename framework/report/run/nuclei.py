@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from framework.data.dataset import Dataset
-from framework.data.format.schema import NUCLEI_NAME
+from framework.data.format.schema import CELLS_NAME
 from framework.format import count, percent
 from framework.report.figures.images import overview
 from framework.report.page import Block, Grid, Note, Section
@@ -40,9 +40,9 @@ class NucleiSection(ReportSection):
 def nuclei(dataset: Dataset) -> Section | None:
     """Return fields with their nuclei; None when ingest kept no overview."""
     entries = _fields(dataset)
-    if not entries or not dataset.file(NUCLEI_NAME).is_file():
+    if not entries or not dataset.file(CELLS_NAME).is_file():
         return None
-    table = dataset.nuclei()
+    table = dataset.cells()
     blocks: list[Block] = []
     for entry in (entries[position] for position in evenly(0, len(entries), _OVERVIEWS)):
         here = table[(table["bag"] == int(entry["bag"])) & (table["site"] == int(entry["site"]))]

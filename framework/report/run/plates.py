@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from framework.data.dataset import Dataset
-from framework.data.format.schema import PLATE, WELL
+from framework.data.format.schema import PLATE, WELL, of_plates
 from framework.data.store import TileStore
 from framework.evaluate import tile_mean_intensities
 from framework.report.figures.embedding import principal
@@ -61,8 +61,10 @@ class PlatesSection(ReportSection):
 
 def plates(dataset: Dataset, embeddings: anndata.AnnData | None) -> Section | None:
     """Return heat-maps by well; None when the bags lie on no plate."""
+    if not of_plates(dataset.bags.columns.tolist()):
+        return None
     bags = dataset.bags.copy()
-    bags["with_tile"] = (bags["n_tiles"] / bags["n_nuclei"].where(bags["n_nuclei"] > 0)).astype(float)
+    bags["with_tile"] = (bags["n_tiles"] / bags["n_cells"].where(bags["n_cells"] > 0)).astype(float)
     maps = [_well_map(bags, *entry) for entry in _PLATE_COUNTS]
     means = _intensities(dataset, TileStore(dataset, None))
     for position, channel in enumerate(dataset.manifest.tile.channels[:_CHANNELS]):

@@ -51,13 +51,13 @@ def _skipped_table(dataset: Dataset) -> Grid:
     left_out = dataset.manifest.skipped
     reasons = pd.Series([item.reason for item in left_out]).value_counts()
     rows = [
-        (item.plate, item.well, "" if item.site is None else str(item.site), item.reason.replace("_", " "), item.detail)
+        (item.source, item.bag, "" if item.site is None else str(item.site), item.reason.replace("_", " "), item.detail)
         for item in left_out[:_SKIPPED_ROWS]
     ]
     told = ", ".join(f"{n} × {str(reason).replace('_', ' ')}" for reason, n in reasons.items())
     rest = f" The first {_SKIPPED_ROWS} of {len(left_out)}; all are in dataset.json."
     return Grid(
-        headers=("plate", "well", "site", "reason", "detail"),
+        headers=("source", "bag", "site", "reason", "detail"),
         rows=rows,
         caption=f"{told}.{rest if len(left_out) > _SKIPPED_ROWS else ''} Check that what is missing is what you "
         f"expected "

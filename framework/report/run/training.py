@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from framework.data.format.schema import BAG, SOURCE, of_plates
 from framework.evaluate import evaluation_kind
 from framework.format import count, duration
 from framework.report.page import Block, Facts, Listing, Note, Numbers, Section
@@ -204,13 +205,14 @@ def _dataset_facts(inputs: Inputs) -> list[tuple[str, str]]:
         return []
     manifest, bags = inputs.dataset.manifest, inputs.dataset.bags
     channels, height, width = manifest.tile.shape
+    plates = of_plates(bags.columns.tolist())
     treatments = bags[["Metadata_Perturbation", "Metadata_Stimulation"]].astype(str).drop_duplicates()
     items = [
         ("Name", manifest.name),
-        ("Plates", count(manifest.n_plates)),
-        ("Wells", count(manifest.n_bags)),
+        ("Plates" if plates else "Sources", count(manifest.n_sources)),
+        ("Wells" if plates else "Bags", count(manifest.n_bags)),
         ("Conditions", count(len(treatments))),
-        ("Nuclei found", count(manifest.n_nuclei)),
+        ("Nuclei found" if plates else "Cells found", count(manifest.n_cells)),
         ("Tiles", f"{count(manifest.n_tiles)} of {channels} × {height} × {width} px, {manifest.tile.dtype}"),
         ("Channels", ", ".join(manifest.tile.channels)),
         ("Pixel size", f"{manifest.pixel_size_um:g} µm" if manifest.pixel_size_um else "not known"),
@@ -222,7 +224,7 @@ def _dataset_facts(inputs: Inputs) -> list[tuple[str, str]]:
 
 
 def _split_facts(split: pd.DataFrame) -> list[tuple[str, str]]:
-    by = [column for column in split.columns if column not in {"Metadata_Plate", "Metadata_Well", "part", "bag"}]
+    by = [column for column in split.columns if column not in {SOURCE, BAG, "part", "bag"}]
     items = [("Made by", ", ".join(by))] if by else []
     for part in ("train", "val", "test"):
         chosen = split[split["part"] == part] if "part" in split.columns else split.iloc[:0]

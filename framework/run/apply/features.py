@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from framework.data import split
 from framework.data.dataset import Dataset
+from framework.data.format.schema import BAG, SOURCE
 from framework.data.store import TileStore, dataset_digest
 from framework.errors import ConfigError
 from framework.features.classic import SCALES_PX, classic, classic_names, crop_range, intensity, intensity_names
@@ -125,7 +126,8 @@ def _check_finite(dataset: Dataset, tiles: npt.NDArray[Any], start: int) -> None
     if bad.any():
         tile = start + int(bad.argmax())
         bag = dataset.bags.iloc[int(dataset.index.bag[tile])]
-        shown = ", ".join(f"{name} {bag[name]}" for name in dataset.bags.columns if name.startswith("Metadata_"))
+        names = (SOURCE, BAG, *(name for name in dataset.bags.columns if name.startswith("Metadata_")))
+        shown = ", ".join(f"{name} {bag[name]}" for name in names)
         raise ConfigError(f"{dataset.root}: tile {tile} ({shown}) has pixels that are NaN or infinite; leave that "
                           "image out and ingest again")  # fmt: skip
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from framework.data.dataset import Dataset
-from framework.data.format.schema import PLATE, WELL
+from framework.data.format.schema import BAG, SOURCE
 from framework.data.plan import MismatchedPairs, PairsPlan
 from framework.durable import write_arrays, write_json
 from framework.errors import RunError
@@ -176,7 +176,7 @@ def _losses(painted: Painted) -> dict[str, Any]:
 
 def _conditions(dataset: Dataset, by: tuple[str, ...]) -> list[str]:
     """Return the name of each bag's condition; without ``by`` the bag's own."""
-    columns = list(by or (PLATE, WELL))
+    columns = list(by or (SOURCE, BAG))
     return dataset.bags[columns].astype(str).agg(" / ".join, axis=1).tolist()
 
 

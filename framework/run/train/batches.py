@@ -13,7 +13,7 @@ import torch
 from framework.data.augmentations import AugmentConfig
 from framework.data.batch import LabelTable
 from framework.data.dataset import Dataset
-from framework.data.format.schema import PLATE, WELL
+from framework.data.format.schema import BAG, SOURCE
 from framework.data.loading.loader import Loader
 from framework.data.loading.prefetch import Prefetcher
 from framework.data.plan import Exclusion, Plan, plan_over
@@ -70,9 +70,9 @@ def plan_of(
 
 def _named(left_out: Exclusion, dataset: Dataset) -> str:
     """Return which bags a plan never visits, and why."""
-    wells = dataset.bags[[PLATE, WELL]].iloc[left_out.bags[:5]].astype(str).agg(" ".join, axis=1)
+    bags = dataset.bags[[SOURCE, BAG]].iloc[left_out.bags[:5]].astype(str).agg(" ".join, axis=1)
     more = f" and {len(left_out.bags) - 5} more" if len(left_out.bags) > 5 else ""
-    return f"{len(left_out.bags)} bag(s) left out ({', '.join(wells)}{more}): {left_out.reason}"
+    return f"{len(left_out.bags)} bag(s) left out ({', '.join(bags)}{more}): {left_out.reason}"
 
 
 def _measured(labels: dict[str, LabelTable], per: Literal["bag", "tile"]) -> npt.NDArray[np.bool_] | None:

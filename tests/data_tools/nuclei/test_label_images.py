@@ -113,7 +113,7 @@ def test_label_images_without_a_label_are_counted(plate: LabelledPlate) -> None:
     said = f"2 sites have {NO_LABEL}, as plate P1 well A02 site 1"
     assert said in summary.notes
     assert said in dataset.manifest.notes
-    assert dataset.bags.set_index("Metadata_Well").n_nuclei.to_dict() == {"A01": 12, "A02": 0, "B03": 12}
+    assert dataset.bags.set_index("Metadata_Well").n_cells.to_dict() == {"A01": 12, "A02": 0, "B03": 12}
 
 
 def test_a_site_without_labels_is_named_or_left_out(plate: LabelledPlate) -> None:

@@ -108,7 +108,7 @@ def test_the_truth_of_a_simulation_gives_its_tiles(tmp_path: Path) -> None:
     tiles = pd.read_parquet(dataset.root / "tiles.parquet")
     tiles["well"] = dataset.bags["Metadata_Well"].to_numpy()[tiles["bag"]]
     inside = truth[tiles_inside(truth.y_px.to_numpy(), truth.x_px.to_numpy(), 24, (160, 160))]
-    assert len(dataset.nuclei()) == len(truth)
+    assert len(dataset.cells()) == len(truth)
     assert len(tiles) == len(inside) > 10
     pixels = np.empty((len(tiles), 1, 24, 24), dtype=np.uint16)
     TileStore(dataset).gather(np.arange(len(tiles)), pixels)

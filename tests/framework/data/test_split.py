@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from framework.config import parse_config
 from framework.data import split
-from framework.data.format.schema import PERTURBATION, PLATE, WELL
+from framework.data.format.schema import BAG, PERTURBATION, PLATE, SOURCE, WELL
 from framework.data.split import SplitConfig
 from framework.errors import ConfigError, RunError
 
@@ -20,7 +20,8 @@ GOLDEN = ["val", "test", "train", "test", "train", "test", "train", "val", "trai
 
 def bags(values: list[object]) -> pd.DataFrame:
     n = len(values)
-    return pd.DataFrame({PLATE: ["p"] * n, WELL: [f"A{i + 1:02d}" for i in range(n)], PERTURBATION: values})
+    wells = [f"A{i + 1:02d}" for i in range(n)]
+    return pd.DataFrame({SOURCE: ["p"] * n, BAG: wells, PLATE: ["p"] * n, WELL: wells, PERTURBATION: values})
 
 
 def test_fractions_count_values_not_bags() -> None:
@@ -112,23 +113,29 @@ def test_contradictions_in_a_config(text: str, message: str) -> None:
     assert message in str(error.value)
 
 
-def test_a_split_file_comes_back_and_is_matched_by_well(tmp_path: Path) -> None:
+def test_a_split_file_comes_back_and_is_matched_by_source_and_bag(tmp_path: Path) -> None:
     table = bags(["a, with comma", "b", None, "c"])
     parts = split.assign(table, SplitConfig(val=("b",), test=("c",)))
     split.write(tmp_path / "split.csv", table, parts)
     assert (tmp_path / "split.csv").read_text().splitlines()[:2] == [
-        "Metadata_Plate,Metadata_Well,Metadata_Perturbation,part",
+        "source,bag_name,Metadata_Perturbation,part",
         'p,A01,"a, with comma",train',
     ]
     assert split.read(tmp_path / "split.csv", table).tolist() == parts.tolist()
     assert split.read(tmp_path / "split.csv", table.iloc[::-1]).tolist() == parts[::-1].tolist()
 
 
+def test_a_split_file_may_name_plates_and_wells(tmp_path: Path) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text(f"{WELL},part,{PLATE}\nA02,test,p\nA01,train,p\n")
+    assert split.read(file, bags(["a", "b"])).tolist() == ["train", "test"]
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["p,A01,a,train"], "1 of 2 wells are not listed, the first is plate 'p', well 'A02'"),
-        (["p,A01,a,train", "p,A01,a,test"], "split.csv:3: plate 'p', well 'A01' is listed twice"),
+        (["p,A01,a,train"], "1 of 2 bags are not listed, the first is 'A02' of 'p'"),
+        (["p,A01,a,train", "p,A01,a,test"], "split.csv:3: bag 'A01' of 'p' is listed twice"),
         (["p,A01,a,learn"], "split.csv:2: expected one of train, val, test, unused, found 'learn'"),
     ],
 )

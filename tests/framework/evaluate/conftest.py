@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION, WELL
+from framework.data.format.schema import BAG, PERTURBATION, SOURCE, STIMULATION
 
 
 def well_predictions(seed: int = 0, genes: int = 20, wells: int = 40, target: str = "rna_M1") -> anndata.AnnData:
@@ -25,8 +25,8 @@ def well_predictions(seed: int = 0, genes: int = 20, wells: int = 40, target: st
     predicted = np.where(good, truth + rng.normal(0, 0.2, truth.shape), 50 + rng.normal(0, 3, truth.shape))
     obs = pd.DataFrame(
         {
-            PLATE: "P1",
-            WELL: [f"{chr(65 + i // 12)}{i % 12 + 1:02d}" for i in range(wells)],
+            SOURCE: "P1",
+            BAG: [f"{chr(65 + i // 12)}{i % 12 + 1:02d}" for i in range(wells)],
             PERTURBATION: [f"KO{p}" for p in perturbation],
             STIMULATION: "M1",
             "part": part,

@@ -10,7 +10,7 @@ import pytest
 from fixtures.tiny_dataset import make_dataset, resealed
 from rich.console import Console
 
-from framework.data.format.schema import PLATE, WELL
+from framework.data.format.schema import BAG, SOURCE
 from framework.data.store import TileStore, dataset_digest
 from framework.errors import InputError
 from framework.evaluate import (
@@ -37,10 +37,10 @@ def tile_predictions(dataset, parts: dict[int, str], transform: str = "none") ->
     values = np.log10(raw) if transform == "log10" else raw
     bag = dataset.index.bag
     rows = np.flatnonzero(np.isin(bag, list(parts)))
-    obs = pd.DataFrame({PLATE: "plate1", WELL: dataset.bags[WELL].to_numpy()[bag[rows]], "tile": rows})
+    obs = pd.DataFrame({SOURCE: "plate1", BAG: dataset.bags[BAG].to_numpy()[bag[rows]], "tile": rows})
     obs["part"] = [parts[b] for b in bag[rows]]
     obs.index = obs.index.astype(str)
-    config = f"split: {{by: {WELL}, train: [A01, A02, A03, A04], test: [A05, A06]}}\n"
+    config = f"split: {{by: {BAG}, train: [A01, A02, A03, A04], test: [A05, A06]}}\n"
     config += f"objective: {{name: marker_regression, markers: [FRA1], transform: {transform}}}\n"
     noise = np.random.default_rng(0).normal(0, 0.1, (len(rows), 1))
     return anndata.AnnData(

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from framework.data.format.schema import PLATE, WELL
+from framework.data.format.schema import BAG, SOURCE
 from framework.evaluate import EvaluateConfig, evaluate_markers, linear_baseline, tile_mean_intensities
 
 QUICK = EvaluateConfig(resamples=200)
@@ -35,7 +35,7 @@ def cells(n: int = 120) -> anndata.AnnData:
     measured[::10, 1] = np.nan
     predicted = np.nan_to_num(measured) + rng.normal(0, 1, (n, 2))
     part = np.where(np.arange(n) < n // 2, "train", "test")
-    obs = pd.DataFrame({PLATE: "P", WELL: np.where(part == "train", "A01", "A02"), "tile": np.arange(n), "part": part})
+    obs = pd.DataFrame({SOURCE: "P", BAG: np.where(part == "train", "A01", "A02"), "tile": np.arange(n), "part": part})
     obs.index = obs.index.astype(str)
     mean = np.nanmean(measured[: n // 2], axis=0)
     return anndata.AnnData(

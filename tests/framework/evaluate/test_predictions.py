@@ -59,7 +59,7 @@ def _diverged(data: anndata.AnnData) -> None:
 
 
 def _two_of_a_well(data: anndata.AnnData) -> None:
-    data.obs["Metadata_Well"] = "A01"
+    data.obs["bag_name"] = "A01"
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def _two_of_a_well(data: anndata.AnnData) -> None:
         (_no_mean, "var has no column 'train_mean'"),
         (_no_test, r"no rows with part 'test' \(parts found: train\)"),
         (_all_unknown, "holds no value for any test row"),
-        (_diverged, "prediction of 'rna_M1/G0' for plate P1 well .* is nan; .* the run diverged"),
-        (_two_of_a_well, "repeated, first Metadata_Plate=P1, Metadata_Well=A01"),
+        (_diverged, "prediction of 'rna_M1/G0' for bag .* of P1 is nan; .* the run diverged"),
+        (_two_of_a_well, "repeated, first source=P1, bag_name=A01"),
     ],
 )
 def test_bad_predictions_say_what_is_wrong(wells, spoil, message: str) -> None:
@@ -100,3 +100,14 @@ def test_wells_and_tiles_do_not_mix(wells) -> None:
     tiles.obs["tile"] = np.arange(len(tiles.obs))
     with pytest.raises(InputError, match="evaluate them in two calls"):
         open_all([wells(), tiles])
+
+
+def test_files_of_other_programs_may_name_plate_and_well(wells) -> None:
+    data = wells()
+    data.obs = data.obs.rename(columns={"source": "Metadata_Plate", "bag_name": "Metadata_Well"})
+    rows = open_predictions(data).rows
+    assert rows["source"].equals(rows["Metadata_Plate"].rename("source"))
+    assert rows["bag_name"].tolist() == rows["Metadata_Well"].tolist()
+    data.obs = data.obs.drop(columns="Metadata_Well")
+    with pytest.raises(InputError, match="obs has no column 'source'"):
+        open_predictions(data)

@@ -43,7 +43,7 @@ def predictions(folder: Path, cells: int = 120, noise: float = 20.0) -> Path:
     measured = random.uniform(0, 1000, (cells, 2))
     predicted = measured + noise * random.standard_normal((cells, 2))
     measured[30, 0] = np.nan
-    obs = pd.DataFrame({"Metadata_Plate": "p", "Metadata_Well": "A01", "tile": np.arange(cells)})
+    obs = pd.DataFrame({"source": "p", "bag_name": "A01", "tile": np.arange(cells)})
     obs["part"] = np.where(np.arange(cells) < 20, "train", "test")
     data = anndata.AnnData(
         predicted,

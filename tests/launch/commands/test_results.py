@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from framework.data.format.schema import PERTURBATION, PLATE, WELL
+from framework.data.format.schema import BAG, PERTURBATION, SOURCE
 from framework.errors import ConfigError
 from launch.cli import app
 
@@ -22,7 +22,7 @@ def predictions(folder: Path, seed: int, wells: int = 40, genes: int = 30) -> Pa
     rng = np.random.default_rng(seed)
     measured = np.random.default_rng(1).normal(50, 3, (wells, genes))
     names = [f"{row}{column:02d}" for row in "ABCD" for column in range(1, 11)]
-    obs = pd.DataFrame({PLATE: "P", WELL: names, PERTURBATION: names}, index=names)
+    obs = pd.DataFrame({SOURCE: "P", BAG: names, PERTURBATION: names}, index=names)
     obs["part"] = np.where(rng.permutation(wells) < 20, "test", "train")
     train = measured[(obs["part"] == "train").to_numpy()]
     var = pd.DataFrame({"train_mean": train.mean(0), "train_sd": 1.0}, index=[f"G{gene}" for gene in range(genes)])

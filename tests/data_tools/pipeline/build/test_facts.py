@@ -25,7 +25,7 @@ from data_tools.pipeline.build.facts import (
 from data_tools.readers.problem import Problem
 from framework.data.format.schema import FileRecord, ShardRecord
 
-WELL = {"Metadata_Plate": "P1", "Metadata_Well": "A01"}
+WELL = {"source": "P1", "bag_name": "A01"}
 FACTS = ShardFacts(
     inputs="abc",
     shard=StoredShard(
@@ -34,8 +34,8 @@ FACTS = ShardFacts(
         metadata=FileRecord(name="shards/zarr.json", bytes=2, blake3="1" * 64),
     ),
     bags=(
-        BagFacts(bag=4, metadata=WELL, n_sites=2, n_nuclei=8, n_tiles=3),
-        BagFacts(bag=5, metadata={**WELL, "Metadata_Well": "A02"}, n_sites=1, n_nuclei=2, n_tiles=0),
+        BagFacts(bag=4, metadata=WELL, n_sites=2, n_cells=8, n_tiles=3),
+        BagFacts(bag=5, metadata={**WELL, "bag_name": "A02"}, n_sites=1, n_cells=2, n_tiles=0),
     ),
     problems=(Problem(plate="P1", site=3, reason="blank_image", detail="a.tif: blank"),),
     overviews=(
@@ -66,9 +66,9 @@ def rewrite(marker: Path, parts: list[Path], change: Callable[[dict[str, Any]], 
 def test_what_was_written_is_read(written: tuple[Path, list[Path]]) -> None:
     marker, parts = written
     assert read_marker(marker, ShardFacts, "abc", parts) == FACTS
-    assert FACTS.n_nuclei == 10
+    assert FACTS.n_cells == 10
     assert FACTS.bags[1].name == "P1/A02"
-    assert FACTS.bags[0].row == {"bag": 4, **WELL, "n_sites": 2, "n_nuclei": 8, "n_tiles": 3}
+    assert FACTS.bags[0].row == {"bag": 4, **WELL, "n_sites": 2, "n_cells": 8, "n_tiles": 3}
     assert FACTS.shard is not None
     assert [item.bytes for item in FACTS.shard.files] == [7, 2]
     empty = replace(FACTS, shard=None, bags=FACTS.bags[1:])
@@ -127,7 +127,7 @@ def test_shards_with_markers_of_an_older_form_are_made_again(
     stop_before_tables(raw.config(), out)
     for number in (0, 1):
         marker = out / ".build" / f"shard-{number:06d}.json"
-        parts = [marker.with_suffix(f".{what}") for what in ("nuclei.parquet", "tiles.parquet", "counts.npz")]
+        parts = [marker.with_suffix(f".{what}") for what in ("cells.parquet", "tiles.parquet", "counts.npz")]
         rewrite(marker, parts, _flat_rows)
     summary = ingest(raw.config(), out, workers=0)
     assert (summary.shards, summary.shards_reused) == (2, 0)

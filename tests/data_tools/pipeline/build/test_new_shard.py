@@ -27,8 +27,8 @@ def bag(number: int, well: str, status: list[str]) -> BagCells:
     return BagCells(
         bag=number,
         metadata={
-            "Metadata_Plate": "P",
-            "Metadata_Well": well,
+            "source": "P",
+            "bag_name": well,
             "Metadata_Perturbation": "x",
             "Metadata_Stimulation": "y",
         },
@@ -70,7 +70,7 @@ def test_tiles_and_rows_are_in_one_seeded_order(tmp_path: Path) -> None:
     problem = Problem(plate="P", reason="r", detail="d")
     facts = shard.finish(files, "digest", problems=[problem])
     assert known_facts(files, "digest") == facts
-    assert [(item.bag, item.n_nuclei, item.n_tiles) for item in facts.bags] == [(7, 5, 3), (8, 1, 0), (9, 1, 1)]
+    assert [(item.bag, item.n_cells, item.n_tiles) for item in facts.bags] == [(7, 5, 3), (8, 1, 0), (9, 1, 1)]
     assert facts.problems == (problem,)
     assert facts.shard is not None
     assert facts.shard.record.tiles == 4

@@ -33,7 +33,7 @@ def config(folder: Path, **changes: Any) -> CellsIngestConfig:
     base: dict[str, Any] = {
         "kind": "cells",
         "name": "tiny",
-        "sources": [{"plate": "S", "reader": reader}],
+        "sources": [{"name": "S", "reader": reader}],
         "channels": ["A", "B"],
         "tiles": {"size_px": 6},
         "bags": {"by": ["Metadata_Protein"]},
@@ -88,7 +88,7 @@ def test_an_unusable_cell_is_named_or_left_out(crops: Path, tmp_path: Path, case
     with pytest.raises(InputError) as raised:
         ingest(config(crops, tiles=tiles), tmp_path / "out", workers=0)
     assert words in str(raised.value)
-    assert "set 'on_error: skip' to leave the cell out; plate S" in str(raised.value)
+    assert "set 'on_error: skip' to leave the cell out; source S" in str(raised.value)
     summary = ingest(config(crops, tiles=tiles, on_error="skip"), tmp_path / "skipped", workers=0)
     dataset = Dataset.open(tmp_path / "skipped")
     assert (summary.tiles, len(summary.problems)) == (5, 1)
@@ -123,7 +123,7 @@ def test_a_cell_that_is_listed_twice(crops: Path, tmp_path: Path) -> None:
         "path": str(crops),
         "pattern": r"(?:again/)?(?P<protein>\w)_(?P<cell>\d)_(?P<channel>\w)\.tif",
     }
-    mine = config(crops, sources=[{"plate": "S", "reader": reader}])
+    mine = config(crops, sources=[{"name": "S", "reader": reader}])
     with pytest.raises(InputError, match=r"again/Q_1_A\.tif|Q_1_A\.tif: a second image"):
         ingest(mine, tmp_path / "out", workers=0)
     summary = ingest(mine.model_copy(update={"on_error": "skip"}), tmp_path / "out", workers=0)
@@ -189,7 +189,7 @@ def test_tables_that_do_not_fit(crops: Path, tmp_path: Path, table: dict[str, An
 def test_mistakes_in_the_file_are_told_with_their_line(crops: Path, tmp_path: Path) -> None:
     file = tmp_path / "ingest.yaml"
     text = (
-        "kind: cells\nname: x\nsources:\n  - plate: S\n    reader: {name: cropz, path: a, pattern: b}\n"
+        "kind: cells\nname: x\nsources:\n  - name: S\n    reader: {name: cropz, path: a, pattern: b}\n"
         "channels: [A]\nbags: {by: [Metadata_Protein], group: 3}\nintensity: {B: {min_max: true}}\n"
     )
     file.write_text(text)

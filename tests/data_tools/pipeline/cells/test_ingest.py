@@ -49,7 +49,7 @@ def plain(folder: Path, **changes: Any) -> dict[str, Any]:
     base = {
         "kind": "cells",
         "name": "tiny",
-        "sources": [{"plate": "SCREEN", "reader": {"name": "crops", "path": str(folder), "pattern": PATTERN}}],
+        "sources": [{"name": "SCREEN", "reader": {"name": "crops", "path": str(folder), "pattern": PATTERN}}],
         "channels": ["gfp", "rfp"],
         "tiles": {"size_px": 8},
         "bags": {"by": ["Metadata_Protein", "Metadata_Field"]},
@@ -74,7 +74,7 @@ def test_every_cell_is_stored_with_its_names(crops: Path, tmp_path: Path) -> Non
     dataset = Dataset.open(tmp_path / "out")
     assert (summary.state, summary.bags, summary.cells, summary.tiles) == ("built", 5, 19, 19)
     assert summary.lone_cells == ("SCREEN/ONE/1",)
-    assert dataset.bags["Metadata_Well"].tolist() == ["AAC1/1", "AAC1/2", "AAC1/10", "AAH1/1", "ONE/1"]
+    assert dataset.bags["bag_name"].tolist() == ["AAC1/1", "AAC1/2", "AAC1/10", "AAH1/1", "ONE/1"]
     assert dataset.bags["Metadata_Protein"].tolist() == ["AAC1", "AAC1", "AAC1", "AAH1", "ONE"]
     assert dataset.bags["Metadata_Field"].tolist() == ["1", "2", "10", "1", "1"]
     assert dataset.bags["n_tiles"].tolist() == [5, 3, 4, 6, 1]
@@ -114,7 +114,7 @@ def test_stock_readers_see_the_same_pixels(crops: Path, tmp_path: Path) -> None:
         sample for file in files for sample in wds.WebDataset(str(file), shardshuffle=False, empty_check=False).decode()
     ]
     np.testing.assert_array_equal(np.concatenate([sample["npy"] for sample in samples]), mine)
-    assert samples[0]["json"]["well"] == "AAC1/1"
+    assert samples[0]["json"]["name"] == "AAC1/1"
     assert samples[0]["json"]["y_px"][0] is None
     assert len(samples[0]["json"]["cell"]) == 2
     arrays = [zarr.open_array(folder, mode="r")[:] for folder in sorted((tmp_path / "zarr" / "shards").iterdir())]
@@ -193,7 +193,7 @@ def test_small_bags_get_no_tiles(crops: Path, tmp_path: Path) -> None:
     dataset = Dataset.open(tmp_path / "by_protein")
     assert dataset.bags["n_tiles"].tolist() == [5, 3, 4, 6, 0]
     assert summary.empty_bags == ("SCREEN/ONE/1",)
-    assert dataset.nuclei()["status"].value_counts().to_dict() == {"tile": 18, "few_cells": 1}
+    assert dataset.cells()["status"].value_counts().to_dict() == {"tile": 18, "few_cells": 1}
     verify_dataset(tmp_path / "by_protein")
 
 
@@ -251,7 +251,7 @@ def test_tables_give_labels_markers_and_bounds(crops: Path, tmp_path: Path) -> N
         "19 of 19 cells have one of its 3 rows",
     ]
     dataset = Dataset.open(tmp_path / "out")
-    missing = "plate SCREEN: 3 of 19 cells have no marker 'Area' (area), as cell 0"
+    missing = "source SCREEN: 3 of 19 cells have no marker 'Area' (area), as cell 0"
     assert dataset.manifest.notes == (missing, *summary.matched)
     assert summary.notes == (missing,)
     assert dataset.bags["Metadata_Place"].tolist() == ["mitochondrion"] * 3 + ["nucleus", "ER"]
@@ -270,7 +270,7 @@ def test_tables_give_labels_markers_and_bounds(crops: Path, tmp_path: Path) -> N
 def test_two_exports_make_one_dataset(crops: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "more.npz", images=np.ones((3, 2, 8, 8), np.uint16), label=np.array(["a", "b", "a"]))
     stack = {
-        "plate": "STACK",
+        "name": "STACK",
         "reader": {
             "name": "stack",
             "path": str(tmp_path / "more.npz"),
@@ -280,8 +280,8 @@ def test_two_exports_make_one_dataset(crops: Path, tmp_path: Path) -> None:
     }
     ingest(config(crops, sources=[*plain(crops)["sources"], stack]), tmp_path / "out", workers=0)
     dataset = Dataset.open(tmp_path / "out")
-    assert dataset.manifest.n_plates == 2
-    assert dataset.bags[["Metadata_Plate", "Metadata_Well", "n_tiles"]].tail(2).to_numpy().tolist() == [
+    assert dataset.manifest.n_sources == 2
+    assert dataset.bags[["source", "bag_name", "n_tiles"]].tail(2).to_numpy().tolist() == [
         ["STACK", "a/a", 2],
         ["STACK", "b/b", 1],
     ]
@@ -307,7 +307,7 @@ def test_fields_that_are_segmented_make_tiles_of_many_cells(tmp_path: Path) -> N
     }
     settings = config(
         folder,
-        sources=[{"plate": "HPA", "reader": reader}],
+        sources=[{"name": "HPA", "reader": reader}],
         channels=["nucleus", "protein"],
         tiles={"size_px": 16, "dtype": "float32", "fit": "resize"},
         intensity={"protein": {"min_max": True}, "nucleus": {"divide_by": 255, "floor": 0.05}},
@@ -316,9 +316,9 @@ def test_fields_that_are_segmented_make_tiles_of_many_cells(tmp_path: Path) -> N
     summary = ingest(settings, tmp_path / "out", workers=0)
     dataset = Dataset.open(tmp_path / "out")
     assert dataset.bags["n_tiles"].tolist() == [3, 0]
-    assert dataset.bags["n_nuclei"].tolist() == [4, 2]
+    assert dataset.bags["n_cells"].tolist() == [4, 2]
     assert summary.empty_bags == ("HPA/A/2",)
-    assert sorted(dataset.nuclei()["status"]) == ["border", "few_cells", "few_cells", "tile", "tile", "tile"]
+    assert sorted(dataset.cells()["status"]) == ["border", "few_cells", "few_cells", "tile", "tile", "tile"]
     table = dataset.tile_table()
     assert sorted(zip(table["y_px"].round(1), table["x_px"].round(1), strict=True)) == [
         (29.5, 29.5),

@@ -101,7 +101,7 @@ def test_a_bad_image_is_an_error_or_its_site_is_listed(
     summary = ingest(raw.config(on_error="skip"), tmp_path / "skipped", workers=0)
     dataset = Dataset.open(tmp_path / "skipped")
     (entry,) = dataset.manifest.skipped
-    assert (entry.plate, entry.well, entry.site, entry.reason) == ("P1", "A02", 2, reason)
+    assert (entry.source, entry.bag, entry.site, entry.reason) == ("P1", "A02", 2, reason)
     assert sentence in entry.detail
     assert str(tmp_path) not in entry.detail, "a message must not depend on where the data lie"
     assert summary.problems == (entry.detail,)
@@ -177,7 +177,7 @@ def test_wells_must_be_on_both_sides(raw: Any, tmp_path: Path) -> None:
     assert "plate P1 well C07 is in the plate map, but has no image" in str(caught.value)
     ingest(raw.config(on_error="skip"), tmp_path / "data", workers=0)
     dataset = Dataset.open(tmp_path / "data")
-    assert [(item.well, item.reason) for item in dataset.manifest.skipped] == [
+    assert [(item.bag, item.reason) for item in dataset.manifest.skipped] == [
         ("A02", "well_not_in_platemap"),
         ("C07", "well_without_images"),
     ]

@@ -88,13 +88,13 @@ def test_every_tile_is_the_direct_crop_of_the_corrected_image(built: tuple[Any, 
 def test_nuclei_are_all_there_with_the_reason_they_have_no_tile(built: tuple[Any, Path, Any]) -> None:
     raw, out, summary = built
     dataset = Dataset.open(out)
-    nuclei, tiles = dataset.nuclei(), dataset.tile_table()
+    nuclei, tiles = dataset.cells(), dataset.tile_table()
     assert set(nuclei.status) == {"tile", "border"}
-    assert tiles.nucleus.is_unique
-    assert set(tiles.nucleus) == set(np.flatnonzero(nuclei.status == "tile"))
+    assert tiles.cell.is_unique
+    assert set(tiles.cell) == set(np.flatnonzero(nuclei.status == "tile"))
     for name in ("bag", "site", "y_px", "x_px"):
-        np.testing.assert_array_equal(tiles[name], nuclei[name].to_numpy()[tiles.nucleus])
-    assert len(nuclei) == dataset.bags.n_nuclei.sum() == summary.nuclei
+        np.testing.assert_array_equal(tiles[name], nuclei[name].to_numpy()[tiles.cell])
+    assert len(nuclei) == dataset.bags.n_cells.sum() == summary.nuclei
     flat = np.load(out / "qc" / "flatfield_P2_DNA.npy", allow_pickle=False)
     image = correct(tifffile.imread(raw.image("P2", "B01", 2, "DNA")), flat)
     expected = find_nuclei(image, raw.config().nuclei)
@@ -111,12 +111,12 @@ def test_tables_have_the_types_of_the_contract(built: tuple[Any, Path, Any]) -> 
         "site": "int16",
         "y_px": "float32",
         "x_px": "float32",
-        "nucleus": "int64",
+        "cell": "int64",
         "shard": "int32",
         "offset": "int64",
         "nbytes": "int32",
     }
-    assert str(dataset.nuclei().y_px.dtype) == "float32"
+    assert str(dataset.cells().y_px.dtype) == "float32"
     assert dataset.tile_table().nbytes.unique().tolist() == [2 * 24 * 24 * 2]
 
 
@@ -128,7 +128,7 @@ def test_stock_webdataset_reads_the_same_pixels_in_stored_order(built: tuple[Any
         facts = json.loads(sample["json"])
         pixels = np.load(io.BytesIO(sample["npy"]), allow_pickle=False)
         assert len(pixels) == facts["n"] <= 4
-        assert sample["__key__"].startswith(f"{facts['plate']}_{facts['well']}_")
+        assert sample["__key__"].startswith(f"{facts['source']}_{facts['name']}_")
         for tile in pixels:
             assert dataset.index.bag[row] == facts["bag"]
             np.testing.assert_array_equal(tile, _pixels(dataset, row))
@@ -138,7 +138,7 @@ def test_stock_webdataset_reads_the_same_pixels_in_stored_order(built: tuple[Any
 
 def test_tiles_of_a_bag_are_shuffled_over_its_sites(built: tuple[Any, Path, Any]) -> None:
     tiles = Dataset.open(built[1]).tile_table()
-    order = [group.nucleus.tolist() for _, group in tiles.groupby("bag")]
+    order = [group.cell.tolist() for _, group in tiles.groupby("bag")]
     assert all(nuclei != sorted(nuclei) for nuclei in order)
 
 

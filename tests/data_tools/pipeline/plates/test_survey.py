@@ -77,4 +77,4 @@ def test_every_image_that_is_gone_is_named(folder: Path, tmp_path: Path, partial
         ingest(_config(folder, **config), tmp_path / "data", workers=0)
     ingest(_config(folder, on_error="skip", **config), tmp_path / "data", workers=0)
     skipped = Dataset.open(tmp_path / "data").manifest.skipped
-    assert ("A02", "missing_image") in [(entry.well, entry.reason) for entry in skipped]
+    assert ("A02", "missing_image") in [(entry.bag, entry.reason) for entry in skipped]

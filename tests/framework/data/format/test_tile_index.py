@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from blake3 import blake3
-from fixtures.tiny_dataset import make_dataset
+from fixtures.tiny_dataset import edit_manifest, make_dataset
 
 from framework.data.dataset import Dataset
 from framework.data.format import tile_index
@@ -128,30 +128,18 @@ def test_any_arrow_library_reads_it_and_a_table_without_rows_too(table: Path) ->
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return index_of(make_dataset(tmp_path / "d").root)
+    return make_dataset(tmp_path / "d").root
 
 
-def index_of(folder: Path) -> Path:
-    """Give a dataset an index."""
-    manifest = json.loads((folder / "dataset.json").read_text())
-    with (folder / "tiles.arrow").open("wb") as stream:
-        write_index(stream, folder / "tiles.parquet", file_checksum(folder / "tiles.parquet"), coded=False)
-    content = (folder / "tiles.arrow").read_bytes()
-    record = {"name": "tiles.arrow", "bytes": len(content), "blake3": blake3(content).hexdigest()}
-    manifest["files"].append(record)
-    (folder / "dataset.json").write_text(json.dumps(manifest))
-    return folder
-
-
-def test_a_dataset_opens_the_same_with_its_index_and_without(tmp_path: Path) -> None:
-    plain = make_dataset(tmp_path / "d")
-    with_index = Dataset.open(index_of(plain.root))
-    assert lies_in_a_map_of(with_index.index.offset, plain.root / "tiles.arrow")
-    for name in ("bag", "shard", "offset", "bag_start"):
-        found, wanted = getattr(with_index.index, name), getattr(plain.index, name)
+def test_a_dataset_opens_with_its_index_mapped(folder: Path) -> None:
+    opened, table = Dataset.open(folder), pd.read_parquet(folder / "tiles.parquet")
+    assert lies_in_a_map_of(opened.index.offset, folder / "tiles.arrow")
+    for name in ("bag", "shard", "offset"):
+        found, wanted = getattr(opened.index, name), table[name].to_numpy()
         assert found.dtype == wanted.dtype
         assert np.array_equal(found, wanted)
-    assert verify_dataset(with_index.root).sentences
+    assert opened.index.bag_start.tolist() == [0, *np.cumsum(opened.bags["n_tiles"])]
+    assert verify_dataset(folder).sentences
 
 
 def test_a_lost_index_and_a_table_of_another_size_are_refused(folder: Path) -> None:
@@ -172,11 +160,29 @@ def test_verify_finds_a_table_that_the_index_contradicts(folder: Path) -> None:
     tiles = pd.read_parquet(folder / "tiles.parquet")
     tiles.loc[3, "offset"] += 1
     tiles.to_parquet(folder / "tiles.parquet", index=False)
-    manifest = json.loads((folder / "dataset.json").read_text())
-    manifest["files"] = [item for item in manifest["files"] if item["name"] != "tiles.parquet"]
-    (folder / "dataset.json").write_text(json.dumps(manifest))
+    files = {item["name"]: item for item in json.loads((folder / "dataset.json").read_text())["files"]}
+    content = (folder / "tiles.parquet").read_bytes()
+    checksum = blake3(content).hexdigest()
+    files["tiles.parquet"] |= {"bytes": len(content), "blake3": checksum}
+    # An index of the new table by its checksum, of the old one by its columns.
+    with pa.ipc.open_file(folder / "tiles.arrow") as old:
+        batch, schema = old.get_batch(0), old.schema.with_metadata({b"tiles.parquet": checksum})
+        with pa.OSFile(str(folder / "new"), "wb") as stream, pa.ipc.new_file(stream, schema) as writer:
+            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+    (folder / "new").replace(folder / "tiles.arrow")
+    content = (folder / "tiles.arrow").read_bytes()
+    files["tiles.arrow"] |= {"bytes": len(content), "blake3": blake3(content).hexdigest()}
+    edit_manifest(folder, files=list(files.values()))
     with pytest.raises(DatasetError, match=r"tiles\.arrow: does not fit tiles\.parquet.*stale index.*rm -r"):
         verify_dataset(folder)
+
+
+@pytest.mark.parametrize("name", ["bags.parquet", "tiles.parquet", "tiles.arrow"])
+def test_a_manifest_must_record_the_tables_it_is_about(folder: Path, name: str) -> None:
+    files = json.loads((folder / "dataset.json").read_text())["files"]
+    edit_manifest(folder, files=[item for item in files if item["name"] != name])
+    with pytest.raises(DatasetError, match=rf"dataset\.json: lists no {name}; ingest again"):
+        Dataset.open(folder)
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])

@@ -3,22 +3,22 @@ from __future__ import annotations
 import json
 import os
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import anndata
 import fsspec
-import google_crc32c
 import numpy as np
 import pytest
 from blake3 import blake3
-from fixtures.tiny_dataset import make_dataset, stored_tiles
+from fixtures.tiny_dataset import edit_manifest, make_dataset, stored_tiles
 from fixtures.tiny_run import MARKERS, TRIPLET, command, config, same_bits, start, tiny_data, weights
 from fixtures.web import Nginx, Proxy, needs_nginx, serve
 from typer.testing import CliRunner
 
 from framework.data.dataset import Dataset
-from framework.data.format.schema import BAGS_NAME, SCHEMA_VERSION, TILES_NAME
+from framework.data.format.schema import BAGS_NAME, INDEX_NAME, SCHEMA_VERSION
 from framework.data.loading.loader import Loader
 from framework.data.loading.prefetch import Prefetcher
 from framework.data.plan import BagsConfig, PlanUniverse, build_plan
@@ -52,7 +52,7 @@ def settings(tmp_path: Path, **changes: object) -> CacheConfig:
 def test_a_remote_dataset_reads_as_the_local_one(local: Dataset, web: Nginx, tmp_path: Path) -> None:
     remote = Dataset.open(f"{web.url}/my data/", settings(tmp_path))
     assert remote.bags.equals(local.bags)
-    assert remote.nuclei().equals(local.nuclei())
+    assert remote.cells().equals(local.cells())
     assert np.array_equal(remote.target("rna").X, local.target("rna").X)
     assert np.array_equal(remote.markers(("m1",)), local.markers(("m1",)), equal_nan=True)
     assert not web.requests(".tar"), "a shard waits for its first use"
@@ -200,18 +200,17 @@ def test_verify_names_the_first_bad_block(tmp_path: Path, monkeypatch: pytest.Mo
     shard = local.root / local.manifest.shards[0].name
     content = bytearray(shard.read_bytes())
     blocks = [bytes(content[start : start + 5_000]) for start in range(0, len(content), 5_000)]
-    sums = {local.manifest.shards[0].name: [google_crc32c.value(block) for block in blocks]}
-    (local.root / "checksums.json").write_text(json.dumps({"block_bytes": 5_000, "crc32c": sums}))
+    sums = {local.manifest.shards[0].name: [zlib.crc32(block) for block in blocks]}
+    (local.root / "checksums.json").write_text(json.dumps({"block_bytes": 5_000, "crc32": sums}))
     listed = (local.root / "checksums.json").read_bytes()
-    manifest = json.loads((local.root / "dataset.json").read_text())
     record = {"name": "checksums.json", "bytes": len(listed), "blake3": blake3(listed).hexdigest()}
-    manifest["files"].append(record)
-    (local.root / "dataset.json").write_text(json.dumps(manifest))
+    files = [*json.loads((local.root / "dataset.json").read_text())["files"], record]
+    edit_manifest(local.root, files=files)
     with serve(local.root.parent, tmp_path / "nginx") as web:
         assert verify_dataset(f"{web.url}/data").sentences
         content[12_345] ^= 1
         shard.write_bytes(content)
-        with pytest.raises(DatasetError, match=r"00000.tar: bytes 10000 to 15000 differ from their recorded CRC-32C"):
+        with pytest.raises(DatasetError, match=r"00000.tar: bytes 10000 to 15000 differ from their recorded CRC-32"):
             verify_dataset(f"{web.url}/data")
 
 
@@ -223,7 +222,7 @@ def test_inspect_tells_of_the_cache(
     result = CliRunner().invoke(app, ["inspect", f"{web.url}/my data"])
     assert result.exit_code == 0
     assert "0 of these shards here" in result.output
-    assert held_in(CacheConfig()) == (2, sum((local.root / name).stat().st_size for name in (BAGS_NAME, TILES_NAME)))
+    assert held_in(CacheConfig()) == (2, sum((local.root / name).stat().st_size for name in (BAGS_NAME, INDEX_NAME)))
     told = [sentence for _, sentence in checks() if sentence.startswith("cache")]
     assert told[0].startswith(f"cache of remote datasets (WELLSTREAM_CACHE): {tmp_path / 'cache'}, 2 files, ")
 

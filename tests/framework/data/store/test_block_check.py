@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures.tiny_dataset import make_dataset
+from fixtures.tiny_dataset import edit_manifest, make_dataset
 
 from framework.data.dataset import Dataset
 from framework.data.format.checksum import file_checksum
@@ -29,11 +29,8 @@ def dataset(tmp_path: Path) -> Dataset:
     }
     file = made.root / "checksums.json"
     file.write_text(json.dumps({"block_bytes": BLOCK, "crc32": sums}))
-    plain = json.loads((made.root / "dataset.json").read_text())
-    plain["files"].append(
-        {"name": "checksums.json", "bytes": file.stat().st_size, "blake3": file_checksum(file)},
-    )
-    (made.root / "dataset.json").write_text(json.dumps(plain))
+    record = {"name": "checksums.json", "bytes": file.stat().st_size, "blake3": file_checksum(file)}
+    edit_manifest(made.root, files=[*(each.plain() for each in made.manifest.files), record])
     return Dataset.open(made.root)
 
 

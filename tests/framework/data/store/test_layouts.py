@@ -16,9 +16,11 @@ from fixtures.tiny_dataset import make_dataset, stored_tiles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_tools.pipeline.build.durable import record
+from data_tools.pipeline.build.joining import tile_index
 from data_tools.shards import DATA_KEY, ZarrShardWriter
 from framework.data.dataset import Dataset
-from framework.data.format.schema import MANIFEST_NAME, TILES_NAME, BloscCodec, FileRecord, ShardRecord
+from framework.data.format.schema import BAGS_NAME, INDEX_NAME, MANIFEST_NAME, TILES_NAME, BloscCodec, ShardRecord
 from framework.data.store.tiles import TileStore
 from framework.errors import DatasetError
 
@@ -52,10 +54,11 @@ def as_zarr(tar: Dataset, folder: Path, codec: BloscCodec | None) -> Dataset:
         name = f"shards/{number}.zarr/{DATA_KEY}"
         records.append(ShardRecord(name=name, bytes=writer.nbytes, blake3=digest, tiles=len(rows)))
     table.to_parquet(folder / TILES_NAME, index=False)
-    tar.bags.to_parquet(folder / "bags.parquet", index=False)
-    files: tuple[FileRecord, ...] = ()
+    tar.bags.to_parquet(folder / BAGS_NAME, index=False)
+    tile_index(folder, coded=codec is not None)
+    files = tuple(record(folder / name, folder) for name in (BAGS_NAME, TILES_NAME, INDEX_NAME))
     changes = {"layout": "zarr", "codec": codec, "shards": tuple(records), "files": files}
-    (folder / MANIFEST_NAME).write_text(tar.manifest.model_copy(update=changes).model_dump_json())
+    (folder / MANIFEST_NAME).write_text(tar.manifest.model_copy(update=changes).sealed().model_dump_json())
     return Dataset.open(folder)
 
 

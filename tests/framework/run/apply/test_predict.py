@@ -14,6 +14,7 @@ import anndata
 import numpy as np
 import pytest
 import torch
+from fixtures.tiny_dataset import edit_manifest
 from fixtures.tiny_run import HEADS, MARKERS, TRIPLET, config, tiny_data
 
 from framework.data.batch import Batch, LabelTable
@@ -276,9 +277,7 @@ def _damaged(source: Path, folder: Path) -> Path:
     file = folder / "checksums.json"
     file.write_text(json.dumps({"block_bytes": 8 << 20, "crc32": sums}))
     listed = {"name": file.name, "bytes": file.stat().st_size, "blake3": file_checksum(file)}
-    manifest["files"] = [each for each in manifest["files"] if each["name"] != file.name] + [listed]
-    manifest.pop("digest", None)
-    (folder / "dataset.json").write_text(json.dumps(manifest))
+    edit_manifest(folder, files=[each for each in manifest["files"] if each["name"] != file.name] + [listed])
     index = Dataset.open(folder).index
     shard = folder / shards[int(index.shard[0])]
     data = bytearray(shard.read_bytes())
