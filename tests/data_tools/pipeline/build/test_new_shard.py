@@ -80,7 +80,7 @@ def test_tiles_and_rows_are_in_one_seeded_order(tmp_path: Path) -> None:
     rows = np.array([1, 2, 4])[order]
     table = pd.read_parquet(files.part("tiles.parquet"))
     assert table["bag"].tolist() == [7, 7, 7, 9]
-    assert table["nucleus"].tolist() == [*rows.tolist(), 6], "counted from the first cell of the shard"
+    assert table["cell"].tolist() == [*rows.tolist(), 6], "counted from the first cell of the shard"
     assert table["site"].tolist() == [*rows.tolist(), 0]
     assert table["Marker_M"].tolist() == [*(100.0 * rows).tolist(), 0.0]
     assert table["Metadata_Cell"].tolist() == [*(f"A01-{row}" for row in rows), "A03-0"]
@@ -103,8 +103,8 @@ def test_a_sample_names_its_cells_and_has_no_nan(tmp_path: Path) -> None:
         told = json.loads(member.read())
     assert told == {
         "bag": 9,
-        "plate": "P",
-        "well": "A03",
+        "source": "P",
+        "name": "A03",
         "perturbation": "x",
         "stimulation": "y",
         "channels": ["c"],
