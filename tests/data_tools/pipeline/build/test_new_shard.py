@@ -88,7 +88,7 @@ def test_tiles_and_rows_are_in_one_seeded_order(tmp_path: Path) -> None:
     values = [int.from_bytes(raw[at : at + 2], "little") for at in table["offset"]]
     assert values == [*(7000 + order).tolist(), 9000]
     assert table["nbytes"].tolist() == [128] * 4
-    nuclei = pd.read_parquet(files.part("nuclei.parquet"))
+    nuclei = pd.read_parquet(files.part("cells.parquet"))
     assert nuclei["status"].tolist() == ["border", "tile", "tile", "border", "tile", "few", "tile"]
     assert nuclei["bag"].tolist() == [7] * 5 + [8, 9]
 
