@@ -97,10 +97,7 @@ OF_FRAMEWORK_IN_DATA_TOOLS = (
     "framework.files",
     "framework.progress",
     "framework.result",
-    "framework.data.format.schema",
-    "framework.data.format.checksum",
-    "framework.data.format.tile_index",
-    "framework.data.format.markers",
+    "framework.data.format",
 )
 # A library that belongs to one place: everything else asks that place.
 LIBRARY_ROOMS = {
