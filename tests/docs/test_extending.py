@@ -1,0 +1,115 @@
+"""The code of each page of docs/extending is loaded as a plugin and put through its contract."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from fixtures.labelled_plate import write_labelled_plate
+from fixtures.own_entries import reopened
+from fixtures.tiny_dataset import make_dataset
+
+from framework import plugins
+from framework.data.store import TileStore
+from wellstream import testing
+
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "extending"
+
+
+def block(page: str, head: str) -> str:
+    return re.findall(rf"```{head}\n(.*?)```", (PAGES / f"{page}.md").read_text(), re.DOTALL)[0]
+
+
+class Page:
+    """Loads the code of ``page`` before each test of the contract, and takes its entry back after it."""
+
+    page: str
+    registry: Any
+
+    @pytest.fixture
+    def options(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+        code = block(self.page, "python")
+        assert len(code.splitlines()) <= 40
+        (tmp_path / "mylab.py").write_text(code)
+        reopened(monkeypatch, self.registry)
+        monkeypatch.setattr(plugins, "_loaded", {})
+        monkeypatch.setattr(plugins, "_names", {})
+        monkeypatch.setenv("WELLSTREAM_ALLOW_CODE", "1")
+        before = set(sys.modules)
+        plugins.load_plugins(["./mylab.py"], folder=tmp_path)
+        plain = yaml.safe_load(block(self.page, "yaml\n# options"))
+        self.prepare(tmp_path, plain)
+        yield self.registry.get(plain[self.key]).config.from_plain(plain)  # type: ignore[attr-defined]
+        for name in set(sys.modules) - before:
+            if name.startswith("plugin_mylab"):
+                del sys.modules[name]
+
+    def prepare(self, folder: Path, plain: dict[str, Any]) -> None:
+        """Make the files that the options name."""
+
+
+class TestNucleusMethod(Page, testing.NucleiContract):
+    page = "nucleus_method"
+
+
+class TestIllumination(Page, testing.IlluminationContract):
+    page = "illumination"
+
+
+class TestScale(Page, testing.ScaleContract):
+    page = "scale"
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> TileStore:
+        return TileStore(make_dataset(tmp_path / "data"))
+
+
+class TestAugmentation(Page, testing.AugmentationContract):
+    page = "augmentation"
+
+
+class TestOptimiser(Page, testing.OptimiserContract):
+    page = "optimiser"
+
+
+class TestSchedule(Page, testing.ScheduleContract):
+    page = "schedule"
+
+
+class TestPlan(Page, testing.PlanContract):
+    page = "plan"
+
+
+class TestBackbone(Page, testing.BackboneContract):
+    page = "backbone"
+
+
+class TestPlateReader(Page, testing.ReaderContract):
+    page = "plate_reader"
+
+    def prepare(self, folder: Path, plain: dict[str, Any]) -> None:
+        write_labelled_plate(folder)
+        plain["path"] = str(folder / "P1")
+
+
+class TestCellReader(Page, testing.CellReaderContract):
+    page = "cell_reader"
+
+    def prepare(self, folder: Path, plain: dict[str, Any]) -> None:
+        np.save(folder / "cells.npy", np.arange(4 * 2 * 5 * 6, dtype=np.uint16).reshape(4, 2, 5, 6))
+        plain["path"] = str(folder / "cells.npy")
+
+    def channels(self, options: Any) -> tuple[str, ...]:
+        return ("b", "a")
+
+
+def test_every_page_is_tested_and_listed() -> None:
+    pages = {file.stem for file in PAGES.glob("*.md")} - {"README"}
+    assert {kind.page for kind in Page.__subclasses__()} == pages
+    assert all(f"({page}.md)" in (PAGES / "README.md").read_text() for page in pages)
