@@ -16,7 +16,12 @@ from fixtures.own_entries import reopened
 from fixtures.tiny_dataset import make_dataset
 
 from framework import plugins
+from framework.data.dataset import Dataset
 from framework.data.store import TileStore
+from framework.report.page import Section
+from framework.report.page_inputs import Inputs, read_inputs
+from framework.report.run import page as _sections  # noqa: F401 (registers ours)
+from framework.report.sections import SECTIONS
 from wellstream import testing
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "extending"
@@ -35,7 +40,7 @@ class Page:
     @pytest.fixture
     def options(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         code = block(self.page, "python")
-        assert len(code.splitlines()) <= 40
+        assert sum(bool(line.strip()) for line in code.splitlines()) <= 40  # blank lines are not counted
         (tmp_path / "mylab.py").write_text(code)
         reopened(monkeypatch, self.registry)
         monkeypatch.setattr(plugins, "_loaded", {})
@@ -109,7 +114,32 @@ class TestCellReader(Page, testing.CellReaderContract):
         return ("b", "a")
 
 
+class TestObjective(Page, testing.ObjectiveContract):
+    page = "objective"
+
+    @pytest.fixture(scope="class")
+    def dataset(self, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+        return make_dataset(tmp_path_factory.mktemp("data") / "tiny", bags=12, markers=("FRA1",))
+
+
+class TestSection(testing.SectionContract):
+    page = "section"
+    name = "lab_seed"
+
+    @pytest.fixture
+    def inputs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inputs:
+        reopened(monkeypatch, SECTIONS)
+        exec(block(self.page, "python"), {"__name__": "mylab"})  # noqa: S102
+        (tmp_path / "config.yaml").write_text("train: {seed: 7}\n")
+        return read_inputs(tmp_path, None, None, None)
+
+    def test_the_page_shows_it(self, inputs: Inputs) -> None:
+        found = SECTIONS.get("lab_seed").build().build(inputs)
+        assert isinstance(found, Section)
+        assert "The seed is 7." in str(found.blocks[0])
+
+
 def test_every_page_is_tested_and_listed() -> None:
     pages = {file.stem for file in PAGES.glob("*.md")} - {"README"}
-    assert {kind.page for kind in Page.__subclasses__()} == pages
+    assert {kind.page for kind in (*Page.__subclasses__(), TestSection)} == pages
     assert all(f"({page}.md)" in (PAGES / "README.md").read_text() for page in pages)
