@@ -28,7 +28,7 @@ errors = Terminal(stderr=True)
 
 @contextmanager
 def progress() -> Iterator[OnProgress]:
-    """Show one bar a stage; on a pipe, print a line a stage instead."""
+    """Show one bar per stage; on a pipe, print one line per stage instead."""
     bars: dict[str, Any] = {}
     with progress_bar("{task.description}", errors, shown=errors.is_terminal) as shown:
 
@@ -60,7 +60,7 @@ def evaluation(made: Evaluation) -> None:
 
 
 def rows(table: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows of one table, a column a key; numbers to three digits, what is unknown as a dash."""
+    """Print rows of one table, one column per key; numbers to three digits, what is unknown as a dash."""
     if not table:
         return
     drawn = Table(box=None, pad_edge=False)
@@ -105,7 +105,7 @@ def dataset(opened: Dataset) -> None:
 
 
 def sentences(title: str, lines: list[str]) -> None:
-    """Print the first few of many sentences, one a line, and how many more there are."""
+    """Print the first few of many sentences, one per line, and how many more there are."""
     console.print(f"{title}:")
     for line in first_of(lines):
         console.print(f"  {line}")

@@ -29,7 +29,7 @@ _GROUPS = ("image", "plate", "well", "row", "column", "site")
 _WHAT = "a label image: whole numbers, 0 for the background and 1, 2, 3 ... for nuclei"
 _MOST_BYTES = 1 << 31
 _FEW_LABELS = 1 << 22
-"""Largest label up to which a count per number is cheap."""
+"""Largest label up to which one count per number is cheap."""
 NO_LABEL = "a label image without a label"
 
 Labels = npt.NDArray[Any]

@@ -84,7 +84,7 @@ def ingest(
         config: what to ingest.
         out: dataset folder: new, empty, or that of an earlier attempt with the same config.
         scheduler: address of a Dask scheduler whose workers see the same files; default: workers on this machine.
-        workers: local processes; default one a core; 0 does all in this process.
+        workers: local processes; default one per core; 0 does all in this process.
         progress: called with (stage, done, total).
         dry_run: list what would be read and written; write nothing.
 

@@ -1,4 +1,4 @@
-"""YAML text with line numbers: what the loader needs to say where in a file a mistake stands.
+"""YAML text with line numbers: so that the loader can name the line of a mistake.
 
 What a plain value means, and what is not read at all, say the rules in ``yaml_rules``; a key written twice is an error.
 """

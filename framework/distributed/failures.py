@@ -30,7 +30,7 @@ REPORTS_VARIABLE = "WELLSTREAM_REPORTS"
 DEBUG_VARIABLE = "WELLSTREAM_DEBUG"
 """Set: tracebacks are shown."""
 _GRACE_S = 3.0
-_OF_A_PEER = re.compile(r"gloo/|NCCL|onnection (closed|reset) by peer|Broken pipe|closed the connection|store.*timeout")
+_OF_PEER = re.compile(r"gloo/|NCCL|onnection (closed|reset) by peer|Broken pipe|closed the connection|store.*timeout")
 
 Kind = Literal["error", "lost", "waited", "stalled", "stopped", "killed"]
 
@@ -178,7 +178,7 @@ def _is_of_a_peer(error: BaseException) -> bool:
     """Whether a collective failed because another rank had ended."""
     if isinstance(error, WellstreamError | OSError) or not isinstance(error, RuntimeError):
         return False
-    return isinstance(error, dist.DistError) or any(_OF_A_PEER.search(str(one)) for one in _chain(error))
+    return isinstance(error, dist.DistError) or any(_OF_PEER.search(str(one)) for one in _chain(error))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

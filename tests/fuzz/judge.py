@@ -13,7 +13,7 @@ from fuzz.cases import RENAMED, Case
 from fuzz.sandbox import Outcome
 
 _LONGEST_SENTENCE = 3000
-_OF_A_PROGRAM = re.compile(
+_OF_PROGRAM = re.compile(
     r"codec can't|Traceback|NoneType|object at 0x|<class '|list index out of|not subscriptable|unhashable type|"
     r"invalid literal for|unsupported operand|object has no attribute|\bWellstreamError\b|\bdtype\('"
 )
@@ -60,7 +60,7 @@ def _bad_sentence(text: str, folder: Path, names: set[str]) -> str | None:
         return "sentence names no file"
     if len(text) > _LONGEST_SENTENCE:
         return f"sentence of {len(text)} characters"
-    found = _OF_A_PROGRAM.search(text)
+    found = _OF_PROGRAM.search(text)
     return f"sentence in the words of a program ({found[0]})" if found else None
 
 

@@ -72,7 +72,7 @@ class ObjectiveContract(EntryContract):
         assert any(g.abs().sum() > 0 for g in gradients(objective).values())
 
     def test_labels_fit_the_dataset(self, objective: Objective, dataset: Dataset) -> None:
-        """A row per bag or per tile, in memory of the processor."""
+        """One row per bag or per tile, in memory of the processor."""
         tables = objective.labels(dataset)
         rows = {"bag": len(dataset.bags), "tile": len(dataset.index)}
         assert tables or not self.needs_labels

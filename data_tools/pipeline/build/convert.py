@@ -1,6 +1,6 @@
 """A dataset of version 2 becomes one of version 3: other names in its tables and its manifest, the same pixels.
 
-Version 2 called what a bag comes from a plate, a bag a well, and a cell a nucleus, whatever they were. What comes out
+Version 2 spoke of plates, wells and nuclei, also where there were exports, proteins and cropped cells. What comes out
 here is, byte by byte, what an ingest of version 3 makes from the same raw files.
 """
 

@@ -158,7 +158,7 @@ class ShardFacts:
     Attributes:
         inputs: digest of all it was made of.
         shard: its files; None where no bag of it has a tile.
-        bags: a row per bag, in order.
+        bags: one row per bag, in order.
         problems: input that was left out.
         overviews: pictures that were written on the way.
         cells: of the wells with tables of single cells.

@@ -176,7 +176,7 @@ class Kind(ABC, Generic[C, F, J, S]):
     def jobs(
         self, found: F, folder: BuildFolder, runner: Runner, report: OnProgress, finished: Manifest | None
     ) -> Sequence[J]:
-        """Return a job per shard, in order; what shards need in common is made first.
+        """Return one job per shard, in order; what shards need in common is made first.
 
         Args:
             found: the survey.

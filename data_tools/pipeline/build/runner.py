@@ -200,7 +200,7 @@ def open_runner(
 
     Args:
         scheduler: address of a Dask scheduler whose workers see the same files; None for workers on this machine.
-        workers: local processes; 0 runs all in this process; None is one a core.
+        workers: local processes; 0 runs all in this process; None is one per core.
         jobs: tasks there will be at most; no more processes are started than that.
         scratch: folder for Dask's own files; the build removes it.
         again: what to do after workers or scheduler have ended.

@@ -1,4 +1,4 @@
-"""Pixel statistics that merge exactly: a histogram of 65,536 integer counts a channel.
+"""Pixel statistics that merge exactly: a histogram of 65,536 integer counts per channel.
 
 An integer pixel is its own bin, so every statistic of uint16 tiles is exact. A float is binned by the upper half of its
 bits (sign, exponent, 7 bits of mantissa), which places percentiles within 0.8 % of their value; its mean and sd come
@@ -95,7 +95,7 @@ def _integer_moments(counts: npt.NDArray[np.int64], n: int) -> tuple[float, floa
 
 
 def _bins(pixels: npt.NDArray[Any], is_float: bool) -> npt.NDArray[np.uint16]:
-    """Return the bin of each pixel, a row a tile: (n, H, W) -> (n, H * W)."""
+    """Return the bin of each pixel, one row per tile: (n, H, W) -> (n, H * W)."""
     if not is_float:
         return pixels.astype(np.uint16, copy=False).reshape(len(pixels), -1)
     bits = np.ascontiguousarray(pixels, dtype=np.float32).reshape(len(pixels), -1).view(np.uint32)
@@ -160,7 +160,7 @@ def save_counts(file: Path, counts: PixelCounts) -> None:
 
 
 def load_counts(file: Path, is_float: bool) -> PixelCounts:
-    """Return the pixel counts a shard task saved."""
+    """Return the pixel counts that the task of a shard saved."""
     what, again = "the pixel counts of an unfinished ingest", remake_part(file)
     saved = load_npz(file, ("sums", "bins", "counts"), what=what, then=again)
     with reading(file, DatasetError, what, again):

@@ -33,7 +33,7 @@ class CellExport:
 
     Attributes:
         plate: its name.
-        cells: a row a cell that is used, sorted by bag (column ``bag``, row of bags.parquet); ``Metadata_*`` text,
+        cells: one row per cell that is used, sorted by bag (column ``bag``, row of bags.parquet); ``Metadata_*`` text,
             ``site``, ``y_px``, ``x_px``, and the dataset's markers as ``Marker_*``.
         places: the same rows, for the reader.
         listing: as the reader gave it, for facts about the export.
@@ -52,7 +52,7 @@ class CellSurvey:
     """All exports in config order.
 
     Attributes:
-        exports: one a source.
+        exports: one per source.
         bags: bags.parquet without the counts.
         labels: ``Metadata_*`` columns that differ within bags: they are kept with the tiles.
         problems: what cannot be used.

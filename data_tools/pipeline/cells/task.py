@@ -49,7 +49,7 @@ class CellShardJob(Job):
         few: bool (rows,), cells that are not read.
         types: pixel type of each channel, as in the first cell of the export.
         labels: ``Metadata_*`` columns to store with the tiles.
-        least: tiles a bag needs, where its cells are only known now.
+        least: tiles that a bag needs, where its cells are only known now.
     """
 
     config: CellsIngestConfig
@@ -100,7 +100,7 @@ class Spill:
 
 @dataclass(kw_only=True)
 class _Bag:
-    """A bag while its cells come in: a value a cell found, and the spill with the tiles of those that have one."""
+    """A bag while its cells come in: one value per cell that was found, and the spill with their tiles."""
 
     spill: Spill
     rows: list[int] = field(default_factory=list)

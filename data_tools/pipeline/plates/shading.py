@@ -31,7 +31,7 @@ _BLOCK_SITES, _MOST_BLOCKS = 24, 64
 
 @dataclass(frozen=True, kw_only=True)
 class MeanJob:
-    """A block of sites to add up into ``files``, one a channel."""
+    """A block of sites to add up into ``files``, one per channel."""
 
     sites: tuple[Site, ...]
     config: IngestConfig
@@ -75,7 +75,7 @@ class FlatfieldFacts:
 
     Attributes:
         inputs: digest of all they were made of.
-        files: a record a channel that is read.
+        files: one record per channel that is read.
     """
 
     inputs: str
@@ -127,7 +127,7 @@ class ImageKind:
 
     Attributes:
         shape: (H, W).
-        types: of the pixels, one a channel that is read.
+        types: of the pixels, one per channel that is read.
     """
 
     shape: tuple[int, int]
@@ -203,7 +203,7 @@ def fit_plate(
         progress: called with the number of sites that are done.
 
     Returns:
-        A file a channel that is read, in their order.
+        One file per channel that is read, in their order.
 
     Raises:
         SiteError, InputError: as ``add_up``; or no flat-field can be fitted.

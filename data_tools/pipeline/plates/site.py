@@ -48,7 +48,7 @@ def load_site(
     Args:
         site: what to read.
         shape: (H, W) of the plate's images; None to accept any.
-        types: of the plate's pixels, one a channel; None to accept any.
+        types: of the plate's pixels, one per channel; None to accept any.
         dtype: stored type of the tiles.
         checks: when an image counts as unusable.
         base: folder that messages leave out of file names.
@@ -81,7 +81,7 @@ def load_site(
 
 
 def correct_site(images: list[npt.NDArray[Any]], flatfields: list[FloatImage] | None, out: npt.NDArray[Any]) -> None:
-    """Correct the images of a site, one a channel, into ``out`` (C, H, W); without flat-fields copy them."""
+    """Correct the images of a site, one per channel, into ``out`` (C, H, W); without flat-fields copy them."""
     for channel, image in enumerate(images):
         if flatfields is None:
             out[channel] = image

@@ -37,7 +37,7 @@ class Site:
 
     Attributes:
         number: as the vendor numbers it.
-        images: one a channel that is read, in the order of ``IngestConfig.read_channels``.
+        images: one per channel that is read, in the order of ``IngestConfig.read_channels``.
         nuclei_files: what the nucleus method reads beside them.
     """
 

@@ -47,7 +47,7 @@ class ShardJob(Job):
         plate: the plate without its bags.
         bags: consecutive wells of the plate.
         shape: (H, W) of the plate's images.
-        types: of their pixels, one a channel that is read.
+        types: of their pixels, one per channel that is read.
         config: of the ingest.
         flatfields: the file of each channel that is read; none for no correction.
         overviews: (well, site) that get pictures.

@@ -174,7 +174,7 @@ def read_profile(plain: Mapping[str, Any]) -> ScaleProfile:
 
 
 def plane(values: tuple[float, ...], like: torch.Tensor) -> torch.Tensor:
-    """Return a value per channel as (C, 1, 1), float32, where ``like`` is."""
+    """Return one value per channel as (C, 1, 1), float32, where ``like`` is."""
     return torch.tensor(values, dtype=torch.float32, device=like.device)[:, None, None]
 
 

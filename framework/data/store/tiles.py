@@ -34,7 +34,7 @@ _OPEN_MAPS = 256
 """Mapped shards at a time; each holds a file descriptor, of which a process commonly has 1,024."""
 
 
-_WORTH_A_CALL = 3
+_TILES_WORTH_CALL = 3
 """Tiles side by side in the buffer, of one shard, from which one call of PyTorch is cheaper than NumPy's slices."""
 _TASKS_PER_DECODER = 4
 """Number of decode tasks per thread."""
@@ -134,7 +134,7 @@ class TileStore:
         """Copy tiles that are stored as they are: whole stretches of a shard's tiles, or range by range."""
         shard = self.dataset.index.shard[tile_ids]
         first, last = np.flatnonzero(np.diff(shard, prepend=-1)), np.flatnonzero(np.diff(shard, append=-1)) + 1
-        if len(self._source) > 1 or len(first) * _WORTH_A_CALL > len(shard):
+        if len(self._source) > 1 or len(first) * _TILES_WORTH_CALL > len(shard):
             self._copy_ranges(tile_ids, out)
             return
         begin = torch.from_numpy(self.dataset.index.offset[tile_ids] + self._source[0])
