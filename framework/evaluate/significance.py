@@ -1,26 +1,29 @@
 """Is a gene predicted better than by its train mean: one-sided tests for all genes at once, and the shares they give.
 
-The tests of errors equal ``scipy.stats.wilcoxon`` and ``scipy.stats.mannwhitneyu`` called gene by gene with
-``alternative="less"`` and ``method="auto"``: exact for few wells, normal approximation with tie correction for many.
-Ranking runs over all genes in one call and the null distributions are shared between genes of one rank pattern, so
-26,000 genes take seconds.
+The tests of errors are those of scipy, called for many genes at once, and equal ``scipy.stats.wilcoxon`` and
+``scipy.stats.mannwhitneyu`` called gene by gene with ``alternative="less"`` and ``method="auto"``: exact for few
+wells, normal approximation with tie correction for many. "auto" looks at all genes of a call together, so the method is
+named for each group of genes. Only the signed ranks of few wells with ties or zeros are enumerated here: scipy has no
+exact distribution for them, and its permutation test walks through all sign patterns of each gene.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, stdtr
-from scipy.stats import false_discovery_control, rankdata
+from scipy.special import stdtr
+from scipy.stats import false_discovery_control, mannwhitneyu, rankdata, wilcoxon
 
 from framework.evaluate.metrics import Floats, paired, pearson
 
+_Mask = npt.NDArray[np.bool_]
 _WILCOXON_EXACT = 50
-"""Up to so many wells, without ties or zeros, the null distribution of the signed-rank sum is enumerated."""
-_WILCOXON_PERMUTED = 13
-"""Up to so many wells it is enumerated with ties and zeros too: at most 2**13 sign patterns."""
+"""Up to so many wells, without ties or zeros, the null distribution of the signed-rank sum is exact."""
+_WILCOXON_ENUMERATED = 13
+"""Up to so many wells it is exact with ties and zeros too: at most 2**13 sign patterns."""
 _MANN_WHITNEY_EXACT = 8
 
 
@@ -76,21 +79,21 @@ def wilcoxon_less(model: npt.ArrayLike, baseline: npt.ArrayLike) -> Floats:
     """
     left, right = paired(model, baseline)
     difference = (left - right).T
-    known = ~np.isnan(difference)
-    n_pairs = known.sum(axis=1)
-    counted = known & (difference != 0)
-    n = counted.sum(axis=1)
-    ranks, group = _ranks(np.abs(difference), counted)
-    plus = np.where(difference > 0, ranks, 0.0).sum(axis=1)
-    plain = (n == n_pairs) & (group.max(axis=1, initial=0) <= 1)
-    exact = (n_pairs <= _WILCOXON_PERMUTED) | (plain & (n_pairs <= _WILCOXON_EXACT))
+    n_pairs = (~np.isnan(difference)).sum(axis=1)
+    few = n_pairs <= _WILCOXON_EXACT
+    few[few] = ~(difference[few] == 0).any(axis=1) & ~_has_ties(np.abs(difference[few]))
+    enumerated = ~few & (n_pairs <= _WILCOXON_ENUMERATED)
+    # Zeros are dropped, so a gap may be one: genes with gaps need no call of their own.
+    difference[np.isnan(difference)] = 0.0
+    n = np.count_nonzero(difference, axis=1)
 
-    variance = (n * (n + 1.0) * (2.0 * n + 1.0) - (np.where(counted, group**2 - 1.0, 0.0)).sum(axis=1) / 2.0) / 24.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p: Floats = np.asarray(ndtr((plus - n * (n + 1.0) / 4.0) / np.sqrt(variance)), dtype=np.float64)
-    p[exact] = _signed_rank_cdf(plus[exact], np.where(counted, ranks, 0.0)[exact])
-    p[n == 0] = 1.0
-    p[n_pairs == 0] = np.nan
+    p: Floats = np.where(n_pairs > 0, 1.0, np.nan)
+    calls: dict[Literal["exact", "approx"], _Mask] = {"exact": few, "approx": ~few & ~enumerated}
+    for method, genes in calls.items():
+        if (genes := genes & (n > 0)).any():
+            tested = wilcoxon(difference[genes], correction=False, alternative="less", method=method, axis=1)
+            p[genes] = tested.pvalue
+    p[enumerated] = _signed_rank_p(difference[enumerated])
     return p
 
 
@@ -101,23 +104,20 @@ def mann_whitney_less(model: npt.ArrayLike, baseline: npt.ArrayLike) -> Floats:
     Arguments and result as ``wilcoxon_less``; genes whose errors are all equal have p = 1.
     """
     left, right = paired(model, baseline)
-    both = np.concatenate([left, right]).T
-    known = ~np.isnan(both)
-    n = known.sum(axis=1) // 2
-    ranks, group = _ranks(both, known)
-    u_model = np.where(known, ranks, 0.0)[:, : len(left)].sum(axis=1) - n * (n + 1.0) / 2.0
-    u = n * n - u_model
-    exact = (n <= _MANN_WHITNEY_EXACT) & (n > 0) & (group.max(axis=1, initial=0) <= 1)
-
-    ties = np.where(known, group**2 - 1.0, 0.0).sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sd = np.sqrt(n * n / 12.0 * ((2.0 * n + 1.0) - ties / (2.0 * n * (2.0 * n - 1.0))))
-        p: Floats = np.asarray(ndtr(-(u - n * n / 2.0 - 0.5) / sd), dtype=np.float64)
-    for count in np.unique(n[exact]):
-        these = exact & (n == count)
-        p[these] = _u_upper_tail(int(count))[u[these].astype(np.int64)]
-    p[(n > 0) & ~exact & (sd == 0)] = 1.0
-    p[n == 0] = np.nan
+    known = ~np.isnan(left.T)
+    n = known.sum(axis=1)
+    p: Floats = np.full(len(n), np.nan)
+    for count in np.unique(n[n > 0]):
+        genes = n == count
+        ours, theirs = (errors.T[genes][known[genes]].reshape(-1, count) for errors in (left, right))
+        exact = (count <= _MANN_WHITNEY_EXACT) & ~_has_ties(np.concatenate([ours, theirs], axis=1))
+        of_group = np.empty(len(ours))
+        calls: dict[Literal["exact", "asymptotic"], _Mask] = {"exact": exact, "asymptotic": ~exact}
+        for method, rows in calls.items():
+            if rows.any():
+                tested = mannwhitneyu(ours[rows], theirs[rows], alternative="less", method=method, axis=1)
+                of_group[rows] = tested.pvalue
+        p[genes] = of_group
     return p
 
 
@@ -150,23 +150,23 @@ def benjamini_hochberg(p: npt.ArrayLike) -> Floats:
     return q
 
 
-def _ranks(values: Floats, counted: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return average ranks among the counted entries of each row, and the size of each entry's group of ties."""
-    if values.shape[1] == 0:
-        return np.zeros(values.shape), np.zeros(values.shape)
-    filled = np.where(counted, values, np.inf)
-    first = np.asarray(rankdata(filled, method="min", axis=1), dtype=np.float64)
-    last = np.asarray(rankdata(filled, method="max", axis=1), dtype=np.float64)
-    return (first + last) / 2.0, np.where(counted, last - first + 1.0, 0.0)
+def _has_ties(values: Floats) -> _Mask:
+    """Return which rows of ``values`` (G, wells) hold a value twice; NaN equals nothing."""
+    ordered = np.sort(values, axis=1)
+    ties: _Mask = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    return ties
 
 
-def _signed_rank_cdf(plus: Floats, ranks: Floats) -> Floats:
-    """Return P(sum of positive ranks <= plus) under random signs; ``ranks`` (G, wells) holds 0 for dropped wells.
+def _signed_rank_p(difference: Floats) -> Floats:
+    """Return P(sum of positive ranks <= the one found) under random signs, for rows of few wells with ties or zeros.
 
     Ranks are doubled, so that average ranks of ties are whole numbers; genes with equal patterns share a distribution.
     """
-    patterns, which = np.unique(np.sort(np.rint(2.0 * ranks).astype(np.int64), axis=1), axis=0, return_inverse=True)
-    doubled = np.rint(2.0 * plus).astype(np.int64)
+    zeros = (difference == 0).sum(axis=1, keepdims=True)
+    ranks = np.where(difference != 0, rankdata(np.abs(difference), axis=1) - zeros, 0.0)
+    doubled = np.rint(2.0 * ranks).astype(np.int64)
+    plus = np.where(difference > 0, doubled, 0).sum(axis=1)
+    patterns, which = np.unique(np.sort(doubled, axis=1), axis=0, return_inverse=True)
     p: Floats = np.empty(len(plus))
     for row, pattern in enumerate(patterns):
         mass = np.ones(1)
@@ -174,19 +174,5 @@ def _signed_rank_cdf(plus: Floats, ranks: Floats) -> Floats:
             shifted = np.concatenate([np.zeros(rank), mass])
             mass = 0.5 * (np.concatenate([mass, np.zeros(rank)]) + shifted)
         these = which.ravel() == row
-        p[these] = np.minimum(np.cumsum(mass)[doubled[these]], 1.0)
+        p[these] = np.minimum(np.cumsum(mass)[plus[these]], 1.0)
     return p
-
-
-def _u_upper_tail(n: int) -> Floats:
-    """Return P(U >= u) for u = 0..n*n, two samples of n without ties, by counting rank sums of n out of 2n."""
-    ways = np.zeros((n + 1, n * n + 1))
-    ways[0, 0] = 1.0
-    for item in range(2 * n):
-        for chosen in range(min(item + 1, n), 0, -1):
-            # The chosen-th smallest of the first sample stands at position `item`: it beats item - (chosen - 1) others.
-            beaten = item - (chosen - 1)
-            if beaten <= n:
-                ways[chosen, beaten:] += ways[chosen - 1, : n * n + 1 - beaten]
-    tail: Floats = np.cumsum(ways[n][::-1])[::-1] / ways[n].sum()
-    return tail
