@@ -41,6 +41,20 @@ def _is_full(place: Path) -> bool:
     return shutil.disk_usage(there).free < _ROOM_BYTES
 
 
+def check_can_be_folder(place: Path | str) -> None:
+    """Refuse a folder to write that cannot be one, before long work for it; make nothing.
+
+    Raises:
+        OSError: it, or a folder above it, is a file or closed to us; names that.
+    """
+    path = Path(place).absolute()
+    there = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and new names inside ``folder`` survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)

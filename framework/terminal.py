@@ -1,18 +1,36 @@
 """What people read: consoles that print the letters of a name as they are, and outlive the reader of a pipe.
 
 A file may be called ``[red]plate:x:``. rich would take the brackets as a style and ``:x:`` as a picture, so its markup
-is off here, for tables, bars and rules too; every console of the product comes from this module.
+is off here, for tables, bars and rules too; every console of the product comes from this module. Names and cells of
+tables may hold control characters, which a terminal would obey: what is printed instead is their escape, as ``\\x1b``.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.text import Text
 
 from framework.exit_codes import EXIT_OUTPUT_CLOSED
+
+# C0 but tab and line feed, DEL and C1; line and paragraph separators; marks that turn the direction of writing.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    """Return ``text`` with its control characters as escapes, so that no terminal obeys them; lines and tabs stay."""
+    return _CONTROL.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 class Terminal(Console):
@@ -35,6 +53,14 @@ class Terminal(Console):
             soft_wrap = all(isinstance(one, str) for one in objects)
         super().print(*objects, soft_wrap=soft_wrap, **options)
 
+    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+        """Return the letters as they are printed, so that the widths of columns are those of the escapes."""
+        return super().render_str(visible(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield what is printed; ours and rich's own movements of the cursor are marked as such, and stay."""
+        return _visible_segments(super().render(renderable, options))
+
     def on_broken_pipe(self) -> None:
         """Stop printing; called by rich."""
         self.quiet = True
@@ -44,6 +70,11 @@ class Terminal(Console):
         os.close(nowhere)
         if self._needed:
             raise SystemExit(EXIT_OUTPUT_CLOSED)
+
+
+def _visible_segments(segments: Iterable[Segment]) -> Iterator[Segment]:
+    for segment in segments:
+        yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
 
 def progress_bar(first: str, console: Console, *, shown: bool, last: str | None = None) -> Progress:

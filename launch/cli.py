@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from launch.command import ANYWHERE, Group
 from launch.commands import cells, data, results, tools, train
 from launch.entry import ALLOW_CODE, DEBUG
 from launch.entry import main as main  # where installations made before look for it
+from launch.show import log_lines
 
 app = typer.Typer(
     name="wellstream",
@@ -36,6 +38,7 @@ def options(
     allow_code: Annotated[bool, typer.Option(ALLOW_CODE.flag, help=ALLOW_CODE.help, rich_help_panel=ANYWHERE)] = False,
 ) -> None:
     """Cell images to trained models: simulate or ingest plates, train on tiles in bags, predict, evaluate, report."""
+    log_lines(logging.WARNING)
 
 
 for group in (data, train, results, cells, tools):

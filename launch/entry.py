@@ -110,7 +110,8 @@ def _say(text: str) -> None:
     try:
         importlib.import_module("launch.show").failure(text)
     except (KeyboardInterrupt, OSError):
-        os.write(2, f"wellstream: {text}\n".encode(errors="replace"))
+        shown = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+        os.write(2, f"wellstream: {shown}\n".encode(errors="replace"))
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:

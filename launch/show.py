@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from framework.progress import OnProgress
 from framework.result import Result, first_of, long_facts, short_facts
-from framework.terminal import Terminal, progress_bar
+from framework.terminal import Terminal, progress_bar, visible
 from launch import later
 
 if TYPE_CHECKING:
@@ -134,6 +135,20 @@ def as_typed(text: str) -> str:
     if len(here) < 3 or any(here in word for word in sys.argv):
         return text
     return re.sub(rf"(?<![\w/.~-]){re.escape(here)}(?=\S)", "", text)
+
+
+class _Lines(logging.Formatter):
+    """What modules log, as the other messages are written."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(as_typed(super().format(record)))
+
+
+def log_lines(level: int) -> None:
+    """Print what modules log from ``level`` on, each message as a line on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("%(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 def ending(ended: Ending, *, debug: bool) -> None:

@@ -12,6 +12,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from framework.distributed import Failure, failure_of, share, tell, this_rank
 from framework.exit_codes import EXIT_INTERRUPTED, EXIT_REQUEUE
@@ -20,6 +21,7 @@ from framework.plugins import permit_code
 from framework.run import fit, load_run_config
 from framework.terminal import Terminal
 from framework.trainer import Stopped
+from launch.show import as_typed, log_lines
 
 
 def train(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +34,7 @@ def train(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--allow-code", action="store_true", help="run the plugins of the config that are files")
     options = parser.parse_intermixed_args(arguments)
     rank = this_rank() or 0
-    logging.basicConfig(level=logging.ERROR if rank else logging.INFO, format="%(message)s")
+    log_lines(logging.ERROR if rank else logging.INFO)
     for chatty in ("accelerate", "wandb", "torch", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     if options.allow_code:
@@ -45,7 +47,7 @@ def train(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _ended(error, rank)
     if rank == 0:
-        Terminal(needed=False).print(f"run: {run}")
+        Terminal(needed=False).print(f"run: {as_typed(str(run))}")
     return 0
 
 
@@ -65,7 +67,7 @@ def _ended(error: BaseException, rank: int) -> int:
     if this_rank() is None:
         share(error)
     failure = failure_of(error, rank)
-    tell(failure)
+    tell(replace(failure, message=as_typed(failure.message)))
     return failure.code
 
 

@@ -29,8 +29,8 @@ def load_ingest_config(
         ConfigError: no such kind, or with one line per mistake as ``framework.config.load_config``.
     """
     source = read_yaml(path)
-    merged = apply_overrides(source, overrides) if isinstance(source.data, dict) else source
-    kind = str(merged.data.get("kind", "plates")) if isinstance(source.data, dict) else "plates"
+    merged = apply_overrides(source, overrides)
+    kind = str(merged.data.get("kind", "plates"))
     if kind == "cells":
         return build_config(source, CellsIngestConfig, overrides)
     if kind != "plates":
@@ -89,10 +89,13 @@ def ingest(
         dry_run: list what would be read and written; write nothing.
 
     Raises:
+        ConfigError: fewer than 0 workers.
         InputError: input that cannot be used; with ``on_error: skip`` only what concerns the config as a whole.
         DatasetError: a folder that holds something else, is not writable, or a full disk.
         PipelineError: workers that die or a scheduler that does not answer.
     """
+    if workers is not None and workers < 0:
+        raise ConfigError(f"workers: expected a number from 0 on (0: all in this process), found {workers}")
     attempt = Attempt(
         folder=BuildFolder(root=Path(out).absolute(), base=Path.cwd()),
         scheduler=scheduler,

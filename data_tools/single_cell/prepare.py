@@ -18,6 +18,7 @@ from data_tools.single_cell.experiment import read_experiment
 from data_tools.single_cell.proteins import centred_log_ratio
 from framework import __version__
 from framework.config import to_yaml
+from framework.durable import check_can_be_folder
 from framework.errors import InputError
 from framework.files.h5_writing import write_h5ad
 from framework.result import Result
@@ -54,6 +55,8 @@ def prepare_cells(config: SingleCellConfig, out: Path | str) -> PreparedCells:
     Raises:
         InputError: files that cannot be read or do not fit, or filters that leave nothing.
     """
+    target = Path(out)
+    check_can_be_folder(target.parent)
     found = read_experiment(config)
     genes, proteins = found.genes, found.proteins
     cells, kept = {"read": len(genes.cells)}, {"read": len(genes.features)}
@@ -69,7 +72,6 @@ def prepare_cells(config: SingleCellConfig, out: Path | str) -> PreparedCells:
     data = _annotated(config, genes, proteins, _labels(config, found.labels, genes.cells))
     data.uns["wellstream"]["kept"] = {"cells": cells, "genes": kept}
     data.uns["wellstream"]["notes"] = np.array(found.notes, dtype=np.str_)
-    target = Path(out)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_h5ad(target, data)
     populations = data.obs["population"].value_counts(sort=False) if "population" in data.obs else pd.Series(dtype=int)

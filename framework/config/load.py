@@ -47,10 +47,6 @@ def build_config(source: Source, model: type[M], overrides: Sequence[str] = ()) 
 
     Raises as ``load_config``, and as ``load_plugins``. Paths of plugins begin at the folder of the config file.
     """
-    if not isinstance(source.data, dict):
-        raise ConfigError(
-            f"{source.name}:1: (top level): expected a mapping of config sections, found {shown(source.data)}"
-        )
     merged = apply_overrides(source, overrides)
     if "plugins" in model.model_fields:
         merged = _with_plugins(merged)
@@ -71,7 +67,15 @@ def _with_plugins(source: Source) -> Source:
 
 
 def apply_overrides(source: Source, overrides: Sequence[str]) -> Source:
-    """Return ``source`` with each ``dotted.path=value`` set; intermediate mappings are made where they are missing."""
+    """Return ``source`` with each ``dotted.path=value`` set; intermediate mappings are made where they are missing.
+
+    Raises:
+        ConfigError: the file is no mapping, or an override has no place in it.
+    """
+    if not isinstance(source.data, dict):
+        raise ConfigError(
+            f"{source.name}:1: (top level): expected a mapping of config sections, found {shown(source.data)}"
+        )
     data = copy.deepcopy(source.data)
     overridden = dict(source.overridden)
     for text in overrides:

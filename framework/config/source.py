@@ -16,6 +16,7 @@ from framework.config.yaml_rules import MOST_BYTES, Loader, Refused, check_event
 from framework.errors import ConfigError, did_you_mean
 from framework.files.failures import check_regular, reason
 
+_NO_TABS = "tabs are not allowed before a key or value; use spaces"
 KeyPath = tuple[str | int, ...]
 
 
@@ -102,7 +103,7 @@ def parse_yaml(text: str, name: str) -> Source:
         raise ConfigError(f"{name}:{error.line}: {error}") from None
     except yaml.MarkedYAMLError as error:
         line = (error.problem_mark.line + 1) if error.problem_mark else 1
-        raise ConfigError(f"{name}:{line}: not valid YAML: {error.problem or error.context}") from None
+        raise ConfigError(f"{name}:{line}: not valid YAML: {_why(error, text)}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, max(text.find(chr(error.character)), 0)) + 1
         raise ConfigError(
@@ -116,6 +117,21 @@ def parse_yaml(text: str, name: str) -> Source:
     if node is None:
         raise ConfigError(f"{name}:1: the file is empty; expected a mapping of config sections")
     return Source(name=name, data=data, lines=lines)
+
+
+def _why(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Return what is wrong, in words for somebody who has never heard of tokens."""
+    mark = error.problem_mark
+    if "tab character" in str(error.problem):
+        return _NO_TABS
+    if mark is not None and "cannot start any token" in str(error.problem):
+        line = text.split("\n")[mark.line] if mark.line <= text.count("\n") else ""
+        letter = line[mark.column : mark.column + 1]
+        if "\t" in line[: len(line) - len(line.lstrip())] or letter == "\t":
+            return _NO_TABS
+        if letter:
+            return f"a value cannot begin with {letter}; write it in quotes"
+    return str(error.problem or error.context)
 
 
 def read_yaml(path: Path | str | Mapping[str, Any]) -> Source:

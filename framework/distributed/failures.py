@@ -24,6 +24,7 @@ import torch.distributed as dist
 
 from framework.errors import WellstreamError, code_of, sentence_of
 from framework.exit_codes import EXIT_UNEXPECTED
+from framework.terminal import visible
 
 REPORTS_VARIABLE = "WELLSTREAM_REPORTS"
 """Folder for the notes of ranks, set by our launcher."""
@@ -133,7 +134,7 @@ def _note(folder: Path, failure: Failure) -> None:
 def _say(text: str) -> None:
     with suppress(OSError):
         # In one write, so that ranks do not mix their letters.
-        sys.stderr.write(text)
+        sys.stderr.write(visible(text))
         sys.stderr.flush()
 
 

@@ -22,7 +22,7 @@ from framework.evaluate.kinds import EVALUATIONS, evaluation_kind
 from framework.files.json_file import read_mapping
 from framework.files.parquet import read_parquet
 from framework.plugins import load_plugins
-from framework.terminal import Terminal
+from framework.terminal import Terminal, visible
 
 SUMMARY_NAME = "evaluation.json"
 FORMAT_VERSION = 2
@@ -115,12 +115,12 @@ def render(evaluation: Evaluation | Mapping[str, Any]) -> Table:
         padding=(0, 1, 0, 0),
         show_edge=False,
         title=shown.title,
-        caption=Text(shown.caption) if shown.caption else None,
+        caption=Text(visible(shown.caption)) if shown.caption else None,
     )
     for place, name in enumerate(shown.headers):
         table.add_column(name, justify="right" if place else "left", no_wrap=place > 0 or not shown.wraps)
     for row in shown.rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     return table
 
 

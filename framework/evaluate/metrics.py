@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.stats import rankdata
 
 Floats = npt.NDArray[np.float64]
@@ -89,6 +90,12 @@ def column_mean(values: Floats) -> Floats:
     total = np.nansum(values, axis=0)
     mean: Floats = np.divide(total, count, out=np.full(values.shape[1], np.nan), where=count > 0)
     return mean
+
+
+def median_of_known(values: pd.Series) -> float:
+    """Return the median without NaNs; NaN where there is nothing else."""
+    known = values.dropna()
+    return float(known.median()) if len(known) else float("nan")
 
 
 def _varies(values: Floats) -> npt.NDArray[np.bool_]:

@@ -230,9 +230,9 @@ def _headline(
                 "split_share": float(np.median(of_split)),
                 "split_share_low": split_low,
                 "split_share_high": split_high,
-                "r2": float(table["r2"].median()),
-                "smape": float(table["smape"].median()),
-                "smape_baseline": float(table["smape_baseline"].median()),
+                "r2": metrics.median_of_known(table["r2"]),
+                "smape": metrics.median_of_known(table["smape"]),
+                "smape_baseline": metrics.median_of_known(table["smape_baseline"]),
             }
         )
     return pd.DataFrame(rows)

@@ -9,6 +9,7 @@ from typing import Any
 import anndata
 
 from framework.config import StrictModel, load_config
+from framework.durable import check_can_be_folder
 from framework.errors import InputError
 from framework.evaluate.evaluation import Evaluation, write_evaluation
 from framework.evaluate.kinds import EVALUATIONS, Scored, kind_for
@@ -43,7 +44,10 @@ def evaluate(
             evaluation that takes them.
         ConfigError: an option that the kind of evaluation does not have.
         DatasetError: the given dataset cannot be opened.
+        OSError: ``out`` cannot be a folder.
     """
+    if out is not None:
+        check_can_be_folder(out)
     opened = open_all(predictions)
     if kind is not None and kind not in EVALUATIONS.names():
         load_plugins([name for item in opened for name in item.plugins])

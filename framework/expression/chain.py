@@ -14,7 +14,7 @@ from sklearn.linear_model import LinearRegression
 
 from framework import __version__
 from framework.config import to_yaml
-from framework.durable import write_json, write_text
+from framework.durable import check_can_be_folder, write_json, write_text
 from framework.evaluate.intervals import bootstrap_columns
 from framework.evaluate.metrics import pearson
 from framework.expression.config import ExpressionConfig
@@ -79,6 +79,7 @@ def express(
         InputError: input that cannot be used.
     """
     folder = Path(out)
+    check_can_be_folder(folder)
     cells = open_single_cells(config)
     imaged = open_imaged_cells(config.images, config.markers) if config.images else None
     truth, maps = None, None

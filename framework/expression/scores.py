@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from framework.evaluate.intervals import bootstrap_columns, fisher_interval
-from framework.evaluate.metrics import pearson, rmse, spearman
+from framework.evaluate.metrics import median_of_known, pearson, rmse, spearman
 from framework.expression.forest import MedianForest
 
 Floats = npt.NDArray[np.float64]
@@ -89,16 +89,11 @@ def summarise(table: pd.DataFrame, methods: tuple[str, ...] = METHODS) -> pd.Dat
         part = table[chosen]
         for method in methods:
             row = {"genes": label, "n": len(part), "method": method}
-            row |= {score: _median(part[f"{score}_{method}"]) for score in ("r", "spearman", "rmse")}
-            row["spread"] = _median(part["spread"]) if method == "forest" and "spread" in part else np.nan
+            row |= {score: median_of_known(part[f"{score}_{method}"]) for score in ("r", "spearman", "rmse")}
+            row["spread"] = median_of_known(part["spread"]) if method == "forest" and "spread" in part else np.nan
             row["better_than_mean"] = (
                 float((part[f"rmse_{method}"] < part["rmse_mean"]).mean()) if len(part) else np.nan
             )
             row |= {f"above_{level / 10:g}": int((part[f"r_{method}"] > level / 10).sum()) for level in range(3, 10)}
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _median(values: pd.Series) -> float:
-    known = values.dropna()
-    return float(known.median()) if len(known) else float("nan")

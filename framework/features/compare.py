@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from framework.durable import check_can_be_folder
 from framework.errors import InputError
 from framework.evaluate.evaluation import Evaluation, write_evaluation
 from framework.evaluate.intervals import quantile_interval
@@ -78,6 +79,8 @@ def evaluate_features(
     Raises:
         InputError: files that cannot be read or hold different cells, or labels and parts that do not fit the options.
     """
+    if out is not None:
+        check_can_be_folder(out)
     tables = _opened(sources)
     cells = choose_cells(tables[0], config)
     found = _Found(notes=list(cells.notes))

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from framework.config.source import parse_yaml
 from framework.data.dataset import Dataset
+from framework.data.format.schema import MANIFEST_NAME
 from framework.data.remote.cache import CacheConfig
 from framework.data.store import dataset_digest
 from framework.errors import ConfigError, InputError, RunError, WellstreamError
@@ -95,6 +96,10 @@ def read_run(root: Path) -> RunFacts:
         RunError: no such folder, or nothing of a run in it.
         InputError: a file in it cannot be read.
     """
+    if (root / MANIFEST_NAME).is_file():
+        raise RunError(
+            f"{root}: expected a run folder, found a dataset folder; train on it with: wellstream train CONFIG"
+        )
     if not root.is_dir() or not any(
         (root / name).exists() for name in ("config.yaml", "metrics.jsonl", "summary.json")
     ):

@@ -75,7 +75,7 @@ def ingest(
     options: Overrides = None,
     scheduler: Scheduler = None,
     workers: Annotated[
-        int | None, typer.Option(help="local worker processes; 0: this process; default: one per core")
+        int | None, typer.Option(min=0, help="local worker processes; 0: this process; default: one per core")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="list what would be read and written; write nothing")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framework.durable import naming, write_arrays, write_json, write_text, write_with
+from framework.durable import check_can_be_folder, naming, write_arrays, write_json, write_text, write_with
 from framework.errors import sentence_of
 
 
@@ -68,3 +68,13 @@ def test_an_error_of_writing_names_the_file_and_not_the_one_beside_it(tmp_path: 
     other = OSError(errno.ENOENT, "no such file", "elsewhere")
     with pytest.raises(FileNotFoundError, match="elsewhere"), naming(tmp_path):
         raise other
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for place in ("file", "file/a/b"):
+        with pytest.raises(NotADirectoryError) as caught:
+            check_can_be_folder(tmp_path / place)
+        assert caught.value.filename == str(tmp_path / "file")
+    check_can_be_folder(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new").exists()

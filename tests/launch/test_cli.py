@@ -42,6 +42,7 @@ def test_every_command_explains_itself(command: str) -> None:
             ["inspect", "nowhere"],
             "wellstream: nowhere: no such dataset folder; make one with: wellstream ingest CONFIG",
         ),
+        (["inspect", "a\x1b[2J\x07"], r"wellstream: a\x1b[2J\x07: no such dataset folder"),
         (["convert", "nowhere", "--out", "x"], "nowhere is no finished dataset; convert takes one of version 2"),
         (["verify", "nowhere"], "nowhere: no such dataset folder"),
         (["train", "nowhere.yaml"], "nowhere.yaml: no such config file"),

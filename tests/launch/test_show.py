@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-from fixtures.tiny_dataset import make_dataset
+from fixtures.tiny_dataset import edit_manifest, make_dataset
 
 from framework.data.dataset import Dataset
 from launch import show
@@ -14,12 +13,10 @@ from launch import show
 
 def test_inspect_shows_what_the_ingest_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_dataset(tmp_path / "data").root
-    file = root / "dataset.json"
-    facts = json.loads(file.read_text())
-    file.write_text(json.dumps({**facts, "notes": ["t.csv: 16 of 19 cells have one of its [red]16 rows"]}))
+    edit_manifest(root, notes=["t.csv: 16 of 19 cells have one of its [red]16 rows"])
     show.dataset(Dataset.open(root))
     printed = capsys.readouterr().out
     assert "notes:\n  t.csv: 16 of 19 cells have one of its [red]16 rows\n" in printed
-    file.write_text(json.dumps(facts))
+    edit_manifest(root, notes=[])
     show.dataset(Dataset.open(root))
     assert "notes" not in capsys.readouterr().out

@@ -297,6 +297,11 @@ def read_manifest(root: Path | str) -> Manifest:
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such dataset folder; make one with: wellstream ingest CONFIG")
     if not file.is_file():
+        if (folder / "config.yaml").is_file():
+            raise DatasetError(
+                f"{folder}: expected a dataset folder, found a run folder; name the dataset that the run was trained "
+                "on (data.path in its config.yaml)"
+            )
         raise DatasetError(
             f"{folder}: no {MANIFEST_NAME}, so this is no finished dataset; run the same 'wellstream ingest CONFIG' "
             "again, it continues where it stopped"

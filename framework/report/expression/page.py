@@ -10,6 +10,7 @@ import pandas as pd
 from framework.config.source import parse_yaml
 from framework.durable import write_text
 from framework.errors import InputError
+from framework.evaluate.metrics import median_of_known
 from framework.files.delimited import TextTable, read_text_table
 from framework.files.failures import reading
 from framework.files.json_file import read_mapping, read_text
@@ -252,8 +253,8 @@ def _truth(table: pd.DataFrame) -> Section:
             genes,
             f"{len(part):,}",
             title,
-            number(part[f"r_{name}"].median()) if name != "mean" else "–",
-            number(part[f"rmse_{name}"].median(), ".3f"),
+            number(median_of_known(part[f"r_{name}"])) if name != "mean" else "–",
+            number(median_of_known(part[f"rmse_{name}"]), ".3f"),
             number((part[f"rmse_{name}"] < part["rmse_mean"]).mean() * 100, ".0f") if name != "mean" else "–",
         )
         for genes, part in shown.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from framework.durable import write_text
+from framework.durable import check_can_be_folder, write_text
 from framework.report.page import Note, Section, render_page
 from framework.report.page_inputs import Inputs, read_inputs
 from framework.report.sections import load_sections, sections_in_order
@@ -41,11 +41,13 @@ def write_report(
         WellstreamError: a given input cannot be read.
     """
     folder = Path(run)
+    file = Path(out) if out is not None else folder / REPORT_NAME
+    if out is not None:
+        check_can_be_folder(file.parent)
     given = (Path(path) if path is not None else None for path in (evaluation, embeddings))
     inputs = read_inputs(folder, dataset, *given)
     for note in inputs.notes:
         log.warning("%s", note)
-    file = Path(out) if out is not None else folder / REPORT_NAME
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, build_report(inputs))
     return file

@@ -15,7 +15,7 @@ from framework.errors import ConfigError, RunError
 from framework.objectives import Embeds
 from framework.progress import OnProgress
 from framework.run.apply.results import EmbedSummary
-from framework.run.apply.tables import StreamedTable, bag_rows, facts_of, tile_rows
+from framework.run.apply.tables import StreamedTable, bag_rows, check_h5ad_name, facts_of, tile_rows
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
 
@@ -47,11 +47,12 @@ def embed(
         What was written.
 
     Raises:
-        ConfigError: another level.
+        ConfigError: another level, or ``out`` has another ending than .h5ad.
         WellstreamError: run, data and channels do not fit together.
     """
     if level not in ("tile", "bag"):
         raise ConfigError(f"level: expected one of: tile, bag, found '{level}'")
+    check_h5ad_name(Path(out))
     opened = open_run(run, untrained=untrained)
     objective = opened.having(Embeds)
     on = opened.on(data)

@@ -19,7 +19,7 @@ from framework.data.dataset import Dataset
 from framework.data.split import Parts
 from framework.data.store import dataset_digest
 from framework.durable import naming
-from framework.errors import RunError, sentence_of
+from framework.errors import ConfigError, RunError, sentence_of
 from framework.files.h5_writing import write_h5ad, write_h5ad_at, writing_hdf5
 from framework.run.train.opened import Application
 from framework.tracking import versions
@@ -118,6 +118,12 @@ class StreamedTable:
 def write_table(out: Path, data: anndata.AnnData) -> None:
     """Write an .h5ad in one step: it is whole or absent."""
     write_h5ad(with_folder(out), data)
+
+
+def check_h5ad_name(out: Path) -> None:
+    """Refuse a name that promises another kind of file. Raises ConfigError."""
+    if out.suffix != ".h5ad" and not out.is_dir():
+        raise ConfigError(f"{out}: what is written is an .h5ad file; expected a name that ends in .h5ad")
 
 
 def with_folder(out: Path) -> Path:

@@ -16,6 +16,7 @@ import pandas as pd
 from framework import checkpoint
 from framework.config import StrictModel, to_yaml
 from framework.data import split
+from framework.data.format.schema import MANIFEST_NAME
 from framework.data.scales import ScaleProfile, read_profile
 from framework.data.split import Parts
 from framework.durable import write_json, write_text
@@ -113,6 +114,11 @@ class RunFolder:
             ConfigError: the file does not describe a run.
         """
         if not self.config_file.is_file():
+            if (self.root / MANIFEST_NAME).is_file():
+                raise RunError(
+                    f"{self.root}: expected a run folder, found a dataset folder; train on it with: wellstream train "
+                    "CONFIG"
+                )
             raise RunError(
                 f"{self.root}: no config.yaml, so this is no run folder; make one with: wellstream train CONFIG"
             )

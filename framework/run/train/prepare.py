@@ -14,6 +14,7 @@ import numpy as np
 from framework import checkpoint
 from framework.data import split
 from framework.data.dataset import Dataset
+from framework.data.format.schema import MANIFEST_NAME
 from framework.data.scales import ScaleProfile
 from framework.data.store import TileStore, dataset_digest
 from framework.distributed import Ranks
@@ -109,6 +110,8 @@ def _begin(
             f"{folder.root} already holds a run and --resume none starts a new one: choose another run_dir, remove "
             "that folder, or continue it with --resume auto"
         )
+    if (folder.root / MANIFEST_NAME).exists():
+        raise RunError(f"{folder.root}: is a dataset folder, and a run has a folder of its own: choose another run_dir")
     dataset = opened()
     if begun:
         need_same_run(folder, config)

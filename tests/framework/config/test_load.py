@@ -112,6 +112,13 @@ def test_bad_override_says_exactly(override: str, message: str) -> None:
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(("text", "found"), [("- 1", "a list"), ("null", "nothing"), ("word", "'word'")])
+def test_a_file_that_is_no_mapping_is_named_with_overrides_too(text: str, found: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, Top, "c", ["train.steps=1"])
+    assert str(caught.value) == f"c:1: (top level): expected a mapping of config sections, found {found}"
+
+
 def test_overrides_set_values_lists_and_new_sections(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("train: {steps: 3, sizes: [4, 5]}\n")

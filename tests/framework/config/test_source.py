@@ -124,3 +124,18 @@ def test_only_a_regular_file_is_a_config(tmp_path: Path) -> None:
         read_yaml(tmp_path / "pipe.yaml")
     with pytest.raises(ConfigError, match="a folder; expected a config file"):
         read_yaml(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb:\n\tc: 2\n", "f.yaml:3: not valid YAML: tabs are not allowed before a key or value; use spaces"),
+        ("a:\n  - x\n \t- y\n", "f.yaml:3: not valid YAML: tabs are not allowed before a key or value; use spaces"),
+        ("a: @x\n", "f.yaml:1: not valid YAML: a value cannot begin with @; write it in quotes"),
+        ("a: 1\nb: `x`\n", "f.yaml:2: not valid YAML: a value cannot begin with `; write it in quotes"),
+    ],
+)
+def test_what_can_begin_no_value_is_named(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_yaml(text, "f.yaml")
+    assert str(caught.value) == message

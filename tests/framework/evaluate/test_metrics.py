@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -65,3 +68,11 @@ def test_r2_survives_a_large_offset() -> None:
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match=r"\(2, 1\) and \(3, 1\)"):
         metrics.smape_terms(np.zeros((2, 1)), np.zeros((3, 1)))
+
+
+def test_the_median_of_what_is_known_warns_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(metrics.median_of_known(pd.Series([np.nan, np.nan])))
+        assert np.isnan(metrics.median_of_known(pd.Series([], dtype=float)))
+        assert metrics.median_of_known(pd.Series([1.0, np.nan, 4.0])) == 2.5

@@ -15,7 +15,7 @@ from fixtures.tiny_run import HEADS, MARKERS, TRIPLET, config, same_bits, tiny_d
 
 from framework import checkpoint
 from framework.data.dataset import Dataset
-from framework.errors import CheckpointError, RunError
+from framework.errors import CheckpointError, ConfigError, DatasetError, RunError
 from framework.run import embed, fit, load_run_config, verify_run
 from framework.run.train import prepare
 from framework.tracking import read_metrics
@@ -199,8 +199,20 @@ def test_heads_take_channels_and_scaling_from_their_backbone(root: Path) -> None
     ):
         with pytest.raises(RunError, match=text):
             fit(config(HEADS, change, run=root / "refused", **places))
-    with pytest.raises(RunError, match=r"no config.yaml, so this is no run folder"):
+    with pytest.raises(RunError, match=r"expected a run folder, found a dataset folder"):
         fit(config(HEADS, run=root / "refused", data=root / "data", pretrained=root / "data"))
+    with pytest.raises(RunError, match=r"no config.yaml, so this is no run folder"):
+        fit(config(HEADS, run=root / "refused", data=root / "data", pretrained=root / "none"))
+
+
+def test_a_run_and_a_dataset_in_place_of_each_other_are_named(root: Path) -> None:
+    with pytest.raises(RunError, match=r"data: is a dataset folder, and a run has a folder of its own"):
+        fit(config(TRIPLET, run=root / "data", data=root / "data"))
+    assert not (root / "data" / "config.yaml").exists()
+    with pytest.raises(DatasetError, match=r"pretrained: expected a dataset folder, found a run folder"):
+        Dataset.open(root / "pretrained")
+    with pytest.raises(ConfigError, match=r"e\.csv: what is written is an \.h5ad file"):
+        embed(root / "pretrained", None, root / "e.csv")
 
 
 def test_markers_train_on_measured_tiles_alone(root: Path) -> None:
