@@ -15,7 +15,7 @@ is first used.
 ...         "channels": ["rfp", "gfp"],
 ...         "sources": [
 ...             {
-...                 "plate": "library",
+...                 "name": "library",
 ...                 "reader": {
 ...                     "name": "crops",
 ...                     "path": f"{folder}/raw/images",
