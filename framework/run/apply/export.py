@@ -118,6 +118,7 @@ def _write(opened: OpenedRun, manifest: Manifest, folder: Path, licence: str | N
 def _facts(opened: OpenedRun, manifest: Manifest, weights: Path) -> dict[str, Any]:
     """Return ``model.json`` but for licence and embedding."""
     objective, measured, tile = opened.having(Embeds), opened.folder.objective_facts(), manifest.tile
+    began = opened.folder.taken()
     options = objective.feature_options()
     plain = options.without_weights().plain() if isinstance(options, NetworkOptions) else options.plain()
     return {
@@ -134,16 +135,21 @@ def _facts(opened: OpenedRun, manifest: Manifest, weights: Path) -> dict[str, An
         },
         "scale": opened.scale.plain(),
         "training": {
-            "objective": opened.config.objective.plain(),
+            "objective": opened.config.objective.located(_name).plain(),
             "dataset": measured.dataset,
             "dataset_digest": measured.dataset_digest,
             "step": opened.step,
-            "began_with": opened.folder.taken(),
+            "began_with": began and began | {"file": _name(began["file"])},
         },
         "checkpoint_sha256": opened.weights,
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "versions": versions(),
     }
+
+
+def _name(path: str) -> str:
+    """Return the last part of a path: where files lie on this machine is nothing that others should read."""
+    return Path(path).name
 
 
 def _publish(beside: Path, folder: Path) -> None:

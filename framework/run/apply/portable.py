@@ -59,6 +59,8 @@ def write_program(module: Portable, file: Path, shape: tuple[int, int, int]) -> 
     quiet.setLevel(logging.ERROR)
     try:
         program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("tiles", min=1)},))
+        for node in program.graph.nodes:  # where our code lies on this machine is nothing that others should read
+            node.meta.pop("stack_trace", None)
         torch.export.save(program, file)
     except Exception as error:  # torch raises many kinds on what it cannot trace
         text = " ".join(str(error).split())[:200]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,27 @@ def test_model_json_and_card_say_what_it_is(world: Path, tmp_path: Path) -> None
     assert "| licence | not stated |" in (tmp_path / "numbers" / "README.md").read_text()
 
 
+def need_no_path(folder: Path) -> str:
+    """Return the model card, after a look for absolute paths in every file of an export, packed ones too."""
+    here, files = (str(folder.parent), str(Path.cwd()), str(Path.home()), sys.prefix), sorted(folder.iterdir())
+    for file in files:
+        content = file.read_bytes()
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as packed:
+                content = b"".join(packed.read(name) for name in packed.namelist())
+        assert not [path for path in here if path.encode() in content], file.name
+    return (folder / "README.md").read_text()
+
+
+def test_an_export_of_heads_names_its_backbone_without_a_path(world: Path, tmp_path: Path) -> None:
+    export(world / "omics_heads", tmp_path / "heads")
+    facts = json.loads((tmp_path / "heads" / "model.json").read_text())
+    assert facts["training"]["objective"]["pretrained"] == "triplet_mil"
+    card = need_no_path(tmp_path / "heads")
+    assert "pretrained: triplet_mil" in card
+    assert str(world) not in card + json.dumps(facts)
+
+
 def test_a_run_begins_with_an_export_and_says_what_it_took(world: Path, tmp_path: Path) -> None:
     export(world / "triplet_mil", tmp_path / "model", licence="MIT")
     places = {"run": tmp_path / "run", "data": world / "data"}
@@ -120,7 +142,10 @@ def test_a_run_begins_with_an_export_and_says_what_it_took(world: Path, tmp_path
     export(tmp_path / "run", tmp_path / "again", program=False)
     again = json.loads((tmp_path / "again" / "model.json").read_text())
     assert again["training"]["began_with"]["sha256"] == said["sha256"]
+    assert again["training"]["began_with"]["file"] == "model"
+    assert again["training"]["objective"]["backbone"]["weights"] == "model"
     assert "weights" not in again["network"]
+    assert "| began with | weights of model (an export of wellstream, " in need_no_path(tmp_path / "again")
 
     export(world / "marker_regression", tmp_path / "model", program=False)
     with pytest.raises(RunError, match=r"model: not the weights that .*run began with"):
