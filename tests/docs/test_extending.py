@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anndata
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from fixtures.labelled_plate import write_labelled_plate
@@ -18,6 +20,8 @@ from fixtures.tiny_dataset import make_dataset
 from framework import plugins
 from framework.data.dataset import Dataset
 from framework.data.store import TileStore
+from framework.evaluate import EVALUATIONS
+from framework.evaluate.predictions import Predictions, open_predictions
 from framework.report.page import Section
 from framework.report.page_inputs import Inputs, read_inputs
 from framework.report.run import page as _sections  # noqa: F401 (registers ours)
@@ -122,6 +126,39 @@ class TestObjective(Page, testing.ObjectiveContract):
         return make_dataset(tmp_path_factory.mktemp("data") / "tiny", bags=12, markers=("FRA1",))
 
 
+class TestEvaluation(testing.EvaluationContract):
+    page = "evaluation"
+    name = "lab_bias"
+
+    @pytest.fixture(autouse=True)
+    def registered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        reopened(monkeypatch, EVALUATIONS)
+        code = block(self.page, "python")
+        assert sum(bool(line.strip()) for line in code.splitlines()) <= 40
+        exec(code, {"__name__": "mylab"})  # noqa: S102
+
+    @pytest.fixture
+    def opened(self) -> list[Predictions]:
+        """Two genes in two test wells, too high by 1 and by 3; the training well counts for nothing."""
+        return [open_predictions(two_genes([[2.0, 6.0], [4.0, 8.0], [99.0, 99.0]]))]
+
+    def test_the_bias_is_that_of_the_test_rows(self, opened: list[Predictions]) -> None:
+        entry = EVALUATIONS.get(self.name)
+        scored = entry.build().score(opened, None, entry.config(factor=2.0))
+        assert scored.rows["bias"].tolist() == [2.0, 6.0]
+
+
+def two_genes(predicted: list[list[float]]) -> anndata.AnnData:
+    wells = {"source": "P", "bag_name": ["A01", "A02", "A03"], "part": ["test", "test", "train"]}
+    return anndata.AnnData(
+        X=np.array(predicted, np.float32),
+        obs=pd.DataFrame(wells, index=["0", "1", "2"]),
+        var=pd.DataFrame({"train_mean": 0.0, "target": "rna", "gene": ["G1", "G2"]}, index=["rna/G1", "rna/G2"]),
+        layers={"measured": np.array([[1.0, 3.0], [3.0, 5.0], [0.0, 0.0]], np.float32)},
+        uns={"wellstream": {"kind": "predictions", "objective": "omics_heads"}},
+    )
+
+
 class TestSection(testing.SectionContract):
     page = "section"
     name = "lab_seed"
@@ -141,5 +178,5 @@ class TestSection(testing.SectionContract):
 
 def test_every_page_is_tested_and_listed() -> None:
     pages = {file.stem for file in PAGES.glob("*.md")} - {"README"}
-    assert {kind.page for kind in (*Page.__subclasses__(), TestSection)} == pages
+    assert {kind.page for kind in (*Page.__subclasses__(), TestEvaluation, TestSection)} == pages
     assert all(f"({page}.md)" in (PAGES / "README.md").read_text() for page in pages)
