@@ -19,7 +19,7 @@ from skimage.filters import threshold_otsu
 
 from benchmarks.harness import Arm, Finding, Measured, Target, WrongPixels, measure
 from data_tools.nuclei import IntensityPeaksConfig, LogBinaryConfig, NucleiConfig, find_nuclei, match_centres
-from data_tools.tiles import cut_tile, tiles_inside
+from data_tools.tiles import tile_corner, tiles_inside
 
 DIAMETER_PX = 24.0
 N_NUCLEI = 150
@@ -105,5 +105,5 @@ def _cut(stack: npt.NDArray[np.uint16], config: NucleiConfig) -> npt.NDArray[np.
     nuclei = find_nuclei(stack[0], config)
     shape = (stack.shape[1], stack.shape[2])
     inside = tiles_inside(nuclei.y_px, nuclei.x_px, TILE_PX, shape)
-    centres = zip(nuclei.y_px[inside], nuclei.x_px[inside], strict=True)
-    return np.stack([cut_tile(stack, float(y), float(x), TILE_PX) for y, x in centres])
+    corners = zip(tile_corner(nuclei.y_px[inside], TILE_PX), tile_corner(nuclei.x_px[inside], TILE_PX), strict=True)
+    return np.stack([stack[:, y : y + TILE_PX, x : x + TILE_PX] for y, x in corners])

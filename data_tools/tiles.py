@@ -53,19 +53,3 @@ def tiles_inside(
         (top >= 0) & (left >= 0) & (top + size_px <= shape[0]) & (left + size_px <= shape[1])
     )
     return inside
-
-
-def cut_tile(image: npt.NDArray[Any], y_px: float, x_px: float, size_px: int) -> npt.NDArray[Any]:
-    """Return a view of one tile.
-
-    Args:
-        image: (C, H, W).
-        y_px: centre row; the tile must lie inside, see ``tiles_inside``.
-        x_px: centre column.
-        size_px: edge of the tile.
-
-    Returns:
-        (C, size_px, size_px), a view of ``image``.
-    """
-    top, left = (int(tile_corner(np.asarray(value), size_px)) for value in (y_px, x_px))
-    return image[:, top : top + size_px, left : left + size_px]

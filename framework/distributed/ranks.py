@@ -20,7 +20,6 @@ import torch.distributed as dist
 from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.state import AcceleratorState
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from framework.distributed.failures import share
 from framework.distributed.gather import gather_rows
@@ -210,12 +209,6 @@ class Ranks:
             # The replacement for broadcast_buffers=False would overwrite every rank's buffers at the start.
             warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
             return cast(nn.Module, _need(self.accelerator).prepare_model(module, device_placement=False))
-
-    def unwrap(self, module: nn.Module) -> nn.Module:
-        """Return the module inside ``wrap`` and ``torch.compile``."""
-        while isinstance(module, DistributedDataParallel) or hasattr(module, "_orig_mod"):
-            module = cast(nn.Module, module.module if isinstance(module, DistributedDataParallel) else module._orig_mod)
-        return module
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context for forward passes: bfloat16 autocast, or nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_tools.tiles import cut_tile, tile_corner, tiles_inside
+from data_tools.tiles import tile_corner, tiles_inside
 
 
 def test_corner_rounds_the_centre_half_up() -> None:
@@ -20,10 +20,3 @@ def test_corner_rounds_the_centre_half_up() -> None:
 )
 def test_tiles_that_leave_a_10_by_20_image_are_outside(y: float, x: float, inside: bool) -> None:
     assert tiles_inside(np.array([y]), np.array([x]), 4, (10, 20)).tolist() == [inside]
-
-
-def test_cut_is_the_window_around_the_centre_in_every_channel() -> None:
-    image = np.arange(2 * 6 * 7).reshape(2, 6, 7)
-    tile = cut_tile(image, 3.2, 2.0, 4)
-    np.testing.assert_array_equal(tile, image[:, 1:5, 0:4])
-    assert tile.base is not None, "a view, not a copy"

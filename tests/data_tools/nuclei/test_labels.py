@@ -23,7 +23,7 @@ from data_tools.pipeline import ingest
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.readers.plates import READERS, read_image
 from data_tools.simulate import PlateConfig, simulate_plate
-from data_tools.tiles import cut_tile, tiles_inside
+from data_tools.tiles import tile_corner, tiles_inside
 from framework.config import load_config
 from framework.data.dataset import Dataset
 from framework.data.store import TileStore
@@ -117,4 +117,5 @@ def test_the_truth_of_a_simulation_gives_its_tiles(tmp_path: Path) -> None:
         there = (tiles.well == row.well) & (tiles.site == row.site) & (abs(tiles.y_px - row.y_px) < 1e-3)
         (number,) = np.flatnonzero(there & (abs(tiles.x_px - row.x_px) < 1e-3))
         image = read_image(export.images(row.well, row.site)["Hoechst"])
-        np.testing.assert_array_equal(pixels[number], cut_tile(image[None], row.y_px, row.x_px, 24))
+        top, left = tile_corner(np.array([row.y_px, row.x_px]), 24)
+        np.testing.assert_array_equal(pixels[number, 0], image[top : top + 24, left : left + 24])

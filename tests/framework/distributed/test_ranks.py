@@ -45,7 +45,6 @@ def test_ranks_know_each_other(together: list[dict[str, Any]]) -> None:
         assert found["refused_by_main"] == "rank 0 says no"
         assert found["gathered_ints"].tolist() == [[r, 7] for r in range(world)]
         assert found["gathered_bools"].tolist() == [r % 2 == 0 for r in range(world)]
-        assert found["unwraps"]
         assert found["wrapped_is_module"] == (world == 1)
 
 
@@ -103,7 +102,6 @@ def test_solo_ranks_communicate_nothing() -> None:
     assert ranks.gather_objects("x") == ["x"]
     module = nn.Linear(1, 1)
     assert ranks.wrap(module) is module
-    assert ranks.unwrap(torch.compile(module)) is module
     ranks.barrier()
     ranks.close()
 
