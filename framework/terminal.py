@@ -53,7 +53,7 @@ class Terminal(Console):
             soft_wrap = all(isinstance(one, str) for one in objects)
         super().print(*objects, soft_wrap=soft_wrap, **options)
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **options: Any) -> Text:
         """Return the letters as they are printed, so that the widths of columns are those of the escapes."""
         return super().render_str(visible(text), **options)
 

@@ -237,6 +237,12 @@ def _check_values(predictions: Predictions) -> None:
         raise InputError(
             f"{predictions.name}: no rows with part 'test' (parts found: {parts}); predict with --part test or all"
         )
+    if np.isinf(predictions.measured).any():
+        row, column = np.argwhere(np.isinf(predictions.measured))[0]
+        raise InputError(
+            f"{predictions.name}: measured value of '{predictions.columns.index[column]}' in row {row + 1} is "
+            f"{predictions.measured[row, column]}; expected a finite number, or NaN where nothing was measured"
+        )
     measured = ~np.isnan(predictions.measured)
     if not measured[test].any():
         raise InputError(

@@ -215,7 +215,13 @@ def _explain(text: TextFile, layout: Layout, form: _Form, failed: Exception) -> 
     names, decimal = form.names, form.decimal
     for line, row in _rows(text, layout, names):
         for name, cell in zip(names[1:], row[1:], strict=True):
-            if cell not in MISSING and number(cell, decimal) is None:
+            value = None if cell in MISSING else number(cell, decimal)
+            if value is not None and np.isinf(value) and "inf" not in cell.lower():
+                raise text.error(
+                    f"{text.file}: line {line} ('{row[0]}'): column '{name}' reads '{cell}', which is too large a "
+                    "number; correct the cell"
+                ) from None
+            if cell not in MISSING and value is None:
                 raise text.error(
                     f"{text.file}: line {line} ('{row[0]}'): column '{name}' reads '{cell}', expected a number"
                     f"{about_decimals(cell, decimal)}; correct the cell, or remove the line or column that is none of "

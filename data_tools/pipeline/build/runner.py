@@ -266,24 +266,29 @@ def local_cluster(workers: int, scratch: Path) -> Iterator[LocalCluster]:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Answer Ctrl-C at the end, and start processes that never answer it: also those that replace a dead worker.
+    """Answer Ctrl-C and SIGTERM at the end, and start processes that never answer Ctrl-C, also in place of dead ones.
 
-    They inherit what the thread that starts them holds back, and the threads of Dask inherit it from this one.
+    They inherit what the thread that starts them holds back, and the threads of Dask inherit it from this one. SIGTERM
+    is not held back there: it is how Dask ends them.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
         yield
         return
     resource_tracker.ensure_running()  # it lets signals through again in the thread that starts it
     heard: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    answered = [
+        one for one in (signal.SIGINT, signal.SIGTERM) if one == signal.SIGINT or callable(signal.getsignal(one))
+    ]
+    before = {one: signal.signal(one, lambda number, _: heard.append(number)) for one in answered}
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        signal.signal(signal.SIGINT, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
         if heard:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(heard[0])
 
 
 def _given(value: J) -> J:

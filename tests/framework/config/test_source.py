@@ -62,7 +62,7 @@ def test_scalars_mean_what_a_config_means(text: str, value: object) -> None:
     [
         ("a: 1\nb: 2\na: 3\n", "f.yaml:3: a: key written twice, first on line 1"),
         ("a: [1, 2\n", "f.yaml:2: not valid YAML: "),
-        ("a: 1\n\tb: 2\n", "f.yaml:2: not valid YAML: found"),
+        ("a: 1\n\tb: 2\n", "f.yaml:2: not valid YAML: tabs are not allowed"),
         ("", "f.yaml:1: the file is empty; expected a mapping of config sections"),
         (
             "a: !!python/object/apply:os.system [ls]\n",

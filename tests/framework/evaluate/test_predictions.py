@@ -54,6 +54,10 @@ def _all_unknown(data: anndata.AnnData) -> None:
     data.layers["measured"][:] = np.nan
 
 
+def _infinite(data: anndata.AnnData) -> None:
+    data.layers["measured"][2, 1] = np.inf
+
+
 def _diverged(data: anndata.AnnData) -> None:
     data.X[:] = np.nan
 
@@ -71,6 +75,7 @@ def _two_of_a_well(data: anndata.AnnData) -> None:
         (_no_mean, "var has no column 'train_mean'"),
         (_no_test, r"no rows with part 'test' \(parts found: train\)"),
         (_all_unknown, "holds no value for any test row"),
+        (_infinite, "measured value of 'rna_M1/G1' in row 3 is inf; expected a finite number"),
         (_diverged, "prediction of 'rna_M1/G0' for bag .* of P1 is nan; .* the run diverged"),
         (_two_of_a_well, "repeated, first source=P1, bag_name=A01"),
     ],

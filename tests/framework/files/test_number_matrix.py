@@ -52,6 +52,7 @@ def test_comments_separators_and_surplus_separators(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("g,a,b\nx,1,2\ny,1,two\n", "line 3 ('y'): column 'b' reads 'two', expected a number"),
+        ("g,a,b\nx,1,2\ny,1e400,2\n", "line 3 ('y'): column 'a' reads '1e400', which is too large a number"),
         ("g,a,b\nx,1,2\ny,1\n", "line 3 has 2 cells, the header (line 1) names 3"),
         ("g,a,b\nx,1,2\ny,1,2,3\n", "line 3 has 4 cells, the header (line 1) names 3"),
         ("g,a,b\nx,1\n", "line 2 has 2 cells, the header (line 1) names 3"),

@@ -17,7 +17,8 @@ from distributed import LocalCluster
 from distributed.scheduler import KilledWorker
 
 from data_tools.pipeline import PipelineError, ingest
-from data_tools.pipeline.build.runner import DaskRunner, HereRunner
+from data_tools.pipeline.build import runner
+from data_tools.pipeline.build.runner import DaskRunner, HereRunner, local_cluster
 
 ROOT = Path(__file__).resolve().parents[4]
 Tree = Callable[[Path], dict[str, str]]
@@ -153,3 +154,32 @@ def test_what_a_task_raises_is_no_lost_connection() -> None:
 
 def test_shared_values_reach_every_job() -> None:
     assert list(HereRunner().each(pow, [2, 3], 4)) == [16, 81]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_workers_start_is_answered_once_they_are_there_and_can_be_ended_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    done: list[str] = []
+
+    class Cluster:
+        def __init__(self, **_: object) -> None:
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
+            done.append("started")
+
+        def close(self) -> None:
+            done.append("closed")
+
+    def stop(_: int, __: object) -> None:
+        done.append("answered")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "LocalCluster", Cluster)
+    before = signal.signal(number, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt), local_cluster(1, tmp_path):
+            raise AssertionError
+    finally:
+        signal.signal(number, before)
+    assert done == ["started", "answered", "closed"]
