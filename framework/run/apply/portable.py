@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from framework.data.loading.transform import ScaleProfile, scale
+from framework.data.scales import ScaleProfile, scale
 from framework.errors import RunError
 from framework.objectives import Embeds
 
