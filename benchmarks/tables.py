@@ -61,7 +61,8 @@ def write(dataset: Dataset) -> None:
     write_tables(dataset.root / BAGS_NAME, [bags], bags.schema)
     write_tables(dataset.root / TILES_NAME, _tiles(dataset), tiles_schema(()))
     index = tile_index(dataset.root, coded=dataset.manifest.codec is not None)
-    files = (*dataset.manifest.files, record(dataset.root / TILES_NAME, dataset.root), index)
+    tables = (record(dataset.root / name, dataset.root) for name in (BAGS_NAME, TILES_NAME))
+    files = (*dataset.manifest.files, *tables, index)
     manifest = dataset.manifest.model_copy(update={"files": files})
     write_json(dataset.root / MANIFEST_NAME, manifest.sealed().model_dump(mode="json"))
 

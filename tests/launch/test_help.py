@@ -31,7 +31,7 @@ CLAIMS = {
     **{(f"simulate {kind}", "config"): "the built-in ones" for kind in ("plate", "ifc", "crops")},
     ("ingest", "scheduler"): "workers on this machine",
     ("ingest", "workers"): "one per core",
-    **{(command, "data"): _OF_RUN for command in ("embed", "predict", "inpaint", "saliency", "report")},
+    **{(command, "data"): _OF_RUN for command in ("embed", "predict", "inpaint", "saliency", "report", "export")},
     ("inpaint", "out"): "inpainting in the run",
     **{
         ("evaluate", name): str(EvaluateConfig.model_fields[name].default)
@@ -109,7 +109,7 @@ def test_the_call_of_python_that_a_help_names_is_there() -> None:
             found = found.commands[word]  # type: ignore[attr-defined]
         if "Python:" in (found.help or ""):
             named[command] = re.findall(r"wellstream\.(\w+)\(", found.help.partition("Python:")[2])
-    assert len(named) == 17
+    assert len(named) == 19
     for command, calls in named.items():
         assert calls, command
         assert set(calls) <= set(wellstream.__all__), command
@@ -131,6 +131,9 @@ def test_data_is_the_dataset_of_the_run_or_of_the_predictions(world: Path, tmp_p
     run("predict", world / "markers", "-o", tmp_path / "p.h5ad")
     for name in ("e", "p"):
         assert read_h5ad(tmp_path / f"{name}.h5ad").uns["wellstream"]["dataset_path"] == str(world / "data")
+    run("export", world / "pairs", "-o", tmp_path / "export", "--no-program")
+    side = json.loads((tmp_path / "export" / "model.json").read_text())["input"]["height"]
+    assert side == wellstream.Dataset(world / "data").opened.manifest.tile.height
     run("saliency", world / "markers", "-o", tmp_path / "s.npz", "--tiles", "2")
     assert (tmp_path / "s.npz").is_file()
     run("evaluate", tmp_path / "p.h5ad", "-o", tmp_path / "scores", "resamples=100")

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from framework.data.scales import ScaleProfile, scale
+from framework.data.loading.transform import scale
+from framework.data.scales import ScaleProfile
 from framework.errors import RunError
 from framework.objectives import Embeds
 

@@ -45,7 +45,7 @@ def test_record_is_name_size_and_checksum(tmp_path: Path) -> None:
         (errno.EDQUOT, "the disk is full"),
         (errno.EROFS, "not writable (Read-only file system); change its permissions or choose another folder"),
         (errno.EACCES, "not writable (Permission denied)"),
-        (errno.EIO, "writing failed: [Errno 5]"),
+        (errno.EIO, "writing failed: Input/output error"),
     ],
 )
 def test_what_the_system_refuses_is_explained(
