@@ -148,7 +148,7 @@ def load(path: Path | str) -> Checkpoint:
         path: a checkpoint folder.
 
     Raises:
-        CheckpointError: missing, incomplete or altered; the message names the file.
+        CheckpointError: missing, incomplete or altered, or weights that are no numbers; the message names the file.
     """
     folder = Path(path)
     fault = _fault(folder)
@@ -156,6 +156,7 @@ def load(path: Path | str) -> Checkpoint:
         raise CheckpointError(f"{folder}: {fault}; resume from an older checkpoint, or with --resume auto")
     older = "resume from an older checkpoint"
     weights = load_tensors(folder / WEIGHTS, then=older)
+    _need_numbers(folder / WEIGHTS, weights)
     facts = load_weights_only(folder / OPTIMISER, what="the state of an optimiser", then=older)
     state = read_mapping(folder / STATE, error=CheckpointError, what="the state of a checkpoint", then=older)
     with reading(folder, CheckpointError, "a checkpoint", older):
@@ -169,14 +170,24 @@ def load(path: Path | str) -> Checkpoint:
         )
 
 
+def _need_numbers(file: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    """Raises CheckpointError: a weight is NaN or infinite. Training never saves such a one, so the file was changed."""
+    bad = [name for name, value in weights.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if bad:
+        raise CheckpointError(
+            f"{file}: {len(bad)} of {len(weights)} tensors hold NaN or infinite values, first '{bad[0]}'; resume from "
+            "an older checkpoint"
+        )
+
+
 def restore(checkpoint: Checkpoint, objective: nn.Module) -> None:
     """Load the weights into ``objective``.
 
     Raises:
         CheckpointError: the checkpoint belongs to another model; names the first keys that differ.
     """
-    wanted = {key: tuple(value.shape) for key, value in objective.state_dict().items()}
-    stored = {key: tuple(value.shape) for key, value in checkpoint.weights.items()}
+    wanted = {key: _form(value) for key, value in objective.state_dict().items()}
+    stored = {key: _form(value) for key, value in checkpoint.weights.items()}
     if wanted != stored:
         differing = sorted(key for key in wanted.keys() | stored.keys() if wanted.get(key) != stored.get(key))
         first = differing[0]
@@ -186,6 +197,11 @@ def restore(checkpoint: Checkpoint, objective: nn.Module) -> None:
             "of the run that wrote it"
         )
     objective.load_state_dict(checkpoint.weights)
+
+
+def _form(value: torch.Tensor) -> str:
+    """Return shape and type of a tensor as messages name them."""
+    return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
 
 
 def newest_valid(folder: Path | str) -> Path | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import math
 import resource
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -155,8 +158,34 @@ def test_prune_spares_the_newest_the_best_and_the_newest_valid(tmp_path: Path) -
 
 def test_another_model_is_refused_with_the_first_difference(tmp_path: Path) -> None:
     found = checkpoint.load(save(tmp_path, 1))
-    with pytest.raises(CheckpointError, match=r"'0.bias': expected \(5,\), found \(4,\)"):
+    with pytest.raises(CheckpointError, match=r"'0.bias': expected \(5,\) float32, found \(4,\) float32"):
         checkpoint.restore(found, nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(4), nn.Linear(4, 1)))
+
+
+def reseal(folder: Path, **tensors: torch.Tensor) -> Path:
+    """Change tensors of a checkpoint and record the file as it is then, as a forger would."""
+    file = folder / "model.safetensors"
+    save_file(load_file(file) | {name.replace("_", "."): value for name, value in tensors.items()}, file)
+    content = file.read_bytes()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][file.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    path = reseal(save(tmp_path, 1), **{"0_bias": torch.tensor([0.0, value, 0.0, 0.0])})
+    with pytest.raises(
+        CheckpointError, match=r"1 of 9 tensors hold NaN or infinite values, first '0\.bias'"
+    ):
+        checkpoint.load(path)
+
+
+def test_weights_of_another_type_are_refused(tmp_path: Path) -> None:
+    found = checkpoint.load(reseal(save(tmp_path, 1), **{"0_bias": torch.zeros(4, dtype=torch.int32)}))
+    with pytest.raises(CheckpointError, match=r"'0.bias': expected \(4,\) float32, found \(4,\) int32"):
+        checkpoint.restore(found, trained()[0])
 
 
 def test_a_pointer_cannot_leave_the_folder(tmp_path: Path) -> None:
