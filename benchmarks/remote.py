@@ -13,19 +13,16 @@ import threading
 import time
 from collections import deque
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
-from blake3 import blake3
 
+from benchmarks import tables
 from benchmarks.harness import Costs, Finding, Measured, Target, WrongPixels
 from benchmarks.servers import NGINX, NO_NGINX, serve, slowed
 from benchmarks.synthetic import CHANNELS, draw_pixels, write_dataset
 from framework.data.dataset import Dataset
-from framework.data.format.schema import BAG_COLUMNS, BAGS_NAME, MANIFEST_NAME, TILE_COLUMNS, TILES_NAME, FileRecord
 from framework.data.loading.loader import Loader
 from framework.data.loading.prefetch import Prefetcher
 from framework.data.plan import BagsConfig, PlanUniverse, build_plan
@@ -172,20 +169,5 @@ def _await_prefetch() -> None:
 
 def publish(folder: Path, n_bags: int) -> Dataset:
     """Write random tiles, one shard per bag, with all that a dataset needs to be opened by its URL."""
-    made = write_dataset(folder, draw_pixels(n_bags * PER_BAG), PER_BAG)
-    bags = pd.DataFrame({"bag": np.arange(n_bags, dtype=np.int32), **dict.fromkeys(BAG_COLUMNS[1:6], "-")})
-    for name in BAG_COLUMNS[6:]:
-        bags[name] = np.int32(PER_BAG)
-    bags.to_parquet(folder / BAGS_NAME, index=False)
-    index = made.index
-    rows: dict[str, object] = dict.fromkeys(TILE_COLUMNS, np.int32(0))
-    rows |= {"bag": index.bag, "shard": index.shard, "offset": index.offset}
-    rows["nbytes"] = np.full(len(index), made.manifest.tile.nbytes, dtype=np.int32)
-    pd.DataFrame(rows).to_parquet(folder / TILES_NAME, index=False)
-    records = []
-    for name in (BAGS_NAME, TILES_NAME):
-        content = (folder / name).read_bytes()
-        records.append(FileRecord(name=name, bytes=len(content), blake3=blake3(content).hexdigest()))
-    manifest = made.manifest.model_copy(update={"files": tuple(records)})
-    (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
-    return replace(made, manifest=manifest, bags=bags)
+    tables.write(write_dataset(folder, draw_pixels(n_bags * PER_BAG), PER_BAG))
+    return Dataset.open(folder)
