@@ -176,9 +176,7 @@ def reseal(folder: Path, **tensors: torch.Tensor) -> Path:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
     path = reseal(save(tmp_path, 1), **{"0_bias": torch.tensor([0.0, value, 0.0, 0.0])})
-    with pytest.raises(
-        CheckpointError, match=r"1 of 9 tensors hold NaN or infinite values, first '0\.bias'"
-    ):
+    with pytest.raises(CheckpointError, match=r"1 of 9 tensors hold NaN or infinite values, first '0\.bias'"):
         checkpoint.load(path)
 
 
