@@ -93,7 +93,7 @@ def _config(images: Path) -> CellsIngestConfig:
         {
             "kind": "cells",
             "name": "bench",
-            "sources": [{"plate": "SIM", "reader": {"name": "ideas", "path": str(images)}}],
+            "sources": [{"name": "SIM", "reader": {"name": "ideas", "path": str(images)}}],
             "channels": list(_CHANNELS),
             "tiles": {"size_px": 32, "fit": "pad_or_crop", "fill": "border"},
             "bags": {"groups": 40},
