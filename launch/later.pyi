@@ -1,6 +1,7 @@
 """What commands need beside the face ``wellstream``, loaded at the first use of a name; see ``framework.lazy``."""
 
 from framework.data.dataset import Dataset as Dataset
+from framework.data.format.schema import of_plates as of_plates
 from framework.distributed import start_processes as start_processes
 from framework.evaluate import render as render
 from framework.run import load_run_config as load_run_config

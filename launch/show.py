@@ -79,7 +79,7 @@ def dataset(opened: Dataset) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     size = sum(shard.bytes for shard in manifest.shards)
     per_bag = bags["n_tiles"]
-    whence = "plate(s)" if {"Metadata_Plate", "Metadata_Well"} <= set(bags.columns) else "export(s)"
+    whence = "plate(s)" if later.of_plates(bags.columns.tolist()) else "export(s)"
     rows = {
         "dataset": f"{manifest.name} ({opened.where})",
         "tiles": f"{manifest.n_tiles} of {len(tile.channels)} x {tile.height} x {tile.width} {tile.dtype}",

@@ -17,7 +17,7 @@ from data_tools.formats.tiff import decode_labels, described
 from data_tools.nuclei.base import FieldKey, FieldOfView, FieldSurvey, Nuclei, nuclei_at
 from data_tools.nuclei.field_keys import FieldIndex, Key, Part, check_site_numbers, index_fields, stem
 from data_tools.readers.folder import images_below
-from data_tools.readers.patterns import misfit, missed_note
+from data_tools.readers.patterns import groups_of, misfit, missed_note
 from data_tools.readers.problem import Problem
 from data_tools.wells import normalise_well, row_number
 from framework.config import StrictModel
@@ -52,13 +52,7 @@ class LabelImagesConfig(StrictModel):
 
     @model_validator(mode="after")
     def _check_pattern(self) -> LabelImagesConfig:
-        try:
-            groups = set(re.compile(self.pattern).groupindex)
-        except re.error as error:
-            raise ValueError(f"'pattern' is no regular expression: {error}") from None
-        unknown = sorted(groups - set(_GROUPS))
-        if unknown:
-            raise ValueError(f"'pattern' has unknown group(s) {', '.join(unknown)}; expected {', '.join(_GROUPS)}")
+        groups = groups_of(self.pattern, _GROUPS)
         places = groups & {"well", "row", "column", "site"}
         if "image" in groups and (places or self.site is not None):
             raise ValueError("the group (?P<image>...) names the site already; leave out well, row, column and site")

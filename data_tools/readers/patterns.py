@@ -1,8 +1,29 @@
-"""Where a regular expression stops fitting a file name, and which names it left out."""
+"""Regular expressions over file names: their groups, where one stops fitting, and which names it left out."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+
+def groups_of(pattern: str, known: Sequence[str] | None = None) -> set[str]:
+    """Return the named groups of a pattern, while a config is read.
+
+    Args:
+        pattern: as the config writes it.
+        known: groups that it may have; None: any.
+
+    Raises:
+        ValueError: no regular expression, or a group that is not known.
+    """
+    try:
+        groups = set(re.compile(pattern).groupindex)
+    except re.error as error:
+        raise ValueError(f"'pattern' is no regular expression: {error}") from None
+    unknown = sorted(groups - set(known)) if known is not None else []
+    if known is not None and unknown:
+        raise ValueError(f"'pattern' has unknown group(s) {', '.join(unknown)}; expected {', '.join(known)}")
+    return groups
 
 
 def misfit(pattern: re.Pattern[str], name: str) -> str:

@@ -10,13 +10,13 @@ import numpy as np
 
 from framework.data.dataset import Dataset
 from framework.data.format.checks import need_columns
-from framework.data.format.schema import CELL_COLUMNS, CELLS_NAME, MARKER_PREFIX, TILES_NAME
+from framework.data.format.schema import CELL_COLUMNS, CELLS_NAME, MARKER_PREFIX, TILE_COLUMNS, TILES_NAME
 from framework.errors import DatasetError
 from framework.files.parquet import read_schema
 
 
 def check_tables(dataset: Dataset) -> None:
-    """Check that cells (where the manifest lists them), markers and targets fit the bags.
+    """Check that cells (where the manifest lists them), tiles, markers and targets fit the bags.
 
     Raises:
         DatasetError: one is of another build; names the file and the first bag that differs.
@@ -24,7 +24,8 @@ def check_tables(dataset: Dataset) -> None:
     if any(record.name == CELLS_NAME for record in dataset.manifest.files):
         _check_cells(dataset)
     markers = tuple(MARKER_PREFIX + name for name in dataset.manifest.markers)
-    need_columns(read_schema(dataset.file(TILES_NAME)).names, markers, f"{dataset.where}/{TILES_NAME}")
+    found = read_schema(dataset.file(TILES_NAME)).names
+    need_columns(found, (*TILE_COLUMNS, *markers), f"{dataset.where}/{TILES_NAME}")
     for name in dataset.manifest.targets:
         dataset.target(name)
 

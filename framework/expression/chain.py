@@ -22,7 +22,7 @@ from framework.expression.forest import MedianForest, Pool, fit_forest
 from framework.expression.imaged_cells import LABEL_FREE, MODES, STANDARD, Imaged, open_imaged_cells
 from framework.expression.populations import agreement, population_means, similarities
 from framework.expression.scores import score_genes, spread_over_trees, summarise
-from framework.expression.shown_maps import shown_maps
+from framework.expression.shown_maps import ShownMaps, shown_maps
 from framework.expression.single_cells import SingleCells, open_single_cells
 from framework.expression.truth import MEAN, open_truth, score_against_truth
 from framework.files.h5_writing import write_h5ad
@@ -82,11 +82,7 @@ def express(
     check_can_be_folder(folder)
     cells = open_single_cells(config)
     imaged = open_imaged_cells(config.images, config.markers) if config.images else None
-    truth, maps = None, None
-    if imaged and config.images and config.images.truth:
-        truth = open_truth(config.images.truth, imaged.rows, cells.measured_genes())
-    if imaged and config.images and config.images.saliency:
-        maps = shown_maps(config.images, config.markers, imaged)
+    truth, maps = _beside_images(config, cells, imaged)
     folder.mkdir(parents=True, exist_ok=True)
     forest = fit_forest(
         cells.scaled[cells.train],
@@ -116,6 +112,17 @@ def express(
     result = _summary(config, cells, imaged, summary, folder)
     write_json(folder / "expression.json", _facts(result))
     return result
+
+
+def _beside_images(
+    config: ExpressionConfig, cells: SingleCells, imaged: Imaged | None
+) -> tuple[npt.NDArray[np.float32] | None, ShownMaps | None]:
+    """Return the truth about imaged cells and their maps, where the config names them, before anything is written."""
+    images = config.images
+    if imaged is None or images is None:
+        return None, None
+    truth = open_truth(images.truth, imaged.rows, cells.measured_genes()) if images.truth else None
+    return truth, shown_maps(images, config.markers, imaged) if images.saliency else None
 
 
 def _score(config: ExpressionConfig, cells: SingleCells, forest: MedianForest) -> pd.DataFrame:

@@ -106,13 +106,13 @@ def convert(root: Path | str, out: Path | str, progress: OnProgress | None = Non
         files = [FileRecord.model_validate(item) for item in plain["files"]]
         shards = [ShardRecord.model_validate(item) for item in plain["shards"]]
         tables = {item.name: item for item in files if item.name in (BAGS_NAME, TILES_NAME, _OLD_CELLS, CHECKSUMS_NAME)}
-        others = [item for item in (*shards, *files) if item.name not in tables and item.name != INDEX_NAME]
+        kept = [item for item in files if item.name not in tables and item.name != INDEX_NAME]
+        others = [*shards, *kept]
         linked = 0
         for done, item in enumerate(others):
             if progress:
                 progress("convert", done, len(others) + 1)
             linked += _share(old / item.name, new / item.name, item)
-        kept = [item for item in files if item in others]
         made = _tables(old, new, plain, tables)
         manifest = _manifest(plain, [*kept, *made], old)
         write_json(new / MANIFEST_NAME, manifest.model_dump(mode="json"))

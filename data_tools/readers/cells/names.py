@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from data_tools.readers.cells.base import TEXT, metadata_name
-from data_tools.readers.patterns import misfit
+from data_tools.readers.patterns import groups_of, misfit
 from framework.errors import InputError
 
 NUMBER = "number"
@@ -22,10 +22,7 @@ def check_pattern(pattern: str, needed: tuple[str, ...], lower_case: tuple[str, 
     Raises:
         ValueError: no regular expression, a group that is needed is not there, or two make the same column.
     """
-    try:
-        groups = set(re.compile(pattern).groupindex)
-    except re.error as error:
-        raise ValueError(f"'pattern' is no regular expression: {error}") from None
+    groups = groups_of(pattern)
     missing = [name for name in needed if name not in groups]
     if missing:
         raise ValueError(f"'pattern' lacks the group(s) {', '.join(f'(?P<{name}>...)' for name in missing)}")

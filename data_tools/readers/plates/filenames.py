@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from data_tools.readers.folder import images_below
-from data_tools.readers.patterns import misfit, missed_note
+from data_tools.readers.patterns import groups_of, misfit, missed_note
 from data_tools.readers.plates.base import READERS, Export, ImageRef, Projection, assemble
 from data_tools.readers.plates.choice import choose
 from data_tools.readers.plates.facts import stated_pixel_size, wave_names
@@ -79,13 +79,7 @@ class FilenamesConfig(StrictModel):
 
     @model_validator(mode="after")
     def _check_pattern(self) -> FilenamesConfig:
-        try:
-            groups = set(re.compile(self.pattern).groupindex)
-        except re.error as error:
-            raise ValueError(f"'pattern' is no regular expression: {error}") from None
-        unknown = sorted(groups - set(_GROUPS))
-        if unknown:
-            raise ValueError(f"'pattern' has unknown group(s) {', '.join(unknown)}; expected {', '.join(_GROUPS)}")
+        groups = groups_of(self.pattern, _GROUPS)
         if not ("well" in groups) ^ ({"row", "column"} <= groups):
             raise ValueError("'pattern' needs either the group (?P<well>...), or (?P<row>...) and (?P<column>...)")
         if self.numbered_wells is not None and "well" not in groups:

@@ -301,6 +301,14 @@ def test_verify_finds_cells_of_another_dataset_whose_checksum_was_corrected(
         verify_dataset(folder)
 
 
+def test_verify_finds_tiles_that_lack_a_column(folder: Path) -> None:
+    tiles = pd.read_parquet(folder / "tiles.parquet")
+    tiles.drop(columns="cell").to_parquet(folder / "tiles.parquet", index=False)
+    resealed(folder)
+    with pytest.raises(DatasetError, match=r"tiles\.parquet: missing column\(s\) cell; found: bag, site"):
+        verify_dataset(folder)
+
+
 @pytest.mark.parametrize(
     ("obs", "said"),
     [
