@@ -1,11 +1,13 @@
 """Bulk omics: raw tables become normalised label vectors for the imaged wells of the same condition."""
 
+from data_tools.omics.batch import Corrected, remove_batch
 from data_tools.omics.config import LongForm, OmicsConfig
 from data_tools.omics.labels import Target, build_targets, draw_samples, join_notes
-from data_tools.omics.normalise import Normalised, normalise, remove_batch, size_factors
+from data_tools.omics.normalise import Normalised, normalise, size_factors
 from data_tools.omics.table import OmicsTable, read_omics
 
 __all__ = [
+    "Corrected",
     "LongForm",
     "Normalised",
     "OmicsConfig",

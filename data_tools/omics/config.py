@@ -37,6 +37,9 @@ class OmicsConfig(StrictModel):
         sample: column that identifies a sample, for the record.
         perturbation, stimulation, plate: columns; ``stimulation: null`` where there is one, ``plate: null`` for no
             batch correction.
+        batches: further columns, as that of the TMT multiplex, whose effects are taken out with that of the plate in
+            one linear model (limma's ``removeBatchEffect`` with ``batch`` and ``batch2``).
+        covariates: columns of numbers, as RIN, whose linear effect is taken out in the same model.
         min_share: a gene seen in a smaller share of the samples is dropped (Image2Omics: 50 of 384).
         expressed_in: where that share is asked for, among the samples of a stimulation: ``every_plate`` (Image2Omics:
             "in each plate"; a gene must reach it on each), ``any_plate`` (on one is enough), ``pooled`` (all together).
@@ -57,6 +60,8 @@ class OmicsConfig(StrictModel):
     perturbation: str = PERTURBATION
     stimulation: str | None = STIMULATION
     plate: str | None = PLATE
+    batches: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()
     min_share: float = Field(default=0.13, ge=0, le=1)
     expressed_in: Literal["every_plate", "any_plate", "pooled"] = "every_plate"
     design: Literal["condition", "intercept"] = "condition"
@@ -67,6 +72,10 @@ class OmicsConfig(StrictModel):
         named = [name for name in (self.perturbation, self.stimulation, self.plate) if name is not None]
         if len(set(named)) < len(named):
             raise ValueError("'perturbation', 'stimulation' and 'plate' name the same column; each needs its own")
+        for key, more in (("batches", self.batches), ("covariates", self.covariates)):
+            twice = [name for place, name in enumerate(more) if name in (*named, *more[:place])]
+            if twice:
+                raise ValueError(f"'{key}' names '{twice[0]}', which is named already; name each column once")
         if self.genes is not None:
             if self.facts:
                 raise ValueError("'genes' says what all other columns are; leave 'facts' out")

@@ -122,6 +122,7 @@ def _from_long(config: OmicsConfig, form: LongForm, table: TextTable) -> RawOmic
         rows=[f"sample '{name}'" for name in samples],
         declared=True,
         notes=(*table.notes, *(f"{table.file}: {gap}" for gap in gaps)),
+        decimal=table.decimal,
     )
 
 
@@ -166,6 +167,7 @@ def _is_fact(config: OmicsConfig, name: str) -> bool:
     if config.genes is not None:
         return re.search(config.genes, name) is None
     named = {config.sample, config.perturbation, config.stimulation, config.plate, "sample", *config.facts}
+    named |= {*config.batches, *config.covariates}
     return name in named or name.startswith(_PREFIX)
 
 
@@ -196,6 +198,7 @@ def _from_wide(config: OmicsConfig, table: TextTable, more: int = 0) -> RawOmics
             *((f"{table.file}: the first column has no name; it is taken for the samples",) if nameless else ()),
             *_about_text(table, [name for name in text if name]),
         ),
+        decimal=table.decimal,
     )
 
 

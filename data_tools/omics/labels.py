@@ -39,12 +39,14 @@ class Target:
         data: bags x genes, see ``build_targets``.
         without_images: (perturbation, stimulation) that have omics but no imaged well.
         without_omics: (perturbation, stimulation) that have imaged wells but no omics.
+        notes: what is to be said of its normalisation.
     """
 
     name: str
     data: anndata.AnnData
     without_images: tuple[tuple[str, str], ...]
     without_omics: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...] = ()
 
 
 def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int, table: OmicsTable | None = None) -> list[Target]:
@@ -80,10 +82,12 @@ def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int, table: Omi
             continue
         part = table.rows(table.stimulation == stimulation)
         name = config.name if config.stimulation is None else f"{config.name}_{names[stimulation]}"
+        normalised = _normalised(config, part, stimulation)
         targets.append(
             Target(
                 name=name,
-                data=_target(config, part, usable[stimulation_of == stimulation], stimulation, seed),
+                data=_target(config, part, normalised, usable[stimulation_of == stimulation], stimulation, seed),
+                notes=tuple(f"target '{name}': {note}" for note in normalised.notes),
                 without_images=tuple(sorted((of_here & measured) - imaged)),
                 without_omics=tuple(sorted((of_here & imaged) - measured)),
             )
@@ -153,19 +157,26 @@ def draw_samples(
     return sorted(int(index) for index in order[:wanted])
 
 
-def _target(config: OmicsConfig, part: OmicsTable, bags: pd.DataFrame, stimulation: str, seed: int) -> anndata.AnnData:
+def _normalised(config: OmicsConfig, part: OmicsTable, stimulation: str) -> Normalised:
     protect = part.perturbation if config.design == "condition" else None
     try:
-        normalised = normalise(
+        return normalise(
             part.values,
             kind=config.kind,
-            batch=part.plate,
+            plate=part.plate,
+            batches=part.batches,
+            covariates=part.covariates,
             condition=protect,
             min_share=config.min_share,
             expressed_in=config.expressed_in,
         )
     except InputError as error:
         raise InputError(f"{config.table}: stimulation '{stimulation}': {error}") from None
+
+
+def _target(
+    config: OmicsConfig, part: OmicsTable, normalised: Normalised, bags: pd.DataFrame, stimulation: str, seed: int
+) -> anndata.AnnData:
     labels: dict[tuple[str, str], tuple[np.ndarray, str]] = {}
     order = np.argsort(part.sample.astype(str), kind="stable")
     rows, used, vectors = [], [], []
@@ -206,7 +217,9 @@ def _facts(config: OmicsConfig, part: OmicsTable, normalised: Normalised, stimul
             "values": config.kind,
             "stimulation": stimulation,
             "scale": _SCALES[config.kind],
-            "plate_effect": normalised.plate_effect,
+            "plate_effect": normalised.effect,
+            "batches": np.array([*part.batches], dtype=object),
+            "covariates": np.array([*part.covariates], dtype=object),
             "design": config.design,
             "min_share": config.min_share,
             "expressed_in": config.expressed_in,

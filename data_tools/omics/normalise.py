@@ -1,13 +1,15 @@
-"""From raw measurements to comparable ones: depth, scale, and the plate effect taken out by a linear model."""
+"""From raw measurements to comparable ones: depth, scale, low expression, and the effects of batches."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from data_tools.omics.batch import Effect, remove_batch
 from framework.errors import InputError
 
 F64 = npt.NDArray[np.float64]
@@ -25,7 +27,8 @@ class Normalised:
         share: float64 (G,), the share of samples that the filter compared with ``min_share``, see ``shares_seen``.
         low_on: plate -> genes seen there in too small a share of its samples; one entry "" where plates are pooled.
         factors: float64 (S,), size factors (counts), medians in log2 (intensities) or zeros (log2).
-        plate_effect: ``removed``, ``one_plate`` or ``confounded`` (with the conditions the design protects).
+        effect: what became of batch effects, see ``Corrected``.
+        notes: which effects cannot be told, and why.
     """
 
     values: F64
@@ -33,27 +36,32 @@ class Normalised:
     share: F64
     low_on: dict[str, int]
     factors: F64
-    plate_effect: Literal["removed", "one_plate", "confounded"]
+    effect: Effect
+    notes: tuple[str, ...] = ()
 
 
 def normalise(
     values: F64,
     *,
     kind: Literal["counts", "intensities", "log2"],
-    batch: Text,
+    plate: Text,
     condition: Text | None,
     min_share: float,
     expressed_in: ExpressedIn = "every_plate",
+    batches: Mapping[str, Text] | None = None,
+    covariates: Mapping[str, F64] | None = None,
 ) -> Normalised:
     """Normalise the samples of one stimulation.
 
     Args:
         values: (S, G), counts, intensities, or numbers on a log2 scale.
         kind: which of the three.
-        batch: (S,), omics plate of each sample.
+        plate: (S,), omics plate of each sample, on which low expression is judged.
         condition: (S,), what batch correction protects; None for nothing.
         min_share: genes seen in a smaller share of the samples are dropped.
         expressed_in: whether that share is asked of ``every_plate``, of ``any_plate``, or of all samples ``pooled``.
+        batches: batch factors, as plate and multiplex -> (S,) levels; None for the plate alone.
+        covariates: name -> (S,) numbers whose linear effect is taken out.
 
     Raises:
         InputError: a sample without any signal, or no gene passes the filter.
@@ -68,14 +76,23 @@ def normalise(
         factors = _medians(logged)
         logged = logged - factors[:, None] + factors.mean()
     seen = np.isfinite(values) if kind == "log2" else values > 0
-    shares = shares_seen(seen, batch, expressed_in)
+    shares = shares_seen(seen, plate, expressed_in)
     low_on = {plate: int((share < min_share).sum()) for plate, share in shares.items()}
     share = np.min(list(shares.values()), axis=0) if expressed_in != "any_plate" else np.max([*shares.values()], axis=0)
     kept: npt.NDArray[np.bool_] = (share >= min_share) & seen.any(axis=0)
     if not kept.any():
         raise InputError(_nothing_kept(values.shape, low_on, min_share, expressed_in))
-    corrected, effect = remove_batch(logged[:, kept], batch, condition)
-    return Normalised(values=corrected, kept=kept, share=share, low_on=low_on, factors=factors, plate_effect=effect)
+    named = {"plate": plate} if batches is None else batches
+    corrected = remove_batch(logged[:, kept], named, condition=condition, covariates=covariates)
+    return Normalised(
+        values=corrected.values,
+        kept=kept,
+        share=share,
+        low_on=low_on,
+        factors=factors,
+        effect=corrected.effect,
+        notes=corrected.notes,
+    )
 
 
 def shares_seen(seen: npt.NDArray[np.bool_], batch: Text, expressed_in: ExpressedIn) -> dict[str, F64]:
@@ -137,66 +154,6 @@ def size_factors(counts: F64) -> F64:
         log_factor = log_factor - log_factor.mean()
     result: F64 = np.exp(log_factor)
     return result
-
-
-def remove_batch(
-    values: F64, batch: Text, condition: Text | None = None
-) -> tuple[F64, Literal["removed", "one_plate", "confounded"]]:
-    """Take the batch effect out of log values, as limma's ``removeBatchEffect`` (Ritchie 2015).
-
-    Fits values = design + batch by least squares, batch coded to sum to zero, and subtracts the batch part. Batch
-    columns that the design already explains cannot be estimated and are left alone.
-
-    Args:
-        values: (S, G), NaN where not measured.
-        batch: (S,).
-        condition: (S,), groups whose means the fit protects; None for one common mean.
-
-    Returns:
-        (S, G), and what was done.
-    """
-    levels = sorted(set(batch))
-    if len(levels) < 2:
-        return values.copy(), "one_plate"
-    groups = np.zeros(len(batch), dtype=np.intp)
-    if condition is not None:
-        groups = np.unique(condition.astype(str), return_inverse=True)[1]
-    coded = np.stack([(batch == level).astype(float) - (batch == levels[-1]) for level in levels[:-1]], axis=1)
-    corrected = values.copy()
-    estimated = False
-    patterns, which = np.unique(np.isfinite(values), axis=1, return_inverse=True)
-    for index in range(patterns.shape[1]):
-        rows, genes = patterns[:, index], np.flatnonzero(which.reshape(-1) == index)
-        within = _without_group_means(coded[rows], groups[rows])
-        free = _estimable(within)
-        if not free:
-            continue
-        estimated = True
-        measured = values[np.ix_(rows, genes)]
-        fit = np.linalg.lstsq(within[:, free], _without_group_means(measured, groups[rows]), rcond=None)[0]
-        corrected[np.ix_(rows, genes)] -= coded[rows][:, free] @ fit
-    return corrected, "removed" if estimated else "confounded"
-
-
-def _without_group_means(columns: F64, groups: npt.NDArray[np.intp]) -> F64:
-    """Subtract from each row the mean of its group: what is left is what a design of group means cannot explain.
-
-    Coefficients fitted to the rests are those of the whole model (Frisch & Waugh 1933). Conditions need no columns.
-    """
-    sums = np.zeros((int(groups.max(initial=-1)) + 1, columns.shape[1]))
-    np.add.at(sums, groups, columns)
-    counts = np.maximum(np.bincount(groups, minlength=len(sums)), 1)[:, None]
-    rest: F64 = columns - (sums / counts)[groups]
-    return rest
-
-
-def _estimable(within: F64) -> list[int]:
-    """Return the batch columns that add rank to the design and to each other, first come first served."""
-    free: list[int] = []
-    for column in range(within.shape[1] if len(within) else 0):
-        if np.linalg.matrix_rank(within[:, [*free, column]], tol=1e-8) > len(free):
-            free.append(column)
-    return free
 
 
 def _medians(logged: F64) -> F64:

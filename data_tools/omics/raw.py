@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from framework.errors import InputError, did_you_mean
+from framework.files.decimals import number
 
 F64 = npt.NDArray[np.float64]
 _SHOWN = 8
@@ -31,6 +32,7 @@ class RawOmics:
         declared: whether the file itself says which columns are genes, as AnnData, GCT and the long form do.
         layers: other matrices of the file.
         notes: what was found out about the file.
+        decimal: sign of decimals in ``facts``.
     """
 
     file: Path
@@ -41,6 +43,7 @@ class RawOmics:
     declared: bool
     layers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    decimal: str = "."
 
     def fact(self, name: str, key: str) -> npt.NDArray[np.object_]:
         """Return a column of facts that every sample must have.
@@ -55,6 +58,22 @@ class RawOmics:
         if len(blank):
             raise InputError(f"{self.file}: {self.rows[blank[0]]} has no '{name}'; fill it in, or remove the sample")
         return values
+
+    def covariate(self, name: str) -> F64:
+        """Return a column of facts as numbers.
+
+        Raises:
+            InputError: no such column, a blank in it, or text that is no number; names the row.
+        """
+        cells = self.fact(name, "covariates")
+        values = [number(cell, self.decimal) for cell in cells]
+        for row, value in enumerate(values):
+            if value is None or not np.isfinite(value):
+                raise InputError(
+                    f"{self.file}: {self.rows[row]} has '{cells[row]}' as '{name}', expected a number because "
+                    f"'omics.covariates' names it; correct it, or name the column in 'batches' where it holds groups"
+                )
+        return np.array(values, dtype=np.float64)
 
     def _no_fact(self, name: str, key: str) -> str:
         facts = [str(column) for column in self.facts.columns]

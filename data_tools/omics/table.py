@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class OmicsTable:
         genes: G distinct names.
         sample, perturbation, stimulation, plate: (S,) text of each sample; stimulation is ``none`` and plate empty
             where the config names no column.
+        batches: name of each batch factor, the plate first -> (S,) levels.
+        covariates: name -> float64 (S,).
         notes: what was found out about the file.
     """
 
@@ -38,6 +40,8 @@ class OmicsTable:
     perturbation: npt.NDArray[np.object_]
     stimulation: npt.NDArray[np.object_]
     plate: npt.NDArray[np.object_]
+    batches: dict[str, npt.NDArray[np.object_]] = field(default_factory=dict)
+    covariates: dict[str, F64] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def rows(self, mask: npt.NDArray[np.bool_]) -> OmicsTable:
@@ -49,6 +53,8 @@ class OmicsTable:
             perturbation=self.perturbation[mask],
             stimulation=self.stimulation[mask],
             plate=self.plate[mask],
+            batches={name: levels[mask] for name, levels in self.batches.items()},
+            covariates={name: values[mask] for name, values in self.covariates.items()},
         )
 
 
@@ -88,6 +94,11 @@ def read_omics(config: OmicsConfig) -> OmicsTable:
         perturbation=perturbation,
         stimulation=stimulation,
         plate=plate,
+        batches={
+            **({} if config.plate is None else {config.plate: plate}),
+            **{name: raw.fact(name, "batches") for name in config.batches},
+        },
+        covariates={name: raw.covariate(name) for name in config.covariates},
         notes=notes,
     )
 

@@ -170,6 +170,7 @@ def _targets(config: IngestConfig, plates: Sequence[Plate]) -> tuple[tuple[Targe
             if target.name in targets:
                 raise InputError(f"two omics tables make a target '{target.name}'; rename one entry of 'omics'")
             targets[target.name] = target
+            notes += target.notes
         notes += join_notes(omics, table, bags)
     return tuple(targets.values()), notes
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_tools.omics import OmicsConfig, build_targets, draw_samples
+from data_tools.omics import OmicsConfig, build_targets, draw_samples, remove_batch, size_factors
 from framework.errors import InputError
 
 
@@ -147,3 +147,43 @@ def test_nothing_in_common_is_an_error_with_a_hint(config: OmicsConfig) -> None:
     bags = _bags().assign(Metadata_Stimulation="m1")
     with pytest.raises(InputError, match=r"not one \(perturbation, stimulation\) in common.*did you mean 'a/m1'"):
         build_targets(config, bags, seed=0)
+
+
+def test_several_batch_factors_and_covariates_of_a_table(tmp_path: Path) -> None:
+    table = _samples()
+    table["Multiplex"] = np.tile([f"x{number}" for number in (1, 2, 3)], 9)[: len(table)]
+    table["RIN"] = np.linspace(6, 9, len(table))
+    table.to_csv(tmp_path / "rna.csv", index=False)
+    plain = {"name": "rna", "table": str(tmp_path / "rna.csv"), "kind": "counts"}
+    more: dict[str, Any] = {"batches": ["Multiplex"], "covariates": ["RIN"]}
+    one, all_of_them = (
+        build_targets(OmicsConfig.from_plain({**plain, **keys}), _bags(), seed=0)[0].data
+        for keys in ({"facts": ["RIN"]}, more)
+    )
+    assert "RIN" not in all_of_them.var_names, "a covariate is no gene"
+    assert all_of_them.uns["wellstream"]["batches"].tolist() == ["Metadata_Plate", "Multiplex"]
+    assert all_of_them.uns["wellstream"]["covariates"].tolist() == ["RIN"]
+    part = table[table["Metadata_Stimulation"] == "M1"]
+    counts = part[[f"g{number}" for number in range(20)]].to_numpy(float)
+    logged = np.log2(counts / size_factors(counts)[:, None] + 1)
+    batches = {name: part[name].to_numpy(dtype=object) for name in ("Metadata_Plate", "Multiplex")}
+    condition = part["Metadata_Perturbation"].to_numpy(dtype=object)
+    expected = remove_batch(logged, batches, condition=condition, covariates={"RIN": part["RIN"].to_numpy()}).values
+    for data, wanted in ((one, False), (all_of_them, True)):
+        chosen = part["sample"].isin(data.obs["omics_samples"].iloc[0].split(";")).to_numpy()
+        assert np.allclose(data.X[0], expected[chosen].mean(axis=0), rtol=1e-5) is wanted
+
+
+def test_a_plate_that_cannot_be_told_from_its_conditions_is_said(tmp_path: Path) -> None:
+    table = _samples()
+    table.loc[table["Metadata_Perturbation"] == "b", "Metadata_Plate"] = "R9"
+    table.to_csv(tmp_path / "rna.csv", index=False)
+    config = OmicsConfig.from_plain({"name": "rna", "table": str(tmp_path / "rna.csv"), "kind": "counts"})
+    m1, m2 = build_targets(config, _bags(), seed=0)
+    assert m1.notes == (
+        "target 'rna_M1': batch factor 'Metadata_Plate': 1 of its 5 differences cannot be told from those of the "
+        "conditions, because 'R9' shares no condition with the others; values there do not compare with those of the "
+        "others",
+    )
+    assert m2.notes == ()
+    assert m1.data.uns["wellstream"]["plate_effect"] == "partly"

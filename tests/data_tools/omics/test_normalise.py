@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_tools.omics import normalise, remove_batch, size_factors
+from data_tools.omics import normalise, size_factors
 from framework.errors import InputError
 
 
@@ -44,61 +44,9 @@ def test_size_factors_agree_with_pydeseq2() -> None:
     np.testing.assert_allclose(size_factors(counts.astype(float)), preprocessing.deseq2_norm(counts)[1], rtol=1e-9)
 
 
-def test_balanced_plates_end_with_equal_means_and_the_condition_effect() -> None:
-    batch, condition = _text("p1", "p1", "p2", "p2"), _text("a", "b", "a", "b")
-    values = np.array([[1.0], [3.0], [11.0], [13.0]])
-    for protected in (condition, None):
-        corrected, effect = remove_batch(values, batch, protected)
-        np.testing.assert_allclose(corrected[:, 0], [6, 8, 6, 8])
-        assert effect == "removed"
-
-
-def test_the_design_protects_an_unbalanced_condition() -> None:
-    # Condition b (+4) lies mostly on plate 2 (+10). Protected, exactly the plate effect goes; the mean of plates stays.
-    batch = _text("p1", "p1", "p1", "p2", "p2", "p2")
-    condition = _text("a", "a", "b", "a", "b", "b")
-    truth = np.where(condition == "b", 4.0, 0.0)
-    values = (truth + np.where(batch == "p2", 10.0, 0.0))[:, None]
-    corrected, _ = remove_batch(values, batch, condition)
-    np.testing.assert_allclose(corrected[:, 0], truth + 5)
-    # limma with the intercept alone subtracts half the difference of plate means, 2.67 against 14.67 - 4/3 ...
-    plain, _ = remove_batch(values, batch, None)
-    means = [values[batch == plate].mean() for plate in ("p1", "p2")]
-    np.testing.assert_allclose(plain[batch == "p1", 0], values[batch == "p1", 0] + (means[1] - means[0]) / 2)
-
-
-def test_a_plate_confounded_with_its_condition_is_left_alone() -> None:
-    batch = condition = _text("x", "x", "y", "y")
-    values = np.array([[0.0], [1.0], [10.0], [11.0]])
-    corrected, effect = remove_batch(values, batch, condition)
-    np.testing.assert_array_equal(corrected, values)
-    assert effect == "confounded"
-    assert remove_batch(values, _text("p", "p", "p", "p"), condition)[1] == "one_plate"
-
-
-def test_three_plates_of_which_one_is_confounded() -> None:
-    batch = _text("p1", "p2", "p1", "p2", "p3", "p3")
-    condition = _text("a", "a", "b", "b", "c", "c")
-    values = np.array([[0.0], [6.0], [1.0], [7.0], [50.0], [52.0]])
-    corrected, effect = remove_batch(values, batch, condition)
-    assert effect == "removed"
-    np.testing.assert_allclose(corrected[0], corrected[1])
-    np.testing.assert_allclose(corrected[2] - corrected[0], 1)
-    assert corrected[5, 0] - corrected[4, 0] == pytest.approx(2)
-
-
-def test_missing_values_stay_missing_and_do_not_spread() -> None:
-    batch, condition = _text("p1", "p1", "p2", "p2"), _text("a", "b", "a", "b")
-    values = np.array([[1.0, 1.0], [3.0, np.nan], [11.0, 11.0], [13.0, 13.0]])
-    corrected, _ = remove_batch(values, batch, condition)
-    np.testing.assert_allclose(corrected[:, 0], [6, 8, 6, 8])
-    assert np.isnan(corrected[1, 1])
-    assert corrected[0, 1] == pytest.approx(corrected[2, 1])
-
-
 def test_counts_are_filtered_scaled_and_logged() -> None:
     counts = np.array([[3, 0, 6], [3, 0, 6], [6, 1, 12]], dtype=float)
-    result = normalise(counts, kind="counts", batch=_text("p", "p", "p"), condition=None, min_share=0.5)
+    result = normalise(counts, kind="counts", plate=_text("p", "p", "p"), condition=None, min_share=0.5)
     assert result.kept.tolist() == [True, False, True]
     assert result.share.tolist() == [1.0, pytest.approx(1 / 3), 1.0]
     # All three samples are the same up to depth, so they end equal.
@@ -123,16 +71,16 @@ PLATES = _text("p", "p", "p", "q", "q", "q")
 )
 def test_low_expression_plate_by_plate(kind: Any, where: Any, kept: list[int], share: list[float], low_on: Any) -> None:
     values = 7.0 * SEEN * np.array([[1], [2], [3], [1], [2], [3]])
-    result = normalise(values, kind=kind, batch=PLATES, condition=None, min_share=0.5, expressed_in=where)
+    result = normalise(values, kind=kind, plate=PLATES, condition=None, min_share=0.5, expressed_in=where)
     assert result.kept.tolist() == [bool(k) for k in kept]
     np.testing.assert_allclose(result.share, share)
     assert result.low_on == low_on
 
 
 def test_the_default_asks_every_plate_and_a_third_is_enough_where_asked() -> None:
-    result = normalise(7.0 * SEEN, kind="counts", batch=PLATES, condition=None, min_share=1 / 3)
+    result = normalise(7.0 * SEEN, kind="counts", plate=PLATES, condition=None, min_share=1 / 3)
     assert result.kept.tolist() == [True, True, False, True, False]
-    everything = normalise(7.0 * SEEN, kind="counts", batch=PLATES, condition=None, min_share=0.0)
+    everything = normalise(7.0 * SEEN, kind="counts", plate=PLATES, condition=None, min_share=0.0)
     # A share of 0 asks for nothing; a gene that no sample has is of no use all the same.
     assert everything.kept.tolist() == [True, True, True, True, False]
 
@@ -142,21 +90,21 @@ def test_the_papers_fifty_wells_of_384() -> None:
     plates = np.repeat(_text("p", "q"), 384)
     counts[50:384, 1] = 0  # 50 wells of plate p: enough
     counts[49:384, 2] = 0  # 49 wells of plate p: too few, although 433 of 768 have it
-    strict = normalise(counts, kind="counts", batch=plates, condition=None, min_share=0.13)
+    strict = normalise(counts, kind="counts", plate=plates, condition=None, min_share=0.13)
     assert strict.kept.tolist() == [True, True, False]
-    pooled = normalise(counts, kind="counts", batch=plates, condition=None, min_share=0.13, expressed_in="pooled")
+    pooled = normalise(counts, kind="counts", plate=plates, condition=None, min_share=0.13, expressed_in="pooled")
     assert pooled.kept.tolist() == [True, True, True]
 
 
 def test_a_failed_plate_is_named() -> None:
     values = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=float)
     with pytest.raises(InputError, match=r"of every plate .*of 2: 'p' 1, 'q' 1\); remove a failed plate"):
-        normalise(values, kind="counts", batch=_text("p", "p", "q", "q"), condition=None, min_share=0.5)
+        normalise(values, kind="counts", plate=_text("p", "p", "q", "q"), condition=None, min_share=0.5)
 
 
 def test_intensities_are_logged_and_centred_on_their_medians() -> None:
     values = np.array([[2, 4, 8, np.nan], [4, 8, 16, 1]], dtype=float)
-    result = normalise(values, kind="intensities", batch=_text("p", "p"), condition=None, min_share=0.6)
+    result = normalise(values, kind="intensities", plate=_text("p", "p"), condition=None, min_share=0.6)
     assert result.factors.tolist() == [2.0, 2.5]
     assert result.kept.tolist() == [True, True, True, False]
     np.testing.assert_allclose(result.values, [[1.25, 2.25, 3.25], [1.75, 2.75, 3.75]])
@@ -172,20 +120,5 @@ def test_intensities_are_logged_and_centred_on_their_medians() -> None:
 )
 def test_hopeless_samples_are_refused(values: list[list[float]], kind: str, sentence: str) -> None:
     with pytest.raises(InputError) as caught:
-        normalise(np.array(values, float), kind=kind, batch=_text("p", "p"), condition=None, min_share=0.9)  # type: ignore[arg-type]
+        normalise(np.array(values, float), kind=kind, plate=_text("p", "p"), condition=None, min_share=0.9)  # type: ignore[arg-type]
     assert sentence in str(caught.value)
-
-
-def test_the_fit_is_that_of_the_whole_linear_model() -> None:
-    """limma's model written out: one column per condition, batches coded to sum to zero, one fit per gene."""
-    rng = np.random.default_rng(3)
-    batch, condition = rng.choice(["p", "q", "r"], 40).astype(object), rng.choice(list("abcdef"), 40).astype(object)
-    values = rng.normal(size=(40, 7)) + (batch == "q")[:, None] * 3
-    values[rng.random(values.shape) < 0.2] = np.nan
-    corrected, _ = remove_batch(values, batch, condition)
-    design = (condition[:, None] == np.array(list("abcdef"), dtype=object)).astype(float)
-    coded = np.stack([(batch == level).astype(float) - (batch == "r") for level in "pq"], axis=1)
-    for gene in range(7):
-        rows = np.isfinite(values[:, gene])
-        fit = np.linalg.lstsq(np.hstack([design, coded])[rows], values[rows, gene], rcond=None)[0]
-        np.testing.assert_allclose(corrected[rows, gene], values[rows, gene] - coded[rows] @ fit[6:], atol=1e-12)
