@@ -12,6 +12,7 @@ from framework.objectives.base import (
     Output,
     Paints,
     Predicts,
+    ProfileWithTables,
 )
 from framework.objectives.marker_regression import MarkerRegression, MarkerRegressionConfig
 from framework.objectives.omics_heads import OmicsHeads, OmicsHeadsConfig
@@ -39,6 +40,7 @@ __all__ = [
     "PairedInpaintingConfig",
     "Predicts",
     "PretrainedBackbone",
+    "ProfileWithTables",
     "TripletMIL",
     "TripletMILConfig",
 ]

@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import nn
 
@@ -85,6 +86,27 @@ class ObjectiveConfig(NamedOptions):
     def _networks(self) -> dict[str, NetworkOptions]:
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: value for name, value in values.items() if isinstance(value, NetworkOptions)}
+
+
+class ProfileWithTables(StrictModel):
+    """A profile of which a part grows with the data, as a row per gene: kept as Parquet, not in ``objective.json``."""
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return name -> table, each a file ``<name>.parquet`` of the run folder."""
+        raise NotImplementedError
+
+    def without_tables(self) -> dict[str, Any]:
+        """Return the rest of the profile in plain form."""
+        raise NotImplementedError
+
+    @classmethod
+    def with_tables(cls, plain: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Self:
+        """Return the profile of which ``without_tables`` and ``tables`` gave these.
+
+        Raises:
+            ValueError: they do not belong together.
+        """
+        raise NotImplementedError
 
 
 class Objective(nn.Module, ABC):

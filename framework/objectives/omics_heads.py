@@ -6,13 +6,11 @@ together equals training one model per target up to the common divisor of the lo
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from pydantic import Field, model_validator
 from torch import nn
@@ -32,9 +30,8 @@ from framework.objectives.base import (
     Predicts,
     at_least_float32,
 )
+from framework.objectives.omics_targets import ProfileOfTargets, TargetTable, aligned
 from framework.objectives.pretrained import PretrainedBackbone
-
-Matrix: TypeAlias = npt.NDArray[np.float64]
 
 
 class OmicsHeadsConfig(ObjectiveConfig):
@@ -69,18 +66,7 @@ class OmicsHeadsConfig(ObjectiveConfig):
         return self
 
 
-class TargetFacts(StrictModel):
-    """One target: its genes in order, their mean and standard deviation (ddof 1; 0 becomes 1) over training bags."""
-
-    target: str
-    genes: tuple[str, ...]
-    train_mean: tuple[float, ...]
-    train_sd: tuple[float, ...]
-    excluded: tuple[str, ...]
-    """Genes of the dataset without a single measured training bag: nothing to learn from, so they have no output."""
-
-
-class OmicsHeadsProfile(StrictModel):
+class OmicsHeadsProfile(ProfileOfTargets):
     """The frozen backbone's plan and the facts of each target."""
 
     channels: tuple[str, ...]
@@ -88,7 +74,6 @@ class OmicsHeadsProfile(StrictModel):
     aggregate: Aggregate
     pool: Pool
     l2_normalise: bool
-    targets: tuple[TargetFacts, ...]
 
 
 @OBJECTIVES.register("omics_heads", OmicsHeadsConfig)
@@ -148,7 +133,7 @@ class OmicsHeads(EncodesBags, Predicts):
             aggregate=pretrained.aggregate,
             pool=pretrained.pool,
             l2_normalise=pretrained.l2_normalise,
-            targets=tuple(_measure(dataset, name, train_bags) for name in config.targets),
+            targets=tuple(TargetTable.read(dataset, name).measure(train_bags) for name in config.targets),
         )
 
     def start_from(self, pretrained: PretrainedBackbone) -> None:
@@ -182,7 +167,7 @@ class OmicsHeads(EncodesBags, Predicts):
         NaN where a bag or gene is not measured; a dataset that lacks a whole target, or a gene of it, is all NaN there,
         so that images without omics can still be predicted.
         """
-        parts = [_aligned(dataset, facts) for facts in self.facts.targets]
+        parts = [aligned(dataset, facts) for facts in self.facts.targets]
         values = torch.from_numpy(np.concatenate(parts, axis=1, dtype=np.float32))
         return {"targets": LabelTable(per="bag", values=values)}
 
@@ -241,58 +226,3 @@ class OmicsHeads(EncodesBags, Predicts):
 
 def _joined(columns: Sequence[Sequence[float]]) -> torch.Tensor:
     return torch.tensor([value for column in columns for value in column], dtype=torch.float32)
-
-
-def _read(dataset: Dataset, name: str) -> tuple[npt.NDArray[np.int64], Matrix, pd.Index]:
-    """Return the bags of a target, their values (bags x genes) and the gene names."""
-    table = dataset.target(name)
-    values: Any = table.X
-    dense = values.toarray() if hasattr(values, "toarray") else values
-    bags = table.obs["bag"].to_numpy(dtype=np.int64)
-    genes = pd.Index(table.var_names)
-    if genes.has_duplicates:
-        again = genes[genes.duplicated()][0]
-        raise RunError(f"{dataset.where}: target '{name}' has several columns '{again}'; give each gene its own name")
-    return bags, np.asarray(dense, dtype=np.float64), genes
-
-
-def _measure(dataset: Dataset, name: str, train_bags: npt.NDArray[np.int64]) -> TargetFacts:
-    bags, values, genes = _read(dataset, name)
-    train = values[np.isin(bags, train_bags)]
-    counts = np.isfinite(train).sum(axis=0)
-    if not counts.any():
-        raise RunError(
-            f"{dataset.where}: no training bag has the target '{name}' ({len(bags)} bags have it); check the split, or "
-            "remove it from objective.targets"
-        )
-    kept = counts > 0
-    excluded = tuple(str(gene) for gene in genes[~kept])
-    if excluded:
-        warnings.warn(
-            f"target '{name}': {len(excluded)} gene(s) are measured in no training bag and get no prediction: "
-            f"{', '.join(excluded[:5])}{' ...' if len(excluded) > 5 else ''}",
-            stacklevel=3,
-        )
-    measured = np.where(np.isfinite(train), train, 0.0)[:, kept]
-    mean = measured.sum(axis=0) / counts[kept]
-    deviations = np.where(np.isfinite(train[:, kept]), train[:, kept] - mean, 0.0)
-    sd = np.sqrt((deviations**2).sum(axis=0) / np.maximum(counts[kept] - 1, 1))
-    return TargetFacts(
-        target=name,
-        genes=tuple(str(gene) for gene in genes[kept]),
-        train_mean=tuple(mean.tolist()),
-        train_sd=tuple(np.where(sd > 0, sd, 1.0).tolist()),
-        excluded=excluded,
-    )
-
-
-def _aligned(dataset: Dataset, facts: TargetFacts) -> Matrix:
-    """(B, genes) of one target in the order of the profile, NaN where not measured."""
-    aligned = np.full((len(dataset.bags), len(facts.genes)), np.nan)
-    if facts.target in dataset.manifest.targets:
-        bags, values, genes = _read(dataset, facts.target)
-        columns = genes.get_indexer(pd.Index(facts.genes))
-        known = columns >= 0
-        aligned[np.ix_(bags, known)] = values[:, columns[known]]
-    aligned[~np.isfinite(aligned)] = np.nan
-    return aligned

@@ -6,12 +6,15 @@ checkpoint a run has nothing to lose, and the same folder may be begun again wit
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from framework import checkpoint
 from framework.config import StrictModel, to_yaml
@@ -19,12 +22,13 @@ from framework.data import split
 from framework.data.format.schema import MANIFEST_NAME
 from framework.data.scales import ScaleProfile, read_profile
 from framework.data.split import Parts
-from framework.durable import write_json, write_text
+from framework.durable import write_json, write_text, write_with
 from framework.errors import RunError
 from framework.files.failures import reading
 from framework.files.json_file import read_mapping
+from framework.files.parquet import read_parquet
 from framework.models import Taken
-from framework.objectives import OBJECTIVES
+from framework.objectives import OBJECTIVES, ProfileWithTables
 from framework.run.train.config import RunConfig, load_run_config
 
 M = TypeVar("M", bound=StrictModel)
@@ -41,6 +45,15 @@ class ObjectiveFacts(StrictModel):
     weights_of_embeddings: str | None = None
     """Checksum of the weights that made the cached embeddings this run trains on."""
     profile: dict[str, Any]
+    """Without its tables."""
+    tables: dict[str, str] = Field(default_factory=dict)
+    """Table of the profile -> SHA-256 of its file ``<name>.parquet``."""
+
+    @model_serializer(mode="wrap")
+    def _without_an_empty_mapping(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As it was before profiles had tables, so that the checkpoints of such runs still agree with it.
+        plain: dict[str, Any] = handler(self)
+        return plain if plain["tables"] else {key: value for key, value in plain.items() if key != "tables"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +63,7 @@ class Measured:
     Attributes:
         parts: part of every bag.
         scale: how pixels are scaled.
-        facts: the profile in plain form, and of which objective and data it is.
+        facts: the profile in plain form but for its tables, and of which objective and data it is.
         profile: what the objective is built from.
     """
 
@@ -135,9 +148,31 @@ class RunFolder:
     def profile(self, config: RunConfig) -> StrictModel:
         """Read what the objective measured. Raises RunError when it is damaged, or of another objective."""
         profile_type = OBJECTIVES.get(config.objective.name).build.profile_type
-        plain = self.objective_facts().profile
+        facts = self.objective_facts()
         with reading(self.objective_file, RunError, f"what '{config.objective.name}' measured", _ANEW):
-            return profile_type.from_plain(plain)
+            if not facts.tables:
+                return profile_type.from_plain(facts.profile)
+            if not issubclass(profile_type, ProfileWithTables):
+                raise ValueError(f"'{config.objective.name}' has no tables")
+            return profile_type.with_tables(facts.profile, {name: self._table(name, facts) for name in facts.tables})
+
+    def table_file(self, name: str) -> Path:
+        """A table of the profile, where the objective has tables."""
+        return self.root / f"{name}.parquet"
+
+    def _table(self, name: str, facts: ObjectiveFacts) -> pd.DataFrame:
+        """Read a table of the profile. Raises RunError when it is not the file that ``objective.json`` names."""
+        if Path(name).name != name:
+            raise RunError(f"{self.objective_file}: '{name}' is no name of a table; {_ANEW}")
+        file = self.table_file(name)
+        if not file.is_file():
+            raise RunError(f"{file}: missing although {self.objective_file.name} names it; {_ANEW}")
+        if file_sha256(file) != facts.tables[name]:
+            raise RunError(
+                f"{file}: not the table that {self.objective_file.name} was written with (its SHA-256 differs); put "
+                f"the former file back, or {_ANEW}"
+            )
+        return read_parquet(file, error=RunError, what="a table of a run", then=_ANEW)
 
     def measured(self, config: RunConfig, bags: pd.DataFrame) -> Measured:
         """Read split, scaling and objective. Raises RunError when one is damaged."""
@@ -148,12 +183,19 @@ class RunFolder:
             profile=self.profile(config),
         )
 
-    def write(self, config: RunConfig, measured: Measured, bags: pd.DataFrame) -> None:
-        """Write everything but the config, which comes last."""
+    def write(self, config: RunConfig, measured: Measured, bags: pd.DataFrame) -> ObjectiveFacts:
+        """Write everything but the config, which comes last; return the facts as ``objective.json`` now has them."""
         self.root.mkdir(parents=True, exist_ok=True)
         split.write(self.split_file, bags, measured.parts, config.split.by)
         write_json(self.scale_file, measured.scale.plain())
-        write_json(self.objective_file, measured.facts.plain())
+        facts = measured.facts
+        if isinstance(measured.profile, ProfileWithTables):
+            for name, table in measured.profile.tables().items():
+                write_with(self.table_file(name), partial(table.to_parquet, index=False))
+            tables = {name: file_sha256(self.table_file(name)) for name in measured.profile.tables()}
+            facts = facts.model_copy(update={"tables": tables})
+        write_json(self.objective_file, facts.plain())
+        return facts
 
     def write_taken(self, taken: Taken) -> None:
         """Write what was taken of published weights."""
@@ -187,3 +229,14 @@ def _read(file: Path, build: Callable[[dict[str, Any]], M]) -> M:
     plain = read_mapping(file, error=RunError, what="a file of a run", then=_ANEW)
     with reading(file, RunError, "a file of a run", _ANEW):
         return build(plain)
+
+
+def plain_profile(profile: StrictModel) -> dict[str, Any]:
+    """Return what ``objective.json`` keeps of a profile: all of it but for its tables."""
+    return profile.without_tables() if isinstance(profile, ProfileWithTables) else profile.plain()
+
+
+def file_sha256(file: Path) -> str:
+    """Return the SHA-256 of a file, 64 hex digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

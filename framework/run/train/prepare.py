@@ -21,7 +21,7 @@ from framework.distributed import Ranks
 from framework.errors import CheckpointError, RunError
 from framework.objectives import OBJECTIVES
 from framework.run.train.config import RunConfig
-from framework.run.train.folder import Measured, ObjectiveFacts, RunFolder
+from framework.run.train.folder import Measured, ObjectiveFacts, RunFolder, plain_profile
 from framework.run.train.identity import facts_of_run, need_facts_of, need_same_run
 from framework.run.train.pretrained import Foundation, foundation_to_train_on
 from framework.tracking import next_attempt
@@ -173,7 +173,7 @@ def _measured(config: RunConfig, dataset: Dataset, base: Foundation | None) -> M
         dataset=dataset.manifest.name,
         dataset_digest=dataset_digest(dataset),
         weights_of_embeddings=base.weights if base and config.data.embeddings else None,
-        profile=profile.plain(),
+        profile=plain_profile(profile),
     )
     return Measured(parts=parts, scale=scale, facts=facts, profile=profile)
 

@@ -1,0 +1,70 @@
+"""The run folder: genes lie in a table that the checkpoints name, and folders from before there were tables open."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from fixtures.tiny_run import HEADS, TRIPLET, config, tiny_data
+
+from framework.checkpoint import store
+from framework.errors import RunError
+from framework.run import RunFolder, fit, open_run, verify_run
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of omics heads of two steps."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("folder")
+    tiny_data(folder / "data")
+    few = ("train.steps=2", "train.save_every=2")
+    fit(config(TRIPLET, *few, "optim.warmup_steps=0", run=folder / "triplet", data=folder / "data"))
+    few = (*few, "train.evaluate_every=null")
+    return fit(config(HEADS, *few, run=folder / "heads", data=folder / "data", pretrained=folder / "triplet"))
+
+
+def test_genes_lie_in_a_table_and_not_in_json(heads: Path) -> None:
+    facts = RunFolder(root=heads).objective_facts()
+    assert [target["genes"] for target in facts.profile["targets"]] == [5, 3]
+    table = pd.read_parquet(heads / "genes.parquet")
+    assert table["gene"].tolist()[-1] == "prot_G2"
+    state = (heads / "checkpoints" / "step-00000002" / "state.json").read_text()
+    assert "prot_G2" not in state
+    assert facts.tables["genes"] in state
+    profile = open_run(heads).objective.profile
+    assert profile.targets[1].genes == ("prot_G0", "prot_G1", "prot_G2")
+    assert profile.targets[1].train_sd == tuple(table["train_sd"].tolist()[-3:])
+
+
+def test_a_table_of_genes_that_was_changed_or_removed_is_named(heads: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(heads, tmp_path / "run")
+    table = pd.read_parquet(run / "genes.parquet")
+    table.assign(train_mean=table["train_mean"] + 1).to_parquet(run / "genes.parquet", index=False)
+    for use in (open_run, verify_run):
+        with pytest.raises(RunError, match=r"genes\.parquet: not the table that objective\.json was written with"):
+            use(run)
+    (run / "genes.parquet").unlink()
+    with pytest.raises(RunError, match=r"genes\.parquet: missing although objective\.json names it"):
+        open_run(run)
+
+
+def test_a_folder_with_its_genes_in_json_still_opens(heads: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(heads, tmp_path / "run")
+    folder = RunFolder(root=run)
+    profile = folder.profile(folder.config())
+    before = folder.objective_facts().plain() | {"profile": profile.plain()}
+    del before["tables"]
+    (run / "objective.json").write_text(json.dumps(before))
+    (run / "genes.parquet").unlink()
+    checkpoint = run / "checkpoints" / "step-00000002"
+    state = json.loads((checkpoint / "state.json").read_text()) | {"objective": before}
+    (checkpoint / "state.json").write_text(json.dumps(state))
+    manifest = json.loads((checkpoint / "manifest.json").read_text())
+    manifest["files"]["state.json"] = store._record(checkpoint / "state.json")
+    (checkpoint / "manifest.json").write_text(json.dumps(manifest))
+    assert open_run(run).objective.profile == profile
