@@ -152,6 +152,31 @@ def _read_named_plate(folder: Path) -> Any:
     return {"refs": refs, "images": images, "pixel": export.pixel_size_um, "channels": export.channels}
 
 
+def _imagexpress(folder: Path) -> None:
+    for step in ("", "ZStep_1/", "ZStep_2/"):
+        place = folder / "export/TimePoint_1" / step
+        place.mkdir(parents=True, exist_ok=True)
+        for wave in (1, 2):
+            tifffile.imwrite(place / f"P_A01_s1_w{wave}.tif", _pixels() + wave)
+    (folder / "export/P.HTD").write_text(
+        '"HTSInfoFile", Version 1.0\n"TimePoints", 1\n"ZSteps", 2\n"XWells", 2\n"YWells", 1\n'
+        '"WellsSelection1", TRUE, FALSE\n"XSites", 1\n"YSites", 1\n"SiteSelection1", TRUE\n"WaveName1", "DAPI"\n'
+        '"WaveName2", "GFP"\n"EndFile"\n'
+    )
+
+
+def _read_plate(reader: str, path: str, **options: Any) -> Callable[[Path], Any]:
+    def read(folder: Path) -> Any:
+        entry = READERS.get(reader)
+        export = entry.build(entry.config.from_plain({"name": reader, "path": str(folder / path), **options}))
+        refs = [(ref.well, ref.site, ref.channel, ref.plane, ref.timepoint, ref.file.name) for ref in export.refs]
+        images = [read_image(ref) for ref in export.refs]
+        problems = [problem.detail for problem in export.problems]
+        return {"refs": refs, "images": images, "pixel": export.pixel_size_um, "problems": problems}
+
+    return read
+
+
 def _ome(folder: Path) -> None:
     facts = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "Channel": {"Name": ["DNA"]}}
     tifffile.imwrite(folder / "A01_s1_w1.tif", _pixels(), ome=True, metadata=facts)
@@ -190,6 +215,13 @@ TARGETS: list[Target] = [
     *_stack_target("packed.npz"),
     *_stack_target("stack.h5"),
     *of_files("named plate", _named_plate, ("plate/A01_s1_w1.tif", "plate/plate.HTD"), _read_named_plate, needed=False),
+    *of_files(
+        "imagexpress",
+        _imagexpress,
+        ("export/P.HTD", "export/TimePoint_1/ZStep_1/P_A01_s1_w1.tif"),
+        _read_plate("imagexpress", "export", plane="max"),
+        needed=False,
+    ),
     *of_files("ome", _ome, ("A01_s1_w1.tif",), _read_ome),
     *of_files(
         "crops",

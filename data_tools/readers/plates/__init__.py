@@ -1,7 +1,17 @@
 """Readers of plates, chosen by ``name`` in a config: each gives an ``Export``."""
 
-from data_tools.readers.plates import filenames, harmony
+from data_tools.readers.plates import filenames, harmony, imagexpress
 from data_tools.readers.plates.base import READERS, Export, ImageError, ImageRef, read_image
 from data_tools.readers.problem import Problem
 
-__all__ = ["READERS", "Export", "ImageError", "ImageRef", "Problem", "filenames", "harmony", "read_image"]
+__all__ = [
+    "READERS",
+    "Export",
+    "ImageError",
+    "ImageRef",
+    "Problem",
+    "filenames",
+    "harmony",
+    "imagexpress",
+    "read_image",
+]

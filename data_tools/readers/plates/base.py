@@ -6,24 +6,23 @@ drop an image silently: what cannot be used is a ``Problem`` with a short reason
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from data_tools.formats.tiff import decode_grey, described, reason_of
+from data_tools.readers.plates.projection import Projection, project
 from data_tools.readers.problem import Problem
 from data_tools.wells import well_order
 from framework.errors import InputError
 from framework.registry import Registry
 
 Image = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.float32]
-Projection = Literal["max", "mean"]
-"""How the planes of a stack become one image: the brightest value of each pixel, or the mean of all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,25 +190,20 @@ def read_image(ref: ImageRef) -> Image:
     """
     if ref.projection is None:
         return _read_file(ref)
-    planes = (_read_file(replace(ref, file=file)) for file in ref.files)
-    first = next(planes)
-    top: npt.NDArray[Any] = first.copy()
-    total: npt.NDArray[Any] = first.astype(np.float64 if first.dtype.kind == "f" else np.uint32)
-    for file, plane in zip(ref.further, planes, strict=True):
+    image: Image = project(_planes(ref), ref.projection)
+    return image
+
+
+def _planes(ref: ImageRef) -> Iterator[Image]:
+    """Yield the planes of a stack, all of one shape and type."""
+    first = _read_file(ref)
+    yield first
+    for file in ref.further:
+        plane = _read_file(replace(ref, file=file))
         if (plane.shape, plane.dtype) != (first.shape, first.dtype):
             found = f"{plane.dtype} {plane.shape}, but {first.dtype} {first.shape} in {ref.file}"
             raise _image_error(replace(ref, file=file), "shape_mismatch", f"a plane of {found}")
-        if ref.projection == "max":
-            np.maximum(top, plane, out=top)
-        else:
-            total += plane
-    return top if ref.projection == "max" else _rounded(total, len(ref.files), first.dtype)
-
-
-def _rounded(total: npt.NDArray[Any], n: int, dtype: np.dtype[Any]) -> Image:
-    """Return a mean in the type of the planes; halves of integers are rounded up."""
-    mean: Image = (total / n if dtype.kind == "f" else (2 * total + n) // (2 * n)).astype(dtype)
-    return mean
+        yield plane
 
 
 def _read_file(ref: ImageRef) -> Image:

@@ -5,12 +5,61 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
-from data_tools.readers.plates.base import ImageRef, Projection
+from pydantic import Field, model_validator
+
+from data_tools.readers.plates.base import ImageRef
+from data_tools.readers.plates.projection import Projection
 from data_tools.readers.problem import Problem
+from framework.config import StrictModel
 from framework.errors import InputError
 
-_OR_ALL = ", or take 'plane: max' or 'plane: mean' of all"
+_OR_ALL = ", or take 'plane: max', 'plane: mean' or 'plane: sharpest' of all"
+
+
+class SomePlanes(StrictModel):
+    """``plane: {planes: [2, 3, 4], by: max}``: chosen planes made one image."""
+
+    planes: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    by: Projection
+
+    @model_validator(mode="after")
+    def _each_once(self) -> SomePlanes:
+        if len(set(self.planes)) < len(self.planes):
+            raise ValueError(f"'planes' names a plane twice: {', '.join(map(str, self.planes))}")
+        return self
+
+    def __str__(self) -> str:
+        """Return it as a config writes it."""
+        return f"{{planes: [{', '.join(map(str, self.planes))}], by: {self.by}}}"
+
+
+PlaneChoice = Annotated[int, Field(ge=0)] | Projection | SomePlanes | None
+"""What a config says after ``plane``: one plane, how all are made one image, or how some are."""
+
+
+class TakesPlanes(StrictModel):
+    """Options with ``plane``; ``planes: max`` and ``planes: [3]`` say the same, ``planes: [2, 3]`` goes with one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _planes(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "planes" not in given:
+            return given
+        rest = {key: value for key, value in given.items() if key not in ("plane", "planes")}
+        planes, plane = given["planes"], given.get("plane")
+        if isinstance(planes, list | tuple) and isinstance(plane, str):
+            return {**rest, "plane": {"planes": planes, "by": plane}}
+        if plane is not None:
+            raise ValueError(
+                "'plane' and 'planes' both choose planes; keep one, or write 'planes: [2, 3]' with 'plane: max'"
+            )
+        if isinstance(planes, list | tuple):
+            if len(planes) != 1:
+                raise ValueError("'planes' names several planes; say how they become one image, as 'plane: max'")
+            return {**rest, "plane": planes[0]}
+        return {**rest, "plane": planes}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +77,9 @@ class Choice:
     notes: tuple[str, ...]
 
 
-def choose(refs: Sequence[ImageRef], *, plane: int | Projection | None, timepoint: int | None, plate: str) -> Choice:
+def choose(
+    refs: Sequence[ImageRef], *, plane: PlaneChoice, timepoint: int | None, plate: str, about: str = ""
+) -> Choice:
     """Keep the images of one timepoint, of one plane or projected over all planes.
 
     Args:
@@ -36,6 +87,7 @@ def choose(refs: Sequence[ImageRef], *, plane: int | Projection | None, timepoin
         plane: the config's choice, or None for the only one there is.
         timepoint: the config's choice, or None for the only one there is.
         plate: for messages.
+        about: what a message about planes says beside their numbers.
 
     Raises:
         InputError: the wanted one does not exist, or there are several and none was chosen.
@@ -44,10 +96,10 @@ def choose(refs: Sequence[ImageRef], *, plane: int | Projection | None, timepoin
     for word, wanted in (("plane", plane), ("timepoint", timepoint)):
         if not kept:
             break
-        if isinstance(wanted, str):
+        if isinstance(wanted, str | SomePlanes):
             continue
         values = Counter(getattr(ref, word) for ref in kept)
-        value = one_of(values, wanted, word, plate)
+        value = one_of(values, wanted, word, plate, about if word == "plane" else "")
         if len(values) > 1:
             notes.append(f"plate {plate}: {word} {value} of {_listed(values)} is read, as '{word}: {value}' says")
             words.append(f"{word} {value}")
@@ -56,24 +108,43 @@ def choose(refs: Sequence[ImageRef], *, plane: int | Projection | None, timepoin
     lost = {(ref.well, ref.site, ref.channel): ref for ref in refs if (ref.well, ref.site, ref.channel) not in there}
     problems = [_not_chosen(ref, " and ".join(words)) for ref in lost.values()]
     choice = Choice(refs=kept, problems=problems, notes=tuple(notes))
-    return _projected(choice, plane, plate) if isinstance(plane, str) else choice
+    return _projected(choice, plane, plate) if isinstance(plane, str | SomePlanes) else choice
 
 
-def _projected(choice: Choice, how: Projection, plate: str) -> Choice:
-    """Make one image of the planes of each site and channel; one with fewer planes than others is a problem."""
-    planes = {ref.plane for ref in choice.refs}
+def _projected(choice: Choice, plane: Projection | SomePlanes, plate: str) -> Choice:
+    """Make one image of the planes of each site and channel; one with fewer planes than its channel is a problem."""
+    how = plane.by if isinstance(plane, SomePlanes) else plane
+    refs_read = choice.refs if isinstance(plane, str) else _only(choice.refs, plane.planes, plate)
+    of_channel: dict[str, set[int]] = {}
     stacks: dict[tuple[str, int, str], list[ImageRef]] = {}
-    for ref in sorted(choice.refs, key=lambda ref: (ref.plane, str(ref.file))):
+    for ref in sorted(refs_read, key=lambda ref: (ref.plane, str(ref.file))):
         stacks.setdefault((ref.well, ref.site, ref.channel), []).append(ref)
-    refs, problems = [], list(choice.problems)
-    for stack in stacks.values():
+        of_channel.setdefault(ref.channel, set()).add(ref.plane)
+    lost = {(ref.well, ref.site, ref.channel): ref for ref in choice.refs}
+    problems = [*choice.problems, *(_not_chosen(ref, f"planes {_listed(plane.planes)}") for place, ref in lost.items()
+                                    if isinstance(plane, SomePlanes) and place not in stacks)]  # fmt: skip
+    refs = []
+    for (_, _, channel), stack in stacks.items():
         found = Counter(ref.plane for ref in stack)
-        if set(found) != planes or max(found.values()) > 1:
-            problems.append(_uneven_stack(stack, planes))
+        if set(found) != of_channel[channel] or max(found.values()) > 1:
+            problems.append(_uneven_stack(stack, of_channel[channel]))
         else:
             refs.append(replace(stack[0], projection=how).with_files([ref.file for ref in stack]))
-    note = f"plate {plate}: each image is the {how} over planes {_listed(planes)}, as 'plane: {how}' says"
+    said = f"as 'plane: {plane}' says"
+    if len({frozenset(planes) for planes in of_channel.values()}) > 1:
+        kinds = "; ".join(f"'{channel}' {_listed(planes)}" for channel, planes in of_channel.items())
+        note = f"plate {plate}: each image is the {how} over planes, {said}, which differ between channels: {kinds}"
+    else:
+        planes = next(iter(of_channel.values()), set())
+        note = f"plate {plate}: each image is the {how} over planes {_listed(planes)}, {said}"
     return Choice(refs=refs, problems=problems, notes=(*choice.notes, note))
+
+
+def _only(refs: Sequence[ImageRef], planes: Sequence[int], plate: str) -> list[ImageRef]:
+    values = Counter(ref.plane for ref in refs)
+    for plane in planes:
+        one_of(values, plane, "plane", plate)
+    return [ref for ref in refs if ref.plane in planes]
 
 
 def _uneven_stack(stack: Sequence[ImageRef], planes: Iterable[int]) -> Problem:
@@ -94,7 +165,7 @@ def _not_chosen(ref: ImageRef, what: str) -> Problem:
     )
 
 
-def one_of(values: Mapping[int, int], wanted: int | None, word: str, plate: str) -> int:
+def one_of(values: Mapping[int, int], wanted: int | None, word: str, plate: str, about: str = "") -> int:
     """Return which plane or timepoint to read.
 
     Args:
@@ -102,15 +173,16 @@ def one_of(values: Mapping[int, int], wanted: int | None, word: str, plate: str)
         wanted: the config's choice, or None for the only one there is.
         word: ``plane`` or ``timepoint``, the config key.
         plate: for messages.
+        about: what a message says beside the numbers.
 
     Raises:
         InputError: the wanted one does not exist, or there are several and none was chosen.
     """
-    listed = _listed(values)
+    listed, said = _listed(values), f"; {about}" if about else ""
     if wanted is None and len(values) > 1:
         raise InputError(
             f"plate {plate}: images of several {word}s ({listed}); choose one with '{word}:', as "
-            f"'{word}: {min(values)}'{_OR_ALL if word == 'plane' else ''}{_uneven(values, word)}"
+            f"'{word}: {min(values)}'{_OR_ALL if word == 'plane' else ''}{_uneven(values, word)}{said}"
         )
     if wanted is not None and wanted not in values:
         raise InputError(f"plate {plate}: no image of {word} {wanted}; there is {word} {listed}; change '{word}:'")

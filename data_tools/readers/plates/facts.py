@@ -7,17 +7,16 @@ of printers and screens, and of cameras whose pixels are not divided by the magn
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element  # types only: defusedxml parses
 
-from data_tools.formats.image_file import NoOrdinaryFile, read_bytes
+from data_tools.formats.image_file import read_bytes
 from data_tools.formats.image_xml import MOST_TEXT, tag_of, xml_root
 from data_tools.formats.tiff_directory import BytesSource, Directory, TiffDirectories
 from data_tools.formats.tiff_page import DESCRIPTION, MOST_BYTES
+from data_tools.readers.plates.htd import is_htd, read_htd
 from framework.errors import InputError
 
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 282, 283, 296
@@ -26,8 +25,6 @@ _UNIT_UM = {2: 25_400.0, 3: 10_000.0}  # inch, centimetre
 _TO_UM = {"m": 1e6, "cm": 1e4, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3}
 _TAG_RANGE_UM = (0.05, 3.0)
 _STATED_RANGE_UM = (0.001, 1000.0)
-_MOST_HTD = 1 << 20
-_WAVE = re.compile(r'^\s*"WaveName(\d+)"\s*,\s*"(.*)"\s*$')
 _TOLERANCE = 0.01
 
 
@@ -48,11 +45,11 @@ def wave_names(root: Path) -> dict[str, str]:
     """Return the names of the wavelengths by number as text, from the ``.HTD`` files in a folder or its folders.
 
     Raises:
-        InputError: two files that contradict each other.
+        InputError: a damaged file, or two that contradict each other.
     """
     found: dict[str, tuple[str, Path]] = {}
-    for file in sorted(file for pattern in ("*", "*/*") for file in root.glob(pattern) if _is_htd(file)):
-        for number, name in _waves(file):
+    for file in sorted(file for pattern in ("*", "*/*") for file in root.glob(pattern) if is_htd(file)):
+        for number, name in read_htd(file).waves.items():
             known, first = found.setdefault(number, (name, file))
             if known != name:
                 raise InputError(
@@ -61,19 +58,39 @@ def wave_names(root: Path) -> dict[str, str]:
     return {number: name for number, (name, _) in found.items()}
 
 
-def _is_htd(file: Path) -> bool:
-    return file.suffix.lower() == ".htd" and not file.name.startswith(".")
+def stated_channel(file: Path) -> str:
+    """Return the name of the channel that a TIFF of MetaXpress states; empty where it states none."""
+    root = _description(file)
+    facts = {} if root is None else _props(root)
+    return facts.get("_IllumSetting_", "").strip()
 
 
-def _waves(file: Path) -> Iterator[tuple[str, str]]:
+def pixel_size_of(file: Path | None, given: float | None) -> tuple[float | None, tuple[str, ...]]:
+    """Return the size of a pixel in um, and what is to be said about it.
+
+    Args:
+        file: the first image, or None where there is none.
+        given: what the config says, which is taken; a size that the image states otherwise is told.
+    """
+    stated = PixelSize(um=None, note="") if file is None else stated_pixel_size(file)
+    if given is None:
+        return stated.um, (stated.note,) if stated.note else ()
+    if stated.um is not None and abs(stated.um - given) > _TOLERANCE * given:
+        return given, (f"'pixel_size_um' is {given:g}, but the image states otherwise: {stated.note}",)
+    return given, ()
+
+
+def _description(file: Path) -> Element | None:
     try:
-        text = read_bytes(file, _MOST_HTD).decode("latin-1")
-    except (OSError, NoOrdinaryFile) as error:
-        raise InputError(f"{file}: cannot be read ({error})") from None
-    for line in text.splitlines():
-        match = _WAVE.match(line)
-        if match and match[2].strip():
-            yield match[1], match[2].strip()
+        tiff = TiffDirectories(str(file), BytesSource(read_bytes(file, MOST_BYTES)))
+        page = tiff.directory(tiff.first)
+        return xml_root(tiff.text(page, DESCRIPTION, MOST_TEXT).decode("utf-8", "replace"))
+    except (OSError, InputError, struct.error):
+        return None
+
+
+def _props(root: Element) -> dict[str, str]:
+    return {item.attrib.get("id", ""): item.attrib.get("value", "") for item in root.iter() if item.tag == "prop"}
 
 
 def stated_pixel_size(file: Path) -> PixelSize:
@@ -123,7 +140,7 @@ def _ome_size(root: Element) -> tuple[float, float] | None:
 
 
 def _metamorph_size(root: Element) -> tuple[float, float] | None:
-    facts = {item.attrib.get("id", ""): item.attrib.get("value", "") for item in root.iter() if item.tag == "prop"}
+    facts = _props(root)
     if facts.get("spatial-calibration-state", "").lower() not in ("on", "true", "1"):
         return None
     unit = facts.get("spatial-calibration-units", "")

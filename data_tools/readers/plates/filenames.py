@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from data_tools.readers.folder import images_below
 from data_tools.readers.patterns import groups_of, misfit, missed_note
-from data_tools.readers.plates.base import READERS, Export, ImageRef, Projection, assemble
-from data_tools.readers.plates.choice import choose
-from data_tools.readers.plates.facts import stated_pixel_size, wave_names
+from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
+from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
+from data_tools.readers.plates.facts import pixel_size_of, wave_names
 from data_tools.wells import normalise_well, row_number
 from framework.config import StrictModel
 from framework.errors import InputError
@@ -22,7 +22,6 @@ _GROUPS = ("well", "row", "column", "site", "channel", "plane", "timepoint")
 _PLATES = {6: (2, 3), 12: (3, 4), 24: (4, 6), 48: (6, 8), 96: (8, 12), 384: (16, 24), 1536: (32, 48)}
 _MOST_SITE = 32_767  # what the tables of a dataset hold
 _SHOWN = 6
-_SIZE_TOLERANCE = 0.01
 
 
 class NumberedWells(StrictModel):
@@ -52,7 +51,7 @@ class NumberedWells(StrictModel):
         return normalise_well((row + 1, column + 1))
 
 
-class FilenamesConfig(StrictModel):
+class FilenamesConfig(TakesPlanes):
     """A folder of single-channel TIFFs, read recursively.
 
     ``pattern`` must match the whole file name; with a ``/`` in it, the whole path below ``path``. It holds the named
@@ -71,8 +70,8 @@ class FilenamesConfig(StrictModel):
     numbered_wells: NumberedWells | None = None
     channel_names: dict[str, str] = Field(default={})
     """What the pattern finds -> channel name, in order; without it names of an ``.HTD`` file, or those found."""
-    plane: Annotated[int, Field(ge=0)] | Projection | None = None
-    """Or ``max`` or ``mean`` over all planes."""
+    plane: PlaneChoice = None
+    """Or ``max``, ``mean`` or ``sharpest`` of all planes; ``{planes: [2, 3], by: max}`` of some."""
     timepoint: int | None = Field(default=None, ge=0)
     pixel_size_um: float | None = Field(default=None, gt=0)
     """Without it the size that the first image states, if any."""
@@ -109,7 +108,7 @@ def read_filenames(config: FilenamesConfig) -> Export:
     sites, site_notes = _sites(config, matches)
     refs = [_ref(config, root / name, groups, names, sites) for name, groups in matches]
     choice = choose(refs, plane=config.plane, timepoint=config.timepoint, plate=config.plate)
-    size, size_notes = _pixel_size(config, choice.refs)
+    size, size_notes = pixel_size_of(choice.refs[0].file if choice.refs else None, config.pixel_size_um)
     return assemble(
         plate=config.plate,
         refs=choice.refs,
@@ -222,13 +221,3 @@ def _well(config: FilenamesConfig, groups: dict[str, str]) -> str:
             f"'{text}' is no well; if wells are numbered, write 'numbered_wells: {{wells: 96, order: rows}}'"
         )
     return normalise_well(text)
-
-
-def _pixel_size(config: FilenamesConfig, refs: Sequence[Any]) -> tuple[float | None, tuple[str, ...]]:
-    stated = stated_pixel_size(refs[0].file)
-    if config.pixel_size_um is None:
-        return stated.um, (stated.note,) if stated.note else ()
-    size = config.pixel_size_um
-    if stated.um is not None and abs(stated.um - size) > _SIZE_TOLERANCE * size:
-        return size, (f"'pixel_size_um' is {size:g}, but the image states otherwise: {stated.note}",)
-    return size, ()

@@ -21,12 +21,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from data_tools.readers.folder import images_below
-from data_tools.readers.plates.base import READERS, Export, ImageRef, Projection, assemble
-from data_tools.readers.plates.choice import Choice, choose
+from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
+from data_tools.readers.plates.choice import Choice, SomePlanes, TakesPlanes, choose
 from data_tools.readers.plates.harmony_index import Index, IndexImage, IndexPlate, read_index
+from data_tools.readers.plates.projection import Projection
 from data_tools.readers.problem import Problem
 from data_tools.wells import normalise_well
-from framework.config import StrictModel
 from framework.errors import InputError, did_you_mean
 
 INDEX_NAMES = ("Index.idx.xml", "Index.xml")
@@ -39,15 +39,15 @@ _FILE_NAME = re.compile(
 )
 
 
-class HarmonyConfig(StrictModel):
+class HarmonyConfig(TakesPlanes):
     """A Harmony export of one plate."""
 
     name: Literal["harmony"] = "harmony"
     path: str = Field(description="the export, its Images folder or its index file")
     plate: str | None = Field(default=None, min_length=1)
     """Name of the plate; with several plates in the index, the one to read."""
-    plane: Annotated[int, Field(ge=1)] | Projection | None = None
-    """Counted from 1, or ``max`` or ``mean`` over all planes; not needed where there is one."""
+    plane: Annotated[int, Field(ge=1)] | Projection | SomePlanes | None = None
+    """Counted from 1; or ``max``, ``mean`` or ``sharpest`` of all planes; ``{planes: [2, 3], by: max}`` of some."""
     timepoint: int | None = Field(default=None, ge=1)
     """Counted from 1; not needed where there is one."""
     channel_names: dict[str, str] = Field(default={})

@@ -129,6 +129,15 @@ class TestFilenames(ReaderContract):
         return self.read(write_labelled_plate(tmp_path).plain({})["plates"][0]["source"])
 
 
+class TestImageXpress(ReaderContract):
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> Any:
+        (tmp_path / "TimePoint_1").mkdir()
+        for well in ("A02", "B01"):
+            tifffile.imwrite(tmp_path / f"TimePoint_1/P_{well}_s1_w1.tif", np.arange(12, dtype=np.uint16).reshape(3, 4))
+        return self.read({"name": "imagexpress", "path": str(tmp_path), "channel_names": {"w1": "DNA"}})
+
+
 class TestHarmony(ReaderContract):
     @pytest.fixture(scope="class")
     def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import pytest
 import tifffile
 
 from data_tools.readers.plates.base import ImageError, ImageRef, read_image
-from data_tools.readers.plates.choice import choose
+from data_tools.readers.plates.choice import SomePlanes, choose
 from data_tools.readers.plates.filenames import FilenamesConfig, read_filenames
 from framework.config import parse_config
-from framework.errors import ConfigError
+from framework.errors import ConfigError, InputError
 
 PATTERN = r"(?P<well>\w\d)_(?P<site>\d)_(?P<channel>\w)_z(?P<plane>\d)_t(?P<timepoint>\d)\.tif"
 
@@ -87,3 +88,49 @@ def test_timepoints_are_never_projected() -> None:
 def test_other_words_are_refused(plane: str) -> None:
     with pytest.raises(ConfigError, match="plane: expected"):
         parse_config(f"path: x\nplate: P\npattern: '{PATTERN}'\nplane: {plane}\n", FilenamesConfig, "ingest.yaml")
+
+
+def test_the_sharpest_plane_is_taken_of_each_image(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    scene = rng.integers(0, 4000, (32, 32)).astype(np.uint16)
+    blurred = (scene // 8 + 2000).astype(np.uint16)
+    write_stack(tmp_path, [blurred, scene, blurred])
+    assert np.array_equal(read(tmp_path, "sharpest"), scene)
+    write_stack(tmp_path, [np.full((4, 4), 1, np.uint8), np.full((4, 4), 2, np.uint8), np.full((4, 4), 3, np.uint8)])
+    assert int(read(tmp_path, "sharpest").max()) == 1, "of planes that are equally sharp, the first"
+
+
+def test_some_planes_are_projected() -> None:
+    refs = [ref(1), ref(2), ref(3), ref(1, site=2)]
+    choice = choose(refs, plane=SomePlanes(planes=(2, 3), by="max"), timepoint=None, plate="P")
+    assert [[file.name for file in one.files] for one in choice.refs] == [["A01_1_D_z2_t1.tif", "A01_1_D_z3_t1.tif"]]
+    said = "plate P: each image is the max over planes 2, 3, as 'plane: {planes: [2, 3], by: max}' says"
+    assert choice.notes == (said,)
+    (lost,) = choice.problems
+    assert (lost.site, lost.reason) == (2, "missing_plane")
+    with pytest.raises(InputError, match=r"no image of plane 4; there is plane 1, 2, 3"):
+        choose(refs, plane=SomePlanes(planes=(2, 4), by="max"), timepoint=None, plate="P")
+
+
+def test_planes_of_one_channel_are_not_expected_of_another() -> None:
+    deep = [ref(1), ref(2)]
+    flat = [replace(ref(1), channel="E")]
+    choice = choose([*deep, *flat], plane="max", timepoint=None, plate="P")
+    assert [(one.channel, len(one.files)) for one in choice.refs] == [("D", 2), ("E", 1)]
+    assert not choice.problems
+    assert "which differ between channels: 'D' 1, 2; 'E' 1" in choice.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "plane"),
+    [
+        ("planes: sharpest", "sharpest"),
+        ("planes: [3]", 3),
+        ("planes: [2, 3]\nplane: mean", SomePlanes(planes=(2, 3), by="mean")),
+        ("plane: {planes: [2, 3], by: mean}", SomePlanes(planes=(2, 3), by="mean")),
+    ],
+)
+def test_planes_may_be_written_in_two_ways(line: str, plane: Any) -> None:
+    config = parse_config(f"path: x\nplate: P\npattern: '{PATTERN}'\n{line}\n", FilenamesConfig, "ingest.yaml")
+    assert config.plane == plane
+    assert "planes" not in config.plain()
