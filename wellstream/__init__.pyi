@@ -11,9 +11,12 @@ from framework.errors import WellstreamError as WellstreamError
 from framework.evaluate import EVALUATIONS as EVALUATIONS
 from framework.models import BACKBONES as BACKBONES
 from framework.objectives import OBJECTIVES as OBJECTIVES
+from framework.report import FIGURES as FIGURES
 from framework.run import features as features
 from framework.run import verify_run as verify_run
 from wellstream.data import Dataset as Dataset
+from wellstream.drawings import figure as figure
+from wellstream.drawings import list_figures as list_figures
 from wellstream.exports import ingest as ingest
 from wellstream.expression import express as express
 from wellstream.feature_sets import evaluate_features as evaluate_features

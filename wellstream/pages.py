@@ -15,6 +15,7 @@ def report(
     data: Path | str | None = None,
     evaluation: Path | str | None = None,
     embeddings: Path | str | None = None,
+    figures: Path | str | None = None,
     out: Path | str | None = None,
     plugins: Sequence[str] = (),
 ) -> Path:
@@ -25,6 +26,7 @@ def report(
         data: the dataset it was trained on; default: the one that its config names, where that is still there.
         evaluation: folder of ``evaluate``; default: ``evaluation`` in the run.
         embeddings: ``.h5ad`` of ``Run.embed``.
+        figures: folder of ``figure``; default: ``figures`` in the run.
         out: the file; default: ``report.html`` in the run.
         plugins: entry points, or files after ``framework.plugins.permit_code``, that add sections.
 
@@ -32,4 +34,4 @@ def report(
         WellstreamError: no run, or an input that cannot be read.
     """
     load_plugins(plugins)
-    return pages.write_report(run, dataset=data, evaluation=evaluation, embeddings=embeddings, out=out)
+    return pages.write_report(run, dataset=data, evaluation=evaluation, embeddings=embeddings, figures=figures, out=out)

@@ -19,7 +19,7 @@ from framework.plugins import load_plugins, loaded_plugins
 
 
 def evaluate(
-    predictions: Sequence[Path | str | anndata.AnnData],
+    predictions: Sequence[Predictions | anndata.AnnData | Path | str],
     dataset: Path | str | None = None,
     out: Path | str | None = None,
     config: StrictModel | Mapping[str, Any] | None = None,

@@ -2,6 +2,19 @@
 
 from framework.report.expression.page import write_expression_report
 from framework.report.features.page import write_feature_report
+from framework.report.figure import FIGURES
+from framework.report.figure_inputs import FigureInputs
+from framework.report.omics.drawing import FiguresSummary, draw_figures, figure_rows
 from framework.report.run.page import REPORT_NAME, write_report
 
-__all__ = ["REPORT_NAME", "write_expression_report", "write_feature_report", "write_report"]
+__all__ = [
+    "FIGURES",
+    "REPORT_NAME",
+    "FigureInputs",
+    "FiguresSummary",
+    "draw_figures",
+    "figure_rows",
+    "write_expression_report",
+    "write_feature_report",
+    "write_report",
+]

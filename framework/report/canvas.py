@@ -72,14 +72,18 @@ def figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tupl
 
 def uri(made: Figure, form: Literal["svg", "png"]) -> str:
     """Return the drawn figure as a ``data:`` URI; equal figures give equal bytes."""
+    kind = {"svg": "image/svg+xml", "png": "image/png"}[form]
+    return f"data:{kind};base64,{base64.b64encode(rendered(made, form)).decode('ascii')}"
+
+
+def rendered(made: Figure, form: Literal["svg", "png"], dpi: int = _PNG_DPI) -> bytes:
+    """Return the drawn figure as a file; equal figures give equal bytes. ``dpi`` is that of a PNG."""
     buffer = io.BytesIO()
     if form == "svg":
         made.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        kind = "image/svg+xml"
     else:
-        made.savefig(buffer, format="png", dpi=_PNG_DPI, metadata={"Software": None})
-        kind = "image/png"
-    return f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+        made.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def bare(axes: Axes) -> None:

@@ -26,6 +26,7 @@ from framework.files.delimited import read_text_table
 from framework.files.h5ad import read_h5ad
 from framework.files.json_file import read_mapping, read_text
 from framework.plugins import load_plugins
+from framework.report.figure_files import FigureFile, read_figures
 from framework.tracking import read_metrics
 
 
@@ -79,6 +80,7 @@ class Inputs:
         dataset: the one it trained on.
         evaluation: of its predictions.
         embeddings: of its tiles or bags.
+        figures: that ``wellstream figure`` has written.
         notes: sentences about what the run names and the page cannot use.
     """
 
@@ -86,6 +88,7 @@ class Inputs:
     dataset: Dataset | None
     evaluation: Evaluation | None
     embeddings: anndata.AnnData | None
+    figures: tuple[FigureFile, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -119,7 +122,13 @@ def read_run(root: Path) -> RunFacts:
     )
 
 
-def read_inputs(run: Path, dataset: Path | str | None, evaluation: Path | None, embeddings: Path | None) -> Inputs:
+def read_inputs(
+    run: Path,
+    dataset: Path | str | None,
+    evaluation: Path | None,
+    embeddings: Path | None,
+    figures: Path | None = None,
+) -> Inputs:
     """Read all a page needs.
 
     Args:
@@ -127,6 +136,7 @@ def read_inputs(run: Path, dataset: Path | str | None, evaluation: Path | None, 
         dataset: the dataset it was trained on; None: the one that its config names, where that is still there.
         evaluation: None: that in the run folder, if there is one.
         embeddings: None: none.
+        figures: folder of ``wellstream figure``; None: ``figures`` in the run folder, if it is there.
 
     Raises:
         WellstreamError: what was asked for is missing or cannot be read.
@@ -134,12 +144,14 @@ def read_inputs(run: Path, dataset: Path | str | None, evaluation: Path | None, 
     facts = read_run(run)
     notes = _plugins_of(facts)
     opened = Dataset.open(dataset) if dataset is not None else _named_dataset(facts, notes)
+    drawn = figures or (run / "figures" if (run / "figures").is_dir() else None)
     found_evaluation = evaluation or _inside(run / "evaluation", "evaluation.json")
     return Inputs(
         run=facts,
         dataset=opened,
         evaluation=read_evaluation(found_evaluation) if found_evaluation is not None else None,
         embeddings=read_embeddings(embeddings) if embeddings is not None else None,
+        figures=tuple(read_figures(drawn)) if drawn is not None else (),
         notes=tuple(notes),
     )
 

@@ -1,4 +1,4 @@
-"""What comes after training: embed, predict, inpaint, saliency, evaluate, report, export."""
+"""What comes after training: embed, predict, inpaint, saliency, evaluate, report, figure, export."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KEY = re.compile(r"[A-Za-z_][\w.]*=")
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``wellstream``."""
-    for command in (embed, predict, inpaint, saliency, evaluate, report, export):
+    for command in (embed, predict, inpaint, saliency, evaluate, report, figure, export):
         add(app, command, panel=PANEL, runs_code=True)
 
 
@@ -191,6 +191,9 @@ def report(
         Path | None, typer.Option(help="folder written by wellstream evaluate; default: evaluation in the run")
     ] = None,
     embeddings: Annotated[Path | None, typer.Option(help="bag embeddings .h5ad for the map of wells")] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="folder written by wellstream figure; default: figures in the run")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file; default: report.html in the run")] = None,
     plugin: Plugins = None,
 ) -> None:
@@ -198,8 +201,72 @@ def report(
 
     Python: wellstream.report(run)
     """
-    page = ws.report(run, data=data, evaluation=evaluation, embeddings=embeddings, out=out, plugins=plugin or ())
+    page = ws.report(
+        run, data=data, evaluation=evaluation, embeddings=embeddings, figures=figures, out=out, plugins=plugin or ()
+    )
     show.console.print(f"report: {page.resolve()}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureFiles:
+    """What figures are drawn from; ``wellstream figure --list`` says which takes what."""
+
+    predictions: Annotated[
+        list[str] | None,
+        typer.Option("--predictions", help="files of wellstream predict, or folders of them; repeat for more"),
+    ] = None
+    evaluation: Annotated[Path | None, typer.Option(help="folder of wellstream evaluate, in place of them")] = None
+    data: Annotated[str | None, typer.Option("--data", help="dataset folder or URL")] = None
+    embeddings: Annotated[Path | None, typer.Option(help="embeddings .h5ad of wells or tiles")] = None
+    features: Annotated[Path | None, typer.Option(help="features .h5ad of tiles")] = None
+    saliency: Annotated[
+        list[Path] | None, typer.Option("--saliency", help="maps .npz of wellstream saliency; repeat for more")
+    ] = None
+    locations: Annotated[Path | None, typer.Option(help="subcellular_location.tsv of the Human Protein Atlas")] = None
+    pathways: Annotated[Path | None, typer.Option(help="gene sets .gmt, such as ReactomePathways.gmt")] = None
+    before: Annotated[Path | None, typer.Option(help="omics of wells before batch correction")] = None
+    after: Annotated[Path | None, typer.Option(help="omics of the same wells after batch correction")] = None
+
+
+def figure(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME|key=value",
+            help="figures, or all: each whose inputs are given; key=value: an option of the one figure that is named",
+        ),
+    ] = None,
+    *,
+    files: FigureFiles,
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder for NAME.png, NAME.svg and NAME.csv")] = Path(
+        "figures"
+    ),
+    listing: Annotated[
+        bool, typer.Option("--list", help="say what each figure shows, and which inputs it takes")
+    ] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Draw figures and tables of the paper from results: PNG, SVG and CSV of each.
+
+    wellstream report RUN --figures FOLDER shows them on the page of a run.
+
+    Python: wellstream.figure(name, out, predictions=...)
+    """
+    if listing:
+        show.rows(ws.list_figures(plugin or ()))
+        return
+    words = names or []
+    overrides = [word for word in words if _KEY.match(word)]
+    with show.progress() as report:
+        made = ws.figure(
+            [word for word in words if word not in overrides],
+            out,
+            plugins=plugin or (),
+            overrides=overrides,
+            progress=report,
+            **given(files),
+        )
+    show.summary(made)
 
 
 def export(

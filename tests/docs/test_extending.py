@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 from fixtures.labelled_plate import write_labelled_plate
+from fixtures.omics_predictions import write_predictions
 from fixtures.own_entries import reopened
 from fixtures.tiny_dataset import make_dataset
 
@@ -22,6 +23,8 @@ from framework.data.dataset import Dataset
 from framework.data.store import TileStore
 from framework.evaluate import EVALUATIONS
 from framework.evaluate.predictions import Predictions, open_predictions
+from framework.report.figure import FIGURES
+from framework.report.figure_inputs import FigureInputs
 from framework.report.page import Section
 from framework.report.page_inputs import Inputs, read_inputs
 from framework.report.run import page as _sections  # noqa: F401 (registers ours)
@@ -176,7 +179,28 @@ class TestSection(testing.SectionContract):
         assert "The seed is 7." in str(found.blocks[0])
 
 
+class TestFigure(testing.FigureContract):
+    page = "figure"
+    name = "lab_errors"
+
+    @pytest.fixture(autouse=True)
+    def registered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        reopened(monkeypatch, FIGURES)
+        code = block(self.page, "python")
+        assert sum(bool(line.strip()) for line in code.splitlines()) <= 40
+        exec(code, {"__name__": "mylab"})  # noqa: S102
+
+    @pytest.fixture
+    def inputs(self, tmp_path: Path) -> FigureInputs:
+        return FigureInputs(predictions=write_predictions(tmp_path, ["G1", "G2", "G3"], ("rna_M1",), splits=1))
+
+    def test_its_numbers_are_those_of_its_bins(self, inputs: FigureInputs) -> None:
+        entry = FIGURES.get(self.name)
+        numbers = entry.build(entry.config(bins=4)).draw(inputs).numbers
+        assert (len(numbers), numbers["genes"].sum()) == (4, 3)
+
+
 def test_every_page_is_tested_and_listed() -> None:
     pages = {file.stem for file in PAGES.glob("*.md")} - {"README"}
-    assert {kind.page for kind in (*Page.__subclasses__(), TestEvaluation, TestSection)} == pages
+    assert {kind.page for kind in (*Page.__subclasses__(), TestEvaluation, TestSection, TestFigure)} == pages
     assert all(f"({page}.md)" in (PAGES / "README.md").read_text() for page in pages)

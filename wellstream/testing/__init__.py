@@ -13,7 +13,7 @@ from wellstream.testing.objectives import ObjectiveContract
 from wellstream.testing.pixels import AugmentationContract, ScaleContract
 from wellstream.testing.plans import PlanContract
 from wellstream.testing.readers import CellReaderContract, ReaderContract
-from wellstream.testing.reports import EvaluationContract, SectionContract
+from wellstream.testing.reports import EvaluationContract, FigureContract, SectionContract
 from wellstream.testing.training import BackboneContract, OptimiserContract, ScheduleContract
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "CellReaderContract",
     "EntryContract",
     "EvaluationContract",
+    "FigureContract",
     "IlluminationContract",
     "NucleiContract",
     "ObjectiveContract",

@@ -1,4 +1,4 @@
-"""What every evaluation and every section of the report keeps."""
+"""What every evaluation, every figure and every section of the report keeps."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from framework.data.dataset import Dataset
 from framework.evaluate import EVALUATIONS
 from framework.evaluate.kinds import EvaluationKind, ScoresPredictions
 from framework.evaluate.predictions import Predictions
+from framework.report.canvas import rendered, styled
+from framework.report.figure import FIGURES
+from framework.report.figure_inputs import INPUTS, FigureInputs
 from framework.report.page import Note, Section
 from framework.report.page_inputs import Inputs
 from framework.report.sections import SECTIONS, ReportSection
@@ -46,6 +49,30 @@ class EvaluationContract:
     def summary(self) -> dict[str, Any]:
         """Return what else ``table`` reads of ``evaluation.json``."""
         return {}
+
+
+class FigureContract:
+    """Tests of a figure; a subclass says ``name`` and has a fixture ``inputs`` with what the figure takes."""
+
+    name: ClassVar[str]
+
+    def test_it_says_what_it_shows_and_takes(self) -> None:
+        """A line for ``--list``, and inputs that there are."""
+        kind = FIGURES.get(self.name).build
+        assert kind.shows
+        assert "\n" not in kind.shows
+        assert set(kind.takes) | set(kind.also) <= set(INPUTS)
+
+    def test_it_draws_the_same_twice_with_its_numbers_and_words(self, inputs: FigureInputs) -> None:
+        """Equal inputs give equal bytes; the numbers can be written as CSV; text stands beside the picture."""
+        entry = FIGURES.get(self.name)
+        assert all(inputs.has(each) for each in entry.build.takes)
+        drawn = [styled(entry.build(entry.config()).draw)(inputs) for _ in range(2)]
+        pictures = [styled(rendered)(each.canvas, "png") for each in drawn]
+        assert pictures[0] == pictures[1]
+        assert len(drawn[0].numbers) > 0
+        assert drawn[0].numbers.to_csv(index=False) == drawn[1].numbers.to_csv(index=False)
+        assert all((drawn[0].title, drawn[0].caption, drawn[0].alt))
 
 
 class SectionContract:

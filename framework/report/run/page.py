@@ -22,6 +22,7 @@ def write_report(
     dataset: Path | str | None = None,
     evaluation: Path | str | None = None,
     embeddings: Path | str | None = None,
+    figures: Path | str | None = None,
     out: Path | str | None = None,
 ) -> Path:
     """Write one self-contained HTML page about a run.
@@ -31,6 +32,7 @@ def write_report(
         dataset: the dataset it was trained on; None: the one that its config names, where that is still there.
         evaluation: folder of ``wellstream evaluate``; default ``<run>/evaluation`` when that is there.
         embeddings: ``.h5ad`` of ``wellstream embed``, of tiles or of wells.
+        figures: folder of ``wellstream figure``; default ``<run>/figures`` when that is there.
         out: the file to write; default ``<run>/report.html``.
 
     Returns:
@@ -44,7 +46,7 @@ def write_report(
     file = Path(out) if out is not None else folder / REPORT_NAME
     if out is not None:
         check_can_be_folder(file.parent)
-    given = (Path(path) if path is not None else None for path in (evaluation, embeddings))
+    given = (Path(path) if path is not None else None for path in (evaluation, embeddings, figures))
     inputs = read_inputs(folder, dataset, *given)
     for note in inputs.notes:
         log.warning("%s", note)
