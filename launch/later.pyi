@@ -5,5 +5,6 @@ from framework.data.format.schema import of_plates as of_plates
 from framework.distributed import start_processes as start_processes
 from framework.evaluate import render as render
 from framework.run import load_run_config as load_run_config
+from framework.study import StepFailed as StepFailed
 from launch.doctor import doctor as doctor
 from launch.train import train as train

@@ -6,6 +6,7 @@
 """
 
 from data_tools.simulate.crops import CropsConfig, CropsSummary, simulate_crops
+from data_tools.simulate.gene_tables import noise_ceiling
 from data_tools.simulate.ifc import IfcSummary, simulate_ifc
 from data_tools.simulate.ifc_config import IfcConfig
 from data_tools.simulate.plate import PlateSummary, simulate_plate
@@ -19,6 +20,7 @@ __all__ = [
     "IfcSummary",
     "PlateConfig",
     "PlateSummary",
+    "noise_ceiling",
     "simulate_crops",
     "simulate_ifc",
     "simulate_plate",

@@ -130,13 +130,16 @@ def truth_table(config: PlateConfig, conditions: Conditions, panel: GenePanel) -
 
     Returns:
         One row per gene and stimulation: gene, modality, stimulation, depends, strength, class
-        (strong, weak, independent), mean_expression, loading_<latent> x 6.
+        (strong, weak, independent), mean_expression, the three parts of the variance (``variance_state``,
+        ``variance_specific``, ``variance_sample``: that formula's terms, the last one with wells and measurement
+        together), loading_<latent> x 6.
     """
     explained = np.einsum("gsl,psl->gps", panel.loading, conditions.latent).var(axis=1)
     mean = np.exp(panel.base + np.einsum("gsl,sl->gs", panel.loading, conditions.latent.mean(axis=0)))
     measured = 1 / mean + panel.noise[:, None] if panel.modality == "transcripts" else panel.noise[:, None] ** 2
     wells = config.well_noise**2 * (panel.loading**2).sum(axis=2)
-    strength = explained / (explained + panel.specific.var(axis=1) + measured + wells)
+    specific, sample = panel.specific.var(axis=1), measured + wells
+    strength = explained / (explained + specific + sample)
     depends = np.any(panel.loading != 0, axis=2)
     kind = np.where(depends, np.where(strength >= STRONG, "strong", "weak"), "independent")
     n_stimulations = len(conditions.stimulations)
@@ -148,10 +151,30 @@ def truth_table(config: PlateConfig, conditions: Conditions, panel: GenePanel) -
         "strength": np.where(depends, strength, 0.0).reshape(-1),
         "class": kind.reshape(-1),
         "mean_expression": mean.reshape(-1),
+        "variance_state": explained.reshape(-1),
+        "variance_specific": specific.reshape(-1),
+        "variance_sample": sample.reshape(-1),
     }
     for number, latent in enumerate(LATENTS):
         columns[f"loading_{latent}"] = panel.loading[:, :, number].reshape(-1)
     return pd.DataFrame(columns)
+
+
+def noise_ceiling(truth: pd.DataFrame, samples: int) -> pd.Series[float]:
+    """Return the largest r2 that predictions from images can be expected to reach, per row of ``truth``, 0..1.
+
+    Such predictions know the latent state of the conditions exactly and nothing else. Labels are means of ``samples``
+    omics wells per condition, so only the variance between samples shrinks::
+
+        variance_state / (variance_state + variance_specific + variance_sample / samples)
+
+    Args:
+        truth: rows of ``truth_table``.
+        samples: omics wells that a label averages (``omics.wells_per_label`` of an ingest).
+    """
+    state, specific = truth["variance_state"], truth["variance_specific"]
+    ceiling: pd.Series[float] = state / (state + specific + truth["variance_sample"] / samples)
+    return ceiling
 
 
 def well_name(row: int, column: int) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,7 @@ from rich.console import Console
 
 from framework.durable import write_json
 from framework.errors import WellstreamError
-from framework.exit_codes import EXIT_INTERRUPTED
-from framework.interpreter import python_on
-
-
-class StepFailed(Exception):
-    """A command of a protocol ended with an error; it has already said why."""
+from framework.study import StepFailed, called
 
 
 @dataclass(kw_only=True)
@@ -45,11 +38,12 @@ class Protocol:
         self.console.rule(title, align="left", style="dim")
         self.console.print(f"$ wellstream {shlex.join(words)}")
         start = time.perf_counter()
-        code = _called(python_on("launch", words))
+        code = called(words)
         self.seconds.append((title, time.perf_counter() - start))
         if code:
             raise StepFailed(
-                f"'{title}' ended with exit code {code}; repair what it says and run the same command again"
+                f"'{title}' ended with exit code {code}; repair what it says and run the same command again",
+                code,
             )
 
     def times(self) -> str:
@@ -58,23 +52,11 @@ class Protocol:
         return f"{', '.join(parts)} (in all {sum(seconds for _, seconds in self.seconds):.0f} s)"
 
 
-def _called(command: Sequence[str]) -> int:
-    """Run a command and return its exit code; Ctrl-C is left to it, so that it can save before it ends."""
-    with subprocess.Popen(command) as process:  # noqa: S603 - our own command
-        while True:
-            with suppress(KeyboardInterrupt):
-                code = process.wait()
-                break
-    if code == EXIT_INTERRUPTED:
-        raise KeyboardInterrupt
-    return code
-
-
 def carried_out(console: Console, work: Callable[[], object]) -> int:
     """Run ``work``; return the exit status: 0, 1 after a sentence on what failed, 130 after Ctrl-C."""
     try:
         work()
-    except (StepFailed, WellstreamError) as error:
+    except WellstreamError as error:
         console.print(str(error), style="bold red")
         return 1
     except KeyboardInterrupt:

@@ -24,6 +24,8 @@ from framework.files.delimited import read_text_table
 
 PARTS = ("train", "val", "test")
 UNUSED = "unused"
+PART_OF_BACKBONE = "part_of_backbone"
+"""Column of predictions: the part of a bag in the run that gave the backbone, which may have split otherwise."""
 Parts = npt.NDArray[np.str_]
 
 

@@ -23,6 +23,7 @@ import pandas as pd
 from framework.data.format.schema import BAG, PERTURBATION, SOURCE, STIMULATION
 from framework.errors import InputError
 from framework.evaluate import intervals, metrics, significance
+from framework.evaluate.backbone import backbone_notes
 from framework.evaluate.config import EvaluateConfig
 from framework.evaluate.metrics import Floats
 from framework.evaluate.predictions import TEST, Predictions, open_all
@@ -103,7 +104,7 @@ def evaluate_omics(
         targets=_headline(genes, per_split, options, filtered or {}),
         wells=_shown_wells(genes, scored, options),
         splits=_splits(opened),
-        notes=_notes(scored, options),
+        notes=(*backbone_notes(opened), *_notes(scored, options)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Training."""
+"""Training: single runs, and whole studies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import wellstream as ws
 from launch import later, show
 from launch.command import add
 from launch.entry import DEBUG_VARIABLE
@@ -18,10 +19,12 @@ OUTPUT = "a run is written to run_dir of its config, which an override sets: run
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command of this module to ``wellstream``."""
+    """Add the commands of this module to ``wellstream``."""
     instead = dict.fromkeys(("--out", "-o", "--output", "--run-dir"), OUTPUT)
     instead["--data"] = "the dataset is a key of the config, which an override sets: data.path=DATASET"
     add(app, train, panel=PANEL, runs_code=True, instead=instead)
+    output = "a study is written to out of its config, which an override sets: out=FOLDER"
+    add(app, study, panel=PANEL, runs_code=True, instead=dict.fromkeys(("--out", "-o", "--output"), output))
 
 
 def train(
@@ -45,3 +48,27 @@ def train(
     ending = later.start_processes("launch.train", arguments, nproc)
     show.ending(ending, debug=bool(os.environ.get(DEBUG_VARIABLE)))
     raise typer.Exit(ending.code)
+
+
+def study(
+    config: Annotated[Path, typer.Argument(help="study YAML; see experiments/*/study.yaml")],
+    options: Overrides = None,
+    only: Annotated[
+        str | None, typer.Option(help="a step, or a stage such as heads: nothing else is done", metavar="STEP")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="a step or a stage: it and all it needs", metavar="STEP")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print the steps and where they stand; do nothing")
+    ] = False,
+) -> None:
+    """Do a whole study: ingest, pretrain, embed, heads of every split, predict, evaluate, report. Run again to go on.
+
+    Each step is printed as the command it is. A setting that changed is named, and what depends on it is done again.
+
+    Python: wellstream.study(config)
+    """
+    try:
+        show.summary(ws.study(config, overrides=options or (), only=only, until=until, dry_run=dry_run))
+    except later.StepFailed as error:
+        show.failure(error)
+        raise typer.Exit(error.code) from None

@@ -58,6 +58,7 @@ LEVELS = {
     "framework.run.apply": 13,
     "framework.run.verification": 13,
     "framework.run": 14,
+    "framework.study": 15,
     "data_tools": 0,
     "data_tools.wells": 0,
     "data_tools.percentile": 0,

@@ -17,10 +17,12 @@ from framework.config import StrictModel, load_config
 from framework.data.format.schema import read_manifest
 from framework.expression import ExpressionConfig
 from framework.run import embed, fit, load_run_config, verify_run
+from framework.study import StudyConfig, load_study_config, plan_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "experiments").rglob("*.yaml"))
 KEYS = {
+    "split_seeds": "study",
     "objective": "run",
     "kind": "ingest",
     "plates": "ingest",
@@ -31,6 +33,7 @@ KEYS = {
 }
 """Top-level key that only the configs of one command have; the first one found decides."""
 MODELS: dict[str, type[StrictModel]] = {
+    "study": StudyConfig,
     "simulate plate": PlateConfig,
     "simulate ifc": IfcConfig,
     "express": ExpressionConfig,
@@ -77,6 +80,14 @@ def test_an_ingest_file_is_valid(file: Path) -> None:
 def test_a_file_of_another_command_is_valid(file: Path) -> None:
     config = load_config(file, MODELS[COMMANDS[file]])
     assert type(config).from_plain(config.plain()) == config
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if COMMANDS[file] == "study"], ids=name)
+def test_the_configs_of_a_study_fit_together(file: Path) -> None:
+    study = load_study_config(file)
+    steps = [step.name for step in plan_of(study)]
+    assert {"ingest", "evaluate", "report"} <= set(steps)
+    assert [step for step in steps if step.startswith("heads-")] == [f"heads-{seed}" for seed in study.split_seeds]
 
 
 def dataset_for(file: Path, folder: Path) -> Path:

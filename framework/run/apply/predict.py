@@ -19,6 +19,7 @@ from framework.data.loading.transform import Views, need_views
 from framework.data.loading.transform import views as mirrored
 from framework.data.permutation import I64
 from framework.data.plan import EveryBag, EveryTile, Plan, PlanUniverse
+from framework.data.split import PART_OF_BACKBONE
 from framework.data.store import Store
 from framework.errors import ConfigError, DatasetError, RunError
 from framework.objectives import Output, Predicts
@@ -92,7 +93,7 @@ def predict(
     if data is None and opened.config.data.embeddings is not None and seen == 1:
         store = open_store(opened.config, on.dataset, opened.scale.channels)
     rows, passes = _planned(on.universe(), objective, tiles, seeds)
-    obs = (bag_rows if objective.predicts_per == "bag" else tile_rows)(on.dataset, on.parts, rows)
+    obs = _rows(on, objective, rows)
     predicted = np.zeros((len(rows), len(outputs)), dtype=np.float64)
     for places, values in _predicted(on, objective, store, passes, rows, seen, progress):
         if values.shape[1] != len(outputs):
@@ -112,6 +113,14 @@ def predict(
         views=seen,
         step=opened.step,
     )
+
+
+def _rows(on: Application, objective: Predicts, rows: I64) -> pd.DataFrame:
+    """Return the row table; of bags with the part each had in the run that gave the backbone."""
+    if objective.predicts_per == "tile":
+        return tile_rows(on.dataset, on.parts, rows)
+    table, of_backbone = bag_rows(on.dataset, on.parts, rows), on.parts_of_backbone()
+    return table if of_backbone is None else table.assign(**{PART_OF_BACKBONE: pd.Categorical(of_backbone[rows])})
 
 
 def _outputs(objective: Predicts) -> list[Output]:

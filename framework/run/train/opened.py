@@ -135,6 +135,21 @@ class Application:
             raise self._nothing("bag")
         return bags
 
+    def parts_of_backbone(self) -> Parts | None:
+        """Return the part of every bag in the run that this one builds on.
+
+        None where it builds on none, or on one that is gone or was trained on other data.
+        """
+        base = self.run.config.objective.builds_on
+        if base is None:
+            return None
+        folder = RunFolder(root=Path(base))
+        try:
+            of_this = folder.objective_facts().dataset == self.dataset.manifest.name
+            return split.read(folder.split_file, self.dataset.bags) if of_this else None
+        except RunError:
+            return None
+
     def tiles(self) -> I64:
         """Return the tiles of the part, increasing.
 

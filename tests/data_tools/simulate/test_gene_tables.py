@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from data_tools.simulate.biology import LATENTS, Conditions, draw_conditions
-from data_tools.simulate.gene_tables import GenePanel, Modality, sample_table, truth_table, well_name
+from data_tools.simulate.gene_tables import (
+    GenePanel,
+    Modality,
+    noise_ceiling,
+    sample_table,
+    truth_table,
+    well_name,
+)
 from data_tools.simulate.plate_config import PlateConfig
 
 CONFIG = PlateConfig(perturbations=40, replicates=1, transcripts=200, proteins=100)
@@ -133,3 +140,29 @@ def test_each_condition_has_one_well_on_each_omics_plate(conditions: Conditions)
 
 def test_well_names() -> None:
     assert [well_name(0, 0), well_name(7, 11), well_name(15, 23)] == ["A01", "H12", "P24"]
+
+
+@pytest.mark.parametrize(("samples", "ceilings"), [(1, (0.5, 0.0)), (2, (0.6, 0.0)), (4, (2 / 3, 0.0))])
+def test_a_noise_ceiling_by_hand(samples: int, ceilings: tuple[float, float]) -> None:
+    truth = pd.DataFrame({"variance_state": [6.0, 0.0], "variance_specific": [2.0, 1.0], "variance_sample": [4.0, 1.0]})
+    np.testing.assert_allclose(noise_ceiling(truth, samples), ceilings)
+
+
+def test_the_ceiling_of_one_sample_is_the_strength_and_knowing_the_state_reaches_it(conditions: Conditions) -> None:
+    panel, table = _table(conditions, "proteins")
+    truth = truth_table(CONFIG, conditions, panel)
+    of_m1 = truth[(truth["stimulation"] == "M1") & truth["depends"]]
+    np.testing.assert_allclose(noise_ceiling(of_m1, 1), of_m1["strength"])
+    values = np.log(table[list(panel.names)].astype(float))
+    rest = [name for name in panel.names if name not in set(of_m1["gene"])]
+    # A sample's loading shifts all its genes and is no part of the truth.
+    values = values.sub(values[rest].mean(axis=1), axis=0)
+    rows = (table["Metadata_Stimulation"] == "M1").to_numpy()
+    values = (values - values.groupby(table["Metadata_Plate"]).transform("mean"))[rows]
+    label = values.groupby(table.loc[rows, "Metadata_Perturbation"]).mean()
+    number = {name: i for i, name in enumerate(conditions.perturbations)}
+    known = conditions.latent[[number[name] for name in label.index], 0] @ panel.loading[:, 0].T
+    reached = [np.corrcoef(known[:, panel.names.index(gene)], label[gene])[0, 1] ** 2 for gene in of_m1["gene"]]
+    ceiling = noise_ceiling(of_m1, CONFIG.omics_replicates).to_numpy()
+    assert np.corrcoef(ceiling, reached)[0, 1] > 0.9
+    assert abs(np.median(np.array(reached) - ceiling)) < 0.05

@@ -1,0 +1,104 @@
+"""``StudyConfig``: which configs a study is made of, its splits, and how it predicts and evaluates.
+
+A study names the configs of its steps instead of repeating them: each works alone too, with the command that is
+printed. What the steps hand to each other (folders, seeds of splits) the study sets itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from framework.config import StrictModel
+from framework.config.load import build_config
+from framework.config.source import read_yaml
+
+
+class StageConfig(StrictModel):
+    """A command that reads a config of its own."""
+
+    config: str = Field(min_length=1, description="the YAML of this step; a path begins at the folder of the study's")
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    """Dotted key of that YAML -> value; ``{out}`` in text stands for the folder of the study."""
+
+
+class PretrainStage(StageConfig):
+    """The pretraining of the backbone."""
+
+    nproc: int = Field(default=1, ge=1)
+    """Processes on this machine, one per GPU."""
+
+
+class PredictStage(StrictModel):
+    """Predictions of the held-out wells; the defaults are the paper's."""
+
+    tiles: int = Field(default=512, ge=1)
+    """Tiles sampled per well."""
+    seeds: int = Field(default=3, ge=1)
+    """Draws that are averaged."""
+    views: Literal[1, 4, 8, "image2omics"] = 1
+    """Mirror images of a tile that are averaged; more than one reads the pixels again."""
+    part: Literal["test", "all"] = "test"
+
+
+class StudyConfig(StrictModel):
+    """A study: from raw exports, or from a dataset, to statistics and a page."""
+
+    out: str = Field(min_length=1, description="the folder for everything that the study makes")
+    simulate: StageConfig | None = None
+    """A simulated plate to begin with, written to ``{out}/raw``."""
+    ingest: StageConfig | None = None
+    dataset: str | None = None
+    """A finished dataset (folder or URL) in the place of ``ingest``."""
+    pretrain: PretrainStage
+    heads: StageConfig
+    split_seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    """``split.seed`` of each split; the paper has ten."""
+    backbone_per_split: bool = False
+    """A pretraining of its own for each split, so that no backbone has seen a perturbation that its split holds out.
+    Otherwise one backbone serves all splits, with the split that its config says."""
+    embeddings: bool = True
+    """Whether heads train on cached embeddings of tiles: the same numbers in a fraction of the time."""
+    predict: PredictStage = PredictStage()
+    evaluate: dict[str, Any] = Field(default_factory=dict)
+    """Options of ``wellstream evaluate``, as ``{test: mann_whitney, unit: condition}``."""
+    report: bool = True
+    """Whether to write ``{out}/report.html``."""
+
+    @field_validator("split_seeds")
+    @classmethod
+    def _each_seed_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(map(str, twice))} is listed twice; list each seed once")
+        return seeds
+
+    @model_validator(mode="after")
+    def _has_data(self) -> StudyConfig:
+        if (self.ingest is None) == (self.dataset is None):
+            raise ValueError("expected exactly one of 'ingest', the config that makes a dataset, and 'dataset'")
+        if self.simulate is not None and self.ingest is None:
+            raise ValueError("'simulate' writes a raw export, which a study with 'dataset' does not read; leave it out")
+        return self
+
+    def located(self, folder: Path) -> StudyConfig:
+        """Return the study with the configs of its steps found from ``folder``, where the study's own file lies."""
+        changes = {
+            name: stage.model_copy(update={"config": str(folder / Path(stage.config).expanduser())})
+            for name in ("simulate", "ingest", "pretrain", "heads")
+            if (stage := getattr(self, name)) is not None
+        }
+        return self.model_copy(update=changes)
+
+
+def load_study_config(path: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()) -> StudyConfig:
+    """Read a study's YAML, or take what it would hold as a mapping.
+
+    Raises:
+        ConfigError: with one line per mistake as ``framework.config.load_config``.
+    """
+    study = build_config(read_yaml(path), StudyConfig, overrides)
+    return study.located(Path(path).parent) if isinstance(path, str | Path) else study
