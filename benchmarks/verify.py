@@ -19,11 +19,12 @@ import numpy as np
 from benchmarks import tables
 from benchmarks.harness import Arm, Measured, Target, WrongPixels, measure
 from benchmarks.synthetic import draw_pixels, write_dataset
-from data_tools.pipeline.build.durable import record, write_json
+from data_tools.pipeline.build.durable import record
 from framework.data.dataset import Dataset
 from framework.data.format.block_sums import block_sums
 from framework.data.format.schema import CHECKSUM_BLOCK_BYTES, CHECKSUMS_NAME, MANIFEST_NAME, BlockSums
 from framework.data.verify import THREADS, verify_dataset
+from framework.durable import write_json
 from framework.errors import DatasetError
 
 PIECE = 1 << 20

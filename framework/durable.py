@@ -1,19 +1,27 @@
-"""Files that are on the disk when a call returns: written beside, synced, renamed, the folder synced."""
+"""Files that are whole or absent, and on the disk when a call returns: written beside, synced, renamed, folder synced.
+
+For folders and files with one writer at a time there is ``sole_writer``.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import secrets
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+TEMPORARY_PREFIX = ".partial-"
+"""What names of files begin with that are not yet in their place."""
 _ROOM_BYTES = 1 << 16
 
 
@@ -28,7 +36,7 @@ def naming(place: Path | str) -> Iterator[None]:
         yield
     except OSError as error:
         named = [str(name) for name in (error.filename, error.filename2) if name is not None]
-        if named and not any(".tmp-" in Path(name).name for name in named):
+        if named and not any(Path(name).name.startswith(TEMPORARY_PREFIX) for name in named):
             raise
         number = error.errno or (errno.ENOSPC if _is_full(Path(place)) else None)
         if number is None:
@@ -77,15 +85,72 @@ def write_text(file: Path, text: str) -> None:
 
 def write_with(file: Path, write: Callable[[Path], object]) -> None:
     """Let ``write(path)`` make a file beside ``file``, then put it there in one step: for libraries that want paths."""
-    beside = file.with_name(f".{file.name}.tmp-{os.getpid()}")
+    with _put_in_place(file) as beside:
+        write(beside)
+        sync_file(beside)
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[BinaryIO]:
+    """Open a file beside ``file`` that takes its place in one step when the block ends well; else nothing is left."""
+    with _put_in_place(file) as beside, beside.open("wb") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+@contextmanager
+def _put_in_place(file: Path) -> Iterator[Path]:
+    """Give the name of a file that becomes ``file`` when the block ends well; on any error nothing of it is left."""
+    beside = temporary_name(file)
     with naming(file):
         try:
-            write(beside)
-            sync_file(beside)
+            yield beside
             beside.replace(file)
         finally:
             beside.unlink(missing_ok=True)
         sync_folder(file.parent)
+
+
+def temporary_name(place: Path) -> Path:
+    """Return a name beside ``place``, of a file or a folder, that no other process uses."""
+    return place.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{place.name}")
+
+
+def is_temporary(name: str, of: str) -> bool:
+    """Return whether ``name`` is one that ``temporary_name`` gives for a file called ``of``."""
+    return name.startswith(TEMPORARY_PREFIX) and name.endswith(f"-{of}")
+
+
+@contextmanager
+def sole_writer(place: Path, refused: Callable[[str], Exception]) -> Iterator[None]:
+    """Hold a place against other processes; the system drops the lock with the process, whatever ends that.
+
+    Args:
+        place: a folder that is there, or a file, which is made and tells who holds it.
+        refused: makes an error of who holds the place (empty where that is not known).
+
+    Raises:
+        Exception: that of ``refused``: another process holds it.
+    """
+    is_folder = place.is_dir()
+    handle = os.open(place, os.O_RDONLY if is_folder else os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = "" if is_folder else os.pread(handle, 1 << 10, 0).decode(errors="replace").strip()
+            raise refused(owner) from None
+        except OSError:
+            # A file system without locks (some network mounts): nobody is refused for that.
+            pass
+        else:
+            if not is_folder:
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_arrays(file: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import anndata
 import h5py
@@ -30,21 +29,6 @@ def read_h5ad(
         check_memory(file, sum(found.nbytes for _, found in datasets(opened)), error, what, then)
     with reading(file, error, what, then):
         return anndata.read_h5ad(file)
-
-
-def read_h5ad_part(
-    file: Path | str,
-    part: str,
-    *,
-    error: type[WellstreamError] = DatasetError,
-    what: str = "an AnnData file",
-    then: str = AGAIN,
-) -> Any:
-    """Return one element of an AnnData file: ``obs``, ``var``, ``obsm/protein`` ... Raises as ``read_h5ad``."""
-    with _opened(file, error, what, then) as opened:
-        if part not in opened:
-            raise error(f"{file}: no '{part}'; it holds {', '.join(opened) or 'nothing'}; {then}")
-        return anndata.io.read_elem(opened[part])
 
 
 @contextmanager

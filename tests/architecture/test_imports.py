@@ -206,6 +206,19 @@ def test_every_console_is_one_without_markup(file: Path) -> None:
     assert not made, f"{file.relative_to(ROOT)}:{made}: make it with framework.terminal.Terminal"
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports for types alone count too; the faces of folders, their ``__init__``, may show what imports them."""
+    names = {module_name(file): file for file in product_files() if file.name != "__init__.py"}
+    waiting = {}
+    for name, file in names.items():
+        targets = {target for target, _ in imports_of(file)}
+        waiting[name] = ({*targets, *(target.rpartition(".")[0] for target in targets)} & set(names)) - {name}
+    while free := [name for name, targets in waiting.items() if not targets & set(waiting)]:
+        for name in free:
+            del waiting[name]
+    assert not waiting, f"these import each other: {sorted(waiting)}"
+
+
 def test_the_callback_of_progress_is_declared_once() -> None:
     declared = [module_name(file) for file in product_files() if "Callable[[str, int, int], None]" in text_of(file)]
     assert declared == ["framework.progress"]

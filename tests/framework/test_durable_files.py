@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from framework.durable import check_can_be_folder, naming, write_arrays, write_json, write_text, write_with
+from framework.durable import (
+    check_can_be_folder,
+    is_temporary,
+    naming,
+    replacing,
+    sole_writer,
+    temporary_name,
+    write_arrays,
+    write_json,
+    write_text,
+    write_with,
+)
 from framework.errors import sentence_of
 
 
@@ -18,6 +31,40 @@ def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> Non
     write_text(tmp_path / "latest", "two\n")
     assert (tmp_path / "latest").read_text() == "two\n"
     assert [p.name for p in tmp_path.iterdir()] == ["latest"]
+
+
+def test_an_error_inside_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    write_json(file, {"b": 1, "a": 2})
+    with pytest.raises(TypeError), replacing(file) as stream:
+        stream.write("half")  # type: ignore[arg-type]
+    with pytest.raises(ZeroDivisionError):
+        write_with(file, lambda path: path.write_bytes(b"half") / 0)  # type: ignore[operator]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    assert file.read_text() == '{\n "a": 2,\n "b": 1\n}\n'
+    with replacing(file) as stream:
+        stream.write(b"new")
+        beside = next(p.name for p in tmp_path.iterdir() if p != file)
+        assert is_temporary(beside, of="a.json")
+        assert not is_temporary(beside, of="b.json")
+        assert file.read_bytes()[:1] == b"{", "the old file stays until the new one is whole"
+    assert file.read_bytes() == b"new"
+    assert temporary_name(file) != temporary_name(file)
+
+
+def test_a_folder_or_a_file_has_one_writer(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def refused(owner: str) -> ValueError:
+        asked.append(owner)
+        return ValueError("held")
+
+    for place in (tmp_path, tmp_path / "lock"):
+        with sole_writer(place, refused), pytest.raises(ValueError, match="held"), sole_writer(place, refused):
+            pass
+        with sole_writer(place, refused):
+            pass
+    assert asked == ["", f"process {os.getpid()} on {socket.gethostname()}"]
 
 
 def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:

@@ -61,8 +61,6 @@ def carry_out(kind: Kind[C, F, J, S], attempt: Attempt) -> S:
     folder.check(config)
     # Before anything is written; input that is refused leaves no folder behind.
     found = None if folder.complete(config) else _surveyed(kind, folder)
-    with explained(folder.root):
-        folder.root.mkdir(parents=True, exist_ok=True)
     with only_writer(folder.root):
         complete = folder.claim(config)
         if complete is None:

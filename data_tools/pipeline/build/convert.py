@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field, ValidationError
 
-from data_tools.pipeline.build.durable import explained, only_writer, record, write_json
+from data_tools.pipeline.build.durable import explained, only_writer, record
 from data_tools.pipeline.build.joining import tile_index
 from data_tools.pipeline.build.tables import bags_table, write_tables
 from framework.config import StrictModel
@@ -42,6 +42,7 @@ from framework.data.format.schema import (
     ShardRecord,
     digest_of,
 )
+from framework.durable import write_json
 from framework.errors import DatasetError
 from framework.files.json_file import parse_json, read_mapping, read_text
 from framework.files.parquet import open_parquet
@@ -99,8 +100,6 @@ def convert(root: Path | str, out: Path | str, progress: OnProgress | None = Non
     old, new = Path(root), Path(out)
     plain = _read_old(old)
     _check_free(new, old)
-    with explained(new):
-        new.mkdir(parents=True, exist_ok=True)
     with only_writer(new), explained(new):
         write_json(new / _MARK, {"from": str(old.resolve())})
         files = [FileRecord.model_validate(item) for item in plain["files"]]

@@ -1,32 +1,23 @@
-"""Files that are either whole or absent, whatever moment the power fails: temporary name, fsync, rename, fsync folder.
-
-Everything a build leaves behind passes through here, and every ``OSError`` of writing becomes a sentence.
-"""
+"""What a build adds to durable files: every ``OSError`` of writing becomes a sentence, and each file has a record."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
-import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from framework.data.format.checksum import file_checksum
 from framework.data.format.schema import FileRecord
-from framework.durable import json_text, sync_folder
+from framework.durable import sole_writer
 from framework.errors import DatasetError
 
-TEMPORARY_PREFIX = ".partial-"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
-
-T = TypeVar("T")
 
 
 @contextmanager
@@ -51,40 +42,28 @@ def explained(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _put_in_place(file: Path) -> Iterator[Path]:
-    """Give a name for a temporary file that becomes ``file`` when the block ends well; on any error nothing is left."""
-    temporary = temporary_name(file)
-    with explained(file.parent):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-            os.replace(temporary, file)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(file.parent)
+def writing(folder: Path) -> Iterator[None]:
+    """Make a folder, and turn an ``OSError`` of writing in it into a DatasetError as ``explained``."""
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that becomes ``file`` durably when the block ends well; on any error nothing is left."""
-    with _put_in_place(file) as temporary, temporary.open("wb") as stream:
-        yield stream
-        stream.flush()
-        os.fsync(stream.fileno())
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold the folder of a dataset, which is made when missing, against a second ingest.
 
+    Raises:
+        DatasetError: another process holds it, or it cannot be made.
+    """
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
-def temporary_name(file: Path) -> Path:
-    """Return a name beside ``file`` that no other process uses."""
-    return file.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{file.name}")
+    def refused(_: str) -> DatasetError:
+        return DatasetError(f"{folder}: another ingest is writing here; wait for it, or choose another folder")
 
-
-def write_with(file: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write(path)`` make a temporary file, then put it at ``file`` durably; for libraries that want a path."""
-    with _put_in_place(file) as temporary:
-        write(temporary)
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+    with sole_writer(folder, refused):
+        yield
 
 
 def write_array(stream: BinaryIO, array: npt.NDArray[Any]) -> None:
@@ -92,12 +71,6 @@ def write_array(stream: BinaryIO, array: npt.NDArray[Any]) -> None:
     array = np.ascontiguousarray(array)
     np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
     stream.write(array.data)
-
-
-def write_json(file: Path, value: Any) -> None:
-    """Write ``value`` with sorted keys: equal values, equal bytes."""
-    with replacing(file) as stream:
-        stream.write(json_text(value).encode())
 
 
 def record(file: Path, root: Path) -> FileRecord:
@@ -110,26 +83,3 @@ def is_whole(item: FileRecord, root: Path) -> bool:
     """Return whether a file of the dataset is there with its recorded size."""
     file = root / item.name
     return file.is_file() and file.stat().st_size == item.bytes
-
-
-@contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` against a second ingest; the lock dies with the process, whatever kills it.
-
-    Raises:
-        DatasetError: another process holds it.
-    """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DatasetError(
-                f"{folder}: another ingest is writing here; wait for it, or choose another folder"
-            ) from None
-        except OSError:
-            # A file system without locks (some network mounts): builds are still correct one at a time.
-            pass
-        yield
-    finally:
-        os.close(handle)

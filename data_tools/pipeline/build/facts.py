@@ -16,11 +16,11 @@ from typing import Any, Protocol, TypeVar
 from blake3 import blake3
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from data_tools.pipeline.build.durable import explained, write_json
+from data_tools.pipeline.build.durable import writing
 from data_tools.readers.problem import Problem
 from framework.data.format.checksum import file_checksum
 from framework.data.format.schema import BAG, SOURCE, FileRecord, ShardRecord
-from framework.durable import json_text
+from framework.durable import json_text, write_json
 from framework.errors import DatasetError
 from framework.files.json_file import read_mapping
 
@@ -191,7 +191,7 @@ def write_marker(file: Path, facts: Facts, files: Sequence[Path]) -> None:
         DatasetError: writing failed.
     """
     plain: dict[str, Any] = _form_of(type(facts)).dump_python(facts, mode="json")
-    with explained(file.parent):
+    with writing(file.parent):
         write_json(file, plain | {_SEAL: _seal(plain, files)})
 
 

@@ -14,10 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from data_tools.pipeline.build.durable import TEMPORARY_PREFIX, explained, write_json
+from data_tools.pipeline.build.durable import explained, writing
 from framework import __version__
 from framework.config import StrictModel
 from framework.data.format.schema import MANIFEST_NAME, Manifest, read_manifest
+from framework.durable import TEMPORARY_PREFIX, write_json
 from framework.errors import DatasetError
 from framework.files.json_file import read_mapping
 
@@ -70,10 +71,9 @@ class BuildFolder:
                 shutil.rmtree(self.parts, ignore_errors=True)
             return manifest
         self.check(config)
-        with explained(self.root):
-            self.parts.mkdir(parents=True, exist_ok=True)
-        if not self._plan_file.is_file():
-            write_json(self._plan_file, _plan(config))
+        with writing(self.parts):
+            if not self._plan_file.is_file():
+                write_json(self._plan_file, _plan(config))
         self._sweep()
         return None
 

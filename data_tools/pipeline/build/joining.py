@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_tools.pipeline.build.config import IngestBase
-from data_tools.pipeline.build.durable import explained, record, replacing, write_json
+from data_tools.pipeline.build.durable import explained, record, writing
 from data_tools.pipeline.build.facts import ShardFacts
 from data_tools.pipeline.build.folder import BuildFolder, versions
 from data_tools.pipeline.build.kind import C, Ending, F, J, Kind, S
@@ -36,6 +36,7 @@ from framework.data.format.schema import (
     TileFormat,
 )
 from framework.data.format.tile_index import write_index
+from framework.durable import replacing, write_json
 from framework.errors import InputError
 from framework.files.parquet import read_arrow_table
 
@@ -60,7 +61,9 @@ def join_tables(
 def beside_shards(facts: Sequence[ShardFacts], root: Path) -> list[FileRecord]:
     """Write the sums of all blocks; return the records of these and of the metadata of Zarr shards."""
     stored = [item.shard for item in facts if item.shard is not None]
-    write_json(root / CHECKSUMS_NAME, BlockSums(crc32={item.record.name: item.block_sums for item in stored}).plain())
+    sums = BlockSums(crc32={item.record.name: item.block_sums for item in stored})
+    with explained(root):
+        write_json(root / CHECKSUMS_NAME, sums.plain())
     metadata = [item.metadata for item in stored if item.metadata is not None]
     return [record(root / CHECKSUMS_NAME, root), *metadata]
 
@@ -68,7 +71,7 @@ def beside_shards(facts: Sequence[ShardFacts], root: Path) -> list[FileRecord]:
 def tile_index(root: Path, *, coded: bool) -> FileRecord:
     """Write ``tiles.arrow`` from the finished tiles.parquet; return its record."""
     tiles = record(root / TILES_NAME, root)
-    with replacing(root / INDEX_NAME) as stream:
+    with explained(root), replacing(root / INDEX_NAME) as stream:
         write_index(stream, root / TILES_NAME, tiles.blake3, coded=coded)
     return record(root / INDEX_NAME, root)
 
@@ -132,7 +135,8 @@ def finish(
         raise InputError(kind.why_empty(found, facts))
     parts, ending = [job.files for job in jobs], kind.ending(found, jobs, facts, root)
     join_tables(root, parts, facts, ending.markers, ending.labels)
-    write_json(root / QC_INDEX_NAME, _for_the_report(facts, ending))
+    with writing((root / QC_INDEX_NAME).parent):
+        write_json(root / QC_INDEX_NAME, _for_the_report(facts, ending))
     pictures = [record(root / picture.file, root) for item in facts for picture in item.overviews]
     index = tile_index(root, coded=kind.config.shards.codec is not None)
     tables = [record(root / name, root) for name in (BAGS_NAME, TILES_NAME, CELLS_NAME, QC_INDEX_NAME)]
@@ -143,8 +147,8 @@ def finish(
     manifest = _manifest(kind.config, found.pixel_size_um, facts, ending, files, statistics)
     folder.finish({item.name for item in (*manifest.files, *manifest.shards)})
     manifest = manifest.sealed()
-    write_json(root / MANIFEST_NAME, manifest.model_dump(mode="json"))
     with explained(root):
+        write_json(root / MANIFEST_NAME, manifest.model_dump(mode="json"))
         shutil.rmtree(folder.parts, ignore_errors=True)
     return manifest
 

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from data_tools.pipeline.build.direct import DirectWriter
-from data_tools.pipeline.build.durable import explained, is_whole, record, replacing, write_json
+from data_tools.pipeline.build.durable import explained, is_whole, record, writing
 from data_tools.pipeline.build.facts import ShardFacts, StoredShard, read_marker
 from data_tools.shards import DATA_KEY, ShardsConfig, ShardWriter, ZarrShardWriter
 from framework.data.format.schema import FileRecord, ShardRecord
-from framework.durable import sync_folder
+from framework.durable import replacing, sync_folder, write_json
 
 Writer = ShardWriter | ZarrShardWriter
 Take = Callable[[slice], npt.NDArray[Any]]
@@ -134,7 +134,7 @@ class ShardFile:
 @contextmanager
 def open_shard(files: ShardFiles, channels: tuple[str, ...], size_px: int, dtype: str) -> Iterator[ShardFile]:
     """Write a shard durably; ``ShardFile.stored`` is set when the block has ended; without tiles no file is left."""
-    with replacing(files.file) as stream, DirectWriter(stream) as file:
+    with writing(files.file.parent), replacing(files.file) as stream, DirectWriter(stream) as file:
         shard = ShardFile(files, file)
         yield shard
         digest = shard.writer.finish()
@@ -163,7 +163,8 @@ def _write_metadata(
     file = files.metadata_file
     if file is None or not isinstance(writer, ZarrShardWriter) or not writer.tiles:
         return None
-    write_json(file, writer.metadata(channels, size_px, dtype))
+    with writing(file.parent):
+        write_json(file, writer.metadata(channels, size_px, dtype))
     # The file systems keep the new folders between data and shards only once their parents are synced.
     with explained(files.root):
         for folder in files.file.parents:

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data_tools.pipeline.build.durable import write_with
+from data_tools.pipeline.build.durable import writing
 from framework.compiled import compiled, load_word
 from framework.data.format.schema import PERCENTILES, ChannelStatistics
+from framework.durable import write_with
 from framework.errors import DatasetError
 from framework.files.failures import reading
 from framework.files.npz import load_npz
@@ -156,7 +157,8 @@ def save_counts(file: Path, counts: PixelCounts) -> None:
         with path.open("wb") as stream:
             np.savez(stream, bins=counts.used, counts=counts.counts[:, counts.used], sums=counts.sums)
 
-    write_with(file, write)
+    with writing(file.parent):
+        write_with(file, write)
 
 
 def load_counts(file: Path, is_float: bool) -> PixelCounts:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_tools.pipeline.build.durable import write_with
+from data_tools.pipeline.build.durable import writing
 from framework.data.format.schema import BAG_COLUMNS, MARKER_PREFIX
+from framework.durable import write_with
 
 CELLS_SCHEMA = pa.schema(
     [
@@ -74,7 +75,8 @@ def write_tables(file: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> N
                 if len(table):
                     writer.write_table(table, row_group_size=1 << 20)
 
-    write_with(file, write)
+    with writing(file.parent):
+        write_with(file, write)
 
 
 def concatenated(parts: Sequence[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +72,7 @@ class ListedCells:
         return replace(self, notes=(*self.notes, f"source {self.source.name}: {text}"))
 
 
-def reader_of(source: CellSourceConfig) -> CellReader:
+def reader_of(source: CellSourceConfig) -> CellReader[Any]:
     """Return the reader of an export."""
     return CELL_READERS.get(source.reader.name).build(source.reader)
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from data_tools.nuclei import NUCLEI, FieldOfView
 from data_tools.pipeline.build.facts import Remark
 from data_tools.pipeline.plates.config import IngestConfig
+from data_tools.pipeline.plates.plate import Bag, Plate, Site
 from data_tools.readers.problem import Problem
-
-if TYPE_CHECKING:
-    from data_tools.pipeline.plates.survey import Bag, Plate, Site
 
 
 def check_size(config: IngestConfig, pixel_size_um: float | None) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.nuclei import NUCLEI
-from data_tools.pipeline.build.durable import record, write_with
+from data_tools.pipeline.build.durable import record, writing
 from data_tools.pipeline.build.facts import ShardFacts
 from data_tools.pipeline.build.folder import BuildFolder, file_state
 from data_tools.pipeline.build.kind import Ending, Kind, Summary
@@ -24,6 +24,7 @@ from data_tools.pipeline.plates.centres import remark_notes
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.estimate import estimate
 from data_tools.pipeline.plates.overview import overview_sites
+from data_tools.pipeline.plates.plate import Bag, Plate
 from data_tools.pipeline.plates.shading import (
     ImageKind,
     fit_plates,
@@ -32,9 +33,10 @@ from data_tools.pipeline.plates.shading import (
     stored_flatfields,
 )
 from data_tools.pipeline.plates.site import sites_digest
-from data_tools.pipeline.plates.survey import Bag, Plate, Survey, survey
+from data_tools.pipeline.plates.survey import Survey, survey
 from data_tools.pipeline.plates.task import ShardJob, make_shard
 from framework.data.format.schema import FileRecord, Manifest
+from framework.durable import write_with
 from framework.files.h5_writing import write_h5ad_at
 from framework.progress import OnProgress
 
@@ -246,7 +248,8 @@ def _write_targets(found: Survey, root: Path) -> dict[str, dict[str, Any]]:
     """Write the targets and return for each name what the report should know."""
     written: dict[str, dict[str, Any]] = {}
     for target in found.targets:
-        write_with(root / "targets" / f"{target.name}.h5ad", partial(write_h5ad_at, data=target.data))
+        with writing(root / "targets"):
+            write_with(root / "targets" / f"{target.name}.h5ad", partial(write_h5ad_at, data=target.data))
         facts = target.data.uns["wellstream"]
         written[target.name] = {
             "bags": target.data.n_obs,

@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from data_tools.pipeline.build.durable import replacing
+from data_tools.pipeline.build.durable import writing
 from data_tools.pipeline.build.facts import Overview
 from data_tools.pipeline.plates.config import IngestConfig
-from data_tools.pipeline.plates.survey import Bag, Plate, Site
+from data_tools.pipeline.plates.plate import Bag, Plate, Site
 from data_tools.shards import random_order, safe_names
+from framework.durable import replacing
 
 _LOW, _HIGH = 0.5, 99.8
 
@@ -56,7 +57,7 @@ def write_overview(
         low, high = (float(value) for value in np.percentile(small, (_LOW, _HIGH)))
         shown = np.clip((small - low) * (255 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
         name = f"qc/site_{plate_key}_{bag.well}_s{site.number}_{names[channel]}.png"
-        with replacing(root / name) as stream:
+        with writing(root / "qc"), replacing(root / name) as stream:
             stream.write(cv2.imencode(".png", shown)[1].tobytes())
         entries.append(
             Overview(

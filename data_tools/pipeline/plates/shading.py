@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_tools.illumination import ILLUMINATIONS, FloatImage, IlluminationConfig, StreamingMean
-from data_tools.pipeline.build.durable import explained, record, replacing, write_array
+from data_tools.pipeline.build.durable import explained, record, write_array, writing
 from data_tools.pipeline.build.facts import read_marker, write_marker
 from data_tools.pipeline.build.folder import BuildFolder
 from data_tools.pipeline.build.repair import anew
 from data_tools.pipeline.build.runner import Runner
 from data_tools.pipeline.plates.config import IngestConfig
+from data_tools.pipeline.plates.plate import Plate, Site
 from data_tools.pipeline.plates.site import SiteError, load_site, sites_digest
-from data_tools.pipeline.plates.survey import Plate, Site
 from data_tools.shards import random_order, safe_names
 from framework.data.format.schema import FileRecord, Manifest
+from framework.durable import replacing
 from framework.errors import DatasetError, InputError
 from framework.files.npz import load_npy
 from framework.progress import OnProgress
@@ -318,7 +319,7 @@ def fit_channel(job: FitJob) -> FileRecord:
     if mean.count == 0:
         raise InputError(f"plate '{job.plate}': not one usable site for the flat-field; see --dry-run")
     field = _fitted(mean.mean(), job)
-    with replacing(job.file) as stream:
+    with writing(job.file.parent), replacing(job.file) as stream:
         write_array(stream, field)
     return record(job.file, job.root)
 

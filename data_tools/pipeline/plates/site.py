@@ -15,7 +15,7 @@ from data_tools.illumination import FloatImage, correct
 from data_tools.nuclei import NUCLEI, FieldOfView, Nuclei, NucleiConfig
 from data_tools.pipeline.build.folder import file_state
 from data_tools.pipeline.plates.config import ChecksConfig
-from data_tools.pipeline.plates.survey import Site
+from data_tools.pipeline.plates.plate import Site
 from data_tools.readers.plates import ImageError, ImageRef, read_image
 from data_tools.readers.problem import Problem, relative_text
 from framework.errors import InputError

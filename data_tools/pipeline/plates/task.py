@@ -22,9 +22,9 @@ from data_tools.pipeline.plates.centres import field_of
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.fields import cut_tiles, open_fields
 from data_tools.pipeline.plates.overview import write_overview
+from data_tools.pipeline.plates.plate import Bag, Plate, Site
 from data_tools.pipeline.plates.shading import read_flatfields
 from data_tools.pipeline.plates.site import SiteError, correct_site, find_centres, load_site
-from data_tools.pipeline.plates.survey import Bag, Plate, Site
 from data_tools.readers.problem import Problem
 from data_tools.shards import safe_name
 from data_tools.single_cell import CellTable, join_cells, read_cells

@@ -8,18 +8,18 @@ file at a time. Readers never drop a cell silently: what cannot be used is a ``C
 A new reader is one class in one file::
 
     @CELL_READERS.register("my_export", MyConfig)
-    class MyReader:
-        def __init__(self, config: MyConfig) -> None: ...
+    class MyReader(CellReader[MyConfig]):
         def survey(self, channels: tuple[str, ...]) -> CellListing: ...
         def read(self, places: pd.DataFrame, channels: tuple[str, ...]) -> Iterator[CellImage | CellProblem]: ...
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -107,17 +107,28 @@ class CellListing:
         return len(self.cells)
 
 
-class CellReader(Protocol):
-    """An export of single cells; built from its config, here and in every worker."""
+C = TypeVar("C")
 
+
+class CellReader(ABC, Generic[C]):
+    """An export of single cells; built from its config, here and in every worker.
+
+    Args:
+        config: its options.
+    """
+
+    def __init__(self, config: C) -> None:
+        self.config = config
+
+    @abstractmethod
     def survey(self, channels: tuple[str, ...]) -> CellListing:
         """List the cells that have all of ``channels``, each once (by its ``Metadata_*`` columns); decode no pixels.
 
         Raises:
             InputError: nothing to read, or a channel the export does not have (``check_channels``).
         """
-        ...
 
+    @abstractmethod
     def read(self, places: pd.DataFrame, channels: tuple[str, ...]) -> Iterator[CellImage | CellProblem]:
         """Yield the cells of some rows of ``CellListing.places``, in their order, one open file at a time.
 
@@ -125,13 +136,12 @@ class CellReader(Protocol):
             places: rows of the listing, index 0..n-1; a row of cells that cannot be read yields a problem.
             channels: wanted, in stored order.
         """
-        ...
 
 
 class CellReaderBuilder(Protocol):
     """Makes a reader of its config."""
 
-    def __call__(self, config: Any) -> CellReader:
+    def __call__(self, config: Any) -> CellReader[Any]:
         """Return the reader."""
         ...
 

@@ -18,6 +18,7 @@ from data_tools.readers.cells.base import (
     CellImage,
     CellListing,
     CellProblem,
+    CellReader,
     check_channels,
     check_distinct,
     file_columns,
@@ -50,11 +51,8 @@ class CifConfig(StrictModel):
 
 
 @CELL_READERS.register("cif", CifConfig)
-class CifReader:
+class CifReader(CellReader[CifConfig]):
     """Reads one ``.cif`` file."""
-
-    def __init__(self, config: CifConfig) -> None:
-        self.config = config
 
     def survey(self, channels: tuple[str, ...]) -> CellListing:
         """List the objects of the file.

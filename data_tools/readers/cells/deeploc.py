@@ -24,6 +24,7 @@ from data_tools.readers.cells.base import (
     CellImage,
     CellListing,
     CellProblem,
+    CellReader,
     check_channels,
     metadata_name,
     rows_of_file,
@@ -66,11 +67,8 @@ class DeepLocConfig(StrictModel):
 
 
 @CELL_READERS.register("deeploc", DeepLocConfig)
-class DeepLocReader:
+class DeepLocReader(CellReader[DeepLocConfig]):
     """Reads a DeepLoc archive; a cell is called by its array and row, ``1-0``."""
-
-    def __init__(self, config: DeepLocConfig) -> None:
-        self.config = config
 
     def survey(self, channels: tuple[str, ...]) -> CellListing:
         """List the rows of all arrays.

@@ -30,17 +30,15 @@ from data_tools.formats.tiff_page import MOST_BYTES
 from data_tools.readers.cells.base import (
     CELL,
     CELL_READERS,
-    TEXT,
     CellImage,
     CellListing,
     CellProblem,
+    CellReader,
     check_channels,
     metadata_name,
     tiff_problem,
 )
-from data_tools.readers.cells.names import NUMBER, check_pattern, labels_of, match_names
-from data_tools.readers.folder import images_below
-from data_tools.readers.patterns import missed_note
+from data_tools.readers.cells.names import CHANNEL, check_pattern, files_of_rows, join_channels, named_images
 from framework.config import StrictModel
 from framework.errors import InputError
 
@@ -115,7 +113,7 @@ class HpaConfig(StrictModel):
     @model_validator(mode="after")
     def _check(self) -> HpaConfig:
         check_pattern(self.pattern, ("field",), ())
-        by_file = "channel" in re.compile(self.pattern).groupindex
+        by_file = CHANNEL in re.compile(self.pattern).groupindex
         if by_file == (self.rgb is not None):
             raise ValueError(
                 "expected exactly one of a group (?P<channel>...) in 'pattern' (one file per channel) and 'rgb'"
@@ -137,11 +135,8 @@ class HpaConfig(StrictModel):
 
 
 @CELL_READERS.register("hpa", HpaConfig)
-class HpaReader:
+class HpaReader(CellReader[HpaConfig]):
     """Cuts crops around the nuclei of fields of view."""
-
-    def __init__(self, config: HpaConfig) -> None:
-        self.config = config
 
     def survey(self, channels: tuple[str, ...]) -> CellListing:
         """List the fields that have an image of every channel.
@@ -151,38 +146,15 @@ class HpaReader:
         """
         config = self.config
         check_channels(channels, config.all_channels, config.path)
-        root = Path(config.path).absolute()
-        listed = images_below(root, config.path, _SUFFIXES)
-        names, facts = listed.names, listed.facts
-        files, missed = match_names(config.path, names, re.compile(config.pattern), ())
-        groups = [name for name in files.columns if name not in ("channel", NUMBER)]
-        code = files.groupby(groups, sort=False).ngroup().to_numpy()
-        first = np.unique(code, return_index=True)[1]
-        number = files[NUMBER].to_numpy()
-        wanted = self._files(channels)
-        found = np.full((len(first), len(wanted)), -1, dtype=np.int64)
-        problems: list[CellProblem] = []
-        for position, key in enumerate(wanted):
-            rows = np.arange(len(files)) if key == "" else np.flatnonzero((files["channel"] == key).to_numpy())
-            # Of two files for one place the first by name is kept: written last, it stands.
-            found[code[rows[::-1]], position] = number[rows[::-1]]
-            again = rows[found[code[rows], position] != number[rows]]
-            problems += [self._duplicate(names[number[row]], names[found[code[row], position]]) for row in again]
-        whole = (found >= 0).all(axis=1)
-        problems += [self._incomplete(names[number[first[row]]], wanted, found[row]) for row in np.flatnonzero(~whole)]
-        cells = labels_of(files.iloc[first[whole]])
+        images = named_images(config.path, config.pattern, suffixes=_SUFFIXES)
+        cells, places, problems = join_channels(images, self._files(channels), "field")
         cells[CELL] = cells[metadata_name("field")]
-        places: dict[str, Any] = {}
-        for position, key in enumerate(wanted):
-            mine = found[whole, position]
-            places[f"file {key}"] = pd.Series([str(root / names[row]) for row in mine], dtype=TEXT)
-            places[f"bytes {key}"], places[f"mtime_ns {key}"] = facts[mine].T
         return CellListing(
             cells=cells,
-            places=pd.DataFrame(places),
+            places=places,
             channels=config.all_channels,
             problems=tuple(problems),
-            notes=(*listed.notes, *missed_note(config.path, names, missed)),
+            notes=images.notes,
             pixel_size_um=config.pixel_size_um,
             several=True,
         )
@@ -190,20 +162,19 @@ class HpaReader:
     def read(self, places: pd.DataFrame, channels: tuple[str, ...]) -> Iterator[CellImage | CellProblem]:
         """Yield the crops of each field; nuclei without a crop are yielded with the reason."""
         wanted = self._files(channels)
-        columns = [places[f"file {key}"].tolist() for key in wanted]
-        for row, names in enumerate(zip(*columns, strict=True)):
+        for row, files in files_of_rows(places, wanted):
             planes: dict[str, npt.NDArray[Any]] = {}
             problem = None
-            for key, name in zip(wanted, names, strict=True):
+            for key, file in zip(wanted, files, strict=True):
                 try:
-                    planes |= self._planes(key, Path(name))
+                    planes |= self._planes(key, file)
                 except Exception as error:  # image libraries raise many kinds on damaged files, all mean the same
-                    problem = tiff_problem(row, name, error)
+                    problem = tiff_problem(row, file, error)
                     break
             shapes = {plane.shape for plane in planes.values()}
             if problem is None and len(shapes) > 1:
-                text = f"{names[0]}: its channels differ in size; export the field again"
-                problem = CellProblem(row=row, file=names[0], reason="unequal_channels", detail=text)
+                text = f"{files[0]}: its channels differ in size; export the field again"
+                problem = CellProblem(row=row, file=str(files[0]), reason="unequal_channels", detail=text)
             if problem is not None:
                 yield problem
                 continue
@@ -228,20 +199,6 @@ class HpaReader:
         if pixels.ndim != 3 or pixels.shape[2] != _COLOURS:
             raise InputError(f"expected red, green and blue, found shape {pixels.shape}")
         return {name: pixels[:, :, plane] for plane, name in enumerate(self.config.rgb) if name != "-"}
-
-    def _duplicate(self, second: str, first: str) -> CellProblem:
-        file = f"{self.config.path}/{second}"
-        text = (
-            f"{file}: a second image of the same field and channel; the first is {first}; remove one of them, or let "
-            "'pattern' tell them apart"
-        )
-        return CellProblem(file=file, reason="duplicate_cell", detail=text)
-
-    def _incomplete(self, name: str, wanted: list[str], found: npt.NDArray[np.int64]) -> CellProblem:
-        lacking = ", ".join(f"'{key}'" for key, row in zip(wanted, found, strict=True) if row < 0)
-        file = f"{self.config.path}/{name}"
-        text = f"{file}: its field has no image of channel {lacking}; export it again"
-        return CellProblem(file=file, reason="missing_channel", detail=text)
 
 
 def recipe_of(config: NucleusCropsConfig) -> Recipe:

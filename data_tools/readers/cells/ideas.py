@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,8 +16,17 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from data_tools.formats.plain_tiff import read_plain
-from data_tools.readers.cells.base import CELL, CELL_READERS, CellImage, CellListing, CellProblem, metadata_name
+from data_tools.readers.cells.base import (
+    CELL,
+    CELL_READERS,
+    CellImage,
+    CellListing,
+    CellProblem,
+    CellReader,
+    metadata_name,
+)
 from data_tools.readers.cells.crops import CropsConfig, CropsReader, read_files
+from data_tools.readers.cells.names import files_of_rows
 from framework.config import StrictModel
 
 _MOST_CHANNELS = 24
@@ -64,11 +72,11 @@ class IdeasConfig(StrictModel):
 
 
 @CELL_READERS.register("ideas", IdeasConfig)
-class IdeasReader:
+class IdeasReader(CellReader[IdeasConfig]):
     """Reads a TIFF export of IDEAS."""
 
     def __init__(self, config: IdeasConfig) -> None:
-        self.config = config
+        super().__init__(config)
         self._crops = CropsReader(
             CropsConfig(
                 path=config.path,
@@ -102,9 +110,7 @@ class IdeasReader:
 
     def read(self, places: pd.DataFrame, channels: tuple[str, ...]) -> Iterator[CellImage | CellProblem]:
         """Yield each cell from its files."""
-        columns = [places[f"file {channel}"].tolist() for channel in channels]
-        for row, names in enumerate(zip(*columns, strict=True)):
-            files = [Path(name) for name in names]
+        for row, files in files_of_rows(places, channels):
             images = [read_plain(file) for file in files]
             plain = [image for image in images if image is not None]
             yield CellImage(row=row, pixels=plain) if len(plain) == len(files) else read_files(row, files)

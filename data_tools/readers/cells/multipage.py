@@ -8,7 +8,6 @@ says that pages are the channels in the order of the file, whatever it states.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -24,11 +23,12 @@ from data_tools.readers.cells.base import (
     CellImage,
     CellListing,
     CellProblem,
+    CellReader,
     check_channels,
     check_distinct,
     tiff_problem,
 )
-from data_tools.readers.cells.names import check_pattern, labels_of, match_names
+from data_tools.readers.cells.names import NUMBER, check_pattern, labels_of, named_images
 from data_tools.readers.cells.stated_channels import (
     PlanesError,
     channel_order,
@@ -36,8 +36,6 @@ from data_tools.readers.cells.stated_channels import (
     first_statement,
     statement_notes,
 )
-from data_tools.readers.folder import images_below
-from data_tools.readers.patterns import missed_note
 from framework.config import StrictModel
 
 _NAMES, _SEPARATOR = "channel names", "\n"
@@ -72,11 +70,8 @@ class MultipageConfig(StrictModel):
 
 
 @CELL_READERS.register("multipage", MultipageConfig)
-class MultipageReader:
+class MultipageReader(CellReader[MultipageConfig]):
     """Reads a folder of multi-page TIFFs."""
-
-    def __init__(self, config: MultipageConfig) -> None:
-        self.config = config
 
     def survey(self, channels: tuple[str, ...]) -> CellListing:
         """List the files whose name matches.
@@ -86,29 +81,19 @@ class MultipageReader:
         """
         config = self.config
         check_channels(channels, config.channels, config.path)
-        root = Path(config.path).absolute()
-        listed = images_below(root, config.path)
-        names, facts = listed.names, listed.facts
-        files, missed = match_names(config.path, names, re.compile(config.pattern), config.lower_case)
-        number = files["number"].to_numpy()
-        places = pd.DataFrame(
-            {
-                "file": pd.Series([str(root / names[row]) for row in number], dtype=TEXT),
-                "bytes": facts[number, 0],
-                "mtime_ns": facts[number, 1],
-            }
-        )
-        first = None if config.pages == "channels" else first_statement(root / names[number[0]])
+        images = named_images(config.path, config.pattern, config.lower_case)
+        number = images.files[NUMBER].to_numpy()
+        places, start = pd.DataFrame(images.places(number)), images.names[number[0]]
+        first = None if config.pages == "channels" else first_statement(images.root / start)
         if first is not None and not first.are_labels and first.names:
             places[_NAMES] = pd.Series([_SEPARATOR.join(first.names)] * len(places), dtype=TEXT)
         return CellListing(
-            cells=labels_of(files),
+            cells=labels_of(images.files),
             places=places,
             channels=config.channels,
-            notes=(*listed.notes, *missed_note(config.path, names, missed),
-                   *statement_notes(f"{config.path}/{names[number[0]]}", first, config.channels)),
+            notes=(*images.notes, *statement_notes(f"{config.path}/{start}", first, config.channels)),
             pixel_size_um=config.pixel_size_um,
-        )  # fmt: skip
+        )
 
     def read(self, places: pd.DataFrame, channels: tuple[str, ...]) -> Iterator[CellImage | CellProblem]:
         """Yield each cell from its file."""

@@ -26,6 +26,7 @@ from data_tools.readers.cells.base import (
     CellImage,
     CellListing,
     CellProblem,
+    CellReader,
     check_channels,
     check_distinct,
     rows_of_file,
@@ -90,11 +91,8 @@ class StackConfig(StrictModel):
 
 
 @CELL_READERS.register("stack", StackConfig)
-class StackReader:
+class StackReader(CellReader[StackConfig]):
     """Reads cells from one array."""
-
-    def __init__(self, config: StackConfig) -> None:
-        self.config = config
 
     def survey(self, channels: tuple[str, ...]) -> CellListing:
         """List the rows of the array.

@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from framework.durable import write_text
+from framework.durable import is_temporary, write_text
 from framework.errors import DatasetError
 
 FILES, LOCK, TAG = "files", ".lock", "CACHEDIR.TAG"
@@ -28,7 +28,7 @@ def cache_root(place: Path, *, shared: bool) -> Path:
     if not place.exists() or not place.is_dir() or _tag(place, shared=shared) is not None:
         return place
     # Another process may be making it right now: the tag is written before anything else.
-    held = {name for name in os.listdir(place) if not name.startswith(f".{TAG}.tmp-")}
+    held = {name for name in os.listdir(place) if not is_temporary(name, TAG)}
     is_old = held <= _BEFORE_TAGS and {FILES, LOCK} <= held
     if place.stat().st_uid == os.geteuid() and (not held or is_old):
         return place

@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import torch
 from safetensors.torch import save_file
 
 from framework.data.format.schema import Manifest
-from framework.durable import sync_file, sync_folder, write_json, write_text
+from framework.durable import sync_file, sync_folder, temporary_name, write_json, write_text
 from framework.errors import RunError
 from framework.models import NetworkOptions
 from framework.models.weights_file import KIND, MODEL_FILE, TENSORS_FILE
@@ -66,7 +65,7 @@ def export(
     opened, folder = open_run(run), Path(out)
     opened.having(Embeds)
     _need_free(folder)
-    beside = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
+    beside = temporary_name(folder)
     try:
         beside.mkdir(parents=True)
         facts = _write(opened, opened.on(data).dataset.manifest, beside, licence, program)

@@ -96,23 +96,12 @@ def predict(
     obs = _rows(on, objective, rows)
     predicted = np.zeros((len(rows), len(outputs)), dtype=np.float64)
     for places, values in _predicted(on, objective, store, passes, rows, seen, progress):
-        if values.shape[1] != len(outputs):
-            raise RunError(
-                f"{run}: {type(objective).__name__}.predict gives {values.shape[1]} column(s), its outputs() names "
-                f"{len(outputs)}"
-            )
-        predicted[places] += values
+        predicted[places] += _as_many(values, outputs, objective, run)
     facts = facts_of(on, "predictions") | {"views": seen}
     measured = _measured(on, objective, rows, len(outputs))
     _write(files, outputs, facts, obs, predicted.astype(np.float32), measured)
-    return PredictSummary(
-        files=tuple(files.values()),
-        rows=len(rows),
-        columns=len(outputs),
-        part=part,
-        views=seen,
-        step=opened.step,
-    )
+    return PredictSummary(files=tuple(files.values()), rows=len(rows), columns=len(outputs), part=part, views=seen,
+                          step=opened.step)  # fmt: skip
 
 
 def _rows(on: Application, objective: Predicts, rows: I64) -> pd.DataFrame:
@@ -136,6 +125,18 @@ def _outputs(objective: Predicts) -> list[Output]:
     if times > 1:
         raise RunError(f"{named}.outputs() names the column '{name}' of target '{target}' {times} times")
     return outputs
+
+
+def _as_many(
+    values: npt.NDArray[np.float64], outputs: Sequence[Output], objective: Predicts, run: Path | str
+) -> npt.NDArray[np.float64]:
+    """Return predictions (n, P), if an objective gives as many columns as it names."""
+    if values.shape[1] != len(outputs):
+        raise RunError(
+            f"{run}: {type(objective).__name__}.predict gives {values.shape[1]} column(s), its outputs() names "
+            f"{len(outputs)}"
+        )
+    return values
 
 
 def _planned(universe: PlanUniverse, objective: Predicts, tiles: int, seeds: int) -> tuple[I64, list[Pass]]:

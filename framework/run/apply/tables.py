@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from framework.config import to_yaml
 from framework.data.dataset import Dataset
 from framework.data.split import Parts
 from framework.data.store import dataset_digest
-from framework.durable import naming
+from framework.durable import naming, temporary_name
 from framework.errors import ConfigError, RunError, sentence_of
 from framework.files.h5_writing import write_h5ad, write_h5ad_at, writing_hdf5
 from framework.run.train.opened import Application
@@ -78,7 +77,7 @@ class StreamedTable:
     ) -> None:
         self.rows = 0
         self._out = out
-        self._beside = with_folder(out).with_name(f".{out.name}.tmp-{os.getpid()}")
+        self._beside = temporary_name(with_folder(out))
         var = pd.DataFrame(index=[f"d{i:04d}" for i in range(columns)] if names is None else list(names))
         self._empty = anndata.AnnData(obs=obs, var=var, uns={"wellstream": facts})
 

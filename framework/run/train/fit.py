@@ -16,7 +16,6 @@ from framework.files.json_file import read_mapping
 from framework.run.train.build import build
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import RunFolder
-from framework.run.train.lock import sole_writer
 from framework.run.train.prepare import Start, prepare
 from framework.tracking import versions
 from framework.trainer import Outcome, Stopped
@@ -66,7 +65,7 @@ def _fit(config: RunConfig, resume: str, ranks: Ranks) -> Path:
         ranks.at("preparing the run")
         held.callback(ranks.rest)
         # Rank 0 is the writer; what it raises here reaches the other ranks too.
-        ranks.on_main(lambda: held.enter_context(sole_writer(folder.root)))
+        ranks.on_main(lambda: held.enter_context(folder.sole_writer()))
         return _fit_alone(config, folder, resume, ranks)
 
 

@@ -7,7 +7,8 @@ checkpoint a run has nothing to lose, and the same folder may be begun again wit
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from framework.data import split
 from framework.data.format.schema import MANIFEST_NAME
 from framework.data.scales import ScaleProfile, read_profile
 from framework.data.split import Parts
-from framework.durable import write_json, write_text, write_with
+from framework.durable import sole_writer, write_json, write_text, write_with
 from framework.errors import RunError
 from framework.files.failures import reading
 from framework.files.json_file import read_mapping
@@ -78,6 +79,25 @@ class RunFolder:
     """Paths inside a run folder."""
 
     root: Path
+
+    @contextmanager
+    def sole_writer(self) -> Iterator[None]:
+        """Hold the folder, which is made when missing, against other processes that train.
+
+        A killed torchrun leaves its workers behind for a while; the same run started again beside them would write
+        the same files.
+
+        Raises:
+            RunError: another process trains in this folder.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+
+        def refused(owner: str) -> RunError:
+            who = owner or "unknown"
+            return RunError(f"{self.root}: another process trains in this folder ({who}); wait for it or end it")
+
+        with sole_writer(self.root / ".lock", refused):
+            yield
 
     @property
     def config_file(self) -> Path:

@@ -15,19 +15,8 @@ import numpy as np
 import pytest
 
 from data_tools.pipeline import ingest
-from data_tools.pipeline.build.durable import only_writer, record, replacing, write_array, write_json, write_with
+from data_tools.pipeline.build.durable import only_writer, record, write_array
 from framework.errors import DatasetError
-
-
-def test_an_error_inside_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    file = tmp_path / "a.json"
-    write_json(file, {"b": 1, "a": 2})
-    with pytest.raises(TypeError), replacing(file) as stream:
-        stream.write("half")  # type: ignore[arg-type]
-    with pytest.raises(ZeroDivisionError):
-        write_with(file, lambda path: path.write_bytes(b"half") / 0)  # type: ignore[operator]
-    assert os.listdir(tmp_path) == ["a.json"]
-    assert file.read_text() == '{\n "a": 2,\n "b": 1\n}\n'
 
 
 def test_record_is_name_size_and_checksum(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from data_tools.nuclei import Nuclei
 from data_tools.pipeline.plates import estimate as module
 from data_tools.pipeline.plates.estimate import estimate
-from data_tools.pipeline.plates.survey import Bag, Plate, Site, Survey
+from data_tools.pipeline.plates.plate import Bag, Plate, Site
+from data_tools.pipeline.plates.survey import Survey
 
 
 def _plates(counts: list[list[int]]) -> Survey:

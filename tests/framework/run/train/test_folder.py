@@ -1,15 +1,17 @@
-"""The run folder: genes lie in a table that the checkpoints name, and folders from before there were tables open."""
+"""The run folder: it has one writer, genes lie in a table that the checkpoints name, and folders from before there were tables open."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from fixtures.tiny_run import HEADS, TRIPLET, config, tiny_data
+from fixtures.tiny_run import HEADS, TRIPLET, config, environment, tiny_data
 
 from framework.checkpoint import store
 from framework.errors import RunError
@@ -68,3 +70,32 @@ def test_a_folder_with_its_genes_in_json_still_opens(heads: Path, tmp_path: Path
     manifest["files"]["state.json"] = store._record(checkpoint / "state.json")
     (checkpoint / "manifest.json").write_text(json.dumps(manifest))
     assert open_run(run).objective.profile == profile
+
+
+def test_a_second_writer_is_refused_with_the_name_of_the_first(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with (
+        RunFolder(root=run).sole_writer(),
+        pytest.raises(RunError, match=r"run: another process trains in this folder \(process \d+ on "),
+        RunFolder(root=run).sole_writer(),
+    ):
+        pass
+    with RunFolder(root=run).sole_writer():
+        pass
+
+
+def test_a_killed_writer_frees_the_folder(tmp_path: Path) -> None:
+    code = "import sys, pathlib; from framework.run.train.folder import RunFolder\n"
+    code += "with RunFolder(root=pathlib.Path(sys.argv[1])).sole_writer(): print('held', flush=True); sys.stdin.read()"
+    arguments = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RunError, match=f"process {other.pid} on"), RunFolder(root=tmp_path).sole_writer():
+            pass
+        other.kill()
+        other.wait()
+    with RunFolder(root=tmp_path).sole_writer():
+        pass
