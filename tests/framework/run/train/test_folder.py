@@ -1,4 +1,4 @@
-"""The run folder: it has one writer, genes lie in a table that the checkpoints name, and folders from before there were tables open."""
+"""The run folder has one writer; its genes lie in a table, and folders from before there were tables open."""
 
 from __future__ import annotations
 
