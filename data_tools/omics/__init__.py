@@ -3,8 +3,10 @@
 from data_tools.omics.batch import Corrected, remove_batch
 from data_tools.omics.config import LongForm, OmicsConfig
 from data_tools.omics.labels import Target, build_targets, draw_samples, join_notes
-from data_tools.omics.normalise import Normalised, normalise, size_factors
+from data_tools.omics.normalise import Normalised, normalise
+from data_tools.omics.scaling import size_factors
 from data_tools.omics.table import OmicsTable, read_omics
+from data_tools.omics.vsn import VsnProfile, fit_vsn
 
 __all__ = [
     "Corrected",
@@ -13,8 +15,10 @@ __all__ = [
     "OmicsConfig",
     "OmicsTable",
     "Target",
+    "VsnProfile",
     "build_targets",
     "draw_samples",
+    "fit_vsn",
     "join_notes",
     "normalise",
     "read_omics",

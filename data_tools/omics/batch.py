@@ -107,5 +107,6 @@ def _without_group_means(columns: F64, groups: npt.NDArray[np.intp]) -> F64:
     _, mine, counts = np.unique(groups, return_inverse=True, return_counts=True)
     place = mine.reshape(-1)
     member = sparse.csr_array((np.ones(len(place)), (place, np.arange(len(place)))), shape=(len(counts), len(place)))
-    rest: F64 = columns - ((member @ columns) / counts[:, None])[place]
+    means = np.asarray(member @ columns) / counts[:, None]
+    rest: F64 = columns - means[place]
     return rest

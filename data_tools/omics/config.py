@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from data_tools.omics.vsn import TRIMMED
 from framework.config import StrictModel
 from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION
 
@@ -26,8 +27,11 @@ class OmicsConfig(StrictModel):
         name: of the targets: ``<name>_<stimulation>``.
         table: text (CSV, TSV; also packed), GCT, Parquet, AnnData or MuData. Wide: one row per sample; ``Metadata_``
             columns, those named here and columns of pure text are facts, all others genes.
-        kind: ``counts`` (whole numbers: size factors, log2(x + 1)), ``intensities`` (log2, samples centred on their
-            medians; TPM too) or ``log2`` (on that scale already: only the plate effect is taken out).
+        kind: ``counts`` (whole numbers: size factors, log2(x + 1)), ``intensities`` (see ``normalise``; TPM too) or
+            ``log2`` (on that scale already: only batch effects are taken out).
+        normalise: intensities: ``vsn`` (the default: an affine map per sample and arsinh, Huber 2002) or ``median``
+            (log2, samples centred on their medians).
+        trimmed: share of the genes that vsn leaves out of its fit as changed (R's ``1 - lts.quantile``).
         long: columns of a table with one row per sample and gene; null for a wide one.
         facts: columns of a wide table that hold numbers and are no genes, as ``[RIN, n_counts]``.
         genes: regular expression that the names of genes match, as ``^ENSG``; all other columns are facts.
@@ -50,6 +54,8 @@ class OmicsConfig(StrictModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     table: str = Field(description="the path of the table")
     kind: Literal["counts", "intensities", "log2"] = Field(description="counts, intensities or log2")
+    normalise: Literal["vsn", "median"] | None = None
+    trimmed: float = Field(default=TRIMMED, ge=0, le=0.5)
     long: LongForm | None = None
     facts: tuple[str, ...] = ()
     genes: str | None = Field(default=None, min_length=1)
@@ -66,6 +72,17 @@ class OmicsConfig(StrictModel):
     expressed_in: Literal["every_plate", "any_plate", "pooled"] = "every_plate"
     design: Literal["condition", "intercept"] = "condition"
     wells_per_label: int = Field(default=2, ge=1)
+
+    @model_validator(mode="after")
+    def _check_method(self) -> OmicsConfig:
+        if self.normalise is not None and self.kind != "intensities":
+            raise ValueError(f"'normalise: {self.normalise}' is for 'kind: intensities'; leave it out")
+        return self
+
+    @property
+    def method(self) -> Literal["vsn", "median"]:
+        """How intensities become comparable."""
+        return self.normalise or "vsn"
 
     @model_validator(mode="after")
     def _check_columns(self) -> OmicsConfig:

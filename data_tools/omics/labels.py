@@ -23,11 +23,8 @@ from framework.errors import InputError, did_you_mean
 from framework.files.matching import plain
 
 _SHOWN = 5
-_SCALES = {
-    "counts": "log2(count / size factor + 1)",
-    "intensities": "log2, samples centred on medians",
-    "log2": "log2, as in the table",
-}
+_SCALES = {"counts": "log2(count / size factor + 1)", "log2": "log2, as in the table"}
+_OF_INTENSITIES = {"vsn": "log2, as arsinh(a + b x) of vsn", "median": "log2, samples centred on medians"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +166,9 @@ def _normalised(config: OmicsConfig, part: OmicsTable, stimulation: str) -> Norm
             condition=protect,
             min_share=config.min_share,
             expressed_in=config.expressed_in,
+            method=config.method,
+            trimmed=config.trimmed,
+            names=[f"sample '{name}'" for name in part.sample],
         )
     except InputError as error:
         raise InputError(f"{config.table}: stimulation '{stimulation}': {error}") from None
@@ -216,7 +216,7 @@ def _facts(config: OmicsConfig, part: OmicsTable, normalised: Normalised, stimul
             "omics": config.name,
             "values": config.kind,
             "stimulation": stimulation,
-            "scale": _SCALES[config.kind],
+            "scale": _SCALES.get(config.kind) or _OF_INTENSITIES[config.method],
             "plate_effect": normalised.effect,
             "batches": np.array([*part.batches], dtype=object),
             "covariates": np.array([*part.covariates], dtype=object),
@@ -229,6 +229,7 @@ def _facts(config: OmicsConfig, part: OmicsTable, normalised: Normalised, stimul
             "dropped_genes": np.array(dropped, dtype=object),
             "samples": part.sample.astype(object),
             "factors": normalised.factors,
+            **({} if normalised.vsn is None else {"vsn": normalised.vsn.plain()}),
         }
     }
 

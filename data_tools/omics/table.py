@@ -86,7 +86,7 @@ def read_omics(config: OmicsConfig) -> OmicsTable:
         for name, values in ((config.perturbation, perturbation), (config.stimulation, stimulation))
         for note in near_names(values, f"{raw.file}: {name}")
     ]
-    notes = (*raw.notes, *check_rows(raw), *changed_names(raw.genes, raw.file), *near)
+    notes = (*raw.notes, *check_rows(raw), *_zeros(raw, config.kind), *changed_names(raw.genes, raw.file), *near)
     return OmicsTable(
         values=raw.values,
         genes=raw.genes,
@@ -101,6 +101,12 @@ def read_omics(config: OmicsConfig) -> OmicsTable:
         covariates={name: raw.covariate(name) for name in config.covariates},
         notes=notes,
     )
+
+
+def _zeros(raw: RawOmics, kind: str) -> tuple[str, ...]:
+    """Say how many intensities are 0: programs write it for what was not measured."""
+    zeros = int((raw.values == 0).sum()) if kind == "intensities" else 0
+    return (f"{raw.file}: {zeros} of {raw.values.size} intensities are 0 and count as not measured",) if zeros else ()
 
 
 def _fact(raw: RawOmics, name: str | None, key: str, default: str) -> Any:

@@ -71,7 +71,9 @@ PLATES = _text("p", "p", "p", "q", "q", "q")
 )
 def test_low_expression_plate_by_plate(kind: Any, where: Any, kept: list[int], share: list[float], low_on: Any) -> None:
     values = 7.0 * SEEN * np.array([[1], [2], [3], [1], [2], [3]])
-    result = normalise(values, kind=kind, plate=PLATES, condition=None, min_share=0.5, expressed_in=where)
+    result = normalise(
+        values, kind=kind, plate=PLATES, condition=None, min_share=0.5, expressed_in=where, method="median"
+    )
     assert result.kept.tolist() == [bool(k) for k in kept]
     np.testing.assert_allclose(result.share, share)
     assert result.low_on == low_on
@@ -104,7 +106,8 @@ def test_a_failed_plate_is_named() -> None:
 
 def test_intensities_are_logged_and_centred_on_their_medians() -> None:
     values = np.array([[2, 4, 8, np.nan], [4, 8, 16, 1]], dtype=float)
-    result = normalise(values, kind="intensities", plate=_text("p", "p"), condition=None, min_share=0.6)
+    plate = _text("p", "p")
+    result = normalise(values, kind="intensities", plate=plate, condition=None, min_share=0.6, method="median")
     assert result.factors.tolist() == [2.0, 2.5]
     assert result.kept.tolist() == [True, True, True, False]
     np.testing.assert_allclose(result.values, [[1.25, 2.25, 3.25], [1.75, 2.75, 3.75]])
@@ -113,8 +116,9 @@ def test_intensities_are_logged_and_centred_on_their_medians() -> None:
 @pytest.mark.parametrize(
     ("values", "kind", "sentence"),
     [
-        ([[1, 2], [0, 0]], "counts", "sample 2 of 2 has no count at all"),
-        ([[1, 2], [np.nan, 0]], "intensities", "sample 2 of 2 has no intensity at all"),
+        ([[1, 2], [0, 0]], "counts", "sample 2 of 2 has no count above zero at all"),
+        ([[1, 2], [np.nan, 0]], "intensities", "sample 2 of 2 has no intensity above zero at all"),
+        ([[1, 2], [np.nan, np.nan]], "log2", "sample 2 of 2 has no value at all"),
         ([[1, 0], [0, 1]], "counts", "no gene is seen in at least 90% of the 2 samples"),
     ],
 )

@@ -45,3 +45,10 @@ def test_covariates_are_numbers_and_batches_are_text(tmp_path: Path) -> None:
         _read(tmp_path / "t.csv", covariates=["rin"], facts=["RIN", "run"])
     with pytest.raises(ConfigError, match="'batches' names 'Metadata_Plate', which is named already"):
         parse_config("name: a\ntable: t\nkind: counts\nbatches: [Metadata_Plate]\n", OmicsConfig, "c.yaml")
+
+
+def test_zeros_among_intensities_are_counted(tmp_path: Path) -> None:
+    FRAME.to_csv(tmp_path / "t.csv", index=False)
+    said = f"{tmp_path / 't.csv'}: 1 of 6 intensities are 0 and count as not measured"
+    assert said in _read(tmp_path / "t.csv", kind="intensities").notes
+    assert not any("count as not measured" in note for note in _read(tmp_path / "t.csv").notes)
