@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness import Arm, Measured, Target, WrongPixels, measure
-from framework.models.pooling import GatedAttention, mean_over_tiles
+from framework.models import GatedAttention, mean_over_tiles
 from framework.objectives.triplets import RowFacts, triplet_sums
 
 WIDTH = 128

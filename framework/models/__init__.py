@@ -1,6 +1,6 @@
 """Networks that turn tiles and bags of tiles into vectors; pure modules that know nothing of ranks, data or losses."""
 
-from framework.models.bag import Aggregate, BagEncoder, Pool
+from framework.models.bag import Aggregate, BagEncoder
 from framework.models.base import (
     BACKBONES,
     BackboneChoice,
@@ -25,13 +25,22 @@ from framework.models.inpainting import (
 )
 from framework.models.layers import SpatialPool, layer_names, need_layers, pooled_layers
 from framework.models.options import NetworkOptions
-from framework.models.pooling import GatedAttention, mean_over_tiles
+from framework.models.pools import (
+    POOLS,
+    BagPool,
+    GatedAttention,
+    MeanPoolConfig,
+    PoolChoice,
+    PoolOptions,
+    mean_over_tiles,
+)
 from framework.models.resnet import ResNet18Config
 from framework.models.small import SmallCnnConfig
 from framework.models.taking import Taken, take_weights
 
 __all__ = [
     "BACKBONES",
+    "POOLS",
     "REDUCTION",
     "SOURCE_ENCODERS",
     "Aggregate",
@@ -39,13 +48,16 @@ __all__ = [
     "AutoencoderNet",
     "BackboneChoice",
     "BagEncoder",
+    "BagPool",
     "BatchNormConstants",
     "DecoderWidths",
     "GatedAttention",
     "IfcSeqConfig",
     "InpaintingNet",
+    "MeanPoolConfig",
     "NetworkOptions",
-    "Pool",
+    "PoolChoice",
+    "PoolOptions",
     "ResNet18Config",
     "ResNet18SourceConfig",
     "SmallCnnConfig",

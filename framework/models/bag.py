@@ -8,11 +8,10 @@ import torch
 from torch import nn
 
 from framework.models.base import TileEncoder
-from framework.models.pooling import GatedAttention, mean_over_tiles
+from framework.models.pools import PoolOptions, build_pool, pool_options
 from framework.models.recompute import in_chunks
 
 Aggregate: TypeAlias = Literal["tile_embedding", "backbone"]
-Pool: TypeAlias = Literal["mean", "attention"]
 
 
 class BagEncoder(nn.Module):
@@ -27,7 +26,7 @@ class BagEncoder(nn.Module):
         encoder: the backbone.
         aggregate: which of the two orders.
         l2_normalise: scale the pooled vector to length 1 (FaceNet does, the authors' code does not).
-        pool: ``mean``, or gated ``attention`` over the N vectors of width E.
+        pool: how the N vectors of width E become one: options of an entry of ``POOLS``, or its name.
         tile_chunk: with gradients, run so many tiles at a time and recompute them in backward (gradient caching);
             None: all tiles at once.
         no_grad_chunk: without gradients, tiles at a time; bounds memory and changes nothing else.
@@ -39,7 +38,7 @@ class BagEncoder(nn.Module):
         *,
         aggregate: Aggregate = "tile_embedding",
         l2_normalise: bool = False,
-        pool: Pool = "mean",
+        pool: PoolOptions | str = "mean",
         tile_chunk: int | None = None,
         no_grad_chunk: int = 256,
     ) -> None:
@@ -53,7 +52,9 @@ class BagEncoder(nn.Module):
         """E, width of what ``embed_tiles`` returns."""
         self.width = encoder.width
         """D, width of what ``pool`` returns."""
-        self.attention = GatedAttention(self.embedded_width) if pool == "attention" else None
+        self.pool_options = pool_options(pool)
+        self.attention = build_pool(self.pool_options, self.embedded_width)
+        """The pool; its name is that of its weights in every checkpoint."""
 
     def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
         """(..., C, H, W) scaled pixels -> (..., E), the vectors that are averaged; memory format is kept."""
@@ -73,7 +74,7 @@ class BagEncoder(nn.Module):
         Returns:
             (K, D) bag embeddings.
         """
-        pooled = mean_over_tiles(embedded, weights) if self.attention is None else self.attention(embedded, weights)
+        pooled = self.attention(embedded, weights)
         if self.aggregate == "backbone":
             pooled = self.encoder.head(pooled)
         return nn.functional.normalize(pooled, dim=-1) if self.l2_normalise else pooled

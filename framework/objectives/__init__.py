@@ -15,6 +15,7 @@ from framework.objectives.base import (
     ProfileWithTables,
 )
 from framework.objectives.marker_regression import MarkerRegression, MarkerRegressionConfig
+from framework.objectives.omics_bags import OmicsBags, OmicsBagsConfig
 from framework.objectives.omics_heads import OmicsHeads, OmicsHeadsConfig
 from framework.objectives.paired_inpainting import PairedInpainting, PairedInpaintingConfig
 from framework.objectives.pretrained import PretrainedBackbone
@@ -32,6 +33,8 @@ __all__ = [
     "MarkerRegressionConfig",
     "Objective",
     "ObjectiveConfig",
+    "OmicsBags",
+    "OmicsBagsConfig",
     "OmicsHeads",
     "OmicsHeadsConfig",
     "Output",

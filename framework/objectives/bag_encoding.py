@@ -51,7 +51,7 @@ class EncodesBags(Embeds):
     def embedding_note(self) -> str:
         """Say where in the network tiles are pooled."""
         encoder = self.bag_encoder
-        how = "mean" if encoder.attention is None else "gated attention"
+        how = encoder.attention.said
         if encoder.aggregate == "tile_embedding":
             return f"the output of the dense layers; a bag is the {how} of its tiles"
         return f"the output of the trunk; a bag is the {how} of its tiles, through the dense layers"
@@ -71,7 +71,7 @@ class EncodesBags(Embeds):
         return PretrainedBackbone(
             encoder_config=options.without_weights() if isinstance(options, NetworkOptions) else options,
             aggregate=encoder.aggregate,
-            pool="mean" if encoder.attention is None else "attention",
+            pool=encoder.pool_options,
             l2_normalise=encoder.l2_normalise,
             channels=self.channels,
             state={name: value.detach().cpu().clone() for name, value in encoder.state_dict().items()},

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from framework.config import StrictModel
-from framework.models import Aggregate, BagEncoder, Pool, build_backbone
+from framework.models import Aggregate, BagEncoder, PoolOptions, build_backbone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class PretrainedBackbone:
     Attributes:
         encoder_config: options of the backbone.
         aggregate: order of averaging and dense layers.
-        pool: how tiles are pooled.
+        pool: options of what pools the tiles.
         l2_normalise: whether the bag embedding is scaled to length 1.
         channels: names of the channels it saw, in order.
         state: state dict of the ``BagEncoder``, on the CPU.
@@ -26,7 +26,7 @@ class PretrainedBackbone:
 
     encoder_config: StrictModel
     aggregate: Aggregate
-    pool: Pool
+    pool: PoolOptions
     l2_normalise: bool
     channels: tuple[str, ...]
     state: Mapping[str, torch.Tensor]

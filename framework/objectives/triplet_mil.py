@@ -17,7 +17,15 @@ from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.data.format.schema import PERTURBATION, STIMULATION
 from framework.errors import RunError, did_you_mean
-from framework.models import Aggregate, BackboneChoice, BagEncoder, Pool, ResNet18Config, build_backbone
+from framework.models import (
+    Aggregate,
+    BackboneChoice,
+    BagEncoder,
+    MeanPoolConfig,
+    PoolChoice,
+    ResNet18Config,
+    build_backbone,
+)
 from framework.objectives.bag_encoding import EncodesBags
 from framework.objectives.base import OBJECTIVES, Gather, Losses, ObjectiveConfig, at_least_float32
 from framework.objectives.pretrained import PretrainedBackbone
@@ -45,7 +53,8 @@ class TripletMILConfig(ObjectiveConfig):
     another row that shows exactly the same tiles."""
     aggregate: Aggregate = "tile_embedding"
     """``tile_embedding`` averages after the dense layers (paper), ``backbone`` before them (the authors' code)."""
-    pool: Pool = "mean"
+    pool: PoolChoice = MeanPoolConfig()
+    """How the tiles of a bag become one vector: ``mean``, ``gated_attention`` or ``set_attention``."""
     l2_normalise: bool = False
     gradient_cache: int | None = Field(default=None, ge=1)
     """Tiles a chunk: activations of at most so many tiles are in memory, at the price of a second forward pass. Same

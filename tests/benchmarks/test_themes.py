@@ -21,7 +21,7 @@ from benchmarks.synthetic import draw_pixels, write_dataset
 from framework.data.dataset import Dataset, TileIndex
 from framework.data.store import TileStore
 from framework.distributed import Ranks
-from framework.models.pooling import mean_over_tiles
+from framework.models import mean_over_tiles
 
 
 def test_a_theme_writes_its_result(tmp_path: Path) -> None:

@@ -102,6 +102,10 @@ class TestBackbone(Page, testing.BackboneContract):
     page = "backbone"
 
 
+class TestPool(Page, testing.PoolContract):
+    page = "pool"
+
+
 class TestPlateReader(Page, testing.ReaderContract):
     page = "plate_reader"
 

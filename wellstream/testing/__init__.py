@@ -14,7 +14,7 @@ from wellstream.testing.pixels import AugmentationContract, ScaleContract
 from wellstream.testing.plans import PlanContract
 from wellstream.testing.readers import CellReaderContract, ReaderContract
 from wellstream.testing.reports import EvaluationContract, FigureContract, SectionContract
-from wellstream.testing.training import BackboneContract, OptimiserContract, ScheduleContract
+from wellstream.testing.training import BackboneContract, OptimiserContract, PoolContract, ScheduleContract
 
 __all__ = [
     "AugmentationContract",
@@ -28,6 +28,7 @@ __all__ = [
     "ObjectiveContract",
     "OptimiserContract",
     "PlanContract",
+    "PoolContract",
     "ReaderContract",
     "ScaleContract",
     "ScheduleContract",

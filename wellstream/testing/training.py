@@ -1,4 +1,4 @@
-"""What every backbone, optimiser and schedule keeps."""
+"""What every backbone, pool, optimiser and schedule keeps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from framework.models import BACKBONES, build_backbone
+from framework.models import BACKBONES, POOLS, BagPool, build_backbone
 from framework.trainer.optimisers import OPTIMISERS
 from framework.trainer.schedules import SCHEDULES
 from wellstream.testing.entry import EntryContract
@@ -38,6 +38,64 @@ class BackboneContract(EntryContract):
         (encoder(torch.randn(4, 2, 32, 32)) * torch.randn(4, encoder.width)).sum().backward()
         silent = [n for n, p in encoder.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
         assert silent == []
+
+
+class PoolContract(EntryContract):
+    """Tests of a pool; a subclass says ``plain``, and ``width`` where its options need another."""
+
+    registry = POOLS
+    width: int = 8
+
+    @pytest.fixture
+    def pool(self, options: Any) -> BagPool:
+        """The pool, in float64."""
+        torch.manual_seed(0)
+        made: BagPool = self.entry(options).build(options, self.width)
+        return made.double()
+
+    @pytest.fixture
+    def embedded(self) -> torch.Tensor:
+        """Three bags of five tiles."""
+        return torch.randn(3, 5, self.width, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    def test_one_vector_per_bag_and_shares_that_sum_to_one(self, pool: BagPool, embedded: torch.Tensor) -> None:
+        """Attention is a share of the bag; a bag may have one tile."""
+        for bags in (embedded, embedded[:, :1]):
+            shares = pool.shares(bags)
+            assert pool(bags).shape == (3, self.width)
+            assert shares.shape == bags.shape[:2]
+            assert (shares >= 0).all()
+            torch.testing.assert_close(shares.sum(dim=1), torch.ones(3, dtype=torch.float64))
+        assert pool.said
+
+    def test_the_order_of_tiles_does_not_matter(self, pool: BagPool, embedded: torch.Tensor) -> None:
+        """A bag is a set, and its shares go with its tiles."""
+        turned = embedded.flip(1)
+        torch.testing.assert_close(pool(turned), pool(embedded))
+        torch.testing.assert_close(pool.shares(turned).flip(1), pool.shares(embedded))
+
+    def test_padding_has_no_influence(self, pool: BagPool, embedded: torch.Tensor) -> None:
+        """Not even as NaN; a bag without any weight is zeros."""
+        padded = torch.cat([embedded, torch.full_like(embedded, torch.nan)], dim=1)
+        weights = torch.cat([torch.ones(3, 5), torch.zeros(3, 5)], dim=1)
+        torch.testing.assert_close(pool(padded, weights), pool(embedded))
+        torch.testing.assert_close(pool.shares(padded, weights)[:, :5], pool.shares(embedded))
+        assert pool.shares(padded, weights)[:, 5:].abs().max() == 0
+        assert pool(padded, torch.zeros(3, 10)).abs().max() == 0
+
+    def test_a_weight_of_two_is_a_tile_twice(self, pool: BagPool, embedded: torch.Tensor) -> None:
+        """Weights count tiles."""
+        twice = torch.cat([embedded, embedded[:, :1]], dim=1)
+        weights = torch.ones(3, 5)
+        weights[:, 0] = 2
+        torch.testing.assert_close(pool(embedded, weights), pool(twice))
+
+    def test_every_weight_learns(self, pool: BagPool, embedded: torch.Tensor) -> None:
+        """A pool whose shares are learned has weights; each gets a finite gradient."""
+        assert pool.learns == (len(list(pool.parameters())) > 0)
+        rows = embedded.requires_grad_()
+        (pool(rows) * torch.randn(3, self.width, dtype=torch.float64)).sum().backward()
+        assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in (rows, *pool.parameters()))
 
 
 class OptimiserContract(EntryContract):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from framework.errors import RunError
-from framework.models import BagEncoder, build_backbone
+from framework.models import BagEncoder, MeanPoolConfig, build_backbone
 from framework.objectives import OBJECTIVES, Embeds, Objective, Predicts, PretrainedBackbone
 from framework.objectives.painting import Painting
 from wellstream.testing import ObjectiveContract
@@ -24,11 +24,24 @@ CASES: dict[str, list[dict[str, Any]]] = {
         {"targets": ["rna_M1", "protein_M1"]},
         {"targets": ["protein_M1"], "authors_relu": True},
     ],
+    "omics_bags": [
+        {"targets": ["rna_M1", "protein_M1"], "backbone": BACKBONE},
+        {"targets": ["rna_M1"], "backbone": BACKBONE, "pool": {"name": "gated_attention", "hidden": 5}, "dropout": 0.0},
+        {
+            "targets": ["rna_M1", "protein_M1"],
+            "backbone": BACKBONE,
+            "pool": {"name": "set_attention", "heads": 2},
+            "aggregate": "backbone",
+            "gradient_cache": 4,
+        },
+        {"targets": ["protein_M1"], "pretrained": "RUN", "pool": "gated_attention", "authors_relu": True},
+    ],
     "marker_regression": [
         {"markers": ["FRA1", "MITF"], "backbone": BACKBONE, "transform": "log10"},
         {"markers": ["MITF"], "backbone": BACKBONE, "loss": "mse", "transform": "unit_range", "standardise": False},
     ],
 }
+LABELLED = tuple(CASES)
 PAINTING = {"backbone": {"name": "alexnet", "widths": [4, 6, 8, 8, 6]}, "decoder_widths": [6, 8, 8, 6, 4]}
 CASES["paired_inpainting"] = [
     {"structure": ["A"], "protein": ["B"], "marker_widths": [2, 3, 3], **PAINTING},
@@ -49,7 +62,7 @@ def made_backbone() -> PretrainedBackbone:
     return PretrainedBackbone(
         encoder_config=config,
         aggregate="backbone",
-        pool="mean",
+        pool=MeanPoolConfig(),
         l2_normalise=False,
         channels=("A", "B"),
         state=BagEncoder(build_backbone(config, 2), aggregate="backbone").state_dict(),
@@ -63,7 +76,7 @@ class _Ours(ObjectiveContract):
 
     def test_the_roles_of_ours(self, options: Any, objective: Objective) -> None:
         assert isinstance(objective, Embeds)
-        assert isinstance(objective, Predicts) == (options.name in ("omics_heads", "marker_regression"))
+        assert isinstance(objective, Predicts) == (options.name in ("omics_heads", "omics_bags", "marker_regression"))
 
     def test_another_run_can_build_on_the_backbone(self, objective: Objective) -> None:
         assert isinstance(objective, Embeds)
@@ -86,7 +99,7 @@ def cases(*names: str) -> list[dict[str, Any]]:
 
 
 class TestLabelled(_Ours):
-    @pytest.fixture(params=cases("triplet_mil", "omics_heads", "marker_regression"), ids=lambda case: case["name"])
+    @pytest.fixture(params=cases(*LABELLED), ids=lambda case: case["name"])
     def options(self, request: pytest.FixtureRequest) -> Any:
         return self.read(request.param)
 

@@ -14,7 +14,7 @@ from fixtures.tiny_dataset import make_dataset, resealed
 from framework.data.batch import Batch
 from framework.data.dataset import Dataset
 from framework.errors import CheckpointError, DatasetError, RunError
-from framework.models import BagEncoder, SmallCnnConfig, build_backbone
+from framework.models import BagEncoder, MeanPoolConfig, SmallCnnConfig, build_backbone
 from framework.objectives import OmicsHeads, OmicsHeadsConfig, PretrainedBackbone
 
 TRAIN = np.array([0, 1, 2, 3, 4, 5, 6])
@@ -25,7 +25,7 @@ def pretrained(aggregate: str = "tile_embedding", **changes: Any) -> PretrainedB
     config = SmallCnnConfig(widths=(4, 8), norm="batch", dense=(8, 6), dropout=0.5)
     encoder = BagEncoder(build_backbone(config, 2), aggregate=aggregate)
     encoder.train()(torch.randn(4, 3, 2, 16, 16) * 2 + 1)  # so that running statistics are not the defaults
-    facts = {"encoder_config": config, "aggregate": aggregate, "pool": "mean", "l2_normalise": False}
+    facts = {"encoder_config": config, "aggregate": aggregate, "pool": MeanPoolConfig(), "l2_normalise": False}
     return PretrainedBackbone(**{**facts, "channels": ("A", "B"), "state": encoder.state_dict(), **changes})
 
 

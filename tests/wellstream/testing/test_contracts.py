@@ -18,7 +18,7 @@ from framework.data.augmentations import AUGMENTATIONS
 from framework.data.plan import PLANS
 from framework.data.scales import SCALES
 from framework.data.store import TileStore
-from framework.models import BACKBONES
+from framework.models import BACKBONES, POOLS
 from framework.trainer.optimisers import OPTIMISERS
 from framework.trainer.schedules import SCHEDULES
 from wellstream.testing import (
@@ -29,6 +29,7 @@ from wellstream.testing import (
     NucleiContract,
     OptimiserContract,
     PlanContract,
+    PoolContract,
     ReaderContract,
     ScaleContract,
     ScheduleContract,
@@ -107,6 +108,12 @@ class TestPlans(PlanContract):
 
 class TestBackbones(BackboneContract):
     @of(BACKBONES)
+    def options(self, request: pytest.FixtureRequest) -> Any:
+        return self.read(request.param)
+
+
+class TestPools(PoolContract):
+    @of(POOLS)
     def options(self, request: pytest.FixtureRequest) -> Any:
         return self.read(request.param)
 
