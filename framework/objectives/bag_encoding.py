@@ -40,6 +40,11 @@ class EncodesBags(Embeds):
         """(..., C, H, W) -> (..., E), the vectors that are averaged: E = D, or the trunk's T for ``backbone``."""
         return self.bag_encoder.embed_tiles(tiles)
 
+    def tile_shares(self, embedded: torch.Tensor) -> torch.Tensor | None:
+        """(K, N, E) -> (K, N), the attention of the pool; None for a mean."""
+        pool = self.bag_encoder.attention
+        return pool.shares(embedded) if pool.learns else None
+
     def feature_network(self) -> nn.Module:
         """Return the backbone: its trunk and its dense layers."""
         return self.bag_encoder.encoder

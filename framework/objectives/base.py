@@ -165,6 +165,10 @@ class Embeds(Objective):
         """(K, N, E) from ``embed_tiles`` -> (K, D) bag embeddings; the mean unless an objective pools otherwise."""
         return embedded.mean(dim=1)
 
+    def tile_shares(self, embedded: torch.Tensor) -> torch.Tensor | None:
+        """(K, N, E) from ``embed_tiles`` -> (K, N), the share of each tile in its bag; None where none is learned."""
+        return None
+
     def backbone_facts(self) -> PretrainedBackbone:
         """Return what another run needs to build on this one.
 

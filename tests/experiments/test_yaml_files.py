@@ -116,7 +116,7 @@ def test_a_run_trains_two_steps_and_resumes(file: Path, tmp_path: Path) -> None:
     if getattr(load_run_config(file).plan, "by", ()) == ("Metadata_Protein",):
         # The tiny dataset knows perturbations, not proteins.
         overrides.append("plan.by=[Metadata_Perturbation]")
-    if file.name == "heads.yaml":
+    if load_run_config(file).objective.builds_on:
         stage_one = tmp_path / "stage-one"
         train(file.with_name("pretrain.yaml"), f"run_dir={stage_one}", f"data.path={data}")
         overrides.append(f"objective.pretrained={stage_one}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
 
 TILES_PER_STEP = 256
+ATTENTION = "attention"
+"""Column of ``obs``: the share of a tile in the vector of its bag."""
 Vectors = npt.NDArray[np.float32]
 
 
@@ -38,7 +40,9 @@ def embed(
         run: run folder; its best or newest checkpoint and its own scaling are used.
         data: dataset folder; None: the one the run trained on.
         out: .h5ad to write. ``tile``: one row per tile in tile order, which training can read as ``data.embeddings``.
-            ``bag``: one row per bag that has tiles, embedded from all of them.
+            Where the pool of the run has learned how much each tile counts, ``obs["attention"]`` is the share of the
+            tile in its bag: all tiles of a bag together have 1. ``bag``: one row per bag that has tiles, embedded from
+            all of them.
         level: ``tile`` or ``bag``.
         progress: called with (stage, done, total).
         untrained: use the weights the run began with, the baseline for what training adds.
@@ -63,10 +67,31 @@ def embed(
     else:
         obs = tile_rows(on.dataset, on.parts, on.tiles())
     first = next(vectors)
+    with_attention = level == "tile" and _shares(on, objective, first[:1]) is not None
+    if with_attention:
+        obs = obs.assign(**{ATTENTION: np.float32("nan")})
     with StreamedTable(Path(out), obs, first.shape[1], facts_of(on, "embeddings") | {"level": level}) as table:
         for block in chain([first], vectors):
             table.append(block)
+        if with_attention:
+            table.fill(ATTENTION, _attention(on, objective, table))
     return EmbedSummary(file=Path(out), rows=table.rows, columns=first.shape[1], level=level, step=opened.step)
+
+
+def _shares(on: Application, objective: Embeds, tiles: Vectors) -> Vectors | None:
+    """(N, E) tiles of a bag -> (N,), the share of each; None where the run has learned none."""
+    with on.computing():
+        found = objective.tile_shares(torch.from_numpy(tiles)[None].to(on.ranks.device))
+    return None if found is None else found[0].float().cpu().numpy()
+
+
+def _attention(on: Application, objective: Embeds, table: StreamedTable) -> Vectors:
+    """Return the share of every tile in its bag, from the vectors in ``table``."""
+    values = np.full(table.rows, np.nan, dtype=np.float32)
+    for start, stop in pairwise(on.dataset.index.bag_start.tolist()):
+        if stop > start:
+            values[start:stop] = _shares(on, objective, table.written(start, stop))
+    return values
 
 
 def _tile_vectors(on: Application, objective: Embeds, progress: OnProgress | None) -> Iterator[Vectors]:

@@ -81,6 +81,15 @@ class StreamedTable:
         var = pd.DataFrame(index=[f"d{i:04d}" for i in range(columns)] if names is None else list(names))
         self._empty = anndata.AnnData(obs=obs, var=var, uns={"wellstream": facts})
 
+    def fill(self, column: str, values: npt.NDArray[Any]) -> None:
+        """Write a column of ``obs`` that is known only once all rows are; ``obs`` had it from the beginning."""
+        self._columns[column][...] = values
+        self._check()
+
+    def written(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Return rows that were written already."""
+        return np.asarray(self._matrix[start:stop], dtype=np.float32)
+
     def append(self, rows: npt.NDArray[np.float32]) -> None:
         """Write the next rows. Raises OSError where the disk does not take them."""
         self._matrix[self.rows : self.rows + len(rows)] = rows
@@ -96,6 +105,7 @@ class StreamedTable:
                     if "X" in file:
                         del file["X"]
                     self._matrix = file.create_dataset("X", shape=self._empty.shape, dtype="<f4")
+                    self._columns = file["obs"]
                     self._matrix.attrs["encoding-type"] = "array"
                     self._matrix.attrs["encoding-version"] = "0.2.0"
                     yield
