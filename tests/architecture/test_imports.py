@@ -33,6 +33,7 @@ LEVELS = {
     "framework.data.format": 2,
     "framework.data.remote": 3,
     "framework.models": 3,
+    "framework.models.pools": 2,
     "framework.data": 4,
     "framework.checkpoint": 4,
     "framework.tracking": 4,
