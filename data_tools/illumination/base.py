@@ -33,6 +33,8 @@ class IlluminationConfig(StrictModel):
 
     corrects: ClassVar[bool] = True
     """Whether images are divided by anything; False: no mean is taken, and nothing is kept."""
+    of_export: ClassVar[bool] = False
+    """Whether the first argument of its function is the flat-field that the export holds, not a mean of images."""
     method: str
     max_images: int | None = Field(default=None, ge=1)
 

@@ -165,6 +165,31 @@ def _imagexpress(folder: Path) -> None:
     )
 
 
+_BTS = 'xmlns:bts="http://www.yokogawa.co.jp/BTS/BTSSchema/1.0"'
+
+
+def _cellvoyager(folder: Path) -> None:
+    (folder / "cv").mkdir()
+    records = ""
+    for plane in (1, 2):
+        name = f"P_A02_T0001F001L01A01Z0{plane}C01.tif"
+        tifffile.imwrite(folder / "cv" / name, _pixels() * plane)
+        records += (
+            f'<bts:MeasurementRecord bts:Type="IMG" bts:Row="1" bts:Column="2" bts:TimePoint="1" bts:FieldIndex="1" '
+            f'bts:ZIndex="{plane}" bts:Ch="1">{name}</bts:MeasurementRecord>\n'
+        )
+    (folder / "cv/MeasurementData.mlf").write_text(f"<bts:MeasurementData {_BTS}>\n{records}</bts:MeasurementData>\n")
+    (folder / "cv/MeasurementDetail.mrf").write_text(
+        f'<bts:MeasurementDetail {_BTS} bts:RowCount="2" bts:ColumnCount="3" bts:MeasurementSettingFileName="s.mes">\n'
+        '<bts:MeasurementChannel bts:Ch="1" bts:HorizontalPixelDimension="0.5" bts:VerticalPixelDimension="0.5"/>\n'
+        "</bts:MeasurementDetail>\n"
+    )
+    (folder / "cv/s.mes").write_text(
+        f'<bts:MeasurementSetting {_BTS}><bts:ChannelList><bts:Channel bts:Ch="1" bts:Target="405"/></bts:ChannelList>'
+        "</bts:MeasurementSetting>\n"
+    )
+
+
 def _read_plate(reader: str, path: str, **options: Any) -> Callable[[Path], Any]:
     def read(folder: Path) -> Any:
         entry = READERS.get(reader)
@@ -220,6 +245,13 @@ TARGETS: list[Target] = [
         _imagexpress,
         ("export/P.HTD", "export/TimePoint_1/ZStep_1/P_A01_s1_w1.tif"),
         _read_plate("imagexpress", "export", plane="max"),
+        needed=False,
+    ),
+    *of_files(
+        "cellvoyager",
+        _cellvoyager,
+        ("cv/MeasurementData.mlf", "cv/MeasurementDetail.mrf", "cv/s.mes"),
+        _read_plate("cellvoyager", "cv", plane="max"),
         needed=False,
     ),
     *of_files("ome", _ome, ("A01_s1_w1.tif",), _read_ome),

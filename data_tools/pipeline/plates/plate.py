@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_tools.illumination import Profile
 from data_tools.readers.plates import ImageRef
 from data_tools.single_cell import CellsConfig
 
@@ -57,6 +58,7 @@ class Plate:
         cells: how its tables of single cells are read.
         channels: all channels of the export.
         notes: sentences of the reader.
+        profiles: of each channel that is read, where the illumination method takes those of the export.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Plate:
     cells: CellsConfig | None
     channels: tuple[str, ...]
     notes: tuple[str, ...]
+    profiles: tuple[Profile, ...] = ()
 
     def sites(self) -> list[tuple[Bag, Site]]:
         """Return every site that is read, in order."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_tools.illumination import ILLUMINATIONS, FloatImage, IlluminationConfig, StreamingMean
+from data_tools.illumination import ILLUMINATIONS, FloatImage, IlluminationConfig, Profile, StreamingMean
 from data_tools.pipeline.build.durable import explained, record, write_array, writing
 from data_tools.pipeline.build.facts import read_marker, write_marker
 from data_tools.pipeline.build.folder import BuildFolder
@@ -60,7 +60,7 @@ class BlockSum:
 
 @dataclass(frozen=True, kw_only=True)
 class FitJob:
-    """The sums of a channel over all blocks, to fit a flat-field to and write it to ``file``."""
+    """What a flat-field is made of, sums over all blocks or a profile of the export, and its ``file``."""
 
     sums: tuple[BlockSum, ...]
     plate: str
@@ -68,6 +68,8 @@ class FitJob:
     options: IlluminationConfig
     file: Path
     root: Path
+    profile: Profile | None = None
+    shape: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,17 +213,22 @@ def fit_plate(
     """
     chosen = mean_sites(plate, config)
     marker = build.parts / f"flatfield-{plate.key}.json"
-    inputs = hashlib.sha256(f"{kind.shape} {sites_digest(chosen)}".encode()).hexdigest()
+    told = "".join(f" {profile.state()}" for profile in plate.profiles)
+    inputs = hashlib.sha256(f"{kind.shape} {sites_digest(chosen)}{told}".encode()).hexdigest()
     files = [build.root / flatfield_name(plate, channel, config) for channel in config.read_channels]
     known = read_marker(marker, FlatfieldFacts, inputs, files)
     if known is not None:
         progress(len(chosen))
         return list(known.files)
-    jobs = _mean_jobs(plate, config, build, kind, chosen)
+    jobs = [] if plate.profiles else _mean_jobs(plate, config, build, kind, chosen)
     blocks = []
     for job, sums in zip(jobs, runner.each(add_up, jobs), strict=True):
         blocks.append(sums)
         progress(len(job.sites))
+    if plate.profiles:
+        progress(len(chosen))
+    profiles = plate.profiles or (None,) * len(files)
+    of_channels = zip(*blocks, strict=True) if blocks else ((),) * len(files)
     fits = [
         FitJob(
             sums=sums,
@@ -230,8 +237,10 @@ def fit_plate(
             options=config.illumination,
             file=file,
             root=build.root,
+            profile=profile,
+            shape=kind.shape,
         )
-        for sums, channel, file in zip(zip(*blocks, strict=True), config.read_channels, files, strict=True)
+        for sums, channel, file, profile in zip(of_channels, config.read_channels, files, profiles, strict=True)
     ]
     records = list(runner.each(fit_channel, fits))
     write_marker(marker, FlatfieldFacts(inputs=inputs, files=tuple(records)), files)
@@ -313,12 +322,15 @@ def fit_channel(job: FitJob) -> FileRecord:
         InputError: none can be fitted.
         DatasetError: writing failed.
     """
-    mean = StreamingMean()
-    for part in job.sums:
-        mean.merge(part.mean())
-    if mean.count == 0:
-        raise InputError(f"plate '{job.plate}': not one usable site for the flat-field; see --dry-run")
-    field = _fitted(mean.mean(), job)
+    if job.profile is not None:
+        field = _fitted(job.profile.image(job.shape), job)
+    else:
+        mean = StreamingMean()
+        for part in job.sums:
+            mean.merge(part.mean())
+        if mean.count == 0:
+            raise InputError(f"plate '{job.plate}': not one usable site for the flat-field; see --dry-run")
+        field = _fitted(mean.mean(), job)
     with writing(job.file.parent), replacing(job.file) as stream:
         write_array(stream, field)
     return record(job.file, job.root)

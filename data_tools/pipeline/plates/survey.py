@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from data_tools.illumination import ExportIlluminationConfig, Profile
 from data_tools.omics import Target, build_targets, join_notes, read_omics
 from data_tools.pipeline.build.kind import check_pixel_sizes
 from data_tools.pipeline.plates.centres import check_size, with_files
@@ -167,8 +168,33 @@ def _plate(
         cells=entry.cells,
         channels=export.channels,
         notes=notes,
+        profiles=export_profiles(export, config),
     )
     return plate, _in_order([*problems, *joined, *tables])
+
+
+def export_profiles(export: Export, config: IngestConfig) -> tuple[Profile, ...]:
+    """Return the flat-fields that the export holds of each channel that is read, where the config takes them.
+
+    Raises:
+        InputError: one of them has none.
+    """
+    options = config.illumination
+    if not isinstance(options, ExportIlluminationConfig):
+        return ()
+    found = []
+    for channel in config.read_channels:
+        parts = export.profiles.get(channel, {})
+        profile = parts.get(options.profile) or parts.get("")
+        if profile is None:
+            there = ", ".join(f"'{name}' {'/'.join(sorted(filter(None, kinds)))}".strip()
+                              for name, kinds in export.profiles.items())  # fmt: skip
+            raise InputError(
+                f"plate '{export.plate}': the export holds no {options.profile} flat-field of channel '{channel}' for "
+                f"'illumination: {{method: export}}'; it holds {there or 'none'}; use another method"
+            )
+        found.append(profile)
+    return tuple(found)
 
 
 def _without_images(

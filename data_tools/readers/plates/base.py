@@ -6,8 +6,8 @@ drop an image silently: what cannot be used is a ``Problem`` with a short reason
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_tools.formats.tiff import decode_grey, described, reason_of
+from data_tools.illumination import Profile
 from data_tools.readers.plates.projection import Projection, project
 from data_tools.readers.problem import Problem
 from data_tools.wells import well_order
@@ -80,6 +81,7 @@ class Export:
         columns: columns of the plate, where known.
         problems: what could not be used.
         notes: sentences worth showing that concern no image of the plate, as files a pattern did not match.
+        profiles: flat-fields that the export holds, by channel, and by part of the profile where there are several.
     """
 
     plate: str
@@ -90,6 +92,7 @@ class Export:
     columns: int | None
     problems: tuple[Problem, ...]
     notes: tuple[str, ...] = ()
+    profiles: Mapping[str, Mapping[str, Profile]] = field(default_factory=dict)
 
     @cached_property
     def _by_site(self) -> dict[tuple[str, int], dict[str, ImageRef]]:
@@ -126,6 +129,7 @@ def assemble(
     rows: int | None = None,
     columns: int | None = None,
     notes: tuple[str, ...] = (),
+    profiles: Mapping[str, Mapping[str, Profile]] | None = None,
 ) -> Export:
     """Sort the images a reader listed; of images with the same place in the plate keep the first by file name.
 
@@ -150,6 +154,7 @@ def assemble(
         columns=columns,
         problems=tuple(found),
         notes=notes,
+        profiles=profiles or {},
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from data_tools.readers.plates.base import ImageRef
 from data_tools.readers.plates.projection import Projection
@@ -60,6 +60,12 @@ class TakesPlanes(StrictModel):
                 raise ValueError("'planes' names several planes; say how they become one image, as 'plane: max'")
             return {**rest, "plane": planes[0]}
         return {**rest, "plane": planes}
+
+    @model_serializer(mode="wrap")
+    def _without_new_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``measurement`` out where it is not set: datasets of before keep their configs word for word."""
+        plain: dict[str, Any] = handler(self)
+        return {key: value for key, value in plain.items() if key != "measurement" or value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,16 +14,18 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from data_tools.illumination.profiles import HarmonyProfile, Profile
 from data_tools.readers.folder import images_below
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import Choice, SomePlanes, TakesPlanes, choose
 from data_tools.readers.plates.harmony_index import Index, IndexImage, IndexPlate, read_index
+from data_tools.readers.plates.listed import check_listed, one_measurement
 from data_tools.readers.plates.projection import Projection
 from data_tools.readers.problem import Problem
 from data_tools.wells import normalise_well
@@ -52,6 +54,8 @@ class HarmonyConfig(TakesPlanes):
     """Counted from 1; not needed where there is one."""
     channel_names: dict[str, str] = Field(default={})
     """``ch1: Hoechst``: names for exports without an index, or instead of the names in the index."""
+    measurement: str | None = Field(default=None, min_length=1)
+    """Folder below ``path`` of the measurement to read, where there are several."""
 
     @model_validator(mode="after")
     def _check_channel_names(self) -> HarmonyConfig:
@@ -71,7 +75,7 @@ def read_harmony(config: HarmonyConfig) -> Export:
         InputError: nothing there, a damaged index, two plates and none chosen, two channels of one name, or no image of
             the wanted plane or timepoint.
     """
-    index_file = find_index(Path(config.path))
+    index_file = find_index(Path(config.path), config.measurement)
     if index_file is None:
         return _from_names(config)
     index = read_index(index_file)
@@ -93,11 +97,31 @@ def read_harmony(config: HarmonyConfig) -> Export:
         pixel_size_um=size,
         rows=plate.rows,
         columns=plate.columns,
+        profiles=_profiles(index, channels, index_file),
     )
 
 
-def find_index(path: Path) -> Path | None:
+def _profiles(index: Index, channels: Mapping[int, str], file: Path) -> dict[str, dict[str, Profile]]:
+    """Return the flat-fields of the channels; what cannot be read is said once they are asked for."""
+    found: dict[str, dict[str, Profile]] = {}
+    for channel_id, text in index.profiles.items():
+        if channel_id in channels:
+            name = channels[channel_id]
+            where = f"{file}: channel '{name}'"
+            found[name] = {
+                part.lower(): HarmonyProfile(text=text, part=part, where=where)
+                for part in ("Background", "Foreground")
+                if re.search(rf"\b{part}\s*:", text)
+            }
+    return found
+
+
+def find_index(path: Path, measurement: str | None = None) -> Path | None:
     """Return the index file of an export, or None where it has none.
+
+    Args:
+        path: the export, a folder above it, or its index.
+        measurement: which of several below ``path``.
 
     Raises:
         InputError: ``path`` does not exist, holds an index of each version, or one that is no ordinary file.
@@ -106,13 +130,13 @@ def find_index(path: Path) -> Path | None:
         return path
     if not path.is_dir():
         raise InputError(f"{path}: no such export folder or index file")
-    for folder in (path, path / "Images", path / "images"):
+    for folder in () if measurement else (path, path / "Images", path / "images"):
         found = [folder / name for name in INDEX_NAMES if os.path.lexists(folder / name)]
         if len(found) > 1:
             raise InputError(f"{folder}: holds {' and '.join(INDEX_NAMES)}; write the right one in 'path:'")
         if found:
             return _ordinary(found[0])
-    return _only_measurement(path)
+    return _only_measurement(path, measurement)
 
 
 def _ordinary(index: Path) -> Path:
@@ -124,22 +148,11 @@ def _ordinary(index: Path) -> Path:
     return index
 
 
-def _only_measurement(path: Path) -> Path | None:
-    """Return the index of the only measurement below a folder, None where there is none.
-
-    Raises:
-        InputError: several measurements; their images would be taken for one plate's.
-    """
+def _only_measurement(path: Path, measurement: str | None) -> Path | None:
+    """Return the index of the measurement below a folder that is read, None where there is none."""
     folders = ("*", "*/Images", "*/images", "*/*", "*/*/Images", "*/*/images")
-    found = sorted(file for folder in folders for name in INDEX_NAMES for file in path.glob(f"{folder}/{name}"))
-    by_file = {os.path.realpath(file): file for file in found}
-    if len(by_file) > 1:
-        places = ", ".join(str(file.relative_to(path)) for file in list(by_file.values())[:_SHOWN])
-        raise InputError(
-            f"{path}: holds {len(by_file)} measurements ({places}{' ...' if len(by_file) > _SHOWN else ''}); write the "
-            "index or the folder of one of them in 'path:'"
-        )
-    index = next(iter(by_file.values()), None)
+    found = [file for folder in folders for name in INDEX_NAMES for file in path.glob(f"{folder}/{name}")]
+    index = one_measurement(path, found, measurement)
     return None if index is None else _ordinary(index)
 
 
@@ -223,16 +236,9 @@ def _refs(config: HarmonyConfig, images: list[IndexImage], channels: dict[int, s
         _ref(image, plate, channels[image.channel_id], file.parent): image for image in images if image.state == "Ok"
     }
     choice = choose(list(listed), plane=config.plane, timepoint=config.timepoint, plate=plate)
-    listing = _Listing(file.parent)
     urls = {ref.file: image.url for ref, image in listed.items()}
-    refs = []
-    for ref in choice.refs:
-        found = [listing.find(urls[place]) for place in ref.files]
-        lost = [_unusable(ref, target, reason) for target, reason in found if reason is not None]
-        problems += lost
-        if not lost:
-            refs.append(ref.with_files([target for target, _ in found]))
-    return Choice(refs=refs, problems=[*problems, *choice.problems], notes=choice.notes)
+    kept, lost = check_listed(choice.refs, urls, file.parent)
+    return Choice(refs=kept, problems=[*problems, *lost, *choice.problems], notes=choice.notes)
 
 
 def _ref(image: IndexImage, plate: str, channel: str, folder: Path) -> ImageRef:
@@ -247,26 +253,6 @@ def _ref(image: IndexImage, plate: str, channel: str, folder: Path) -> ImageRef:
     )
 
 
-class _Listing:
-    """Files below a folder, listed once a sub-folder: a stat for each of 100,000 images is slow on network disks."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._names: dict[PurePosixPath, frozenset[str]] = {}
-
-    def find(self, url: str) -> tuple[Path, str | None]:
-        """Return the file of an image URL, and why it cannot be used (None: it can)."""
-        relative = PurePosixPath(url.replace("\\", "/"))
-        file = self.root / relative
-        if not relative.parts or relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
-            return file, "path_outside_export"
-        folder = relative.parent
-        if folder not in self._names:
-            place = self.root / folder
-            self._names[folder] = frozenset(entry.name for entry in place.iterdir()) if place.is_dir() else frozenset()
-        return file, None if relative.name in self._names[folder] else "missing_image"
-
-
 def _not_ok(image: IndexImage, plate: str, channels: dict[int, str], index_file: Path) -> Problem:
     well, channel = normalise_well((image.row, image.column)), channels[image.channel_id]
     return Problem(
@@ -277,21 +263,6 @@ def _not_ok(image: IndexImage, plate: str, channels: dict[int, str], index_file:
         reason="image_state",
         detail=f"{index_file}: the image of plate {plate} well {well} site {image.site} channel '{channel}' has state "
         f"'{image.state}', expected 'Ok'; it was not acquired properly",
-    )
-
-
-def _unusable(ref: ImageRef, file: Path, reason: str) -> Problem:
-    what = {
-        "missing_image": "the index lists this image, but there is no such file; copy the export again",
-        "path_outside_export": "the index names an image outside the export, which is not read",
-    }[reason]
-    return Problem(
-        plate=ref.plate,
-        well=ref.well,
-        site=ref.site,
-        file=str(file),
-        reason=reason,
-        detail=f"{file}: {what}; plate {ref.plate} well {ref.well} site {ref.site} channel '{ref.channel}'",
     )
 
 

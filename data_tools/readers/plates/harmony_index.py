@@ -60,12 +60,14 @@ class Index:
         images: in file order.
         plates: in file order.
         channel_names: every name each ChannelID was given (more than one contradict each other).
+        profiles: flat-field of each ChannelID, as written.
         pixel_sizes_um: every (x, y) size found; None where not stated or a placeholder.
     """
 
     images: list[IndexImage] = field(default_factory=list)
     plates: list[IndexPlate] = field(default_factory=list)
     channel_names: dict[int, list[str]] = field(default_factory=dict)
+    profiles: dict[int, str] = field(default_factory=dict)
     pixel_sizes_um: set[tuple[float | None, float | None]] = field(default_factory=set)
 
 
@@ -85,7 +87,7 @@ def read_index(file: Path) -> Index:
                 index.images.append(_image(file, facts))
                 _note_channel(index, index.images[-1].channel_id, facts)
             elif name == "Entry":
-                _note_channel(index, _whole(file, element.get("ChannelID", ""), "Entry ChannelID"), _leaves(element))
+                _note_entry(index, _whole(file, element.get("ChannelID", ""), "Entry ChannelID"), _leaves(element))
             else:
                 index.plates.append(_plate(element))
     except OSError as error:
@@ -157,6 +159,12 @@ def _image(file: Path, facts: Mapping[str, Element]) -> IndexImage:
 def _shifted(image: IndexImage) -> IndexImage:
     values: dict[str, Any] = {name: getattr(image, name) for name in IndexImage.__slots__}
     return IndexImage(**(values | {"timepoint": image.timepoint + 1}))
+
+
+def _note_entry(index: Index, channel_id: int, facts: Mapping[str, Element]) -> None:
+    _note_channel(index, channel_id, facts)
+    if "FlatfieldProfile" in facts:
+        index.profiles[channel_id] = _text(facts, "FlatfieldProfile")
 
 
 def _note_channel(index: Index, channel_id: int, facts: Mapping[str, Element]) -> None:

@@ -29,7 +29,7 @@ def test_the_default_is_that_of_the_paper_and_none_keeps_its_options() -> None:
 
 
 def test_an_unknown_method_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"no illumination method is called 'basic'; expected one of: none, perc"):
+    with pytest.raises(ConfigError, match=r"no illumination method is called 'basic'; .* of: export, none, perc"):
         illumination("{method: basic}")
 
 

@@ -145,6 +145,15 @@ class TestImageXpress(ReaderContract):
         return self.read({"name": "imagexpress", "path": str(tmp_path), "channel_names": {"w1": "DNA"}})
 
 
+class TestCellVoyager(ReaderContract):
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> Any:
+        for well in ("A02", "B01"):
+            name = f"P_{well}_T0001F001L01A01Z01C01.tif"
+            tifffile.imwrite(tmp_path / name, np.arange(12, dtype=np.uint16).reshape(3, 4))
+        return self.read({"name": "cellvoyager", "path": str(tmp_path)})
+
+
 class TestHarmony(ReaderContract):
     @pytest.fixture(scope="class")
     def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -343,7 +343,10 @@ def test_a_folder_without_anything_says_what_was_expected(tmp_path: Path) -> Non
         ("channel_names: {Hoechst: ch1}", "'channel_names' has the key 'Hoechst'; expected ch1, ch2, ..."),
         ("channel_names: {ch1: A, ch2: A}", "'channel_names' gives two channels the same name"),
         ("plane: 0", "expected a number >= 1, found 0"),
-        ("plain: 1", "expected one of: name, path, plate, plane, timepoint, channel_names; did you mean 'plane'?"),
+        (
+            "plain: 1",
+            "expected one of: name, path, plate, plane, timepoint, channel_names, measurement; did you mean 'plane'?",
+        ),
     ],
 )
 def test_a_bad_config_is_an_error(line: str, message: str) -> None:
