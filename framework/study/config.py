@@ -44,6 +44,17 @@ class PredictStage(StrictModel):
     part: Literal["test", "all"] = "test"
 
 
+class FiguresStage(StrictModel):
+    """Figures of the evaluation, as ``wellstream figure`` draws them."""
+
+    names: tuple[str, ...] = Field(default=("all",), min_length=1)
+    """Entries of ``FIGURES``; ``all``: each whose inputs are there."""
+    locations: str | None = None
+    """``subcellular_location.tsv`` of the Human Protein Atlas."""
+    pathways: str | None = None
+    """Gene sets (.gmt)."""
+
+
 class StudyConfig(StrictModel):
     """A study: from raw exports, or from a dataset, to statistics and a page."""
 
@@ -65,6 +76,8 @@ class StudyConfig(StrictModel):
     predict: PredictStage = PredictStage()
     evaluate: dict[str, Any] = Field(default_factory=dict)
     """Options of ``wellstream evaluate``, as ``{test: mann_whitney, unit: condition}``."""
+    figures: FiguresStage | None = None
+    """What to draw into ``{out}/figures``; the page shows it too."""
     report: bool = True
     """Whether to write ``{out}/report.html``."""
 

@@ -7,7 +7,7 @@ The folder of a study::
     runs/pretrain, runs/heads-<seed>
     embeddings/tiles.h5ad, embeddings/wells.h5ad
     predictions/split-<seed>/
-    evaluation/, report.html
+    evaluation/, figures/, report.html
     steps/                   a record of each step
 
 With a backbone per split, ``runs/pretrain-<seed>`` and ``embeddings/tiles-<seed>.h5ad`` take the places of the single
@@ -23,7 +23,7 @@ from typing import Any
 
 from framework.data.format.schema import MANIFEST_NAME
 from framework.data.remote.download import is_url
-from framework.study.config import StageConfig, StudyConfig
+from framework.study.config import FiguresStage, StageConfig, StudyConfig
 from framework.study.settings import overrides_of, run_settings, stage_settings
 from framework.study.step import Step, override, with_contents
 
@@ -58,6 +58,8 @@ class _Plan:
             yield self._heads(seed)
             yield self._predict(seed)
         yield self._evaluate()
+        if self.study.figures is not None:
+            yield self._figures(self.study.figures)
         if self.study.report:
             yield self._report()
 
@@ -118,8 +120,7 @@ class _Plan:
                 yield self._embed(_name("embed", seed), run, self._tiles(seed), TILES, name)
         if self.study.report:
             seed = self.study.split_seeds[0] if self.study.backbone_per_split else None
-            wells = self.out / "embeddings" / "wells.h5ad"
-            yield self._embed("embed-wells", self._backbone(seed), wells, WELLS, _name("pretrain", seed))
+            yield self._embed("embed-wells", self._backbone(seed), self._wells, WELLS, _name("pretrain", seed))
 
     @property
     def _data_settings(self) -> dict[str, Any]:
@@ -183,16 +184,37 @@ class _Plan:
             outputs=(self._evaluation,),
         )
 
+    def _figures(self, figures: FiguresStage) -> Step:
+        predictions = [word for seed in self.study.split_seeds for word in ("--predictions", self._predictions(seed))]
+        words = ["figure", *figures.names, *predictions, "--evaluation", self._evaluation, "--data", self.dataset]
+        needs = ["evaluate"]
+        if self.study.report:
+            words += ["--embeddings", self._wells]
+            needs.append("embed-wells")
+        for key in ("locations", "pathways"):
+            if (file := getattr(figures, key)) is not None:
+                words += [f"--{key}", file]
+        return Step(
+            name="figures",
+            stage="figures",
+            words=tuple(map(str, [*words, "--out", self.out / "figures"])),
+            settings=with_contents(figures.plain(), self.out),
+            needs=tuple(needs),
+            outputs=(self.out / "figures",),
+        )
+
     def _report(self) -> Step:
         run = self._backbone(self.study.split_seeds[0] if self.study.backbone_per_split else None)
-        page, wells = self.out / "report.html", self.out / "embeddings" / "wells.h5ad"
-        parts = ("--data", self.dataset, "--evaluation", str(self._evaluation), "--embeddings", str(wells))
+        page, drawn = self.out / "report.html", self.study.figures is not None
+        parts = ("--data", self.dataset, "--evaluation", str(self._evaluation), "--embeddings", str(self._wells))
+        if drawn:
+            parts = (*parts, "--figures", str(self.out / "figures"))
         return Step(
             name="report",
             stage="report",
             words=("report", str(run), *parts, "--out", str(page)),
             settings={},
-            needs=("embed-wells", "evaluate"),
+            needs=("embed-wells", "evaluate", *(["figures"] if drawn else [])),
             outputs=(page,),
         )
 
@@ -201,6 +223,10 @@ class _Plan:
 
     def _tiles(self, seed: int | None) -> Path:
         return self.out / "embeddings" / f"{_name('tiles', seed)}.h5ad"
+
+    @property
+    def _wells(self) -> Path:
+        return self.out / "embeddings" / "wells.h5ad"
 
     def _run(self, seed: int) -> Path:
         return self.out / "runs" / f"heads-{seed}"

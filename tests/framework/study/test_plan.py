@@ -66,6 +66,20 @@ def test_without_embeddings_heads_read_pixels_and_without_a_report_no_map_is_mad
     assert not [word for word in steps["heads-0"].words if word.startswith("data.embeddings")]
 
 
+def test_figures_come_after_the_evaluation_and_are_shown_on_the_page(world: World) -> None:
+    steps = {step.name: step for step in plan_of(world.study("figures={names: [omics_r2], pathways: sets.gmt}"))}
+    assert steps["figures"].command == (
+        "wellstream figure omics_r2 --predictions made/predictions/split-0 --predictions made/predictions/split-1 "
+        "--evaluation made/evaluation --data made/dataset --embeddings made/embeddings/wells.h5ad --pathways sets.gmt "
+        "--out made/figures"
+    )
+    assert steps["report"].needs == ("embed-wells", "evaluate", "figures")
+    assert "--figures made/figures" in steps["report"].command
+    alone = {step.name: step for step in plan_of(world.study("figures={}", "report=false"))}
+    assert alone["figures"].needs == ("evaluate",)
+    assert "--embeddings" not in alone["figures"].words
+
+
 def test_raw_files_of_the_study_are_named_from_its_folder(world: World) -> None:
     world.write("plate.yaml", {"perturbations": 3})
     ingest = {"config": "ingest.yaml", "overrides": {"plates.0.source.path": "{out}/raw/SIM"}}

@@ -1,0 +1,179 @@
+"""The page of ``make truth``: README.md with tables, and three small figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+MODALITIES = ("transcripts", "proteins")
+_SHARES = ("strong genes significant", "independent genes significant")
+_INTRODUCTION = """\
+Made by `make truth` on a simulation: {conditions} conditions in {wells} wells of {imaging_plates} imaging plates,
+{tiles} tiles (median {tiles_per_well} per well), {transcripts} transcripts and {proteins} proteins on four omics plates
+each, {splits} splits by perturbation. Numbers of single genes are medians over splits; `truth.json` has all.
+
+Of the genes 30 % follow what images show. The others vary between conditions just as much, but by effects that no image
+shows. **AUROC**: the chance that a dependent gene has a smaller p (one-sided signed-rank test) than an independent one.
+**r²/ceiling**: r² of a strong gene over the largest that predictions from images can be expected to reach, because
+labels are means of noisy samples; median and quartiles."""
+_STUDY = """\
+`wellstream study`: triplet pretraining on split 0, linear heads by AdamW on cached embeddings. The one backbone was
+trained on split 0, so the other splits are held out from the heads alone. The last two rows are split 0 by itself,
+whose held-out wells nothing was trained on."""
+_ARMS = """\
+One linear head on the mean vector of a well, its penalty chosen on the validation part. The true state of the well is
+what a model that reads images without error could predict from. Weights from ImageNet are not compared: none were at
+hand."""
+_SHUFFLED = """\
+Share of independent genes with p < 0.05 on split 0 when images say nothing. A calibrated test gives 5 %, and its share
+lies within the binomial limits in 95 % of shuffles. Shuffled across wells, each well has images of its own; across
+conditions, the wells of a condition stay together, as replicates do in real data: a test that counts wells then takes
+replicates for independent."""
+_COLOURS = {"strong": "#5b2a86", "weak": "#d58fb5", "independent": "#b5b5b5"}
+_DPI = 80
+
+
+def write_page(folder: Path, found: Mapping[str, Any]) -> Path:
+    """Write README.md and its figures, and return the file.
+
+    Args:
+        folder: that gets them.
+        found: what ``chain.run`` returns.
+    """
+    _ceilings(found).savefig(folder / "ceiling.png", dpi=_DPI)
+    _arms(found).savefig(folder / "effects.png", dpi=_DPI)
+    _null(found).savefig(folder / "null.png", dpi=_DPI)
+    file = folder / "README.md"
+    file.write_text("\n".join(_lines(found)) + "\n", encoding="utf-8")
+    return file
+
+
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    yield "# What Image2Omics finds where the answer is known"
+    yield _INTRODUCTION.format(**found["sizes"])
+    yield ""
+    yield from _study_lines(found["study"])
+    yield ""
+    yield "![r2 against its ceiling](ceiling.png)"
+    yield ""
+    yield from _arm_lines(found["arms"])
+    yield ""
+    yield "![effects](effects.png)"
+    yield ""
+    yield from _null_lines(found["null"])
+    yield ""
+    yield "![shuffled images](null.png)"
+
+
+def _study_lines(study: Mapping[str, Any]) -> Iterator[str]:
+    yield "## The study"
+    yield _STUDY
+    yield ""
+    yield _row("", "genes", "AUROC", "of strong genes", *_SHARES, "r² of strong genes", "r²/ceiling")
+    yield _row(*["---"] * 8)
+    for key, name in (("over_splits", "all splits"), ("unseen_split", "split 0")):
+        for modality in MODALITIES:
+            yield _row(name, modality, *_cells(study[key][modality]))
+
+
+def _arm_lines(arms: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield "## Effects, each with the same ridge head"
+    yield _ARMS
+    yield ""
+    yield _row("varied", "value", "genes", "AUROC", "of strong genes", *_SHARES, "r² of strong genes", "r²/ceiling")
+    yield _row(*["---"] * 9)
+    for arm in arms:
+        for modality in MODALITIES:
+            yield _row(arm["varied"], arm["value"], modality, *_cells(arm["scores"][modality]))
+
+
+def _null_lines(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield "## Images shuffled across wells"
+    yield _SHUFFLED
+    yield ""
+    yield _row("shuffled across", "test", "counts", "mean share", "binomial limits", "shuffles inside")
+    yield _row(*["---"] * 6)
+    for entry in entries:
+        low, high = entry["limits"]
+        yield _row(
+            entry["across"],
+            {"wilcoxon": "error below that of the train mean (signed-rank)", "regression": "slope of zero (two-sided)"}[
+                entry["test"]
+            ],
+            f"{entry['unit']}s",
+            f"{entry['share']:.2%}",
+            f"{low:.2%} to {high:.2%}",
+            f"{entry['inside']} of {entry['shuffles']}",
+        )
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cells(scores: Mapping[str, float]) -> list[str]:
+    low, high = scores["r2_over_ceiling_low"], scores["r2_over_ceiling_high"]
+    return [
+        f"{scores['auroc']:.3f}",
+        f"{scores['auroc_strong']:.3f}",
+        f"{scores['significant_strong']:.1%}",
+        f"{scores['significant_independent']:.1%}",
+        f"{scores['r2_strong']:.2f}",
+        f"{scores['r2_over_ceiling']:.2f} ({low:.2f} to {high:.2f})",
+    ]
+
+
+def _ceilings(found: Mapping[str, Any]) -> Figure:
+    genes = {key: np.array(values) for key, values in found["study"]["genes"].items()}
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    for panel, modality in zip(figure.subplots(1, 2, sharey=True), MODALITIES, strict=True):
+        for kind, colour in _COLOURS.items():
+            mine = (genes["modality"] == modality) & (genes["class"] == kind)
+            panel.scatter(genes["ceiling"][mine], genes["r2"][mine], s=5, alpha=0.5, color=colour, label=kind, lw=0)
+        panel.plot([0, 1], [0, 1], color="black", lw=0.8)
+        panel.set(title=modality, xlabel="noise ceiling of r²", xlim=(-0.02, 1), ylim=(-0.02, 1))
+    figure.axes[0].set_ylabel("r² on held-out wells, median over splits")
+    figure.axes[0].legend(frameon=False, markerscale=3)
+    return figure
+
+
+def _arms(found: Mapping[str, Any]) -> Figure:
+    arms = found["arms"]
+    names = [f"{arm['varied']}: {arm['value']}" for arm in arms]
+    figure = Figure(figsize=(10, 0.3 * len(arms) + 1.2), layout="constrained")
+    measures = (("auroc", "AUROC of dependent genes"), ("r2_over_ceiling", "r²/ceiling of strong genes"))
+    for panel, (key, title) in zip(figure.subplots(1, 2, sharey=True), measures, strict=True):
+        for modality, colour in zip(MODALITIES, ("#5b2a86", "#e08214"), strict=True):
+            values = [arm["scores"][modality][key] for arm in arms]
+            panel.plot(values, range(len(arms)), "o", color=colour, label=modality)
+        _quiet(panel, title)
+    figure.axes[0].set_yticks(range(len(arms)), names)
+    figure.axes[0].invert_yaxis()
+    figure.axes[0].legend(frameon=False)
+    return figure
+
+
+def _null(found: Mapping[str, Any]) -> Figure:
+    entries = found["null"]
+    names = [f"{each['across']}, {each['test']} of {each['unit']}s" for each in entries]
+    figure = Figure(figsize=(8, 0.3 * len(entries) + 1.2), layout="constrained")
+    panel = figure.subplots()
+    panel.axvspan(*entries[0]["limits"], color="#d9d9d9", label="binomial limits")
+    panel.plot([each["share"] for each in entries], range(len(entries)), "o", color="#5b2a86")
+    panel.set_yticks(range(len(entries)), names)
+    panel.invert_yaxis()
+    panel.legend(frameon=False)
+    _quiet(panel, "share of independent genes with p < 0.05")
+    return figure
+
+
+def _quiet(panel: Axes, title: str) -> None:
+    panel.set_xlabel(title)
+    panel.grid(axis="x", color="#e0e0e0")
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)
