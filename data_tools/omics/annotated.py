@@ -37,6 +37,7 @@ def read_anndata(config: OmicsConfig, file: Path) -> RawOmics:
         file=file,
         facts=facts,
         genes=_gene_names(config, var, file),
+        ids=tuple(str(gene) for gene in var.index),
         values=np.ascontiguousarray(dense, dtype=np.float64),
         rows=[f"sample '{name}'" for name in data.obs_names],
         declared=True,

@@ -20,24 +20,43 @@ class LongForm(StrictModel):
     value: str
 
 
+class SampleSheet(StrictModel):
+    """A second file that says what each sample is: one row per sample, text or Parquet.
+
+    Attributes:
+        path: of the file.
+        sample: its column with the names of the samples.
+    """
+
+    path: str
+    sample: str = "sample"
+
+
 class OmicsConfig(StrictModel):
     """One table of samples x genes; it becomes a target for each stimulation.
 
     Attributes:
         name: of the targets: ``<name>_<stimulation>``.
-        table: text (CSV, TSV; also packed), GCT, Parquet, AnnData or MuData. Wide: one row per sample; ``Metadata_``
-            columns, those named here and columns of pure text are facts, all others genes.
+        table: text (CSV, TSV; also packed), GCT, Parquet, AnnData, MuData, 10x ``.h5`` or a 10x folder. Wide text and
+            Parquet: one row per sample; ``Metadata_`` columns, those named here and columns of pure text are facts,
+            all others genes.
+        rows: of wide text and Parquet: ``samples`` or ``genes``. Null: samples, unless the sample sheet or a row called
+            as ``perturbation`` says that genes stand there; refused where both readings are possible.
+        sheet: a second file with the facts of the samples.
         kind: ``counts`` (whole numbers: size factors, log2(x + 1)), ``intensities`` (see ``normalise``; TPM too) or
             ``log2`` (on that scale already: only batch effects are taken out).
         normalise: intensities: ``vsn`` (the default: an affine map per sample and arsinh, Huber 2002) or ``median``
             (log2, samples centred on their medians).
         trimmed: share of the genes that vsn leaves out of its fit as changed (R's ``1 - lts.quantile``).
         long: columns of a table with one row per sample and gene; null for a wide one.
-        facts: columns of a wide table that hold numbers and are no genes, as ``[RIN, n_counts]``.
+        facts: columns of a wide table that hold numbers and are no genes, as ``[RIN, n_counts]``; with genes in rows,
+            columns that are no samples, as ``[Length]``.
         genes: regular expression that the names of genes match, as ``^ENSG``; all other columns are facts.
         layer: of an AnnData or MuData file, instead of ``X``; ``raw`` for its raw.
-        modality: of a MuData file, as ``rna`` or ``prot``; null where it has one alone.
-        gene_names: column of ``var`` (AnnData) or fact of genes (GCT) with the names to use.
+        modality: of a MuData file, as ``rna`` or ``prot``, or of a 10x matrix, as ``Gene Expression``; null where it
+            has one alone.
+        gene_names: column of ``var`` (AnnData) or of a table with genes in rows, fact of genes (GCT), ``id`` or
+            ``name`` (10x) with the names to use.
         sample: column that identifies a sample, for the record.
         perturbation, stimulation, plate: columns; ``stimulation: null`` where there is one, ``plate: null`` for no
             batch correction.
@@ -56,6 +75,8 @@ class OmicsConfig(StrictModel):
     kind: Literal["counts", "intensities", "log2"] = Field(description="counts, intensities or log2")
     normalise: Literal["vsn", "median"] | None = None
     trimmed: float = Field(default=TRIMMED, ge=0, le=0.5)
+    rows: Literal["samples", "genes"] | None = None
+    sheet: SampleSheet | None = None
     long: LongForm | None = None
     facts: tuple[str, ...] = ()
     genes: str | None = Field(default=None, min_length=1)
@@ -93,6 +114,8 @@ class OmicsConfig(StrictModel):
             twice = [name for place, name in enumerate(more) if name in (*named, *more[:place])]
             if twice:
                 raise ValueError(f"'{key}' names '{twice[0]}', which is named already; name each column once")
+        if self.rows is not None and self.long is not None:
+            raise ValueError("'rows' is for wide tables; leave it out beside 'long'")
         if self.genes is not None:
             if self.facts:
                 raise ValueError("'genes' says what all other columns are; leave 'facts' out")

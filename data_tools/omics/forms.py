@@ -1,8 +1,11 @@
-"""Reading an omics table from any file: text (wide or long), GCT, Parquet, AnnData or MuData, known by its bytes."""
+"""Reading an omics table from any file, known by its bytes: text (wide or long), GCT, Parquet, AnnData, MuData, 10x."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,10 @@ import pandas as pd
 from data_tools.omics.annotated import read_anndata
 from data_tools.omics.config import LongForm, OmicsConfig
 from data_tools.omics.gct import WHAT, is_gct, read_gct
+from data_tools.omics.orientation import genes_stand_in_rows, of_text
 from data_tools.omics.raw import F64, RawOmics
+from data_tools.omics.ten_x import is_ten_x, read_ten_x
+from data_tools.omics.text_tables import as_text, flat, is_parquet
 from framework.errors import InputError
 from framework.files.delimited import MISSING, TextTable, read_text_table
 from framework.files.failures import first_bytes
@@ -24,50 +30,93 @@ _PREFIX = "Metadata_"
 _SHOWN = 6
 _OTHER_NUMBER = re.compile(r"[<>~\u2248\u2264\u2265]?\s*[+-]?\d[\d.,'\u2019\s]*%?")
 """What people write for a number and no program reads: ``1,200``, ``1 200``, ``<5``, ``3 %``."""
-_HDF5, _PARQUET = b"\x89HDF\r\n\x1a\n", b"PAR1"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
-def read_raw(config: OmicsConfig) -> RawOmics:
+def read_raw(config: OmicsConfig, sheet: frozenset[str] | None = None) -> RawOmics:
     """Read the table a config names, without judging what it holds.
 
+    Args:
+        config: the table.
+        sheet: names of the samples in the sample sheet; None without one.
+
     Raises:
-        InputError: no readable table, a column that is missing or stands twice, text among numbers.
+        InputError: no readable table, a column that is missing or stands twice, text among numbers, a table whose rows
+            may be samples or genes.
     """
     file = Path(config.table)
-    head = first_bytes(file, len(_HDF5))
-    if head.startswith(_HDF5) or file.suffix.lower() in (".h5ad", ".h5mu"):
+    if is_ten_x(file):
+        _only(config, file, rows="genes", keys=("modality", "gene_names"))
+        return read_ten_x(config, file, sheet)
+    if first_bytes(file, len(_HDF5)) == _HDF5 or file.suffix.lower() in (".h5ad", ".h5mu"):
+        _only(config, file, rows="samples", keys=("layer", "modality", "gene_names"))
         return read_anndata(config, file)
-    for key, value in (("layer", config.layer), ("modality", config.modality)):
-        if value is not None:
-            raise InputError(f"{file}: '{key}: {value}' is for AnnData and MuData files; leave it out")
-    if head.startswith(_PARQUET) or file.suffix.lower() == ".parquet":
-        return _of_typed(config, read_parquet(file, error=InputError, what=WHAT), file)
+    if is_parquet(file):
+        _only(config, file, rows=config.rows, keys=("gene_names",))
+        return _of_typed(config, flat(read_parquet(file, error=InputError, what=WHAT), file), file, sheet)
+    if file.name.removesuffix(".gz").endswith(".mtx"):
+        raise InputError(f"{file}: a matrix without names; name the folder in which its barcodes and features lie too")
     if is_gct(file):
+        _only(config, file, rows="genes", keys=("gene_names",))
         return read_gct(file, config.gene_names)
-    if config.gene_names is not None:
-        raise InputError(f"{file}: 'gene_names: {config.gene_names}' is for AnnData and GCT files; leave it out")
+    _only(config, file, rows=config.rows, keys=("gene_names",))
     table = read_text_table(file, what=WHAT)
-    return _from_long(config, config.long, table) if config.long else _from_wide(config, table)
-
-
-def _of_typed(config: OmicsConfig, frame: pd.DataFrame, file: Path) -> RawOmics:
-    """A table whose columns have types: what is no number becomes the text a CSV file would hold."""
-    if isinstance(frame.index, pd.MultiIndex):
-        known = [name for name in frame.index.names if name is None or name in frame.columns]
-        if known:
-            raise InputError(
-                f"{file}: its index of {frame.index.nlevels} levels has a level without a name or called as a column "
-                f"('{known[0]}'); write it with reset_index()"
-            )
-        frame = frame.reset_index()
-    elif not isinstance(frame.index, pd.RangeIndex):
-        name = frame.index.name if frame.index.name not in (None, *frame.columns) else "sample"
-        frame = frame.reset_index(drop=name in frame.columns, names=name)
-    frame.columns = pd.Index([str(name) for name in frame.columns], dtype=object)
     if config.long is not None:
-        return _from_long(config, config.long, _as_text(frame, file))
+        return _from_long(config, config.long, table)
+    naming = _naming(config, table.names)
+    genes, said = genes_stand_in_rows(config, file, table.names, table.text[naming].tolist(), sheet)
+    if genes:
+        raw = of_text(config, table, sheet, partial(_is_fact, config))
+        return replace(raw, notes=(*raw.notes, *said))
+    _refuse_gene_names(config, file)
+    return _from_wide(config, table)
+
+
+def _only(config: OmicsConfig, file: Path, *, rows: str | None, keys: tuple[str, ...]) -> None:
+    """Refuse keys that a file of this kind does not take."""
+    for key, what in (("layer", "AnnData and MuData"), ("modality", "MuData and 10x"), ("gene_names", "other")):
+        value = getattr(config, key)
+        if value is not None and key not in keys:
+            raise InputError(f"{file}: '{key}: {value}' is for {what} files; leave it out")
+    if config.rows not in (None, rows):
+        raise InputError(f"{file}: has {rows} in rows by its format, not {config.rows}; leave 'rows' out")
+    if config.long is not None and rows is not None:
+        raise InputError(f"{file}: 'long' is for text and Parquet tables; leave it out")
+
+
+def _refuse_gene_names(config: OmicsConfig, file: Path) -> None:
+    if config.gene_names is not None:
+        raise InputError(
+            f"{file}: 'gene_names: {config.gene_names}' is for AnnData, GCT and 10x files and for tables with genes in "
+            "rows ('rows: genes'); leave it out"
+        )
+
+
+def _naming(config: OmicsConfig, names: Sequence[str]) -> str:
+    """Return the column that would name the rows."""
+    if config.sample is not None and config.sample in names:
+        return config.sample
+    return "sample" if "sample" in names else names[0]
+
+
+def _of_typed(config: OmicsConfig, frame: pd.DataFrame, file: Path, sheet: frozenset[str] | None) -> RawOmics:
+    """A table whose columns have types: what is no number becomes the text a CSV file would hold."""
+    if config.long is not None:
+        _refuse_gene_names(config, file)
+        return _from_long(config, config.long, as_text(frame, file))
+    names = [str(name) for name in frame.columns]
+    first = text_values(frame[_naming(config, names)]).tolist()
+    genes, said = genes_stand_in_rows(config, file, names, first, sheet)
+    if genes:
+        raw = of_text(config, as_text(frame, file), sheet, partial(_is_fact, config))
+        return replace(raw, notes=(*raw.notes, *said))
+    _refuse_gene_names(config, file)
+    return _wide_of_typed(config, frame, file)
+
+
+def _wide_of_typed(config: OmicsConfig, frame: pd.DataFrame, file: Path) -> RawOmics:
     numbers = [name for name in frame.columns if frame[name].dtype.kind in "iuf" and not _is_fact(config, name)]
-    rest = _as_text(frame.drop(columns=numbers), file)
+    rest = as_text(frame.drop(columns=numbers), file)
     raw = _from_wide(config, rest, more=len(numbers))
     values = [frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in numbers]
     return RawOmics(
@@ -78,20 +127,6 @@ def _of_typed(config: OmicsConfig, frame: pd.DataFrame, file: Path) -> RawOmics:
         rows=raw.rows,
         declared=config.genes is not None,
         notes=raw.notes,
-    )
-
-
-def _as_text(frame: pd.DataFrame, file: Path) -> TextTable:
-    return TextTable(
-        file=file,
-        names=tuple(frame.columns),
-        text=pd.DataFrame({name: text_values(frame[name]) for name in frame.columns}, index=range(len(frame))),
-        lines=np.arange(1, len(frame) + 1),
-        separator="",
-        decimal=".",
-        encoding="",
-        notes=(),
-        counted="row",
     )
 
 

@@ -60,10 +60,12 @@ def read_gct(file: Path, gene_names: str | None) -> RawOmics:
         file=file,
         facts=about,
         genes=names,
+        ids=tuple(table.text[table.names[0]].iloc[about_samples:]),
         values=np.ascontiguousarray(values.T),
         rows=[f"sample '{name}'" for name in samples],
         declared=True,
         notes=table.notes,
+        decimal=table.decimal,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +30,11 @@ class RawOmics:
         values: float64 (S, G), NaN where a cell is blank.
         rows: where each sample stands, as ``line 5`` or ``row 4``.
         declared: whether the file itself says which columns are genes, as AnnData, GCT and the long form do.
+        ids: of the genes, where the file has them beside their names; else empty.
         layers: other matrices of the file.
         notes: what was found out about the file.
         decimal: sign of decimals in ``facts``.
+        decimals: the same for single columns that have another.
     """
 
     file: Path
@@ -41,9 +43,11 @@ class RawOmics:
     values: F64
     rows: Sequence[str]
     declared: bool
+    ids: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     decimal: str = "."
+    decimals: Mapping[str, str] = field(default_factory=dict)
 
     def fact(self, name: str, key: str) -> npt.NDArray[np.object_]:
         """Return a column of facts that every sample must have.
@@ -66,7 +70,8 @@ class RawOmics:
             InputError: no such column, a blank in it, or text that is no number; names the row.
         """
         cells = self.fact(name, "covariates")
-        values = [number(cell, self.decimal) for cell in cells]
+        decimal = self.decimals.get(name, self.decimal)
+        values = [number(cell, decimal) for cell in cells]
         for row, value in enumerate(values):
             if value is None or not np.isfinite(value):
                 raise InputError(
@@ -86,8 +91,17 @@ class RawOmics:
         if key in _MAY_LACK:
             return f"{text}; name its column, or write '{key}: null' {_MAY_LACK[key]}"
         if not near and not self.declared and facts and (n_samples > n_genes or len(facts) == 1):
-            near = (
-                f"; {n_samples} rows and {n_genes} columns of numbers: perhaps genes stand in rows and samples in "
-                "columns; transpose the table, give it with one row per sample and gene ('long:'), or save it as GCT"
-            )
+            near = self._readings(self.facts.iloc[:, 0].tolist())
         return text + near
+
+    def _readings(self, first: Sequence[str]) -> str:
+        """Show both readings of a table that names no condition."""
+        rows, columns = (
+            ", ".join(f"'{name}'" for name in names[:2]) + (" ..." if len(names) > 2 else "")
+            for names in (first, self.genes)
+        )
+        return (
+            f"; with samples in rows it has {len(first)} samples ({rows}) of {len(self.genes)} genes ({columns}); with "
+            f"genes in rows, {len(self.genes)} samples ({columns}) of {len(first)} genes ({rows}): write 'rows: "
+            "samples' or 'rows: genes', and say where the conditions of samples stand: in a column, or in a 'sheet'"
+        )

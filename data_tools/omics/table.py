@@ -14,6 +14,7 @@ from data_tools.omics.config import OmicsConfig
 from data_tools.omics.forms import read_raw
 from data_tools.omics.genes import check_genes, check_rows, check_values
 from data_tools.omics.raw import F64, RawOmics
+from data_tools.omics.sheet import read_sheet, sheet_names, with_sheet
 from framework.errors import InputError
 from framework.files.matching import near_names
 
@@ -65,7 +66,8 @@ def read_omics(config: OmicsConfig) -> OmicsTable:
         InputError: no readable table, a missing column, text among numbers, a gene named twice, columns that are
             perhaps no genes, or values that the kind does not allow; names the row.
     """
-    raw = read_raw(config)
+    sheet = read_sheet(config)
+    raw = with_sheet(config, read_raw(config, sheet_names(config, sheet)), sheet)
     twice = pd.Index(raw.genes)[pd.Index(raw.genes).duplicated()]
     if len(twice):
         raise InputError(

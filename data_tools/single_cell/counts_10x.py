@@ -1,173 +1,31 @@
-"""Counts as Cell Ranger writes them: a folder of three files, or one HDF5 file (versions 2 and 3)."""
+"""Counts of single cells as Cell Ranger writes them: a folder of three files, or one HDF5 file (versions 2 and 3)."""
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
-from typing import Any
 
-import h5py
-import numpy as np
-from scipy import io, sparse
-
-from data_tools.single_cell.counts import Counts, counts_of, csr, distinct
-from framework.errors import InputError
-from framework.files.failures import check_memory, check_regular, reading
-from framework.files.hdf5 import MOST_EXPANSION, open_hdf5
-from framework.files.sparse import checked_csr
-from framework.files.text_file import check_tail, open_text
-
-_MATRICES = ("matrix.mtx.gz", "matrix.mtx")
-_FEATURES = ("features.tsv.gz", "genes.tsv", "features.tsv", "genes.tsv.gz")
-_BARCODES = ("barcodes.tsv.gz", "barcodes.tsv")
-_PARTS_2 = ("barcodes", "data", "gene_names", "genes", "indices", "indptr", "shape")
-_LONGEST_LINE = 1 << 16
-_BYTES_OF_ENTRY = 4
-"""A line of a matrix that holds a value is at least ``1 1 `` long."""
+from data_tools.formats.feature_barcode import FeatureBarcodes, read_folder, read_h5
+from data_tools.single_cell.counts import Counts, counts_of, distinct
 
 
 def read_10x_folder(folder: Path, kind: str) -> Counts:
-    """Read the matrix, features and barcodes of a folder; a text before their names, as GEO adds, is the same in all.
+    """Read the matrix, features and barcodes of a folder; ``kind`` of features where it does not say.
 
     Raises:
         InputError: a file is not there, damaged, or does not fit the others.
     """
-    matrix, prefix = _matrix_of(folder)
-    features = _lines(_first(folder, _FEATURES, prefix), "the features of a 10x folder")
-    cells = [line[0] for line in _lines(_first(folder, _BARCODES, prefix), "the barcodes of a 10x folder")]
-    values = _matrix(matrix)
-    if values.shape == (len(cells), len(features)) and len(cells) != len(features):
-        raise InputError(
-            f"{matrix}: {len(cells)} cells x {len(features)} features; expected features x cells, as 10x writes it: "
-            "transpose it"
-        )
-    if values.shape != (len(features), len(cells)):
-        over = {"features": len(features) - values.shape[0], "barcodes": len(cells) - values.shape[1]}
-        headed = [what for what, surplus in over.items() if surplus == 1]
-        raise InputError(
-            f"{matrix}: {values.shape[0]} features x {values.shape[1]} cells, but {len(features)} features and "
-            f"{len(cells)} barcodes beside it" + (f"; remove the header of its {headed[0]}" if headed else "")
-        )
-    kinds = [line[2] if len(line) > 2 and line[2] else kind for line in features]
-    names = [line[1] if len(line) > 1 else line[0] for line in features]
-    return counts_of(values.T, cells, distinct(names, kinds), kinds)
+    return _counts(read_folder(folder), kind)
 
 
 def read_10x_h5(file: Path, kind: str) -> Counts:
-    """Read a feature-barcode matrix.
+    """Read a feature-barcode matrix; ``kind`` of features where it does not say.
 
     Raises:
         InputError: no such matrix, or a damaged one.
     """
-    with open_hdf5(file, error=InputError, what="a 10x feature-barcode matrix") as store:
-        if "matrix" in store:
-            return _version_3(store["matrix"], kind)
-        genomes = [name for name in store if isinstance(store[name], h5py.Group)]
-        genomes = [name for name in genomes if all(part in store[name] for part in _PARTS_2)]
-        if not genomes:
-            raise InputError(
-                f"{file}: no group 'matrix'; expected a 10x feature-barcode matrix (Cell Ranger 2 or later); it holds "
-                f"{', '.join(store) or 'nothing'}"
-            )
-        return _version_2(store, genomes, kind, file)
+    return _counts(read_h5(file), kind)
 
 
-def _version_3(matrix: Any, kind: str) -> Counts:
-    features = matrix["features"]
-    names = _texts(features["name"])
-    kinds = _texts(features["feature_type"]) if "feature_type" in features else [kind] * len(names)
-    return counts_of(_cells_by_features(matrix), _texts(matrix["barcodes"]), distinct(names, kinds), kinds)
-
-
-def _version_2(store: Any, genomes: list[str], kind: str, file: Path) -> Counts:
-    """One group per genome; several are the species of one experiment where they have the same barcodes."""
-    cells = _texts(store[genomes[0]]["barcodes"])
-    parts, names = [], list[str]()
-    for genome in genomes:
-        if _texts(store[genome]["barcodes"]) != cells:
-            raise InputError(
-                f"{file}: the genomes {', '.join(genomes)} have other barcodes; write one genome into a file of its own"
-            )
-        parts.append(_cells_by_features(store[genome]))
-        names += _texts(store[genome]["gene_names"])
-    kinds = [kind] * len(names)
-    return counts_of(csr(sparse.hstack(parts)), cells, distinct(names, kinds), kinds)
-
-
-def _cells_by_features(matrix: Any) -> Any:
-    """10x stores features x cells by column, which read by row is cells x features."""
-    shape = tuple(int(size) for size in matrix["shape"][:])
-    if len(shape) != 2:
-        raise ValueError(f"a matrix of {len(shape)} sizes; expected two")
-    return checked_csr(matrix["data"][:], matrix["indices"][:], matrix["indptr"][:], (shape[1], shape[0]))
-
-
-def _matrix(file: Path) -> Any:
-    """Return a Matrix Market file, after a look at how much it says it holds."""
-    size = check_regular(file, InputError, "a 10x matrix")
-    packed = file.suffix == ".gz"
-    check_tail(file, "a 10x matrix", InputError)
-    with reading(file, InputError, "a 10x matrix"), gzip.open(file, "rb") if packed else file.open("rb") as stream:
-        line = stream.readline(_LONGEST_LINE).decode("latin-1")
-        while line.startswith("%") or (line and not line.strip()):
-            line = stream.readline(_LONGEST_LINE).decode("latin-1")
-    words = line.split()
-    if len(words) != 3 or not all(word.isdecimal() for word in words):
-        raise InputError(f"{file}: no sparse Matrix Market file: its sizes read '{line.strip()[:60]}'; expected three")
-    rows, columns, entries = map(int, words)
-    if entries * _BYTES_OF_ENTRY > size * (MOST_EXPANSION if packed else 1):
-        raise InputError(f"{file}: declares {entries} values, which {size} bytes cannot hold; copy it again")
-    check_memory(file, entries * 16 + (rows + columns) * 8, InputError, "a 10x matrix")
-    with reading(file, InputError, "a 10x matrix"):
-        field = io.mminfo(str(file))[4]
-        if field not in ("integer", "real", "double", "unsigned-integer"):
-            raise InputError(f"{file}: a Matrix Market file of the kind '{field}'; expected counts (integer or real)")
-        return io.mmread(str(file))
-
-
-def _matrix_of(folder: Path) -> tuple[Path, str]:
-    """Return the matrix and what stands before its name."""
-    found = sorted(
-        (name, path) for path in folder.iterdir() for name in _MATRICES if path.name.endswith(name) and path.is_file()
-    )
-    exact = [path for name, path in found if path.name == name]
-    if exact:
-        return exact[0], ""
-    if len(found) == 1:
-        return found[0][1], found[0][1].name.removesuffix(found[0][0])
-    if found:
-        raise InputError(
-            f"{folder}: holds {len(found)} matrices ({found[0][1].name}, {found[1][1].name} ...); expected one per "
-            "folder: put each with its features and barcodes into a folder of its own"
-        )
-    inside = sorted({path.parent.name for name in _MATRICES for path in folder.glob(f"*/*{name}")})
-    then = f"; name the folder in it: {', '.join(inside[:5])}" if inside else ""
-    raise InputError(
-        f"{folder}: holds no {_MATRICES[0]}; expected a 10x folder with matrix, features and barcodes{then}"
-    )
-
-
-def _first(folder: Path, names: tuple[str, ...], prefix: str) -> Path:
-    for name in names:
-        if (folder / f"{prefix}{name}").is_file():
-            return folder / f"{prefix}{name}"
-    raise InputError(f"{folder}: holds no {prefix}{names[0]}; expected a 10x folder with matrix, features and barcodes")
-
-
-def _lines(file: Path, what: str) -> list[list[str]]:
-    with open_text(file, what=what).opened() as stream:
-        lines = [line.strip() for line in stream if line.strip()]
-    if lines and all(" " in line and "\t" not in line for line in lines):
-        raise InputError(f"{file}: no tab between the parts of a line, as '{lines[0][:60]}'; expected {what}")
-    return [[_unquoted(part) for part in line.split("\t")] for line in lines]
-
-
-def _unquoted(part: str) -> str:
-    """R writes names within quotation marks."""
-    return part[1:-1] if len(part) > 1 and part[0] == part[-1] == '"' else part
-
-
-def _texts(values: Any) -> list[str]:
-    """Return a dataset of text (or of whole numbers, as some converters write barcodes)."""
-    found: np.ndarray[Any, Any] = values[:]
-    return [item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item) for item in found.tolist()]
+def _counts(found: FeatureBarcodes, kind: str) -> Counts:
+    kinds = [kind] * len(found.names) if found.kinds is None else [stated or kind for stated in found.kinds]
+    return counts_of(found.values, found.barcodes, distinct(found.names, kinds), kinds)

@@ -47,7 +47,7 @@ def placed(kind: str, text: str) -> tuple[type[StrictModel], str]:
     if kind == "ingest: names":
         head, rest = PLATES.split("  - source:")
         return IngestConfig, head + "  -\n" + indented(text, 4) + rest[rest.index("    platemap:") :]
-    if kind == "ingest: omics":
+    if kind.startswith("ingest: omics"):
         return IngestConfig, PLATES + text
     if kind == "ingest: tables of cells":
         return CellsIngestConfig, CELLS + indented(text, 4)
@@ -61,4 +61,4 @@ def test_an_example_is_a_config(kind: str) -> None:
 
 
 def test_no_example_is_passed_over() -> None:
-    assert len(EXAMPLES) == PAGE.read_text().count("```yaml") == 5
+    assert len(EXAMPLES) == PAGE.read_text().count("```yaml") == 6

@@ -1,0 +1,99 @@
+"""Bulk tables from STARsolo and Cell Ranger: barcodes are samples that a sheet names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import io, sparse
+
+from data_tools.omics import OmicsTable
+from framework.errors import InputError
+
+Read = Callable[..., OmicsTable]
+BARCODES = ["AAAC", "CCCA", "GGGT", "TTTT"]
+VALUES = np.array([[1, 0, 4], [2, 5, 0], [3, 7, 1], [9, 9, 9]])
+IDS, NAMES = ["ENSG01", "ENSG02", "ADT1"], ["SEPT2", "0042", "CD4"]
+KINDS = ["Gene Expression", "Gene Expression", "Antibody Capture"]
+
+
+def _folder(tmp_path: Path, *, kinds: bool = True) -> Path:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    io.mmwrite(str(folder / "matrix.mtx"), sparse.coo_array(VALUES.T))
+    rows = zip(IDS, NAMES, KINDS, strict=True)
+    lines = ["\t".join(row if kinds else row[:2]) for row in rows]
+    (folder / "features.tsv").write_text("\n".join(lines) + "\n")
+    (folder / "barcodes.tsv").write_text("\n".join(BARCODES) + "\n")
+    return folder
+
+
+def _h5(tmp_path: Path) -> Path:
+    matrix = sparse.csr_array(VALUES)
+    with h5py.File(tmp_path / "m.h5", "w") as store:
+        group = store.create_group("matrix")
+        for name in ("data", "indices", "indptr"):
+            group[name] = getattr(matrix, name)
+        group["shape"] = np.array([3, 4])
+        group["barcodes"] = np.array(BARCODES, dtype="S")
+        features = group.create_group("features")
+        for name, texts in (("id", IDS), ("name", NAMES), ("feature_type", KINDS)):
+            features[name] = np.array(texts, dtype="S")
+    return tmp_path / "m.h5"
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> dict[str, Any]:
+    """A sheet of three of the four barcodes."""
+    text = "well,barcode,Perturbation\nA01,GGGT,a\nA02,AAAC,b\nA03,CCCA,c\n"
+    (tmp_path / "sheet.csv").write_text(text)
+    sheet = {"path": str(tmp_path / "sheet.csv"), "sample": "barcode"}
+    return {"sheet": sheet, "perturbation": "Perturbation", "stimulation": None, "plate": None}
+
+
+@pytest.mark.parametrize("form", ["folder", "h5"])
+def test_barcodes_of_the_sheet_are_samples(tmp_path: Path, read: Read, keys: dict[str, Any], form: str) -> None:
+    file = _folder(tmp_path) if form == "folder" else _h5(tmp_path)
+    table = read(file, **keys, modality="Gene Expression")
+    assert table.sample.tolist() == ["AAAC", "CCCA", "GGGT"]
+    assert table.perturbation.tolist() == ["b", "c", "a"]
+    assert table.genes == ("ENSG01", "ENSG02")
+    assert table.values.tolist() == [[1, 0], [2, 5], [3, 7]]
+    assert f"{file}: 1 of 4 barcodes are no samples of the sheet and are left out" in table.notes
+    assert read(file, **keys, modality="Antibody Capture", gene_names="name").genes == ("CD4",)
+    assert read(file, **keys, modality="Gene Expression", gene_names="name").genes == ("SEPT2", "0042")
+
+
+def test_what_is_said_of_a_matrix_that_does_not_fit(tmp_path: Path, read: Read, keys: dict[str, Any]) -> None:
+    file = _folder(tmp_path)
+    with pytest.raises(InputError, match="features of the kinds Gene Expression, Antibody Capture; choose one"):
+        read(file, **keys)
+    with pytest.raises(InputError, match="no feature of the kind 'Genes'; it has Gene Expression, Antibody Capture"):
+        read(file, **keys, modality="Genes")
+    with pytest.raises(InputError, match="'gene_names: symbol' is nothing of a 10x matrix; write 'id'"):
+        read(file, **keys, modality="Gene Expression", gene_names="symbol")
+    with pytest.raises(InputError, match="'layer: raw' is for AnnData and MuData files"):
+        read(file, **keys, layer="raw")
+    with pytest.raises(InputError, match="a matrix without names; name the folder"):
+        read(file / "matrix.mtx", **keys)
+    (tmp_path / "sheet.csv").write_text("well,barcode,Perturbation\nA01,AAAC-1,a\n")
+    with pytest.raises(InputError, match=r"not one of its 4 samples \('AAAC' ...\) stands in"):
+        read(file, **keys, modality="Gene Expression")
+
+
+def test_a_folder_of_one_kind_needs_no_choice(tmp_path: Path, read: Read, keys: dict[str, Any]) -> None:
+    table = read(_folder(tmp_path, kinds=False), **keys)
+    assert table.genes == ("ENSG01", "ENSG02", "ADT1")
+    assert table.values[2].tolist() == [3, 7, 1]
+
+
+def test_without_a_sheet_barcodes_may_be_the_perturbations(tmp_path: Path, read: Read) -> None:
+    file = _h5(tmp_path)
+    options: dict[str, Any] = {"perturbation": "sample", "stimulation": None, "plate": None, "modality": KINDS[0]}
+    assert read(file, **options).perturbation.tolist() == BARCODES
+    assert pd.isna(read(file, **options).values).sum() == 0
