@@ -209,24 +209,44 @@ class Run:
         *,
         data: Path | str | None = None,
         part: str = "test",
-        tiles: int = 256,
+        tiles: int | None = None,
         seed: int = 0,
+        outputs: Sequence[str] = (),
+        bags: Sequence[str] | int = 4,
+        samples: int = 25,
+        noise: float = 0.15,
         progress: OnProgress | None = None,
     ) -> SaliencySummary:
-        """Write guided backpropagation maps: which pixels of a cell its predictions are read from.
+        """Write which pixels of a cell its predictions are read from; of bags also what each of their tiles says.
 
         Args:
             out: ``.npz`` to write.
             data: dataset folder or URL; default: the one the run trained on.
             part: ``train``, ``val``, ``test`` or ``all``.
-            tiles: how many, drawn by ``seed``.
-            seed: of the draw.
+            tiles: how many, drawn by ``seed``; default: 256, or 9 per bag.
+            seed: of the draw, and of the noise.
+            outputs: of bags: genes, as ``GENE`` or ``TARGET/GENE``; default: all, where there are few.
+            bags: of bags: their names (``WELL`` or ``PLATE/WELL``), or how many are drawn.
+            samples: noisy copies of a tile, of SmoothGrad.
+            noise: their standard deviation, as a share of the range of the tile.
             progress: called with (stage, done, total).
 
         Raises:
-            WellstreamError: a run that does not predict single tiles, or a part without tiles.
+            WellstreamError: a run that predicts nothing, no such bag or output, or a part without tiles.
         """
-        return rooms.saliency(self.folder, data, out, part, tiles, seed, progress)
+        return rooms.saliency(
+            self.folder,
+            data,
+            out,
+            part,
+            tiles,
+            seed,
+            progress,
+            outputs=outputs,
+            bags=bags,
+            samples=samples,
+            noise=noise,
+        )
 
 
 def fit(

@@ -36,6 +36,7 @@ from framework.models.pools import (
 )
 from framework.models.resnet import ResNet18Config
 from framework.models.small import SmallCnnConfig
+from framework.models.smooth import smooth_gradients
 from framework.models.taking import Taken, take_weights
 
 __all__ = [
@@ -74,5 +75,6 @@ __all__ = [
     "mean_over_tiles",
     "need_layers",
     "pooled_layers",
+    "smooth_gradients",
     "take_weights",
 ]

@@ -126,7 +126,8 @@ class OmicsHeads(PredictsTargets):
 
     def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
         """(..., C, H, W) -> (..., E), by the frozen backbone."""
-        with torch.no_grad():
+        # With gradients only where somebody asks how pixels matter: without them tiles pass in chunks.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and tiles.requires_grad):
             return self.bag_encoder.embed_tiles(tiles)
 
     def embed_bags(self, embedded: torch.Tensor) -> torch.Tensor:
@@ -141,5 +142,5 @@ class OmicsHeads(PredictsTargets):
                 f"the cached tile embeddings are {embedded.shape[-1]} wide, the frozen backbone's are {width}; make "
                 "them with 'wellstream embed' from the run that 'pretrained' names"
             )
-        with torch.no_grad():
+        with torch.set_grad_enabled(torch.is_grad_enabled() and embedded.requires_grad):
             return self.bag_encoder.pool(embedded)

@@ -109,20 +109,56 @@ def inpaint(
     show.summary(summary)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SaliencyOptions:
+    """Of runs that predict bags."""
+
+    outputs: Annotated[
+        str | None, typer.Option(help="of bags: genes, such as GENE1,transcripts_M1/GENE2; all where they are few")
+    ] = None
+    bags: Annotated[str, typer.Option(help="of bags: how many are drawn, or names, such as A01,plate-2/B03")] = "4"
+    samples: Annotated[int, typer.Option(min=1, help="of bags: noisy copies that SmoothGrad averages over")] = 25
+    noise: Annotated[
+        float, typer.Option(min=0, help="of bags: their standard deviation, as a share of the range of a tile")
+    ] = 0.15
+
+
 def saliency(
-    run: Annotated[Path, typer.Argument(help="run folder of a marker regression")],
-    out: Annotated[Path, typer.Option("--out", "-o", help=".npz to write; images.saliency of an expression YAML")],
+    run: RunFolder,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help=".npz to write; images.saliency of an expression YAML, or of a figure")
+    ],
+    bag_options: SaliencyOptions,
     data: DatasetOfRun = None,
     part: Part = "test",
-    tiles: Annotated[int, typer.Option(min=1, help="how many tiles, drawn by --seed")] = 256,
+    tiles: Annotated[
+        int | None, typer.Option(min=1, help="how many tiles, drawn by --seed: 256, or 9 per bag, unless told")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Write guided backpropagation maps: which pixels of a cell its predicted markers are read from.
+    """Write which pixels of a cell a prediction is read from.
+
+    Guided backpropagation for a run that predicts tiles; SmoothGrad for one that predicts bags, and beside it a table
+    of what each tile of those bags says, with the tiles that raise and lower the prediction most.
 
     Python: wellstream.open_run(run).saliency(out)
     """
+    told = bag_options
+    bags = int(told.bags) if told.bags.isdigit() else listed(told.bags)
+    outputs = listed(told.outputs or "")
     with show.progress() as report:
-        summary = ws.Run(run).saliency(out, data=data, part=part, tiles=tiles, seed=seed, progress=report)
+        summary = ws.Run(run).saliency(
+            out,
+            data=data,
+            part=part,
+            tiles=tiles,
+            seed=seed,
+            outputs=outputs,
+            bags=bags,
+            samples=told.samples,
+            noise=told.noise,
+            progress=report,
+        )
     show.summary(summary)
 
 

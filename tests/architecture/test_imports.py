@@ -54,7 +54,7 @@ LEVELS = {
     "framework.report.run": 11,
     "framework.report.features": 10,
     "framework.report.expression": 10,
-    "framework.report.omics": 10,
+    "framework.report.omics": 12,
     "framework.run.train": 12,
     "framework.run.apply": 13,
     "framework.run.verification": 13,

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from framework.errors import InputError, did_you_mean
@@ -49,7 +51,7 @@ def read_locations(file: Path | str, reliabilities: Sequence[str]) -> pd.DataFra
     return rows
 
 
-def _located(table: TextTable, chosen: pd.Series, reliability: str) -> pd.DataFrame:
+def _located(table: TextTable, chosen: npt.NDArray[np.bool_], reliability: str) -> pd.DataFrame:
     places = table.column(_MAIN if _MAIN in table.names else reliability)[chosen]
     rows = pd.DataFrame(
         {

@@ -71,9 +71,9 @@ class Locations(FigureKind[LocationsConfig]):
             ],
             title="Predictability by subcellular localisation",
             caption="r² on held-out wells by location (Human Protein Atlas, "
-            f"{' and '.join(self.options.reliability)}), the {self.options.top} locations with the most genes, from the "
-            "lowest mean r² (left) to the highest. Box: middle half, line: median, diamond: mean, whiskers: 5th to 95th percentile, above: genes. A gene with "
-            "several locations counts in each; genes without one are not shown.",
+            f"{' and '.join(self.options.reliability)}), the {self.options.top} locations with the most genes, from "
+            "the lowest mean r² (left) to the highest. Box: middle half, line: median, diamond: mean, whiskers: 5th to "
+            "95th percentile, above: genes. A gene with several locations counts in each; others are not shown.",
             alt=f"Boxes of r² by location; best on average: {best}",
             notes=tuple(notes),
         )

@@ -61,7 +61,9 @@ class Predictors(FigureKind[PredictorsConfig]):
         """Draw a forest plot per target: pathways, locations, abundance, from top to bottom."""
         places = read_locations(str(inputs.locations), self.options.reliability)
         sets = read_gene_sets(str(inputs.pathways))
-        tables, fits, notes = {}, {}, []
+        tables: dict[str, pd.DataFrame] = {}
+        fits: dict[str, Fit] = {}
+        notes: list[str] = []
         for target in chosen_targets(inputs, self.options.targets):
             genes = inputs.genes[(inputs.genes["target"] == target) & inputs.genes["r2"].notna()]
             design = self._design(genes, places, sets, notes, target)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -59,7 +61,8 @@ class R2Violins(FigureKind[FigureConfig]):
 def _violin(panel: Axes, place: int, values: npt.NDArray[np.float64], many: bool) -> None:
     colour = PALETTE[place % len(PALETTE)]
     if len(values) > 1 and np.ptp(values) > 0:
-        body = next(iter(panel.violinplot([values], positions=[place], widths=0.85, showextrema=False)["bodies"]))
+        bodies: Any = panel.violinplot([values], positions=[place], widths=0.85, showextrema=False)["bodies"]
+        body = bodies[0]
         body.set(facecolor=colour, alpha=0.3, edgecolor=colour)
     # A fixed draw: equal values give equal pictures.
     spread = np.random.default_rng(0).uniform(-0.16, 0.16, len(values))

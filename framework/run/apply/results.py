@@ -94,19 +94,31 @@ class InpaintSummary(Result):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class SaliencySummary(Result):
-    """Guided maps that were written.
+    """Maps of tiles that were written.
 
     Attributes:
         file: the ``.npz``.
-        tiles: how many.
-        outputs: names of what is predicted of a tile.
+        tiles: of which maps were made.
+        outputs: names of what is predicted of a tile or bag.
         step: completed steps of the weights.
+        method: ``guided`` (backpropagation) or ``smoothgrad``.
+        bags: whose tiles they are; None for an objective of tiles.
+        table: one row per tile of these bags and output: what the tile says, and what it contributes.
+        exact: whether each bag's prediction is the mean of what its tiles say.
+        gap: largest difference between those two, in units of the target.
+        most: which tiles raise and lower each output most.
     """
 
     file: Path
     tiles: int
     outputs: tuple[str, ...]
     step: int
+    method: str = "guided"
+    bags: int | None = None
+    table: Path | None = None
+    exact: bool | None = None
+    gap: float | None = None
+    most: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

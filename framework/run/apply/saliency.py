@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,17 @@ from framework.data.loading.transform import scale
 from framework.data.permutation import I64, hash_u64, permute
 from framework.data.store import dataset_digest
 from framework.durable import write_arrays
-from framework.errors import ConfigError, RunError
+from framework.errors import ConfigError
 from framework.models import guided_gradients
 from framework.objectives import Predicts
 from framework.progress import OnProgress
+from framework.run.apply.bag_saliency import BagMaps, bag_saliency
 from framework.run.apply.results import SaliencySummary
 from framework.run.apply.tables import with_folder
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
 
+_TILES = 256
 _TILES_PER_PASS = 32
 _STREAM = 0x5A11
 
@@ -34,56 +36,68 @@ def saliency(
     data: Path | str | None,
     out: Path | str,
     part: str = "test",
-    tiles: int = 256,
+    tiles: int | None = None,
     seed: int = 0,
     progress: OnProgress | None = None,
+    *,
+    outputs: Sequence[str] = (),
+    bags: Sequence[str] | int = BagMaps.bags,
+    samples: int = BagMaps.samples,
+    noise: float = BagMaps.noise,
 ) -> SaliencySummary:
-    """Write guided backpropagation maps of some tiles (IFC-seq, Figure S4).
+    """Write maps of some tiles: guided backpropagation where a run predicts tiles, SmoothGrad where it predicts bags.
+
+    Guided maps are those of IFC-seq, Figure S4, SmoothGrad those of Image2Omics, Figure 6. For bags, what each tile
+    says is written too: see ``bag_saliency``.
 
     The file is an ``.npz`` with ``tile`` int64 (n,), row of tiles.parquet; ``images`` (n, C, H, W) as stored; ``maps``
     float32 (n, M, C, H, W), the guided gradient of each output, in its units per scaled pixel; ``outputs`` (M,);
     ``channels`` (C,); ``dataset_digest``.
 
     Args:
-        run: run folder of an objective that predicts tiles; its best or newest checkpoint is used.
+        run: run folder of an objective that predicts; its best or newest checkpoint is used.
         data: dataset folder; None: the one the run trained on.
         out: .npz to write.
         part: ``train``, ``val``, ``test`` or ``all``.
-        tiles: how many, drawn by ``seed``; fewer where the part has fewer.
-        seed: of the draw.
+        tiles: how many, drawn by ``seed``; fewer where the part has fewer; None: 256, or 9 per bag.
+        seed: of the draw, and of the noise.
         progress: called with (stage, done, total).
+        outputs: of bags: genes, as ``GENE`` or ``TARGET/GENE``; none: all, where there are few.
+        bags: of bags: their names (``WELL`` or ``PLATE/WELL``), or how many are drawn.
+        samples, noise: of SmoothGrad, see ``smooth_gradients``.
 
     Returns:
         What was written.
 
     Raises:
         ConfigError: an argument out of range.
-        RunError: the run does not predict tiles, or the part has none.
+        RunError: the run does not predict, or the part has nothing.
     """
     if Path(out).suffix != ".npz":
         raise ConfigError(f"{out}: expected the name of an .npz file")
     opened = open_run(run)
     objective = opened.having(Predicts)
-    if objective.predicts_per != "tile":
-        raise RunError(
-            f"{run}: guided maps explain predictions of single tiles, and this run predicts bags; use a run of "
-            "marker_regression"
-        )
     on = opened.on(data, part)
-    ids = _drawn(on, tiles, seed)
+    if objective.predicts_per == "bag":
+        each = BagMaps.tiles if tiles is None else tiles
+        asked = BagMaps(outputs=outputs, bags=bags, tiles=each, samples=samples, noise=noise, seed=seed)
+        return bag_saliency(on, Path(out), asked, progress)
+    if outputs:
+        raise ConfigError("outputs are chosen of runs that predict bags; a run of tiles gets a map of each output")
+    ids = _drawn(on, _TILES if tiles is None else tiles, seed)
     images = np.empty((len(ids), *on.store.sample_shape), dtype=on.store.dtype)
     on.store.gather(ids, images)
-    outputs = tuple(output.name for output in objective.outputs())
+    named = tuple(output.name for output in objective.outputs())
     arrays = {
         "tile": ids,
         "images": images,
-        "maps": _maps(on, objective, images, len(outputs), progress),
-        "outputs": np.array(outputs),
+        "maps": _maps(on, objective, images, len(named), progress),
+        "outputs": np.array(named),
         "channels": np.array(opened.scale.channels),
         "dataset_digest": np.array(dataset_digest(on.dataset)),
     }
     write_arrays(with_folder(Path(out)), arrays)
-    return SaliencySummary(file=Path(out), tiles=len(ids), outputs=outputs, step=opened.step)
+    return SaliencySummary(file=Path(out), tiles=len(ids), outputs=named, step=opened.step)
 
 
 def _drawn(on: Application, count: int, seed: int) -> I64:
