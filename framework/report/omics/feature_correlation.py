@@ -84,7 +84,8 @@ def _means(data: anndata.AnnData) -> pd.DataFrame:
     keys = pd.MultiIndex.from_arrays([table.wells[SOURCE].astype(str), table.wells[BAG].astype(str)])
     values = pd.DataFrame(table.vectors, index=keys, columns=[str(name) for name in data.var_names])
     finite = np.isfinite(values.to_numpy()).all(axis=0)
-    return values.loc[~keys.duplicated(), finite]
+    found: pd.DataFrame = values.loc[~keys.duplicated(), finite]
+    return found
 
 
 def _unmatched(learned: int, measured: int, both: int) -> tuple[str, ...]:
