@@ -24,6 +24,7 @@ from wellstream.pages import report as report
 from wellstream.runs import Run as Run
 from wellstream.runs import export as export
 from wellstream.runs import fit as fit
+from wellstream.runs import fit_heads as fit_heads
 from wellstream.runs import open_run as open_run
 from wellstream.scores import evaluate as evaluate
 from wellstream.simulations import simulate_crops as simulate_crops

@@ -20,12 +20,15 @@ from framework.progress import OnProgress
 from framework.run import (
     EmbedSummary,
     ExportSummary,
+    HeadsConfig,
+    HeadsSummary,
     InpaintSummary,
     LayersSummary,
     OpenedRun,
     PredictSummary,
     RunConfig,
     SaliencySummary,
+    load_heads_config,
     load_run_config,
 )
 from framework.tracking import read_metrics
@@ -276,6 +279,27 @@ def fit(
             raise RunError(" ".join(ending.sentences))
         return Run(settings.run_dir)
     return Run(rooms.fit(settings, resume))
+
+
+def fit_heads(
+    config: Path | str | Mapping[str, Any] | HeadsConfig,
+    *,
+    overrides: Sequence[str] = (),
+    progress: OnProgress | None = None,
+) -> HeadsSummary:
+    """Train linear heads of many targets and splits at once; each ends in a run folder of its own.
+
+    Args:
+        config: a YAML file of an ``omics_heads`` run with ``data.embeddings``, what it would hold as a mapping, or a
+            config object. ``heads.seeds`` lists the seeds of its splits.
+        overrides: dotted, as ``["heads.seeds=[0, 1, 2]"]``; not with a config object.
+        progress: called with (stage, done, total).
+
+    Raises:
+        WellstreamError: what is wrong, in a sentence.
+    """
+    settings = config if isinstance(config, HeadsConfig) else load_heads_config(config, overrides)
+    return rooms.fit_heads(settings, progress)
 
 
 def export(

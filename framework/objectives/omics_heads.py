@@ -50,17 +50,12 @@ class OmicsHeads(PredictsTargets):
 
     profile_type: ClassVar[type[StrictModel]] = OmicsHeadsProfile
 
-    def __init__(self, config: OmicsHeadsConfig, profile: OmicsHeadsProfile) -> None:
-        encoder = BagEncoder(
-            build_backbone(profile.backbone, len(profile.channels)),
-            aggregate=profile.aggregate,
-            l2_normalise=profile.l2_normalise,
-            pool=profile.pool,
-        ).requires_grad_(False)
+    def __init__(self, config: OmicsHeadsConfig, profile: OmicsHeadsProfile, encoder: BagEncoder | None = None) -> None:
         super().__init__(
             config,
             profile,
-            encoder=encoder,
+            # Several objectives may share one frozen encoder; each with an encoder of its own draws that one first.
+            encoder=frozen_encoder(profile) if encoder is None else encoder,
             backbone=profile.backbone,
             channels=profile.channels,
             targets=profile.targets,
@@ -144,3 +139,13 @@ class OmicsHeads(PredictsTargets):
             )
         with torch.set_grad_enabled(torch.is_grad_enabled() and embedded.requires_grad):
             return self.bag_encoder.pool(embedded)
+
+
+def frozen_encoder(profile: OmicsHeadsProfile) -> BagEncoder:
+    """Return the bag encoder of a profile with fresh weights, which do not train."""
+    return BagEncoder(
+        build_backbone(profile.backbone, len(profile.channels)),
+        aggregate=profile.aggregate,
+        l2_normalise=profile.l2_normalise,
+        pool=profile.pool,
+    ).requires_grad_(False)

@@ -119,11 +119,14 @@ class PredictsTargets(EncodesBags, Predicts):
             for gene, mean, sd in zip(facts.genes, facts.train_mean, facts.train_sd, strict=True)
         ]
 
+    def head_input(self, embedded: torch.Tensor) -> torch.Tensor:
+        """(K, N, E) -> (K, D), what the heads see of each bag, before dropout. Raises as ``embed_bags``."""
+        return torch.as_tensor(self.activation(self.embed_bags(embedded)))
+
     def _scores(self, batch: Batch) -> torch.Tensor:
         """(K, P) z-scores."""
         cached = batch.tiles.ndim == 3
-        bags = self.embed_bags(batch.tiles if cached else self.embed_tiles(batch.tiles))
-        bags = self.dropout(self.activation(bags))
+        bags = self.dropout(self.head_input(batch.tiles if cached else self.embed_tiles(batch.tiles)))
         return at_least_float32(torch.cat([head(bags) for head in self.heads], dim=1))
 
 

@@ -16,6 +16,8 @@ from framework.run.apply.results import (
     SaliencySummary,
 )
 from framework.run.apply.saliency import saliency
+from framework.run.heads.config import HeadsConfig, load_heads_config
+from framework.run.heads.fit import HeadsSummary, fit_heads
 from framework.run.train.config import RunConfig, load_run_config, parse_run_config
 from framework.run.train.fit import fit
 from framework.run.train.folder import RunFolder
@@ -28,6 +30,8 @@ __all__ = [
     "EmbedSummary",
     "ExportSummary",
     "FeaturesSummary",
+    "HeadsConfig",
+    "HeadsSummary",
     "InpaintSummary",
     "LayersSummary",
     "OpenedRun",
@@ -40,7 +44,9 @@ __all__ = [
     "export",
     "features",
     "fit",
+    "fit_heads",
     "inpaint",
+    "load_heads_config",
     "load_run_config",
     "open_run",
     "parse_run_config",

@@ -86,7 +86,13 @@ class AuditLog:
             rows: rows that counted (weight above 0).
             digest: commutative 64-bit digest of those rows.
         """
-        self._append({"attempt": self._attempt, "step": step, "rows": rows, "digest": f"{digest % _WORD:016x}"})
+        self._lines.append_text(self._linked(step, rows, digest))
+
+    def append_all(self, first: int, rows: Sequence[int], digests: Sequence[int]) -> None:
+        """Record steps that follow each other, of which ``first`` is the first, in one write; else as ``append``."""
+        lines = [self._linked(first + at, *record) for at, record in enumerate(zip(rows, digests, strict=True))]
+        if lines:
+            self._lines.append_text("\n".join(lines))
 
     def sync(self) -> None:
         """Make all records survive a power cut."""
@@ -95,6 +101,10 @@ class AuditLog:
     def close(self) -> None:
         """Sync and close."""
         self._lines.close()
+
+    def _linked(self, step: int, rows: int, digest: int) -> str:
+        record = f'{{"attempt":{self._attempt},"step":{step},"rows":{rows},"digest":"{digest % _WORD:016x}"}}'
+        return self._chain.linked(record.encode()).decode()
 
     def _append(self, record: Mapping[str, object]) -> None:
         self._lines.append_text(self._chain.linked(json.dumps(record, separators=(",", ":")).encode()).decode())

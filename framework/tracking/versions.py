@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from framework import __version__
@@ -12,6 +13,12 @@ _PACKAGES = ("torch", "accelerate", "numpy", "pandas", "anndata", "safetensors",
 
 def versions() -> dict[str, str]:
     """Return name -> version of this product, Python and the packages that compute."""
+    return dict(_found())
+
+
+@cache
+def _found() -> dict[str, str]:
+    """What was installed when it was first asked for: that is what runs, and looking costs milliseconds."""
     found = {"wellstream": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:

@@ -2,7 +2,8 @@
 
 from framework.trainer.config import TrainConfig
 from framework.trainer.loop import Collaborators, Outcome, fit
-from framework.trainer.optim import build_optimiser, build_scheduler
+from framework.trainer.meters import Speed
+from framework.trainer.optim import build_optimiser, build_scheduler, rate_factor
 from framework.trainer.optimisers import OPTIMISERS, AdamWConfig, OptimConfig
 from framework.trainer.progress import Progress
 from framework.trainer.schedules import SCHEDULES
@@ -16,9 +17,11 @@ __all__ = [
     "OptimConfig",
     "Outcome",
     "Progress",
+    "Speed",
     "Stopped",
     "TrainConfig",
     "build_optimiser",
     "build_scheduler",
     "fit",
+    "rate_factor",
 ]

@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     instead = dict.fromkeys(("--out", "-o", "--output", "--run-dir"), OUTPUT)
     instead["--data"] = "the dataset is a key of the config, which an override sets: data.path=DATASET"
     add(app, train, panel=PANEL, runs_code=True, instead=instead)
+    add(app, heads, panel=PANEL, runs_code=True, instead=instead)
     output = "a study is written to out of its config, which an override sets: out=FOLDER"
     add(app, study, panel=PANEL, runs_code=True, instead=dict.fromkeys(("--out", "-o", "--output"), output))
 
@@ -72,3 +73,21 @@ def study(
     except later.StepFailed as error:
         show.failure(error)
         raise typer.Exit(error.code) from None
+
+
+def heads(
+    config: Annotated[Path, typer.Argument(help="run YAML of omics_heads with data.embeddings")],
+    options: Overrides = None,
+) -> None:
+    """Train linear heads of many targets and splits at once, from cached tile embeddings.
+
+    One model per entry of objective.targets and of heads.seeds, as: wellstream heads CONFIG 'heads.seeds=[0, 1, 2]'.
+    Each gets a run folder in run_dir, with the weights that wellstream train would give it. {seed} in
+    objective.pretrained and data.embeddings stands for the seed, for a backbone per split. Models that are there
+    already stay, so the same command goes on after a stop.
+
+    Python: wellstream.fit_heads(config)
+    """
+    with show.progress() as report:
+        summary = ws.fit_heads(config, overrides=options or [], progress=report)
+    show.summary(summary)

@@ -57,6 +57,7 @@ LEVELS = {
     "framework.report.omics": 12,
     "framework.run.train": 12,
     "framework.run.apply": 13,
+    "framework.run.heads": 13,
     "framework.run.verification": 13,
     "framework.run": 14,
     "framework.study": 15,

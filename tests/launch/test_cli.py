@@ -17,7 +17,19 @@ from launch.commands import cells, data, results, tools, train
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
-    *("simulate", "ingest", "inspect", "convert", "train", "embed", "predict", "inpaint", "saliency", "evaluate"),
+    *(
+        "simulate",
+        "ingest",
+        "inspect",
+        "convert",
+        "train",
+        "heads",
+        "embed",
+        "predict",
+        "inpaint",
+        "saliency",
+        "evaluate",
+    ),
     *("report", "export", "features", "evaluate-features", "prepare", "express", "verify", "bench", "doctor"),
 ]
 

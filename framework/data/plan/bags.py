@@ -54,10 +54,23 @@ class BagsPlan:
         epoch, inside = divmod(step, self.steps_per_epoch)
         total = len(self._universe.bags)
         place = np.arange(inside * self.rows, min((inside + 1) * self.rows, total))
-        bags = self._universe.bags[permute(place, total, hash_u64(self._seed, EPOCH_ORDER, epoch))]
+        bags = self._order(epoch, place)
+        return step_rows(step, epoch, bags, self.drawn(epoch, bags), self.rows)
+
+    def order(self, epoch: int) -> I64:
+        """Return all allowed bags in the order of an epoch; each step takes the next ``rows`` of them."""
+        return self._order(epoch, np.arange(len(self._universe.bags)))
+
+    def drawn(self, epoch: int, bags: I64) -> I64:
+        """Return the tiles (n, N) of these bags in an epoch: the same, whichever bags the plan visits beside them."""
         key = hash_u64(self._seed, TILES_OF_BAG, epoch)
-        tiles = draw_tiles(self._universe.bag_start, bags, np.zeros_like(bags), self.tiles_per_row, key)
-        return step_rows(step, epoch, bags, tiles, self.rows)
+        return draw_tiles(self._universe.bag_start, bags, np.zeros_like(bags), self.tiles_per_row, key)
+
+    def _order(self, epoch: int, place: I64) -> I64:
+        bags: I64 = self._universe.bags[
+            permute(place, len(self._universe.bags), hash_u64(self._seed, EPOCH_ORDER, epoch))
+        ]
+        return bags
 
     def visits(self, rows: StepRows) -> I64:
         """Return the bags that count."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from framework.data.permutation import I64, hash_u64
+from framework.data.permutation import I64, U64, hash_u64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,7 +67,11 @@ def digest_rows(rows: StepRows) -> int:
     whatever the world size; the order of tiles inside a row matters, the order of rows does not.
     """
     counted = rows.weights > 0
-    place = np.arange(rows.tiles.shape[1])
-    tiles = hash_u64(rows.tiles[counted], place[None]).sum(axis=1, dtype=np.uint64)
-    each = hash_u64(rows.step, rows.bags[counted], tiles)
+    each = hash_u64(rows.step, rows.bags[counted], digest_tiles(rows.tiles[counted]))
     return int(each.sum(dtype=np.uint64))
+
+
+def digest_tiles(tiles: I64) -> U64:
+    """Return a fingerprint of the tiles of each row (K, N) -> uint64 (K,); their order matters."""
+    digests: U64 = hash_u64(tiles, np.arange(tiles.shape[1])[None]).sum(axis=1, dtype=np.uint64)
+    return digests

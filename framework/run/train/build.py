@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from framework import checkpoint
@@ -11,7 +13,7 @@ from framework.distributed import Ranks, single_value_batch_norm, sync_batch_nor
 from framework.objectives import Objective
 from framework.run.train.batches import open_loader, open_store, plan_of
 from framework.run.train.config import Draw, RunConfig
-from framework.run.train.folder import RunFolder
+from framework.run.train.folder import Measured, RunFolder
 from framework.run.train.objective import initial_objective, placed
 from framework.run.train.prepare import Prepared, Start
 from framework.tracking import AuditLog, Head, Tracker, heads_in, heads_of_state, versions
@@ -50,20 +52,40 @@ def build(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks
         checkpoints=folder.checkpoints,
         tracker=tracker,
         audit=_audit(folder, start, ranks, before),
-        facts={
-            "run": prepared.identity,
-            "attempt": start.attempt,
-            "seed": config.train.seed,
-            "world_size": ranks.world_size,
-            "config_digest": config_digest(config),
-            "objective": measured.facts.plain(),
-            "scale": measured.scale.plain(),
-            "channels": list(measured.scale.channels),
-            "wandb_id": tracker.wandb_id,
-            "versions": versions(),
-        },
+        facts=checkpoint_facts(
+            config,
+            measured,
+            prepared.identity,
+            attempt=start.attempt,
+            world_size=ranks.world_size,
+            wandb_id=tracker.wandb_id,
+        ),
     )
     return collaborators, progress
+
+
+def checkpoint_facts(
+    config: RunConfig,
+    measured: Measured,
+    identity: dict[str, Any],
+    *,
+    attempt: int,
+    world_size: int,
+    wandb_id: str,
+) -> dict[str, Any]:
+    """Return what every ``state.json`` of an attempt holds beside step, progress and audit."""
+    return {
+        "run": identity,
+        "attempt": attempt,
+        "seed": config.train.seed,
+        "world_size": world_size,
+        "config_digest": config_digest(config),
+        "objective": measured.facts.plain(),
+        "scale": measured.scale.plain(),
+        "channels": list(measured.scale.channels),
+        "wandb_id": wandb_id,
+        "versions": versions(),
+    }
 
 
 def _loaders(

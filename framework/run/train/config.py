@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
@@ -113,7 +113,7 @@ class RunConfig(StrictModel):
         """Return a seed for one use of ``train.seed``, below 2**63."""
         return int(hash_u64(self.train.seed, 0x5EED, int(draw))) >> 1
 
-    def resolved(self) -> RunConfig:
+    def resolved(self) -> Self:
         """Return the config with absolute paths, so that its copy means the same from any folder."""
         data, objective = self.data, self.objective.located(absolute)
         places = {"path": absolute(data.path), "embeddings": data.embeddings and absolute(data.embeddings)}

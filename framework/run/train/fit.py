@@ -83,14 +83,14 @@ def _fit_alone(config: RunConfig, folder: RunFolder, resume: str, ranks: Ranks) 
             collaborators.tracker.close(code)
     ranks.at("writing the summary")
     if ranks.is_main:
-        _write_summary(folder, prepared.start, ranks, outcome)
+        write_summary(folder, prepared.start, ranks, outcome)
     ranks.barrier()
     if outcome.ended_by in ("SIGTERM", "SIGINT"):
         raise Stopped(outcome.progress.step, outcome.ended_by)
     return folder.root
 
 
-def _write_summary(folder: RunFolder, start: Start, ranks: Ranks, outcome: Outcome) -> None:
+def write_summary(folder: RunFolder, start: Start, ranks: Ranks, outcome: Outcome) -> None:
     """Write ``summary.json``: how the run ended, how fast it was, and which checkpoint to use."""
     before = _former(folder)
     progress, speed = outcome.progress, outcome.speed

@@ -165,7 +165,7 @@ def _measured(config: RunConfig, dataset: Dataset, base: Foundation | None) -> M
     train = split.bags_in(parts, "train")
     if not len(train):
         raise RunError("the split leaves no bag for the part 'train'; see the section split")
-    scale = _scale(config, dataset, train, base)
+    scale = scale_of(config, dataset, train, base)
     entry = OBJECTIVES.get(config.objective.name)
     profile = entry.build.measure(config.objective, dataset, scale.channels, train, base.backbone if base else None)
     facts = ObjectiveFacts(
@@ -178,7 +178,7 @@ def _measured(config: RunConfig, dataset: Dataset, base: Foundation | None) -> M
     return Measured(parts=parts, scale=scale, facts=facts, profile=profile)
 
 
-def _scale(
+def scale_of(
     config: RunConfig, dataset: Dataset, train: np.ndarray[tuple[int], np.dtype[np.int64]], base: Foundation | None
 ) -> ScaleProfile:
     """Fit the scaling on the training tiles, or take over that of the run this one builds on."""

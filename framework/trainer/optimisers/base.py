@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 import torch
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
@@ -20,6 +20,10 @@ else:
 
 class OptimConfig(NamedOptions):
     """The section ``optim``: what every optimiser has; the defaults are those of Image2Omics' pretraining."""
+
+    elementwise: ClassVar[bool] = False
+    """Whether the step of a number depends on that number, its gradient and their history alone. Then many models can
+    share one optimiser (``wellstream heads``)."""
 
     name: str
     lr: float = Field(default=1e-4, gt=0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
@@ -12,6 +12,7 @@ from framework.trainer.optimisers.base import OPTIMISERS, Betas, OptimConfig
 class SgdConfig(OptimConfig):
     """``optim: {name: sgd}``; the first of ``betas`` is the momentum."""
 
+    elementwise: ClassVar[bool] = True
     name: Literal["sgd"] = "sgd"
     betas: Betas = (0.9, 0.999)
 

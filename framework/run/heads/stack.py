@@ -1,0 +1,168 @@
+"""The models of one target, trained side by side: a step of all of them is a few operations, however many they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from framework.data.permutation import I64
+from framework.run.heads.chunk import Chunk, GeneFacts, HeadState, joined
+from framework.trainer import OptimConfig
+
+_CHUNK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}
+"""Weights of a chunk: few enough for the caches of a CPU, enough to keep a GPU busy."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Beginning:
+    """How a model of a stack begins.
+
+    Attributes:
+        genes: int64 (n,), columns of the target's table that it learns.
+        mean, sd: float32 (n,), over its training bags.
+        weight, bias: (n, D) and (n,).
+        bags: int64, its training and validation bags.
+    """
+
+    genes: I64
+    mean: npt.NDArray[np.float32]
+    sd: npt.NDArray[np.float32]
+    weight: torch.Tensor
+    bias: torch.Tensor
+    bags: I64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seen:
+    """What the models of a stack see at once.
+
+    Attributes:
+        vectors: (M, K, D).
+        bags: (M, K) rows of the labels; one beyond the last where a row is padding.
+        padded: whether any row is.
+    """
+
+    vectors: torch.Tensor
+    bags: torch.Tensor
+    padded: bool
+
+
+class Stack:
+    """Heads of one target over several splits.
+
+    Args:
+        labels: float32 (B, G), NaN where nothing is measured.
+        models: how each begins.
+        optim: their optimiser.
+        device: where they are trained.
+        rows: most bags that a model sees at once.
+    """
+
+    def __init__(
+        self,
+        labels: npt.NDArray[np.float32],
+        models: Sequence[Beginning],
+        optim: OptimConfig,
+        device: torch.device,
+        rows: int,
+    ) -> None:
+        self._genes = [None if len(each.genes) == labels.shape[1] else torch.from_numpy(each.genes) for each in models]
+        self._optim, self._device = optim, device
+        self.bags_of_data = len(labels)
+        used = np.unique(np.concatenate([each.bags for each in models]))
+        self._is_complete = bool(np.isfinite(labels[used]).all())
+        self._counts = _counts(labels, models).to(device)
+        widths = max(models[0].weight.shape[1], rows)
+        size = max(1, _CHUNK_NUMBERS[device.type] // (len(models) * widths))
+        starts = range(0, labels.shape[1], size)
+        self._chunks = [self._chunk(labels, models, slice(at, min(at + size, labels.shape[1]))) for at in starts]
+
+    def __len__(self) -> int:
+        return len(self._genes)
+
+    def counts(self, bags: torch.Tensor) -> torch.Tensor:
+        """Return how many genes are measured in bags (M, K) of each model, float64 (M,)."""
+        return self._counts.gather(1, bags).sum(dim=1)
+
+    def losses(self, seen: Seen) -> torch.Tensor:
+        """Return sums of squared errors of each model, float64 (M,)."""
+        unknown = seen.padded or not self._is_complete
+        sums = [chunk.errors(seen.vectors, seen.bags, unknown).square_().sum(dim=(1, 2)) for chunk in self._chunks]
+        return torch.stack(sums).double().sum(dim=0)
+
+    def step(self, seen: Seen, rate: float, *, norms: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Make a step of every model.
+
+        Args:
+            seen: bags of the step.
+            rate: learning rate.
+            norms: whether the norms of gradients are asked for.
+
+        Returns:
+            Sums of squared errors and numbers of measured values, float64 (M,) each; norms of the gradients (M,).
+        """
+        unknown = seen.padded or not self._is_complete
+        counts, clip = self.counts(seen.bags), self._optim.clip_norm
+        scale = counts.clamp(min=1.0).reciprocal().float()
+        losses = torch.zeros_like(counts)
+        squares = torch.zeros_like(counts)
+        for chunk in self._chunks:
+            errors = chunk.errors(seen.vectors, seen.bags, unknown)
+            losses += errors.square().sum(dim=(1, 2))
+            chunk.differentiate(errors, seen.vectors, scale)
+            if norms or clip is not None:
+                squares += chunk.squared_norms()
+            if clip is None:
+                chunk.update(rate)
+        if clip is not None:
+            # As torch's clip_grad_norm_ over the parameters of one model.
+            factors = (clip / (squares.sqrt() + 1e-6)).clamp(max=1.0).float()
+            for chunk in self._chunks:
+                chunk.shrink(factors)
+                chunk.update(rate)
+        return losses, counts, squares.sqrt() if norms else None
+
+    def state_of(self, model: int) -> HeadState:
+        """Return a copy of a model, on the CPU: of the genes that it learns."""
+        return joined([chunk.state_of(model) for chunk in self._chunks], self._genes[model])
+
+    def keep(self, models: Sequence[int]) -> None:
+        """Go on with these models alone."""
+        chosen = torch.tensor(models, dtype=torch.int64, device=self._device)
+        self._genes = [self._genes[model] for model in models]
+        self._counts = self._counts[chosen]
+        for chunk in self._chunks:
+            chunk.keep(chosen)
+
+    def _chunk(self, labels: npt.NDArray[np.float32], models: Sequence[Beginning], genes: slice) -> Chunk:
+        size = genes.stop - genes.start
+        padded = np.concatenate([labels[:, genes], np.full((1, size), np.nan, dtype=np.float32)])
+        mean, sd = torch.zeros(len(models), size), torch.ones(len(models), size)
+        weight, bias = torch.zeros(len(models), size, models[0].weight.shape[1]), torch.zeros(len(models), size)
+        excluded = torch.ones(len(models), size, dtype=torch.bool)
+        for model, begins in enumerate(models):
+            inside = np.flatnonzero((begins.genes >= genes.start) & (begins.genes < genes.stop))
+            there = torch.from_numpy(begins.genes[inside] - genes.start)
+            mean[model, there], sd[model, there] = (torch.from_numpy(each[inside]) for each in (begins.mean, begins.sd))
+            weight[model, there], bias[model, there] = begins.weight[inside], begins.bias[inside]
+            excluded[model, there] = False
+        facts = GeneFacts(
+            labels=torch.from_numpy(padded).to(self._device),
+            mean=mean.to(self._device),
+            sd=sd.to(self._device),
+            excluded=excluded.to(self._device) if excluded.any() else None,
+        )
+        return Chunk(facts, weight.to(self._device), bias.to(self._device), self._optim)
+
+
+def _counts(labels: npt.NDArray[np.float32], models: Sequence[Beginning]) -> torch.Tensor:
+    """Return how many genes that a model learns are measured in each bag, float64 (M, B + 1); 0 in the last."""
+    known = np.isfinite(labels)
+    everything = known.sum(axis=1)
+    each = [everything if len(model.genes) == known.shape[1] else known[:, model.genes].sum(axis=1) for model in models]
+    counts = np.stack(each).astype(np.float64)
+    return torch.from_numpy(np.concatenate([counts, np.zeros((len(models), 1))], axis=1))
