@@ -16,7 +16,7 @@ from framework.run.apply.results import (
     SaliencySummary,
 )
 from framework.run.apply.saliency import saliency
-from framework.run.heads.config import HeadsConfig, load_heads_config
+from framework.run.heads.config import HeadsConfig, OneHead, each_head, load_heads_config
 from framework.run.heads.fit import HeadsSummary, fit_heads
 from framework.run.train.config import RunConfig, load_run_config, parse_run_config
 from framework.run.train.fit import fit
@@ -34,11 +34,13 @@ __all__ = [
     "HeadsSummary",
     "InpaintSummary",
     "LayersSummary",
+    "OneHead",
     "OpenedRun",
     "PredictSummary",
     "RunConfig",
     "RunFolder",
     "SaliencySummary",
+    "each_head",
     "embed",
     "embed_layers",
     "export",

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from framework.distributed import Ranks
-from framework.durable import write_with
+from framework.durable import is_temporary, write_with
 from framework.errors import RunError
 from framework.files.json_file import read_mapping
 from framework.progress import OnProgress
@@ -25,7 +25,6 @@ from framework.run.heads.training import Trained, Training
 from framework.run.heads.writing import RunWriter
 from framework.run.train.folder import RunFolder
 from framework.run.train.identity import need_same_run
-from framework.run.train.lock import sole_writer
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +67,10 @@ def fit_heads(config: HeadsConfig, progress: OnProgress | None = None) -> HeadsS
     root, models = Path(settings.run_dir), each_head(settings)
     began = time.perf_counter()
     with ExitStack() as held:
-        held.enter_context(sole_writer(root))
-        for leftover in root.glob(".*.tmp-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        held.enter_context(RunFolder(root=root).sole_writer())
+        for leftover in root.iterdir():
+            if any(is_temporary(leftover.name, one.name) for one in models):
+                shutil.rmtree(leftover, ignore_errors=True)
         sources = Sources(settings)
         wanted = [one for one in models if not _is_done(one, sources)]
         train = settings.train

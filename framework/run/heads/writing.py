@@ -6,7 +6,6 @@ The folder is made under another name and renamed, so it is whole or absent.
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import torch
 
 from framework import checkpoint
 from framework.distributed import Ranks
-from framework.durable import sync_folder
+from framework.durable import sync_folder, temporary_name
 from framework.models import BagEncoder
 from framework.objectives import OmicsHeads, OmicsHeadsConfig
 from framework.objectives.omics_heads import OmicsHeadsProfile
@@ -86,7 +85,7 @@ class RunWriter:
             CheckpointError: the disk is full.
         """
         target = Path(known.one.config.run_dir)
-        folder = RunFolder(root=target.with_name(f".{target.name}.tmp-{os.getpid()}"))
+        folder = RunFolder(root=temporary_name(target))
         try:
             self._fill(folder, known, trained, seconds)
             folder.root.rename(target)

@@ -16,6 +16,7 @@ from fixtures.tiny_dataset import make_dataset, resealed
 from fixtures.tiny_run import TRIPLET, config
 
 from framework import checkpoint
+from framework.durable import temporary_name
 from framework.errors import ConfigError, RunError
 from framework.run import embed, fit, open_run, predict, verify_run
 from framework.run.heads.config import each_head, load_heads_config
@@ -148,14 +149,15 @@ def test_what_is_there_stays_and_what_is_missing_is_trained(root: Path, finished
     before = (kept / "checkpoints" / "step-00000005" / "model.safetensors").stat().st_mtime_ns
     weights = checkpoint.load(lost / "checkpoints" / "step-00000005").weights
     shutil.rmtree(lost)
-    (finished.folder / f".{lost.name}.tmp-1").mkdir()  # what a killed call left
+    leftover = temporary_name(lost)
+    leftover.mkdir()  # what a killed call left
     again = fit_heads(load_heads_config(plain(root, root / "all", steps=5)))
     assert again.already == 5
     assert (kept / "checkpoints" / "step-00000005" / "model.safetensors").stat().st_mtime_ns == before
     remade = checkpoint.load(lost / "checkpoints" / "step-00000005").weights
     for name, value in weights.items():
         torch.testing.assert_close(remade[name], value, rtol=1e-6, atol=1e-6)
-    assert not list(finished.folder.glob(".*.tmp-*"))
+    assert not leftover.exists()
 
 
 def test_little_memory_trains_in_groups_with_the_same_weights(
