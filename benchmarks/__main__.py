@@ -30,6 +30,7 @@ THEMES = (
     "tiling",
     "mil",
     "training",
+    "heads",
     "remote",
     "ingest",
     "cells",

@@ -1,5 +1,12 @@
 """Scores: prediction files of a run go in, tables with errors, tests and intervals come out."""
 
+from framework.evaluate.alignment import (
+    CanonicalCorrelations,
+    Coral,
+    align_groups,
+    batch_in_components,
+    canonical_correlations,
+)
 from framework.evaluate.config import EvaluateConfig
 from framework.evaluate.evaluation import Evaluation, read_evaluation, render, write_evaluation
 from framework.evaluate.kind_markers import MarkersKind
@@ -11,6 +18,8 @@ from framework.evaluate.score import evaluate
 
 __all__ = [
     "EVALUATIONS",
+    "CanonicalCorrelations",
+    "Coral",
     "EvaluateConfig",
     "Evaluation",
     "EvaluationKind",
@@ -21,6 +30,9 @@ __all__ = [
     "ScoreTable",
     "Scored",
     "ScoresPredictions",
+    "align_groups",
+    "batch_in_components",
+    "canonical_correlations",
     "evaluate",
     "evaluate_markers",
     "evaluate_omics",

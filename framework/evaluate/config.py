@@ -19,7 +19,10 @@ class EvaluateConfig(StrictModel):
     alpha: float = Field(default=0.05, gt=0, lt=1)
     unit: Literal["well", "condition"] = "well"
     """What the tests count as one observation. Replicate wells share their label, so wells of one condition are not
-    independent; ``condition`` averages their errors first and is the stricter choice."""
+    independent; ``condition`` averages their errors first. Where nothing is predicted, the signed-rank test and the
+    regression find a share alpha of genes per condition, and several times as many per well: of 2,000 simulated genes,
+    30 conditions of 4 wells, 4 % against 17 % and 4 % against 28 % at alpha 0.05. Mann-Whitney per condition finds too
+    few (1 %), because it takes the two errors of a label as independent."""
     interval: Literal["p_quantiles", "split_shares"] = "p_quantiles"
     """What the interval of the headline share is. ``p_quantiles``, as the authors' code: the value is the share of
     genes whose median p over splits is below alpha, the low end the share whose 97.5 % quantile is, the high end the

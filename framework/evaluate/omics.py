@@ -306,6 +306,12 @@ def _target_notes(target: str, splits: Mapping[str, _Scored], options: EvaluateC
                 f"{target}, split {seed}: {item.observations} {options.unit}s in the test part; the smallest p the "
                 f"signed-rank test can give is {smallest:.3g}, so no gene can be significant at {options.alpha:g}"
             )
+    if options.unit == "well" and any(_has_replicates(item.wells) for item in splits.values()):
+        notes.append(
+            f"{target}: several test wells are of one condition and share its label, so tests per well call more genes "
+            f"than {options.alpha:g} of them where nothing is predicted; only tests per condition (unit condition) "
+            "keep that level"
+        )
     negative = sum(int((item.measured < 0).sum()) for item in splits.values())
     if negative:
         share = negative / sum(item.measured.size for item in splits.values())
@@ -314,3 +320,8 @@ def _target_notes(target: str, splits: Mapping[str, _Scored], options: EvaluateC
             "the other sign, so judge this target by r2"
         )
     return notes
+
+
+def _has_replicates(wells: pd.DataFrame) -> bool:
+    by = [column for column in (PERTURBATION, STIMULATION) if column in wells.columns]
+    return PERTURBATION in by and bool(wells.duplicated(by).any())
