@@ -32,6 +32,25 @@ class SampleSheet(StrictModel):
     sample: str = "sample"
 
 
+class SymbolTable(StrictModel):
+    """A table that gives ids of genes, as ``ENSG00000000003``, their symbols, as ``TSPAN6``.
+
+    Attributes:
+        path: of the file, text or Parquet.
+        id: its column with ids, as the omics table has them.
+        symbol: its column with symbols.
+        versions: of Ensembl ids, as ``.12`` in ``ENSG00000000003.12``: ``drop`` them on both sides (and ``_PAR_Y``), or
+            ``keep`` ids as they are.
+        unmatched: genes without a symbol ``keep`` their id, or ``drop`` out.
+    """
+
+    path: str
+    id: str
+    symbol: str
+    versions: Literal["drop", "keep"] = "drop"
+    unmatched: Literal["keep", "drop"] = "keep"
+
+
 class OmicsConfig(StrictModel):
     """One table of samples x genes; it becomes a target for each stimulation.
 
@@ -57,6 +76,9 @@ class OmicsConfig(StrictModel):
             has one alone.
         gene_names: column of ``var`` (AnnData) or of a table with genes in rows, fact of genes (GCT), ``id`` or
             ``name`` (10x) with the names to use.
+        symbols: a table from ids to symbols; the targets have symbols then.
+        same_gene: what becomes of genes of one name: ``sum`` of counts or intensities, ``keep`` their ids as names, or
+            ``refuse``. Null: sum for counts whose ids are known, else refuse.
         sample: column that identifies a sample, for the record.
         perturbation, stimulation, plate: columns; ``stimulation: null`` where there is one, ``plate: null`` for no
             batch correction.
@@ -83,6 +105,8 @@ class OmicsConfig(StrictModel):
     layer: str | None = None
     modality: str | None = None
     gene_names: str | None = None
+    symbols: SymbolTable | None = None
+    same_gene: Literal["sum", "keep", "refuse"] | None = None
     sample: str | None = None
     perturbation: str = PERTURBATION
     stimulation: str | None = STIMULATION
@@ -98,6 +122,8 @@ class OmicsConfig(StrictModel):
     def _check_method(self) -> OmicsConfig:
         if self.normalise is not None and self.kind != "intensities":
             raise ValueError(f"'normalise: {self.normalise}' is for 'kind: intensities'; leave it out")
+        if self.same_gene == "sum" and self.kind == "log2":
+            raise ValueError("'same_gene: sum' of 'kind: log2': a sum of logarithms means nothing; write 'keep'")
         return self
 
     @property

@@ -14,6 +14,7 @@ import anndata
 import numpy as np
 import pandas as pd
 
+from data_tools.omics.cautions import cautions
 from data_tools.omics.config import OmicsConfig
 from data_tools.omics.normalise import Normalised, normalise
 from data_tools.omics.table import OmicsTable, read_omics
@@ -80,11 +81,13 @@ def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int, table: Omi
         part = table.rows(table.stimulation == stimulation)
         name = config.name if config.stimulation is None else f"{config.name}_{names[stimulation]}"
         normalised = _normalised(config, part, stimulation)
+        wells = usable[stimulation_of == stimulation]
+        said = (*normalised.notes, *cautions(config, part, normalised, wells))
         targets.append(
             Target(
                 name=name,
-                data=_target(config, part, normalised, usable[stimulation_of == stimulation], stimulation, seed),
-                notes=tuple(f"target '{name}': {note}" for note in normalised.notes),
+                data=_target(config, part, normalised, wells, stimulation, seed),
+                notes=tuple(f"target '{name}': {note}" for note in said),
                 without_images=tuple(sorted((of_here & measured) - imaged)),
                 without_omics=tuple(sorted((of_here & imaged) - measured)),
             )

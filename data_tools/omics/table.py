@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from data_tools.gene_names import changed_names
 from data_tools.omics.config import OmicsConfig
@@ -15,6 +14,7 @@ from data_tools.omics.forms import read_raw
 from data_tools.omics.genes import check_genes, check_rows, check_values
 from data_tools.omics.raw import F64, RawOmics
 from data_tools.omics.sheet import read_sheet, sheet_names, with_sheet
+from data_tools.omics.symbols import with_symbols
 from framework.errors import InputError
 from framework.files.matching import near_names
 
@@ -67,12 +67,7 @@ def read_omics(config: OmicsConfig) -> OmicsTable:
             perhaps no genes, or values that the kind does not allow; names the row.
     """
     sheet = read_sheet(config)
-    raw = with_sheet(config, read_raw(config, sheet_names(config, sheet)), sheet)
-    twice = pd.Index(raw.genes)[pd.Index(raw.genes).duplicated()]
-    if len(twice):
-        raise InputError(
-            f"{raw.file}: the gene '{twice[0]}' comes {raw.genes.count(twice[0])} times; merge or rename its columns"
-        )
+    raw = with_symbols(config, with_sheet(config, read_raw(config, sheet_names(config, sheet)), sheet))
     perturbation = raw.fact(config.perturbation, "perturbation")
     stimulation = _fact(raw, config.stimulation, "stimulation", "none")
     plate = _fact(raw, config.plate, "plate", "")
@@ -88,11 +83,14 @@ def read_omics(config: OmicsConfig) -> OmicsTable:
         for name, values in ((config.perturbation, perturbation), (config.stimulation, stimulation))
         for note in near_names(values, f"{raw.file}: {name}")
     ]
-    notes = (*raw.notes, *check_rows(raw), *_zeros(raw, config.kind), *changed_names(raw.genes, raw.file), *near)
+    samples = _samples(config, raw)
+    told = check_rows(raw)
+    _refuse_again(config, raw, samples, plate)
+    notes = (*raw.notes, *told, *_zeros(raw, config.kind), *changed_names(raw.genes, raw.file), *near)
     return OmicsTable(
         values=raw.values,
         genes=raw.genes,
-        sample=_samples(config, raw),
+        sample=samples,
         perturbation=perturbation,
         stimulation=stimulation,
         plate=plate,
@@ -103,6 +101,19 @@ def read_omics(config: OmicsConfig) -> OmicsTable:
         covariates={name: raw.covariate(name) for name in config.covariates},
         notes=notes,
     )
+
+
+def _refuse_again(config: OmicsConfig, raw: RawOmics, samples: Any, plate: Any) -> None:
+    """Refuse a sample that a plate has twice: labels would be drawn from two that nobody can tell apart."""
+    first: dict[tuple[str, str], int] = {}
+    for row, pair in enumerate(zip(samples, plate, strict=True)):
+        other = first.setdefault(pair, row)
+        if other != row:
+            where = f" on plate '{pair[1]}'" if config.plate is not None else ""
+            raise InputError(
+                f"{raw.file}: the sample '{pair[0]}' stands twice{where} ({raw.rows[other]} and {raw.rows[row]}); "
+                "remove one, or name columns that tell samples apart ('sample', 'plate')"
+            )
 
 
 def _zeros(raw: RawOmics, kind: str) -> tuple[str, ...]:
