@@ -206,9 +206,9 @@ class _Plan:
     def _report(self) -> Step:
         run = self._backbone(self.study.split_seeds[0] if self.study.backbone_per_split else None)
         page, drawn = self.out / "report.html", self.study.figures is not None
-        parts = ("--data", self.dataset, "--evaluation", str(self._evaluation), "--embeddings", str(self._wells))
+        parts = ["--data", self.dataset, "--evaluation", str(self._evaluation), "--embeddings", str(self._wells)]
         if drawn:
-            parts = (*parts, "--figures", str(self.out / "figures"))
+            parts += ["--figures", str(self.out / "figures")]
         return Step(
             name="report",
             stage="report",

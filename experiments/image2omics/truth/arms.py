@@ -81,7 +81,8 @@ class Experiment:
         found = {}
         for name, kind in (("transcripts", "counts"), ("proteins", "intensities")):
             table = str(self.out / "raw" / "omics" / f"{name}.csv.gz")
-            config = OmicsConfig.from_plain({"name": name, "table": table, "kind": kind} | options)
+            scale = {"normalise": "median"} if kind == "intensities" else {}
+            config = OmicsConfig.from_plain({"name": name, "table": table, "kind": kind} | scale | options)
             found |= {target.name: target.data for target in build_targets(config, self.dataset.bags, seed)}
         return found
 

@@ -96,6 +96,10 @@ def arms_of(experiment: Experiment, tell: Callable[[str], object]) -> list[dict[
         found = evaluated(experiment, vectors, labels if of is None else of, experiment.seeds)
         arms.append({"varied": varied, "value": value, "scores": scores_of(found.genes, experiment, samples)})
 
+    def again(varied: str, value: str) -> None:
+        """List the first arm, which all others are compared with, under another name."""
+        arms.append({"varied": varied, "value": value, "scores": arms[0]["scores"]})
+
     add("vectors", "pretrained backbone", pretrained)
     add("vectors", "untrained backbone", experiment.embedded("untrained"))
     count, intensities = experiment.counted(), experiment.intensities()
@@ -105,11 +109,12 @@ def arms_of(experiment: Experiment, tell: Callable[[str], object]) -> list[dict[
     for number in TILES:
         if number <= per_well:
             add("tiles per well", str(number), experiment.embedded("tiles", most=number))
-    add("tiles per well", f"all (median {per_well})", pretrained)
-    add("imaging batch", "as embedded", pretrained)
+    again("tiles per well", f"all (median {per_well})")
+    again("imaging batch", "as embedded")
     add("imaging batch", "centred per plate and stimulation", experiment.centred(pretrained))
-    add("omics batch", "removed per plate", pretrained)
+    again("omics batch", "removed per plate")
     add("omics batch", "left in", pretrained, experiment.labels(plate=None))
+    again("label draw", "seed 0")
     for seed in (1, 2):
         add("label draw", f"seed {seed}", pretrained, experiment.labels(seed=seed))
     for number in (1, 4):

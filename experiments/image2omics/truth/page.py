@@ -33,7 +33,7 @@ _SHUFFLED = """\
 Share of independent genes with p < 0.05 on split 0 when images say nothing. A calibrated test gives 5 %, and its share
 lies within the binomial limits in 95 % of shuffles. Shuffled across wells, each well has images of its own; across
 conditions, the wells of a condition stay together, as replicates do in real data: a test that counts wells then takes
-replicates for independent."""
+replicates for independent (`wellstream evaluate --unit condition` counts conditions)."""
 _COLOURS = {"strong": "#5b2a86", "weak": "#d58fb5", "independent": "#b5b5b5"}
 _DPI = 80
 
