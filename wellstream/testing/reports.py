@@ -21,7 +21,10 @@ from framework.report.sections import SECTIONS, ReportSection
 
 
 class EvaluationContract:
-    """Tests of an evaluation; a subclass says ``name`` and has a fixture ``opened``, prediction files that it takes."""
+    """Tests of an evaluation; a subclass says ``name`` and has a fixture ``opened``, prediction files that it takes.
+
+    Where something else than ``wellstream evaluate`` makes it, a subclass has a fixture ``headline`` in place of that.
+    """
 
     name: ClassVar[str]
 
@@ -30,21 +33,43 @@ class EvaluationContract:
         """The dataset they were made of, where the evaluation needs it."""
         return None
 
-    def test_its_files_are_scored_and_the_headline_can_be_shown(
-        self, opened: Sequence[Predictions], dataset: Dataset | None
-    ) -> None:
-        """A row for each thing that was scored; a table whose rows are no longer than its headers."""
-        entry = EVALUATIONS.get(self.name)
-        kind: EvaluationKind = entry.build()
-        if isinstance(kind, ScoresPredictions):
-            assert all(kind.takes(item) for item in opened)
-            scored = kind.score(opened, dataset, entry.config())
-            assert len(scored.rows)
-            assert kind.also_csv <= set(scored.tables)
-            summary = json.loads(scored.rows.to_json(orient="records"))
-            shown = kind.table({"rows": summary, "notes": list(scored.notes), **self.summary()})
-            assert shown.rows
-            assert all(len(row) <= len(shown.headers) for row in shown.rows)
+    @pytest.fixture
+    def kind(self) -> EvaluationKind:
+        """The evaluation."""
+        made: EvaluationKind = EVALUATIONS.get(self.name).build()
+        return made
+
+    @pytest.fixture
+    def headline(self, request: pytest.FixtureRequest, kind: EvaluationKind) -> dict[str, Any]:
+        """What ``evaluation.json`` says, as ``table`` reads it: a row for each thing that was scored."""
+        if not isinstance(kind, ScoresPredictions):
+            raise NotImplementedError(f"'{self.name}' scores no prediction files: write a fixture 'headline'")
+        opened: Sequence[Predictions] = request.getfixturevalue("opened")
+        assert all(kind.takes(item) for item in opened)
+        options = EVALUATIONS.get(self.name).config()
+        scored = kind.score(opened, request.getfixturevalue("dataset"), options)
+        assert len(scored.rows)
+        assert kind.also_csv <= set(scored.tables)
+        rows = json.loads(scored.rows.to_json(orient="records"))
+        return {"rows": rows, "notes": list(scored.notes), "options": options.plain(), **self.summary()}
+
+    def test_the_headline_can_be_shown(self, kind: EvaluationKind, headline: dict[str, Any]) -> None:
+        """As text, in rows no longer than the headers."""
+        shown = kind.table(headline)
+        assert shown.title
+        assert shown.rows
+        for row in shown.rows:
+            assert 0 < len(row) <= len(shown.headers)
+            assert all(isinstance(cell, str) for cell in row)
+            assert row[0]
+
+    def test_its_few_numbers_are_texts(self, kind: EvaluationKind, headline: dict[str, Any]) -> None:
+        """Each a value and what it is; there may be none."""
+        for value, what in kind.numbers(headline):
+            assert isinstance(value, str)
+            assert isinstance(what, str)
+            assert value
+            assert what
 
     def summary(self) -> dict[str, Any]:
         """Return what else ``table`` reads of ``evaluation.json``."""

@@ -24,7 +24,6 @@ from framework.trainer.schedules import SCHEDULES
 from wellstream.testing import (
     AugmentationContract,
     BackboneContract,
-    CellReaderContract,
     IlluminationContract,
     NucleiContract,
     OptimiserContract,
@@ -166,28 +165,3 @@ class TestHarmony(ReaderContract):
     @pytest.fixture
     def options(self, folder: Path) -> Any:
         return self.read({"name": "harmony", "path": str(folder)})
-
-
-class TestCrops(CellReaderContract):
-    @pytest.fixture
-    def options(self, tmp_path: Path) -> Any:
-        for cell in range(3):
-            for channel in ("rfp", "gfp"):
-                tifffile.imwrite(tmp_path / f"p{cell}_{channel}.tif", np.full((5, 6), cell, np.uint16))
-        return self.read({"name": "crops", "path": str(tmp_path), "pattern": r"p(?P<cell>\d)_(?P<channel>...)\.tif"})
-
-    def channels(self, options: Any) -> tuple[str, ...]:
-        return ("gfp", "rfp")
-
-
-class TestStack(CellReaderContract):
-    @pytest.fixture
-    def options(self, tmp_path: Path) -> Any:
-        images = np.arange(4 * 6 * 7 * 2, dtype=np.uint16).reshape(4, 2, 6, 7)
-        np.savez(tmp_path / "cells.npz", images=images)
-        return self.read(
-            {"name": "stack", "path": str(tmp_path / "cells.npz"), "channels": ["a", "b"], "images": "images"}
-        )
-
-    def channels(self, options: Any) -> tuple[str, ...]:
-        return ("b", "a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -28,8 +29,9 @@ class Refused:
             raise ImportError(name)
 sys.meta_path.insert(0, Refused())
 import numpy as np, torch
-pixels = torch.from_numpy(np.load(sys.argv[2]))
-np.save(sys.argv[3], torch.export.load(sys.argv[1]).module()(pixels).numpy())
+for folder in sys.argv[1:]:
+    pixels = torch.from_numpy(np.load(folder + "/pixels.npy"))
+    np.save(folder + "/theirs.npy", torch.export.load(folder + "/model/model.pt2").module()(pixels).numpy())
 assert "framework" not in sys.modules
 """
 BRIEF = ("train.steps=2", "train.save_every=2", "optim.warmup_steps=0")
@@ -52,6 +54,35 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def exported(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder per run of ``FORMS`` with its export ``model``; a program is slow to trace, so each is made once."""
+    folder = tmp_path_factory.mktemp("exported")
+    for name in FORMS:
+        (folder / name).mkdir()
+        export(world / name, folder / name / "model", licence="CC-BY-4.0")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def embedded(world: Path, exported: Path) -> Path:
+    """Beside each export the tiles of the run as ``pixels.npy``, and what its program makes of them, ``theirs.npy``.
+
+    The programs run in one process, which cannot import this project.
+    """
+    for name in FORMS:
+        on = open_run(world / name).on(None)
+        assert isinstance(on.store, TileStore)
+        ids = on.tiles()
+        stored = np.empty((len(ids), *on.store.sample_shape), dtype=on.store.dtype)
+        on.store.gather(ids, stored)
+        np.save(exported / name / "pixels.npy", stored.astype(np.float32))
+    command = [sys.executable, "-I", "-c", ALONE, *(str(exported / name) for name in FORMS)]
+    done = subprocess.run(command, cwd=exported, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return exported
+
+
 def test_every_objective_that_embeds_is_exported_here() -> None:
     embeds = {name for name in OBJECTIVES.names() if issubclass(OBJECTIVES.get(name).build, Embeds)}
     assert embeds - {"autoencoder"} <= set(FORMS)  # the autoencoder is a Painting, as paired_inpainting
@@ -59,39 +90,27 @@ def test_every_objective_that_embeds_is_exported_here() -> None:
 
 @pytest.mark.parametrize("objective", FORMS)
 def test_the_program_gives_the_same_embeddings_without_this_project(
-    world: Path, tmp_path: Path, objective: str
+    world: Path, embedded: Path, tmp_path: Path, objective: str
 ) -> None:
-    run, out = world / objective, tmp_path / "model"
-    export(run, out)
-    embed(run, None, tmp_path / "ours.h5ad")
+    embed(world / objective, None, tmp_path / "ours.h5ad")
     ours = np.asarray(read_h5ad(tmp_path / "ours.h5ad").X)
-    on = open_run(run).on(None)
-    assert isinstance(on.store, TileStore)
-    ids = on.tiles()
-    stored = np.empty((len(ids), *on.store.sample_shape), dtype=on.store.dtype)
-    on.store.gather(ids, stored)
-    np.save(tmp_path / "pixels.npy", stored.astype(np.float32))
-    arguments = [str(out / "model.pt2"), str(tmp_path / "pixels.npy"), str(tmp_path / "theirs.npy")]
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", ALONE, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(np.load(tmp_path / "theirs.npy"), ours, rtol=1e-4, atol=1e-5)
-    assert ours.shape[1] == json.loads((out / "model.json").read_text())["embedding"]["width"]
+    mine = embedded / objective
+    np.testing.assert_allclose(np.load(mine / "theirs.npy"), ours, rtol=1e-4, atol=1e-5)
+    assert ours.shape[1] == json.loads((mine / "model" / "model.json").read_text())["embedding"]["width"]
 
 
-def test_model_json_and_card_say_what_it_is(world: Path, tmp_path: Path) -> None:
-    made = export(world / "triplet_mil", tmp_path / "model", licence="CC-BY-4.0")
-    assert (made.width, made.step, made.files) == (8, 2, ("model.safetensors", "model.json", "README.md", "model.pt2"))
-    facts = json.loads((tmp_path / "model" / "model.json").read_text())
+def test_model_json_and_card_say_what_it_is(world: Path, exported: Path, tmp_path: Path) -> None:
+    model = exported / "triplet_mil" / "model"
+    assert {file.name for file in model.iterdir()} == {"model.safetensors", "model.json", "README.md", "model.pt2"}
+    facts = json.loads((model / "model.json").read_text())
     assert facts["network"] == {"name": "small_cnn", "widths": [4, 8], "norm": "group", "dense": [8], "dropout": 0.1}
     assert (facts["channels"], facts["licence"]) == (["A", "B"], "CC-BY-4.0")
     assert facts["scale"]["name"] == "per_tile_standardise"
     assert (facts["input"]["height"], facts["input"]["width"], facts["training"]["step"]) == (16, 16, 2)
-    state = load_file(tmp_path / "model" / "model.safetensors")
+    state = load_file(model / "model.safetensors")
     trained = open_run(world / "triplet_mil").objective.state_dict()
     assert all(torch.equal(value, trained[f"bag_encoder.encoder.{name}"]) for name, value in state.items())
-    card = (tmp_path / "model" / "README.md").read_text()
+    card = (model / "README.md").read_text()
     for text in (
         'license: "CC-BY-4.0"',
         "| channels, in order | A, B |",
@@ -99,7 +118,8 @@ def test_model_json_and_card_say_what_it_is(world: Path, tmp_path: Path) -> None
         'backbone: {name: "small_cnn", widths: [4, 8]',
     ):
         assert text in card
-    export(world / "marker_regression", tmp_path / "numbers", program=False)
+    made = export(world / "marker_regression", tmp_path / "numbers", program=False)
+    assert (made.width, made.step, made.files) == (8, 2, ("model.safetensors", "model.json", "README.md"))
     numbers = json.loads((tmp_path / "numbers" / "model.json").read_text())
     assert len(numbers["scale"]["mean"]) == 2
     assert not (tmp_path / "numbers" / "model.pt2").exists()
@@ -118,17 +138,17 @@ def need_no_path(folder: Path) -> str:
     return (folder / "README.md").read_text()
 
 
-def test_an_export_of_heads_names_its_backbone_without_a_path(world: Path, tmp_path: Path) -> None:
-    export(world / "omics_heads", tmp_path / "heads")
-    facts = json.loads((tmp_path / "heads" / "model.json").read_text())
+def test_an_export_of_heads_names_its_backbone_without_a_path(world: Path, exported: Path) -> None:
+    heads = exported / "omics_heads" / "model"
+    facts = json.loads((heads / "model.json").read_text())
     assert facts["training"]["objective"]["pretrained"] == "triplet_mil"
-    card = need_no_path(tmp_path / "heads")
+    card = need_no_path(heads)
     assert "pretrained: triplet_mil" in card
     assert str(world) not in card + json.dumps(facts)
 
 
 def test_a_run_begins_with_an_export_and_says_what_it_took(world: Path, tmp_path: Path) -> None:
-    export(world / "triplet_mil", tmp_path / "model", licence="MIT")
+    export(world / "triplet_mil", tmp_path / "model", licence="MIT", program=False)
     places = {"run": tmp_path / "run", "data": world / "data"}
     changes = (*BRIEF, f"objective.backbone.weights={tmp_path / 'model'}")
     fit(config(TRIPLET, *changes, **places))
@@ -170,9 +190,8 @@ def test_heads_on_a_run_that_began_with_weights_do_not_read_them_again(world: Pa
     assert not (tmp_path / "heads" / "weights.json").exists()
 
 
-def test_an_export_replaces_an_export_and_nothing_else(world: Path, tmp_path: Path) -> None:
-    out = tmp_path / "model"
-    export(world / "marker_regression", out)
+def test_an_export_replaces_an_export_and_nothing_else(world: Path, exported: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(exported / "marker_regression" / "model", tmp_path / "model")
     export(world / "triplet_mil", out, program=False)
     assert sorted(entry.name for entry in out.iterdir()) == ["README.md", "model.json", "model.safetensors"]
     (out / "thesis.txt").write_text("mine")

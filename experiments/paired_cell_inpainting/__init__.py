@@ -1,0 +1,1 @@
+"""Paired cell inpainting: features of proteins learnt from pairs of cells."""
