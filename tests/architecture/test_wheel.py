@@ -28,7 +28,8 @@ def test_the_five_packages_are_taken_and_nothing_else(settings: configparser.Con
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_folder_with_code_is_a_package(package: str) -> None:
     """``find:`` leaves out a folder without ``__init__.py``, and all below it."""
-    folders = {file.parent for file in (ROOT / package).rglob("*.py")}
+    above = (folder for file in (ROOT / package).rglob("*.py") for folder in file.relative_to(ROOT).parents[:-1])
+    folders = {ROOT / folder for folder in above}
     lacking = [folder for folder in sorted(folders) if not (folder / "__init__.py").is_file()]
     assert lacking == []
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fixtures.tiny_run import HEADS, MARKERS, PAIRS, TRIPLET, config, tiny_data
+from fixtures.tiny_run import BAGS, HEADS, MARKERS, PAIRS, TRIPLET, config, tiny_data
 from safetensors.torch import load_file, save_file
 
 from framework.data.store import TileStore
@@ -39,6 +39,7 @@ FORMS = {
     "triplet_mil": (TRIPLET, BRIEF),
     "marker_regression": (MARKERS, ("train.steps=2", "train.save_every=2")),
     "omics_heads": (HEADS, ("train.steps=2", "train.save_every=2", "train.evaluate_every=2")),
+    "omics_bags": (BAGS, ("train.steps=2", "train.save_every=2", "train.evaluate_every=2")),
     "paired_inpainting": (PAIRS, ("train.steps=2", "train.save_every=2", "train.evaluate_every=2")),
 }
 
