@@ -66,7 +66,7 @@ class SingleCellConfig(WithPlugins):
             both files hold proteins, those of this file are used.
         layer: of ``genes`` where it is an ``.h5ad`` or ``.h5mu``: counts to take instead of ``X``; ``raw`` for its raw.
         protein_layer: the same of ``proteins``.
-        obsm: entry of an ``.h5ad`` that is a table of proteins.
+        obsm: entry of an ``.h5ad`` that is a table of proteins, or an array whose names are a list in ``uns``.
         fractional: accept counts that are not whole numbers, as programs that correct counts write them.
         labels: CSV with one row per cell, joined by the first column; its other columns become facts of the cell, as
             text.

@@ -41,13 +41,13 @@ def read_h5ad(file: Path, kind: str, *, layer: str | None, obsm: str) -> Counts:
         if (found.kinds == PROTEIN).any():
             text = f"{file}: obsm['{obsm}'] is not read, as var['{_KIND}'] says which features are proteins"
             return counts_of(found.values, found.cells, found.features, found.kinds, (*found.notes, text))
-        names, values = _named_matrix(beside, f"obsm['{obsm}']", file)
+        names, values, said = _named_matrix(store, obsm, file)
         return counts_of(
             sparse.hstack([found.values, csr(values, dtype=np.float32)]),
             found.cells,
             [*found.features, *names],
             [*found.kinds, *[PROTEIN] * len(names)],
-            (*found.notes, f"{file}: {len(names)} proteins from obsm['{obsm}']"),
+            (*found.notes, f"{file}: {len(names)} proteins from obsm['{obsm}']{said}"),
         )
 
 
@@ -146,17 +146,44 @@ def _texts(values: Any) -> list[str]:
     return ["" if pd.isna(value) else str(value) for value in np.asarray(values, dtype=object).tolist()]
 
 
-def _named_matrix(item: Any, what: str, file: Path) -> tuple[list[str], Any]:
-    """Return names and values (cells, names) of an entry of obsm, which must be a table with names."""
-    table = anndata.io.read_elem(item)
+def _named_matrix(store: h5py.File, obsm: str, file: Path) -> tuple[list[str], Any, str]:
+    """Return names and values (cells, names) of an entry of obsm, and where names were found that it lacks itself."""
+    what = f"obsm['{obsm}']"
+    table = anndata.io.read_elem(store[f"obsm/{obsm}"])
     if not isinstance(table, pd.DataFrame):
-        raise InputError(
-            f"{file}: {what} has no names of proteins; store a pandas DataFrame with one column per protein there"
-        )
+        if table.ndim != 2 or table.dtype.kind not in "iufb":
+            raise InputError(f"{file}: {what} is no matrix of numbers (cells, proteins); expected counts of proteins")
+        key, names = _names_in_uns(store, obsm, table.shape[1], file)
+        return names, csr(table, dtype=np.float32), f", called as uns['{key}'] says"
     text = [str(name) for name in table.columns if table[name].dtype.kind not in "iufb"]
     if text:
         raise InputError(f"{file}: column '{text[0]}' of {what} holds no numbers; expected counts of proteins")
-    return [str(name) for name in table.columns], table.to_numpy(dtype=np.float32)
+    return [str(name) for name in table.columns], table.to_numpy(dtype=np.float32), ""
+
+
+def _names_in_uns(store: h5py.File, obsm: str, count: int, file: Path) -> tuple[str, list[str]]:
+    """Return the list of texts in ``uns`` that names the columns of a matrix: by its name, or the only one so long.
+
+    Raises:
+        InputError: no such list, or several.
+    """
+    lists = {name: _list_of_text(item) for name, item in store["uns"].items()} if "uns" in store else {}
+    known = {name: found for name, found in lists.items() if found is not None and len(found) == count}
+    called = [name for name in known if name.lower() in (f"{obsm}_names".lower(), "protein_names")]
+    chosen = called if len(called) == 1 else list(known)
+    if len(chosen) == 1:
+        return chosen[0], known[chosen[0]]
+    others = f"; uns has several lists of {count} names ({', '.join(chosen)})" if chosen else ""
+    raise InputError(
+        f"{file}: obsm['{obsm}'] has no names of proteins{others}; store a pandas DataFrame with one column per "
+        f"protein there, or a list of their {count} names as uns['{obsm}_names']"
+    )
+
+
+def _list_of_text(item: Any) -> list[str] | None:
+    if not isinstance(item, h5py.Dataset) or item.ndim != 1 or h5py.check_string_dtype(item.dtype) is None:
+        return None
+    return [str(name) for name in item.asstr()[:]]
 
 
 def proteins_elsewhere(file: Path) -> str:

@@ -78,6 +78,33 @@ def test_proteins_in_obsm_follow_the_genes(tmp_path: Path) -> None:
         read_counts(file)
 
 
+@pytest.mark.parametrize("key", ["markers_names", "protein_names", "anything"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_names_of_an_array_in_obsm_may_stand_in_uns(tmp_path: Path, key: str, packed: bool) -> None:
+    values = np.array([[5, 0], [1, 7]])
+    array = sparse.csr_matrix(values) if packed else values
+    uns: dict[str, Any] = {key: np.array(["CD4", "CD8"]), "three": np.array(["a", "b", "c"]), "other": "text"}
+    file = written(tmp_path / "t.h5ad", data(obsm={"markers": array}, uns=uns))
+    counts = read_counts(file)
+    assert counts.of_kind(PROTEIN).features.tolist() == ["CD4", "CD8"]
+    np.testing.assert_array_equal(counts.of_kind(PROTEIN).values.toarray(), values)
+    assert counts.notes == (f"{file}: 2 proteins from obsm['markers'], called as uns['{key}'] says",)
+
+
+def test_names_in_uns_are_never_guessed(tmp_path: Path) -> None:
+    array = np.array([[5, 0], [1, 7]])
+    for uns, sentence in (
+        ({"a": np.array(["x", "y"]), "b": np.array(["p", "q"])}, r"several lists of 2 names \(a, b\)"),
+        ({"a": np.array(["x"])}, r"has no names of proteins; store .* as uns\['markers_names'\]"),
+    ):
+        file = written(tmp_path / "t.h5ad", data(obsm={"markers": array}, uns=uns))
+        with pytest.raises(InputError, match=sentence):
+            read_counts(file)
+    file = written(tmp_path / "t.h5ad", data(obsm={"markers": np.ones((2, 2, 2))}))
+    with pytest.raises(InputError, match=r"obsm\['markers'\] is no matrix of numbers"):
+        read_counts(file)
+
+
 @pytest.mark.parametrize("bad", ["", "nan"])
 def test_a_cell_needs_a_name(tmp_path: Path, bad: str) -> None:
     with pytest.raises(InputError, match=f"a cell is called '{bad}'"):
