@@ -48,11 +48,12 @@ def project(
     neighbours: int = _NEIGHBOURS,
     min_dist: float = 0.5,
     repulsion: int = 20,
+    start: Floats | None = None,
 ) -> tuple[Floats, str]:
     """Return (n, 2) and the name of the method used.
 
     UMAP takes 15 neighbours, min_dist 0.5, spread 1 and negative_sample_rate 20 (Image2Omics) unless told otherwise,
-    and a fixed seed.
+    and a fixed seed. ``start`` (n, 2) is where it begins, as ``paga_start`` gives it; None: a spectral layout.
     ``auto`` falls back to principal components without umap-learn or with too few points for that many neighbours.
     """
     values = np.asarray(vectors, dtype=np.float64)
@@ -66,6 +67,7 @@ def project(
         min_dist=min_dist,
         spread=1.0,
         negative_sample_rate=repulsion,
+        init="spectral" if start is None else np.asarray(start, dtype=np.float32),
         random_state=0,
         n_jobs=1,
     )

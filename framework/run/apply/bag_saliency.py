@@ -28,6 +28,7 @@ from framework.durable import write_arrays, write_with
 from framework.errors import ConfigError, RunError, did_you_mean
 from framework.models import smooth_gradients
 from framework.objectives import Embeds, Output, Predicts
+from framework.objectives.predicting_targets import PredictsTargets
 from framework.progress import OnProgress
 from framework.run.apply.results import SaliencySummary
 from framework.run.apply.tables import with_folder
@@ -168,7 +169,7 @@ def _explained(
     first, stop = on.dataset.index.bag_start[[number, number + 1]].tolist()
     key = hash_u64(asked.seed, _STREAM + 1 + number)
     ids = np.arange(first, stop, dtype=np.int64)
-    if type(objective.config).needs_pixels:
+    if not _takes_embeddings(objective):
         ids = np.sort(ids[permute(np.arange(min(_MOST_PIXEL_TILES, len(ids))), len(ids), key)])
     seen = _seen(on, objective, ids)
     with torch.inference_mode():
@@ -195,9 +196,13 @@ def _explained(
     )
 
 
+def _takes_embeddings(objective: Predicts) -> bool:
+    return isinstance(objective, PredictsTargets) or not type(objective.config).needs_pixels
+
+
 def _seen(on: Application, objective: Predicts, ids: I64) -> torch.Tensor:
     """Return what the objective pools: (N, E) tile embeddings, or (N, C, H, W) pixels where it takes no others."""
-    if type(objective.config).needs_pixels or not isinstance(objective, Embeds):
+    if not (_takes_embeddings(objective) and isinstance(objective, Embeds)):
         return _scaled(on, _pixels(on, ids))
     parts = []
     for start in range(0, len(ids), _TILES_PER_PASS):

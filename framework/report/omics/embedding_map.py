@@ -1,0 +1,270 @@
+"""Figure 7 of Image2Omics: wells by their embeddings, with the reference states in colour and tiles beside them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from pydantic import Field
+
+from framework.data.dataset import Dataset
+from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, SOURCE, STIMULATION
+from framework.data.store import TileStore
+from framework.errors import InputError
+from framework.features.coral import coral
+from framework.report.canvas import INK, PALETTE, figure, shortened
+from framework.report.drawn import Drawn
+from framework.report.figure import FIGURES, FigureConfig, FigureKind
+from framework.report.figure_inputs import FigureInputs
+from framework.report.figures.embedding import project
+from framework.report.figures.images import composite
+from framework.report.figures.paga import paga_start
+from framework.report.omics.gene_maps import mosaic
+from framework.report.omics.panels import WIDTH
+from framework.report.run.embeddings import well_embeddings
+
+Floats = npt.NDArray[np.float64]
+_GREY = "#c4ccd3"
+_NEIGHBOURS = 15
+_TILES = 9
+_PLACES = ((0.0, 1.0), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0), (0.5, 1.0), (0.5, 0.0), (0.0, 0.5), (1.0, 0.5))
+"""Where insets stand, as shares of the picture."""
+
+
+class EmbeddingMapConfig(FigureConfig):
+    """Options of ``embedding_map``."""
+
+    reference: tuple[str, ...] = ()
+    """Perturbations whose wells are coloured, each with its tiles; none named: the controls."""
+    highlight: int = Field(default=4, ge=0, le=10)
+    """Further perturbations that are coloured and named: those farthest from the negative controls."""
+    coral: Literal["plates", "authors", "none"] = "plates"
+    """How batch effects are removed with the negative controls. ``plates``: each plate gets mean and covariance that
+    controls of its stimulation have over all plates; ``authors``: each stimulation gets the covariance that controls
+    have in all of them, as the authors' code does; ``none``: not."""
+
+
+@FIGURES.register("embedding_map", EmbeddingMapConfig)
+class EmbeddingMap(FigureKind[EmbeddingMapConfig]):
+    """UMAP of wells."""
+
+    shows = "a map of wells by their embeddings after CORAL: reference states in colour, with tiles of each"
+    paper = "Figure 7"
+    takes = ("embeddings",)
+    also = ("data",)
+    order = 70
+
+    def draw(self, inputs: FigureInputs) -> Drawn:
+        """Draw one dot per well, tiles of each reference state beside it, and names of far perturbations."""
+        table = well_embeddings(inputs.embedded)
+        wells = table.wells.reset_index(drop=True)
+        notes: list[str] = []
+        if len(wells) < 3 or PERTURBATION not in wells.columns:
+            raise InputError(f"{inputs.embeddings}: expected three wells or more, and their column {PERTURBATION}")
+        vectors = self._aligned(_standard(table.vectors), wells, notes)
+        groups = self._groups(wells, vectors)
+        some = len(wells) > 2 * _NEIGHBOURS
+        points, method = project(vectors, start=paga_start(vectors, _NEIGHBOURS) if some else None)
+        made, axes = figure(WIDTH, WIDTH * 0.95)
+        panel = axes[0, 0]
+        names = sorted(set(groups) - {""})
+        references = [name for name in names if name in set(self._references(wells))] if inputs.data is not None else []
+        _cloud(panel, points, groups, method, [name for name in names if name not in references[: len(_PLACES)]])
+        if inputs.data is not None:
+            _insets(panel, inputs.dataset, wells, points, groups, references)
+        drawn = wells[[key for key in (SOURCE, BAG, PERTURBATION, STIMULATION) if key in wells.columns]]
+        start = ", begun from connected clusters (PAGA)" if method == "UMAP" and some else ""
+        return Drawn(
+            canvas=made,
+            numbers=drawn.assign(x=points[:, 0], y=points[:, 1], group=groups),
+            title="Image embeddings recapitulate cell function and state",
+            caption=f"{method} of the embeddings of {len(wells)} wells{start}; batch effects: "
+            f"{_CORAL[self.options.coral]}. Coloured: reference states, and the perturbations farthest from the "
+            f"negative controls. Beside a reference state: {_TILES} tiles of one of its wells, drawn at random. UMAP "
+            "keeps neighbours, not distances.",
+            alt=f"{method} of wells; coloured: {', '.join(names)}",
+            notes=tuple(notes),
+        )
+
+    def _references(self, wells: pd.DataFrame) -> list[str]:
+        named = wells[PERTURBATION].astype(str)
+        if self.options.reference:
+            missing = [name for name in self.options.reference if not (named == name).any()]
+            if missing:
+                raise InputError(f"figure 'embedding_map': no well has the perturbation '{missing[0]}'")
+            chosen = named.isin(self.options.reference)
+        elif CONTROL_TYPE in wells.columns:
+            chosen = wells[CONTROL_TYPE].astype(str).isin(["negcon", "poscon"])
+        else:
+            return []
+        return sorted(set(_states(wells)[chosen]))
+
+    def _groups(self, wells: pd.DataFrame, vectors: Floats) -> npt.NDArray[np.object_]:
+        """Return the coloured group of each well, empty for the others."""
+        states = _states(wells)
+        references = self._references(wells)
+        control = _negative(wells)
+        others = [name for name in sorted(set(states)) if name not in references]
+        if control.any():
+            centres = {
+                state: vectors[control & _same(wells, state)].mean(axis=0) for state in _stimulations(wells, control)
+            }
+            far = {
+                name: float(
+                    np.linalg.norm(vectors[states == name].mean(axis=0) - _nearest(centres, wells, states, name))
+                )
+                for name in others
+            }
+            others = sorted(others, key=lambda name: -far[name])
+        shown = [*references[: len(PALETTE)], *others][: min(len(PALETTE), len(references) + self.options.highlight)]
+        return np.where(np.isin(states, shown), states, "")
+
+    def _aligned(self, vectors: Floats, wells: pd.DataFrame, notes: list[str]) -> Floats:
+        control = _negative(wells)
+        if self.options.coral == "none":
+            return vectors
+        if not control.any():
+            notes.append("no well is a negative control (Metadata_Control_Type negcon), so CORAL has nothing to align")
+            return vectors
+        moved = vectors.copy()
+        by_plate = self.options.coral == "plates"
+        keys = wells[SOURCE].astype(str) + "\t" + _stimulation(wells) if by_plate else _stimulation(wells)
+        for key in sorted(set(keys)):
+            mine = (keys == key).to_numpy()
+            like = control & (_stimulation(wells) == key.split("\t")[-1]).to_numpy() if by_plate else control
+            if (mine & control).sum() < 2 or like.sum() < 2:
+                notes.append(
+                    f"{key.replace(chr(9), ', ') or 'all wells'}: fewer than two negative controls, not aligned"
+                )
+                continue
+            moved[mine] = coral(vectors[mine], vectors[mine & control], vectors[like], means=by_plate)
+        return moved
+
+
+_CORAL = {
+    "plates": "each plate aligned by CORAL to the negative controls of its stimulation",
+    "authors": "covariances of each stimulation aligned by CORAL to all negative controls",
+    "none": "not removed",
+}
+
+
+def _standard(vectors: Floats) -> Floats:
+    centred = vectors - vectors.mean(axis=0)
+    sd = centred.std(axis=0)
+    scaled: Floats = np.divide(centred, sd, out=np.zeros_like(centred), where=sd > 0)
+    return scaled
+
+
+def _stimulation(wells: pd.DataFrame) -> pd.Series[Any]:
+    return wells[STIMULATION].astype(str) if STIMULATION in wells.columns else pd.Series("", index=wells.index)
+
+
+def _states(wells: pd.DataFrame) -> npt.NDArray[np.object_]:
+    """Return perturbation and stimulation of each well as one name."""
+    named, state = wells[PERTURBATION].astype(str), _stimulation(wells)
+    several = state.nunique() > 1
+    return (named + " " + state if several else named).to_numpy(dtype=object)
+
+
+def _negative(wells: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    if CONTROL_TYPE not in wells.columns:
+        return np.zeros(len(wells), dtype=bool)
+    return (wells[CONTROL_TYPE].astype(str) == "negcon").to_numpy()
+
+
+def _same(wells: pd.DataFrame, state: str) -> npt.NDArray[np.bool_]:
+    return (_stimulation(wells) == state).to_numpy()
+
+
+def _stimulations(wells: pd.DataFrame, control: npt.NDArray[np.bool_]) -> list[str]:
+    return sorted(set(_stimulation(wells)[control]))
+
+
+def _nearest(centres: dict[str, Floats], wells: pd.DataFrame, states: npt.NDArray[np.object_], name: str) -> Floats:
+    """Return the mean of the controls of a group's own stimulation, or of all where it has none."""
+    own = str(_stimulation(wells)[states == name].iloc[0])
+    found: Floats = centres[own] if own in centres else np.mean(list(centres.values()), axis=0)
+    return found
+
+
+def _cloud(panel: Axes, points: Floats, groups: npt.NDArray[np.object_], method: str, named: list[str]) -> None:
+    """Draw the wells, and the names of some groups beside them."""
+    grey = groups == ""
+    panel.scatter(points[grey, 0], points[grey, 1], s=8, color=_GREY, linewidths=0, label="other wells")
+    names = sorted(set(groups) - {""})
+    for place, name in enumerate(names):
+        mine = groups == name
+        colour = PALETTE[place % len(PALETTE)]
+        x, y, label = points[mine, 0], points[mine, 1], shortened(name, 18)
+        panel.scatter(x, y, s=20, color=colour, linewidths=0.3, edgecolors="white", label=label)
+        middle = np.median(points[mine], axis=0)
+        if name in named:
+            panel.annotate(
+                label, (float(middle[0]), float(middle[1])), fontsize=8, color=INK, ha="center", weight="bold"
+            )
+    panel.set_xlabel(f"{method} 1")
+    panel.set_ylabel(f"{method} 2")
+    panel.set_xticks([])
+    panel.set_yticks([])
+    # Tiles stand at the edge, so the wells keep to the middle.
+    panel.margins(0.55 if len(named) < len(names) else 0.1)
+    panel.legend(frameon=False, fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.06), handletextpad=0.1)
+
+
+def _insets(
+    panel: Axes,
+    dataset: Dataset,
+    wells: pd.DataFrame,
+    points: Floats,
+    groups: npt.NDArray[np.object_],
+    references: list[str],
+) -> None:
+    """Draw tiles of a well of each reference state at the edge, with a line to the well."""
+    rows = {name: np.flatnonzero(groups == name) for name in references[: len(_PLACES)]}
+    free = list(_PLACES)
+    low, high = points.min(axis=0), points.max(axis=0)
+    names = pd.MultiIndex.from_frame(dataset.bags[[SOURCE, BAG]].astype(str))
+    for name, mine in rows.items():
+        middle = np.median(points[mine], axis=0)
+        well = int(mine[np.linalg.norm(points[mine] - middle, axis=1).argmin()])
+        wanted = [(str(wells[SOURCE].iloc[well]), str(wells[BAG].iloc[well]))]
+        bag = names.get_indexer(pd.MultiIndex.from_tuples(wanted))[0]
+        if bag < 0:
+            raise InputError(
+                f"{dataset.where}: has no bag {wanted[0][1]} of {wanted[0][0]}, which the "
+                "embeddings have; name the dataset they were made of with --data"
+            )
+        share = (points[well] - low) / np.maximum(high - low, 1e-12)
+        place = min(free, key=lambda spot: float(np.hypot(*(np.array(spot) - share))))
+        free.remove(place)
+        picture = OffsetImage(_tiles(dataset, int(bag), well), zoom=_zoom(dataset))
+        at = (0.11 + 0.78 * place[0], 0.11 + 0.76 * place[1])
+        panel.text(at[0], at[1] + 0.11, shortened(name, 18), transform=panel.transAxes, ha="center", fontsize=8)
+        panel.add_artist(
+            AnnotationBbox(
+                picture,
+                (float(points[well, 0]), float(points[well, 1])),
+                xybox=at,
+                xycoords="data",
+                boxcoords="axes fraction",
+                pad=0.1,
+                arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.7},
+            )
+        )
+
+
+def _zoom(dataset: Dataset) -> float:
+    """Return the zoom that makes a row of tiles nine tenths of an inch wide."""
+    return 64.0 / (3 * dataset.manifest.tile.width + 4)
+
+
+def _tiles(dataset: Dataset, bag: int, seed: int) -> Floats:
+    own = np.arange(*dataset.index.bag_start[[bag, bag + 1]])
+    ids = np.sort(np.random.default_rng(seed).permutation(own)[:_TILES]).astype(np.int64)
+    pixels = np.empty((len(ids), *dataset.manifest.tile.shape), dtype=dataset.manifest.tile.dtype)
+    TileStore(dataset, None).gather(ids, pixels)
+    return mosaic(composite(pixels, dataset.manifest.tile.channels, dataset.manifest.channel_statistics))
