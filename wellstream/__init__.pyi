@@ -4,6 +4,7 @@ from data_tools.pipeline import convert as convert
 from data_tools.readers.cells import CELL_READERS as CELL_READERS
 from data_tools.readers.plates import READERS
 from data_tools.readers.tables import CELL_TABLES as CELL_TABLES
+from data_tools.release import import_release as import_release
 from framework import __version__ as __version__
 from framework.data.plan import PLANS as PLANS
 from framework.data.verify import verify_dataset as verify_dataset
@@ -13,6 +14,7 @@ from framework.models import BACKBONES as BACKBONES
 from framework.objectives import OBJECTIVES as OBJECTIVES
 from framework.report import FIGURES as FIGURES
 from framework.run import features as features
+from framework.run import import_checkpoint as import_checkpoint
 from framework.run import verify_run as verify_run
 from wellstream.data import Dataset as Dataset
 from wellstream.drawings import figure as figure

@@ -10,6 +10,7 @@ from data_tools.nuclei.base import (
     find_nuclei,
     nuclei_at,
 )
+from data_tools.nuclei.image2omics import Image2OmicsTilesConfig
 from data_tools.nuclei.intensity_peaks import IntensityPeaksConfig
 from data_tools.nuclei.labels import LabelsConfig
 from data_tools.nuclei.log_binary import LogBinaryConfig
@@ -20,6 +21,7 @@ __all__ = [
     "NUCLEI",
     "FieldOfView",
     "FieldSurvey",
+    "Image2OmicsTilesConfig",
     "IntensityPeaksConfig",
     "LabelsConfig",
     "LogBinaryConfig",

@@ -63,7 +63,8 @@ class OmicsConfig(StrictModel):
             as ``perturbation`` says that genes stand there; refused where both readings are possible.
         sheet: a second file with the facts of the samples.
         kind: ``counts`` (whole numbers: size factors, log2(x + 1)), ``intensities`` (see ``normalise``; TPM too) or
-            ``log2`` (on that scale already: only batch effects are taken out).
+            ``log2`` (on that scale already: only batch effects are taken out), or ``prepared`` (labels as they are, on
+            any scale).
         normalise: intensities: ``vsn`` (the default: an affine map per sample and arsinh, Huber 2002) or ``median``
             (log2, samples centred on their medians).
         trimmed: share of the genes that vsn leaves out of its fit as changed (R's ``1 - lts.quantile``).
@@ -94,7 +95,9 @@ class OmicsConfig(StrictModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     table: str = Field(description="the path of the table")
-    kind: Literal["counts", "intensities", "log2"] = Field(description="counts, intensities or log2")
+    kind: Literal["counts", "intensities", "log2", "prepared"] = Field(
+        description="counts, intensities, log2 or prepared"
+    )
     normalise: Literal["vsn", "median"] | None = None
     trimmed: float = Field(default=TRIMMED, ge=0, le=0.5)
     rows: Literal["samples", "genes"] | None = None

@@ -67,7 +67,7 @@ def check_values(raw: RawOmics, kind: str) -> None:
         _refuse(raw, ~np.isfinite(values), "a missing or infinite count", kind)
     else:
         _refuse(raw, np.isinf(values), "an infinite value", kind)
-    if kind != "log2":
+    if kind in ("counts", "intensities"):
         _refuse(raw, values < 0, "a value below zero", kind)
     if kind == "log2":
         with np.errstate(invalid="ignore"):

@@ -24,7 +24,7 @@ from framework.errors import InputError, did_you_mean
 from framework.files.matching import plain
 
 _SHOWN = 5
-_SCALES = {"counts": "log2(count / size factor + 1)", "log2": "log2, as in the table"}
+_SCALES = {"counts": "log2(count / size factor + 1)", "log2": "log2, as in the table", "prepared": "as in the table"}
 _OF_INTENSITIES = {"vsn": "log2, as arsinh(a + b x) of vsn", "median": "log2, samples centred on medians"}
 
 

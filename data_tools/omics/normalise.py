@@ -77,7 +77,7 @@ def normalise(
     Raises:
         InputError: a sample without any signal, no gene passes the filter, or too few genes for vsn.
     """
-    seen = np.isfinite(values) if kind == "log2" else values > 0
+    seen = np.isfinite(values) if kind in ("log2", "prepared") else values > 0
     named = sample_names(len(values), names)
     check_signal(seen, kind, named)
     shares = shares_seen(seen, plate, expressed_in)

@@ -13,7 +13,7 @@ from data_tools.omics.vsn import VsnProfile, fit_vsn
 from framework.errors import InputError
 
 F64 = npt.NDArray[np.float64]
-Kind = Literal["counts", "intensities", "log2"]
+Kind = Literal["counts", "intensities", "log2", "prepared"]
 Method = Literal["vsn", "median"]
 
 
@@ -57,7 +57,7 @@ def scale_samples(
     if kind == "counts":
         factors = size_factors(values)
         return Scaled(values=np.log2(values / factors[:, None] + 1), factors=factors)
-    if kind == "log2":
+    if kind in ("log2", "prepared"):
         return Scaled(values=values, factors=np.zeros(len(values)))
     measured = np.where(values > 0, values, np.nan)
     if method == "vsn":
@@ -77,7 +77,7 @@ def check_signal(seen: npt.NDArray[np.bool_], kind: Kind, names: Sequence[str]) 
     """
     empty = np.flatnonzero(~seen.any(axis=1))
     if len(empty):
-        what = {"counts": "count above zero", "intensities": "intensity above zero", "log2": "value"}[kind]
+        what = {"counts": "count above zero", "intensities": "intensity above zero"}.get(kind, "value")
         raise InputError(f"{names[empty[0]]} has no {what} at all; remove it from the table")
 
 

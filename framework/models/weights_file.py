@@ -67,6 +67,26 @@ def read_weights(path: Path | str) -> PublishedWeights:
     return PublishedWeights(file=path, sha256=_sha256(path), layout=layout, state=named, left=left)
 
 
+def read_heads(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return weight (G, D) and bias (G,) of the target layer in a checkpoint of Image2Omics' authors.
+
+    Raises:
+        CheckpointError: no such file, a damaged one, or no checkpoint of theirs.
+    """
+    state = _without_wrapper(_unwrapped(path, load_weights_only(path)))
+    try:
+        return from_image2omics(state)[1]
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}; name a checkpoint that the authors of Image2Omics published") from None
+
+
+def _without_wrapper(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return a state dict without the ``module.`` that torch's DataParallel puts before every name."""
+    if all(name.startswith("module.") for name in state):
+        return {name.removeprefix("module."): value for name, value in state.items()}
+    return state
+
+
 def _read_export(folder: Path) -> PublishedWeights:
     file = folder / MODEL_FILE
     if not file.is_file():
@@ -119,8 +139,7 @@ def _by_our_names(
     """Return whose names a file has, its tensors by ours, and the names of those that are no part of a network."""
     if not state:
         raise CheckpointError(f"{file}: holds no tensor; save the weights again")
-    if all(name.startswith("module.") for name in state):  # torch's DataParallel puts this before every name
-        state = {name.removeprefix("module."): value for name, value in state.items()}
+    state = _without_wrapper(dict(state))
     if any(name.startswith(_OF_IMAGE2OMICS) for name in state):
         try:
             named, _ = from_image2omics(state)

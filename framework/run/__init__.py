@@ -3,6 +3,7 @@
 from framework.run.apply.embed import embed
 from framework.run.apply.export import export
 from framework.run.apply.features import features
+from framework.run.apply.import_checkpoint import import_checkpoint
 from framework.run.apply.inpaint import inpaint
 from framework.run.apply.layers import embed_layers
 from framework.run.apply.predict import predict
@@ -10,6 +11,7 @@ from framework.run.apply.results import (
     EmbedSummary,
     ExportSummary,
     FeaturesSummary,
+    ImportSummary,
     InpaintSummary,
     LayersSummary,
     PredictSummary,
@@ -32,6 +34,7 @@ __all__ = [
     "FeaturesSummary",
     "HeadsConfig",
     "HeadsSummary",
+    "ImportSummary",
     "InpaintSummary",
     "LayersSummary",
     "OneHead",
@@ -47,6 +50,7 @@ __all__ = [
     "features",
     "fit",
     "fit_heads",
+    "import_checkpoint",
     "inpaint",
     "load_heads_config",
     "load_run_config",

@@ -78,6 +78,7 @@ LEVELS = {
     "data_tools.omics": 2,
     "data_tools.single_cell": 2,
     "data_tools.platemap": 3,
+    "data_tools.release": 3,
     "data_tools.pipeline.build": 4,
     "data_tools.pipeline.plates": 5,
     "data_tools.pipeline.cells": 5,

@@ -1,6 +1,6 @@
 """Readers of plates, chosen by ``name`` in a config: each gives an ``Export``."""
 
-from data_tools.readers.plates import cellvoyager, filenames, harmony, imagexpress
+from data_tools.readers.plates import cellvoyager, filenames, harmony, image2omics, imagexpress
 from data_tools.readers.plates.base import READERS, Export, ImageError, ImageRef, read_image
 from data_tools.readers.problem import Problem
 
@@ -13,6 +13,7 @@ __all__ = [
     "cellvoyager",
     "filenames",
     "harmony",
+    "image2omics",
     "imagexpress",
     "read_image",
 ]

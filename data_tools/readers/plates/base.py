@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from data_tools.formats.hdf5_image import decode_hdf5
 from data_tools.formats.tiff import decode_grey, described, reason_of
 from data_tools.illumination import Profile
 from data_tools.readers.plates.projection import Projection, project
@@ -40,6 +41,7 @@ class ImageRef:
         timepoint: counted from 1.
         further: files of the other planes that ``projection`` makes one image of, with ``file``.
         projection: how.
+        inside: name of the dataset that is the image, where the file is an HDF5 of several.
     """
 
     plate: str
@@ -51,6 +53,7 @@ class ImageRef:
     timepoint: int = 1
     further: tuple[Path, ...] = ()
     projection: Projection | None = None
+    inside: str = ""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -213,7 +216,7 @@ def _planes(ref: ImageRef) -> Iterator[Image]:
 
 def _read_file(ref: ImageRef) -> Image:
     try:
-        pixels = decode_grey(ref.file)
+        pixels = decode_hdf5(ref.file, ref.inside) if ref.inside else decode_grey(ref.file)
     except FileNotFoundError:
         raise _image_error(ref, "missing_image", "no such file") from None
     except Exception as error:  # tifffile and the codecs raise many kinds on damaged files, each means the same here

@@ -145,6 +145,33 @@ class ExportSummary(Result):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
+class ImportSummary(Result):
+    """A run that was made of a published checkpoint.
+
+    Attributes:
+        run: its folder.
+        target: that it predicts.
+        genes: with an output.
+        excluded: genes that no training well has, which have no output.
+        channels: that it sees, in order.
+        train: training wells, by which z-scores become units of the target.
+        val: wells.
+        test: wells.
+        tensors: of the checkpoint that were taken into the backbone.
+    """
+
+    run: Path
+    target: str
+    genes: int
+    excluded: int
+    channels: tuple[str, ...]
+    train: int
+    val: int
+    test: int
+    tensors: int
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FeaturesSummary(Result):
     """Features of tiles that were written.
 

@@ -118,7 +118,7 @@ def _begin(
         _need_same_data(folder, dataset)
     start = _find(folder, config, resume)
     if not begun:
-        folder.write(config, _measured(config, dataset, base()), dataset.bags)
+        folder.write(config, measured_on(config, dataset, base()), dataset.bags)
     folder.write_config(config)
     return start
 
@@ -159,8 +159,12 @@ def _need_same_data(folder: RunFolder, dataset: Dataset) -> None:
         )
 
 
-def _measured(config: RunConfig, dataset: Dataset, base: Foundation | None) -> Measured:
-    """Return split, scaling and the objective's profile; all are pure functions of config and data."""
+def measured_on(config: RunConfig, dataset: Dataset, base: Foundation | None) -> Measured:
+    """Return split, scaling and the objective's profile; all are pure functions of config and data.
+
+    Raises:
+        RunError: data, split and objective do not fit together.
+    """
     parts = split.assign(dataset.bags, config.split)
     train = split.bags_in(parts, "train")
     if not len(train):

@@ -1,0 +1,63 @@
+"""What others have published: import-release, import-checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import wellstream as ws
+from launch import show
+from launch.command import add
+from launch.options import listed
+
+PANEL = "What others have published"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``wellstream``."""
+    add(app, import_release, panel=PANEL)
+    add(app, import_checkpoint, panel=PANEL)
+
+
+def import_release(
+    data: Annotated[Path, typer.Argument(help="the published data of Image2Omics: folder with ICF, TILES and GT")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder to write plate map, targets and ingest.yaml to")],
+    value: Annotated[str | None, typer.Option(help="column of GT with the labels, where its name is another")] = None,
+    fold: Annotated[str | None, typer.Option(help="column of GT with train, val and test, likewise")] = None,
+) -> None:
+    """Prepare the published data of Image2Omics: plate map, targets, and a config for wellstream ingest.
+
+    Example: wellstream import-release image2omics/data --out image2omics/prepared
+    Python: wellstream.import_release(data, out)
+    """
+    show.summary(ws.import_release(data, out, value=value, fold=fold))
+
+
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="a checkpoint of Image2Omics' authors, of one target")],
+    data: Annotated[str, typer.Option("--data", help="the dataset made after import-release")],
+    target: Annotated[str, typer.Option(help="that the checkpoint predicts, as transcriptomics_m1")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="run folder to write")],
+    channels: Annotated[
+        str | None, typer.Option(help="names in the order that the network saw, where it is not that of the dataset")
+    ] = None,
+    split_by: Annotated[
+        str | None, typer.Option(help="column of the wells with train, val and test; without it Metadata_Fold_TARGET")
+    ] = None,
+    aggregate: Annotated[
+        str, typer.Option(help="where tiles are averaged: backbone (the authors' code) or tile_embedding (the paper)")
+    ] = "backbone",
+    scale: Annotated[str, typer.Option(help="how pixels are scaled")] = "per_tile_standardise",
+) -> None:
+    """Make a run of a published checkpoint of Image2Omics; embed, predict, evaluate, export then take it.
+
+    Example: wellstream import-checkpoint m1.ckpt --data DATASET --target transcriptomics_m1 --out RUN
+    Python: wellstream.import_checkpoint(file, data, target, out)
+    """
+    names = tuple(listed(channels)) if channels else None
+    made = ws.import_checkpoint(
+        file, data, target, out, channels=names, split_by=split_by, aggregate=aggregate, scale=scale
+    )
+    show.summary(made)
