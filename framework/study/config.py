@@ -71,6 +71,10 @@ class StudyConfig(StrictModel):
     backbone_per_split: bool = False
     """A pretraining of its own for each split, so that no backbone has seen a perturbation that its split holds out.
     Otherwise one backbone serves all splits, with the split that its config says."""
+    heads_together: bool = False
+    """Whether ``wellstream heads`` trains one model per target and split, as the paper has them, all at once. Otherwise
+    a split is one run with a head per target, and its wells are predicted for all targets in one pass over their
+    tiles, which counts where ``predict.views`` read pixels."""
     embeddings: bool = True
     """Whether heads train on cached embeddings of tiles: the same numbers in a fraction of the time."""
     predict: PredictStage = PredictStage()
@@ -93,6 +97,8 @@ class StudyConfig(StrictModel):
     def _has_data(self) -> StudyConfig:
         if (self.ingest is None) == (self.dataset is None):
             raise ValueError("expected exactly one of 'ingest', the config that makes a dataset, and 'dataset'")
+        if self.heads_together and not self.embeddings:
+            raise ValueError("heads_together: heads are trained at once from embeddings; leave out 'embeddings: false'")
         if self.simulate is not None and self.ingest is None:
             raise ValueError("'simulate' writes a raw export, which a study with 'dataset' does not read; leave it out")
         return self

@@ -10,13 +10,14 @@ The folder of a study::
     evaluation/, figures/, report.html
     steps/                   a record of each step
 
-With a backbone per split, ``runs/pretrain-<seed>`` and ``embeddings/tiles-<seed>.h5ad`` take the places of the single
+Where heads are trained together, ``runs/heads/<target>-split-<seed>`` take the places of ``runs/heads-<seed>``. With a
+backbone per split, ``runs/pretrain-<seed>`` and ``embeddings/tiles-<seed>.h5ad`` take the places of the single
 ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from typing import Any
 from framework.data.format.schema import MANIFEST_NAME
 from framework.data.remote.download import is_url
 from framework.study.config import FiguresStage, StageConfig, StudyConfig
-from framework.study.settings import overrides_of, run_settings, stage_settings
+from framework.study.settings import overrides_of, run_settings, stage_settings, targets_of
 from framework.study.step import Step, override, with_contents
 
 TILES, WELLS = "tile", "bag"
@@ -54,10 +55,11 @@ class _Plan:
     def steps(self) -> Iterator[Step]:
         yield from self._data()
         yield from self._backbones()
-        for seed in self.study.split_seeds:
-            yield self._heads(seed)
-            yield self._predict(seed)
-        yield self._evaluate()
+        predictions = []
+        for step in self._models():
+            yield step
+            predictions += [step.name] if step.stage == "predict" else []
+        yield self._evaluate(predictions)
         if self.study.figures is not None:
             yield self._figures(self.study.figures)
         if self.study.report:
@@ -139,6 +141,39 @@ class _Plan:
             outputs=(file,),
         )
 
+    def _models(self) -> Iterator[Step]:
+        if not self.study.heads_together:
+            for seed in self.study.split_seeds:
+                yield self._heads(seed)
+                yield self._predict(f"predict-{seed}", self._run(seed), self._predictions(seed), f"heads-{seed}")
+            return
+        yield self._all_heads()
+        root = self.out / "runs" / "heads"
+        for seed in self.study.split_seeds:
+            for target in targets_of(self.study):
+                name, file = f"predict-{target}-{seed}", self._predictions(seed) / f"{target}.h5ad"
+                yield self._predict(name, root / f"{target}-split-{seed}", file, "heads")
+
+    def _all_heads(self) -> Step:
+        """Return the step that trains one model per target and split, all at once."""
+        several = self.study.backbone_per_split
+        backbone, tiles = ("pretrain-{seed}", "tiles-{seed}.h5ad") if several else ("pretrain", "tiles.h5ad")
+        changes: dict[str, Any] = {
+            "run_dir": str(self.out / "runs" / "heads"),
+            "data.path": self.dataset,
+            "objective.pretrained": str(self.out / "runs" / backbone),
+            "data.embeddings": str(self.out / "embeddings" / tiles),
+        }
+        seeds = {"heads.seeds": list(self.study.split_seeds)}
+        return Step(
+            name="heads",
+            stage="heads",
+            words=("heads", shown(self.study.heads), *overrides_of(self.study, "heads", changes | seeds)),
+            settings=run_settings(self.study, "heads", changes) | seeds,
+            needs=tuple(_name("embed", seed) for seed in (self.study.split_seeds if several else (None,))),
+            outputs=(self.out / "runs" / "heads",),
+        )
+
     def _heads(self, seed: int) -> Step:
         of_backbone = seed if self.study.backbone_per_split else None
         changes: dict[str, Any] = {
@@ -158,20 +193,19 @@ class _Plan:
             outputs=(self._run(seed),),
         )
 
-    def _predict(self, seed: int) -> Step:
-        predict = self.study.predict
-        options = predict.plain()
+    def _predict(self, name: str, run: Path, out: Path, needed: str) -> Step:
+        options = self.study.predict.plain()
         words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
         return Step(
-            name=f"predict-{seed}",
+            name=name,
             stage="predict",
-            words=("predict", str(self._run(seed)), "--out", str(self._predictions(seed)), *words),
+            words=("predict", str(run), "--out", str(out), *words),
             settings=options,
-            needs=(f"heads-{seed}",),
-            outputs=(self._predictions(seed),),
+            needs=(needed,),
+            outputs=(out,),
         )
 
-    def _evaluate(self) -> Step:
+    def _evaluate(self, predictions: Sequence[str]) -> Step:
         options = self.study.evaluate
         files = [str(self._predictions(seed)) for seed in self.study.split_seeds]
         words = [override(key, value) for key, value in options.items()]
@@ -180,7 +214,7 @@ class _Plan:
             stage="evaluate",
             words=("evaluate", *files, *words, "--out", str(self._evaluation), "--data", self.dataset),
             settings=dict(options),
-            needs=tuple(f"predict-{seed}" for seed in self.study.split_seeds),
+            needs=tuple(predictions),
             outputs=(self._evaluation,),
         )
 

@@ -88,6 +88,13 @@ def run_settings(study: StudyConfig, stage: str, changes: Mapping[str, Any]) -> 
     return with_contents(plain, Path(study.out))
 
 
+def targets_of(study: StudyConfig) -> tuple[str, ...]:
+    """Return the targets of the heads."""
+    objective = load_run_config(study.heads.config, overrides_of(study, "heads")).objective
+    targets: tuple[str, ...] = getattr(objective, "targets", ())
+    return targets
+
+
 def backbone_split(study: StudyConfig) -> SplitConfig:
     """Return the split that the config of the pretraining says."""
     return load_run_config(study.pretrain.config, overrides_of(study, "pretrain")).split

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 import pytest
-from fixtures.study_world import STUDY, World
+from fixtures.study_world import HEADS, STUDY, World
 
 from framework.errors import ConfigError
 from framework.run import load_run_config
@@ -59,6 +59,26 @@ def test_a_backbone_per_split_sees_the_split_of_its_heads(world: World) -> None:
     assert "pretrain" not in steps
 
 
+@pytest.mark.parametrize("several", ["true", "false"])
+def test_heads_of_all_targets_and_splits_in_one_step(world: World, several: str) -> None:
+    world.write("heads.yaml", HEADS | {"objective": HEADS["objective"] | {"targets": ["rna_M1", "protein_M1"]}})
+    steps = {step.name: step for step in plan_of(world.study("heads_together=true", f"backbone_per_split={several}"))}
+    one = "-{seed}" if several == "true" else ""
+    assert steps["heads"].command.replace("'", "") == (
+        f"wellstream heads heads.yaml run_dir=made/runs/heads data.path=made/dataset "
+        f"objective.pretrained=made/runs/pretrain{one} data.embeddings=made/embeddings/tiles{one}.h5ad "
+        "heads.seeds=[0, 1]"
+    )
+    assert steps["heads"].needs == (("embed-0", "embed-1") if one else ("embed",))
+    assert [name for name in steps if name.startswith("predict")] == [
+        "predict-rna_M1-0", "predict-protein_M1-0", "predict-rna_M1-1", "predict-protein_M1-1",
+    ]  # fmt: skip
+    assert steps["predict-protein_M1-1"].command.startswith(
+        "wellstream predict made/runs/heads/protein_M1-split-1 --out made/predictions/split-1/protein_M1.h5ad --tiles"
+    )
+    assert steps["evaluate"].needs == tuple(name for name in steps if name.startswith("predict"))
+
+
 def test_without_embeddings_heads_read_pixels_and_without_a_report_no_map_is_made(world: World) -> None:
     steps = {step.name: step for step in plan_of(world.study("embeddings=false", "report=false"))}
     assert list(steps) == ["ingest", "pretrain", "heads-0", "predict-0", "heads-1", "predict-1", "evaluate"]
@@ -97,6 +117,7 @@ def test_raw_files_of_the_study_are_named_from_its_folder(world: World) -> None:
         (["split_seeds=[]"], "split_seeds: expected at least 1 entry, found 0"),
         (["split_seeds=[1, 2, 1]"], "split_seeds: 1 is listed twice; list each seed once"),
         (["predict.views=3"], "predict.views: expected"),
+        (["heads_together=true", "embeddings=false"], "heads_together: heads are trained at once from embeddings"),
         (["dataset=data"], "expected exactly one of 'ingest', the config that makes a dataset, and 'dataset'"),
         (
             ["pretrain.config=pretrian.yaml"],
@@ -107,7 +128,7 @@ def test_raw_files_of_the_study_are_named_from_its_folder(world: World) -> None:
         (
             ["heads.config=pretrain.yaml"],
             "heads.config: pretrain.yaml trains the objective 'triplet_mil'; expected one that predicts from a "
-            "pretrained backbone: omics_heads",
+            "pretrained backbone: ",
         ),
         (
             ["pretrain.config=heads.yaml"],

@@ -31,7 +31,9 @@ def test_from_a_dataset_to_figures(world: World, per_split: bool) -> None:
         "study.yaml",
         study | {"dataset": "data", "predict": {"tiles": 4, "seeds": 2, "views": "image2omics"}, "figures": {}},
     )
-    config = world.study(f"backbone_per_split={'true' if per_split else 'false'}")
+    # A backbone per split with heads at once; one backbone with a run per split.
+    several = "true" if per_split else "false"
+    config = world.study(f"backbone_per_split={several}", f"heads_together={several}")
     summary = carry_out(config, until="figures", console=Terminal(quiet=True), run=in_this_process)
     assert summary.left == ("report",)
     assert {"omics_shares.png", "omics_shares.csv"} <= {file.name for file in Path("made/figures").iterdir()}
