@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -59,7 +60,7 @@ class BagsPlan:
 
     def order(self, epoch: int) -> I64:
         """Return all allowed bags in the order of an epoch; each step takes the next ``rows`` of them."""
-        return self._order(epoch, np.arange(len(self._universe.bags)))
+        return self._universe.bags[_whole_order(len(self._universe.bags), self._seed, epoch)]
 
     def drawn(self, epoch: int, bags: I64) -> I64:
         """Return the tiles (n, N) of these bags in an epoch: the same, whichever bags the plan visits beside them."""
@@ -75,6 +76,12 @@ class BagsPlan:
     def visits(self, rows: StepRows) -> I64:
         """Return the bags that count."""
         return counted(rows.bags, rows)
+
+
+@lru_cache(maxsize=16)
+def _whole_order(total: int, seed: int, epoch: int) -> I64:
+    """Return the order of an epoch; plans over other bags, but as many, share it."""
+    return permute(np.arange(total), total, hash_u64(seed, EPOCH_ORDER, epoch))
 
 
 class EveryBag:
