@@ -41,8 +41,12 @@ class _WithoutHarmlessTags(logging.Filter):
 logging.getLogger("tifffile").addFilter(_WithoutHarmlessTags())
 
 
-def decode_grey(file: Path) -> Pixels:
+def decode_grey(file: Path, data: bytes | None = None) -> Pixels:
     """Return the only greyscale image of a TIFF, (H, W), uint8, uint16 or float32.
+
+    Args:
+        file: to read, or what messages call ``data``.
+        data: its bytes, where they are in memory already.
 
     Raises:
         FileNotFoundError: no such file.
@@ -50,7 +54,7 @@ def decode_grey(file: Path) -> Pixels:
             samples per pixel.
         Exception: of many kinds, from the libraries, on pixels that are damaged.
     """
-    tiff = Tiff(file)
+    tiff = Tiff(file, data=data)
     page = tiff.images[0]
     if len(tiff.images) == 1 and page.samples > 1:
         shape = (page.samples, page.height, page.width) if page.apart else page.shape
@@ -82,8 +86,8 @@ class Tiff:
         images: the pages that are images of full resolution.
     """
 
-    def __init__(self, file: Path, *, labels: bool = False) -> None:
-        self.data = read_bytes(file, MOST_BYTES)
+    def __init__(self, file: Path, *, labels: bool = False, data: bytes | None = None) -> None:
+        self.data = read_bytes(file, MOST_BYTES) if data is None else data
         self.directories = tiff = TiffDirectories(str(file), BytesSource(self.data))
         self.pages: list[Page] = []
         self.ifds: list[Directory] = []

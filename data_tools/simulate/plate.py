@@ -3,7 +3,7 @@
 What lies in the folder::
 
     simulate.yaml          the resolved config, written first: it marks the folder as this simulation's
-    <plate>/Images/        a Harmony export a plate: index file and TIFFs
+    <plate>/               the export of a plate; Images/ with index file and TIFFs, or as ``layout`` says
     platemap.csv           Metadata_* of every imaged well
     omics/transcripts.csv.gz, omics/proteins.csv.gz
     truth.parquet          one row per gene, modality and stimulation: does it depend on what images show, how strongly
@@ -36,7 +36,7 @@ from data_tools.simulate.biology import (
 from data_tools.simulate.cells import Textures, draw_cells, place_cells
 from data_tools.simulate.folder import claim, write_csv_gz
 from data_tools.simulate.gene_tables import MODALITIES, GenePanel, sample_table, truth_table, well_name
-from data_tools.simulate.harmony_export import image_name, write_image, write_index
+from data_tools.simulate.layouts import LAYOUTS
 from data_tools.simulate.optics import PlateOptics, photograph
 from data_tools.simulate.plate_config import NO_CELLS, PlateConfig
 from data_tools.simulate.streams import Stream, generator
@@ -109,7 +109,7 @@ def simulate_plate(
     for number, plate in enumerate(names):
         optics = PlateOptics.draw(config, number)
         imaged = [(well.row, well.column) for well in wells if well.plate == number]
-        write_index(folder / plate / "Images", config, plate, imaged, optics.coefficients)
+        LAYOUTS[config.layout].finish(folder / plate, config, plate, imaged, optics.coefficients)
     samples, truth = _write_tables(folder, config, conditions, wells, nuclei)
     strong = truth[truth["class"] == "strong"].groupby("modality").size()
     return PlateSummary(
@@ -162,8 +162,6 @@ def _write_images(
     """Write every TIFF and return the nuclei of all sites, in plate, well and site order."""
     textures = Textures.draw(config)
     optics = [PlateOptics.draw(config, plate) for plate in range(config.n_plates)]
-    for plate in config.plate_names:
-        (folder / plate / "Images").mkdir(parents=True, exist_ok=True)
     sites = [(well, site) for well in wells for site in range(1, config.sites + 1)]
     tables = []
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="simulate") as pool:
@@ -193,9 +191,7 @@ def _write_site(
     light = draw_cells(traits, placement, textures, config.size_px, rng)
     images = photograph(light, optics, well.out_of_focus, config.debris_per_site, rng)
     plate = config.plate_names[well.plate]
-    for channel, image in enumerate(images, start=1):
-        file = folder / plate / "Images" / image_name(well.row, well.column, site, channel)
-        write_image(file, image, config.pixel_size_um)
+    LAYOUTS[config.layout].write_site(folder / plate, config, plate, (well.row, well.column), site, list(images))
     return pd.DataFrame(
         {
             "plate": pd.Series([plate] * len(placement.kept), dtype="string"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from framework.config import StrictModel
 
@@ -42,7 +42,10 @@ class PlateConfig(StrictModel):
     pixel_size_um: float = Field(0.6, gt=0, le=10)
     cells_per_site: float = Field(60, gt=0, description="mean number of cells in a field of the neutral state")
     nucleus_diameter_px: float = Field(24, ge=8, le=120)
-    index: Literal["V5", "V7"] = "V5"
+    layout: Literal["harmony", "imagexpress", "cellvoyager", "gallery", "omezarr"] = Field(
+        "harmony", description="how the export looks; the pixels are the same"
+    )
+    index: Literal["V5", "V7"] = Field("V5", description="form of the index, for the layout harmony")
 
     touching: float = Field(0.15, ge=0, le=1, description="share of cells placed against a neighbour's nucleus")
     debris_per_site: float = Field(0.6, ge=0, le=100)
@@ -57,6 +60,12 @@ class PlateConfig(StrictModel):
     dependent_fraction: float = Field(0.3, ge=0, le=1, description="share of genes that follow the latent state")
     omics_replicates: int = Field(3, ge=1, le=99, description="omics wells per condition, one on each omics plate")
     seed: int = Field(0, ge=0, lt=2**63)
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual_layout(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``layout: harmony``: folders that were simulated before there were others stay recognised."""
+        plain: dict[str, Any] = handler(self)
+        return {key: value for key, value in plain.items() if (key, value) != ("layout", "harmony")}
 
     @property
     def n_conditions(self) -> int:

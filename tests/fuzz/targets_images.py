@@ -190,6 +190,17 @@ def _cellvoyager(folder: Path) -> None:
     )
 
 
+def _door(layout: str) -> Callable[[Path], None]:
+    def build(folder: Path) -> None:
+        config = PlateConfig(
+            plate="SIM", perturbations=3, replicates=1, rows=2, columns=4, sites=1, size_px=64, cells_per_site=2,
+            stimulations=("M1",), nucleus_diameter_px=8, transcripts=2, proteins=2, out_of_focus_wells=0, layout=layout,
+        )  # fmt: skip
+        simulate_plate(config, folder)
+
+    return build
+
+
 def _read_plate(reader: str, path: str, **options: Any) -> Callable[[Path], Any]:
     def read(folder: Path) -> Any:
         entry = READERS.get(reader)
@@ -254,6 +265,8 @@ TARGETS: list[Target] = [
         _read_plate("cellvoyager", "cv", plane="max"),
         needed=False,
     ),
+    *of_files("gallery", _door("gallery"), ("SIM/load_data.csv",), _read_plate("gallery", "SIM/load_data.csv")),
+    *of_files("omezarr", _door("omezarr"), ("SIM/zarr.json",), _read_plate("omezarr", "SIM")),
     *of_files("ome", _ome, ("A01_s1_w1.tif",), _read_ome),
     *of_files(
         "crops",

@@ -17,6 +17,7 @@ from data_tools.pipeline.build.folder import file_state
 from data_tools.pipeline.plates.config import ChecksConfig
 from data_tools.pipeline.plates.plate import Site
 from data_tools.readers.plates import ImageError, ImageRef, read_image
+from data_tools.readers.plates.places import ImageFile, Place
 from data_tools.readers.problem import Problem, relative_text
 from framework.errors import InputError
 
@@ -113,13 +114,14 @@ def sites_digest(sites: Iterable[Site]) -> str:
     for site in sites:
         for ref in site.images:
             for file in ref.files:
-                digest.update(f"{site.number} {ref.well} {ref.channel} {file_state(file)}\n".encode())
+                state = file.state() if isinstance(file, Place) else file_state(file)
+                digest.update(f"{site.number} {ref.well} {ref.channel} {state}\n".encode())
         for file in site.nuclei_files:
             digest.update(f"{site.number} nuclei {file_state(file)}\n".encode())
     return digest.hexdigest()
 
 
-def _shown(file: Path, base: Path) -> str:
+def _shown(file: ImageFile, base: Path) -> str:
     return relative_text(str(file), base)
 
 

@@ -1,6 +1,6 @@
 """Readers of plates, chosen by ``name`` in a config: each gives an ``Export``."""
 
-from data_tools.readers.plates import cellvoyager, filenames, harmony, image2omics, imagexpress
+from data_tools.readers.plates import cellvoyager, filenames, gallery, harmony, image2omics, imagexpress, omezarr
 from data_tools.readers.plates.base import READERS, Export, ImageError, ImageRef, read_image
 from data_tools.readers.problem import Problem
 
@@ -12,8 +12,10 @@ __all__ = [
     "Problem",
     "cellvoyager",
     "filenames",
+    "gallery",
     "harmony",
     "image2omics",
     "imagexpress",
+    "omezarr",
     "read_image",
 ]

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from data_tools.formats.hdf5_image import decode_hdf5
-from data_tools.formats.tiff import decode_grey, described, reason_of
+from data_tools.formats.tiff import described, reason_of
 from data_tools.illumination import Profile
+from data_tools.readers.plates.places import ImageFile, pixels_of
 from data_tools.readers.plates.projection import Projection, project
 from data_tools.readers.problem import Problem
 from data_tools.wells import well_order
@@ -36,7 +37,7 @@ class ImageRef:
         well: ``A01``.
         site: field of view as the vendor numbers it.
         channel: channel name.
-        file: absolute or working-directory path of a TIFF.
+        file: absolute or working-directory path of a TIFF, or another place that knows how to be read.
         plane: focal plane, counted from 1.
         timepoint: counted from 1.
         further: files of the other planes that ``projection`` makes one image of, with ``file``.
@@ -48,15 +49,15 @@ class ImageRef:
     well: str
     site: int
     channel: str
-    file: Path
+    file: ImageFile
     plane: int = 1
     timepoint: int = 1
-    further: tuple[Path, ...] = ()
+    further: tuple[ImageFile, ...] = ()
     projection: Projection | None = None
     inside: str = ""
 
     @property
-    def files(self) -> tuple[Path, ...]:
+    def files(self) -> tuple[ImageFile, ...]:
         """Every file that the image is made of."""
         return (self.file, *self.further)
 
@@ -66,7 +67,7 @@ class ImageRef:
             plate=self.plate, well=self.well, site=self.site, file=str(self.file), reason=reason, detail=detail
         )
 
-    def with_files(self, files: Sequence[Path]) -> ImageRef:
+    def with_files(self, files: Sequence[ImageFile]) -> ImageRef:
         """Return the same image of other files, one for each of ``files``."""
         return replace(self, file=files[0], further=tuple(files[1:]))
 
@@ -216,7 +217,7 @@ def _planes(ref: ImageRef) -> Iterator[Image]:
 
 def _read_file(ref: ImageRef) -> Image:
     try:
-        pixels = decode_hdf5(ref.file, ref.inside) if ref.inside else decode_grey(ref.file)
+        pixels = decode_hdf5(Path(str(ref.file)), ref.inside) if ref.inside else pixels_of(ref.file)
     except FileNotFoundError:
         raise _image_error(ref, "missing_image", "no such file") from None
     except Exception as error:  # tifffile and the codecs raise many kinds on damaged files, each means the same here

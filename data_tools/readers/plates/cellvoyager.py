@@ -26,6 +26,7 @@ from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
 from data_tools.readers.plates.facts import pixel_size_of
 from data_tools.readers.plates.listed import check_listed, one_measurement
+from data_tools.readers.plates.places import ImageFile
 from data_tools.readers.problem import Problem
 from data_tools.wells import normalise_well
 from framework.errors import InputError
@@ -95,7 +96,7 @@ def read_cellvoyager(config: CellVoyagerConfig) -> Export:
         raise InputError(f"{listed}: lists no image; export the plate again")
     plate = config.plate or detail.plate or listed.parent.resolve().name
     channels, notes = _channel_names(config, {number for _, number, _ in records}, detail, listed)
-    urls: dict[Path, str] = {}
+    urls: dict[ImageFile, str] = {}
     refs, problems = [], []
     for record, number, place in records:
         ref = ImageRef(plate=plate, channel=channels[number], file=listed.parent / record.text, **place)

@@ -17,6 +17,7 @@ from data_tools.formats.image_xml import MOST_TEXT, tag_of, xml_root
 from data_tools.formats.tiff_directory import BytesSource, Directory, TiffDirectories
 from data_tools.formats.tiff_page import DESCRIPTION, MOST_BYTES
 from data_tools.readers.plates.htd import is_htd, read_htd
+from data_tools.readers.plates.places import ImageFile
 from framework.errors import InputError
 
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 282, 283, 296
@@ -65,14 +66,14 @@ def stated_channel(file: Path) -> str:
     return facts.get("_IllumSetting_", "").strip()
 
 
-def pixel_size_of(file: Path | None, given: float | None) -> tuple[float | None, tuple[str, ...]]:
+def pixel_size_of(file: ImageFile | None, given: float | None) -> tuple[float | None, tuple[str, ...]]:
     """Return the size of a pixel in um, and what is to be said about it.
 
     Args:
         file: the first image, or None where there is none.
         given: what the config says, which is taken; a size that the image states otherwise is told.
     """
-    stated = PixelSize(um=None, note="") if file is None else stated_pixel_size(file)
+    stated = PixelSize(um=None, note="") if not isinstance(file, Path) else stated_pixel_size(file)
     if given is None:
         return stated.um, (stated.note,) if stated.note else ()
     if stated.um is not None and abs(stated.um - given) > _TOLERANCE * given:

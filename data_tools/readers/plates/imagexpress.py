@@ -297,6 +297,8 @@ def _copies(refs: Sequence[ImageRef]) -> tuple[str, ...]:
     if len({(ref.plane, ref.timepoint) for ref in first}) < 2:
         return ()
     for ref in sorted(first, key=lambda ref: (ref.timepoint, ref.plane)):
+        if not isinstance(ref.file, Path):
+            continue
         try:
             pixels = read_bytes(ref.file, _COMPARED_BYTES)
         except (OSError, InputError):  # what is wrong with an image is said where it is used

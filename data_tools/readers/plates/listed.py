@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from data_tools.readers.plates.base import ImageRef
+from data_tools.readers.plates.places import ImageFile
 from data_tools.readers.problem import Problem
 from framework.errors import InputError, did_you_mean
 
@@ -60,7 +61,7 @@ def unusable(ref: ImageRef, file: Path, reason: str, where: str = "the index") -
 
 
 def check_listed(
-    refs: Sequence[ImageRef], urls: dict[Path, str], root: Path, where: str = "the index"
+    refs: Sequence[ImageRef], urls: dict[ImageFile, str], root: Path, where: str = "the index"
 ) -> tuple[list[ImageRef], list[Problem]]:
     """Return the images whose files are all there, and a problem for each file that is not.
 

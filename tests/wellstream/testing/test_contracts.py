@@ -153,6 +153,15 @@ class TestCellVoyager(ReaderContract):
         return self.read({"name": "cellvoyager", "path": str(tmp_path)})
 
 
+class TestOtherDoors(ReaderContract):
+    @pytest.fixture(params=["gallery", "omezarr"])
+    def options(self, request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+        sizes = {"rows": 2, "columns": 3, "replicates": 1, "perturbations": 3, "sites": 1, "size_px": 64}
+        few = {"cells_per_site": 2, "transcripts": 2, "proteins": 2, "out_of_focus_wells": 0, "nucleus_diameter_px": 8}
+        simulate_plate(PlateConfig(**sizes, **few, stimulations=("M1",), layout=request.param), tmp_path / "raw")
+        return self.read({"name": request.param, "path": str(tmp_path / "raw" / "SIM")})
+
+
 class TestHarmony(ReaderContract):
     @pytest.fixture(scope="class")
     def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
