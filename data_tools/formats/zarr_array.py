@@ -129,6 +129,7 @@ def _check_codecs(file: Path, codecs: Any, depth: int = 0) -> None:
                 f"{file}: the codec {str(name)[:40]!r} is not read; write the images again with blosc, zstd or gzip"
             )
         inner = codec.get("configuration") if isinstance(codec, dict) else None
-        for key in ("codecs", "index_codecs") if isinstance(inner, dict) else ():
-            if key in inner:
-                _check_codecs(file, inner[key], depth + 1)
+        inside = inner if isinstance(inner, dict) else {}
+        for key in ("codecs", "index_codecs"):
+            if key in inside:
+                _check_codecs(file, inside[key], depth + 1)

@@ -44,4 +44,5 @@ def export(profile: FloatImage, options: ExportIlluminationConfig, channel: str)
             "illumination method"
         )
     scaled = (profile / mean).astype(np.float32)
-    return (scaled / scaled.mean(dtype=np.float64)).astype(np.float32)
+    field: FloatImage = (scaled / scaled.mean(dtype=np.float64)).astype(np.float32)
+    return field

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -131,7 +131,7 @@ def _list_file(path: Path, measurement: str | None) -> Path | None:
     return one_measurement(path, found, measurement)
 
 
-def _records(file: Path) -> list[tuple[XmlElement, int, dict[str, object]]]:
+def _records(file: Path) -> list[tuple[XmlElement, int, dict[str, Any]]]:
     """Return each record with the number of its channel, and its place as ``ImageRef`` names it."""
     found = []
     for element in elements(file, root="MeasurementData", what="a CellVoyager list of images"):
@@ -143,7 +143,7 @@ def _records(file: Path) -> list[tuple[XmlElement, int, dict[str, object]]]:
             if str(error).startswith(str(file)):
                 raise
             raise element.refused(str(error)) from None
-        place: dict[str, object] = {
+        place: dict[str, Any] = {
             "well": well,
             "site": element.whole("FieldIndex", "1"),
             "plane": element.whole("ZIndex", "1"),

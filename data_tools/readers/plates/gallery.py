@@ -246,10 +246,10 @@ class _Places:
         """Return what a row names, with the beginnings that the config replaces."""
         url, name, path = (f"{part}_{kind}{column}" for part in ("URL", "FileName", "PathName"))
         if url in table.names:
-            text = table.column(url)[row].strip()
+            text = str(table.column(url)[row]).strip()
         else:
-            text = table.column(name)[row].strip()
-            folder = table.column(path)[row].strip() if path in table.names else ""
+            text = str(table.column(name)[row]).strip()
+            folder = str(table.column(path)[row]).strip() if path in table.names else ""
             text = f"{folder.rstrip('/')}/{text}" if folder and text else text
         if not text:
             return None

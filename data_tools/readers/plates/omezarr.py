@@ -162,10 +162,11 @@ def _group(folder: Path, key: str) -> dict[str, Any]:
         file = folder / ".zattrs"
         plain = read_mapping(file, error=InputError, what=_WHAT, then=_AGAIN)
     found = plain.get(key) if isinstance(plain, dict) else None
-    wanted: type = list if key == "multiscales" else dict
-    if not isinstance(found, wanted) or not found:
+    if isinstance(plain, dict) and key == "multiscales" and isinstance(found, list) and found:
+        return plain
+    if key == "multiscales" or not isinstance(found, dict) or not found:
         raise InputError(f"{file}: no '{key}' of OME-Zarr 0.4 or 0.5; point 'path:' at the folder of the plate")
-    return {"multiscales": found, **(plain or {})} if key == "multiscales" else found
+    return found
 
 
 def _wells(root: Path, facts: Mapping[str, Any]) -> dict[str, Path]:
@@ -228,7 +229,8 @@ def _add_fields(
             raise InputError(
                 f"{folder}: an image of the well has the path {str(path)[:60]!r}, expected one as 0; {_AGAIN}"
             )
-        paths.append((path, image.get("acquisition")))
+        acquisition = image.get("acquisition")
+        paths.append((path, acquisition if type(acquisition) is int else None))
     acquisitions = Counter(acquisition for _, acquisition in paths)
     if config.acquisition is None and len(acquisitions) > 1:
         shown = ", ".join(
@@ -265,9 +267,8 @@ def _field(folder: Path, level: int) -> _Field:
     scales = plain["multiscales"][0]
     datasets = scales.get("datasets") if isinstance(scales, dict) else None
     axes = scales.get("axes") if isinstance(scales, dict) else None
-    names = (
-        tuple(axis.get("name") if isinstance(axis, dict) else axis for axis in axes) if isinstance(axes, list) else ()
-    )
+    listed = axes if isinstance(axes, list) else []
+    names = tuple(str(axis.get("name") if isinstance(axis, dict) else axis) for axis in listed)
     if (
         names[-2:] != ("y", "x")
         or any(name not in ("t", "c", "z") for name in names[:-2])
@@ -300,7 +301,7 @@ def _scale(item: Mapping[str, Any]) -> list[list[float]]:
 
 def _size_um(axes: Any, names: Sequence[str], steps: Sequence[Sequence[float]]) -> float | None:
     """Return the edge of a square pixel, None where none is stated."""
-    units = [axis.get("unit") if isinstance(axis, dict) else None for axis in axes[-2:]]
+    units = [str(axis.get("unit") if isinstance(axis, dict) else None) for axis in axes[-2:]]
     if not steps or any(len(step) != len(names) for step in steps) or any(unit not in _TO_UM for unit in units):
         return None
     y, x = (_TO_UM[unit] * math.prod(step[at] for step in steps) for unit, at in zip(units, (-2, -1), strict=True))
