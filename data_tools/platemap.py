@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from data_tools.assay_layout import is_assay_layout, read_assay_layout
+from data_tools.barcode_platemap import is_barcode_platemap, with_maps
 from data_tools.readers.problem import Problem
 from data_tools.wells import normalise_well, well_order
 from framework.config import StrictModel
@@ -51,7 +52,9 @@ class PlatemapConfig(StrictModel):
     that of the images. Further ``Metadata_`` columns, in the file or in ``columns``, are kept.
     """
 
-    path: str = Field(description="the plate map: a text table (CSV, TSV ...) or an assay layout of Harmony")
+    path: str = Field(
+        description="the plate map: a text table (CSV, TSV ...), an assay layout of Harmony, or a barcode_platemap.csv"
+    )
     columns: dict[str, str | Constant] = Field(default={})
     row: str | None = Field(default=None, min_length=1)
     """Column with the row of the well (letters or a number), where the well stands in two columns."""
@@ -104,6 +107,8 @@ def read_platemap(config: PlatemapConfig) -> pd.DataFrame:
     """
     file = Path(config.path)
     raw = read_assay_layout(file) if is_assay_layout(file) else read_text_table(file, what="a plate map")
+    if is_barcode_platemap(raw):
+        raw = with_maps(raw)
     if not len(raw):
         raise InputError(f"{file}: the plate map has no row; expected one per well")
     table = pd.DataFrame({name: _column(config, raw, name) for name in _wanted(config, raw)})

@@ -72,6 +72,7 @@ LEVELS = {
     "data_tools.illumination": 1,
     "data_tools.nuclei": 1,
     "data_tools.assay_layout": 1,
+    "data_tools.barcode_platemap": 1,
     "data_tools.readers.tables": 1,
     "data_tools.readers.plates": 2,
     "data_tools.readers.cells": 2,
