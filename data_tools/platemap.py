@@ -20,7 +20,7 @@ from data_tools.readers.problem import Problem
 from data_tools.wells import normalise_well, well_order
 from framework.config import StrictModel
 from framework.data.format.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
-from framework.errors import InputError, did_you_mean
+from framework.errors import InputError, did_you_mean, some_of
 from framework.files.delimited import TextTable, read_text_table
 from framework.files.matching import near_names
 
@@ -231,7 +231,7 @@ def _column(config: PlatemapConfig, raw: TextTable, name: str) -> pd.Series:
         value = source.value if isinstance(source, Constant) else _DEFAULTS[name]
         return pd.Series(value, index=raw.text.index, dtype=object)
     raise InputError(
-        f"{raw.file}: no column '{source}' for {name}; the file has {', '.join(raw.names)}"
+        f"{raw.file}: no column '{source}' for {name}; the file has {some_of(raw.names)}"
         f"{did_you_mean(source, raw.names)}; {_way_out(raw, name)}"
     )
 

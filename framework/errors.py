@@ -14,6 +14,8 @@ from pathlib import Path
 
 from framework.exit_codes import EXIT_MISTAKE, EXIT_UNEXPECTED
 
+_LONGEST_NAME = 60
+
 
 class WellstreamError(Exception):
     """Anything wrong that a user can repair: the message says what was expected, what was found, and what to do."""
@@ -48,6 +50,14 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     by_lower = {option.lower(): option for option in options}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean '{by_lower[near[0]]}'?" if near else ""
+
+
+def some_of(names: Iterable[object], most: int = 20) -> str:
+    """Return names of a file as a message lists them: the first ones, long ones cut, and how many more there are."""
+    shown = [str(name) for name in names]
+    first = [name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..." for name in shown[:most]]
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(first) + more if first else "none"
 
 
 def without_secrets(text: str) -> str:

@@ -21,3 +21,7 @@ EXIT_OUTPUT_CLOSED = 141
 """Nobody reads the output any more, as after SIGPIPE: ``wellstream inspect X | head``."""
 EXIT_TERMINATED = 143
 """Another command than training was ended by SIGTERM."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised as Ctrl-C is, so that a command tidies up after itself."""

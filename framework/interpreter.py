@@ -25,10 +25,6 @@ ROOT = Path(__file__).resolve().parents[1]
 _PR_SET_PDEATHSIG = 1
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised as Ctrl-C is, so that a command tidies up after itself."""
-
-
 def python_on(module: str, arguments: Sequence[str] = ()) -> list[str]:
     """Return the command line that runs ``python -m module arguments`` with the module of this installation."""
     return [sys.executable, "-P", str(Path(__file__).resolve()), module, *arguments]

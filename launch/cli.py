@@ -10,9 +10,9 @@ import typer
 from framework import __version__
 from launch.command import ANYWHERE, Group
 from launch.commands import cells, data, imports, results, tools, train
-from launch.entry import ALLOW_CODE, DEBUG
 from launch.entry import main as main  # where installations made before look for it
 from launch.show import log_lines
+from launch.switches import ALLOW_CODE, DEBUG
 
 app = typer.Typer(
     name="wellstream",

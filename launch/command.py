@@ -9,8 +9,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from framework.errors import did_you_mean
-from launch.entry import ALLOW_CODE, DEBUG, Switch
 from launch.options import flat
+from launch.switches import ALLOW_CODE, DEBUG, Switch
 
 ANYWHERE = "May stand anywhere"
 
@@ -95,5 +95,5 @@ def add(
 
 
 def _annotation(switch: Switch) -> Any:
-    """Return a switch, which ``launch.entry`` takes out of every command line, as the help shows it."""
+    """Return a switch, which ``launch.switches`` takes out of every command line, as the help shows it."""
     return Annotated[bool, typer.Option(switch.flag, help=switch.help, rich_help_panel=ANYWHERE)]

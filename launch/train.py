@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from framework.distributed import Failure, failure_of, share, tell, this_rank
-from framework.exit_codes import EXIT_INTERRUPTED, EXIT_REQUEUE
-from framework.interpreter import Terminated, hear_interrupts
+from framework.exit_codes import EXIT_INTERRUPTED, EXIT_REQUEUE, Terminated
+from framework.interpreter import hear_interrupts
 from framework.plugins import permit_code
 from framework.run import fit, load_run_config
 from framework.terminal import Terminal

@@ -20,6 +20,10 @@ class AxesError(TiffError):
         super().__init__(text, what, damaged=False)
 
 
+class MissingPlanes(AxesError):
+    """More planes are stated than the file has pages."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StatedAxes:
     """What a file states of its planes.
@@ -50,9 +54,9 @@ class StatedAxes:
         return " x ".join(f"{size} {name}" for name, size in self.sizes.items())
 
 
-def refused(tiff: Tiff, what: str) -> AxesError:
+def refused(tiff: Tiff, what: str, kind: type[AxesError] = AxesError) -> AxesError:
     """Return the error for a statement on the planes of a file."""
-    return AxesError(f"{tiff.directories.name}: {what}", what)
+    return kind(f"{tiff.directories.name}: {what}", what)
 
 
 def several(sizes: Mapping[str, int]) -> dict[str, int]:

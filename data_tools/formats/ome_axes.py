@@ -13,7 +13,16 @@ from pathlib import PurePath
 from typing import NamedTuple
 from xml.etree.ElementTree import Element  # types only: defusedxml parses
 
-from data_tools.formats.image_axes import CHANNELS, TIME_POINTS, Z_SLICES, StatedAxes, named, refused, several
+from data_tools.formats.image_axes import (
+    CHANNELS,
+    TIME_POINTS,
+    Z_SLICES,
+    MissingPlanes,
+    StatedAxes,
+    named,
+    refused,
+    several,
+)
 from data_tools.formats.image_xml import children, tag_of
 from data_tools.formats.tiff import Tiff
 
@@ -111,7 +120,7 @@ class _Pages:
                 step *= sizes[letter]
             if page + count > self.n or first + count > total:
                 what = f"{count} of {total} planes from page {page + 1} on"
-                raise refused(self.tiff, f"{SOURCE} states {what}, and the file has {self.n} page(s)")
+                raise refused(self.tiff, f"{SOURCE} states {what}, and the file has {self.n} page(s)", MissingPlanes)
             for further in range(count):
                 self._set(page + further, _plane(image, first + further, letters, sizes))
 

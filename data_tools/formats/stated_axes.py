@@ -22,13 +22,23 @@ from typing import Any
 
 import tifffile
 
-from data_tools.formats.image_axes import CHANNELS, TIME_POINTS, Z_SLICES, StatedAxes, named, refused, several
+from data_tools.formats.image_axes import (
+    CHANNELS,
+    TIME_POINTS,
+    Z_SLICES,
+    MissingPlanes,
+    StatedAxes,
+    named,
+    refused,
+    several,
+)
 from data_tools.formats.image_xml import MOST_TEXT, tag_of, xml_root
 from data_tools.formats.ome_axes import SOURCE as OME_SOURCE
 from data_tools.formats.ome_axes import ome_axes
 from data_tools.formats.tiff import Pixels, Tiff, only_image
 from data_tools.formats.tiff_directory import Directory, TiffError
 from data_tools.formats.tiff_page import DESCRIPTION
+from framework.errors import InputError
 
 _TEXT_TYPES = (1, 2, 7)
 _IMAGEJ = "its ImageJ description"
@@ -85,6 +95,24 @@ def decode_colours(file: Path) -> Pixels:
     return pixels[:, :, kept[0]] if len(kept) == 1 else pixels[:, :, kept]
 
 
+def missing_planes(file: Path) -> tuple[str, ...]:
+    """Return a sentence about planes that a TIFF of one image states and does not hold, where there are such.
+
+    A file that cannot be read is not spoken of: whoever reads its pixels says what is wrong.
+    """
+    try:
+        tiff = Tiff(file)
+        if len(tiff.images) == 1:
+            stated_axes(tiff)
+    except MissingPlanes as error:
+        return (
+            f"{error}: that page is read as the whole image; where it was cut from a stack, export the stack again",
+        )
+    except (OSError, InputError, struct.error):
+        return ()
+    return ()
+
+
 def _text(tiff: Tiff, directory: Directory) -> str:
     if directory.entries.get(DESCRIPTION, (0, 0, b""))[0] not in _TEXT_TYPES:
         return ""
@@ -103,7 +131,7 @@ def _imagej(tiff: Tiff, text: str) -> StatedAxes:
     listed = _whole(tiff, facts, "images")
     if (stated > 1 and stated not in (images, images * samples)) or (stated == 1 and listed not in (1, images)):
         what = " x ".join(f"{size} {word}" for word, size in several(sizes).items()) or f"{listed} images"
-        raise refused(tiff, f"{_IMAGEJ} states {what}, and the file has {_pages(tiff)}")
+        raise refused(tiff, f"{_IMAGEJ} states {what}, and the file has {_pages(tiff)}", MissingPlanes)
     return StatedAxes(source=_IMAGEJ, sizes=several(sizes), names=_labels(tiff, images), are_labels=True)
 
 
@@ -175,7 +203,7 @@ def _series(tiff: Tiff, facts: dict[str, Any], place: int) -> tuple[int, dict[st
     pages, left = divmod(math.prod(shape), page.height * page.width * page.samples)
     if left or not 1 <= pages <= len(tiff.images) - place:
         raise refused(tiff, f"{_TIFFFILE} states the shape {tuple(shape)} for page {place + 1}, and the file has "
-                            f"{_pages(tiff)}")  # fmt: skip
+                            f"{_pages(tiff)}", MissingPlanes)  # fmt: skip
     sizes = {CHANNELS: 1}
     for letter, size in zip(axes, shape, strict=True):
         if letter not in _IN_PAGE:

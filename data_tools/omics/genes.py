@@ -27,6 +27,8 @@ _KNOWN = (
 _UNNAMED = re.compile(r"(Unnamed: \d+)?|X(\.\d+)?")
 _MOST_LOG2 = 64
 """2 to that power is more than anything that is counted or measured."""
+_MOST_READS = 1 << 53
+"""More than any sample has; above it, not even float64 holds every whole number."""
 _LEAST_GENES = 5
 """Two samples may agree in fewer genes by chance."""
 _LEAST_ROWS = 5
@@ -60,13 +62,17 @@ def check_values(raw: RawOmics, kind: str) -> None:
     """Refuse values that the kind does not allow.
 
     Raises:
-        InputError: a count that is missing, infinite, below zero or no whole number; an infinite or negative intensity.
+        InputError: a count that is missing, infinite, below zero, no whole number or more than any sample has reads; an
+            intensity that is infinite, negative or larger than any that is measured.
     """
     values = raw.values
     if kind == "counts":
         _refuse(raw, ~np.isfinite(values), "a missing or infinite count", kind)
+        _refuse(raw, values > _MOST_READS, f"a count above {_MOST_READS:,}", kind)
     else:
         _refuse(raw, np.isinf(values), "an infinite value", kind)
+    if kind == "intensities":
+        _refuse(raw, values > 2.0**_MOST_LOG2, "a value above all that is measured", kind)
     if kind in ("counts", "intensities"):
         _refuse(raw, values < 0, "a value below zero", kind)
     if kind == "log2":

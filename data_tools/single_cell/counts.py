@@ -32,6 +32,8 @@ LANES = (
     "L2_ACGT, in every table"
 )
 """What to do about a cell that stands twice: by its name alone nobody knows which of the two is meant."""
+_MOST_COUNTED = 1 << 24
+"""The largest whole number below which float32 holds all; no cell has as many molecules of one gene."""
 _BARCODE = r"[ACGTN]{12,}"
 _NAMES_JUDGED = 1000
 _NO_GENES = frozenset(
@@ -111,8 +113,8 @@ def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) 
         way_out: what to do where they are, as ``set 'layer: counts'``.
 
     Raises:
-        InputError: no cell or feature, a name that is empty or stands twice, counts that are negative, not finite or
-            not whole, or cells where features belong.
+        InputError: no cell or feature, a name that is empty or stands twice, counts that are negative, not finite, not
+            whole or more than a cell holds, or cells where features belong.
     """
     if not len(counts.cells) or not len(counts.features):
         raise InputError(f"{file}: holds {len(counts.cells)} cells and {len(counts.features)} features; expected both")
@@ -138,6 +140,12 @@ def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) 
         bad = ~np.isfinite(data) | (data < 0)
     if bad.any():
         raise InputError(f"{file}: {_place(counts, bad)}; expected finite counts of at least 0")
+    beyond = data > _MOST_COUNTED
+    if beyond.any():
+        raise InputError(
+            f"{file}: {_place(counts, beyond)}; expected counts of molecules, at most {_MOST_COUNTED:,}; correct the "
+            "value, or name the table or layer that holds counts"
+        )
     broken = data != np.floor(data)
     if broken.any() and not fractional:
         raise InputError(

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from data_tools.single_cell.counts import GENE, PROTEIN, Counts, counts_of, csr, kind_of
-from framework.errors import InputError, did_you_mean
+from framework.errors import InputError, did_you_mean, some_of
 from framework.files.hdf5 import open_hdf5
 from framework.files.matching import left_over
 from framework.files.sparse import check_groups
@@ -64,7 +64,7 @@ def read_h5mu(file: Path, kind: str, *, layer: str | None) -> Counts:
         names = list(store["mod"])
         chosen = [name for kind in (GENE, PROTEIN) for name in names if kind_of(name) == kind]
         if not chosen:
-            raise InputError(f"{file}: its modalities are {', '.join(names) or 'none'}; expected rna and prot")
+            raise InputError(f"{file}: its modalities are {some_of(names)}; expected rna and prot")
         having = [name for name in chosen if _layer_of(store["mod"][name], layer) is not None]
         if layer is not None and not having:
             known = sorted({str(entry) for name in chosen for entry in store["mod"][name].get("layers", ())})

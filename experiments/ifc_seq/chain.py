@@ -78,5 +78,5 @@ def main() -> int:
     console.rule("Truth", align="left", style="dim")
     console.print(check.sentence())
     console.print(protocol.times())
-    console.print(f"report: {(options.out / EXPRESSED / 'report.html').resolve()}")
+    console.print(f"report: {options.out / EXPRESSED / 'report.html'}")
     return 0 if check.holds else 1

@@ -21,9 +21,9 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -41,6 +41,13 @@ log = logging.getLogger(__name__)
 
 WEIGHTS, OPTIMISER, STATE, MANIFEST = "model.safetensors", "optimiser.pt", "state.json", "manifest.json"
 _LITTLE_MB = 100.0
+_MOST_STEPS = 1 << 53
+_OLDER = "resume from an older checkpoint"
+F = TypeVar("F", int, dict[str, Any])
+_OPTIONS = ("lr", "betas", "eps", "weight_decay", "momentum", "dampening", "nesterov", "amsgrad", "maximize")
+"""What a config says of an optimiser, by the names that torch's have."""
+_LIKE_WEIGHTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
+"""What torch's optimisers keep for each weight of a tensor."""
 _NAME = re.compile(r"^step-(\d{8,})$")
 
 
@@ -63,6 +70,22 @@ class Checkpoint:
     optimiser: dict[str, Any]
     scheduler: dict[str, Any] | None
     state: dict[str, Any]
+
+    def fact(self, name: str, kind: type[F]) -> F:
+        """Return an entry of ``state.json``.
+
+        Args:
+            name: its key.
+            kind: what it has to be: ``int`` for a whole number from 0 on, ``dict`` for facts by name.
+
+        Raises:
+            CheckpointError: it is missing or something else.
+        """
+        value = self.state.get(name)
+        if type(value) is not kind or (isinstance(value, int) and not 0 <= value < _MOST_STEPS):
+            wanted = "a whole number from 0 on" if kind is int else "facts by name"
+            raise CheckpointError(f"{self.path / STATE}: '{name}' is {str(value)[:40]}; expected {wanted}; {_OLDER}")
+        return value
 
 
 def save(
@@ -154,29 +177,31 @@ def load(path: Path | str) -> Checkpoint:
     fault = _fault(folder)
     if fault:
         raise CheckpointError(f"{folder}: {fault}; resume from an older checkpoint, or with --resume auto")
-    older = "resume from an older checkpoint"
-    weights = load_tensors(folder / WEIGHTS, then=older)
+    weights = load_tensors(folder / WEIGHTS, then=_OLDER)
     _need_numbers(folder / WEIGHTS, weights)
-    facts = load_weights_only(folder / OPTIMISER, what="the state of an optimiser", then=older)
-    state = read_mapping(folder / STATE, error=CheckpointError, what="the state of a checkpoint", then=older)
-    with reading(folder, CheckpointError, "a checkpoint", older):
-        return Checkpoint(
+    facts = load_weights_only(folder / OPTIMISER, what="the state of an optimiser", then=_OLDER)
+    state = read_mapping(folder / STATE, error=CheckpointError, what="the state of a checkpoint", then=_OLDER)
+    with reading(folder / OPTIMISER, CheckpointError, "the state of an optimiser", _OLDER):
+        found = Checkpoint(
             path=folder,
-            step=int(state["step"]),
+            step=0,
             weights=weights,
             optimiser=facts["optimiser"],
             scheduler=facts["scheduler"],
             state=state,
         )
+    step, name = found.fact("step", int), _NAME.match(folder.name)
+    if name and int(name[1]) != step:
+        raise CheckpointError(f"{folder / STATE}: is of step {step}, its folder says another; {_OLDER}")
+    return replace(found, step=step)
 
 
 def _need_numbers(file: Path, weights: Mapping[str, torch.Tensor]) -> None:
-    """Raises CheckpointError: a weight is NaN or infinite. Training never saves such a one, so the file was changed."""
+    """Raises CheckpointError: a value is NaN or infinite. Training never saves such a one, so the file was changed."""
     bad = [name for name, value in weights.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if bad:
         raise CheckpointError(
-            f"{file}: {len(bad)} of {len(weights)} tensors hold NaN or infinite values, first '{bad[0]}'; resume from "
-            "an older checkpoint"
+            f"{file}: {len(bad)} of {len(weights)} tensors hold NaN or infinite values, first '{bad[0]}'; {_OLDER}"
         )
 
 
@@ -197,6 +222,35 @@ def restore(checkpoint: Checkpoint, objective: nn.Module) -> None:
             "of the run that wrote it"
         )
     objective.load_state_dict(checkpoint.weights)
+
+
+def restore_optimiser(checkpoint: Checkpoint, optimiser: torch.optim.Optimizer) -> None:
+    """Load the moments of a checkpoint; the options of ``optimiser`` stay what its config says.
+
+    Raises:
+        CheckpointError: they are those of another optimiser or model.
+    """
+    file = checkpoint.path / OPTIMISER
+    options = [{key: group[key] for key in _OPTIONS if key in group} for group in optimiser.param_groups]
+    with reading(file, CheckpointError, "the state of this optimiser", _OLDER):
+        optimiser.load_state_dict(checkpoint.optimiser)
+        for group, own in zip(optimiser.param_groups, options, strict=True):
+            group.update(own)
+    for parameter, moments in optimiser.state.items():
+        for name in _LIKE_WEIGHTS:
+            if name in moments:
+                _need_moments(file, name, moments[name], parameter)
+
+
+def _need_moments(file: Path, name: str, value: Any, parameter: torch.Tensor) -> None:
+    """Raises CheckpointError: they do not fit the weights, or are no numbers that training gives."""
+    if not isinstance(value, torch.Tensor) or value.shape != parameter.shape or not value.is_floating_point():
+        fault = f"is {_form(value) if isinstance(value, torch.Tensor) else 'no tensor'}: it is of another model"
+    elif not torch.isfinite(value).all() or (name.endswith("_sq") and (value < 0).any()):
+        fault = "holds values that training never gives (NaN, infinite or, of squares, below 0)"
+    else:
+        return
+    raise CheckpointError(f"{file}: '{name}' of weights of shape {tuple(parameter.shape)} {fault}; {_OLDER}")
 
 
 def _form(value: torch.Tensor) -> str:

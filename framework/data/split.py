@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from framework.config import StrictModel
 from framework.data.format.schema import BAG, PERTURBATION, PLATE, SOURCE, WELL, names_of_bags
 from framework.data.permutation import hash_u64, permute
-from framework.errors import RunError, did_you_mean
+from framework.errors import RunError, did_you_mean, some_of
 from framework.files.delimited import read_text_table
 
 PARTS = ("train", "val", "test")
@@ -147,7 +147,7 @@ def read(path: Path | str, bags: pd.DataFrame) -> Parts:
     if named is None or "part" not in table.names:
         raise RunError(
             f"{path}: not a split file with the columns {SOURCE}, {BAG}, part (or {PLATE}, {WELL}, part); it has "
-            f"{', '.join(table.names)}"
+            f"{some_of(table.names)}"
         )
     columns = zip(table.text[named[0]], table.text[named[1]], table.text["part"], table.lines, strict=True)
     for source, bag, part, line in columns:

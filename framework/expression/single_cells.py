@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from framework.data.format.markers import Floats, MarkerRange
-from framework.errors import InputError, did_you_mean
+from framework.errors import InputError, did_you_mean, some_of
 from framework.expression.config import ExpressionConfig
 from framework.files.h5ad import read_h5ad
 
@@ -72,7 +72,7 @@ def open_single_cells(config: ExpressionConfig) -> SingleCells:
         if name not in proteins:
             raise InputError(
                 f"{config.single_cell}: no surface marker '{name}'{did_you_mean(name, map(str, proteins.columns))}; "
-                f"found: {', '.join(map(str, proteins.columns))}"
+                f"found: {some_of(proteins.columns)}"
             )
     train = split_cells(data.n_obs, config.test_fraction, config.seed)
     _check_markers(config, proteins)

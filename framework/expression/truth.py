@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framework.errors import InputError, did_you_mean
+from framework.errors import InputError, did_you_mean, some_of
 from framework.evaluate.metrics import pearson, rmse
 from framework.expression.config import Truth
 from framework.files.h5ad import read_h5ad
@@ -39,7 +39,7 @@ def open_truth(config: Truth, rows: pd.DataFrame, genes: list[str]) -> Single:
         columns = [str(name) for name in rows.columns]
         raise InputError(
             f"images.truth.cell: the predictions have no column '{config.cell}'{did_you_mean(config.cell, columns)}; "
-            f"found: {', '.join(columns)}"
+            f"found: {some_of(columns)}"
         )
     data = _read(file)
     for what, names in (("cell", data.obs_names), ("gene", data.var_names)):

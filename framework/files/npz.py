@@ -15,7 +15,7 @@ import numpy as np
 import numpy.lib.format as npy_format
 import numpy.typing as npt
 
-from framework.errors import DatasetError, WellstreamError
+from framework.errors import DatasetError, WellstreamError, some_of
 from framework.files.failures import AGAIN, check_memory, check_regular, reading
 
 Array = npt.NDArray[Any]
@@ -118,7 +118,7 @@ def load_npz(
     with open_npz(file, error=error, what=what, then=then) as opened:
         missing = [name for name in names or () if name not in opened.names]
         if missing:
-            raise error(f"{file}: no array '{missing[0]}'; it has {', '.join(opened.names) or 'none'}; {then}")
+            raise error(f"{file}: no array '{missing[0]}'; it has {some_of(opened.names)}; {then}")
         return {name: opened.array(name) for name in (opened.names if names is None else names)}
 
 

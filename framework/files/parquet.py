@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from framework.errors import DatasetError, WellstreamError
+from framework.errors import DatasetError, WellstreamError, some_of
 from framework.files.failures import AGAIN, check_memory, check_regular, reading
 from framework.files.kinds import found_instead
 
@@ -52,7 +52,7 @@ def read_arrow_table(
         names = opened.schema_arrow.names
         missing = [name for name in columns or () if name not in names]
         if missing:
-            raise error(f"{file}: no column '{missing[0]}'; it has {', '.join(names) or 'none'}; {then}")
+            raise error(f"{file}: no column '{missing[0]}'; it has {some_of(names)}; {then}")
         table = opened.read(columns=None if columns is None else list(columns))
         table.validate(full=True)
         return table if columns is None else _in_order(table, columns)

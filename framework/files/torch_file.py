@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,10 @@ def load_weights_only(
             with open_zip(file):
                 pass
         try:
-            return torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                # Of a foreign pickle torch says that an issue should be filed.
+                warnings.simplefilter("ignore", UserWarning)
+                return torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as found:
             # What torch says here tells people to switch the protection off.
             raise error(f"{file}: not readable as {what}: {_why(str(found))}; {then}") from None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from framework.errors import RunError
+from framework.files.failures import reason
 
 _LINKED = re.compile(rb'(.*),"link":"([0-9a-f]{16})"\}')
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -96,5 +97,5 @@ def heads_of_state(state: Mapping[str, Any], where: object) -> dict[int, Head] |
                 raise ValueError(f"rank {key}: {value}")
             heads[rank] = Head(lines=lines, digest=digest)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{where}: the heads of the audit in its state.json cannot be read ({error})") from None
+        raise RunError(f"{where}: the heads of the audit in its state.json cannot be read: {reason(error)}") from None
     return heads

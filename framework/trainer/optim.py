@@ -23,10 +23,15 @@ def build_optimiser(objective: nn.Module, config: OptimConfig) -> torch.optim.Op
 
 
 def build_scheduler(
-    optimiser: torch.optim.Optimizer, config: OptimConfig, steps: int
+    optimiser: torch.optim.Optimizer, config: OptimConfig, steps: int, done: int = 0
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Return the scheduler; ``steps`` is ``train.steps``."""
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, config, steps))
+    """Return the scheduler as it is after ``done`` of ``train.steps``; it sets the learning rate of the next step.
+
+    Nothing of it comes from a checkpoint: the rate is a function of the config and the step.
+    """
+    for group in optimiser.param_groups:
+        group["initial_lr"] = group["lr"]
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, config, steps), done - 1)
 
 
 def rate_factor(step: int, config: OptimConfig, steps: int) -> float:

@@ -171,7 +171,7 @@ def evaluate_features(
             **options.plain(),
         )
     show.evaluation(evaluation)
-    show.console.print(f"wrote {(out / 'report.html').resolve() if page else out}")
+    show.console.print(f"wrote {out / 'report.html' if page else out}")
 
 
 def prepare(
@@ -202,7 +202,7 @@ def express(
         summary = ws.express(config, out, overrides=options or (), scheduler=scheduler, progress=report)
     show.summary(dataclasses.replace(summary, table=()))
     show.rows([{name: row[name] for name in _SHOWN} for row in summary.table])
-    show.console.print(f"report: {(out / 'report.html').resolve()}")
+    show.console.print(f"report: {out / 'report.html'}")
 
 
 def _distances(text: str) -> tuple[int, ...]:

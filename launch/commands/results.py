@@ -240,7 +240,7 @@ def report(
     page = ws.report(
         run, data=data, evaluation=evaluation, embeddings=embeddings, figures=figures, out=out, plugins=plugin or ()
     )
-    show.console.print(f"report: {page.resolve()}")
+    show.console.print(f"report: {page}")
 
 
 @dataclass(frozen=True, kw_only=True)

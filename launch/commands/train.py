@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,8 @@ import typer
 import wellstream as ws
 from launch import later, show
 from launch.command import add
-from launch.entry import DEBUG_VARIABLE
 from launch.options import Overrides
+from launch.switches import debugging
 
 PANEL = "Training"
 OUTPUT = "a run is written to run_dir of its config, which an override sets: run_dir=FOLDER"
@@ -47,7 +46,7 @@ def train(
         raise typer.Exit(later.train(arguments))
     later.load_run_config(config, options or [])  # a mistake is said once, not by every rank
     ending = later.start_processes("launch.train", arguments, nproc)
-    show.ending(ending, debug=bool(os.environ.get(DEBUG_VARIABLE)))
+    show.ending(ending, debug=debugging())
     raise typer.Exit(ending.code)
 
 

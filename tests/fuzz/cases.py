@@ -67,6 +67,10 @@ def _in_turn(target: Target, rng: np.random.Generator) -> list[str]:
     return [str(name) for name in rng.permutation(sorted(names))]
 
 
+_PATIENCE_S = 600
+"""For valid input, which has to be made and read whatever else the machine does."""
+
+
 class Bench:
     """Valid inputs of the targets, made once each in a process of their own, and what is read from them."""
 
@@ -81,13 +85,15 @@ class Bench:
         if folder is None:
             folder = self._made[target.make] = self._folder / f"valid-{len(self._made)}"
             folder.mkdir()
-            made = isolated(lambda: target.make(folder), seconds=120, memory_bytes=8 << 30, scratch=self._folder)
+            made = isolated(
+                lambda: target.make(folder), seconds=_PATIENCE_S, memory_bytes=8 << 30, scratch=self._folder
+            )
             if made.kind != "value":
                 raise SystemExit(f"{target.name}: valid input cannot be made: {made.kind}\n{made.text}")
         if target.name not in self._values:
             copy = self._folder / "read"
             shutil.copytree(folder, copy, symlinks=True)
-            found = isolated(lambda: target.read(copy), seconds=120, memory_bytes=8 << 30, scratch=self._folder)
+            found = isolated(lambda: target.read(copy), seconds=_PATIENCE_S, memory_bytes=8 << 30, scratch=self._folder)
             shutil.rmtree(copy)
             if found.kind != "value":
                 raise SystemExit(f"{target.name}: valid input is not read: {found.kind}\n{found.text}")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from launch import entry, show
+from launch import show
+from launch.switches import without_switches
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
@@ -40,9 +41,11 @@ def test_a_signal_is_a_sentence_also_one_that_python_cannot_raise(number: str, c
     assert (done.returncode, done.stderr) == (code, f"wellstream: {said}; run the same command again to continue\n")
 
 
-def test_ctrl_c_while_it_still_imports_is_a_sentence(tmp_path: Path) -> None:
-    """A module that the command imports stands for any: it takes long, and says when it has begun."""
-    (tmp_path / "typer.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+@pytest.mark.parametrize("module", ["typer", "dataclasses", "typing", "difflib"])
+def test_ctrl_c_while_it_still_imports_is_a_sentence(module: str, tmp_path: Path) -> None:
+    """A module that the command imports stands for any: it takes long, once, and says when it has begun."""
+    slow = "import os, time\nos.unlink(__file__)\nprint('importing', flush=True)\ntime.sleep(60)\n"
+    (tmp_path / f"{module}.py").write_text(slow)
     with subprocess.Popen(
         [sys.executable, "-m", "launch", "inspect", "x"],
         cwd=ROOT,
@@ -56,6 +59,19 @@ def test_ctrl_c_while_it_still_imports_is_a_sentence(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "wellstream: interrupted; run the same command again to continue\n")
+
+
+def test_its_first_lines_import_next_to_nothing() -> None:
+    """What they import is time in which Ctrl-C still shows a traceback."""
+    code = (
+        "import __future__, importlib, os, signal, sys\n"
+        "before = set(sys.modules)\n"
+        "from launch.entry import main\n"
+        "print(*sorted(set(sys.modules) - before))\n"
+    )
+    command = [sys.executable, "-S", "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, text=True, capture_output=True, timeout=300, check=True)
+    assert done.stdout == "framework framework.exit_codes launch launch.entry\n"
 
 
 def test_a_fault_is_a_sentence_with_its_line_and_a_full_disk_names_the_file() -> None:
@@ -89,17 +105,17 @@ def test_a_name_that_is_no_text_is_printed_as_its_bytes() -> None:
 
 def test_debug_may_stand_anywhere_but_after_two_dashes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WELLSTREAM_DEBUG", raising=False)
-    assert entry._without_switches(["a", "--", "--debug"]) == ["a", "--", "--debug"]
+    assert without_switches(["a", "--", "--debug"]) == ["a", "--", "--debug"]
     assert "WELLSTREAM_DEBUG" not in os.environ
-    assert entry._without_switches(["--debug", "a", "--", "b"]) == ["a", "--", "b"]
+    assert without_switches(["--debug", "a", "--", "b"]) == ["a", "--", "b"]
     assert os.environ.pop("WELLSTREAM_DEBUG") == "1"
 
 
 def test_only_the_command_line_lets_code_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WELLSTREAM_ALLOW_CODE", "1")
-    assert entry._without_switches(["train", "run.yaml", "--", "--allow-code"])[-1] == "--allow-code"
+    assert without_switches(["train", "run.yaml", "--", "--allow-code"])[-1] == "--allow-code"
     assert "WELLSTREAM_ALLOW_CODE" not in os.environ
-    assert entry._without_switches(["train", "run.yaml", "--allow-code"]) == ["train", "run.yaml"]
+    assert without_switches(["train", "run.yaml", "--allow-code"]) == ["train", "run.yaml"]
     assert os.environ["WELLSTREAM_ALLOW_CODE"] == "1"
 
 

@@ -143,7 +143,9 @@ def test_data_is_the_dataset_of_the_run_or_of_the_predictions(world: Path, tmp_p
     assert all(row["r_linear"] is not None for row in summary["rows"]), "the linear baseline needs the dataset"
 
 
-def test_a_report_is_made_of_what_the_run_names_and_stays_in_it(world: Path, tmp_path: Path) -> None:
+def test_a_report_is_made_of_what_the_run_names_and_stays_in_it(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run("inpaint", world / "pairs", "--part", "train", "--panels", "1")
     assert (world / "pairs" / "inpainting" / "inpainting.json").is_file()
     run("predict", world / "markers", "-o", tmp_path / "p.h5ad")
@@ -154,6 +156,8 @@ def test_a_report_is_made_of_what_the_run_names_and_stays_in_it(world: Path, tmp
     text = page.read_text()
     assert 'id="markers"' in text
     assert 'id="plates"' in text, "plates are drawn from the dataset"
+    monkeypatch.chdir(world)
+    assert run("report", "markers") == "report: markers/report.html\n", "as it was typed"
 
 
 def test_a_dataset_that_is_gone_or_another_one_is_said(

@@ -38,6 +38,10 @@ class Attempt:
     workers: int | None
     report: OnProgress
 
+    def unasked(self, why: str) -> tuple[str, ...]:
+        """Return the note that a scheduler was named and not needed, where one was."""
+        return () if self.scheduler is None else (f"the Dask scheduler '{self.scheduler}' was not asked: {why}",)
+
     def runner(self, jobs: int) -> AbstractContextManager[Runner]:
         """Open the place where at most ``jobs`` tasks run. Raises as ``open_runner``."""
         return open_runner(self.scheduler, self.workers, jobs, self.folder.parts / "dask")
@@ -46,7 +50,8 @@ class Attempt:
 def estimate(kind: Kind[C, F, J, S], attempt: Attempt) -> S:
     """Return what would be built; write nothing. Raises InputError: input that cannot be used."""
     found = kind.survey(attempt.folder.base)
-    return kind.dry_run(found, attempt.folder, attempt.report)
+    estimated = kind.dry_run(found, attempt.folder, attempt.report)
+    return replace(estimated, notes=(*estimated.notes, *attempt.unasked("a dry run makes nothing")))
 
 
 def carry_out(kind: Kind[C, F, J, S], attempt: Attempt) -> S:
@@ -124,9 +129,10 @@ def _repair(kind: Kind[C, F, J, S], complete: Manifest, attempt: Attempt) -> S:
     if n_made:
         notes.append(f"{n_made} lost shards were made again, each with its recorded checksum")
     whole = kind.of_complete(complete, root)
+    unasked = () if n_made else attempt.unasked("all of the dataset is there")
     if not notes:
-        return whole
-    return replace(whole, state="repaired", shards_reused=len(complete.shards) - n_made, notes=tuple(notes))
+        return replace(whole, notes=(*whole.notes, *unasked)) if unasked else whole
+    return replace(whole, state="repaired", shards_reused=len(complete.shards) - n_made, notes=(*notes, *unasked))
 
 
 def _make_lost(kind: Kind[C, F, J, S], complete: Manifest, lost: set[str], attempt: Attempt) -> int:

@@ -27,7 +27,7 @@ from data_tools.shards import safe_names
 from data_tools.single_cell import CellsConfig
 from data_tools.wells import well_order
 from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, PLATE, SOURCE, STIMULATION, WELL
-from framework.errors import InputError, did_you_mean
+from framework.errors import InputError, did_you_mean, some_of
 
 _SHOWN = 6
 """Wells that a sentence names."""
@@ -119,7 +119,7 @@ def _read(entry: PlateEntry, config: IngestConfig) -> Export:
     for name in config.read_channels:
         if name not in export.channels:
             raise InputError(
-                f"plate '{export.plate}': no channel '{name}'; the export has {', '.join(export.channels)}"
+                f"plate '{export.plate}': no channel '{name}'; the export has {some_of(export.channels)}"
                 + did_you_mean(name, export.channels)
             )
     check_size(config, export.pixel_size_um)

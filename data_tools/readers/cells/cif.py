@@ -25,7 +25,7 @@ from data_tools.readers.cells.base import (
     text_column,
 )
 from framework.config import StrictModel
-from framework.errors import InputError
+from framework.errors import InputError, some_of
 
 
 class CifConfig(StrictModel):
@@ -65,7 +65,7 @@ class CifReader(CellReader[CifConfig]):
         unknown = [name for name in config.channel_names if name not in index.channels]
         if unknown:
             raise InputError(
-                f"{config.path}: 'channel_names' names '{unknown[0]}'; the file has {', '.join(index.channels)}"
+                f"{config.path}: 'channel_names' names '{unknown[0]}'; the file has {some_of(index.channels)}"
             )
         names = tuple(config.channel_names.get(name, name) for name in index.channels)
         check_channels(channels, names, config.path)

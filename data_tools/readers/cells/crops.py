@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import Field, model_validator
 
+from data_tools.formats.stated_axes import missing_planes
 from data_tools.formats.tiff import decode_grey
 from data_tools.readers.cells.base import (
     CELL_READERS,
@@ -27,7 +28,7 @@ from data_tools.readers.cells.base import (
 )
 from data_tools.readers.cells.names import CHANNEL, check_pattern, files_of_rows, join_channels, named_images
 from framework.config import StrictModel
-from framework.errors import InputError
+from framework.errors import InputError, some_of
 
 
 class CropsConfig(StrictModel):
@@ -75,7 +76,7 @@ class CropsReader(CellReader[CropsConfig]):
             places=places,
             channels=known,
             problems=tuple(problems),
-            notes=images.notes,
+            notes=(*images.notes, *missing_planes(images.root / images.names[0])),
             pixel_size_um=config.pixel_size_um,
         )
 
@@ -90,7 +91,7 @@ class CropsReader(CellReader[CropsConfig]):
         if unnamed:
             raise InputError(
                 f"{self.config.path}: the pattern finds channel(s) {', '.join(sorted(unnamed))} that 'channel_names' "
-                f"does not name; it names {', '.join(names)}"
+                f"does not name; it names {some_of(names)}"
             )
         return found.map(names).astype(TEXT)
 

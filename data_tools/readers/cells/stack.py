@@ -32,7 +32,7 @@ from data_tools.readers.cells.base import (
     rows_of_file,
 )
 from framework.config import StrictModel
-from framework.errors import InputError, did_you_mean
+from framework.errors import InputError, did_you_mean, some_of
 from framework.files.hdf5 import datasets, open_hdf5
 from framework.files.json_file import parse_json
 from framework.files.npz import Header, NpzFile, open_npz
@@ -206,8 +206,7 @@ class _Arrays(ABC):
         """
         if name not in self._names:
             raise InputError(
-                f"{self._path}: no array '{name}'; it has {', '.join(self._names) or 'none'}"
-                + did_you_mean(name, self._names)
+                f"{self._path}: no array '{name}'; it has {some_of(self._names)}" + did_you_mean(name, self._names)
             )
         return name
 

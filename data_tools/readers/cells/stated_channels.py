@@ -12,7 +12,7 @@ import numpy.typing as npt
 from data_tools.formats.image_axes import AxesError, StatedAxes
 from data_tools.formats.stated_axes import stated_axes
 from data_tools.formats.tiff import Tiff
-from framework.errors import InputError
+from framework.errors import InputError, some_of
 
 OTHERWISE = "write 'pages: channels' if the pages are the channels all the same, in the order of the file"
 _NOT_CHANNELS = "not_channels"
@@ -76,12 +76,12 @@ def channel_order(tiff: Tiff, channels: Sequence[str], usual: Sequence[str] = ()
         )
     if _are_moved(stated.names, channels):
         raise PlanesError(
-            f"{stated.source} names its channels {', '.join(stated.names)}, and 'channels' has the order "
-            f"{', '.join(channels)}; correct 'channels', or {OTHERWISE}"
+            f"{stated.source} names its channels {some_of(stated.names)}, and 'channels' has the order "
+            f"{some_of(channels)}; correct 'channels', or {OTHERWISE}"
         )
     if usual and stated.names and not stated.are_labels and tuple(usual) != stated.names:
         raise PlanesError(
-            f"{stated.source} names its channels {', '.join(stated.names)}, but the first file of the export has "
+            f"{stated.source} names its channels {some_of(stated.names)}, but the first file of the export has "
             f"{', '.join(usual)}; read it as a source of its own, or {OTHERWISE}"
         )
     return stated.order

@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element  # types only: defusedxml parses
 
 from data_tools.formats.image_file import read_bytes
 from data_tools.formats.image_xml import MOST_TEXT, tag_of, xml_root
+from data_tools.formats.stated_axes import missing_planes
 from data_tools.formats.tiff_directory import BytesSource, Directory, TiffDirectories
 from data_tools.formats.tiff_page import DESCRIPTION, MOST_BYTES
 from data_tools.readers.plates.htd import is_htd, read_htd
@@ -67,18 +68,20 @@ def stated_channel(file: Path) -> str:
 
 
 def pixel_size_of(file: ImageFile | None, given: float | None) -> tuple[float | None, tuple[str, ...]]:
-    """Return the size of a pixel in um, and what is to be said about it.
+    """Return the size of a pixel in um, and what is to be said about it and about planes that the image lacks.
 
     Args:
         file: the first image, or None where there is none.
         given: what the config says, which is taken; a size that the image states otherwise is told.
     """
-    stated = PixelSize(um=None, note="") if not isinstance(file, Path) else stated_pixel_size(file)
+    if not isinstance(file, Path):
+        return given, ()
+    stated, lacks = stated_pixel_size(file), missing_planes(file)
     if given is None:
-        return stated.um, (stated.note,) if stated.note else ()
+        return stated.um, ((stated.note, *lacks) if stated.note else lacks)
     if stated.um is not None and abs(stated.um - given) > _TOLERANCE * given:
-        return given, (f"'pixel_size_um' is {given:g}, but the image states otherwise: {stated.note}",)
-    return given, ()
+        return given, (f"'pixel_size_um' is {given:g}, but the image states otherwise: {stated.note}", *lacks)
+    return given, lacks
 
 
 def _description(file: Path) -> Element | None:

@@ -16,7 +16,7 @@ from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
 from data_tools.readers.plates.facts import pixel_size_of, wave_names
 from data_tools.wells import normalise_well, row_number
 from framework.config import StrictModel
-from framework.errors import InputError
+from framework.errors import InputError, some_of
 
 _GROUPS = ("well", "row", "column", "site", "channel", "plane", "timepoint")
 _PLATES = {6: (2, 3), 12: (3, 4), 24: (4, 6), 48: (6, 8), 96: (8, 12), 384: (16, 24), 1536: (32, 48)}
@@ -157,7 +157,7 @@ def _channel_names(
         if unnamed:
             raise InputError(
                 f"{config.path}: the pattern finds channel(s) {', '.join(unnamed)} that 'channel_names' does not name; "
-                f"it names {', '.join(config.channel_names)}"
+                f"it names {some_of(config.channel_names)}"
             )
         return {key: name for key, name in config.channel_names.items() if key in found}, ()
     waves = wave_names(root)

@@ -29,7 +29,7 @@ from data_tools.readers.plates.listed import check_listed, one_measurement
 from data_tools.readers.plates.projection import Projection
 from data_tools.readers.problem import Problem
 from data_tools.wells import normalise_well
-from framework.errors import InputError, did_you_mean
+from framework.errors import InputError, did_you_mean, some_of
 
 INDEX_NAMES = ("Index.idx.xml", "Index.xml")
 _SIZE_TOLERANCE = 1e-3
@@ -168,11 +168,11 @@ def _chosen_plate(config: HarmonyConfig, index: Index, file: Path) -> IndexPlate
         return plates[0] if plates else empty
     names = [plate.plate_id or plate.name for plate in plates]
     if config.plate is None:
-        raise InputError(f"{file}: the index holds {len(plates)} plates ({', '.join(names)}); choose one with 'plate:'")
+        raise InputError(f"{file}: the index holds {len(plates)} plates ({some_of(names)}); choose one with 'plate:'")
     chosen = [plate for plate in plates if config.plate in (plate.plate_id, plate.name)]
     if len(chosen) != 1:
         raise InputError(
-            f"{file}: {len(chosen)} plates of the index are called '{config.plate}'; it holds {', '.join(names)}"
+            f"{file}: {len(chosen)} plates of the index are called '{config.plate}'; it holds {some_of(names)}"
             + did_you_mean(config.plate, names)
         )
     shared = {well for plate in plates if plate is not chosen[0] for well in plate.wells} & chosen[0].wells

@@ -10,6 +10,8 @@ from framework import checkpoint
 from framework.config import config_digest
 from framework.data.loading.loader import Loader
 from framework.distributed import Ranks, single_value_batch_norm, sync_batch_norm
+from framework.errors import CheckpointError
+from framework.files.failures import reading
 from framework.objectives import Objective
 from framework.run.train.batches import open_loader, open_store, plan_of
 from framework.run.train.config import Draw, RunConfig
@@ -29,8 +31,8 @@ def build(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks
     start, measured = prepared.start, prepared.measured
     objective = _objective(config, folder, prepared, ranks)
     optimiser = build_optimiser(objective, config.optim)
-    scheduler = build_scheduler(optimiser, config.optim, config.train.steps)
-    progress, before = _resumed(start, objective, optimiser, scheduler)
+    progress, before = _resumed(start, objective, optimiser)
+    scheduler = build_scheduler(optimiser, config.optim, config.train.steps, progress.step)
     if config.train.compile:
         objective.compile()
     loader, validation = _loaders(config, prepared, objective, ranks)
@@ -112,23 +114,21 @@ def _audit(folder: RunFolder, start: Start, ranks: Ranks, before: dict[int, Head
 
 
 def _resumed(
-    start: Start,
-    objective: Objective,
-    optimiser: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    start: Start, objective: Objective, optimiser: torch.optim.Optimizer
 ) -> tuple[Progress, dict[int, Head] | None]:
     """Load the checkpoint of ``start``, where there is one; return how far it had come and its heads of the audit."""
     if start.checkpoint is None:
         return Progress(), {}
     found = checkpoint.load(start.checkpoint)
     checkpoint.restore(found, objective)
-    optimiser.load_state_dict(found.optimiser)
-    if found.scheduler is not None:
-        scheduler.load_state_dict(found.scheduler)
+    checkpoint.restore_optimiser(found, optimiser)
     if start.parent is None:
         # What was best in another run says nothing about this one, and its audit lies elsewhere.
         return Progress(step=found.step), {}
-    return Progress.from_plain(found.state["progress"]), heads_of_state(found.state, start.checkpoint)
+    facts = {**found.fact("progress", dict), "step": found.step}
+    with reading(start.checkpoint, CheckpointError, "a checkpoint", "resume from an older checkpoint"):
+        progress = Progress.from_plain(facts)
+    return progress, heads_of_state(found.state, start.checkpoint)
 
 
 def _objective(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks) -> Objective:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from framework.errors import RunError
+from framework.errors import CheckpointError, RunError
+from framework.files.failures import reading
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import RunFolder
 
@@ -55,17 +56,22 @@ def contradictions(folder: RunFolder, config: RunConfig, state: Mapping[str, Any
         folder: of the run.
         config: its ``config.yaml``.
         state: of the checkpoint. What older checkpoints did not record is not compared.
+
+    Raises:
+        CheckpointError: what the checkpoint says of the run is not readable.
     """
     told, known = [], state.get("run")
-    if isinstance(known, dict):
+    if known is not None:
         found = _settings(config)
-        for key, value in known["config"].items():
+        with reading(folder.checkpoints, CheckpointError, "the state of a checkpoint", "resume from an older one"):
+            settings, split_sha256 = dict(known["config"]), str(known["split_sha256"])
+        for key, value in settings.items():
             # A key that this version does not have any more can neither be checked nor change the run.
             if found.get(key, value) != value:
                 told.append(f"{folder.config_file}: {key} is {found[key]}, the checkpoint was made with {value}")
         if not folder.split_file.is_file():
             told.append(f"{folder.split_file}: missing")
-        elif _split_sha256(folder) != known["split_sha256"]:
+        elif _split_sha256(folder) != split_sha256:
             told.append(f"{folder.split_file}: not the split that the checkpoint was made with")
     if "objective" in state and state["objective"] != folder.objective_facts().plain():
         told.append(f"{folder.objective_file}: not what the checkpoint was made with")

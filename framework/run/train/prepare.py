@@ -137,7 +137,7 @@ def _find(folder: RunFolder, config: RunConfig, resume: str) -> Start:
         return Start(attempt=attempt, checkpoint=None, step=0, parent=None)
     found = checkpoint.load(path)
     own = path.parent.resolve() == folder.checkpoints.resolve()
-    parent = int(found.state["attempt"]) if own else None
+    parent = found.fact("attempt", int) if own else None
     if own:
         need_facts_of(path, found.state, folder, config)
     log.info("resuming from %s", path)

@@ -46,8 +46,9 @@ def verify_run(run: Path | str, head: str | None = None) -> Verdict:
     )
     if path is None:
         raise RunError(f"{folder.root}: no valid checkpoint, so there is nothing to prove")
-    state = checkpoint.load(path).state
-    heads, steps = heads_of_state(state, path), int(state["step"])
+    found = checkpoint.load(path)
+    state, steps = found.state, found.step
+    heads = heads_of_state(state, path)
     named = _named_heads(folder)
     trail = read_audit(folder.root, {rank: frozenset(each) for rank, each in named.items()})
     faults = Faults()
@@ -56,7 +57,7 @@ def verify_run(run: Path | str, head: str | None = None) -> Verdict:
     # With other facts the plan is another one, and each of its steps would be told as a fault too.
     faults.raise_any(folder.root)
     check_heads(faults, trail, heads or {}, path.name, named)
-    stretches = trail.lineage(int(state["attempt"]), steps)
+    stretches = trail.lineage(found.fact("attempt", int), steps)
     plan = _plan(folder, config)
     for stretch in stretches:
         check_stretch(faults, trail, stretch, plan, heads)

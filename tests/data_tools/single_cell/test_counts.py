@@ -76,6 +76,8 @@ def test_genes_that_share_a_symbol_stay_apart(tmp_path: Path) -> None:
         (",c1,c2\nA,1,x\nB,0,1\n", "line 2 ('A'): column 'c2' reads 'x', expected a number"),
         (",c1,c2\nA,1,-2\n", "cell 'c2' has -2 of 'A'; expected finite counts of at least 0"),
         (",c1,c2\nA,1,\n", "cell 'c2' has nan of 'A'"),
+        (",c1,c2\nA,1,1e20\n", "cell 'c2' has 1e+20 of 'A'; expected counts of molecules, at most 16,777,216"),
+        (",c1,c2\nA,1,16777218\n", "cell 'c2' has 1.67772e+07 of 'A'; expected counts of molecules"),
         (",c1,c2\nA,1,0.5\n", "cell 'c2' has 0.5 of 'A'; expected whole numbers"),
         (",c1,c1\nA,1,2\n", "the column 'c1' stands twice in the header (columns 2 and 3)"),
         (",c1,c2,c1,c2\nA,1,2,3,4\n", "(columns 2 and 4), and so do 1 more; where lanes or samples were joined"),

@@ -7,7 +7,9 @@ import json
 import logging
 import math
 import resource
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,9 +34,9 @@ def trained(seed: int = 0, steps: int = 3) -> tuple[nn.Module, torch.optim.Optim
     return model, optimiser, scheduler
 
 
-def save(folder: Path, step: int, seed: int = 0, attempt: int = 0) -> Path:
+def save(folder: Path, step: int, seed: int = 0, attempt: int = 0, **facts: Any) -> Path:
     model, optimiser, scheduler = trained(seed)
-    state = {"attempt": attempt, "seed": seed}
+    state = {"attempt": attempt, "seed": seed, **facts}
     return checkpoint.save(folder, step=step, objective=model, optimiser=optimiser, scheduler=scheduler, state=state)
 
 
@@ -178,6 +180,83 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -
     path = reseal(save(tmp_path, 1), **{"0_bias": torch.tensor([0.0, value, 0.0, 0.0])})
     with pytest.raises(CheckpointError, match=r"1 of 9 tensors hold NaN or infinite values, first '0\.bias'"):
         checkpoint.load(path)
+
+
+def forged(path: Path, name: str, content: Callable[[Path], None]) -> Path:
+    """Rewrite a file of a checkpoint and its manifest with it, as someone who means to does."""
+    content(path / name)
+    manifest = json.loads((path / "manifest.json").read_text())
+    data = (path / name).read_bytes()
+    manifest["files"][name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({}, "'step' is None; expected a whole number from 0 on; resume from an older checkpoint"),
+        ({"step": -4}, "'step' is -4; expected a whole number from 0 on"),
+        ({"step": 10**30}, "expected a whole number from 0 on"),
+        ({"step": True}, "'step' is True; expected a whole number from 0 on"),
+        ({"step": 5}, "is of step 5, its folder says another"),
+    ],
+)
+def test_a_forged_state_is_a_sentence(tmp_path: Path, facts: dict[str, object], sentence: str) -> None:
+    path = forged(save(tmp_path, 4), "state.json", lambda file: file.write_text(json.dumps(facts)) and None)
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load(path)
+    assert str(caught.value).startswith(f"{path / 'state.json'}: ")
+    assert sentence in str(caught.value)
+
+
+def test_facts_of_a_checkpoint_are_of_their_kind(tmp_path: Path) -> None:
+    found = checkpoint.load(save(tmp_path, 4, attempt=2, progress=[1]))
+    assert found.fact("attempt", int) == 2
+    with pytest.raises(CheckpointError, match=r"state.json: 'progress' is \[1\]; expected facts by name"):
+        found.fact("progress", dict)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda state: state["state"][0]["exp_avg"].fill_(math.nan),
+            "'exp_avg' of weights of shape (4, 3) holds values",
+        ),
+        (
+            lambda state: state["state"][0]["exp_avg_sq"].fill_(-1.0),
+            "'exp_avg_sq' of weights of shape (4, 3) holds values",
+        ),
+        (lambda state: state["state"][0].update(exp_avg=torch.zeros(2)), "is (2,) float32: it is of another model"),
+        (lambda state: state["state"][0].update(exp_avg="x"), "is no tensor: it is of another model"),
+        (lambda state: state.pop("param_groups"), "not readable as the state of this optimiser"),
+        (lambda state: state.update(param_groups=[]), "not readable as the state of this optimiser"),
+    ],
+)
+def test_forged_moments_are_refused(tmp_path: Path, change: Callable[[Any], object], sentence: str) -> None:
+    def write(file: Path) -> None:
+        facts = torch.load(file, weights_only=True)
+        change(facts["optimiser"])
+        torch.save(facts, file)
+
+    path = forged(save(tmp_path, 4), "optimiser.pt", write)
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.restore_optimiser(checkpoint.load(path), trained(seed=1)[1])
+    assert str(caught.value).startswith(f"{path / 'optimiser.pt'}: ")
+    assert sentence in str(caught.value)
+
+
+def test_options_of_an_optimiser_come_from_its_config(tmp_path: Path) -> None:
+    """Those in the file are of the run that wrote it; another run that goes on from there has its own."""
+    _, optimiser, _ = trained(seed=1)
+    optimiser.param_groups[0].update(lr=0.5, weight_decay=0.25, betas=(0.1, 0.2))
+    found = checkpoint.load(save(tmp_path, 4))
+    checkpoint.restore_optimiser(found, optimiser)
+    group = optimiser.param_groups[0]
+    assert (group["lr"], group["weight_decay"], group["betas"]) == (0.5, 0.25, (0.1, 0.2))
+    first = next(iter(optimiser.state.values()))
+    assert torch.equal(first["exp_avg"], found.optimiser["state"][0]["exp_avg"])
 
 
 def test_weights_of_another_type_are_refused(tmp_path: Path) -> None:

@@ -62,3 +62,22 @@ def test_contradictions_are_sentences() -> None:
         TrainConfig(steps=1, patience=3)
     with pytest.raises(ValidationError, match=r"expected two numbers in \[0, 1\), found \[0.9, 1.0\]"):
         AdamWConfig(betas=(0.9, 1.0))
+
+
+def test_a_resumed_scheduler_is_where_an_unbroken_one_is() -> None:
+    """Whatever a checkpoint says of rates: they follow from the config and the step."""
+    config = AdamWConfig(lr=2.0, warmup_steps=3)
+
+    def rates(done: int, forged: float | None = None) -> list[float]:
+        optimiser = build_optimiser(nn.Linear(2, 2), config)
+        if forged is not None:
+            optimiser.param_groups[0]["initial_lr"] = forged
+        scheduler, found = build_scheduler(optimiser, config, 10, done), []
+        for _ in range(done, 6):
+            found.append(optimiser.param_groups[0]["lr"])
+            optimiser.step()
+            scheduler.step()
+        return found
+
+    assert rates(0) == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
+    assert rates(2, forged=1e9) == [1.5, 2.0, 2.0, 2.0]

@@ -194,6 +194,17 @@ def test_a_lost_index_is_made_again_from_the_table(copy: tuple[Any, Path], tree:
         ingest(experiment.config(), out, workers=0)
 
 
+def test_a_scheduler_that_nothing_needs_is_said_not_to_be_asked(copy: tuple[Any, Path]) -> None:
+    """Nobody listens there: where nothing is to be made, nobody is asked."""
+    experiment, out = copy
+    note = "the Dask scheduler 'nowhere:1' was not asked: "
+    whole = ingest(experiment.config(), out, scheduler="nowhere:1")
+    assert (whole.state, whole.notes[-1]) == ("already_complete", f"{note}all of the dataset is there")
+    planned = ingest(experiment.config(), out, scheduler="nowhere:1", dry_run=True)
+    assert (planned.state, planned.notes[-1]) == ("dry_run", f"{note}a dry run makes nothing")
+    assert not any(note in said for said in ingest(experiment.config(), out, workers=0).notes)
+
+
 def test_stock_zarr_opens_an_ingested_shard(finished: Any) -> None:
     _, out = finished
     manifest = read_manifest(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 from pathlib import Path
@@ -108,6 +109,14 @@ def test_files_of_other_names_are_counted(folder: Path) -> None:
     tifffile.imwrite(folder / "overview.tif", np.zeros((3, 3), np.uint8))
     (note,) = reader(folder).survey(("gfp",)).notes
     assert "1 of 7 images do not match the pattern and are not read, as overview.tif" in note
+
+
+def test_planes_that_a_crop_states_and_does_not_hold_are_said(folder: Path) -> None:
+    first = sorted(folder.rglob("*.tif*"))[0]
+    image = tifffile.imread(first)
+    tifffile.imwrite(first, image, description=json.dumps({"shape": [3, *image.shape], "axes": "ZYX"}), metadata=None)
+    (note,) = reader(folder).survey(("gfp",)).notes
+    assert f"{first.name}: the description that tifffile wrote states the shape (3, " in note
 
 
 def test_empty_absent_and_unmatched_folders_say_what_to_do(tmp_path: Path, folder: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from data_tools.readers.plates.facts import stated_pixel_size, wave_names
+from data_tools.readers.plates.facts import pixel_size_of, stated_pixel_size, wave_names
 from framework.errors import InputError
 
 IMAGE = np.zeros((4, 5), np.uint16)
@@ -45,6 +45,25 @@ def test_resolution_tags_of_printers_and_cameras_are_not_taken(tmp_path: Path) -
         assert ("6.45 um, which are taken for those of a camera" in found.note) == (per_cm == 1e4 / 6.45)
     file.write_bytes(b"no TIFF")
     assert stated_pixel_size(file).um is None
+
+
+def test_planes_that_an_image_states_and_does_not_hold_are_said(tmp_path: Path) -> None:
+    file = tmp_path / "a.tif"
+    sizes = 'SizeC="1" SizeZ="5" SizeT="1" DimensionOrder="XYCZT" PhysicalSizeX="0.65"'
+    lost = f'<?xml version="1.0"?><OME xmlns="o"><Image><Pixels {sizes}><TiffData/></Pixels></Image></OME>'
+    tifffile.imwrite(file, IMAGE, description=lost, metadata=None)
+    size, notes = pixel_size_of(file, None)
+    assert size == 0.65
+    assert notes[1].startswith(
+        f"{file}: its OME-XML states 5 of 5 planes from page 1 on, and the file has 1 page(s): that"
+    )
+    assert pixel_size_of(file, 0.65) == (0.65, notes[1:])
+    tifffile.imwrite(file, IMAGE, description='{"shape": [3, 4, 5], "axes": "ZYX"}', metadata=None)
+    (note,) = pixel_size_of(file, 0.65)[1]
+    assert "tifffile wrote states the shape (3, 4, 5) for page 1, and the file has 1 page: that page is read" in note
+    sister = lost.replace("<TiffData/>", '<TiffData IFD="0" FirstZ="2"/>')
+    tifffile.imwrite(file, IMAGE, description=sister, metadata=None)
+    assert pixel_size_of(file, 0.65) == (0.65, ()), "a file that says which of the planes it is"
 
 
 def test_wavelengths_of_htd_files(tmp_path: Path) -> None:
