@@ -26,6 +26,15 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
 _SILENCE_S = 30.0
 """A connection without a byte for so long is given up and made anew."""
 _WORTH_ANOTHER_TRY = {408, 425, 429}
+_HOPELESS = {
+    "NoCredentialsError",
+    "ParamValidationError",
+    "InvalidURL",
+    "InvalidUrlClientError",
+    "InvalidUrlRedirectClientError",
+    "NonHttpUrlRedirectClientError",
+    "TooManyRedirects",
+}
 _SHORTER, _LONGER = 416, -1
 """HTTP's status for a range beyond the end, and ours for what has no status."""
 
@@ -205,6 +214,9 @@ class RemoteFolder:
             if start and answer.status != 206:
                 # A server without ranges sends everything again.
                 stream.seek(0)
+            coded = answer.headers.get("Content-Encoding", "identity") != "identity"
+            if None not in (size, answer.content_length) and not coded and stream.tell() + answer.content_length > size:
+                raise _Refused(_LONGER)
             async for chunk in answer.content.iter_chunked(_CHUNK):
                 _write(stream, chunk)
                 if size is not None and stream.tell() > size:
@@ -238,8 +250,8 @@ def _answer(place: str, error: Exception) -> Exception:
 
 
 def _is_hopeless(error: Exception) -> bool:
-    """Whether trying again is of no use: no credentials at all, or a URL that is none."""
-    return type(error).__name__ in {"NoCredentialsError", "ParamValidationError", "InvalidURL", "InvalidUrlClientError"}
+    """Whether trying again is of no use: no credentials at all, a URL that is none, or a redirection to nowhere."""
+    return type(error).__name__ in _HOPELESS
 
 
 def _lose_patience(place: str, fault: str, got: int, total_s: float, stalled_s: float, patience: Patience) -> None:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from framework.errors import DatasetError
+
 log = logging.getLogger(__name__)
 
 _ASK_AGAIN_S = 0.02
@@ -86,6 +88,7 @@ def opened(path: Path, *, shared: bool) -> Opened | None:
     """Open a finished file; None where there is none. A link or another user's file is removed and counts as none.
 
     Raises:
+        DatasetError: a folder is there.
         OSError: it cannot be opened or removed.
     """
     return _plain(path, os.O_RDONLY, shared=shared)
@@ -97,6 +100,7 @@ def opened_part(path: Path, *, shared: bool) -> Opened | None:
     The part of another user can only be read: whoever gets its lock removes it, because its owner may still write it.
 
     Raises:
+        DatasetError: a folder is there.
         OSError: it cannot be opened or removed.
     """
     try:
@@ -118,19 +122,29 @@ def _plain(path: Path, flags: int, *, shared: bool) -> Opened | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno != errno.ELOOP:
+        if error.errno == errno.EISDIR:
+            raise _folder(path) from None
+        what = {errno.ELOOP: "a symbolic link", errno.ENXIO: "a socket"}.get(error.errno or 0)
+        if what is None:
             raise
-        _remove_stranger(path, "a symbolic link")
+        _remove_stranger(path, what)
         return None
     facts = os.fstat(handle)
     if stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1 and (shared or facts.st_uid == os.geteuid()):
         return os.fdopen(handle, "rb+") if flags & os.O_RDWR else os.fdopen(handle, "rb")
     os.close(handle)
+    if stat.S_ISDIR(facts.st_mode):
+        raise _folder(path)
     what = "no regular file" if not stat.S_ISREG(facts.st_mode) else f"a file of user {facts.st_uid}"
     # It may have been renamed or removed meanwhile, which leaves it no name.
     if facts.st_nlink:
         _remove_stranger(path, what if facts.st_nlink == 1 else "something that has another name too")
     return None
+
+
+def _folder(path: Path) -> DatasetError:
+    """What is in a folder may be somebody's, so it is never removed."""
+    return DatasetError(f"{path}: a folder stands where a file of the cache should be; move it elsewhere")
 
 
 def _remove_stranger(path: Path, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from framework.data.format.checksum import content_checksum
 from framework.data.remote import stamps as cache_stamps
 from framework.data.remote.cache import CacheConfig, held_in
 from framework.data.remote.download import RemoteFolder
+from framework.errors import DatasetError
 
 pytestmark = needs_nginx
 
@@ -100,9 +102,9 @@ def test_a_file_is_read_for_its_checksum_once_in_a_start_of_the_machine(
 
 
 @pytest.mark.parametrize("is_part", [False, True])
-@pytest.mark.parametrize("kind", ["symbolic", "hard", "fifo"])
+@pytest.mark.parametrize("kind", ["symbolic", "hard", "fifo", "socket"])
 def test_links_are_neither_followed_nor_published(
-    content: Path, web: Nginx, tmp_path: Path, kind: str, is_part: bool
+    content: Path, web: Nginx, tmp_path: Path, kind: str, is_part: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, wanted = cache(tmp_path), record(content, "0.tar")
     target = tmp_path / "precious"
@@ -112,6 +114,10 @@ def test_links_are_neither_followed_nor_published(
         path.symlink_to(target)
     elif kind == "hard":
         path.hardlink_to(target)
+    elif kind == "socket":
+        monkeypatch.chdir(path.parent)  # the whole path would be too long for a socket
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(path.name)
     else:
         os.mkfifo(path)
     assert fetch(files, web.url, wanted) == (content / "0.tar").read_bytes()
@@ -121,6 +127,19 @@ def test_links_are_neither_followed_nor_published(
     kept_file = files.files / wanted.blake3
     assert (kept_file.is_symlink(), kept_file.is_file(), kept_file.stat().st_nlink) == (False, True, 1)
     assert kept(files) == {wanted.blake3}
+
+
+@pytest.mark.parametrize("is_part", [False, True])
+def test_a_folder_in_place_of_a_file_is_named_and_stays(
+    content: Path, web: Nginx, tmp_path: Path, is_part: bool
+) -> None:
+    files, wanted = cache(tmp_path), record(content, "0.tar")
+    path = files.files / (part_of(wanted) if is_part else wanted.blake3)
+    path.mkdir()
+    (path / "my-thesis.docx").write_text("mine")
+    with pytest.raises(DatasetError, match=f"{path}: a folder stands where a file of the cache should be; move it"):
+        fetch(files, web.url, wanted)
+    assert (path / "my-thesis.docx").read_text() == "mine"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
