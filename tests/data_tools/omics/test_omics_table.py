@@ -135,8 +135,6 @@ def test_other_column_names_and_none(tmp_path: Path) -> None:
         ({"g1": ["1", "two", "3"]}, {}, "t.csv: line 3: column 'g1' reads 'two', expected a number"),
         ({"g1": [1, -2, 3]}, {}, "a value below zero in line 3, gene 'g1'"),
         ({"g2": [1, np.nan, 3]}, {}, "a missing or infinite count in line 3, gene 'g2'"),
-        ({"g2": [1, 1e20, 3]}, {}, "a count above 9,007,199,254,740,992 in line 3, gene 'g2' (1e+20)"),
-        ({"g2": [1, 1e20, 3]}, {"kind": "intensities"}, "a value above all that is measured in line 3, gene 'g2'"),
         ({"Metadata_Perturbation": ["a", None, "a"]}, {}, "t.csv: line 3 has no 'Metadata_Perturbation'; fill it in"),
     ],
 )
