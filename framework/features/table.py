@@ -19,12 +19,13 @@ import pandas as pd
 
 from framework.data.format.schema import BAG, SOURCE
 from framework.errors import InputError, did_you_mean
-from framework.files.delimited import read_text_table
+from framework.files.delimited import TextTable, read_text_table
 from framework.files.h5ad import read_h5ad
 from framework.files.kinds import found_instead
 from framework.files.matching import why_unmatched
 from framework.files.text_values import text_values
 
+CELL = "Metadata_Cell"
 CELL_NAME = "cell"
 """Column of a CSV that names its cells."""
 _TEXT = re.compile(r"\.(csv|tsv|txt|tab)(\.(gz|bz2|xz))?$", re.IGNORECASE)
@@ -187,12 +188,7 @@ def _from_text(path: Path) -> FeatureTable:
         raise InputError(
             f"{error}; features are numbers, and columns that describe a cell begin with Metadata_"
         ) from None
-    if CELL_NAME in about:
-        cells = table.column(CELL_NAME)
-    elif "tile" in about:
-        cells = "tile-" + table.column("tile")
-    else:
-        cells = pd.Series([f"row-{row}" for row in range(len(table))])
+    cells = _names_of_cells(table, about)
     if cells.duplicated().any():
         raise InputError(f"{path}: cell '{cells[cells.duplicated()].iloc[0]}' stands there twice; one row per cell")
     return FeatureTable(
@@ -204,6 +200,18 @@ def _from_text(path: Path) -> FeatureTable:
         columns=tuple(measured),
         values=values,
     )
+
+
+def _names_of_cells(table: TextTable, about: Sequence[str]) -> pd.Series[Any]:
+    """Return names of the rows of a table: its own, or else their places."""
+    if CELL_NAME in about:
+        return table.column(CELL_NAME)
+    if "tile" in about:
+        return "tile-" + table.column("tile")
+    # Names that repeat are of cells within their wells.
+    if CELL in about and not table.column(CELL).duplicated().any():
+        return table.column(CELL)
+    return pd.Series([f"row-{row}" for row in range(len(table))])
 
 
 def _check_values(table: FeatureTable) -> None:
@@ -230,6 +238,7 @@ def _in_order_of(first: FeatureTable, other: FeatureTable) -> FeatureTable:
             "differ although they may share names. Make both from one dataset"
         )
     if first.cells.index.equals(other.cells.index):
+        _need_same_facts(first, other)
         return other
     place = other.cells.index.get_indexer(first.cells.index)
     missing, extra = int((place < 0).sum()), len(other.cells) - int((place >= 0).sum())
@@ -240,4 +249,23 @@ def _in_order_of(first: FeatureTable, other: FeatureTable) -> FeatureTable:
             f"is '{alone[0]}'. Feature sets are compared on the same cells; make both from one dataset"
             + (why_unmatched(list(first.cells.index), list(other.cells.index)) if missing == len(place) else "")
         )
-    return replace(other, cells=other.cells.iloc[place], values=other.values[place])
+    ordered = replace(other, cells=other.cells.iloc[place], values=other.values[place])
+    _need_same_facts(first, ordered)
+    return ordered
+
+
+def _need_same_facts(first: FeatureTable, other: FeatureTable) -> None:
+    """Raises InputError: what two tables both say of a cell differs, so they are of other cells or other labels."""
+    shared = [str(name) for name in first.cells.columns if name in other.cells.columns]
+    for name in (name for name in shared if name.startswith("Metadata_")):
+        mine, theirs = column(first, name).fillna(""), column(other, name).fillna("")
+        both = (mine != "").to_numpy() & (theirs != "").to_numpy()
+        differs = np.flatnonzero(both & (mine.to_numpy() != theirs.to_numpy()))
+        if len(differs):
+            row = int(differs[0])
+            raise InputError(
+                f"{other.file}: cell '{other.cells.index[row]}' has '{theirs.iloc[row]}' in column '{name}', in "
+                f"{first.file} it has '{mine.iloc[row]}'; {len(differs)} of {len(mine)} cells differ so. Feature sets "
+                f"are compared on the same cells, found by their column '{CELL_NAME}', else 'tile', '{CELL}' or their "
+                "place in the table: correct the tables, or put their rows into one order"
+            )

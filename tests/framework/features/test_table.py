@@ -46,6 +46,48 @@ def test_a_folder_stands_for_its_files(tmp_path: Path) -> None:
     assert [table.name for table in open_features(f"trained={tmp_path}")] == ["trained conv1", "trained conv2"]
 
 
+HEADER = "Metadata_Cell,Metadata_Protein,area\n"
+
+
+@pytest.mark.parametrize(
+    ("second", "sentence"),
+    [
+        ("x1,A,1\nx2,B,2\n", "2 are missing and 2 are extra, the first is '01'"),
+        ("1,A,1\n2,B,2\n", "2 are missing and 2 are extra, the first is '01'"),
+        ("01,A,1\n02,A,2\n", "cell '02' has 'A' in column 'Metadata_Protein', in "),
+        ("01,A,1\n01,B,2\n", "2 are missing and 2 are extra"),
+    ],
+)
+def test_tables_of_other_cells_or_labels_are_not_paired_by_their_place(
+    tmp_path: Path, second: str, sentence: str
+) -> None:
+    (tmp_path / "a.csv").write_text(f"{HEADER}01,A,1\n02,B,2\n")
+    (tmp_path / "b.csv").write_text(HEADER + second)
+    with pytest.raises(InputError) as caught:
+        open_same_cells([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert sentence in str(caught.value)
+
+
+def test_names_of_cells_bring_rows_into_one_order(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"{HEADER}01,A,1\n02,B,2\n")
+    (tmp_path / "b.csv").write_text(f"{HEADER}02,B,20\n01,A,10\n")
+    first, second = open_same_cells([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert (first.values.ravel().tolist(), second.values.ravel().tolist()) == ([1, 2], [10, 20])
+
+
+def test_names_that_repeat_are_of_cells_in_their_wells(tmp_path: Path) -> None:
+    """Rows are then paired by their place, if all that both tables say of them agrees."""
+    rows = "Metadata_Well,Metadata_Cell,area\nA01,1,1\nA02,1,2\n"
+    (tmp_path / "a.csv").write_text(rows)
+    (tmp_path / "b.csv").write_text(rows)
+    assert open_same_cells([tmp_path / "a.csv", tmp_path / "b.csv"])[1].values.ravel().tolist() == [1, 2]
+    (tmp_path / "b.csv").write_text("Metadata_Well,Metadata_Cell,area\nA02,1,2\nA01,1,1\n")
+    with pytest.raises(
+        InputError, match=r"cell 'row-0' has 'A02' in column 'Metadata_Well', in .*; 2 of 2 cells differ"
+    ):
+        open_same_cells([tmp_path / "a.csv", tmp_path / "b.csv"])
+
+
 def test_a_csv_parts_what_describes_from_what_is_measured(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("cell,Metadata_Protein,part,area,round\nc1,A,train,1.5,2\nc2,B,test,2.5,3\n")
@@ -92,9 +134,8 @@ def test_other_bad_files(tmp_path: Path) -> None:
 
 def test_rows_are_brought_into_the_order_of_the_first(tmp_path: Path) -> None:
     first = write(tmp_path / "a.h5ad", np.array([[1.0], [2.0], [3.0], [4.0]]))
-    second = write(
-        tmp_path / "b.h5ad", np.array([[40.0], [30.0], [20.0], [10.0]]), ["tile-3", "tile-2", "tile-1", "tile-0"]
-    )
+    names = ["tile-2", "tile-1", "tile-0", "tile-3"]  # each keeps its label, A or B in turn
+    second = write(tmp_path / "b.h5ad", np.array([[30.0], [20.0], [10.0], [40.0]]), names)
     tables = open_same_cells([first, second])
     np.testing.assert_array_equal(tables[1].values[:, 0], [10, 20, 30, 40])
 
