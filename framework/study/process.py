@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Sequence
 
 from framework.errors import RunError
-from framework.exit_codes import EXIT_INTERRUPTED
-from framework.interpreter import Terminated, python_on
+from framework.exit_codes import EXIT_INTERRUPTED, Terminated
+from framework.interpreter import python_on
 
 
 class StepFailed(RunError):
