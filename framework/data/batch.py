@@ -38,6 +38,8 @@ class Batch:
         epoch: epoch of that step.
         counted: how many rows count, where those come first, so that nobody has to ask the device; None: look at
             ``weights``.
+        on_host: ``bags``, ``tile_ids`` and ``weights`` as they were before they were copied to a device, so that nobody
+            has to ask it for them; None on the CPU.
     """
 
     tiles: torch.Tensor
@@ -48,6 +50,7 @@ class Batch:
     step: int
     epoch: int
     counted: int | None = None
+    on_host: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
 
     def without_padding(self) -> Batch:
         """Return the rows that count: what a network may see in training, where rows can influence each other.

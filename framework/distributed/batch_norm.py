@@ -8,7 +8,7 @@ others, or none, and what a rank brings is what enters the statistics.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import torch
 from torch import nn
@@ -112,6 +112,29 @@ def single_value_batch_norm(module: nn.Module) -> nn.Module:
         ``module``, or its replacement when it is itself a BatchNorm.
     """
     return _replaced(module, None)
+
+
+def share_running_statistics(module: nn.Module, ranks: Ranks, how: Literal["average", "first_rank"]) -> None:
+    """Give every rank the same running statistics of batch normalisation; a collective.
+
+    Ranks that normalise by their own rows have statistics of their own. A checkpoint keeps those of one rank, so without
+    this a run that goes on from it validates with others than one that was never stopped.
+
+    Args:
+        module: its batch normalisations are changed in place.
+        ranks: the processes.
+        how: the mean over ranks (the variance is the mean of the ranks' variances), or those of rank 0.
+    """
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    kept = [value for layer in layers for value in (layer.running_mean, layer.running_var) if value is not None]
+    if ranks.world_size == 1 or not kept:
+        return
+    mine = torch.cat([value.flatten().double() for value in kept])
+    if how == "first_rank" and not ranks.is_main:
+        mine.zero_()
+    shared = ranks.sum(mine) / (ranks.world_size if how == "average" else 1)
+    for value, part in zip(kept, shared.split([value.numel() for value in kept]), strict=True):
+        value.copy_(part.view_as(value))
 
 
 def _replaced(module: nn.Module, gather: _Gather | None) -> nn.Module:

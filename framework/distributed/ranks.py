@@ -9,7 +9,7 @@ import logging
 import os
 import platform
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +21,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.state import AcceleratorState
 from torch import nn
 
+from framework.distributed.devices import check_own_gpus, device_index, place_of, prepare_cuda, settle_peer_copies
 from framework.distributed.failures import share
 from framework.distributed.gather import gather_rows
 from framework.distributed.loopback import loopback_only
@@ -70,6 +71,7 @@ class Ranks:
         precision: Precision = "fp32",
         init_method: str | None = None,
         step_timeout_s: float = 0.0,
+        deterministic: bool = False,
     ) -> Ranks:
         """Join the processes that torchrun (or any launcher that sets its variables) started; alone without them.
 
@@ -79,13 +81,16 @@ class Ranks:
             init_method: rendezvous URL in place of MASTER_ADDR and MASTER_PORT, as ``file:///shared/path``; by default
                 what our launcher set.
             step_timeout_s: the longest time that ``at`` will allow; collectives then wait at least as long.
+            deterministic: on CUDA, compute the same bits at every repetition; slower.
 
         Raises:
-            RunError: CUDA was asked for and is not there, fewer devices than local ranks, no bf16, a bad timeout, or
-                half of the launcher's variables.
+            RunError: CUDA was asked for and is not there, fewer devices than local ranks, ranks that share one, no bf16,
+                a bad timeout, or half of the launcher's variables.
         """
         cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
         _check_device(cpu, precision)
+        if not cpu:
+            prepare_cuda(deterministic=deterministic)
         if not _launched():
             return cls.solo("cpu" if cpu else "cuda", precision)
         # The timeout of a collective blames the rank that waits, so the watch must come before it.
@@ -98,8 +103,10 @@ class Ranks:
             group |= {"init_method": init_method, "rank": _env("RANK", 0), "world_size": _env("WORLD_SIZE", 1)}
         # Without it, Accelerate counts the cores itself and warns on the CPU.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        state = PartialState(cpu=cpu, **group)
-        return cls(
+        if not cpu:
+            _join_with_cuda(group)
+        state = PartialState(cpu=cpu, **({} if dist.is_initialized() else group))
+        ranks = cls(
             rank=state.process_index,
             world_size=state.num_processes,
             local_rank=state.local_process_index,
@@ -108,6 +115,8 @@ class Ranks:
             accelerator=_accelerator(cpu),
             watch=Watch(state.process_index, _launcher()) if state.num_processes > 1 else None,
         )
+        check_own_gpus(ranks.gather_objects(place_of(ranks.rank, ranks.device)))
+        return ranks
 
     @classmethod
     def solo(cls, device: str = "cpu", precision: Precision = "fp32") -> Ranks:
@@ -216,14 +225,23 @@ class Ranks:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
-    def close(self) -> None:
-        """Leave the process group and forget Accelerate's process-wide state; a second call does nothing."""
+    def close(self, *, failed: bool = False) -> None:
+        """Leave the process group and forget Accelerate's process-wide state; a second call does nothing.
+
+        Args:
+            failed: this rank ends with an error. On CUDA it then waits for nothing that the others still have to do:
+                they may never do it.
+        """
         if self.watch is not None:
             self.watch.close()
         if self.accelerator is None:
             return
         if dist.is_initialized():
-            dist.destroy_process_group()
+            if failed and self.device.type == "cuda":
+                # Leaving in order would wait for collectives that are under way.
+                dist.distributed_c10d._abort_process_group()
+            else:
+                dist.destroy_process_group()
         AcceleratorState._reset_state(reset_partial_state=True)
 
     def _reduced(self, values: torch.Tensor, operation: Any) -> torch.Tensor:
@@ -234,8 +252,23 @@ class Ranks:
         return total
 
 
+def _join_with_cuda(group: Mapping[str, Any]) -> None:
+    """Open the process group of CUDA ranks: tensors over NCCL, small Python objects over gloo.
+
+    The device is set first: NCCL would otherwise open a context on the first GPU for every rank.
+    """
+    index = device_index(_env("LOCAL_RANK", 0), _env("LOCAL_WORLD_SIZE", 1), torch.cuda.device_count())
+    device = torch.device("cuda", index)
+    torch.cuda.set_device(device)
+    settle_peer_copies()
+    dist.init_process_group("cuda:nccl,cpu:gloo", device_id=device, **group)
+
+
 def _accelerator(cpu: bool) -> Accelerator:
     """Accelerate wraps and places; precision stays with plain autocast, because Accelerate's patches ``forward``."""
+    if not cpu and torch.cuda.device_count() == 1:
+        # It takes a process's number on its machine for that of its device, which is 0 where each is shown its own.
+        os.environ["ACCELERATE_BYPASS_DEVICE_MAP"] = "true"
     buffers_stay_local = DistributedDataParallelKwargs(broadcast_buffers=False)
     return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[buffers_stay_local])
 
@@ -249,12 +282,7 @@ def _need(accelerator: Accelerator | None) -> Accelerator:
 def _check_device(cpu: bool, precision: Precision) -> None:
     if not cpu and not torch.cuda.is_available():
         raise RunError("train.device: expected a CUDA device, found none; set train.device=cpu or auto")
-    if not cpu and _env("LOCAL_RANK", 0) >= torch.cuda.device_count():
-        raise RunError(
-            f"local rank {_env('LOCAL_RANK', 0)} has no CUDA device of its own: this machine shows "
-            f"{torch.cuda.device_count()}; start at most as many processes per machine (--nproc)"
-        )
-    if not cpu and precision == "bf16" and not torch.cuda.is_bf16_supported():
+    if not cpu and precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise RunError("train.precision: this CUDA device computes no bf16; set train.precision=fp32")
     if cpu and precision == "bf16" and _env("LOCAL_RANK", 0) == 0 and not _computes_bf16():
         log.warning(

@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def in_chunks(
     module: nn.Module, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, chunk: int
 ) -> torch.Tensor:
@@ -24,7 +25,8 @@ def in_chunks(
 
     Gradients equal those of ``function(x)`` whenever rows do not influence each other. Batch normalisation in train
     mode does mix rows: it then uses the statistics of each chunk, and its running statistics advance once per chunk.
-    Dropout draws the same mask in both passes.
+    Dropout draws the same mask in both passes. torch.compile leaves chunks as they are: it cannot trace the second
+    pass, which must hold the running statistics.
 
     Args:
         module: owner of the weights, whose batch normalisation must not count the second pass.

@@ -19,7 +19,7 @@ class TrainConfig(StrictModel):
     """``bf16`` computes the forward pass under autocast; weights stay float32."""
     channels_last: bool = False
     compile: bool = False
-    """torch.compile: slower to start, then faster."""
+    """torch.compile: slower to start, then faster. The chunks of ``objective.gradient_cache`` are not compiled."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     save_every: int = Field(default=500, ge=1)
     """Steps between checkpoints; the last step is always saved."""
@@ -34,6 +34,12 @@ class TrainConfig(StrictModel):
     """``local``: each rank normalises by its own rows, so the world size matters; ``sync``: by the rows of all ranks,
     so it does not, however the rows divide; ``frozen``: by the running statistics, which stay as they are. Padding rows
     count in none."""
+    running_statistics: Literal["average", "first_rank"] = "average"
+    """With ``batch_norm: local`` and several ranks, what validation and checkpoints normalise by: the mean of the ranks'
+    running statistics, or those of rank 0. All ranks take them, so a run that was stopped goes on as if it never was."""
+    deterministic: bool = False
+    """On CUDA: the same bits at every repetition on the same GPUs (kernels that repeat, no TF32). Slower. The CPU always
+    repeats."""
     threads: int = Field(default=2, ge=1)
     """Loader threads per rank."""
     prefetch: int = Field(default=2, ge=1)

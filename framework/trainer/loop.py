@@ -22,7 +22,7 @@ from framework import checkpoint
 from framework.data.batch import Batch
 from framework.data.permutation import hash_u64
 from framework.data.plan import StepRows, digest_rows
-from framework.distributed import Ranks
+from framework.distributed import Ranks, share_running_statistics
 from framework.errors import RunError
 from framework.objectives import Losses, Objective
 from framework.tracking import AuditLog, Tracker, heads_to_plain
@@ -148,6 +148,7 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
                 display.numbers(progress.step, values, interval.seconds / max(1, interval.steps))
                 interval.reset()
             if run.validation and train.evaluate_every and _is_due(progress, train.evaluate_every, train):
+                _share_statistics(run, train)
                 losses = evaluate(run, *run.validation, train.timeout_s)
                 _train_mode(run.objective, train)
                 run.tracker.log(progress.step, losses)
@@ -178,24 +179,33 @@ def train_step(
     torch.manual_seed(int(hash_u64(train.seed, batch.step, ranks.rank)) >> 1)
     with ranks.autocast():
         losses: Losses = model(batch, ranks.gather_rows)
-    told = [float(signals.received == name) for name in ("SIGTERM", "SIGINT")]
-    mine = torch.stack([losses.total.detach().double(), losses.count.double()])
+    total = losses.total.detach().double()
+    # Filled on the device: a copy of Python numbers would wait for all that is queued there.
+    told = [total.new_full((), float(signals.received == name)) for name in ("SIGTERM", "SIGINT")]
     # One small collective carries the loss, its count and the wish to stop, so that all ranks stop at the same step.
-    sums = ranks.sum(torch.cat([mine, mine.new_tensor(told)]))
+    sums = ranks.sum(torch.stack([total, losses.count.double(), *told]))
     loss = losses.total * (ranks.world_size / sums[1].clamp(min=1.0)).to(losses.total.dtype)
     run.optimiser.zero_grad(set_to_none=True)
     with ranks.meeting("backward"):
         loss.backward()  # type: ignore[no-untyped-call]
-    parameters = [parameter for group in run.optimiser.param_groups for parameter in group["params"]]
-    norm = nn.utils.clip_grad_norm_(parameters, optim.clip_norm or math.inf)
+    norm = _clipped(run.optimiser, optim.clip_norm)
     rate = float(run.optimiser.param_groups[0]["lr"])
     run.optimiser.step()
     run.scheduler.step()
     with ranks.meeting("step"):
-        total, count, terminated, interrupted = sums.tolist()
-    _need_finite(batch.step, total / max(count, 1.0), float(norm))
+        # The only number of a step that this process waits for.
+        summed, count, terminated, interrupted, gradient = torch.cat([sums, norm.double()[None]]).tolist()
+    _need_finite(batch.step, summed / max(count, 1.0), gradient)
     stopped_by: StoppedBy | None = "SIGTERM" if terminated else "SIGINT" if interrupted else None
-    return StepFacts(losses=losses, rate=rate, gradient_norm=float(norm), stopped_by=stopped_by)
+    return StepFacts(losses=losses, rate=rate, gradient_norm=gradient, stopped_by=stopped_by)
+
+
+def _clipped(optimiser: torch.optim.Optimizer, clip_norm: float | None) -> torch.Tensor:
+    """Return the L2 norm of the gradient, 0-d, and clip the gradient where that is asked."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    if clip_norm:
+        return nn.utils.clip_grad_norm_(parameters, clip_norm)
+    return nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
 def _need_finite(step: int, loss: float, gradient_norm: float) -> None:
@@ -224,6 +234,7 @@ def evaluate(run: Collaborators, source: Source, steps: int, timeout_s: float) -
 def save(run: Collaborators, progress: Progress, train: TrainConfig, is_best: bool) -> None:
     """Publish a checkpoint of ``progress`` and the audit's heads, after every rank's audit records are on the disk."""
     run.ranks.at(f"saving the checkpoint of step {progress.step}")
+    _share_statistics(run, train)
     run.audit.sync()
     run.tracker.sync()
     # No rank gets the heads before all have synced.
@@ -245,12 +256,9 @@ def save(run: Collaborators, progress: Progress, train: TrainConfig, is_best: bo
 
 def consumed_rows(batch: Batch) -> StepRows:
     """Return what ``batch`` really holds, for the audit: not what the plan says it should hold."""
+    bags, tiles, weights = batch.on_host or (batch.bags.cpu(), batch.tile_ids.cpu(), batch.weights.cpu())
     return StepRows(
-        step=batch.step,
-        epoch=batch.epoch,
-        bags=batch.bags.cpu().numpy(),
-        tiles=batch.tile_ids.cpu().numpy(),
-        weights=batch.weights.cpu().numpy(),
+        step=batch.step, epoch=batch.epoch, bags=bags.numpy(), tiles=tiles.numpy(), weights=weights.numpy()
     )
 
 
@@ -262,6 +270,12 @@ def _log(run: Collaborators, meter: LossMeter, interval: Clock, facts: StepFacts
     values |= {"lr": facts.rate, "grad_norm": facts.gradient_norm}
     run.tracker.log(step, values)
     return values
+
+
+def _share_statistics(run: Collaborators, train: TrainConfig) -> None:
+    if train.batch_norm == "local":
+        with run.ranks.meeting("running statistics"):
+            share_running_statistics(run.objective, run.ranks, train.running_statistics)
 
 
 def _train_mode(objective: Objective, train: TrainConfig) -> None:

@@ -158,6 +158,22 @@ class ObjectiveContract(EntryContract):
             assert summed == pytest.approx(list(pair), rel=1e-4)
         assert_same_gradients(gradients(objective), expected, 1e-9)
 
+    def test_compiled_it_computes_the_same(self, objective: Objective, dataset: Dataset) -> None:
+        """Traced as ``train.compile`` does; what a machine's compiler makes of it is not looked at."""
+        batch = make_batch(dataset, objective, self.bags)
+        plain = objective(batch, alone)
+        plain.total.backward()
+        expected = gradients(objective)
+        objective.zero_grad()
+        try:
+            objective.compile(backend="eager")
+            compiled = objective(batch, alone)
+            compiled.total.backward()
+        finally:
+            torch.compiler.reset()
+        torch.testing.assert_close(compiled.total, plain.total, rtol=1e-6, atol=0)
+        assert_same_gradients(gradients(objective), expected, 1e-5)
+
     def test_profile_and_weights_make_the_same_objective_again(self, objective: Objective, dataset: Dataset) -> None:
         """Resume is bitwise, and a run can be opened without its training data."""
         assert type(objective.profile) is objective.profile_type

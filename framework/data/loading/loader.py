@@ -231,7 +231,8 @@ class Loader:
             tiles = there.tiles if self._as_stored else self._transformed(there.tiles, 0, batch.step)
             if self._channels_last:
                 tiles = tiles.permute(0, 2, 3, 1).contiguous()
-            return replace(there, tiles=self._shaped(tiles)), lane.mark()
+            on_host = (batch.bags, batch.tile_ids, batch.weights)
+            return replace(there, tiles=self._shaped(tiles), on_host=on_host), lane.mark()
 
     def _transformed(
         self, stored: torch.Tensor, first: int, step: int, out: torch.Tensor | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -58,7 +59,7 @@ class SideStream:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._stream = _stream_of(device)
         self._device = self._stream.device
         self._previous: torch.cuda.Event | None = None
 
@@ -93,6 +94,12 @@ class SideStream:
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record(stream)
         return event
+
+
+@cache
+def _stream_of(device: torch.device) -> torch.cuda.Stream:
+    """One per device and process: memory that a stream has used is kept for that stream, so each new one would add its own."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def lane_to(device: torch.device) -> Lane | None:

@@ -108,3 +108,13 @@ def attention_of(scores: torch.Tensor, weights: torch.Tensor | None) -> torch.Te
 def without_padding(embedded: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
     """Return (K, N, E) with zeros where the weight is 0, so that nothing there is multiplied."""
     return embedded if weights is None else torch.where(weights[..., None] > 0, embedded, 0.0)
+
+
+def sum_over_tiles(embedded: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """(K, N, E) and (K, N) -> (K, E) in float32 at least, also under autocast.
+
+    Distances between bags lie close to a margin, which bfloat16 cannot tell apart.
+    """
+    wide = torch.promote_types(embedded.dtype, torch.float32)
+    with torch.autocast(embedded.device.type, enabled=False):
+        return torch.einsum("kne,kn->ke", embedded.to(wide), shares.to(wide))

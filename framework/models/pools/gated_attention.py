@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from framework.models.pools.base import POOLS, BagPool, PoolOptions, attention_of, without_padding
+from framework.models.pools.base import POOLS, BagPool, PoolOptions, attention_of, sum_over_tiles, without_padding
 
 
 class GatedAttentionConfig(PoolOptions):
@@ -47,7 +47,7 @@ class GatedAttention(BagPool):
     def forward(self, embedded: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
         """See ``BagPool``."""
         embedded = without_padding(embedded, weights)
-        return torch.einsum("kne,kn->ke", embedded, self.shares(embedded, weights))
+        return sum_over_tiles(embedded, self.shares(embedded, weights))
 
 
 @POOLS.register("gated_attention", GatedAttentionConfig)

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from framework.models.pools.base import POOLS, BagPool, PoolOptions, without_padding
+from framework.models.pools.base import POOLS, BagPool, PoolOptions, sum_over_tiles, without_padding
 
 
 class MeanPoolConfig(PoolOptions):
@@ -23,11 +23,12 @@ def mean_over_tiles(embedded: torch.Tensor, weights: torch.Tensor | None = None)
         weights: (K, N) >= 0, or None when every tile counts 1; a tile of weight 0 has no influence, not even as NaN.
 
     Returns:
-        (K, E); zeros for a bag without any weight.
+        (K, E) in float32 at least; zeros for a bag without any weight.
     """
+    wide = torch.promote_types(embedded.dtype, torch.float32)
     if weights is None:
-        return embedded.mean(dim=1)
-    return torch.einsum("kne,kn->ke", without_padding(embedded, weights), _shares(weights.to(embedded.dtype)))
+        return embedded.mean(dim=1, dtype=wide)
+    return sum_over_tiles(without_padding(embedded, weights), _shares(weights.to(wide)))
 
 
 def _shares(weights: torch.Tensor) -> torch.Tensor:

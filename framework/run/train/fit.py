@@ -47,16 +47,23 @@ def fit(config: RunConfig, resume: str = "auto", ranks: Ranks | None = None) -> 
     settings = config.resolved()
     if ranks is not None:
         return _fit(settings, resume, ranks)
-    joined = Ranks.open(settings.train.device, settings.train.precision, step_timeout_s=settings.train.timeout_s)
+    train = settings.train
+    joined = Ranks.open(
+        train.device, train.precision, step_timeout_s=train.timeout_s, deterministic=train.deterministic
+    )
+    failed = True
     try:
-        return _fit(settings, resume, joined)
+        run = _fit(settings, resume, joined)
+        failed = False
     except Exception as error:
+        failed = not isinstance(error, Stopped)
         if joined.world_size > 1 and not isinstance(error, Stopped):
             # Before this rank leaves the others, which would only see that.
             tell(failure_of(error, joined.rank))
         raise
     finally:
-        joined.close()
+        joined.close(failed=failed)
+    return run
 
 
 def _fit(config: RunConfig, resume: str, ranks: Ranks) -> Path:
