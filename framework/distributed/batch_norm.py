@@ -117,8 +117,8 @@ def single_value_batch_norm(module: nn.Module) -> nn.Module:
 def share_running_statistics(module: nn.Module, ranks: Ranks, how: Literal["average", "first_rank"]) -> None:
     """Give every rank the same running statistics of batch normalisation; a collective.
 
-    Ranks that normalise by their own rows have statistics of their own. A checkpoint keeps those of one rank, so without
-    this a run that goes on from it validates with others than one that was never stopped.
+    Ranks that normalise by their own rows have statistics of their own. A checkpoint keeps those of one rank. Without
+    this, a run that goes on from it would validate with others than one that was never stopped.
 
     Args:
         module: its batch normalisations are changed in place.

@@ -84,8 +84,8 @@ class Ranks:
             deterministic: on CUDA, compute the same bits at every repetition; slower.
 
         Raises:
-            RunError: CUDA was asked for and is not there, fewer devices than local ranks, ranks that share one, no bf16,
-                a bad timeout, or half of the launcher's variables.
+            RunError: CUDA was asked for and is not there, fewer devices than local ranks, ranks that share one, no
+                bf16, a bad timeout, or half of the launcher's variables.
         """
         cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
         _check_device(cpu, precision)

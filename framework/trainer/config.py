@@ -35,11 +35,12 @@ class TrainConfig(StrictModel):
     so it does not, however the rows divide; ``frozen``: by the running statistics, which stay as they are. Padding rows
     count in none."""
     running_statistics: Literal["average", "first_rank"] = "average"
-    """With ``batch_norm: local`` and several ranks, what validation and checkpoints normalise by: the mean of the ranks'
-    running statistics, or those of rank 0. All ranks take them, so a run that was stopped goes on as if it never was."""
+    """What validation and checkpoints of several ranks normalise by, with ``batch_norm: local``: the mean of the ranks'
+    running statistics, or those of rank 0. All ranks take them. So a run that was stopped goes on as if it never was.
+    """
     deterministic: bool = False
-    """On CUDA: the same bits at every repetition on the same GPUs (kernels that repeat, no TF32). Slower. The CPU always
-    repeats."""
+    """On CUDA: the same bits at every repetition on the same GPUs (kernels that repeat, no TF32). Slower. The CPU
+    always repeats."""
     threads: int = Field(default=2, ge=1)
     """Loader threads per rank."""
     prefetch: int = Field(default=2, ge=1)

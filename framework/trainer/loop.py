@@ -257,9 +257,7 @@ def save(run: Collaborators, progress: Progress, train: TrainConfig, is_best: bo
 def consumed_rows(batch: Batch) -> StepRows:
     """Return what ``batch`` really holds, for the audit: not what the plan says it should hold."""
     bags, tiles, weights = batch.on_host or (batch.bags.cpu(), batch.tile_ids.cpu(), batch.weights.cpu())
-    return StepRows(
-        step=batch.step, epoch=batch.epoch, bags=bags.numpy(), tiles=tiles.numpy(), weights=weights.numpy()
-    )
+    return StepRows(step=batch.step, epoch=batch.epoch, bags=bags.numpy(), tiles=tiles.numpy(), weights=weights.numpy())
 
 
 def _log(run: Collaborators, meter: LossMeter, interval: Clock, facts: StepFacts, step: int) -> dict[str, float]:

@@ -21,7 +21,13 @@ def run(program: str, **options: object) -> subprocess.CompletedProcess[str]:
     """Run ``entry.main`` after ``program`` has replaced what the command does."""
     code = f"import sys\nfrom launch import entry, later\n{program}\nentry.main()\n"
     command = [sys.executable, "-c", code, "inspect", "x"]
-    return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, text=True, capture_output=True, timeout=300, **options)  # type: ignore[call-overload, no-any-return]
+    heard = {"text": True, "capture_output": True, "timeout": 300, "preexec_fn": hear_ctrl_c, **options}
+    return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, **heard)  # type: ignore[call-overload, no-any-return]
+
+
+def hear_ctrl_c() -> None:
+    """Tests in the background of a shell without job control inherit that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +59,7 @@ def test_ctrl_c_while_it_still_imports_is_a_sentence(module: str, tmp_path: Path
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_ctrl_c,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "importing\n"

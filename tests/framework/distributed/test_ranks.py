@@ -49,6 +49,16 @@ def test_ranks_know_each_other(together: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.distributed
+def test_running_statistics_are_those_of_all_ranks_or_of_the_first(together: list[dict[str, Any]]) -> None:
+    middle = (len(together) - 1) / 2
+    for case in together:
+        average, first = case["statistics_average"], case["statistics_first"]
+        assert average["mean"].tolist() == [middle, middle + 1]
+        assert average["var"].tolist() == [1 + 2 * middle, 3]
+        assert (first["mean"].tolist(), first["var"].tolist()) == ([0, 1], [1, 3])
+
+
+@pytest.mark.distributed
 def test_gathered_rows_get_the_gradient_of_one_process(together: list[dict[str, Any]], alone: dict[str, Any]) -> None:
     for case in together:
         torch.testing.assert_close(case["gather"], alone["gather"], rtol=1e-12, atol=1e-12)

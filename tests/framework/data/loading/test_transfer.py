@@ -132,6 +132,9 @@ def test_a_lane_carries_the_same_batches_in_the_right_order(
     for ours, theirs in zip(sent, plain, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours.tensors(), theirs.tensors(), strict=True))
         assert ours.tiles.stride() == theirs.tiles.stride()
+        assert ours.on_host is not None
+        assert all(map(torch.equal, ours.on_host, (theirs.bags, theirs.tile_ids, theirs.weights)))
+        assert theirs.on_host is None
     # Every batch arrives before the caller has it, and its step is noted when the caller comes back.
     assert lane.story == [event for step in range(20) for event in ("arrive", step, "finish")]
     # Two points per batch: the buffer is read, the batch is made. The caller waits for the second.
@@ -153,9 +156,10 @@ class Devices:
 
     def __init__(self) -> None:
         self.story: list[tuple[str, ...]] = []
-        self.made = 0
+        self.made = self.streams = 0
 
     def Stream(self, device: torch.device) -> NamedStream:
+        self.streams += 1
         return NamedStream("side", device)
 
     def Event(self) -> NamedEvent:
@@ -193,9 +197,22 @@ class NamedTensor:
         self.story.append(("memory", "kept for", stream.name))
 
 
-def test_a_side_stream_orders_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
-    devices = Devices()
-    monkeypatch.setattr(transfer.torch, "cuda", devices)
+@pytest.fixture
+def devices(monkeypatch: pytest.MonkeyPatch) -> Iterator[Devices]:
+    made = Devices()
+    monkeypatch.setattr(transfer.torch, "cuda", made)
+    transfer._stream_of.cache_clear()
+    yield made
+    transfer._stream_of.cache_clear()
+
+
+def test_all_passes_through_the_data_share_one_side_stream_per_device(devices: Devices) -> None:
+    for index in (0, 1, 0, 1, 0):
+        SideStream(torch.device("cuda", index))
+    assert devices.streams == 2
+
+
+def test_a_side_stream_orders_the_callers(devices: Devices) -> None:
     lane = SideStream(torch.device("cuda", 1))
     tensor: Any = NamedTensor(devices.story)
     lane.arrive(lane.mark(), [tensor])

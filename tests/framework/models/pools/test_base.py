@@ -48,3 +48,21 @@ def test_weights_of_a_pool_keep_their_names_in_a_bag_encoder() -> None:
 def test_an_unknown_pool_is_refused() -> None:
     with pytest.raises(RegistryError, match=r"no pool is called 'meen'.*did you mean 'mean'"):
         pool_options("meen")
+
+
+@pytest.mark.parametrize("name", ["mean", "gated_attention"])
+@pytest.mark.parametrize("padded", [False, True])
+def test_vectors_of_half_precision_are_summed_in_float32(name: str, padded: bool) -> None:
+    """256 tiles of 1 + 1/128 and one of 0: bfloat16 keeps three digits, and would give 1.0."""
+    pool = build_pool(pool_options(name), 2)
+    for parameter in pool.parameters():
+        torch.nn.init.zeros_(parameter)
+    embedded = torch.full((1, 257, 2), 1 + 2**-7, dtype=torch.bfloat16)
+    embedded[:, 0] = 0
+    weights = torch.ones(1, 257) if padded else None
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        pooled = pool(embedded, weights)
+    assert pooled.dtype == torch.float32
+    torch.testing.assert_close(
+        pooled, torch.full((1, 2), 256 * (1 + 2**-7) / 257), rtol=3e-3 if name != "mean" else 1e-5, atol=0
+    )
