@@ -133,7 +133,7 @@ def share_running_statistics(module: nn.Module, ranks: Ranks, how: Literal["aver
     if how == "first_rank" and not ranks.is_main:
         mine.zero_()
     shared = ranks.sum(mine) / (ranks.world_size if how == "average" else 1)
-    for value, part in zip(kept, shared.split([value.numel() for value in kept]), strict=True):
+    for value, part in zip(kept, torch.split(shared, [value.numel() for value in kept]), strict=True):
         value.copy_(part.view_as(value))
 
 

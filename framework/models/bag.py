@@ -61,7 +61,7 @@ class BagEncoder(nn.Module):
         flat = _flat(tiles)
         chunk = self.tile_chunk if torch.is_grad_enabled() else self.no_grad_chunk
         run = self.encoder if self.aggregate == "tile_embedding" else self.encoder.trunk
-        embedded = run(flat) if chunk is None or len(flat) <= chunk else in_chunks(run, run, flat, chunk)
+        embedded: torch.Tensor = run(flat) if chunk is None or len(flat) <= chunk else in_chunks(run, run, flat, chunk)
         return embedded.reshape(*tiles.shape[:-3], self.embedded_width)
 
     def pool(self, embedded: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:

@@ -99,7 +99,7 @@ class SideStream:
 @cache
 def _stream_of(device: torch.device) -> torch.cuda.Stream:
     """One per device and process: what a stream has used is kept for it, so each new one would take its own memory."""
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call, no-any-return]
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def lane_to(device: torch.device) -> Lane | None:
