@@ -16,6 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from framework.data.format.schema import digest_of
 from framework.durable import write_text, write_with
 from framework.errors import InputError
 from framework.evaluate.kinds import EVALUATIONS, evaluation_kind
@@ -25,7 +26,7 @@ from framework.plugins import load_plugins
 from framework.terminal import Terminal, visible
 
 SUMMARY_NAME = "evaluation.json"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _WIDTH = 110
 
 
@@ -65,13 +66,17 @@ def write_evaluation(folder: Path | str, evaluation: Evaluation) -> Path:
         write_with(target / f"{name}.parquet", partial(table.to_parquet, index=False))
         if name in also_csv:
             write_with(target / f"{name}.csv", partial(table.to_csv, index=False, lineterminator="\n"))
-    summary = {
-        "format": FORMAT_VERSION,
-        "kind": evaluation.kind,
-        **evaluation.summary,
-        "tables": sorted(evaluation.tables),
-    }
-    text = json.dumps(_plain(summary), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    summary = _plain(
+        {
+            "format": FORMAT_VERSION,
+            "kind": evaluation.kind,
+            **evaluation.summary,
+            "tables": sorted(evaluation.tables),
+        }
+    )
+    # Pages and figures believe its rows, so a change by damage or by hand must show.
+    summary |= {"digest": digest_of(summary)}
+    text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_text(target / SUMMARY_NAME, text)
     return target
 
@@ -80,7 +85,7 @@ def read_evaluation(folder: Path | str) -> Evaluation:
     """Read what ``write_evaluation`` wrote.
 
     Raises:
-        InputError: no evaluation there, or one this version cannot read.
+        InputError: no evaluation there, one this version cannot read, or one that was changed.
     """
     source = Path(folder)
     file = source / SUMMARY_NAME
@@ -89,6 +94,8 @@ def read_evaluation(folder: Path | str) -> Evaluation:
     summary = read_mapping(file, error=InputError, what="the summary of an evaluation", then="evaluate again")
     if summary.get("format") != FORMAT_VERSION:
         raise InputError(f"{file}: expected format {FORMAT_VERSION}; evaluate again with this version")
+    if summary.get("digest") != digest_of(summary):
+        raise InputError(f"{file}: was changed since it was written: its content has another digest; evaluate again")
     kind = str(summary.get("kind"))
     plugins = summary.get("plugins")
     if kind not in EVALUATIONS.names() and isinstance(plugins, list):

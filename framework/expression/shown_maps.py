@@ -99,4 +99,14 @@ def _read(file: Path) -> dict[str, npt.NDArray[Any]]:
     made_by = "make it with: wellstream saliency RUN --out FILE.npz"
     if not file.is_file():
         raise InputError(f"{file}: no such file; {made_by}")
-    return load_npz(file, _ARRAYS, error=InputError, what="saliency maps (.npz)", then=made_by)
+    found = load_npz(file, _ARRAYS, error=InputError, what="saliency maps (.npz)", then=made_by)
+    cells, outputs, pixels = found["tile"].shape, found["outputs"].shape, found["images"].shape[1:]
+    expected = {"tile": 1, "outputs": 1, "channels": 1, "images": 4}
+    wrong = [name for name, dimensions in expected.items() if found[name].ndim != dimensions]
+    if wrong or found["images"].shape[:1] != cells or found["maps"].shape != (*cells, *outputs, *pixels):
+        shapes = ", ".join(f"{name} {found[name].shape}" for name in ("tile", "outputs", "images", "maps"))
+        raise InputError(
+            f"{file}: expected tile (n,), outputs (M,), images (n, C, H, W) and maps (n, M, C, H, W), found {shapes}; "
+            f"{made_by}"
+        )
+    return found

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from fixtures.tiny_dataset import make_dataset, resealed
 from rich.console import Console
 
-from framework.data.format.schema import BAG, SOURCE
+from framework.data.format.schema import BAG, SOURCE, digest_of
 from framework.data.store import TileStore, dataset_digest
 from framework.errors import InputError
 from framework.evaluate import (
@@ -163,18 +164,35 @@ def test_a_missing_baseline_is_said(tmp_path: Path) -> None:
         evaluate([data, data], config=QUICK)
 
 
+def with_digest(summary: dict[str, Any]) -> str:
+    return json.dumps({**summary, "digest": digest_of(summary)})
+
+
 def test_reading_what_is_no_evaluation(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="make one with: wellstream evaluate"):
         read_evaluation(tmp_path)
     file = tmp_path / "evaluation.json"
     for text, message in (
         ("{", "not readable as the summary of an evaluation"),
-        ('{"format": 9}', "expected format 2"),
-        ('{"format": 2, "kind": "x"}', "kind"),
+        ('{"format": 9}', "expected format 3"),
+        ('{"format": 3, "kind": "omics"}', "was changed since it was written"),
+        (with_digest({"format": 3, "kind": "x"}), "kind"),
     ):
         file.write_text(text)
         with pytest.raises(InputError, match=message):
             read_evaluation(tmp_path)
-    file.write_text('{"format": 2, "kind": "omics", "tables": ["../secret"]}')
+    file.write_text(with_digest({"format": 3, "kind": "omics", "tables": ["../secret"]}))
     with pytest.raises(InputError, match="missing although"):
         read_evaluation(tmp_path)
+
+
+def test_an_edited_summary_is_refused(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", markers=("FRA1",), tiles_per_bag=12)
+    write_evaluation(tmp_path / "scores", evaluate([tile_predictions(dataset, {4: "test", 5: "test"})], config=QUICK))
+    file = tmp_path / "scores" / "evaluation.json"
+    summary = json.loads(file.read_text())
+    assert read_evaluation(tmp_path / "scores").summary == summary
+    summary["rows"][0]["r2"] = 0.99
+    file.write_text(json.dumps(summary))
+    with pytest.raises(InputError, match=r"evaluation\.json: was changed since it was written.*evaluate again"):
+        read_evaluation(tmp_path / "scores")
