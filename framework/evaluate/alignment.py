@@ -31,13 +31,14 @@ class Coral:
     matrix: Floats
 
     @classmethod
-    def fit(cls, source: npt.ArrayLike, target: npt.ArrayLike, ridge: float = 1.0) -> Coral:
+    def fit(cls, source: npt.ArrayLike, target: npt.ArrayLike, ridge: float = 1.0, *, means: bool = True) -> Coral:
         """Fit the map from ``source`` (n, D) to ``target`` (m, D).
 
         Args:
             source, target: finite vectors, two or more each.
             ridge: added to the diagonal of both covariances; 1 in the publication. It is what makes fewer vectors than
                 dimensions usable; with 0 the covariances become equal, where there are enough vectors.
+            means: whether the mean becomes that of the target; the publication moves covariances alone.
 
         Raises:
             InputError: too few vectors, vectors of other lengths, or such that are not finite.
@@ -49,7 +50,8 @@ class Coral:
             )
         whitened = _power(_covariance(left, ridge), -0.5)
         matrix: Floats = whitened @ _power(_covariance(right, ridge), 0.5)
-        return cls(from_mean=left.mean(axis=0), to_mean=right.mean(axis=0), matrix=matrix)
+        centre = left.mean(axis=0)
+        return cls(from_mean=centre, to_mean=right.mean(axis=0) if means else centre, matrix=matrix)
 
     def apply(self, vectors: npt.ArrayLike) -> Floats:
         """Return mapped vectors (n, D)."""
@@ -135,18 +137,23 @@ class CanonicalCorrelations:
     Attributes:
         correlations: (k,) of the canonical variates, decreasing.
         left, right: (p, k) and (q, k) Pearson correlation of each feature with its own variates; NaN for a constant.
+        variates: two of (n, k), of the left and of the right table; centred, of length 1.
     """
 
     correlations: Floats
     left: Floats
     right: Floats
+    variates: tuple[Floats, Floats]
 
 
-def canonical_correlations(left: npt.ArrayLike, right: npt.ArrayLike) -> CanonicalCorrelations:
+def canonical_correlations(
+    left: npt.ArrayLike, right: npt.ArrayLike, components: int | None = None
+) -> CanonicalCorrelations:
     """Correlate two sets of features, as embeddings and interpretable features of the same wells.
 
     Args:
         left, right: (n, p) and (n, q), finite.
+        components: so many principal components of each standardised table take part at most; None: all.
 
     Raises:
         InputError: other numbers of rows, no feature that varies, or so few rows that any two sets correlate fully.
@@ -154,19 +161,21 @@ def canonical_correlations(left: npt.ArrayLike, right: npt.ArrayLike) -> Canonic
     sides = [_vectors(side, name) for side, name in ((left, "the left table"), (right, "the right table"))]
     if len(sides[0]) != len(sides[1]):
         raise InputError(f"CCA: {len(sides[0])} and {len(sides[1])} rows; expected the same rows in both tables")
-    bases = [_basis(side) for side in sides]
+    bases = [_basis(side)[:, :components] for side in sides]
     ranks = [basis.shape[1] for basis in bases]
     if not min(ranks):
         raise InputError("CCA: one table has no feature that varies")
     if len(sides[0]) <= sum(ranks) + 1:
         raise InputError(
             f"CCA: {len(sides[0])} rows for {ranks[0]} and {ranks[1]} independent features correlate fully whatever "
-            "they are; take more wells, or fewer features (principal components of each table, say)"
+            "they are; take more wells, or fewer principal components of each table"
         )
     u, correlations, v = np.linalg.svd(bases[0].T @ bases[1], full_matrices=False)
     variates = (bases[0] @ u, bases[1] @ v.T)
     loadings = [_loadings(side, variate) for side, variate in zip(sides, variates, strict=True)]
-    return CanonicalCorrelations(correlations=np.clip(correlations, 0.0, 1.0), left=loadings[0], right=loadings[1])
+    return CanonicalCorrelations(
+        correlations=np.clip(correlations, 0.0, 1.0), left=loadings[0], right=loadings[1], variates=variates
+    )
 
 
 def _vectors(values: npt.ArrayLike, what: str) -> Floats:

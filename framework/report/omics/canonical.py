@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from framework.evaluate.alignment import canonical_correlations
+
 Floats = npt.NDArray[np.float64]
 _ROWS_PER_COMPONENT = 5
 """Wells for each principal component that takes part: with fewer, any two sets correlate perfectly."""
@@ -38,35 +40,25 @@ def canonical(first: Floats, second: Floats, components: int = 3) -> Canonical:
         first: (n, p).
         second: (n, q).
         components: pairs of variates that the similarity is taken over.
+
+    Raises:
+        InputError: values that are no numbers, no feature that varies, or fewer than four rows.
     """
-    x, y = _standard(first), _standard(second)
-    most = max(1, len(x) // (2 * _ROWS_PER_COMPONENT))
-    left, right = _whitened(x, most), _whitened(y, most)
-    u, correlations, v = np.linalg.svd(left.T @ right, full_matrices=False)
-    count = min(components, len(correlations))
+    found = canonical_correlations(first, second, max(1, len(first) // (2 * _ROWS_PER_COMPONENT)))
+    left, right = (variates[:, :components] for variates in found.variates)
     # The axis between both variates of a pair stands for the pair.
-    axes = left @ u[:, :count] + right @ v[:count].T
-    axes /= np.linalg.norm(axes, axis=0)
-    similarity: Floats = (_unit(y).T @ axes) @ (_unit(x).T @ axes).T
-    return Canonical(correlations=np.clip(correlations, 0, 1), similarity=similarity)
+    axes = _unit(left + right)
+    similarity: Floats = (_unit(_centred(second)).T @ axes) @ (_unit(_centred(first)).T @ axes).T
+    return Canonical(correlations=found.correlations, similarity=similarity)
 
 
-def _standard(values: Floats) -> Floats:
+def _centred(values: Floats) -> Floats:
+    """Return centred columns; those that do not vary, but for rounding, are 0."""
     centred = values - values.mean(axis=0)
-    sd = centred.std(axis=0)
-    scaled: Floats = np.divide(centred, sd, out=np.zeros_like(centred), where=sd > _FLAT * (1 + np.abs(values).max()))
-    return scaled
+    return np.where(centred.std(axis=0) > _FLAT * (1 + np.abs(values).max()), centred, 0.0)
 
 
 def _unit(values: Floats) -> Floats:
     length = np.linalg.norm(values, axis=0)
     unit: Floats = np.divide(values, length, out=np.zeros_like(values), where=length > 0)
     return unit
-
-
-def _whitened(values: Floats, most: int) -> Floats:
-    """Return orthonormal columns that span the first ``most`` principal components."""
-    left, sizes, _ = np.linalg.svd(values, full_matrices=False)
-    rank = int((sizes > _FLAT * max(sizes[0], 1e-30)).sum())
-    kept: Floats = left[:, : max(1, min(most, rank))]
-    return kept

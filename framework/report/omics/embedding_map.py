@@ -15,7 +15,7 @@ from framework.data.dataset import Dataset
 from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, SOURCE, STIMULATION
 from framework.data.store import TileStore
 from framework.errors import InputError
-from framework.features.coral import coral
+from framework.evaluate.alignment import Coral
 from framework.report.canvas import INK, PALETTE, figure, shortened
 from framework.report.drawn import Drawn
 from framework.report.figure import FIGURES, FigureConfig, FigureKind
@@ -141,7 +141,7 @@ class EmbeddingMap(FigureKind[EmbeddingMapConfig]):
                     f"{key.replace(chr(9), ', ') or 'all wells'}: fewer than two negative controls, not aligned"
                 )
                 continue
-            moved[mine] = coral(vectors[mine], vectors[mine & control], vectors[like], means=by_plate)
+            moved[mine] = Coral.fit(vectors[mine & control], vectors[like], means=by_plate).apply(vectors[mine])
         return moved
 
 

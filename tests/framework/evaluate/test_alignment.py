@@ -25,6 +25,12 @@ def test_by_hand_with_the_ridge_of_the_publication() -> None:
     np.testing.assert_allclose(moved, [[10.0], [14.0]])
 
 
+def test_covariances_alone_leave_the_mean() -> None:
+    """Variances 4 and 1: (x - 1) / 2 + 1."""
+    moved = Coral.fit([[-1.0], [1.0], [3.0]], [[9.0], [10.0], [11.0]], 0.0, means=False).apply([[1.0], [5.0]])
+    np.testing.assert_allclose(moved, [[1.0], [3.0]])
+
+
 def test_fewer_controls_than_dimensions_still_give_a_map() -> None:
     random = np.random.default_rng(1)
     moved = Coral.fit(random.normal(size=(5, 20)), random.normal(size=(6, 20)), ridge=0.0).apply(np.zeros((2, 20)))
