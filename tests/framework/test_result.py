@@ -57,7 +57,7 @@ def test_only_a_dataclass_is_a_result() -> None:
 
 def test_every_result_of_the_face_reads_so() -> None:
     of_runs = [each for name, each in vars(results).items() if name.endswith("Summary")]
-    assert len(of_runs) == 7
+    assert len(of_runs) == 8
     for each in (*of_runs, IngestSummary, CellsSummary, PlateSummary, CropsSummary, IfcSummary, PreparedCells):
         assert each.__repr__ is Result.__repr__, each.__name__
     assert ExpressionSummary.__repr__ is Result.__repr__

@@ -40,6 +40,6 @@ def test_what_comes_after_reads_the_dataset_that_is_named(run: ws.Run) -> None:
     assert "Markers of single cells" in repr(scored)
     assert all(row["r_linear"] is not None for row in scored.summary["rows"])
     shown = repr(run.saliency(run.folder / "s.npz", tiles=2)).splitlines()
-    assert shown[2:] == ["  tiles    2", "  outputs  m1, m2", "  step     2"]
+    assert shown[2:] == ["  tiles    2", "  outputs  m1, m2", "  step     2", "  method   guided"]
     with pytest.raises(RunError, match="does not inpaint"):
         run.inpaint()

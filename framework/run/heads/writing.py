@@ -153,11 +153,10 @@ class RunWriter:
         optimiser = build_optimiser(objective, config.optim)
         schedule, groups = self._schedule(known, step)
         moments = {at: {name: each[at] for name, each in state.moments.items()} for at in (0, 1)}
-        optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        # A scheduler begins with the rate that it finds, which must be that of the config.
         scheduler = build_scheduler(optimiser, config.optim, config.train.steps)
         scheduler.load_state_dict(schedule)
-        for group, saved in zip(optimiser.param_groups, groups, strict=True):
-            group["lr"] = saved["lr"]
+        optimiser.load_state_dict({"state": moments, "param_groups": groups})
         return checkpoint.save(
             folder.checkpoints, step=step, objective=objective, optimiser=optimiser, scheduler=scheduler, state=facts
         )

@@ -40,8 +40,8 @@ def test_the_channel_of_the_nuclei_is_read_although_it_is_not_stored() -> None:
         (
             "{name: harmony,",
             "{name: harmoni,",
-            "c.yaml:4: plates.0.source: no reader is called 'harmoni'; expected one of: filenames, harmony; "
-            "did you mean 'harmony'?",
+            "c.yaml:4: plates.0.source: no reader is called 'harmoni'; expected one of: cellvoyager, filenames, "
+            "gallery, harmony, image2omics, imagexpress, omezarr; did you mean 'harmony'?",
         ),
         ("diameter_px: 13", "diameter_pix: 13", "c.yaml:7: nuclei.diameter_pix: unknown key"),
         ("name: demo", "name: demo\ntiles: {size_px: 2}", "tiles.size_px: expected a number >= 4, found 2"),

@@ -80,7 +80,11 @@ def test_what_it_cannot_be_put_on_is_said(run: OpenedRun, tmp_path: Path) -> Non
 def test_a_role_is_the_objective_or_a_sentence(run: OpenedRun) -> None:
     assert run.having(Embeds) is run.objective
     for role, sentence in (
-        (Predicts, "does not predict; those that do: marker_regression, omics_heads; this run can: wellstream embed "),
+        (
+            Predicts,
+            "does not predict; those that do: marker_regression, omics_bags, omics_heads; this run can: "
+            "wellstream embed ",
+        ),
         (Paints, "does not inpaint; those that do: paired_inpainting; this run can: wellstream embed "),
     ):
         with pytest.raises(RunError) as error:
