@@ -119,7 +119,7 @@ def survey_centre_table(config: CentreTableConfig, fields: Sequence[FieldOfView]
     notes: list[str] = []
     for file, mine in of_file.items():
         if not file.exists() and len(of_file) > 1:
-            problems += [_no_table(file, field) for field in mine]
+            problems += [missing_centres(file, field, "has no table of centres; make it") for field in mine]
             continue
         index = index_fields(mine, config.parts(), "'nuclei.table'")
         centres = read_centres(config, file)
@@ -128,15 +128,15 @@ def survey_centre_table(config: CentreTableConfig, fields: Sequence[FieldOfView]
     return FieldSurvey(files=files, problems=tuple(problems), notes=tuple(notes))
 
 
-def _no_table(file: Path, field: FieldOfView) -> Problem:
+def missing_centres(file: Path, field: FieldOfView, what: str) -> Problem:
+    """Return the problem of a field whose file of centres is not there; ``what`` it lacks, and what to do."""
     return Problem(
         plate=field.plate,
         well=field.well,
         site=field.site,
         file=str(file),
         reason="missing_centres",
-        detail=f"{file}: no such file; {field} has no table of centres; make it, or set 'on_error: skip' to leave the "
-        "site out",
+        detail=f"{file}: no such file; {field} {what}, or set 'on_error: skip' to leave the site out",
     )
 
 

@@ -25,6 +25,7 @@ from data_tools.nuclei.base import (
     NucleusMethod,
     nuclei_at,
 )
+from data_tools.nuclei.centre_table import missing_centres
 from data_tools.readers.problem import Problem
 from framework.errors import InputError
 from framework.files.hdf5 import open_hdf5
@@ -56,7 +57,7 @@ class Image2OmicsTiles(NucleusMethod):
             if file.is_file():
                 files[field.key] = (file.absolute(),)
             else:
-                problems.append(_no_file(file, field))
+                problems.append(missing_centres(file, field, "has no coordinates of tiles; copy it"))
         if fields and not files:
             raise InputError(
                 f"{self.options.path}: no coordinates of any site, the first would be {self._file_of(fields[0])}; "
@@ -90,15 +91,3 @@ class Image2OmicsTiles(NucleusMethod):
 
     def _file_of(self, field: FieldOfView) -> Path:
         return Path(self.options.path) / (_TILES + field.image.removeprefix(_IMAGES))
-
-
-def _no_file(file: Path, field: FieldOfView) -> Problem:
-    return Problem(
-        plate=field.plate,
-        well=field.well,
-        site=field.site,
-        file=str(file),
-        reason="missing_centres",
-        detail=f"{file}: no such file; {field} has no coordinates of tiles; copy it, or set 'on_error: skip' to leave "
-        "the site out",
-    )

@@ -11,6 +11,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from experiments.demo.steps import carried_out
@@ -22,6 +23,11 @@ from framework.terminal import Terminal
 STUDY = Path(__file__).with_name("study.yaml")
 UNSEEN = 0
 """The split that the backbone was trained on; see ``pretrain.yaml``."""
+
+
+def usual_ranks() -> int:
+    """Return 2, or 1 where there is one GPU: two processes would have to share it."""
+    return min(2, torch.cuda.device_count()) if torch.cuda.is_available() else 2
 
 
 def _compare_with_truth(out: Path, splits: int, console: Console) -> bool:
@@ -46,7 +52,9 @@ def main() -> int:
     """Run the demo; return 0 when its numbers are where they should be."""
     parser = argparse.ArgumentParser(prog="python -m experiments.demo", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for everything the demo makes")
-    parser.add_argument("--ranks", type=int, default=2, help="processes of the pretraining")
+    parser.add_argument(
+        "--ranks", type=int, default=usual_ranks(), help="processes of the pretraining (default: 2, or 1 on one GPU)"
+    )
     options = parser.parse_args()
     console = Terminal()
     study = load_study_config(STUDY, [override("out", str(options.out)), f"pretrain.nproc={options.ranks}"])

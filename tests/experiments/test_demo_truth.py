@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
+from experiments.demo.chain import usual_ranks
 from experiments.demo.truth import check_one_split, check_over_splits
 
 
@@ -32,3 +34,12 @@ def test_shares_by_hand(folder: Path) -> None:
     over = check_over_splits(folder, folder / "truth.parquet")
     assert over.holds
     assert "100.0% of 2 genes with strong true dependence" in over.sentence()
+
+
+@pytest.mark.parametrize(("gpus", "ranks"), [(0, 2), (1, 1), (2, 2), (8, 2)])
+def test_the_demo_starts_no_more_processes_than_there_are_gpus(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, ranks: int
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert usual_ranks() == ranks

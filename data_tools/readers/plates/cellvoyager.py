@@ -24,7 +24,7 @@ from data_tools.readers.folder import images_below
 from data_tools.readers.patterns import missed_note
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
-from data_tools.readers.plates.facts import pixel_size_of
+from data_tools.readers.plates.facts import check_channel_names, pixel_size_of
 from data_tools.readers.plates.listed import check_listed, one_measurement
 from data_tools.readers.plates.places import ImageFile
 from data_tools.readers.problem import Problem
@@ -59,11 +59,7 @@ class CellVoyagerConfig(TakesPlanes):
 
     @model_validator(mode="after")
     def _check_channel_names(self) -> CellVoyagerConfig:
-        bad = [key for key in self.channel_names if not re.fullmatch(r"C\d{2,}", key)]
-        if bad:
-            raise ValueError(f"'channel_names' has the key '{bad[0]}'; expected C01, C02, ... as in the file names")
-        if len(set(self.channel_names.values())) < len(self.channel_names):
-            raise ValueError("'channel_names' gives two channels the same name")
+        check_channel_names(self.channel_names, r"C\d{2,}", "C01, C02")
         return self
 
 

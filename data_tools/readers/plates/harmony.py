@@ -24,6 +24,7 @@ from data_tools.illumination.profiles import HarmonyProfile, Profile
 from data_tools.readers.folder import images_below
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import Choice, SomePlanes, TakesPlanes, choose
+from data_tools.readers.plates.facts import check_channel_names
 from data_tools.readers.plates.harmony_index import Index, IndexImage, IndexPlate, read_index
 from data_tools.readers.plates.listed import check_listed, one_measurement
 from data_tools.readers.plates.projection import Projection
@@ -59,11 +60,7 @@ class HarmonyConfig(TakesPlanes):
 
     @model_validator(mode="after")
     def _check_channel_names(self) -> HarmonyConfig:
-        bad = [key for key in self.channel_names if not re.fullmatch(r"ch[1-9]\d*", key)]
-        if bad:
-            raise ValueError(f"'channel_names' has the key '{bad[0]}'; expected ch1, ch2, ... as in the file names")
-        if len(set(self.channel_names.values())) < len(self.channel_names):
-            raise ValueError("'channel_names' gives two channels the same name")
+        check_channel_names(self.channel_names, r"ch[1-9]\d*", "ch1, ch2")
         return self
 
 

@@ -24,7 +24,7 @@ from data_tools.readers.folder import Listing, images_below
 from data_tools.readers.patterns import missed_note
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import PlaneChoice, SomePlanes, TakesPlanes, choose
-from data_tools.readers.plates.facts import pixel_size_of, stated_channel
+from data_tools.readers.plates.facts import check_channel_names, pixel_size_of, stated_channel
 from data_tools.readers.plates.htd import Htd, is_htd, one_htd, read_htd
 from data_tools.readers.problem import Problem
 from data_tools.wells import normalise_well
@@ -61,11 +61,7 @@ class ImageXpressConfig(TakesPlanes):
 
     @model_validator(mode="after")
     def _check_channel_names(self) -> ImageXpressConfig:
-        bad = [key for key in self.channel_names if not re.fullmatch(r"w[1-9]\d*", key)]
-        if bad:
-            raise ValueError(f"'channel_names' has the key '{bad[0]}'; expected w1, w2, ... as in the file names")
-        if len(set(self.channel_names.values())) < len(self.channel_names):
-            raise ValueError("'channel_names' gives two channels the same name")
+        check_channel_names(self.channel_names, r"w[1-9]\d*", "w1, w2")
         return self
 
 
