@@ -148,6 +148,8 @@ def log_lines(level: int) -> None:
     """Print what modules log from ``level`` on, each message as a line on standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines("%(message)s"))
+    # Dask sets the level of its own loggers when it is loaded, which is later than this.
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or not record.name.startswith("distributed"))
     logging.basicConfig(level=level, handlers=[handler])
 
 

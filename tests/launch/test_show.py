@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,17 @@ def test_inspect_shows_what_the_ingest_noted(tmp_path: Path, capsys: pytest.Capt
     edit_manifest(root, notes=[])
     show.dataset(Dataset.open(root))
     assert "notes" not in capsys.readouterr().out
+
+
+def test_what_dask_notes_by_the_way_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, of_dask = logging.getLogger(), logging.getLogger("distributed.worker")
+    monkeypatch.setattr(root, "handlers", [])
+    for logger in (root, of_dask):
+        monkeypatch.setattr(logger, "level", logging.INFO)
+    show.log_lines(logging.INFO)
+    for logger in (of_dask, logging.getLogger("framework.data")):
+        logger.info("by the way")
+        logger.warning("look")
+    assert capsys.readouterr().err.splitlines() == ["look", "by the way", "look"]

@@ -5,7 +5,9 @@ Relative paths are relative to the working directory of the command, not to the 
 
 from __future__ import annotations
 
-from typing import Literal
+import logging
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,6 +17,8 @@ from data_tools.readers.cells import CELL_READERS
 from data_tools.readers.cells.base import CELL
 from data_tools.readers.tables import CELL_TABLES
 from framework.config import StrictModel, choice
+
+log = logging.getLogger(__name__)
 
 GROUP = "Metadata_Group"
 """Column of the random groups ``bags.groups`` makes."""
@@ -64,6 +68,15 @@ class CellSourceConfig(StrictModel):
         description="a mapping with the key 'name' of a reader of cells, as {name: crops, path: ...}"
     )
     tables: tuple[CellTableConfig, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _under_its_former_name(cls, given: Any) -> Any:
+        """Take ``plate``, as exports of cells were called before dataset version 3, for ``name``."""
+        if not isinstance(given, Mapping) or "plate" not in given or "name" in given:
+            return given
+        log.warning("sources: 'plate: %s' is read as 'name: %s'; write 'name'", given["plate"], given["plate"])
+        return {("name" if key == "plate" else key): value for key, value in given.items()}
 
 
 class BagsConfig(StrictModel):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from pydantic import ValidationError
 
 from data_tools.pipeline import CellsIngestConfig, ingest, load_ingest_config
 from framework.data.dataset import Dataset
@@ -221,3 +222,13 @@ def test_mistakes_in_the_file_are_told_with_their_line(crops: Path, tmp_path: Pa
 def test_contradictions_in_the_config(crops: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         config(crops, **changes)
+
+
+def test_the_former_key_of_an_export_is_read_and_said(crops: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """``plate`` was its name before datasets had the column ``source``; both at once stay a mistake."""
+    named = config(crops).sources[0]
+    former = {"plate": "S", "reader": named.reader.plain()}
+    assert config(crops, sources=[former]).sources[0] == named
+    assert "'plate: S' is read as 'name: S'" in caplog.text
+    with pytest.raises(ValidationError, match="plate\n  Extra inputs are not permitted"):
+        config(crops, sources=[former | {"name": "S"}])
