@@ -26,12 +26,10 @@ def test_inspect_shows_what_the_ingest_noted(tmp_path: Path, capsys: pytest.Capt
 def test_what_dask_notes_by_the_way_is_not_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root, of_dask = logging.getLogger(), logging.getLogger("distributed.worker")
-    monkeypatch.setattr(root, "handlers", [])
-    for logger in (root, of_dask):
-        monkeypatch.setattr(logger, "level", logging.INFO)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     show.log_lines(logging.INFO)
-    for logger in (of_dask, logging.getLogger("framework.data")):
-        logger.info("by the way")
-        logger.warning("look")
+    (handler,) = logging.getLogger().handlers
+    for name in ("distributed.worker", "framework.data"):
+        for level, said in ((logging.INFO, "by the way"), (logging.WARNING, "look")):
+            handler.handle(logging.LogRecord(name, level, __file__, 1, said, None, None))
     assert capsys.readouterr().err.splitlines() == ["look", "by the way", "look"]
