@@ -115,7 +115,8 @@ class Ranks:
             accelerator=_accelerator(cpu),
             watch=Watch(state.process_index, _launcher()) if state.num_processes > 1 else None,
         )
-        check_own_gpus(ranks.gather_objects(place_of(ranks.rank, ranks.device)))
+        if not cpu:
+            ranks._check_own_gpu()
         return ranks
 
     @classmethod
@@ -243,6 +244,14 @@ class Ranks:
             else:
                 dist.destroy_process_group()
         AcceleratorState._reset_state(reset_partial_state=True)
+
+    def _check_own_gpu(self) -> None:
+        """Leave, and say so, where ranks share a GPU; a collective."""
+        try:
+            check_own_gpus(self.gather_objects(place_of(self.rank, self.device)))
+        except RunError:
+            self.close(failed=True)
+            raise
 
     def _reduced(self, values: torch.Tensor, operation: Any) -> torch.Tensor:
         total = values.detach().clone()

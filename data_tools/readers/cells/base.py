@@ -16,7 +16,7 @@ A new reader is one class in one file::
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -161,16 +161,6 @@ def check_channels(wanted: Sequence[str], found: Sequence[str], where: str) -> N
             raise InputError(
                 f"{where}: no channel '{name}'; there is {', '.join(found) or 'none'}" + did_you_mean(name, found)
             )
-
-
-def check_distinct(names: Collection[str], key: str) -> None:
-    """Refuse a config whose ``key`` gives two channels the same name.
-
-    Raises:
-        ValueError: it does.
-    """
-    if len(set(names)) < len(names):
-        raise ValueError(f"'{key}' gives two channels the same name")
 
 
 def text_column(values: Iterable[str | None]) -> pd.Series[Any]:

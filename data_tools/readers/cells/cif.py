@@ -20,10 +20,10 @@ from data_tools.readers.cells.base import (
     CellProblem,
     CellReader,
     check_channels,
-    check_distinct,
     file_columns,
     text_column,
 )
+from data_tools.readers.channel_names import check_distinct
 from framework.config import StrictModel
 from framework.errors import InputError, some_of
 

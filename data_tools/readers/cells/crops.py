@@ -23,10 +23,10 @@ from data_tools.readers.cells.base import (
     CellProblem,
     CellReader,
     check_channels,
-    check_distinct,
     tiff_problem,
 )
 from data_tools.readers.cells.names import CHANNEL, check_pattern, files_of_rows, join_channels, named_images
+from data_tools.readers.channel_names import check_distinct
 from framework.config import StrictModel
 from framework.errors import InputError, some_of
 

@@ -27,6 +27,7 @@ from data_tools.readers.cells.base import (
 )
 from data_tools.readers.cells.crops import CropsConfig, CropsReader, read_files
 from data_tools.readers.cells.names import files_of_rows
+from data_tools.readers.channel_names import check_distinct
 from framework.config import StrictModel
 
 _MOST_CHANNELS = 24
@@ -64,8 +65,7 @@ class IdeasConfig(StrictModel):
         unknown = [name for name in self.channel_names if name not in known]
         if unknown:
             raise ValueError(f"'channel_names' has the key '{unknown[0]}'; expected Ch1 to Ch{_MOST_CHANNELS}")
-        if len({self.channel_names.get(name, name) for name in known}) < len(known):
-            raise ValueError("'channel_names' gives two channels the same name")
+        check_distinct([self.channel_names.get(name, name) for name in known], "channel_names")
         if metadata_name(self.label_name) == CELL:
             raise ValueError(f"'label_name' makes the column {CELL}, which holds the object number")
         return self

@@ -25,7 +25,6 @@ from data_tools.readers.cells.base import (
     CellProblem,
     CellReader,
     check_channels,
-    check_distinct,
     tiff_problem,
 )
 from data_tools.readers.cells.names import NUMBER, check_pattern, labels_of, named_images
@@ -36,6 +35,7 @@ from data_tools.readers.cells.stated_channels import (
     first_statement,
     statement_notes,
 )
+from data_tools.readers.channel_names import check_distinct
 from framework.config import StrictModel
 
 _NAMES, _SEPARATOR = "channel names", "\n"

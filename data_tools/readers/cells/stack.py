@@ -28,9 +28,9 @@ from data_tools.readers.cells.base import (
     CellProblem,
     CellReader,
     check_channels,
-    check_distinct,
     rows_of_file,
 )
+from data_tools.readers.channel_names import check_distinct
 from framework.config import StrictModel
 from framework.errors import InputError, did_you_mean, some_of
 from framework.files.hdf5 import datasets, open_hdf5

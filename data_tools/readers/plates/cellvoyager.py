@@ -20,11 +20,12 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from data_tools.formats.xml_file import XmlElement, elements
+from data_tools.readers.channel_names import check_channel_names
 from data_tools.readers.folder import images_below
 from data_tools.readers.patterns import missed_note
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
-from data_tools.readers.plates.facts import check_channel_names, pixel_size_of
+from data_tools.readers.plates.facts import pixel_size_of
 from data_tools.readers.plates.listed import check_listed, one_measurement
 from data_tools.readers.plates.places import ImageFile
 from data_tools.readers.problem import Problem

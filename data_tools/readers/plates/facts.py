@@ -7,9 +7,7 @@ of printers and screens, and of cameras whose pixels are not divided by the magn
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element  # types only: defusedxml parses
@@ -43,24 +41,6 @@ class PixelSize:
 
     um: float | None
     note: str
-
-
-def check_channel_names(names: Mapping[str, str], key: str, example: str) -> None:
-    """Check the option ``channel_names`` of a reader.
-
-    Args:
-        names: file's name of a channel -> the name people use.
-        key: regular expression of what the files call a channel.
-        example: of such keys, for the sentence.
-
-    Raises:
-        ValueError: a key that no file can have, or two channels with one name.
-    """
-    bad = [name for name in names if not re.fullmatch(key, name)]
-    if bad:
-        raise ValueError(f"'channel_names' has the key '{bad[0]}'; expected {example}, ... as in the file names")
-    if len(set(names.values())) < len(names):
-        raise ValueError("'channel_names' gives two channels the same name")
 
 
 def wave_names(root: Path) -> dict[str, str]:

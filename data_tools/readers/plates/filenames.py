@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from data_tools.readers.channel_names import check_distinct
 from data_tools.readers.folder import images_below
 from data_tools.readers.patterns import groups_of, misfit, missed_note
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
@@ -88,8 +89,7 @@ class FilenamesConfig(TakesPlanes):
         for name, constant in (("site", self.site), ("channel", self.channel)):
             if name in groups and constant is not None:
                 raise ValueError(f"'{name}' is given, and 'pattern' has the group (?P<{name}>...); keep one")
-        if len(set(self.channel_names.values())) < len(self.channel_names):
-            raise ValueError("'channel_names' gives two channels the same name")
+        check_distinct(self.channel_names.values(), "channel_names")
         return self
 
 

@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 from data_tools.formats.remote_file import RemoteFacts, check_url, fetch, is_url, listed
 from data_tools.illumination.mean import FloatImage
 from data_tools.illumination.profiles import NpyFile, Profile
+from data_tools.readers.channel_names import check_distinct
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.facts import pixel_size_of
 from data_tools.readers.plates.places import ImageFile, RemoteImage
@@ -58,8 +59,7 @@ class GalleryConfig(NamedOptions):
 
     @model_validator(mode="after")
     def _check_channel_names(self) -> GalleryConfig:
-        if len(set(self.channel_names.values())) < len(self.channel_names):
-            raise ValueError("'channel_names' gives two channels the same name")
+        check_distinct(self.channel_names.values(), "channel_names")
         return self
 
 

@@ -21,10 +21,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from data_tools.illumination.profiles import HarmonyProfile, Profile
+from data_tools.readers.channel_names import check_channel_names
 from data_tools.readers.folder import images_below
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import Choice, SomePlanes, TakesPlanes, choose
-from data_tools.readers.plates.facts import check_channel_names
 from data_tools.readers.plates.harmony_index import Index, IndexImage, IndexPlate, read_index
 from data_tools.readers.plates.listed import check_listed, one_measurement
 from data_tools.readers.plates.projection import Projection

@@ -20,11 +20,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from data_tools.formats.image_file import read_bytes
+from data_tools.readers.channel_names import check_channel_names
 from data_tools.readers.folder import Listing, images_below
 from data_tools.readers.patterns import missed_note
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import PlaneChoice, SomePlanes, TakesPlanes, choose
-from data_tools.readers.plates.facts import check_channel_names, pixel_size_of, stated_channel
+from data_tools.readers.plates.facts import pixel_size_of, stated_channel
 from data_tools.readers.plates.htd import Htd, is_htd, one_htd, read_htd
 from data_tools.readers.problem import Problem
 from data_tools.wells import normalise_well

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from data_tools.formats.zarr_array import zarr_facts, zarr_plane
+from data_tools.readers.channel_names import check_distinct
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
 from data_tools.readers.plates.places import Place
@@ -63,8 +64,7 @@ class OmeZarrConfig(TakesPlanes):
 
     @model_validator(mode="after")
     def _check_channel_names(self) -> OmeZarrConfig:
-        if len(set(self.channel_names.values())) < len(self.channel_names):
-            raise ValueError("'channel_names' gives two channels the same name")
+        check_distinct(self.channel_names.values(), "channel_names")
         return self
 
 
