@@ -10,26 +10,11 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.omics_frame import FRAME, read_counts
 
-from data_tools.omics import OmicsConfig, OmicsTable, read_omics
+from data_tools.omics import OmicsConfig
 from framework.config import parse_config
 from framework.errors import ConfigError, InputError
-
-FRAME = pd.DataFrame(
-    {
-        "sample": ["s2", "s1", "s3"],
-        "Metadata_Plate": ["R1", "R1", "R2"],
-        "Metadata_Perturbation": ["a", "b", "a"],
-        "Metadata_Stimulation": ["M1", "M1", "M2"],
-        "operator": ["x", "y", "x"],
-        "g1": [1, 2, 3],
-        "g2": [0, 5, 7],
-    }
-)
-
-
-def _read(file: Path, **changes: Any) -> OmicsTable:
-    return read_omics(OmicsConfig.from_plain({"name": "rna", "table": str(file), "kind": "counts", **changes}))
 
 
 def _write(tmp_path: Path, form: str) -> tuple[Path, dict[str, Any]]:
@@ -81,15 +66,15 @@ def test_one_modality_is_chosen_never_the_first(tmp_path: Path) -> None:
     obs = FRAME.drop(columns=["g1", "g2"]).set_index("sample")
     _write_mudata(file, {"prot": FRAME, "rna": FRAME.assign(g1=[100, 200, 300])}, obs)
     with pytest.raises(InputError, match=r"has the modalities prot, rna; choose one with 'modality:'"):
-        _read(file)
+        read_counts(file)
     with pytest.raises(InputError, match=r"no modality 'rma'; it has prot, rna; did you mean 'rna'\?"):
-        _read(file, modality="rma")
-    assert _read(file, modality="rna").values[:, 0].tolist() == [100, 200, 300]
+        read_counts(file, modality="rma")
+    assert read_counts(file, modality="rna").values[:, 0].tolist() == [100, 200, 300]
     _write_mudata(file, {"prot": FRAME}, obs)
-    assert _read(file).values.tolist() == [[1, 0], [2, 5], [3, 7]]
+    assert read_counts(file).values.tolist() == [[1, 0], [2, 5], [3, 7]]
     FRAME.to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(InputError, match=r"'modality: rna' is for MuData and 10x files"):
-        _read(tmp_path / "t.csv", modality="rna")
+        read_counts(tmp_path / "t.csv", modality="rna")
 
 
 def test_raw_is_a_layer(tmp_path: Path) -> None:
@@ -99,8 +84,8 @@ def test_raw_is_a_layer(tmp_path: Path) -> None:
     data.X = np.log1p(data.X.astype(float))
     data[:, ["g2"]].copy().write_h5ad(tmp_path / "t.h5ad")
     with pytest.raises(InputError, match="the file has the layers raw"):
-        _read(tmp_path / "t.h5ad")
-    table = _read(tmp_path / "t.h5ad", layer="raw")
+        read_counts(tmp_path / "t.h5ad")
+    table = read_counts(tmp_path / "t.h5ad", layer="raw")
     assert (table.genes, table.values.tolist()) == (("g1", "g2"), [[1, 0], [2, 5], [3, 7]])
 
 
@@ -110,7 +95,7 @@ def test_raw_is_a_layer(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_every_form_gives_the_same_matrix(tmp_path: Path, form: str) -> None:
     file, options = _write(tmp_path, form)
-    table = _read(file, **options)
+    table = read_counts(file, **options)
     order = np.argsort(table.sample)
     assert table.sample[order].tolist() == ["s1", "s2", "s3"]
     assert table.genes == ("g1", "g2")
@@ -122,7 +107,7 @@ def test_every_form_gives_the_same_matrix(tmp_path: Path, form: str) -> None:
 
 def test_other_column_names_and_none(tmp_path: Path) -> None:
     FRAME.rename(columns={"Metadata_Perturbation": "drug"}).to_csv(tmp_path / "t.csv", index=False)
-    table = _read(tmp_path / "t.csv", perturbation="drug", stimulation=None, plate=None)
+    table = read_counts(tmp_path / "t.csv", perturbation="drug", stimulation=None, plate=None)
     assert table.stimulation.tolist() == ["none"] * 3
     assert table.plate.tolist() == [""] * 3
     assert table.genes == ("g1", "g2"), "columns of pure text are facts, not genes"
@@ -143,27 +128,27 @@ def test_bad_tables_are_explained(
 ) -> None:
     FRAME.assign(**change).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(InputError) as caught:
-        _read(tmp_path / "t.csv", **options)
+        read_counts(tmp_path / "t.csv", **options)
     assert sentence in str(caught.value)
 
 
 def test_intensities_may_be_missing(tmp_path: Path) -> None:
     FRAME.assign(g2=[1, np.nan, 3]).to_csv(tmp_path / "t.csv", index=False)
-    assert np.isnan(_read(tmp_path / "t.csv", kind="intensities").values[1, 1])
+    assert np.isnan(read_counts(tmp_path / "t.csv", kind="intensities").values[1, 1])
 
 
 def test_missing_files_and_doubles(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file; expected an omics table"):
-        _read(tmp_path / "no.csv")
+        read_counts(tmp_path / "no.csv")
     with pytest.raises(InputError, match="no such file; expected an omics table"):
-        _read(tmp_path / "no.h5ad")
+        read_counts(tmp_path / "no.h5ad")
     (tmp_path / "bad.h5ad").write_bytes(b"no HDF5")
     with pytest.raises(InputError, match="not readable as an omics table"):
-        _read(tmp_path / "bad.h5ad")
+        read_counts(tmp_path / "bad.h5ad")
     head = "sample,Metadata_Plate,Metadata_Perturbation,Metadata_Stimulation,gene,count\n"
     (tmp_path / "l.csv").write_text(head + "s,R,a,M1,g,1\n" * 2)
     with pytest.raises(InputError, match=r"sample 's' has the gene 'g' twice \(lines 2 and 3\)"):
-        _read(tmp_path / "l.csv", long={"sample": "sample", "gene": "gene", "value": "count"})
+        read_counts(tmp_path / "l.csv", long={"sample": "sample", "gene": "gene", "value": "count"})
 
 
 def _wide(tmp_path: Path, **more: Any) -> Path:
@@ -190,27 +175,27 @@ def _wide(tmp_path: Path, **more: Any) -> Path:
 def test_columns_that_are_no_genes_are_refused_or_facts(tmp_path: Path, name: str, column: Any, why: str) -> None:
     file = _wide(tmp_path, **{name: column})
     with pytest.raises(InputError) as caught:
-        _read(file)
+        read_counts(file)
     assert f"perhaps no genes: '{name}' ({why})" in str(caught.value)
-    assert _read(file, facts=[name]).genes == ("g0", "g1", "g2", "g3", "g4")
-    assert _read(file, genes=r"^g\d$").genes == ("g0", "g1", "g2", "g3", "g4")
+    assert read_counts(file, facts=[name]).genes == ("g0", "g1", "g2", "g3", "g4")
+    assert read_counts(file, genes=r"^g\d$").genes == ("g0", "g1", "g2", "g3", "g4")
 
 
 def test_sums_over_genes_are_found_whatever_their_name(tmp_path: Path) -> None:
     genes = pd.read_csv(_wide(tmp_path)).filter(regex="^g")
     with pytest.raises(InputError, match=r"'everything' \(the sum of all other columns\)"):
-        _read(_wide(tmp_path, everything=genes.sum(axis=1)))
+        read_counts(_wide(tmp_path, everything=genes.sum(axis=1)))
     sparse = genes.mask(np.tri(6, 5, -1, dtype=bool), 0)
     sparse.assign(seen=(sparse > 0).sum(axis=1)).to_csv(tmp_path / "s.csv", index=False)
     whole = pd.concat([pd.read_csv(_wide(tmp_path)).filter(regex="^Meta"), pd.read_csv(tmp_path / "s.csv")], axis=1)
     whole.to_csv(tmp_path / "s.csv", index=False)
     with pytest.raises(InputError, match=r"'seen' \(the number of other columns above zero\)"):
-        _read(tmp_path / "s.csv")
+        read_counts(tmp_path / "s.csv")
 
 
 def test_names_of_genes_that_match_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no column matches 'genes: \^ENSG'"):
-        _read(_wide(tmp_path), genes="^ENSG")
+        read_counts(_wide(tmp_path), genes="^ENSG")
     for line, sentence in (("genes: '('", "no regular expression"), ("genes: a\nfacts: [b]", "leave 'facts' out")):
         with pytest.raises(ConfigError, match=sentence):
             parse_config(f"name: a\ntable: t\nkind: counts\n{line}\n", OmicsConfig, "c.yaml")
@@ -225,16 +210,16 @@ def test_counts_with_fractions_are_refused_with_the_way_out(tmp_path: Path, form
         data = anndata.AnnData(X=frame[["g1", "g2"]].to_numpy(), obs=obs, var=pd.DataFrame(index=["g1", "g2"]))
         data.layers["raw"] = FRAME[["g1", "g2"]].to_numpy(float)
         data.write_h5ad(file)
-        np.testing.assert_array_equal(_read(file, layer="raw").values, [[1, 0], [2, 5], [3, 7]])
+        np.testing.assert_array_equal(read_counts(file, layer="raw").values, [[1, 0], [2, 5], [3, 7]])
         with pytest.raises(InputError, match="no layer 'rwa'; it has raw; did you mean 'raw'"):
-            _read(file, layer="rwa")
+            read_counts(file, layer="rwa")
     else:
         frame.to_csv(file, index=False) if form == "csv" else frame.to_parquet(file)
     with pytest.raises(
         InputError, match=r"counts are whole numbers, but .* has 1\.5 of 'g1'.*'layer: counts'.*'kind: log2'"
     ):
-        _read(file)
-    np.testing.assert_array_equal(_read(file, kind="log2").values, [[1.5, 0], [2.25, 5.5], [3, 7]])
+        read_counts(file)
+    np.testing.assert_array_equal(read_counts(file, kind="log2").values, [[1.5, 0], [2.25, 5.5], [3, 7]])
 
 
 def _annotated(frame: pd.DataFrame, obs: pd.DataFrame) -> anndata.AnnData:
@@ -253,7 +238,7 @@ def test_identifiers_are_text_in_every_form(tmp_path: Path, form: str) -> None:
         )
     else:
         frame.to_csv(file, index=False) if form == "csv" else frame.to_parquet(file)
-    table = _read(file)
+    table = read_counts(file)
     assert table.perturbation.tolist() == names
     assert table.stimulation.tolist() == doses
     assert table.sample.tolist() == ["01", "1", "2"]
@@ -263,9 +248,9 @@ def test_numbers_stored_as_such_read_as_people_write_them_and_gaps_are_named(tmp
     frame = FRAME.assign(Metadata_Perturbation=[42, 7, 1], Metadata_Stimulation=[0.5, 10.0, np.nan])
     frame.to_parquet(tmp_path / "t.parquet")
     with pytest.raises(InputError, match="row 3 has no 'Metadata_Stimulation'"):
-        _read(tmp_path / "t.parquet")
+        read_counts(tmp_path / "t.parquet")
     frame.assign(Metadata_Stimulation=[0.5, 10.0, 2.0]).to_parquet(tmp_path / "t.parquet")
-    table = _read(tmp_path / "t.parquet")
+    table = read_counts(tmp_path / "t.parquet")
     assert (table.perturbation.tolist(), table.stimulation.tolist()) == (["42", "7", "1"], ["0.5", "10", "2"])
     obs = (
         FRAME.drop(columns=["g1", "g2"])
@@ -276,24 +261,25 @@ def test_numbers_stored_as_such_read_as_people_write_them_and_gaps_are_named(tmp
         tmp_path / "t.h5ad"
     )
     with pytest.raises(InputError, match="sample 's1' has no 'Metadata_Perturbation'"):
-        _read(tmp_path / "t.h5ad")
+        read_counts(tmp_path / "t.h5ad")
 
 
 def test_a_long_table_is_checked_sample_by_sample(tmp_path: Path) -> None:
     head = "sample,Metadata_Plate,Metadata_Perturbation,Metadata_Stimulation,gene,count\n"
     long = {"long": {"sample": "sample", "gene": "gene", "value": "count"}}
     (tmp_path / "l.csv").write_text(head + "01,R,0042,M1,g,1\n1,R,b,M1,g,2\n01,R,0042,M1,h,3\n1,R,b,M1,h,4\n")
-    table = _read(tmp_path / "l.csv", **long)
+    table = read_counts(tmp_path / "l.csv", **long)
     assert (table.sample.tolist(), table.perturbation.tolist()) == (["01", "1"], ["0042", "b"])
     np.testing.assert_array_equal(table.values, [[1, 3], [2, 4]])
     (tmp_path / "l.csv").write_text(head + "s,R,a,M1,g,1\ns,R,b,M1,h,2\n")
     with pytest.raises(InputError, match="lines 2 and 3 are of one sample, but 'Metadata_Perturbation' is 'a' and 'b'"):
-        _read(tmp_path / "l.csv", **long)
+        read_counts(tmp_path / "l.csv", **long)
     (tmp_path / "l.csv").write_text(head + "s,R,a,M1,g,1\nt,R,a,M1,h,2\n")
     with pytest.raises(InputError, match=r"a missing or infinite count in sample 's', gene 'h' \(nan\)"):
-        _read(tmp_path / "l.csv", **long)
+        read_counts(tmp_path / "l.csv", **long)
     assert (
-        "2 of 4 pairs of sample and gene have no row" in _read(tmp_path / "l.csv", kind="intensities", **long).notes[0]
+        "2 of 4 pairs of sample and gene have no row"
+        in read_counts(tmp_path / "l.csv", kind="intensities", **long).notes[0]
     )
 
 
@@ -301,21 +287,21 @@ def test_genes_in_rows_are_recognised(tmp_path: Path) -> None:
     text = "Protein\tS1\tS2\n" + "".join(f"P{i}\t{i}\t{i}\n" for i in range(9))
     (tmp_path / "p.tsv").write_text(text)
     with pytest.raises(InputError, match=r"with genes in rows, 2 samples \('S1', 'S2'\) of 9 genes .* 'rows: genes'"):
-        _read(tmp_path / "p.tsv")
+        read_counts(tmp_path / "p.tsv")
 
 
 def test_a_gct_table_whose_sizes_differ_is_refused(tmp_path: Path) -> None:
     file, _ = _write(tmp_path, "gct")
-    assert _read(file, gene_names="symbol").genes == ("Sg1", "Sg2")
+    assert read_counts(file, gene_names="symbol").genes == ("Sg1", "Sg2")
     text = file.read_text()
     file.write_text(text[: text.rindex("\ng2")])
     with pytest.raises(InputError, match=r"declares 2 genes, 3 samples, .* the file may be cut off"):
-        _read(file)
+        read_counts(file)
 
 
 @pytest.mark.real_data
 def test_the_l1000_plate(real_data: Path) -> None:
-    table = _read(
+    table = read_counts(
         real_data / "l1000-a375-plate" / "test_l1000.gct",
         kind="log2",
         perturbation="pert_iname",
@@ -338,12 +324,12 @@ def test_numbers_in_other_notation_are_no_facts(tmp_path: Path, cell: str) -> No
     """Else a gene would be lost without a word."""
     (tmp_path / "t.tsv").write_text(HEAD.replace(",", "\t") + f"s1\tR\ta\tM\t{cell}\t1\t2\t3\t4\n")
     with pytest.raises(InputError, match=r"line 2: column 'g1' reads '.*', expected a number; correct the cell"):
-        _read(tmp_path / "t.tsv")
+        read_counts(tmp_path / "t.tsv")
 
 
 def test_columns_of_text_are_facts_and_said(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(HEAD.replace("g1", "well") + "s1,R,a,M,A01,1,2,3,4\n")
-    table = _read(tmp_path / "t.csv")
+    table = read_counts(tmp_path / "t.csv")
     assert table.genes == ("g2", "g3", "g4", "g5")
     assert table.notes == (f"{tmp_path / 't.csv'}: 1 columns of text are taken as facts of the samples: 'well'",)
 
@@ -352,49 +338,49 @@ def test_a_sample_twice_is_refused_and_copies_are_said(tmp_path: Path) -> None:
     rows = "s1,R,a,M,1,2,3,4,5\ns2,R,b,M,0,0,0,0,0\ns3,R,b,M,0,0,0,0,0\n"
     (tmp_path / "t.csv").write_text(HEAD + rows + "s1,R,a,M,1,2,3,4,5\n")
     with pytest.raises(InputError, match="line 2 and line 5 are the same in every cell"):
-        _read(tmp_path / "t.csv")
+        read_counts(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text(HEAD + rows + "s4,R,c,M,1,2,3,4,5\n")
-    (note,) = _read(tmp_path / "t.csv").notes
+    (note,) = read_counts(tmp_path / "t.csv").notes
     assert "1 samples have all their numbers in common with another, the first are line 2 and line 5" in note
 
 
 def test_names_that_a_spreadsheet_changed_are_said(tmp_path: Path) -> None:
     genes = HEAD.replace("g1,g2,g3,g4,g5", "2-Sep,1-Mar,2.31E+13,MARCH1,SEPT2")
     (tmp_path / "t.csv").write_text(genes + "s1,R,a,M,1,2,3,4,5\n")
-    (note,) = _read(tmp_path / "t.csv").notes
+    (note,) = read_counts(tmp_path / "t.csv").notes
     assert "3 genes are called as spreadsheets change them ('2-Sep', '1-Mar', '2.31E+13'" in note
 
 
 def test_no_logarithm_is_so_large(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(HEAD + "s1,R,a,M,1000,2,3,4,5\n")
     with pytest.raises(InputError, match=r"beyond any logarithm in line 2, gene 'g1' \(1000\)"):
-        _read(tmp_path / "t.csv", kind="log2")
+        read_counts(tmp_path / "t.csv", kind="log2")
 
 
 @pytest.mark.parametrize("key", ["stimulation", "plate"])
 def test_columns_that_may_lack_say_so(tmp_path: Path, key: str) -> None:
     (tmp_path / "t.csv").write_text(HEAD.replace(f"Metadata_{key.capitalize()}", "Metadata_X") + "s1,R,a,M,1,2,3,4,5\n")
     with pytest.raises(InputError, match=f"name its column, or write '{key}: null'"):
-        _read(tmp_path / "t.csv")
-    assert len(_read(tmp_path / "t.csv", **{key: None}).sample) == 1
+        read_counts(tmp_path / "t.csv")
+    assert len(read_counts(tmp_path / "t.csv", **{key: None}).sample) == 1
 
 
 def test_a_table_of_comments_and_genes_in_rows(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(HEAD + "#1,R,a,M,1,2,3,4,5\n")
     with pytest.raises(InputError, match=r"holds a header and no row; .*; line 2 begins with # and is left out"):
-        _read(tmp_path / "t.csv")
+        read_counts(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text("gene,s1,s2,s3\ng1,1,2,3\ng2,4,5,6\n")
     with pytest.raises(InputError, match=r"with samples in rows it has 2 samples \('g1', 'g2'\) of 3 genes"):
-        _read(tmp_path / "t.csv")
+        read_counts(tmp_path / "t.csv")
 
 
 def test_parquet_with_an_index_of_several_levels(tmp_path: Path) -> None:
     file = tmp_path / "t.parquet"
     FRAME.assign(passed=[True, False, True]).set_index(["sample", "Metadata_Plate"]).to_parquet(file)
-    table = _read(file)
+    table = read_counts(file)
     assert (table.sample.tolist(), table.plate.tolist()) == (["s2", "s1", "s3"], ["R1", "R1", "R2"])
     assert table.values.tolist() == [[1, 0], [2, 5], [3, 7]]
     assert table.notes == (f"{file}: 2 columns of text are taken as facts of the samples: 'operator', 'passed'",)
     FRAME.set_index(pd.MultiIndex.from_arrays([[1, 2, 3], [4, 5, 6]])).to_parquet(file)
     with pytest.raises(InputError, match="its index of 2 levels has a level without a name"):
-        _read(file)
+        read_counts(file)
