@@ -1,7 +1,7 @@
 """Strict configuration: YAML in, frozen pydantic objects out, and errors that name file, line and key."""
 
 from framework.config.load import config_digest, load_config, parse_config, to_yaml
-from framework.config.model import NamedOptions, ShortOptions, StrictModel, WithPlugins, choice, choices
+from framework.config.model import NamedOptions, ShortOptions, StrictModel, WithPlugins, choice, choices, contradiction
 
 __all__ = [
     "NamedOptions",
@@ -11,6 +11,7 @@ __all__ = [
     "choice",
     "choices",
     "config_digest",
+    "contradiction",
     "load_config",
     "parse_config",
     "to_yaml",

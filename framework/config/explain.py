@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import types
-import typing
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from framework.config.model import Choice
+from framework.config.mistakes import Mistake, all_mistakes
+from framework.config.model import CONTRADICTION
 from framework.config.source import KeyPath, Source
-from framework.errors import ConfigError, did_you_mean, without_secrets
+from framework.config.structure import data_path, model_at
+from framework.errors import did_you_mean, without_secrets
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -33,12 +33,21 @@ _BOUNDS = {
 }
 
 
-def explain(error: ValidationError, source: Source, model: type[BaseModel]) -> ConfigError:
-    """Return one ConfigError with a line for each mistake, in file order."""
-    items = [dict(item) for item in error.errors(include_url=False)]
-    rows = [_sentence(item, source, model) for item in items if not _is_echo(item, items)]
-    unique = list(dict.fromkeys(rows))
-    return ConfigError(without_secrets("\n".join(unique)))
+def explain(error: ValidationError, source: Source, model: type[BaseModel], *, names_are_known: bool = True) -> str:
+    """Return a line for each mistake: those of the command line first, then in the order of the file.
+
+    Args:
+        error: pydantic's.
+        source: the config.
+        model: what it should describe.
+        names_are_known: whether all names of registry entries are; where not, unknown ones are passed over.
+    """
+    items = all_mistakes(error, model, source.data)
+    if not names_are_known:
+        items = [item for item in items if item["type"] != "choice_unknown"]
+    rows = [row for item in items if not _is_echo(item, items) for row in _rows(item, source, model)]
+    unique = dict.fromkeys(text for _, text in sorted(rows, key=lambda row: row[0]))
+    return without_secrets("\n".join(unique))
 
 
 def dotted(path: KeyPath) -> str:
@@ -46,7 +55,7 @@ def dotted(path: KeyPath) -> str:
     return ".".join(str(part) for part in path) or "(top level)"
 
 
-def _is_echo(item: dict[str, Any], items: list[dict[str, Any]]) -> bool:
+def _is_echo(item: Mistake, items: list[Mistake]) -> bool:
     """Whether a list seems too short only because one of its entries is wrong, which another error says."""
     loc = item["loc"]
     return item["type"] == "too_short" and any(
@@ -54,8 +63,9 @@ def _is_echo(item: dict[str, Any], items: list[dict[str, Any]]) -> bool:
     )
 
 
-def _sentence(item: dict[str, Any], source: Source, model: type[BaseModel]) -> str:
-    path = _data_path(item["loc"], source.data)
+def _rows(item: Mistake, source: Source, model: type[BaseModel]) -> list[tuple[int, str]]:
+    """Return the line of a mistake and what is said of it; a check may say several things, each on a line."""
+    path = data_path(item["loc"], source.data)
     kind, context = item["type"], item.get("ctx", {})
     found = f", found {shown(item['input'])}"
     if kind == "extra_forbidden":
@@ -79,24 +89,12 @@ def _sentence(item: dict[str, Any], source: Source, model: type[BaseModel]) -> s
         text = item["msg"] + (found if kind == "choice_type" else "")
     else:
         text = item["msg"].removeprefix("Value error, ")
+    if kind == CONTRADICTION:
+        path = (*path, *context["at"])
     named = kind == "choice_unknown" and isinstance(item["input"], dict) and context["key"] in item["input"]
-    return f"{source.where((*path, context['key']) if named else path)}: {dotted(path)}: {text}"
-
-
-def _data_path(loc: tuple[str | int, ...], data: Any) -> KeyPath:
-    """Drop the parts pydantic adds for unions and validators: they are no keys of the file. Keep a missing last key."""
-    path: list[str | int] = []
-    here = data
-    for position, part in enumerate(loc):
-        inside = (isinstance(here, dict) and part in here) or (
-            isinstance(here, list) and isinstance(part, int) and part < len(here)
-        )
-        if inside:
-            path.append(part)
-            here = here[part]
-        elif position == len(loc) - 1 and isinstance(here, dict):
-            path.append(part)
-    return tuple(path)
+    place = (*path, context["key"]) if named else path
+    said = text.split("\n") if kind == "value_error" else [text]
+    return [(source.line(place), f"{source.where(place)}: {dotted(path)}: {each}") for each in said]
 
 
 def shown(value: Any) -> str:
@@ -112,54 +110,12 @@ def shown(value: Any) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        return _models_in(typing.get_args(annotation)[0])
-    if origin in {typing.Union, types.UnionType, tuple, list, dict}:
-        return [found for part in typing.get_args(annotation) for found in _models_in(part)]
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return []
-
-
-def _choice_in(annotation: Any, metadata: list[Any]) -> Choice | None:
-    """Return the choice of a field, or of the entries of its list."""
-    here = next((item for item in metadata if isinstance(item, Choice)), None)
-    if here is not None or typing.get_origin(annotation) is not tuple:
-        return here
-    entry = typing.get_args(annotation)[0]
-    return next((item for item in getattr(entry, "__metadata__", ()) if isinstance(item, Choice)), None)
-
-
-def _model_at(model: type[BaseModel], path: KeyPath, data: Any) -> type[BaseModel] | None:
-    """Return the config model that describes the mapping at ``path``, following registry choices by their key."""
-    current: type[BaseModel] | None = model
-    here, free_key = data, False
-    picked: Choice | None = None
-    for part in path:
-        here = here[part]
-        if isinstance(part, int) or free_key:
-            free_key = False
-        else:
-            info = current.model_fields.get(part) if current else None
-            if info is None:
-                return None
-            free_key = typing.get_origin(info.annotation) is dict
-            picked = _choice_in(info.annotation, info.metadata)
-            current = next(iter(_models_in(info.annotation)), None)
-        if picked is not None:
-            name = picked.entry_name(here)
-            current = picked.registry.get(name).config if name in picked.registry.names() and name else None
-    return current
-
-
 def _fields_at(model: type[BaseModel], path: KeyPath, data: Any) -> list[str]:
-    here = _model_at(model, path, data)
+    here = model_at(model, path, data)
     return list(here.model_fields) if here else []
 
 
 def _hint(model: type[BaseModel], path: KeyPath, data: Any) -> str:
-    here = _model_at(model, path[:-1], data)
+    here = model_at(model, path[:-1], data)
     info = here.model_fields.get(str(path[-1])) if here and path else None
     return f"expected {info.description}" if info and info.description else "it has no default"

@@ -48,22 +48,37 @@ def build_config(source: Source, model: type[M], overrides: Sequence[str] = ()) 
     Raises as ``load_config``, and as ``load_plugins``. Paths of plugins begin at the folder of the config file.
     """
     merged = apply_overrides(source, overrides)
+    wrong: list[str] = []
     if "plugins" in model.model_fields:
-        merged = _with_plugins(merged)
+        merged, wrong = _with_plugins(merged)
     try:
-        return model.from_plain(merged.data)
+        config = model.from_plain(merged.data)
     except ValidationError as error:
-        raise explain(error, merged, model) from None
+        # A plugin that was not loaded may be what offers a name that nobody knows.
+        explained = explain(error, merged, model, names_are_known=not wrong)
+        wrong += [explained] if explained else []
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return config
 
 
-def _with_plugins(source: Source) -> Source:
-    """Load the plugins of a config, which may register what its other keys name; return it with them as kept."""
+def _with_plugins(source: Source) -> tuple[Source, list[str]]:
+    """Load the plugins of a config, which may register what its other keys name.
+
+    Returns:
+        The config with the plugins as they are kept, and a sentence about each that cannot be loaded.
+    """
     names = source.data.get("plugins")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        return source  # no list of names: validation says so
+        return source, []  # no list of names: validation says so
     folder = Path(source.name).absolute().parent if Path(source.name).is_file() else None
-    kept = load_plugins(names, f"{source.where(('plugins',))}: plugins", folder)
-    return replace(source, data={**source.data, "plugins": kept})
+    kept, wrong = [], []
+    for name in names:
+        try:
+            kept += load_plugins([name], f"{source.where(('plugins',))}: plugins", folder)
+        except ConfigError as error:
+            wrong.append(str(error))
+    return replace(source, data={**source.data, "plugins": kept}), wrong
 
 
 def apply_overrides(source: Source, overrides: Sequence[str]) -> Source:
@@ -78,14 +93,25 @@ def apply_overrides(source: Source, overrides: Sequence[str]) -> Source:
         )
     data = copy.deepcopy(source.data)
     overridden = dict(source.overridden)
+    wrong = []
     for text in overrides:
-        left, equals, right = text.partition("=")
-        if not equals or not left.strip():
-            raise ConfigError(f"override '{text}': expected dotted.path=value, as in train.steps=100")
-        path: KeyPath = tuple(int(part) if part.isdigit() else part for part in left.strip().split("."))
-        _set(data, path, parse_scalar(right, f"override '{text}'"), text)
-        overridden[path] = text
+        try:
+            overridden[_override(data, text)] = text
+        except ConfigError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ConfigError("\n".join(wrong))
     return Source(name=source.name, data=data, lines=source.lines, overridden=overridden)
+
+
+def _override(data: Any, text: str) -> KeyPath:
+    """Set what an override says; return its key path."""
+    left, equals, right = text.partition("=")
+    if not equals or not left.strip():
+        raise ConfigError(f"override '{text}': expected dotted.path=value, as in train.steps=100")
+    path: KeyPath = tuple(int(part) if part.isdigit() else part for part in left.strip().split("."))
+    _set(data, path, parse_scalar(right, f"override '{text}'"), text)
+    return path
 
 
 def _set(data: Any, path: KeyPath, value: Any, text: str) -> None:

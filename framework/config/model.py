@@ -57,6 +57,19 @@ class StrictModel(BaseModel):
         return result
 
 
+CONTRADICTION = "contradiction"
+
+
+def contradiction(text: str, *at: str) -> PydanticCustomError:
+    """Return what a check of a section raises where keys contradict each other.
+
+    Args:
+        text: what is wrong, and what to do.
+        at: path, from this section on, of the key to name.
+    """
+    return PydanticCustomError(CONTRADICTION, "{text}", {"text": text, "at": list(at)})
+
+
 class NamedOptions(StrictModel):
     """Options of one registry entry; each declares ``name: Literal["its name"]``, what a config writes to choose it."""
 

@@ -46,23 +46,33 @@ class Source:
                 return f"{self.name}:{self.lines[head]}"
         return self.name
 
+    def line(self, path: KeyPath) -> int:
+        """Return the line of ``path`` or of its nearest parent; 0 where it came from the command line."""
+        for length in range(len(path), -1, -1):
+            head = path[:length]
+            if head in self.overridden or head in self.lines:
+                return 0 if head in self.overridden else self.lines[head]
+        return 0
 
-def _walk(node: yaml.Node, path: KeyPath, name: str) -> Iterator[tuple[KeyPath, int]]:
+
+def _walk(node: yaml.Node, path: KeyPath, name: str, wrong: list[str]) -> Iterator[tuple[KeyPath, int]]:
+    """Yield each key path and its line; sentences about keys that cannot be read go to ``wrong``."""
     yield path, node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                raise ConfigError(f"{name}:{line}: expected text as a key, found a list or mapping")
+                wrong.append(f"{name}:{line}: expected text as a key, found a list or mapping")
+                continue
             if key.value in seen:
-                raise ConfigError(f"{name}:{line}: {key.value}: key written twice, first on line {seen[key.value]}")
-            seen[key.value] = line
-            for child, child_line in _walk(value, (*path, key.value), name):
+                wrong.append(f"{name}:{line}: {key.value}: key written twice, first on line {seen[key.value]}")
+            seen.setdefault(key.value, line)
+            for child, child_line in _walk(value, (*path, key.value), name, wrong):
                 yield child, line if child == (*path, key.value) else child_line
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            yield from _walk(value, (*path, index), name)
+            yield from _walk(value, (*path, index), name, wrong)
 
 
 def _plain(value: Any, path: KeyPath) -> Any:
@@ -95,7 +105,10 @@ def parse_yaml(text: str, name: str) -> Source:
         check_events(text)
         loader = Loader(text)
         node = loader.get_single_node()
-        lines = {} if node is None else dict(_walk(node, (), name))
+        wrong: list[str] = []
+        lines = {} if node is None else dict(_walk(node, (), name, wrong))
+        if wrong:
+            raise ConfigError("\n".join(wrong))
         data = None if node is None else loader.construct_document(node)
     except ConfigError:
         raise

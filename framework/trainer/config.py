@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from framework.config import StrictModel
+from framework.config import StrictModel, contradiction
 
 
 class TrainConfig(StrictModel):
@@ -52,5 +52,5 @@ class TrainConfig(StrictModel):
     @model_validator(mode="after")
     def _patience_needs_evaluations(self) -> TrainConfig:
         if self.patience is not None and self.evaluate_every is None:
-            raise ValueError("patience counts evaluations: set evaluate_every too, or leave patience out")
+            raise contradiction("counts evaluations: set evaluate_every too, or leave patience out", "patience")
         return self

@@ -145,14 +145,25 @@ class CellsIngestConfig(IngestBase):
     keep: dict[str, RangeConfig] = Field(default={})
 
     @model_validator(mode="after")
-    def _check(self) -> CellsIngestConfig:
-        for what, names in (("channels", self.channels), ("sources", tuple(source.name for source in self.sources))):
-            refuse_twice(what, names)
+    def _each_channel_once(self) -> CellsIngestConfig:
+        refuse_twice("channels", self.channels)
+        return self
+
+    @model_validator(mode="after")
+    def _each_source_once(self) -> CellsIngestConfig:
+        refuse_twice("sources", tuple(source.name for source in self.sources))
+        return self
+
+    @model_validator(mode="after")
+    def _intensities_of_channels(self) -> CellsIngestConfig:
         unknown = [name for name in self.intensity if name not in self.channels]
         if unknown:
             known = ", ".join(self.channels)
             raise ValueError(f"'intensity' names '{unknown[0]}', which is none of 'channels': {known}")
+        return self
 
+    @model_validator(mode="after")
+    def _fractions_are_stored(self) -> CellsIngestConfig:
         if self.intensity and self.tiles.dtype != "float32":
             raise ValueError("'intensity' makes fractions; set 'tiles.dtype: float32'")
         return self

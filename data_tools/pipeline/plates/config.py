@@ -67,9 +67,13 @@ class IngestConfig(IngestBase):
     qc: QcConfig = QcConfig()
 
     @model_validator(mode="after")
-    def _check_names(self) -> IngestConfig:
-        for what, names in (("channels", self.channels), ("omics", tuple(item.name for item in self.omics))):
-            refuse_twice(what, names)
+    def _each_channel_once(self) -> IngestConfig:
+        refuse_twice("channels", self.channels)
+        return self
+
+    @model_validator(mode="after")
+    def _each_omics_once(self) -> IngestConfig:
+        refuse_twice("omics", tuple(item.name for item in self.omics))
         return self
 
     @property

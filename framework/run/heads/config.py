@@ -44,9 +44,9 @@ class HeadsConfig(RunConfig):
 
     @model_validator(mode="after")
     def _can_be_trained_together(self) -> HeadsConfig:
-        told = next((said for said in _obstacles(self) if said), None)
+        told = [said for said in _obstacles(self) if said]
         if told:
-            raise ValueError(told)
+            raise ValueError("\n".join(told))
         return self
 
 

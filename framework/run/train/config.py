@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
-from framework.config import StrictModel, choice, choices
+from framework.config import StrictModel, choice, choices, contradiction
 from framework.config.load import apply_overrides, build_config
 from framework.config.source import Source, parse_yaml, read_yaml
 from framework.data.augmentations import AUGMENTATIONS, AugmentConfig, SymmetriesConfig
@@ -80,14 +80,17 @@ class DataConfig(StrictModel):
     @model_validator(mode="after")
     def _only_a_unit_scale_has_a_floor(self) -> DataConfig:
         if self.floor and not (self.scale is not None and self.scale.gives_unit):
-            raise ValueError(f"floor needs scaled pixels in 0..1: set scale to one of: {', '.join(unit_scales())}")
+            raise contradiction(
+                f"needs scaled pixels in 0..1: set scale to one of: {', '.join(unit_scales())}", "floor"
+            )
         return self
 
     @model_validator(mode="after")
     def _embeddings_have_no_pixels(self) -> DataConfig:
         if self.embeddings is not None and not all(each.is_idle for each in self.augment):
-            raise ValueError(
-                "augment turns pixels and embeddings have none: leave out augment, or embeddings to train on pixels"
+            raise contradiction(
+                "turns pixels and embeddings have none: leave it out, or data.embeddings to train on pixels",
+                "augment",
             )
         return self
 
@@ -121,25 +124,53 @@ class RunConfig(StrictModel):
         return self.model_copy(update=changes)
 
     @model_validator(mode="after")
-    def _no_contradiction(self) -> RunConfig:
+    def _can_evaluate(self) -> RunConfig:
         if self.train.evaluate_every is not None and not _has_validation(self.split):
-            raise ValueError(
-                "train.evaluate_every needs a validation part: give split.fractions a second number above 0, list "
-                "values under split.val, or leave evaluate_every out"
+            raise contradiction(
+                "needs a validation part: give split.fractions a second number above 0, list values under split.val, "
+                "or leave evaluate_every out",
+                "train",
+                "evaluate_every",
             )
-        name, required = self.objective.name, self.objective.requires_plan
+        return self
+
+    @model_validator(mode="after")
+    def _has_pixels(self) -> RunConfig:
         if self.data.embeddings is not None and self.objective.needs_pixels:
-            raise ValueError(f"objective '{name}' learns from pixels, not from embeddings: leave out data.embeddings")
-        if required is not None and self.plan.name != required:
-            raise ValueError(f"objective '{name}' needs plan: {{name: {required}}}, found the plan '{self.plan.name}'")
-        if self.optim.warmup_steps >= self.train.steps and self.optim.warmup_steps:
-            raise ValueError(
-                f"optim.warmup_steps ({self.optim.warmup_steps}) must be smaller than train.steps ({self.train.steps})"
+            raise contradiction(
+                f"objective '{self.objective.name}' learns from pixels, not from embeddings: leave out data.embeddings",
+                "data",
+                "embeddings",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_plan(self) -> RunConfig:
+        name, required = self.objective.name, self.objective.requires_plan
+        if required is not None and self.plan.name != required:
+            raise contradiction(
+                f"objective '{name}' needs plan: {{name: {required}}}, found the plan '{self.plan.name}'", "plan"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _warms_up_in_time(self) -> RunConfig:
+        if self.optim.warmup_steps >= self.train.steps and self.optim.warmup_steps:
+            raise contradiction(
+                f"expected fewer than train.steps ({self.train.steps}), found {self.optim.warmup_steps}",
+                "optim",
+                "warmup_steps",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_all_rows_to_normalise(self) -> RunConfig:
         if self.train.batch_norm == "sync" and self.objective.splits_rows:
-            raise ValueError(
-                "train.batch_norm 'sync' needs all rows of a step at once and objective.gradient_cache splits them: "
-                "use a backbone with norm 'group', batch_norm 'frozen', or no gradient_cache"
+            raise contradiction(
+                "'sync' needs all rows of a step at once and objective.gradient_cache splits them: "
+                "use a backbone with norm 'group', batch_norm 'frozen', or no gradient_cache",
+                "train",
+                "batch_norm",
             )
         return self
 

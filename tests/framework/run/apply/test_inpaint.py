@@ -243,5 +243,5 @@ def test_a_plan_without_pairs_is_refused_with_the_config() -> None:
         ConfigError, match=r"objective 'paired_inpainting' needs plan: \{name: pairs\}, found .*'tiles'"
     ):
         config(PAIRS, "plan={name: tiles, tiles: 4}", run=Path("r"), data=Path("d"))
-    with pytest.raises(ConfigError, match=r"floor needs scaled pixels in 0\.\.1"):
+    with pytest.raises(ConfigError, match=r"data.floor: needs scaled pixels in 0\.\.1"):
         config(PAIRS, "data.scale=none", run=Path("r"), data=Path("d"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -46,30 +47,30 @@ def test_yaml_of_a_config_is_the_config(template: str) -> None:
         (
             TRIPLET,
             ("split={fractions: [0.8, 0, 0.2]}", "train.evaluate_every=5"),
-            "(top level): train.evaluate_every needs a validation part: give split.fractions a second number above 0, "
+            "train.evaluate_every: needs a validation part: give split.fractions a second number above 0, "
             "list values under split.val, or leave evaluate_every out",
         ),
-        (MARKERS, ("train.evaluate_every=5",), "train.evaluate_every needs a validation part"),
+        (MARKERS, ("train.evaluate_every=5",), "train.evaluate_every: needs a validation part"),
         (
             TRIPLET,
             ("train.patience=3",),
-            "train: patience counts evaluations: set evaluate_every too, or leave patience out",
+            "train.patience: counts evaluations: set evaluate_every too, or leave patience out",
         ),
         (
             HEADS,
             ("data.embeddings=e.h5ad", "data.augment.flip=true"),
-            "data: augment turns pixels and embeddings have none: leave out augment, or embeddings to train on pixels",
+            "data.augment: turns pixels and embeddings have none: leave it out, or data.embeddings to train on pixels",
         ),
         (
             MARKERS,
             ("data.embeddings=e.h5ad",),
             "objective 'marker_regression' learns from pixels, not from embeddings: leave out data.embeddings",
         ),
-        (TRIPLET, ("optim.warmup_steps=12",), "optim.warmup_steps (12) must be smaller than train.steps (12)"),
+        (TRIPLET, ("optim.warmup_steps=12",), "optim.warmup_steps: expected fewer than train.steps (12), found 12"),
         (
             TRIPLET,
             ("train.batch_norm=sync", "objective.gradient_cache=8"),
-            "train.batch_norm 'sync' needs all rows of a step at once and objective.gradient_cache splits them",
+            "train.batch_norm: 'sync' needs all rows of a step at once and objective.gradient_cache splits them",
         ),
         (TRIPLET, ("train.stepz=3",), "override 'train.stepz=3': train.stepz: unknown key; expected one of: steps,"),
         (TRIPLET, ("plan.name=bagz",), "no plan is called 'bagz'"),
@@ -149,3 +150,17 @@ def test_one_augmentation_or_a_list_of_them_and_a_scale_by_its_name_or_as_a_mapp
         data("data.augment.turn=true")
     with pytest.raises(ConfigError, match=r"data\.augment\.1: no augmentation is called 'blur'; expected one of: symm"):
         data("data.augment=[{flip: true}, {name: blur}]")
+
+
+def test_contradictions_of_several_sections_are_said_at_once() -> None:
+    with pytest.raises(ConfigError) as error:
+        parsed(
+            TRIPLET, "train.patience=3", "train.evaluate_every=5", "split={fractions: [0.8, 0, 0.2]}", "plan.name=bags",
+            "optim.warmup_steps=50", "data.floor={A: 0.1}", "train.precision=fp8"
+        )  # fmt: skip
+    said = [
+        re.sub(r"^(override '.*?'|run\.yaml:\d+): ", "", line).split(":")[0] for line in str(error.value).splitlines()
+    ]
+    assert said == [
+        "data.floor", "train.precision", "train.evaluate_every", "optim.warmup_steps", "plan.by", "plan.conditions",
+    ]  # fmt: skip
