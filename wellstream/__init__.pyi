@@ -33,6 +33,7 @@ from wellstream.simulations import simulate_crops as simulate_crops
 from wellstream.simulations import simulate_ifc as simulate_ifc
 from wellstream.simulations import simulate_plate as simulate_plate
 from wellstream.single_cells import prepare as prepare
+from wellstream.starts import init as init
 from wellstream.studies import study as study
 
 PLATE_READERS = READERS

@@ -2,16 +2,19 @@
 
 from framework.config.load import config_digest, load_config, parse_config, to_yaml
 from framework.config.model import NamedOptions, ShortOptions, StrictModel, WithPlugins, choice, choices, contradiction
+from framework.config.yaml_text import block_text, flow_text
 
 __all__ = [
     "NamedOptions",
     "ShortOptions",
     "StrictModel",
     "WithPlugins",
+    "block_text",
     "choice",
     "choices",
     "config_digest",
     "contradiction",
+    "flow_text",
     "load_config",
     "parse_config",
     "to_yaml",

@@ -1,4 +1,4 @@
-"""From raw exports to a dataset: simulate, ingest, inspect, convert."""
+"""From raw exports to a dataset: simulate, init, ingest, inspect, convert."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     add(simulate, simulate_plate, name="plate")
     add(simulate, simulate_ifc, name="ifc")
     add(simulate, simulate_crops, name="crops")
+    add(app, init, panel=PANEL)
     add(app, ingest, panel=PANEL, runs_code=True)
     add(app, inspect, panel=PANEL)
     add(app, convert, panel=PANEL)
@@ -67,6 +68,23 @@ def simulate_crops(
     """
     with show.progress() as report:
         show.summary(ws.simulate_crops(out, config, overrides=options or (), progress=report))
+
+
+def init(
+    export: Annotated[Path, typer.Argument(help="folder of a microscope's export, or a file of it")],
+    platemap: Annotated[Path | None, typer.Option(help="what was done to each well; without it: a template")] = None,
+    omics: Annotated[Path | None, typer.Option(help="a table of genes of the same conditions")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="folder to write; without it: one called as the plate")
+    ] = None,
+    reader: Annotated[str | None, typer.Option(help="the reader to take, where several know the export")] = None,
+) -> None:
+    """Recognise an export, look at some of its images, and write the configs to ingest and to train on it.
+
+    Example: wellstream init exports/plate-7 --platemap platemap.csv
+    Python: wellstream.init(export)
+    """
+    show.summary(ws.init(export, out, platemap=platemap, omics=omics, reader=reader))
 
 
 def ingest(

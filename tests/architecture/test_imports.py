@@ -30,6 +30,7 @@ LEVELS = {
     "framework.plugins": 1,
     "framework.distributed": 1,
     "framework.files": 1,
+    "framework.look": 1,
     "framework.data.format": 2,
     "framework.data.remote": 3,
     "framework.models": 3,
@@ -84,6 +85,7 @@ LEVELS = {
     "data_tools.pipeline.plates": 5,
     "data_tools.pipeline.cells": 5,
     "data_tools.pipeline": 6,
+    "data_tools.start": 7,
 }
 # registry builds on errors although both are at the bottom; a config is a file that may be damaged.
 ALLOWED_SIBLINGS = {
@@ -101,6 +103,7 @@ OF_FRAMEWORK_IN_DATA_TOOLS = (
     "framework.config",
     "framework.compiled",
     "framework.files",
+    "framework.look",
     "framework.progress",
     "framework.result",
     "framework.data.format",

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
     *(
         "simulate",
+        "init",
         "ingest",
         "inspect",
         "convert",
@@ -114,7 +115,7 @@ def test_the_version() -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("wellstream in", ["inspect", "ingest", "inpaint"]),
+        ("wellstream in", ["inspect", "init", "ingest", "inpaint"]),
         ("wellstream predict run --part t", ["train", "test"]),
         ("wellstream simulate pl", ["plate"]),
     ],

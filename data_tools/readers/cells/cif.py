@@ -24,11 +24,12 @@ from data_tools.readers.cells.base import (
     text_column,
 )
 from data_tools.readers.channel_names import check_distinct
+from data_tools.readers.recognition import Claim, KnowsExports, Sight
 from framework.config import StrictModel
 from framework.errors import InputError, some_of
 
 
-class CifConfig(StrictModel):
+class CifConfig(StrictModel, KnowsExports):
     """One ``.cif`` file.
 
     Attributes:
@@ -48,6 +49,15 @@ class CifConfig(StrictModel):
     def _check(self) -> CifConfig:
         check_distinct(self.channel_names.values(), "channel_names")
         return self
+
+    @classmethod
+    def recognise(cls, sight: Sight) -> Claim | str:
+        """Look for one ``.cif`` file."""
+        files = sight.ending(".cif")
+        if len(files) > 1:
+            return f"{len(files)} .cif files, and an ingest takes one as a source: name one, as {sight.root / files[0]}"
+        path = str(sight.root / files[0]) if files else ""
+        return Claim(options={"path": path}, rank="own list", why=f"{files[0]} holds cells") if files else ""
 
 
 @CELL_READERS.register("cif", CifConfig)

@@ -7,6 +7,7 @@ the instrument writes (with a wrong FillOrder tag) without a library's cost a fi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
@@ -28,6 +29,7 @@ from data_tools.readers.cells.base import (
 from data_tools.readers.cells.crops import CropsConfig, CropsReader, read_files
 from data_tools.readers.cells.names import files_of_rows
 from data_tools.readers.channel_names import check_distinct
+from data_tools.readers.recognition import Claim, KnowsExports, Sight, by_names
 from framework.config import StrictModel
 
 _MOST_CHANNELS = 24
@@ -40,7 +42,7 @@ _LABELS = {
 _OBJECT = r"0*(?P<cell>\d+)_ch0*(?P<channel>\d+)\.(?:ome\.)?tiff?"
 
 
-class IdeasConfig(StrictModel):
+class IdeasConfig(StrictModel, KnowsExports):
     """A folder of single-channel TIFFs, one per cell and channel, read recursively.
 
     Attributes:
@@ -70,6 +72,12 @@ class IdeasConfig(StrictModel):
             raise ValueError(f"'label_name' makes the column {CELL}, which holds the object number")
         return self
 
+    @classmethod
+    def recognise(cls, sight: Sight) -> Claim | str:
+        """Look for files of objects and channels."""
+        name = re.compile(_LABELS["prefix"] + _OBJECT)
+        return by_names(sight, name.fullmatch, "Sample_1_Ch1.ome.tif", {"path": sight.path})
+
 
 @CELL_READERS.register("ideas", IdeasConfig)
 class IdeasReader(CellReader[IdeasConfig]):
@@ -97,6 +105,8 @@ class IdeasReader(CellReader[IdeasConfig]):
             InputError: no folder, no file with such a name, or a channel without a file.
         """
         listing = self._crops.survey(channels)
+        if not channels:
+            return listing
         order = np.argsort(listing.cells[CELL].astype(np.int64).to_numpy(), kind="stable")
         cells = listing.cells.iloc[order]
         if _LABEL in cells:

@@ -31,6 +31,7 @@ from data_tools.readers.cells.base import (
     rows_of_file,
 )
 from data_tools.readers.channel_names import check_distinct
+from data_tools.readers.recognition import Claim, KnowsExports, Sight
 from framework.config import StrictModel
 from framework.errors import InputError, did_you_mean, some_of
 from framework.files.hdf5 import datasets, open_hdf5
@@ -51,7 +52,7 @@ _UNPACKED_AT_ONCE = 1 << 28
 """Bytes of a compressed member that is unpacked whole; in a larger one every step back unpacks from its beginning."""
 
 
-class StackConfig(StrictModel):
+class StackConfig(StrictModel, KnowsExports):
     """A file with an array of images, and arrays with one value per cell.
 
     Attributes:
@@ -88,6 +89,28 @@ class StackConfig(StrictModel):
         if self.copies in self.labels:
             raise ValueError(f"'labels' and 'copies' both make the column '{self.copies}'")
         return self
+
+    @classmethod
+    def recognise(cls, sight: Sight) -> Claim | str:
+        """Look for one file with one array of images."""
+        files = sight.ending(".npz", ".h5", ".hdf5")
+        if len(files) != 1:
+            return f"{len(files)} files of arrays, and this reader takes one: name one" if files else ""
+        path = str(sight.root / files[0])
+        try:
+            with _opened(path) as arrays:
+                shapes = {name: arrays.facts(name)[0] for name in arrays.names}
+        except InputError as error:
+            return str(error)
+        images = {name: shape for name, shape in shapes.items() if len(shape) in (3, 4) and min(shape) > 0}
+        if len(images) != 1:
+            return f"{path} holds {len(images)} arrays of images, expected one; name it with 'images'"
+        name, shape = next(iter(images.items()))
+        layout = "nhw" if len(shape) == 3 else "nchw" if shape[1] <= shape[3] else "nhwc"
+        count = 1 if layout == "nhw" else shape[layout.index("c")]
+        channels = [f"c{number}" for number in range(count)]
+        options = {"path": path, "images": name, "layout": layout, "channels": channels}
+        return Claim(options=options, rank="own names", why=f"{files[0]} holds {shape[0]} images as '{name}'")
 
 
 @CELL_READERS.register("stack", StackConfig)
@@ -181,6 +204,11 @@ class _Arrays(ABC):
 
     def __init__(self, path: str, names: list[str]) -> None:
         self._path, self._names = path, names
+
+    @property
+    def names(self) -> list[str]:
+        """Of the arrays."""
+        return list(self._names)
 
     @abstractmethod
     def facts(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -29,6 +29,7 @@ from data_tools.readers.plates.facts import pixel_size_of
 from data_tools.readers.plates.listed import check_listed, one_measurement
 from data_tools.readers.plates.places import ImageFile
 from data_tools.readers.problem import Problem
+from data_tools.readers.recognition import Claim, KnowsExports, Sight, by_names
 from data_tools.wells import normalise_well
 from framework.errors import InputError
 
@@ -41,7 +42,7 @@ _MOST_UM = 1000.0
 _TOLERANCE = 1e-3
 
 
-class CellVoyagerConfig(TakesPlanes):
+class CellVoyagerConfig(TakesPlanes, KnowsExports):
     """A CellVoyager export of one plate."""
 
     name: Literal["cellvoyager"] = "cellvoyager"
@@ -62,6 +63,14 @@ class CellVoyagerConfig(TakesPlanes):
     def _check_channel_names(self) -> CellVoyagerConfig:
         check_channel_names(self.channel_names, r"C\d{2,}", "C01, C02")
         return self
+
+    @classmethod
+    def recognise(cls, sight: Sight) -> Claim | str:
+        """Look for a list of images, else for the vendor's file names."""
+        found = sight.called(LIST_NAME)
+        if found:
+            return Claim(options={"path": sight.path}, rank="own list", why=f"{found[0]} is a list of CellVoyager")
+        return by_names(sight, _NAME.match, "Plate_D08_T0001F001L01A01Z01C01.tif", {"path": sight.path})
 
 
 @dataclass(kw_only=True)

@@ -12,6 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from data_tools.readers.plates.base import ImageRef
 from data_tools.readers.plates.projection import Projection
 from data_tools.readers.problem import Problem
+from data_tools.readers.recognition import Undecided
 from framework.config import StrictModel
 from framework.errors import InputError
 
@@ -182,14 +183,19 @@ def one_of(values: Mapping[int, int], wanted: int | None, word: str, plate: str,
         about: what a message says beside the numbers.
 
     Raises:
-        InputError: the wanted one does not exist, or there are several and none was chosen.
+        InputError: the wanted one does not exist.
+        Undecided: there are several and none was chosen.
     """
     listed, said = _listed(values), f"; {about}" if about else ""
     if wanted is None and len(values) > 1:
-        raise InputError(
+        text = (
             f"plate {plate}: images of several {word}s ({listed}); choose one with '{word}:', as "
             f"'{word}: {min(values)}'{_OR_ALL if word == 'plane' else ''}{_uneven(values, word)}{said}"
         )
+        # The plane (or timepoint) of most images comes first: fewest sites lack it.
+        ordered = sorted(values, key=lambda value: (-values[value], value))
+        even = word == "plane" and len(set(values.values())) == 1
+        raise Undecided(text, word, ("max", *ordered) if even else ordered)
     if wanted is not None and wanted not in values:
         raise InputError(f"plate {plate}: no image of {word} {wanted}; there is {word} {listed}; change '{word}:'")
     return next(iter(values)) if wanted is None else wanted

@@ -11,10 +11,12 @@ from pydantic import Field, model_validator
 
 from data_tools.readers.channel_names import check_distinct
 from data_tools.readers.folder import images_below
+from data_tools.readers.name_pattern import NoPatternError, pattern_of
 from data_tools.readers.patterns import groups_of, misfit, missed_note
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
 from data_tools.readers.plates.facts import pixel_size_of, wave_names
+from data_tools.readers.recognition import Claim, KnowsExports, Sight
 from data_tools.wells import normalise_well, row_number
 from framework.config import StrictModel
 from framework.errors import InputError, some_of
@@ -52,7 +54,7 @@ class NumberedWells(StrictModel):
         return normalise_well((row + 1, column + 1))
 
 
-class FilenamesConfig(TakesPlanes):
+class FilenamesConfig(TakesPlanes, KnowsExports):
     """A folder of single-channel TIFFs, read recursively.
 
     ``pattern`` must match the whole file name; with a ``/`` in it, the whole path below ``path``. It holds the named
@@ -91,6 +93,22 @@ class FilenamesConfig(TakesPlanes):
                 raise ValueError(f"'{name}' is given, and 'pattern' has the group (?P<{name}>...); keep one")
         check_distinct(self.channel_names.values(), "channel_names")
         return self
+
+    @classmethod
+    def recognise(cls, sight: Sight) -> Claim | str:
+        """Look for names whose parts tell well, site and channel apart."""
+        if not sight.images:
+            return ""
+        try:
+            pattern, has_site, has_channel = pattern_of(sight.images)
+        except NoPatternError as error:
+            return f"{error}; write 'pattern' by hand (docs/tables.md)"
+        options: dict[str, object] = {"path": sight.path, "plate": sight.root.resolve().name, "pattern": pattern}
+        options |= {} if has_site else {"site": 1}
+        options |= {} if has_channel else {"channel": "channel"}
+        return Claim(
+            options=options, rank="any names", why=f"the parts of {len(sight.images)} names tell what they are"
+        )
 
 
 @READERS.register("filenames", FilenamesConfig)

@@ -29,6 +29,7 @@ from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.facts import pixel_size_of
 from data_tools.readers.plates.places import ImageFile, RemoteImage
 from data_tools.readers.problem import Problem
+from data_tools.readers.recognition import Claim, KnowsExports, Sight, Undecided
 from data_tools.wells import normalise_well
 from framework.config import NamedOptions
 from framework.errors import InputError, WellstreamError, did_you_mean
@@ -40,7 +41,7 @@ _MOST_SITE = 32_767
 _WHAT = "a load_data.csv"
 
 
-class GalleryConfig(NamedOptions):
+class GalleryConfig(NamedOptions, KnowsExports):
     """One plate of a ``load_data.csv``."""
 
     name: Literal["gallery"] = "gallery"
@@ -61,6 +62,18 @@ class GalleryConfig(NamedOptions):
     def _check_channel_names(self) -> GalleryConfig:
         check_distinct(self.channel_names.values(), "channel_names")
         return self
+
+    @classmethod
+    def recognise(cls, sight: Sight) -> Claim | str:
+        """Look for a ``load_data.csv``, and for illumination functions beside it."""
+        tables = [name for name in sight.ending(".csv", ".csv.gz") if name.rpartition("/")[2].startswith("load_data")]
+        if not tables:
+            return ""
+        options = {"path": str(sight.root / tables[0])}
+        functions = [name for name in sight.ending(".npy") if "_Illum" in name.rpartition("/")[2]]
+        if functions:
+            options["illum"] = str((sight.root / functions[0]).parent)
+        return Claim(options=options, rank="own list", why=f"{tables[0]} names images")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,9 +175,8 @@ def _rows(config: GalleryConfig, table: TextTable) -> tuple[str, list[int]]:
     plate = config.plate if config.plate is not None else names[0]
     if config.plate is None and len(names) > 1:
         more = " ..." if len(names) > 6 else ""
-        raise InputError(
-            f"{table.file}: holds {len(names)} plates ({', '.join(names[:6])}{more}); choose one with 'plate:'"
-        )
+        text = f"{table.file}: holds {len(names)} plates ({', '.join(names[:6])}{more}); choose one with 'plate:'"
+        raise Undecided(text, "plate", names, each=True)
     rows = [row for row, name in enumerate(plates) if name == plate]
     if not rows or not plate:
         raise InputError(

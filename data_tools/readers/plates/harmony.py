@@ -29,6 +29,7 @@ from data_tools.readers.plates.harmony_index import Index, IndexImage, IndexPlat
 from data_tools.readers.plates.listed import check_listed, one_measurement
 from data_tools.readers.plates.projection import Projection
 from data_tools.readers.problem import Problem
+from data_tools.readers.recognition import Claim, KnowsExports, Sight, Undecided, by_names
 from data_tools.wells import normalise_well
 from framework.errors import InputError, did_you_mean, some_of
 
@@ -42,7 +43,7 @@ _FILE_NAME = re.compile(
 )
 
 
-class HarmonyConfig(TakesPlanes):
+class HarmonyConfig(TakesPlanes, KnowsExports):
     """A Harmony export of one plate."""
 
     name: Literal["harmony"] = "harmony"
@@ -62,6 +63,14 @@ class HarmonyConfig(TakesPlanes):
     def _check_channel_names(self) -> HarmonyConfig:
         check_channel_names(self.channel_names, r"ch[1-9]\d*", "ch1, ch2")
         return self
+
+    @classmethod
+    def recognise(cls, sight: Sight) -> Claim | str:
+        """Look for an index, else for the vendor's file names."""
+        found = sight.called(*INDEX_NAMES)
+        if found:
+            return Claim(options={"path": sight.path}, rank="own list", why=f"{found[0]} is an index of Harmony")
+        return by_names(sight, _FILE_NAME.match, "r01c01f01p01-ch1sk1fk1fl1.tiff", {"path": sight.path})
 
 
 @READERS.register("harmony", HarmonyConfig)
@@ -165,7 +174,8 @@ def _chosen_plate(config: HarmonyConfig, index: Index, file: Path) -> IndexPlate
         return plates[0] if plates else empty
     names = [plate.plate_id or plate.name for plate in plates]
     if config.plate is None:
-        raise InputError(f"{file}: the index holds {len(plates)} plates ({some_of(names)}); choose one with 'plate:'")
+        text = f"{file}: the index holds {len(plates)} plates ({some_of(names)}); choose one with 'plate:'"
+        raise Undecided(text, "plate", names, each=True)
     chosen = [plate for plate in plates if config.plate in (plate.plate_id, plate.name)]
     if len(chosen) != 1:
         raise InputError(

@@ -19,6 +19,7 @@ from data_tools.readers.folder import images_below
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import choose
 from data_tools.readers.problem import Problem
+from data_tools.readers.recognition import Claim, KnowsExports, Sight, Undecided
 from data_tools.wells import normalise_well
 from framework.config import NamedOptions
 from framework.errors import InputError, did_you_mean
@@ -32,7 +33,7 @@ _FIELD = re.compile(r"fov_(\d+)")
 _STATED = (("ROW", "row"), ("COLUMN", "column"))
 
 
-class Image2OmicsConfig(NamedOptions):
+class Image2OmicsConfig(NamedOptions, KnowsExports):
     """Images of the published data of Image2Omics."""
 
     name: Literal["image2omics"] = "image2omics"
@@ -41,6 +42,16 @@ class Image2OmicsConfig(NamedOptions):
     """Barcode of the plate; not needed where the folder holds one."""
     plane: int | None = None
     """Not needed where there is one."""
+
+    @classmethod
+    def recognise(cls, sight: Sight) -> Claim | str:
+        """Look for files of images that are called as those of the release."""
+        files = sight.ending(".h5")
+        found = [name for name in files if _named(sight.root / name) is not None]
+        if not found:
+            return "no .h5 file is called as ICF.X1.Y1.P1.0.BARCODE.h5" if files else ""
+        return Claim(options={"path": str(sight.root / found[0]).rpartition("/")[0]}, rank="own list",
+                     why=f"{len(found)} files called as ICF.X1.Y1.P1.0.BARCODE.h5")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +130,8 @@ def _plate(config: Image2OmicsConfig, named: list[_Well]) -> str:
     if not plates:
         raise InputError(f"{config.path}: no file is called as ICF.X1.Y1.P1.0.BARCODE.h5; correct 'path'")
     if config.plate is None and len(plates) > 1:
-        raise InputError(f"{config.path}: images of several plates ({', '.join(plates)}); choose one with 'plate:'")
+        text = f"{config.path}: images of several plates ({', '.join(plates)}); choose one with 'plate:'"
+        raise Undecided(text, "plate", plates, each=True)
     if config.plate is not None and config.plate not in plates:
         raise InputError(
             f"{config.path}: no image of plate '{config.plate}'; there are {', '.join(plates)}"

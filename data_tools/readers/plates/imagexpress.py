@@ -28,6 +28,7 @@ from data_tools.readers.plates.choice import PlaneChoice, SomePlanes, TakesPlane
 from data_tools.readers.plates.facts import pixel_size_of, stated_channel
 from data_tools.readers.plates.htd import Htd, is_htd, one_htd, read_htd
 from data_tools.readers.problem import Problem
+from data_tools.readers.recognition import Claim, KnowsExports, Sight, Undecided, by_names
 from data_tools.wells import normalise_well
 from framework.errors import InputError, did_you_mean
 
@@ -42,7 +43,7 @@ _SHOWN = 6
 _COMPARED_BYTES = 1 << 26
 
 
-class ImageXpressConfig(TakesPlanes):
+class ImageXpressConfig(TakesPlanes, KnowsExports):
     """An ImageXpress export of one plate."""
 
     name: Literal["imagexpress"] = "imagexpress"
@@ -64,6 +65,15 @@ class ImageXpressConfig(TakesPlanes):
     def _check_channel_names(self) -> ImageXpressConfig:
         check_channel_names(self.channel_names, r"w[1-9]\d*", "w1, w2")
         return self
+
+    @classmethod
+    def recognise(cls, sight: Sight) -> Claim | str:
+        """Look for a ``.HTD`` file, else for the vendor's file names."""
+        answer = by_names(sight, _NAME.match, "Plate_C07_s1_w1.tif", {"path": sight.path})
+        lists = sight.ending(".htd")
+        if lists and not isinstance(answer, str):
+            return Claim(options=answer.options, rank="own list", why=f"{lists[0]} and {answer.why}")
+        return answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,21 +177,27 @@ def _one_measurement(config: ImageXpressConfig, named: list[_Named]) -> tuple[li
         f"{folder or '.'} ({prefix or 'names without beginning'}: {n} images)"
         for (folder, prefix), n in sorted(counts.items())
     ]
-    known = {place: {place[0], place[1].rstrip("_"), f"{place[0]}/{place[1].rstrip('_')}"} for place in counts}
+    known = {place: {place[0], place[1].rstrip("_"), _called(*place)} for place in counts}
     chosen = [place for place, names in known.items() if config.measurement is None or config.measurement in names]
     if len(chosen) == 1:
         return [image for image in named if (image.folder, image.prefix) == chosen[0]], chosen[0][0]
     listed = "; ".join(shown[:_SHOWN]) + (" ..." if len(shown) > _SHOWN else "")
     if config.measurement is None:
-        raise InputError(
+        text = (
             f"{config.path}: holds {len(counts)} measurements: {listed}; choose one with 'measurement:', as "
             f"'measurement: {min(counts)[0] or min(counts)[1].rstrip('_')}', or write its folder in 'path:'"
         )
+        raise Undecided(text, "measurement", [_called(*place) for place in sorted(counts)], each=True)
     words = sorted({word for names in known.values() for word in names if word})
     raise InputError(
         f"{config.path}: {len(chosen)} measurements are called '{config.measurement}'; it holds {listed}"
         + did_you_mean(config.measurement, words)
     )
+
+
+def _called(folder: str, prefix: str) -> str:
+    """Return what tells a measurement from all others."""
+    return f"{folder}/{prefix.rstrip('_')}" if folder and prefix else folder or prefix.rstrip("_")
 
 
 def _htd(folder: Path, named: Sequence[_Named], prefix: str) -> Htd | None:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from data_tools.readers.plates.base import ImageRef
 from data_tools.readers.plates.places import ImageFile
 from data_tools.readers.problem import Problem
+from data_tools.readers.recognition import Undecided
 from framework.errors import InputError, did_you_mean
 
 _SHOWN = 6
@@ -105,10 +106,12 @@ def one_measurement(path: Path, found: Sequence[Path], measurement: str | None) 
             )
         return named[0]
     if len(files) > 1:
-        raise InputError(
+        text = (
             f"{path}: holds {len(files)} measurements ({_places(path, files)}); write the index or the folder of one "
             f"of them in 'path:', or choose one with 'measurement: {files[0].relative_to(path).parts[0]}'"
         )
+        folders = [file.parent.relative_to(path).as_posix().removesuffix("/Images") for file in files]
+        raise Undecided(text, "measurement", folders, each=True)
     return files[0] if files else None
 
 

@@ -24,6 +24,7 @@ from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
 from data_tools.readers.plates.places import Place
 from data_tools.readers.problem import Problem
+from data_tools.readers.recognition import Claim, KnowsExports, Sight, Undecided
 from data_tools.wells import normalise_well
 from framework.errors import InputError
 from framework.files.json_file import read_mapping
@@ -38,12 +39,13 @@ _TO_UM = {
     "meter": 1e6,
 }
 _TOLERANCE = 1e-3
+_MOST_LOOKED_AT = 100
 _WHAT = "the metadata of an OME-Zarr plate"
 _AGAIN = "write the plate again"
 _PART = re.compile(r"^(?!\.{1,2}$)[^/\\\0]+$")
 
 
-class OmeZarrConfig(TakesPlanes):
+class OmeZarrConfig(TakesPlanes, KnowsExports):
     """A plate in OME-Zarr."""
 
     name: Literal["omezarr"] = "omezarr"
@@ -66,6 +68,21 @@ class OmeZarrConfig(TakesPlanes):
     def _check_channel_names(self) -> OmeZarrConfig:
         check_distinct(self.channel_names.values(), "channel_names")
         return self
+
+    @classmethod
+    def recognise(cls, sight: Sight) -> Claim | str:
+        """Look for the one Zarr whose metadata describe a plate."""
+        folders = [name.rstrip("/") for name in sight.names if name.endswith("/")]
+        refused = []
+        for name in folders[:_MOST_LOOKED_AT]:
+            folder = Path(sight.path) if name == "." else sight.root / name
+            try:
+                _group(folder, "plate")
+            except InputError as error:
+                refused.append(str(error))
+                continue
+            return Claim(options={"path": str(folder)}, rank="own list", why=f"{folder.name} is a plate in OME-Zarr")
+        return refused[0] if refused else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +253,8 @@ def _add_fields(
         shown = ", ".join(
             f"{key}: {n} images" for key, n in sorted(acquisitions.items(), key=lambda pair: str(pair[0]))
         )
-        raise InputError(f"{folder}: the well has several acquisitions ({shown}); choose one with 'acquisition:'")
+        text = f"{folder}: the well has several acquisitions ({shown}); choose one with 'acquisition:'"
+        raise Undecided(text, "acquisition", [key for key in sorted(acquisitions, key=str) if key is not None])
     chosen = [path for path, acquisition in paths if config.acquisition is None or acquisition == config.acquisition]
     if not chosen:
         problems.append(_lost(plate, well, None, folder, f"the well has no image of acquisition {config.acquisition}"))

@@ -15,13 +15,13 @@ from matplotlib.lines import Line2D
 from framework.data.format.schema import ChannelStatistics
 from framework.errors import InputError
 from framework.files.failures import check_regular, reading
+from framework.look.stains import nucleus_channel
 from framework.report.canvas import SOFT, bare, figure, shortened, styled, uri
 from framework.report.page import Picture
 
 Floats = npt.NDArray[np.float64]
 
 _OVERVIEW, _AGAIN = "the overview of a field (.png)", "ingest again"
-_NUCLEUS_NAMES = ("hoechst", "dapi", "dna", "draq", "nucle", "h33342", "sytox")
 _BLUE = ("blue", (0.25, 0.50, 1.0))
 _OTHERS = (
     ("green", (0.15, 0.95, 0.30)),
@@ -38,8 +38,7 @@ _NUCLEI_SHOWN = 250
 def channel_colours(channels: Sequence[str]) -> list[tuple[str, tuple[float, float, float]]]:
     """Return a named colour for each channel: nuclear stains blue, the others in a fixed order."""
     rest = iter(_OTHERS * (len(channels) // len(_OTHERS) + 1))
-    nuclear = [any(part in channel.lower() for part in _NUCLEUS_NAMES) for channel in channels]
-    first = nuclear.index(True) if True in nuclear else -1
+    first = nucleus_channel(channels)
     return [_BLUE if position == first else next(rest) for position in range(len(channels))]
 
 

@@ -1,0 +1,61 @@
+"""Patterns that names tell of themselves, and names that do not."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from data_tools.readers.name_pattern import NoPatternError, pattern_of
+
+
+def read(names: list[str]) -> list[dict[str, str]]:
+    pattern, _, _ = pattern_of(sorted(names))
+    found = [re.fullmatch(pattern, name) for name in sorted(names)]
+    assert all(found)
+    return [match.groupdict() for match in found if match]
+
+
+def test_well_site_and_channel() -> None:
+    names = [f"{well}_s{site}_{channel}.tif" for well in ("A01", "B12") for site in (1, 2) for channel in ("DNA", "ER")]
+    assert read(names)[:2] == [
+        {"well": "A01", "site": "1", "channel": "DNA"},
+        {"well": "A01", "site": "1", "channel": "ER"},
+    ]
+
+
+def test_a_number_that_follows_from_the_channel_says_nothing() -> None:
+    names = [f"{well}_01_{n}_3_{stain}_001.tif" for well in ("B7", "D6") for n, stain in ((1, "DAPI"), (2, "GFP"))]
+    _, has_site, has_channel = pattern_of(names)
+    assert (has_site, has_channel) == (False, True)
+    assert read(names)[0] == {"well": "B7", "channel": "DAPI"}
+
+
+def test_row_and_column_in_two_parts() -> None:
+    names = [f"Channel {n}-01-{row}-{column}-00.tif" for n in (1, 2) for row in "AB" for column in ("01", "02")]
+    assert read(names)[0] == {"row": "A", "column": "01", "channel": "Channel 1"}
+
+
+def test_wells_are_folders() -> None:
+    names = [f"{well}/f{site}_{channel}.tif" for well in ("A01", "A02") for site in (1, 2) for channel in ("w1", "w2")]
+    assert read(names)[3] == {"well": "A01", "site": "2", "channel": "w2"}
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["x_1_DNA.tif", "x_2_DNA.tif"], "no part of the names is a well, as of x_1_DNA.tif"),
+        (["A01_1_DNA.tif", "A01_1_DNA_x.tif"], "names have different parts, as A01_1_DNA.tif and A01_1_DNA_x.tif"),
+        (
+            [f"A01_{a}_{b}.tif" for a in (1, 2) for b in (3, 4)],
+            "of A01_1_3.tif the parts '1' and '3' differ between names, so the site cannot be told",
+        ),
+        (
+            [f"A01_{a}_{b}.tif" for a in ("x", "y") for b in ("u", "v")],
+            "of A01_x_u.tif the parts 'x' and 'u' differ between names, so the channel cannot be told",
+        ),
+    ],
+)
+def test_names_that_do_not_say_what_they_mean(names: list[str], told: str) -> None:
+    with pytest.raises(NoPatternError, match=re.escape(told)):
+        pattern_of(names)

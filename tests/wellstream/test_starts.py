@@ -1,0 +1,141 @@
+"""``init`` knows every export, and what it writes runs as it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+import wellstream as ws
+from data_tools.simulate import PlateConfig, simulate_plate
+from data_tools.simulate.layouts import LAYOUTS
+from framework.errors import InputError
+
+PLATE = {
+    "rows": 2, "columns": 4, "perturbations": 3, "stimulations": ("M1",), "replicates": 1, "sites": 2, "size_px": 200,
+    "cells_per_site": 20, "nucleus_diameter_px": 13, "transcripts": 2, "proteins": 2, "out_of_focus_wells": 0,
+}  # fmt: skip
+
+
+def simulated(folder: Path, layout: str = "harmony") -> Path:
+    simulate_plate(PlateConfig(**PLATE, layout=layout), folder)  # type: ignore[arg-type]
+    return folder
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_is_written_runs_on_every_layout(tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    simulated(tmp_path / "raw", layout)
+    made = ws.init("raw/SIM")
+    assert (made.reader, made.plates, made.wells, made.fields) == (layout, ("SIM",), 4, 8)
+    assert (made.channels, made.nuclei, made.pixel_size_um) == (
+        ("Hoechst", "MitoTracker", "Phalloidin"), "Hoechst", 0.6)  # fmt: skip
+    assert made.diameter_px == pytest.approx(13, rel=0.2)
+    assert made.written == ("SIM/ingest.yaml", "SIM/train.yaml", "SIM/platemap.csv")
+    built = ws.ingest("SIM/ingest.yaml", "SIM/dataset", workers=0)
+    assert built.tiles > 40
+    if layout == "harmony":
+        run = ws.fit("SIM/train.yaml", overrides=["train.steps=1", "train.save_every=1"])
+        assert run.embed().shape[0] == built.tiles
+    with pytest.raises(InputError, match=r"SIM/ingest.yaml: is there already and is not overwritten"):
+        ws.init("raw/SIM")
+
+
+def test_a_plate_map_and_an_omics_table_go_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    simulated(tmp_path / "raw")
+    lines = (tmp_path / "raw" / "platemap.csv").read_text().splitlines()
+    names = ["well_position", "compound", "cytokine", "control"]
+    theirs = lines[0].split(",")
+    keep = [theirs.index(f"Metadata_{name}") for name in ("Well", "Perturbation", "Stimulation", "Control_Type")]
+    rows = [",".join(line.split(",")[place] for place in keep) for line in lines[1:]]
+    (tmp_path / "map.csv").write_text("\n".join([",".join(names), *rows]) + "\n")
+    made = ws.init("raw/SIM", "p", platemap="map.csv", omics="raw/omics/transcripts.csv.gz")
+    assert made.conditions == 4
+    assert "whole numbers: taken for counts" in made.notes
+    built = ws.ingest("p/ingest.yaml", "p/dataset", workers=0)
+    assert built.targets == ("transcripts_M1",)  # type: ignore[union-attr]
+    assert len(set(ws.Dataset("p/dataset").bags.Metadata_Perturbation)) == 4
+
+
+def test_a_folder_that_nobody_knows_says_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    tifffile.imwrite(tmp_path / "x" / "scan_1.tif", np.zeros((8, 8), np.uint16))
+    (tmp_path / "x" / "readme.txt").write_text("hello")
+    with pytest.raises(InputError) as refused:
+        ws.init(tmp_path / "x", tmp_path / "out")
+    told = str(refused.value)
+    assert "no reader knows this export; it holds 1 .tif, 1 .txt" in told
+    assert "filenames: no part of the names is a well, as of scan_1.tif" in told
+    assert "harmony: no image is named as r01c01f01p01-ch1sk1fk1fl1.tiff" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_ambiguous_folder_is_refused_until_a_reader_is_chosen(tmp_path: Path) -> None:
+    raw = simulated(tmp_path / "raw", "gallery")
+    (raw / "SIM" / "Images").mkdir(exist_ok=True)
+    other = simulated(tmp_path / "other", "harmony")
+    for file in (other / "SIM" / "Images").iterdir():
+        file.rename(raw / "SIM" / "Images" / file.name)
+    with pytest.raises(
+        InputError, match=r"(?s)several readers know this export equally well\n  gallery: .*\n  harmony: "
+    ):
+        ws.init(raw / "SIM", tmp_path / "out")
+    assert ws.init(raw / "SIM", tmp_path / "out", reader="gallery").reader == "gallery"
+    with pytest.raises(InputError, match=r"no reader is called 'harmonny'.*did you mean 'harmony'"):
+        ws.init(raw / "SIM", tmp_path / "more", reader="harmonny")
+
+
+def test_two_measurements_are_two_plates(tmp_path: Path) -> None:
+    (tmp_path / "both").mkdir()
+    for name in ("day 1", "day 2"):
+        (simulated(tmp_path / name) / "SIM").rename(tmp_path / "both" / name)
+    made = ws.init(tmp_path / "both", tmp_path / "out")
+    assert (made.plates, made.wells) == (("day 1", "day 2"), 8)
+    assert ws.ingest(tmp_path / "out" / "ingest.yaml", tmp_path / "data", workers=0, dry_run=True).wells == 8  # type: ignore[union-attr]
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("place", "reader", "wells"),
+    [
+        ("phenix-4i-round1", "harmony", 3),
+        ("imagexpress-yokogawa/ImageXpress_exported/9987_Plate_3434", "imagexpress", 2),
+        ("imagexpress-yokogawa/ImageXpress_exported/9987_Plate_3435", "imagexpress", 2),
+        ("imagexpress-yokogawa/ImageXpress_exported/9987_Plate_3420", "imagexpress", 1),
+        ("nf1-genotype-plate/Plate_2_images", "filenames", 5),
+        ("public-files/CellProfiler+examples/ExampleVitraImages", "filenames", 1),
+        ("public-files/leukemia-kispi+operetta-compose/tests/operetta_plate", "harmony", 1),
+        ("public-files/broadinstitute+pe2loaddata/tests/data/Version1", "harmony", 1),
+    ],
+)
+def test_real_exports_run_as_written(real_data: Path, tmp_path: Path, place: str, reader: str, wells: int) -> None:
+    made = ws.init(real_data / place, tmp_path / "p")
+    assert (made.reader, made.wells) == (reader, wells)
+    assert ws.ingest(tmp_path / "p" / "ingest.yaml", tmp_path / "p" / "dataset", workers=0).tiles > 0
+
+
+@pytest.mark.real_data
+def test_real_cells_run_as_written(real_data: Path, tmp_path: Path) -> None:
+    made = ws.init(real_data / "ifc-ciliated", tmp_path / "p")
+    assert (made.reader, made.cells) == ("ideas", 154)
+    assert ws.ingest(tmp_path / "p" / "ingest.yaml", tmp_path / "p" / "dataset", workers=0).tiles == 154
+
+
+@pytest.mark.real_data
+def test_nuclei_of_13_px_and_of_60_px_are_found_so(real_data: Path, tmp_path: Path) -> None:
+    small = ws.init(
+        real_data / "phenix-4i-round1", tmp_path / "a", platemap=real_data / "phenix-4i-round1/platemap.csv"
+    )
+    large = ws.init(
+        real_data / "nf1-genotype-plate/Plate_2_images",
+        tmp_path / "b",
+        platemap=real_data / "nf1-genotype-plate/platemap_NF1_plate2.csv",
+    )
+    assert small.diameter_px == pytest.approx(13, rel=0.25)
+    assert large.diameter_px == pytest.approx(60, rel=0.2)
+    text = (tmp_path / "b" / "ingest.yaml").read_text()
+    assert re.search(r"platemap: .*Metadata_Well: well_position, Metadata_Perturbation: genotype.*partial: true", text)

@@ -1,0 +1,187 @@
+"""A first config for an export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_tools import start
+from framework.data.format.schema import SOURCE, WELL
+from framework.durable import check_can_be_folder, write_text
+from framework.errors import InputError
+from framework.result import Result
+from framework.run.recipe import RecipeFacts, recipe
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Start(Result):
+    """What an export is, and the files that were written for it.
+
+    Attributes:
+        reader: that reads it.
+        plates: names.
+        wells, fields: with images, of all plates; of cells none.
+        cells: of an export of cells.
+        channels: that every plate has.
+        pixel_size_um: edge of a pixel.
+        nuclei: channel that shows them.
+        diameter_px: of a nucleus.
+        tile_px: edge of a tile.
+        conditions: of the plate map.
+        written: files.
+        missing: sentences on images that are not there or damaged.
+        notes: what was chosen and guessed.
+        then: commands that go on from here.
+    """
+
+    reader: str
+    plates: tuple[str, ...] = ()
+    wells: int | None = None
+    fields: int | None = None
+    cells: int | None = None
+    channels: tuple[str, ...] = ()
+    pixel_size_um: float | None = None
+    nuclei: str | None = None
+    diameter_px: float | None = None
+    tile_px: int | None = None
+    conditions: int | None = None
+    written: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    then: tuple[str, ...] = ()
+
+
+def init(
+    export: Path | str,
+    out: Path | str | None = None,
+    *,
+    platemap: Path | str | None = None,
+    omics: Path | str | None = None,
+    reader: str | None = None,
+) -> Start:
+    """Recognise an export and write ``ingest.yaml``, ``train.yaml`` and, without a plate map, a template of one.
+
+    Args:
+        export: the folder of a microscope's export, or a file of it.
+        out: folder to write; default: one called as the plate, in the working folder.
+        platemap: what was done to each well; without it every well counts as treated alike.
+        omics: a table of genes of the same conditions.
+        reader: the reader to take, where several know the export.
+
+    Raises:
+        InputError: an export that no reader knows, or several do; says what was seen and which readers came near. Or a
+            plate map that cannot be read, or files that are there already.
+    """
+    found = start.find_export(str(export), reader)
+    name = found.plates[0].listing.plate if isinstance(found, start.PlatesFound) else Path(export).resolve().stem
+    folder = Path(out) if out is not None else Path("".join(c if c.isalnum() or c in "-_." else "_" for c in name))
+    _check_free(folder)
+    if isinstance(found, start.PlatesFound):
+        return _plates(found, name, folder, platemap, omics)
+    if platemap is not None or omics is not None:
+        raise InputError(
+            f"{export}: holds cells that are cropped already (reader '{found.reader}'), which have no plate map; leave "
+            "--platemap and --omics out, and name tables of cells in the config"
+        )
+    return _cells(found, name, folder)
+
+
+def _plates(
+    found: start.PlatesFound, name: str, folder: Path, platemap: Path | str | None, omics: Path | str | None
+) -> Start:
+    exports, measured = [one.listing for one in found.plates], found.measured
+    notes = [f"{found.reader}: {found.why}", *found.apart]
+    template = folder / "platemap.csv"
+    if platemap is not None:
+        mapped = start.read_given(str(platemap), exports)
+        notes += mapped.notes
+    else:
+        mapped = start.Mapped(options={"path": str(template)}, conditions={})
+        notes.append(f"no plate map: {template} says that every well was treated alike; write into it what was given")
+    entry = start.omics_entry(str(omics)) if omics is not None else None
+    notes += [entry.note] if entry is not None else []
+    notes += [f"{made.key} {made.taken} is taken: {made.said}" for one in found.plates for made in one.choices]
+    if not measured.seen:
+        notes.append("no nucleus was seen: the diameter in the config is a usual one")
+    text = start.ingest_yaml(found, name, mapped, entry)
+    fields = sum(len(one.sites()) for one in exports)
+    facts = RecipeFacts(
+        dataset=str(folder / "dataset"),
+        run_dir=str(folder / "run"),
+        channels=measured.channels,
+        tiles=round(measured.per_field * fields),
+        tile_px=measured.tile_px,
+        conditions=mapped.conditions,
+        by=WELL,
+    )
+    files = {"ingest.yaml": text, "train.yaml": recipe(facts)}
+    files |= {} if platemap is not None else {template.name: start.template(exports)}
+    return Start(
+        reader=found.reader,
+        plates=tuple(one.plate for one in exports),
+        wells=sum(len(one.wells()) for one in exports),
+        fields=fields,
+        channels=measured.channels,
+        pixel_size_um=measured.pixel_size_um,
+        nuclei=measured.nuclei,
+        diameter_px=round(measured.diameter_px, 1),
+        tile_px=measured.tile_px,
+        conditions=len(mapped.conditions) or None,
+        written=_write(folder, files),
+        missing=_counted([problem.detail for one in exports for problem in one.problems] + [*measured.problems]),
+        notes=tuple(notes),
+        then=_then(folder),
+    )
+
+
+def _cells(found: start.CellsFound, name: str, folder: Path) -> Start:
+    facts = RecipeFacts(
+        dataset=str(folder / "dataset"),
+        run_dir=str(folder / "run"),
+        channels=found.channels,
+        tiles=found.count,
+        tile_px=found.tile_px,
+        conditions={},
+        by=SOURCE,
+    )
+    files = {"ingest.yaml": start.ingest_yaml(found, name), "train.yaml": recipe(facts)}
+    return Start(
+        reader=found.reader,
+        cells=found.count,
+        channels=found.channels,
+        pixel_size_um=found.exports[0].listing.pixel_size_um,
+        tile_px=found.tile_px,
+        written=_write(folder, files),
+        missing=_counted([problem.detail for one in found.exports for problem in one.listing.problems]),
+        notes=(f"{found.reader}: {found.why}",),
+        then=_then(folder),
+    )
+
+
+def _check_free(folder: Path) -> None:
+    there = [name for name in ("ingest.yaml", "train.yaml", "platemap.csv") if (folder / name).exists()]
+    if there:
+        raise InputError(
+            f"{folder / there[0]}: is there already and is not overwritten; name another folder with --out"
+        )
+    check_can_be_folder(folder)
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> tuple[str, ...]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        write_text(folder / name, text)
+    return tuple(str(folder / name) for name in files)
+
+
+def _counted(sentences: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(sentences))
+
+
+def _then(folder: Path) -> tuple[str, ...]:
+    return (
+        f"wellstream ingest {folder}/ingest.yaml --out {folder}/dataset --dry-run",
+        f"wellstream ingest {folder}/ingest.yaml --out {folder}/dataset",
+        f"wellstream train {folder}/train.yaml",
+    )
