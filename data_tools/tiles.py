@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from framework.config import StrictModel
+from framework.data.format.tile_place import tile_corner
 
 HAS_TILE = "tile"
 """Status of a cell or nucleus that has a tile; any other status says why there is none."""
@@ -29,19 +30,6 @@ class TilesConfig(StrictModel):
 
     size_px: int = Field(default=128, ge=4, le=4096)
     dtype: Literal["uint16", "float32"] = "uint16"
-
-
-def tile_corner(centre_px: npt.NDArray[Any], size_px: int) -> npt.NDArray[np.int64]:
-    """Return the first row (or column) of the tile around each centre.
-
-    Args:
-        centre_px: (K,) positions, 0 is the middle of the first pixel.
-        size_px: edge of a tile.
-
-    Returns:
-        int64 (K,); for an even edge the rounded centre is the pixel right after the middle of the tile.
-    """
-    return np.floor(np.asarray(centre_px, dtype=np.float64) + 0.5).astype(np.int64) - size_px // 2
 
 
 def tiles_inside(

@@ -112,6 +112,40 @@ def _put_in_place(file: Path) -> Iterator[Path]:
         sync_folder(file.parent)
 
 
+@contextmanager
+def new_folder(place: Path) -> Iterator[Path]:
+    """Give a folder beside ``place`` that becomes ``place`` when the block ends well; else nothing of it is left.
+
+    Raises:
+        OSError: ``place`` holds files, or something in the block could not be written; it names ``place``, or the file
+            below it.
+    """
+    check_can_be_folder(place)
+    beside = temporary_name(place)
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        os.sync()
+        beside.rename(place)
+        sync_folder(place.parent)
+    except OSError as error:
+        name = _seen_below(place, beside, error.filename)
+        number = error.errno or (errno.ENOSPC if _is_full(place) else errno.EIO)
+        if name is None:
+            raise
+        raise OSError(number, os.strerror(number), str(name)) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _seen_below(place: Path, beside: Path, named: object) -> Path | None:
+    """Return the name of a file as it would be in ``place``; None of a file that lies elsewhere."""
+    if named is None:
+        return place
+    path = Path(os.fsdecode(named) if isinstance(named, str | bytes) else str(named))
+    return place / path.relative_to(beside) if path.is_relative_to(beside) else None
+
+
 def temporary_name(place: Path) -> Path:
     """Return a name beside ``place``, of a file or a folder, that no other process uses."""
     return place.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{place.name}")

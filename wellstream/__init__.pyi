@@ -6,6 +6,9 @@ from data_tools.readers.plates import READERS
 from data_tools.readers.tables import CELL_TABLES as CELL_TABLES
 from data_tools.release import import_release as import_release
 from framework import __version__ as __version__
+from framework.data.export import EXPORTS as EXPORTS
+from framework.data.export import export_dataset as export_dataset
+from framework.data.export import is_dataset as is_dataset
 from framework.data.plan import PLANS as PLANS
 from framework.data.verify import verify_dataset as verify_dataset
 from framework.errors import WellstreamError as WellstreamError

@@ -19,11 +19,13 @@ import zarr
 from matplotlib.figure import Figure
 
 from framework.data.dataset import Dataset as OpenedDataset
+from framework.data.export import DatasetExport, export_dataset
 from framework.data.loading.loader import Loader
 from framework.data.plan import PLANS, PlanUniverse, build_plan
 from framework.data.remote.cache import CacheConfig
 from framework.data.store import TileStore
 from framework.errors import DatasetError
+from framework.progress import OnProgress
 from framework.report.figures.images import channel_colours, composite
 from wellstream.torch_data import BatchesOfPlan, Tiles
 
@@ -163,6 +165,22 @@ class Dataset:
         }
         chunks = (tuple(min(step, len(self) - start) for start in starts), *((size,) for size in shape[1:]))
         return dask.array.Array(graph, name, chunks, dtype=dtype)  # type: ignore[no-untyped-call]
+
+    def export(
+        self, out: Path | str, *, to: str, overrides: Sequence[str] = (), progress: OnProgress | None = None
+    ) -> DatasetExport:
+        """Write the cells, with the channels of this object, in a format that others read.
+
+        Args:
+            out: folder to write; it must not be there, or be empty.
+            to: ``omezarr``, ``h5sc``, ``tiff``, ``webdataset``, or another entry of ``EXPORTS``.
+            overrides: options of the format as text, as ``["per=bag"]``.
+            progress: called with ("export", done, total) in cells.
+
+        Raises:
+            WellstreamError: no such format or option, damaged pixels, or a folder that holds files.
+        """
+        return export_dataset(self.opened, out, to=to, channels=self.channels, overrides=overrides, progress=progress)
 
     def to_torch(
         self, plan: Mapping[str, Any] | None = None, *, seed: int = 0, epoch: int = 0

@@ -18,10 +18,11 @@ from data_tools.omics.cautions import cautions
 from data_tools.omics.config import OmicsConfig
 from data_tools.omics.normalise import Normalised, normalise
 from data_tools.omics.table import OmicsTable, read_omics
-from data_tools.shards import random_order, safe_names
+from data_tools.shards import random_order
 from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean
 from framework.files.matching import plain
+from framework.files.safe_names import safe_names
 
 _SHOWN = 5
 _SCALES = {"counts": "log2(count / size factor + 1)", "log2": "log2, as in the table", "prepared": "as in the table"}

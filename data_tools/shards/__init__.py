@@ -5,7 +5,7 @@ a byte range of the file, known as it is written.
 """
 
 from data_tools.shards.config import ShardsConfig
-from data_tools.shards.naming import random_order, safe_name, safe_names
+from data_tools.shards.order import random_order
 from data_tools.shards.tar import ShardWriter, ustar_header
 from data_tools.shards.zarr import DATA_KEY, ZarrShardWriter
 
@@ -15,7 +15,5 @@ __all__ = [
     "ShardsConfig",
     "ZarrShardWriter",
     "random_order",
-    "safe_name",
-    "safe_names",
     "ustar_header",
 ]

@@ -40,6 +40,7 @@ LEVELS = {
     "framework.tracking": 4,
     "framework.data.plan": 5,
     "framework.data.store": 5,
+    "framework.data.export": 6,
     "framework.data.scales": 6,
     "framework.data.augmentations": 6,
     "framework.data.loading": 7,

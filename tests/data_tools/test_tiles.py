@@ -5,13 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_tools.tiles import tile_corner, tiles_inside
-
-
-def test_corner_rounds_the_centre_half_up() -> None:
-    centres = np.array([4.0, 4.49, 4.5, 5.2])
-    np.testing.assert_array_equal(tile_corner(centres, 8), [0, 0, 1, 1])
-    np.testing.assert_array_equal(tile_corner(centres, 7), [1, 1, 2, 2])
+from data_tools.tiles import tiles_inside
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,10 @@ from data_tools.pipeline.cells.listed import problem_of, reader_of
 from data_tools.readers.cells import CellImage, CellProblem
 from data_tools.readers.cells.base import CELL
 from data_tools.readers.problem import Problem
-from data_tools.shards import safe_name
 from data_tools.tiles import HAS_TILE
 from framework.data.format.schema import BAG, MARKER_PREFIX, SOURCE
 from framework.errors import InputError
+from framework.files.safe_names import safe_name
 
 _FEW = "few_cells"
 _DTYPES = (np.uint8, np.uint16, np.float32)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from data_tools.pipeline.build.durable import explained
 from data_tools.pipeline.build.statistics import PixelCounts, count_pixels
-from data_tools.tiles import tile_corner
 from framework.compiled import compiled, load_word, store_word
+from framework.data.format.tile_place import tile_corner
 
 _IN_MEMORY = 256 << 20
 

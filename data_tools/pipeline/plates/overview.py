@@ -13,8 +13,9 @@ from data_tools.pipeline.build.durable import writing
 from data_tools.pipeline.build.facts import Overview
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.plate import Bag, Plate, Site
-from data_tools.shards import random_order, safe_names
+from data_tools.shards import random_order
 from framework.durable import replacing
+from framework.files.safe_names import safe_names
 
 _LOW, _HIGH = 0.5, 99.8
 

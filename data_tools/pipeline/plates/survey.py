@@ -23,11 +23,11 @@ from data_tools.pipeline.plates.plate import Bag, Plate, Site
 from data_tools.platemap import join, join_note, read_platemap
 from data_tools.readers.plates import READERS, Export, ImageRef
 from data_tools.readers.problem import Problem, relative_text
-from data_tools.shards import safe_names
 from data_tools.single_cell import CellsConfig
 from data_tools.wells import well_order
 from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, PLATE, SOURCE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean, some_of
+from framework.files.safe_names import safe_names
 
 _SHOWN = 6
 """Wells that a sentence names."""

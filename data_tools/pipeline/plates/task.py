@@ -26,11 +26,11 @@ from data_tools.pipeline.plates.plate import Bag, Plate, Site
 from data_tools.pipeline.plates.shading import read_flatfields
 from data_tools.pipeline.plates.site import SiteError, correct_site, find_centres, load_site
 from data_tools.readers.problem import Problem
-from data_tools.shards import safe_name
 from data_tools.single_cell import CellTable, join_cells, read_cells
 from data_tools.tiles import HAS_TILE, tiles_inside
 from framework.data.format.schema import FileRecord
 from framework.errors import InputError
+from framework.files.safe_names import safe_name
 
 AT_BORDER = "border"
 """Status of a nucleus whose tile would not lie inside the image."""

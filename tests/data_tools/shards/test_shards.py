@@ -14,7 +14,7 @@ import pytest
 import webdataset as wds
 from blake3 import blake3
 
-from data_tools.shards import ShardWriter, ZarrShardWriter, random_order, safe_names, ustar_header
+from data_tools.shards import ShardWriter, ZarrShardWriter, random_order, ustar_header
 from framework.errors import InputError
 
 
@@ -84,10 +84,6 @@ def test_random_order_is_pinned_because_stored_datasets_depend_on_it() -> None:
 
 
 PINNED = [4, 7, 6, 5, 0, 1, 3, 2]
-
-
-def test_safe_names_stay_distinct() -> None:
-    assert safe_names(["a.b", "a b", "A_B", "c"]) == {"a.b": "a_b", "a b": "a_b-2", "A_B": "A_B-3", "c": "c"}
 
 
 def test_member_too_large_or_name_too_long_is_refused() -> None:

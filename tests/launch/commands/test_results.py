@@ -10,10 +10,11 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.tiny_dataset import make_dataset
 from typer.testing import CliRunner
 
 from framework.data.format.schema import BAG, PERTURBATION, SOURCE
-from framework.errors import ConfigError
+from framework.errors import ConfigError, WellstreamError
 from launch.cli import app
 
 
@@ -69,3 +70,33 @@ def test_a_higher_alpha_calls_more_genes_significant(tmp_path: Path) -> None:
     assert shares[0] < shares[1]
     command = ["evaluate", str(predictions(tmp_path, 0)), "--out", str(tmp_path / "out"), "--alpha", "5"]
     assert "alpha" in str(CliRunner().invoke(app, command).exception)
+
+
+def exported(*words: object) -> str:
+    result = CliRunner().invoke(app, ["export", *map(str, words)], env={"COLUMNS": "160"})
+    if isinstance(result.exception, WellstreamError):
+        return str(result.exception)
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return result.output
+
+
+def test_export_sees_that_it_got_a_dataset(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "data", bags=3)
+    said = exported(tmp_path / "data", "--to", "tiff", "-o", tmp_path / "out", "--channels", "B", "per=bag")
+    assert "cells       24" in said
+    assert "channels    B" in said
+    assert sorted(file.name for file in (tmp_path / "out" / "plate1").iterdir()) == [
+        "A01.ome.tif", "A02.ome.tif", "A03.ome.tif",
+    ]  # fmt: skip
+
+
+def test_export_says_what_belongs_to_runs_and_what_to_datasets(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "data", bags=1).root
+    out = ("-o", tmp_path / "out")
+    said = exported(data, *out)
+    assert said == f"{data}: a dataset; name a format with --to: h5sc, omezarr, tiff, webdataset"
+    assert "--licence and --no-program are for runs" in exported(data, *out, "--to", "tiff", "--licence", "MIT")
+    assert "no dataset, and --to" in exported(tmp_path, *out, "--to", "tiff")
+    assert "no dataset, and --to" in exported(tmp_path, *out, "per=bag")
+    assert "did you mean 'tiff'" in exported(data, *out, "--to", "tif")
+    assert not (tmp_path / "out").exists()
