@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,17 +24,26 @@ import numpy.typing as npt
 TEMPORARY_PREFIX = ".partial-"
 """What names of files begin with that are not yet in their place."""
 _ROOM_BYTES = 1 << 16
+_NO_FILE = "a pipe, socket or device"
 
 
 @contextmanager
-def naming(place: Path | str) -> Iterator[None]:
+def naming(place: Path | str, *also: type[Exception]) -> Iterator[None]:
     """Let an ``OSError`` of writing name ``place``, where the system or a library names nothing, or a temporary name.
 
     Libraries that write also say it in words of their own, or without a number: then it is that of a full disk where
     there is no room left.
+
+    Args:
+        place: what is written.
+        also: errors that a library raises in place of an ``OSError``; they become one.
     """
     try:
         yield
+    except also as error:
+        number = errno.ENOSPC if _is_full(Path(place)) else errno.EIO
+        said = os.strerror(number) if number == errno.ENOSPC else " ".join(str(error).split())
+        raise OSError(number, said, str(place)) from error
     except OSError as error:
         named = [str(name) for name in (error.filename, error.filename2) if name is not None]
         if named and not any(Path(name).name.startswith(TEMPORARY_PREFIX) for name in named):
@@ -59,8 +69,38 @@ def check_can_be_folder(place: Path | str) -> None:
     there = next(each for each in (path, *path.parents) if os.path.lexists(each))
     if not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if os.statvfs(there).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(there))
     if not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+
+
+def check_can_be_file(file: Path | str) -> None:
+    """Refuse a file to write that cannot be one, before long work for it; make nothing.
+
+    Raises:
+        OSError: it is a folder, or its folder cannot be one, as ``check_can_be_folder`` says.
+    """
+    if Path(file).is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    check_can_be_folder(Path(file).parent)
+
+
+def open_in_place(file: Path, flags: int) -> int:
+    """Open a file that is written where it lies (a lock, a log), and made when missing; return its handle.
+
+    Raises:
+        OSError: a link is there, which might lead to a file of somebody else, or no regular file.
+    """
+    try:
+        handle = os.open(file, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        told = {errno.ELOOP: "a symbolic link, which is not written through", errno.ENXIO: _NO_FILE}
+        raise OSError(error.errno, told.get(error.errno or 0, error.strerror), str(file)) from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.ENXIO, _NO_FILE, str(file))
+    return handle
 
 
 def sync_folder(folder: Path) -> None:
@@ -157,18 +197,19 @@ def is_temporary(name: str, of: str) -> bool:
 
 
 @contextmanager
-def sole_writer(place: Path, refused: Callable[[str], Exception]) -> Iterator[None]:
+def sole_writer(place: Path, refused: Callable[[str], Exception], *, is_folder: bool = False) -> Iterator[None]:
     """Hold a place against other processes; the system drops the lock with the process, whatever ends that.
 
     Args:
-        place: a folder that is there, or a file, which is made and tells who holds it.
+        place: a file, which is made and tells who holds it.
         refused: makes an error of who holds the place (empty where that is not known).
+        is_folder: ``place`` is a folder that is there.
 
     Raises:
         Exception: that of ``refused``: another process holds it.
+        OSError: it cannot be opened, or is something else.
     """
-    is_folder = place.is_dir()
-    handle = os.open(place, os.O_RDONLY if is_folder else os.O_RDWR | os.O_CREAT, 0o666)
+    handle = os.open(place, os.O_RDONLY | os.O_CLOEXEC) if is_folder else open_in_place(place, os.O_RDWR)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -180,11 +221,16 @@ def sole_writer(place: Path, refused: Callable[[str], Exception]) -> Iterator[No
             pass
         else:
             if not is_folder:
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+                _sign(handle, place)
         yield
     finally:
         os.close(handle)
+
+
+def _sign(handle: int, place: Path) -> None:
+    with naming(place):
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
 
 def write_arrays(file: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

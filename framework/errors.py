@@ -101,6 +101,7 @@ def _is_of_memory(error: BaseException) -> bool:
 
 _ROOM = "make room, then run the same command again"
 _RIGHTS = "change its permissions, or name another place"
+_REMOVE = "a file is needed there; remove it, or name another place"
 _ADVICE = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
@@ -108,6 +109,8 @@ _ADVICE = {
     errno.EEXIST: "a folder is needed there; name another place",
     errno.ENOTDIR: "a part of this path is a file and no folder; name another place",
     errno.EISDIR: "a file is needed there; name another place",
+    errno.ELOOP: _REMOVE,
+    errno.ENXIO: _REMOVE,
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.EROFS: _RIGHTS,

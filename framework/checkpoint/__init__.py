@@ -1,24 +1,22 @@
 """What a run can go on from: checkpoints that are whole or absent."""
 
-from framework.checkpoint.store import (
-    Checkpoint,
+from framework.checkpoint.listing import (
     digest,
-    load,
+    newest_attempt,
     newest_valid,
     of_digest,
     prune,
     read_pointer,
-    restore,
-    restore_optimiser,
-    save,
     sound_states,
     write_pointer,
 )
+from framework.checkpoint.store import Checkpoint, load, restore, restore_optimiser, save
 
 __all__ = [
     "Checkpoint",
     "digest",
     "load",
+    "newest_attempt",
     "newest_valid",
     "of_digest",
     "prune",

@@ -15,40 +15,43 @@ the pointer ``latest`` moved; whatever moment the machine dies at, the newest va
 from __future__ import annotations
 
 import errno
-import hashlib
-import logging
 import os
-import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import nn
 
-from framework.durable import sync_file, sync_folder, write_json, write_text
+from framework.checkpoint.listing import (
+    MANIFEST,
+    MOST_STEPS,
+    NAME,
+    OPTIMISER,
+    STATE,
+    WEIGHTS,
+    fault_of,
+    record_of,
+    write_pointer,
+)
+from framework.durable import sync_folder, write_json
 from framework.errors import CheckpointError
 from framework.files.failures import reading
-from framework.files.json_file import parse_json, read_mapping, read_text
-from framework.files.safetensors_file import load_tensors
-from framework.files.torch_file import load_weights_only
+from framework.files.json_file import read_mapping
+from framework.files.safetensors_file import load_tensors, save_tensors
+from framework.files.torch_file import load_weights_only, save_plain
 
-log = logging.getLogger(__name__)
-
-WEIGHTS, OPTIMISER, STATE, MANIFEST = "model.safetensors", "optimiser.pt", "state.json", "manifest.json"
 _LITTLE_MB = 100.0
-_MOST_STEPS = 1 << 53
+MOMENTS = "moments"
+"""In ``state.json``: how many weight tensors the optimiser keeps something of."""
 _OLDER = "resume from an older checkpoint"
 F = TypeVar("F", int, dict[str, Any])
 _OPTIONS = ("lr", "betas", "eps", "weight_decay", "momentum", "dampening", "nesterov", "amsgrad", "maximize")
 """What a config says of an optimiser, by the names that torch's have."""
 _LIKE_WEIGHTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 """What torch's optimisers keep for each weight of a tensor."""
-_NAME = re.compile(r"^step-(\d{8,})$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +85,7 @@ class Checkpoint:
             CheckpointError: it is missing or something else.
         """
         value = self.state.get(name)
-        if type(value) is not kind or (isinstance(value, int) and not 0 <= value < _MOST_STEPS):
+        if type(value) is not kind or (isinstance(value, int) and not 0 <= value < MOST_STEPS):
             wanted = "a whole number from 0 on" if kind is int else "facts by name"
             raise CheckpointError(f"{self.path / STATE}: '{name}' is {str(value)[:40]}; expected {wanted}; {_OLDER}")
         return value
@@ -115,18 +118,16 @@ def save(
     """
     name = f"step-{step:08d}"
     inside = folder / f".{name}.tmp-{os.getpid()}"
-    # Clones, because safetensors refuses tensors that share memory, and tied weights do.
-    weights = {key: value.detach().cpu().contiguous().clone() for key, value in objective.state_dict().items()}
+    weights = objective.state_dict()
     facts = {"optimiser": optimiser.state_dict(), "scheduler": scheduler.state_dict() if scheduler else None}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(".step-*"):
             shutil.rmtree(leftover, ignore_errors=True)
-        _write(inside, weights, facts, {**state, "step": step})
+        _write(inside, weights, facts, {**state, "step": step, MOMENTS: len(facts["optimiser"]["state"])})
         _publish(inside, folder / name)
         write_pointer(folder, "latest", name)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        # torch and safetensors report a full disk as errors of their own, with their own words.
+    except OSError as error:
         shutil.rmtree(inside, ignore_errors=True)
         raise CheckpointError(
             f"{folder / name}: cannot be written: {_reason(folder, error)}; repair that and run the same command "
@@ -138,12 +139,10 @@ def save(
 def _write(inside: Path, weights: Mapping[str, torch.Tensor], facts: Mapping[str, Any], state: Any) -> None:
     """Fill the folder ``inside``, the manifest last."""
     inside.mkdir()
-    save_file(dict(weights), inside / WEIGHTS)
-    torch.save(facts, inside / OPTIMISER)
+    save_tensors(inside / WEIGHTS, weights)
+    save_plain(inside / OPTIMISER, facts)
     write_json(inside / STATE, state)
-    for part in (WEIGHTS, OPTIMISER):
-        sync_file(inside / part)
-    files = {part: _record(inside / part) for part in (WEIGHTS, OPTIMISER, STATE)}
+    files = {part: record_of(inside / part) for part in (WEIGHTS, OPTIMISER, STATE)}
     write_json(inside / MANIFEST, {"format": 1, "files": files})
 
 
@@ -174,7 +173,7 @@ def load(path: Path | str) -> Checkpoint:
         CheckpointError: missing, incomplete or altered, or weights that are no numbers; the message names the file.
     """
     folder = Path(path)
-    fault = _fault(folder)
+    fault = fault_of(folder)
     if fault:
         raise CheckpointError(f"{folder}: {fault}; resume from an older checkpoint, or with --resume auto")
     weights = load_tensors(folder / WEIGHTS, then=_OLDER)
@@ -190,7 +189,7 @@ def load(path: Path | str) -> Checkpoint:
             scheduler=facts["scheduler"],
             state=state,
         )
-    step, name = found.fact("step", int), _NAME.match(folder.name)
+    step, name = found.fact("step", int), NAME.match(folder.name)
     if name and int(name[1]) != step:
         raise CheckpointError(f"{folder / STATE}: is of step {step}, its folder says another; {_OLDER}")
     return replace(found, step=step)
@@ -236,10 +235,24 @@ def restore_optimiser(checkpoint: Checkpoint, optimiser: torch.optim.Optimizer) 
         optimiser.load_state_dict(checkpoint.optimiser)
         for group, own in zip(optimiser.param_groups, options, strict=True):
             group.update(own)
+    _need_all_moments(checkpoint, file)
     for parameter, moments in optimiser.state.items():
         for name in _LIKE_WEIGHTS:
             if name in moments:
                 _need_moments(file, name, moments[name], parameter)
+
+
+def _need_all_moments(checkpoint: Checkpoint, file: Path) -> None:
+    """Raises CheckpointError: a weight tensor has none of them, or not all. Its moments would begin anew in silence."""
+    found = checkpoint.optimiser["state"]
+    expected = checkpoint.state.get(MOMENTS, len(found))
+    if len(found) != expected:
+        raise CheckpointError(f"{file}: moments of {len(found)} weight tensors, expected those of {expected}; {_OLDER}")
+    names = {name for moments in found.values() for name in moments}
+    for number, moments in found.items():
+        lacking = sorted(names - set(moments))
+        if lacking:
+            raise CheckpointError(f"{file}: '{lacking[0]}' of weight tensor {number} is missing; {_OLDER}")
 
 
 def _need_moments(file: Path, name: str, value: Any, parameter: torch.Tensor) -> None:
@@ -256,133 +269,3 @@ def _need_moments(file: Path, name: str, value: Any, parameter: torch.Tensor) ->
 def _form(value: torch.Tensor) -> str:
     """Return shape and type of a tensor as messages name them."""
     return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
-
-
-def newest_valid(folder: Path | str) -> Path | None:
-    """Return the newest checkpoint whose every byte is as written, or None; each damaged one on the way is named.
-
-    Newest is by attempt, then by step: after a resume from an older checkpoint, what it led to counts, not the
-    abandoned steps beyond it.
-    """
-    for path in _newest_first(Path(folder)):
-        fault = _fault(path)
-        if fault is None:
-            return path
-        log.warning("%s: %s; trying the checkpoint before it", path, fault)
-    return None
-
-
-def digest(path: Path) -> str:
-    """Return 64 hex digits that name a checkpoint whole: SHA-256 of its manifest, which names every file in it."""
-    return hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()
-
-
-def of_digest(folder: Path | str, wanted: str) -> Path:
-    """Return the checkpoint that ``digest`` names.
-
-    Raises:
-        CheckpointError: there is none; lists what there is.
-    """
-    found = {path: digest(path) for path in _newest_first(Path(folder)) if (path / MANIFEST).is_file()}
-    for path, name in found.items():
-        if name == wanted.strip().lower():
-            return path
-    listed = ", ".join(f"{path.name} {name}" for path, name in found.items()) or "none"
-    raise CheckpointError(
-        f"{folder}: no checkpoint has the head '{wanted[:80]}', so it was altered, removed or is of another run; the "
-        f"heads here: {listed}"
-    )
-
-
-def sound_states(folder: Path | str) -> dict[Path, dict[str, Any]]:
-    """Return ``state.json`` of each checkpoint where it is as its manifest says, the newest first."""
-    found = {}
-    for path in _newest_first(Path(folder)):
-        try:
-            content = (path / STATE).read_bytes()
-            recorded = read_mapping(path / MANIFEST, error=CheckpointError)["files"][STATE]["sha256"]
-            if hashlib.sha256(content).hexdigest() == recorded:
-                found[path] = parse_json(content, path / STATE, error=CheckpointError)
-        except (CheckpointError, OSError, KeyError, TypeError):
-            continue
-    return found
-
-
-def prune(folder: Path | str, keep: int) -> tuple[Path, ...]:
-    """Remove all but the ``keep`` newest checkpoints, the one ``best`` points to and the newest valid one.
-
-    Returns:
-        What was removed.
-    """
-    root = Path(folder)
-    ordered = list(_newest_first(root))
-    valid = next((path for path in ordered if _fault(path) is None), None)
-    spared = {*ordered[:keep], valid, read_pointer(root, "best")}
-    removed = tuple(path for path in ordered if path not in spared)
-    for path in removed:
-        # Renamed first: a half-deleted folder must not look like a damaged checkpoint.
-        doomed = path.with_name(f".{path.name}.old-{os.getpid()}")
-        path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
-    return removed
-
-
-def write_pointer(folder: Path, pointer: str, name: str) -> None:
-    """Make the text file ``folder/<pointer>`` (``latest`` or ``best``) name the checkpoint ``name``, in one step."""
-    write_text(folder / pointer, name + "\n")
-
-
-def read_pointer(folder: Path, pointer: str) -> Path | None:
-    """Return the checkpoint that ``latest`` or ``best`` names, or None when there is no such pointer."""
-    file = folder / pointer
-    if not file.is_file():
-        return None
-    name = read_text(file, error=CheckpointError, what="the name of a checkpoint", then="remove the file").strip()
-    if not _NAME.match(name):
-        raise CheckpointError(f"{file}: expected a name like step-00001000, found '{name[:40]}'; remove the file")
-    return folder / name
-
-
-def _newest_first(folder: Path) -> Iterator[Path]:
-    found = [path for path in folder.iterdir() if path.is_dir() and _NAME.match(path.name)] if folder.is_dir() else []
-    yield from sorted(found, key=_age, reverse=True)
-
-
-def _age(path: Path) -> tuple[float, int]:
-    """(attempt, step); unreadable state counts as newest, so that its damage is reported rather than passed over."""
-    step = int(path.name.removeprefix("step-"))
-    try:
-        state = read_mapping(path / STATE, error=CheckpointError)
-        return float(state.get("attempt", 0)), step
-    except (CheckpointError, ValueError, TypeError):
-        return float("inf"), step
-
-
-def _record(file: Path) -> dict[str, Any]:
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"bytes": file.stat().st_size, "sha256": digest}
-
-
-def _fault(folder: Path) -> str | None:
-    """Say what is wrong with a checkpoint, or None when every file is as its manifest says."""
-    if not folder.is_dir():
-        return "no such checkpoint folder"
-    try:
-        if not (folder / MANIFEST).exists():
-            return f"{MANIFEST} is missing, so it was never finished"
-        manifest = read_mapping(folder / MANIFEST, error=CheckpointError)
-        records = {name: manifest["files"][name] for name in (WEIGHTS, OPTIMISER, STATE)}
-        for name, record in records.items():
-            file = folder / name
-            if not file.is_file():
-                return f"{name} is missing"
-            if file.stat().st_size != record["bytes"]:
-                return f"{name} is damaged: expected {record['bytes']} bytes, found {file.stat().st_size}"
-            if _record(file)["sha256"] != record["sha256"]:
-                return f"{name} is damaged: its content differs from the recorded SHA-256"
-    except (CheckpointError, KeyError, TypeError):
-        return f"{MANIFEST} is damaged"
-    except OSError as error:
-        return f"cannot be read: {error}"
-    return None

@@ -7,6 +7,7 @@ as a file, so that predictions made months later use the same parts.
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pydantic import Field, model_validator
 from framework.config import StrictModel
 from framework.data.format.schema import BAG, PERTURBATION, PLATE, SOURCE, WELL, names_of_bags
 from framework.data.permutation import hash_u64, permute
+from framework.durable import write_text
 from framework.errors import RunError, did_you_mean, some_of
 from framework.files.delimited import read_text_table
 
@@ -126,11 +128,12 @@ def bags_in(parts: Parts, part: str) -> npt.NDArray[np.int64]:
 def write(path: Path | str, bags: pd.DataFrame, parts: Parts, by: str = PERTURBATION) -> None:
     """Write ``split.csv``: source and name of each bag, the column that was split by, part."""
     names = list(dict.fromkeys([SOURCE, BAG, by]))
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*names, "part"])
-        for values, part in zip(bags[names].itertuples(index=False), parts, strict=True):
-            writer.writerow(["" if pd.isna(value) else _text(value) for value in values] + [part])
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*names, "part"])
+    for values, part in zip(bags[names].itertuples(index=False), parts, strict=True):
+        writer.writerow(["" if pd.isna(value) else _text(value) for value in values] + [part])
+    write_text(Path(path), text.getvalue())
 
 
 def read(path: Path | str, bags: pd.DataFrame) -> Parts:

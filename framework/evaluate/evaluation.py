@@ -20,6 +20,7 @@ from framework.data.format.schema import digest_of
 from framework.durable import write_text, write_with
 from framework.errors import InputError
 from framework.evaluate.kinds import EVALUATIONS, evaluation_kind
+from framework.files.csv_writing import write_csv
 from framework.files.json_file import read_mapping
 from framework.files.parquet import read_parquet
 from framework.plugins import load_plugins
@@ -65,7 +66,7 @@ def write_evaluation(folder: Path | str, evaluation: Evaluation) -> Path:
     for name, table in evaluation.tables.items():
         write_with(target / f"{name}.parquet", partial(table.to_parquet, index=False))
         if name in also_csv:
-            write_with(target / f"{name}.csv", partial(table.to_csv, index=False, lineterminator="\n"))
+            write_csv(target / f"{name}.csv", table)
     summary = _plain(
         {
             "format": FORMAT_VERSION,

@@ -25,6 +25,7 @@ from framework.expression.scores import score_genes, spread_over_trees, summaris
 from framework.expression.shown_maps import ShownMaps, shown_maps
 from framework.expression.single_cells import SingleCells, open_single_cells
 from framework.expression.truth import MEAN, open_truth, score_against_truth
+from framework.files.csv_writing import write_csv
 from framework.files.h5_writing import write_h5ad
 from framework.progress import OnProgress
 from framework.result import Result
@@ -94,20 +95,20 @@ def express(
     )
     table = _score(config, cells, forest)
     summary = summarise(table)
-    table.to_csv(folder / "per_gene.csv", index=False)
-    summary.to_csv(folder / "summary.csv", index=False)
+    write_csv(folder / "per_gene.csv", table)
+    write_csv(folder / "summary.csv", summary)
     means = _single_cell_means(cells, forest)
     if imaged:
         means |= _write_imaged(config, cells, forest, imaged, folder, progress)
-        _markers(config, imaged).to_csv(folder / "markers.csv", index=False)
+        write_csv(folder / "markers.csv", _markers(config, imaged))
         compared = [agreement(means["measured"], means[mode]).assign(source=mode) for mode in MODES]
-        pd.concat(compared).to_csv(folder / "agreement.csv", index=False)
+        write_csv(folder / "agreement.csv", pd.concat(compared))
         if truth is not None:
-            _against_truth(cells, forest, imaged, truth).to_csv(folder / "truth.csv", index=False)
+            write_csv(folder / "truth.csv", _against_truth(cells, forest, imaged, truth))
     if maps is not None:
         maps.write(folder / "saliency.npz")
     _write_populations(means, folder)
-    _shown(config, cells, imaged).to_csv(folder / "cells.csv", index=False)
+    write_csv(folder / "cells.csv", _shown(config, cells, imaged))
     write_text(folder / "config.yaml", to_yaml(config))
     result = _summary(config, cells, imaged, summary, folder)
     write_json(folder / "expression.json", _facts(result))
@@ -228,12 +229,12 @@ def _markers(config: ExpressionConfig, imaged: Imaged) -> pd.DataFrame:
 
 def _write_populations(means: dict[str, pd.DataFrame], folder: Path) -> None:
     """``populations.csv``: source, population, then one column per gene; ``similarity.csv``: pairs of populations."""
-    pd.concat(
+    populations = pd.concat(
         [table.rename_axis("population").reset_index().assign(source=source) for source, table in means.items()]
-    ).set_index(["source", "population"]).to_csv(folder / "populations.csv")
-    pd.concat([similarities(table).assign(source=source) for source, table in means.items()]).to_csv(
-        folder / "similarity.csv", index=False
     )
+    write_csv(folder / "populations.csv", populations.set_index(["source", "population"]), index=True)
+    alike = pd.concat([similarities(table).assign(source=source) for source, table in means.items()])
+    write_csv(folder / "similarity.csv", alike)
 
 
 def _shown(config: ExpressionConfig, cells: SingleCells, imaged: Imaged | None) -> pd.DataFrame:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from framework.durable import write_arrays
 from framework.errors import InputError
 from framework.expression.config import ImagedCells
 from framework.expression.imaged_cells import Imaged
@@ -40,15 +41,7 @@ class ShownMaps:
 
     def write(self, file: Path) -> None:
         """Write them as ``.npz``, an array per attribute."""
-        np.savez_compressed(
-            file,
-            images=self.images,
-            maps=self.maps,
-            population=self.population,
-            tile=self.tile,
-            markers=self.markers,
-            channels=self.channels,
-        )
+        write_arrays(file, {each.name: getattr(self, each.name) for each in fields(self)})
 
 
 def shown_maps(config: ImagedCells, markers: tuple[str, ...], imaged: Imaged) -> ShownMaps:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
+from framework.durable import naming, sync_file
 from framework.errors import CheckpointError, WellstreamError
 from framework.files.failures import AGAIN, check_regular, reading
 
@@ -26,3 +29,20 @@ def load_tensors(
     check_regular(file, error, what, then)
     with reading(file, error, what, then):
         return load_file(file, device="cpu")
+
+
+def save_tensors(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write tensors by name where they will not be read before all is whole, and sync them.
+
+    Args:
+        file: ``.safetensors``.
+        tensors: on any device; they may share memory, as tied weights do.
+
+    Raises:
+        OSError: it cannot be written; names the file.
+    """
+    # Clones, because safetensors refuses tensors that share memory.
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    with naming(file, SafetensorError):
+        save_file(plain, file)
+        sync_file(file)

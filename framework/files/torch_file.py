@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from framework.durable import naming, sync_file
 from framework.errors import CheckpointError, WellstreamError
 from framework.files.failures import AGAIN, check_regular, reading
 from framework.files.npz import open_zip
@@ -41,6 +42,17 @@ def load_weights_only(
         except pickle.UnpicklingError as found:
             # What torch says here tells people to switch the protection off.
             raise error(f"{file}: not readable as {what}: {_why(str(found))}; {then}") from None
+
+
+def save_plain(file: Path, content: Any) -> None:
+    """Write tensors and plain values with ``torch.save`` where they will not be read before all is whole, and sync.
+
+    Raises:
+        OSError: it cannot be written; names the file.
+    """
+    with naming(file, RuntimeError):  # torch's word for a disk that takes no more
+        torch.save(content, file)
+        sync_file(file)
 
 
 def _why(said: str) -> str:

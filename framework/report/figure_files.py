@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from framework.durable import write_json, write_with
 from framework.errors import InputError
+from framework.files.csv_writing import write_csv
 from framework.files.failures import is_inside
 from framework.files.json_file import read_mapping
 from framework.report.canvas import rendered, styled
@@ -55,7 +55,7 @@ def write_figure(folder: Path, name: str, drawn: Drawn, paper: str, order: int) 
     # The SVG first: a canvas that was drawn at another resolution keeps nothing of it in the layout.
     write_with(svg, lambda path: path.write_bytes(draw(drawn.canvas, "svg")))
     write_with(png, lambda path: path.write_bytes(draw(drawn.canvas, "png", _DPI)))
-    write_with(csv, partial(drawn.numbers.to_csv, index=False, lineterminator="\n"))
+    write_csv(csv, drawn.numbers)
     texts = {"title": drawn.title, "caption": drawn.caption, "alt": drawn.alt, "paper": paper}
     write_json(told, {"name": name, **texts, "order": order, "notes": list(drawn.notes), "rows": len(drawn.numbers)})
     return FigureFile(name=name, **texts, order=order, notes=drawn.notes, files=(png, svg, csv))

@@ -144,8 +144,9 @@ def _continued(file: Path, rank: int, known: Head | None) -> Chain:
         passed = passed or chain.head == known
     if not passed:
         log.warning(
-            "%s: not as the checkpoint that this run resumes from names it, so it was altered or cut; training goes "
-            "on, but 'wellstream verify' will refuse this run",
+            "%s: not as the checkpoint that this run resumes from names it, so it was %s; training goes on, but "
+            "'wellstream verify' will refuse this run",
             file,
+            "altered or cut" if chain.head.lines else "removed or emptied",
         )
     return chain

@@ -7,9 +7,11 @@ import logging
 import os
 import shlex
 from collections.abc import Iterator, Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from framework.durable import naming, open_in_place
 from framework.errors import RunError
 from framework.files.failures import check_regular, reading
 
@@ -26,11 +28,12 @@ class Lines:
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        if file.exists() or file.is_symlink():
+        if file.exists() and not file.is_symlink():
             check_regular(file, RunError, _WHAT, f"remove {file}")
+        self._file = file
+        self._stream = os.fdopen(open_in_place(file, os.O_RDWR | os.O_APPEND), "ab+", buffering=0)
         with reading(file, RunError, _WHAT, f"remove {file}"):
-            _drop_torn_tail(file)
-        self._stream: TextIO = file.open("a", encoding="utf-8")
+            _drop_torn_tail(self._stream)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Write one object; it is in the file when the process dies after this call."""
@@ -38,18 +41,23 @@ class Lines:
 
     def append_text(self, line: str) -> None:
         """Write one object that is text already, without a line end; as ``append`` otherwise."""
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        rest = memoryview(f"{line}\n".encode())
+        with naming(self._file):
+            while rest:
+                rest = rest[os.write(self._stream.fileno(), rest) :]
 
     def sync(self) -> None:
         """Make all lines survive a power cut."""
-        os.fsync(self._stream.fileno())
+        with naming(self._file):
+            os.fsync(self._stream.fileno())
 
     def close(self) -> None:
         """Sync and close; nothing happens the second time."""
         if not self._stream.closed:
-            self.sync()
-            self._stream.close()
+            try:
+                self.sync()
+            finally:
+                self._stream.close()
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
@@ -92,20 +100,16 @@ def raw_lines(file: Path, longest: int) -> Iterator[bytes]:
             yield line.removesuffix(b"\n")
 
 
-def _drop_torn_tail(file: Path) -> None:
+def _drop_torn_tail(stream: FileIO) -> None:
     """Cut what follows the last line end: a process died while it wrote that line."""
-    if not file.is_file():
-        return
-    with file.open("rb+") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        end = size
-        while end > 0:
-            start = max(0, end - _BLOCK)
-            stream.seek(start)
-            found = stream.read(end - start).rfind(b"\n")
-            if found >= 0:
-                end = start + found + 1
-                break
-            end = start
-        if end < size:
-            stream.truncate(end)
+    size = stream.seek(0, os.SEEK_END)
+    end = size
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        found = os.pread(stream.fileno(), end - start, start).rfind(b"\n")
+        if found >= 0:
+            end = start + found + 1
+            break
+        end = start
+    if end < size:
+        stream.truncate(end)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import wandb
 
 from framework.config import StrictModel
+from framework.durable import write_text
 from framework.tracking.lines import Lines
 from framework.tracking.metrics import METRICS_NAME
 
@@ -142,7 +143,7 @@ def _stable_id(file: Path) -> str:
     if re.fullmatch(r"[A-Za-z0-9_-]+", known):
         return known
     made = secrets.token_hex(6)
-    file.write_text(made + "\n", encoding="ascii")
+    write_text(file, made + "\n")
     return made
 
 

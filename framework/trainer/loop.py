@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -126,6 +126,9 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
         closing(_iterator(run.loader, first, train.steps)) as batches,
     ):
         _train_mode(run.objective, train)
+        if progress.owes_evaluation:
+            progress, stopped_by = _validated(run, train, progress, signals, display, values)
+            _save_if_due(run, progress, train, stopped_by)
         run.ranks.at("the first step")  # it compiles and fills caches
         while not stopped_by and not _is_over(progress, train):
             if progress.step > first:
@@ -147,19 +150,13 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
                 values = _log(run, meter, interval, facts, progress.step)
                 display.numbers(progress.step, values, interval.seconds / max(1, interval.steps))
                 interval.reset()
-            if run.validation and train.evaluate_every and _is_due(progress, train.evaluate_every, train):
-                _share_statistics(run, train)
-                losses = evaluate(run, *run.validation, train.timeout_s)
-                _train_mode(run.objective, train)
-                run.tracker.log(progress.step, losses)
-                values |= losses
-                progress = progress.after_evaluation(losses["val_loss"])
-                display.say(f"step {progress.step}: validation loss {losses['val_loss']:.4g}")
-            is_best = train.patience is not None and progress.best_step == progress.step
-            if _is_due(progress, train.save_every, train) or is_best or stopped_by or _is_over(progress, train):
-                save(run, progress, train, is_best)
+            if train.evaluate_every and _is_due(progress, train.evaluate_every, train):
+                progress, told = _validated(run, train, progress, signals, display, values)
+                stopped_by = told or stopped_by
+            _save_if_due(run, progress, train, stopped_by)
     speed = steady.read(run.ranks)
-    ended_by = "steps" if progress.step >= train.steps else stopped_by or "patience"
+    is_done = progress.step >= train.steps and not progress.owes_evaluation
+    ended_by = "steps" if is_done else stopped_by or "patience"
     seconds = time.perf_counter() - began
     return Outcome(ended_by=ended_by, progress=progress, seconds=seconds, speed=speed, values=values)
 
@@ -218,17 +215,60 @@ def _need_finite(step: int, loss: float, gradient_norm: float) -> None:
     )
 
 
-def evaluate(run: Collaborators, source: Source, steps: int, timeout_s: float) -> dict[str, float]:
-    """Return ``val_loss`` and the other means over one pass through the validation part."""
+def _validated(
+    run: Collaborators,
+    train: TrainConfig,
+    progress: Progress,
+    signals: Signals,
+    display: Display,
+    values: dict[str, float],
+) -> tuple[Progress, StoppedBy | None]:
+    """Validate, log, and add the losses to ``values``; return the progress, and the signal that ended it early."""
+    if run.validation is None:
+        return replace(progress, owes_evaluation=False), None
+    _share_statistics(run, train)
+    losses = evaluate(run, *run.validation, train.timeout_s, signals)
+    _train_mode(run.objective, train)
+    if isinstance(losses, str):
+        return replace(progress, owes_evaluation=True), losses
+    run.tracker.log(progress.step, losses)
+    values.update(losses)
+    display.say(f"step {progress.step}: validation loss {losses['val_loss']:.4g}")
+    return progress.after_evaluation(losses["val_loss"]), None
+
+
+def evaluate(
+    run: Collaborators, source: Source, steps: int, timeout_s: float, signals: Signals
+) -> dict[str, float] | StoppedBy:
+    """Return ``val_loss`` and the other means over one pass through the validation part.
+
+    Or the signal that some rank was sent: all ranks leave the pass before the same batch.
+    """
     meter = LossMeter()
     run.objective.eval()
     with torch.no_grad(), closing(_iterator(source, 0, steps)) as batches:
         run.ranks.at("the first batch of validation")
         for batch in batches:
+            told = _told(run.ranks, signals)
+            if told is not None:
+                return told
             with run.ranks.autocast():
                 meter.add(run.objective(batch, run.ranks.gather_rows))
             run.ranks.at("validation", timeout_s, _TIMEOUT)
     return {f"val_{name}": value for name, value in meter.read(run.ranks).items()}
+
+
+def _told(ranks: Ranks, signals: Signals) -> StoppedBy | None:
+    """Return the signal that any rank was sent; all ranks get the same answer."""
+    flags = torch.tensor([float(signals.received == name) for name in ("SIGTERM", "SIGINT")])
+    terminated, interrupted = ranks.sum(flags).tolist()
+    return "SIGTERM" if terminated else "SIGINT" if interrupted else None
+
+
+def _save_if_due(run: Collaborators, progress: Progress, train: TrainConfig, stopped_by: StoppedBy | None) -> None:
+    is_best = train.patience is not None and progress.best_step == progress.step
+    if _is_due(progress, train.save_every, train) or is_best or stopped_by or _is_over(progress, train):
+        save(run, progress, train, is_best)
 
 
 def save(run: Collaborators, progress: Progress, train: TrainConfig, is_best: bool) -> None:

@@ -6,15 +6,19 @@ import errno
 import json
 import os
 import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from framework.durable import (
+    check_can_be_file,
     check_can_be_folder,
     is_temporary,
     naming,
+    open_in_place,
     replacing,
     sole_writer,
     temporary_name,
@@ -59,10 +63,14 @@ def test_a_folder_or_a_file_has_one_writer(tmp_path: Path) -> None:
         asked.append(owner)
         return ValueError("held")
 
-    for place in (tmp_path, tmp_path / "lock"):
-        with sole_writer(place, refused), pytest.raises(ValueError, match="held"), sole_writer(place, refused):
+    for place, is_folder in ((tmp_path, True), (tmp_path / "lock", False)):
+
+        def held(place: Path = place, is_folder: bool = is_folder) -> AbstractContextManager[None]:
+            return sole_writer(place, refused, is_folder=is_folder)
+
+        with held(), pytest.raises(ValueError, match="held"), held():
             pass
-        with sole_writer(place, refused):
+        with held():
             pass
     assert asked == ["", f"process {os.getpid()} on {socket.gethostname()}"]
 
@@ -125,3 +133,63 @@ def test_a_folder_that_cannot_be_made_is_refused_before_work(tmp_path: Path) -> 
         assert caught.value.filename == str(tmp_path / "file")
     check_can_be_folder(tmp_path / "new" / "folder")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        check_can_be_file(tmp_path / "folder")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(NotADirectoryError):
+        check_can_be_file(tmp_path / "file" / "x.h5ad")
+    check_can_be_file(tmp_path / "new" / "x.h5ad")
+    facts = os.statvfs(tmp_path)
+    read_only = os.statvfs_result((*facts[:8], facts.f_flag | os.ST_RDONLY, *facts[9:]))
+    monkeypatch.setattr(os, "statvfs", lambda _: read_only)
+    with pytest.raises(OSError, match="Read-only file system") as found:
+        check_can_be_file(tmp_path / "new" / "x.h5ad")
+    assert found.value.filename == str(tmp_path)
+
+
+def link(place: Path) -> None:
+    place.with_name("precious").write_text("precious")
+    place.symlink_to("precious")
+
+
+@pytest.mark.parametrize(
+    ("put", "sentence"),
+    [
+        (link, "a symbolic link, which is not written through; a file is needed there; remove it, or name another"),
+        (os.mkfifo, "a pipe, socket or device; a file is needed there; remove it"),
+        (os.mkdir, "is a directory; a file is needed there; name another place"),
+    ],
+)
+def test_a_lock_is_a_file_of_its_own(tmp_path: Path, put: Callable[[Path], None], sentence: str) -> None:
+    """A lock that a link leads elsewhere would write who holds it into somebody's file."""
+    place = tmp_path / ".lock"
+    put(place)
+    with pytest.raises(OSError, match=r"\.lock") as found, sole_writer(place, ValueError):
+        pass
+    assert sentence_of(found.value).startswith(f"{place}: {sentence}")
+    assert all(file.read_text() == "precious" for file in tmp_path.glob("precious"))
+
+
+def test_a_file_written_in_place_is_made_and_kept(tmp_path: Path) -> None:
+    for _ in range(2):
+        handle = open_in_place(tmp_path / "log", os.O_RDWR | os.O_APPEND)
+        os.write(handle, b"line")
+        os.close(handle)
+    assert (tmp_path / "log").read_bytes() == b"lineline"
+
+
+def test_an_error_of_a_library_becomes_one_of_the_system_with_the_name_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OSError, match="of its own words") as found, naming(tmp_path / "w.pt", RuntimeError):
+        raise RuntimeError("of its\n own words")
+    assert (found.value.errno, found.value.filename) == (errno.EIO, str(tmp_path / "w.pt"))
+    monkeypatch.setattr("framework.durable._is_full", lambda _: True)
+    with pytest.raises(OSError, match="No space left on device"), naming(tmp_path / "w.pt", RuntimeError):
+        raise RuntimeError("file write failed")
+    with pytest.raises(ValueError, match="other"), naming(tmp_path / "w.pt", RuntimeError):
+        raise ValueError("other")

@@ -62,7 +62,7 @@ def only_writer(folder: Path) -> Iterator[None]:
     def refused(_: str) -> DatasetError:
         return DatasetError(f"{folder}: another ingest is writing here; wait for it, or choose another folder")
 
-    with sole_writer(folder, refused):
+    with sole_writer(folder, refused, is_folder=True):
         yield
 
 

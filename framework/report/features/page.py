@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import urllib.parse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 
 from framework.data.dataset import Dataset
 from framework.data.store import TileStore, dataset_digest
+from framework.durable import write_text, write_with
 from framework.errors import InputError
 from framework.evaluate import Evaluation, read_evaluation
 from framework.features import FeatureTable
@@ -69,7 +71,7 @@ def write_feature_report(
     page = target / PAGE_NAME
     title = ", ".join(names[:4]) + (" ..." if len(names) > 4 else "")
     label = evaluation.summary["options"]["label"]
-    page.write_text(render_page(title, f"Feature sets compared by {label}", sections), encoding="utf-8")
+    write_text(page, render_page(title, f"Feature sets compared by {label}", sections))
     _write_figures(target / FIGURES, sections)
     return page
 
@@ -194,4 +196,5 @@ def _write_figures(folder: Path, sections: Sequence[Section]) -> None:
         for number, picture in enumerate(pictures, start=1):
             head, _, body = picture.source.partition(",")
             content = base64.b64decode(body) if head.endswith("base64") else urllib.parse.unquote_to_bytes(body)
-            (folder / f"{section.anchor}-{number}.{'svg' if 'svg' in head else 'png'}").write_bytes(content)
+            file = folder / f"{section.anchor}-{number}.{'svg' if 'svg' in head else 'png'}"
+            write_with(file, partial(Path.write_bytes, data=content))

@@ -24,8 +24,9 @@ from framework.data.format.schema import BAG, PERTURBATION, SOURCE, STIMULATION
 from framework.data.loading.transform import scale
 from framework.data.permutation import I64, hash_u64, permute
 from framework.data.store import dataset_digest
-from framework.durable import write_arrays, write_with
+from framework.durable import write_arrays
 from framework.errors import ConfigError, RunError, did_you_mean
+from framework.files.csv_writing import write_csv
 from framework.models import smooth_gradients
 from framework.objectives import Embeds, Output, Predicts
 from framework.objectives.predicting_targets import PredictsTargets
@@ -107,7 +108,7 @@ def bag_saliency(on: Application, out: Path, asked: BagMaps, progress: OnProgres
     table = pd.concat([_rows(on, bag, outputs) for bag in bags], ignore_index=True)
     write_arrays(with_folder(out), _arrays(on, bags, outputs))
     beside = out.with_suffix(".tiles.csv")
-    write_with(beside, partial(table.to_csv, index=False, lineterminator="\n"))
+    write_csv(beside, table)
     gaps = [np.abs(bag.values.mean(axis=0) - bag.prediction).max() for bag in bags]
     return SaliencySummary(
         file=out,

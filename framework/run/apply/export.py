@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from framework.data.format.schema import Manifest
-from framework.durable import sync_file, sync_folder, temporary_name, write_json, write_text
+from framework.durable import check_can_be_folder, sync_file, sync_folder, temporary_name, write_json, write_text
 from framework.errors import RunError
+from framework.files.safetensors_file import save_tensors
 from framework.models import NetworkOptions
 from framework.models.weights_file import KIND, MODEL_FILE, TENSORS_FILE
 from framework.objectives import Embeds
@@ -65,6 +65,7 @@ def export(
     opened, folder = open_run(run), Path(out)
     opened.having(Embeds)
     _need_free(folder)
+    check_can_be_folder(folder)
     beside = temporary_name(folder)
     try:
         beside.mkdir(parents=True)
@@ -99,8 +100,7 @@ def _need_free(folder: Path) -> None:
 def _write(opened: OpenedRun, manifest: Manifest, folder: Path, licence: str | None, program: bool) -> dict[str, Any]:
     objective = opened.having(Embeds)
     state = objective.feature_network().state_dict()
-    save_file({name: value.detach().cpu().contiguous().clone() for name, value in state.items()}, folder / TENSORS_FILE)
-    sync_file(folder / TENSORS_FILE)
+    save_tensors(folder / TENSORS_FILE, state)
     shape = (len(opened.scale.channels), manifest.tile.height, manifest.tile.width)
     module = portable(objective, opened.scale)
     width = int(module(torch.zeros(1, *shape)).shape[1])

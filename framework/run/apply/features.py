@@ -22,7 +22,7 @@ from framework.features.classic import SCALES_PX, classic, classic_names, crop_r
 from framework.models.imagenet import ImageNetTrunk
 from framework.progress import OnProgress
 from framework.run.apply.results import FeaturesSummary
-from framework.run.apply.tables import StreamedTable, tile_rows
+from framework.run.apply.tables import StreamedTable, check_h5ad_name, tile_rows
 from framework.tracking import versions
 
 Kind = Literal["intensity", "classic", "transfer"]
@@ -73,6 +73,7 @@ def features(
         WellstreamError: the dataset, the split or the weights cannot be used.
     """
     _check_names(kind, scale)
+    check_h5ad_name(Path(out))
     dataset = Dataset.open(data)
     if not len(dataset.index):
         raise ConfigError(f"{dataset.root}: no tiles to measure")

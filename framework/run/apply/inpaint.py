@@ -17,7 +17,7 @@ import torch
 from framework.data.dataset import Dataset
 from framework.data.format.schema import BAG, SOURCE
 from framework.data.plan import MismatchedPairs, PairsPlan
-from framework.durable import write_arrays, write_json
+from framework.durable import check_can_be_folder, write_arrays, write_json
 from framework.errors import RunError
 from framework.objectives import Paints
 from framework.progress import OnProgress
@@ -86,8 +86,9 @@ def inpaint(
     plan = plan_of(opened.config, on.dataset, on.parts, part, objective, {}, Draw.VALIDATION)
     if not isinstance(plan, PairsPlan):
         raise RunError(f"{run}: its plan gives no pairs; inpaint needs a run with plan: {{name: pairs}}")
-    painted = _paint(on, objective, plan, panels, progress)
     folder = opened.folder.root / "inpainting" if out is None else Path(out)
+    check_can_be_folder(folder)
+    painted = _paint(on, objective, plan, panels, progress)
     summary = {"format": FORMAT_VERSION, "part": part, **_losses(painted), "panels": painted.rows}
     summary["channels"] = list(opened.scale.channels)
     summary["structure"] = list(objective.given)

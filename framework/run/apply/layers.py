@@ -14,6 +14,7 @@ import torch
 from framework.data.loading.transform import VIEWS, Views, need_views
 from framework.data.loading.transform import views as mirrored
 from framework.data.plan import EveryTile
+from framework.durable import check_can_be_folder
 from framework.errors import ConfigError
 from framework.models import SpatialPool, need_layers, pooled_layers
 from framework.objectives import Embeds
@@ -69,6 +70,7 @@ def embed_layers(
     folder = Path(out)
     if folder.suffix == ".h5ad":
         raise ConfigError(f"{folder}: every layer gets a file of its own; name a folder")
+    check_can_be_folder(folder)
     opened = open_run(run, untrained=untrained)
     objective = opened.having(Embeds)
     need_layers(objective.feature_network(), layers)

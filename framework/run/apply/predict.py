@@ -21,6 +21,7 @@ from framework.data.permutation import I64
 from framework.data.plan import EveryBag, EveryTile, Plan, PlanUniverse
 from framework.data.split import PART_OF_BACKBONE
 from framework.data.store import Store
+from framework.durable import check_can_be_file
 from framework.errors import ConfigError, DatasetError, RunError
 from framework.objectives import Output, Predicts
 from framework.progress import OnProgress
@@ -88,6 +89,8 @@ def predict(
     objective = opened.having(Predicts)
     outputs = _outputs(objective)
     files = _files(outputs, Path(out))
+    for file in files.values():
+        check_can_be_file(file)
     on = opened.on(data, part)
     store: Store = on.store
     if data is None and opened.config.data.embeddings is not None and seen == 1:

@@ -15,7 +15,7 @@ from framework.data.batch import Batch
 from framework.data.loading.transform import scale
 from framework.data.permutation import I64, hash_u64, permute
 from framework.data.store import dataset_digest
-from framework.durable import write_arrays
+from framework.durable import check_can_be_file, write_arrays
 from framework.errors import ConfigError
 from framework.models import guided_gradients
 from framework.objectives import Predicts
@@ -75,6 +75,7 @@ def saliency(
     """
     if Path(out).suffix != ".npz":
         raise ConfigError(f"{out}: expected the name of an .npz file")
+    check_can_be_file(out)
     opened = open_run(run)
     objective = opened.having(Predicts)
     on = opened.on(data, part)

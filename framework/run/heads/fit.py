@@ -14,8 +14,9 @@ import pandas as pd
 import torch
 
 from framework.distributed import Ranks
-from framework.durable import is_temporary, write_with
+from framework.durable import is_temporary
 from framework.errors import RunError
+from framework.files.csv_writing import write_csv
 from framework.files.json_file import read_mapping
 from framework.progress import OnProgress
 from framework.result import Result
@@ -163,4 +164,4 @@ def _write_table(root: Path, models: Sequence[OneHead]) -> None:
         summary = read_mapping(RunFolder(root=Path(one.config.run_dir)).summary_file, error=RunError)
         facts = {key: summary.get(key) for key in ("steps", "ended_by", "best_step", "best_val_loss", "loss")}
         rows.append({"run": one.name, "target": one.target, "split_seed": one.seed, **facts})
-    write_with(root / TABLE, lambda path: pd.DataFrame(rows).to_csv(path, index=False, lineterminator="\n"))
+    write_csv(root / TABLE, pd.DataFrame(rows))

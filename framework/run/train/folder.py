@@ -7,6 +7,7 @@ checkpoint a run has nothing to lose, and the same folder may be begun again wit
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from framework.data.scales import ScaleProfile, read_profile
 from framework.data.split import Parts
 from framework.durable import sole_writer, write_json, write_text, write_with
 from framework.errors import RunError
-from framework.files.failures import reading
+from framework.files.failures import check_regular, is_inside, reading
 from framework.files.json_file import read_mapping
 from framework.files.parquet import read_parquet
 from framework.models import Taken
@@ -146,6 +147,7 @@ class RunFolder:
             RunError: this is no run folder.
             ConfigError: the file does not describe a run.
         """
+        self._need_own_files()
         if not self.config_file.is_file():
             if (self.root / MANIFEST_NAME).is_file():
                 raise RunError(
@@ -156,6 +158,17 @@ class RunFolder:
                 f"{self.root}: no config.yaml, so this is no run folder; make one with: wellstream train CONFIG"
             )
         return load_run_config(self.config_file)
+
+    def _need_own_files(self) -> None:
+        """Refuse files that lie elsewhere (a run would mean what others write there), pipes, devices and folders.
+
+        Folders may be links: those of checkpoints are large.
+        """
+        for file in (self.config_file, self.split_file, self.objective_file, self.scale_file, self.weights_file):
+            if file.is_symlink() and not is_inside(file, self.root):
+                raise RunError(f"{file}: a link that leads out of the run folder; put the file itself in its place")
+            if os.path.lexists(file):
+                check_regular(file, RunError, "a file of a run", _ANEW)
 
     def objective_facts(self) -> ObjectiveFacts:
         """Read ``objective.json``. Raises RunError when it is damaged."""

@@ -124,7 +124,8 @@ def _begin(
 
 
 def _find(folder: RunFolder, config: RunConfig, resume: str) -> Start:
-    attempt = next_attempt(folder.root)
+    # The audit may be gone; an attempt whose number is not above those of all checkpoints would count as older.
+    attempt = max(next_attempt(folder.root), 1 + checkpoint.newest_attempt(folder.checkpoints))
     if resume in ("auto", "none"):
         path = checkpoint.newest_valid(folder.checkpoints)
         if path is None and folder.is_begun:

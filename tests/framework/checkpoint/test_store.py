@@ -57,7 +57,7 @@ def test_a_loaded_checkpoint_equals_what_was_saved_bit_for_bit(tmp_path: Path) -
     assert checkpoint.read_pointer(tmp_path, "latest") == path
     found = checkpoint.load(path)
     assert found.step == 1000
-    assert found.state == {"seed": 7, "step": 1000}
+    assert found.state == {"seed": 7, "step": 1000, "moments": 6}
     assert found.scheduler is not None
     assert found.scheduler["last_epoch"] == 3
 
@@ -230,6 +230,9 @@ def test_facts_of_a_checkpoint_are_of_their_kind(tmp_path: Path) -> None:
         ),
         (lambda state: state["state"][0].update(exp_avg=torch.zeros(2)), "is (2,) float32: it is of another model"),
         (lambda state: state["state"][0].update(exp_avg="x"), "is no tensor: it is of another model"),
+        (lambda state: state["state"].pop(2), "moments of 5 weight tensors, expected those of 6"),
+        (lambda state: state["state"].clear(), "moments of 0 weight tensors, expected those of 6"),
+        (lambda state: state["state"][2].pop("exp_avg_sq"), "'exp_avg_sq' of weight tensor 2 is missing"),
         (lambda state: state.pop("param_groups"), "not readable as the state of this optimiser"),
         (lambda state: state.update(param_groups=[]), "not readable as the state of this optimiser"),
     ],
@@ -245,6 +248,36 @@ def test_forged_moments_are_refused(tmp_path: Path, change: Callable[[Any], obje
         checkpoint.restore_optimiser(checkpoint.load(path), trained(seed=1)[1])
     assert str(caught.value).startswith(f"{path / 'optimiser.pt'}: ")
     assert sentence in str(caught.value)
+
+
+def test_a_checkpoint_from_before_moments_were_counted_is_taken(tmp_path: Path) -> None:
+    def without(file: Path) -> None:
+        facts = json.loads(file.read_text())
+        assert facts.pop("moments") == 6
+        file.write_text(json.dumps(facts))
+
+    found = checkpoint.load(forged(save(tmp_path, 4), "state.json", without))
+    checkpoint.restore_optimiser(found, trained(seed=1)[1])
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimiser.pt", "state.json", "manifest.json"])
+def test_a_file_that_is_a_link_out_of_its_checkpoint_is_passed_over(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    older, path = save(tmp_path / "run", 1), save(tmp_path / "run", 2)
+    (path / name).rename(tmp_path / name)
+    (path / name).symlink_to(tmp_path / name)
+    assert checkpoint.newest_valid(tmp_path / "run") == older
+    assert f"{name} is a link that leads out of the checkpoint" in caplog.text
+    with pytest.raises(CheckpointError, match=f"{name} is a link"):
+        checkpoint.load(path)
+
+
+def test_the_newest_attempt_is_that_of_sound_checkpoints(tmp_path: Path) -> None:
+    assert checkpoint.newest_attempt(tmp_path) == -1
+    save(tmp_path, 1, attempt=2)
+    flip(save(tmp_path, 2, attempt=7) / "state.json")
+    assert checkpoint.newest_attempt(tmp_path) == 2
 
 
 def test_options_of_an_optimiser_come_from_its_config(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,27 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     for each in (read_lines(tmp_path / "b.jsonl"), raw_lines(tmp_path / "b.jsonl", 100)):
         with pytest.raises(RunError, match=r"b\.jsonl: not readable as a file of JSON lines: Input/output error"):
             list(each)
+
+
+def test_lines_are_never_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("all my work, without a line end")
+    (tmp_path / "a.jsonl").symlink_to("thesis.txt")
+    with pytest.raises(OSError, match="a symbolic link, which is not written through") as found:
+        Lines(tmp_path / "a.jsonl")
+    assert found.value.filename == str(tmp_path / "a.jsonl")
+    assert (tmp_path / "thesis.txt").read_text() == "all my work, without a line end"
+
+
+def test_a_disk_that_takes_no_more_is_named_with_the_file(tmp_path: Path) -> None:
+    lines = Lines(tmp_path / "a.jsonl")
+    lines.append({"step": 1})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (25, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as found:
+            lines.append({"step": 2, "loss": 0.12345})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert found.value.filename == str(tmp_path / "a.jsonl")
+    lines.close()
+    assert list(read_lines(tmp_path / "a.jsonl")) == [{"step": 1}], "what was torn is no line"

@@ -241,3 +241,51 @@ def test_steady_state_leaves_out_the_first_steps(tmp_path: Path) -> None:
     assert outcome.values["wait_share"] == 1.0
     short = fit(collaborators(tmp_path, OPTIM, 5, Slow()), TrainConfig(steps=5), OPTIM, Progress())
     assert short.speed is None
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "SIGINT")])
+@pytest.mark.parametrize("at", [0, 3])
+def test_a_signal_ends_a_validation_pass_and_the_resumed_run_makes_it_first(
+    tmp_path: Path, number: int, name: str, at: int
+) -> None:
+    """The run ends as one that was never stopped: same weights, losses and best step."""
+    train = TrainConfig(steps=6, save_every=3, evaluate_every=2, patience=9)
+    whole = collaborators(tmp_path / "whole", OPTIM, 6, Random(), validation=(Random(), 5))
+    expected = fit(whole, train, OPTIM, Progress())
+
+    told = Random(tell=(at, number))
+    run = collaborators(tmp_path / "run", OPTIM, 6, Random(), validation=(told, 5))
+    stopped = fit(run, train, OPTIM, Progress())
+    assert stopped.ended_by == name
+    assert stopped.progress == Progress(step=2, owes_evaluation=True)
+    assert len(run.objective.modes) == 2 + at, "no batch of validation after the signal"
+    assert told.closed == 1
+    path = tmp_path / "run" / "checkpoints" / "step-00000002"
+    assert checkpoint.newest_valid(path.parent) == path
+
+    found = checkpoint.load(path)
+    again = collaborators(tmp_path / "run", OPTIM, 6, Random(), validation=(Random(), 5))
+    checkpoint.restore(found, again.objective)
+    again.optimiser.load_state_dict(found.optimiser)
+    assert found.scheduler is not None
+    again.scheduler.load_state_dict(found.scheduler)
+    ended = fit(again, train, OPTIM, Progress.from_plain({**found.state["progress"], "step": 2}))
+    assert ended.progress == expected.progress
+    assert same(weights(again), weights(whole))
+    losses = read_metrics(tmp_path / "run").set_index("step")["val_loss"].dropna()
+    assert losses.index.tolist() == [2, 4, 6]
+    assert losses.equals(read_metrics(tmp_path / "whole").set_index("step")["val_loss"].dropna())
+
+
+def test_a_signal_in_the_last_validation_leaves_a_run_that_is_not_finished(tmp_path: Path) -> None:
+    train = TrainConfig(steps=2, evaluate_every=2)
+    run = collaborators(tmp_path, OPTIM, 2, Random(), validation=(Random(tell=(1, signal.SIGTERM)), 5))
+    stopped = fit(run, train, OPTIM, Progress())
+    assert (stopped.ended_by, stopped.progress.step) == ("SIGTERM", 2)
+    again = collaborators(tmp_path, OPTIM, 2, Random(), validation=(Random(), 5))
+    ended = fit(again, train, OPTIM, stopped.progress)
+    assert (ended.ended_by, ended.progress.owes_evaluation) == ("steps", False)
+    assert ended.progress.best_step == 2
+    without = collaborators(tmp_path / "without", OPTIM, 2, Random())
+    ended = fit(without, TrainConfig(steps=2), OPTIM, stopped.progress)
+    assert (ended.ended_by, ended.progress.owes_evaluation) == ("steps", False), "a run may be told not to validate"

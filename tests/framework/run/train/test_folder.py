@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import torch
 from fixtures.tiny_run import HEADS, TRIPLET, config, environment, tiny_data
 
-from framework.checkpoint import store
+from framework.checkpoint import listing
 from framework.errors import RunError
 from framework.run import RunFolder, fit, open_run, verify_run
 
@@ -67,7 +68,7 @@ def test_a_folder_with_its_genes_in_json_still_opens(heads: Path, tmp_path: Path
     state = json.loads((checkpoint / "state.json").read_text()) | {"objective": before}
     (checkpoint / "state.json").write_text(json.dumps(state))
     manifest = json.loads((checkpoint / "manifest.json").read_text())
-    manifest["files"]["state.json"] = store._record(checkpoint / "state.json")
+    manifest["files"]["state.json"] = listing.record_of(checkpoint / "state.json")
     (checkpoint / "manifest.json").write_text(json.dumps(manifest))
     assert open_run(run).objective.profile == profile
 
@@ -99,3 +100,23 @@ def test_a_killed_writer_frees_the_folder(tmp_path: Path) -> None:
         other.wait()
     with RunFolder(root=tmp_path).sole_writer():
         pass
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "split.csv", "objective.json", "scale.json"])
+def test_files_of_a_run_lie_in_the_run(heads: Path, tmp_path: Path, name: str) -> None:
+    """Otherwise whoever writes the file elsewhere changes what the run means."""
+    run = shutil.copytree(heads, tmp_path / "run")
+    (run / name).rename(tmp_path / name)
+    (run / name).symlink_to(tmp_path / name)
+    for use in (open_run, verify_run):
+        with pytest.raises(RunError, match=f"{name}: a link that leads out of the run folder"):
+            use(run)
+    (run / name).unlink()
+    os.mkfifo(run / name)
+    with pytest.raises(RunError, match=f"{name}: a pipe, socket or device"):
+        open_run(run)
+    (run / name).unlink()
+    (tmp_path / name).rename(run / name)
+    (run / "checkpoints").rename(tmp_path / "large disk")
+    (run / "checkpoints").symlink_to(tmp_path / "large disk")
+    assert open_run(run).step == 2
