@@ -13,6 +13,8 @@ from framework.data.plan import PLANS as PLANS
 from framework.data.verify import verify_dataset as verify_dataset
 from framework.errors import WellstreamError as WellstreamError
 from framework.evaluate import EVALUATIONS as EVALUATIONS
+from framework.evaluate import align as align
+from framework.evaluate import correlate as correlate
 from framework.models import BACKBONES as BACKBONES
 from framework.objectives import OBJECTIVES as OBJECTIVES
 from framework.report import FIGURES as FIGURES

@@ -8,6 +8,7 @@ from framework.evaluate.alignment import (
     canonical_correlations,
 )
 from framework.evaluate.config import EvaluateConfig
+from framework.evaluate.embeddings import AlignSummary, CorrelateSummary, align, correlate
 from framework.evaluate.evaluation import Evaluation, read_evaluation, render, write_evaluation
 from framework.evaluate.kind_markers import MarkersKind
 from framework.evaluate.kind_omics import OmicsKind, headline_share
@@ -18,8 +19,10 @@ from framework.evaluate.score import evaluate
 
 __all__ = [
     "EVALUATIONS",
+    "AlignSummary",
     "CanonicalCorrelations",
     "Coral",
+    "CorrelateSummary",
     "EvaluateConfig",
     "Evaluation",
     "EvaluationKind",
@@ -30,9 +33,11 @@ __all__ = [
     "ScoreTable",
     "Scored",
     "ScoresPredictions",
+    "align",
     "align_groups",
     "batch_in_components",
     "canonical_correlations",
+    "correlate",
     "evaluate",
     "evaluate_markers",
     "evaluate_omics",

@@ -35,7 +35,8 @@ class FeatureOptions:
         str,
         typer.Option(
             help="intensity: five statistics per channel; classic: intensity, correlation and Haralick texture of the "
-            "protein; transfer: a ResNet-18 trained on ImageNet, needs --weights"
+            "protein; regions: shape of the object in the middle, intensity in and around it, Haralick texture; "
+            "transfer: a ResNet-18 trained on ImageNet, needs --weights"
         ),
     ] = "intensity"
     protein: Annotated[list[str] | None, typer.Option(help="channel to describe; repeat for more; default: all")] = None
@@ -45,7 +46,13 @@ class FeatureOptions:
     scale: Annotated[
         str, typer.Option(help="none: stored units; per_tile_minmax: each channel of each crop to 0..1 first")
     ] = "none"
-    scales_px: Annotated[str, typer.Option(help="classic: distances of the texture's pixel pairs")] = "1,2,4,8,16"
+    scales_px: Annotated[str, typer.Option(help="classic, regions: distances of the texture's pixel pairs")] = (
+        "1,2,4,8,16"
+    )
+    outline: Annotated[
+        str | None,
+        typer.Option(help="regions: channel that shows the object; default: the channel nuclei were found in"),
+    ] = None
     weights: Annotated[Path | None, typer.Option(help="transfer: .safetensors or a torch state dict")] = None
     layer: Annotated[str, typer.Option(help="transfer: layer1, layer2, layer3 or layer4")] = "layer3"
 
@@ -70,6 +77,7 @@ def features(
             structure=options.structure or (),
             scale=options.scale,
             scales_px=_distances(options.scales_px),
+            outline=options.outline,
             weights=options.weights,
             layer=options.layer,
             parts=split,

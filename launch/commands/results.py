@@ -82,6 +82,8 @@ def predict(
 ) -> None:
     """Write predictions as AnnData, with the measured values beside them where the dataset has them.
 
+    A run whose pool has learned how much each tile counts also writes attention.parquet, one row per tile.
+
     Where the run's config.yaml says data.check: true, each block of pixels is compared with its checksum.
 
     Python: wellstream.open_run(run).predict(), .write_predictions(out)
@@ -139,7 +141,8 @@ def saliency(
     """Write which pixels of a cell a prediction is read from.
 
     Guided backpropagation for a run that predicts tiles; SmoothGrad for one that predicts bags, and beside it a table
-    of what each tile of those bags says, with the tiles that raise and lower the prediction most.
+    of what each tile of those bags says, and a picture of the tiles that raise and lower the prediction most
+    (NAME.figures/tile_votes.png), which wellstream report RUN --figures NAME.figures shows.
 
     Python: wellstream.open_run(run).saliency(out)
     """
@@ -160,6 +163,9 @@ def saliency(
             progress=report,
         )
     show.summary(summary)
+    if summary.bags is not None:
+        made = ws.figure("tile_votes", out.with_suffix(".figures"), saliency=out)
+        show.console.print(f"picture: {made.files[0]}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from framework import __version__
 from launch import cli
-from launch.commands import cells, data, imports, results, tools, train
+from launch.commands import cells, data, embedded, imports, results, tools, train
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
@@ -30,6 +30,8 @@ COMMANDS = [
         "inpaint",
         "saliency",
         "evaluate",
+        "align",
+        "correlate",
     ),
     *("report", "export", "features", "evaluate-features", "prepare", "express", "verify", "bench", "doctor"),
 ]
@@ -139,7 +141,7 @@ def test_help_loads_no_library_of_the_work() -> None:
 
 
 def test_no_command_has_more_than_eight_parameters() -> None:
-    groups = (data, train, results, cells, tools)
+    groups = (data, train, results, embedded, cells, tools)
     functions = [
         each
         for group in groups

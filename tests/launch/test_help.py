@@ -44,6 +44,7 @@ CLAIMS = {
     ("report", "out"): "report.html in the run",
     ("features", "protein"): "all",
     ("features", "structure"): "all others",
+    ("features", "outline"): "the channel nuclei were found in",
     ("evaluate-features", "group"): "bag,site",
     ("evaluate-features", "classifier"): ",".join(FeatureEvaluateConfig.model_fields["classifiers"].default),
     **{
@@ -110,7 +111,7 @@ def test_the_call_of_python_that_a_help_names_is_there() -> None:
             found = found.commands[word]  # type: ignore[attr-defined]
         if "Python:" in (found.help or ""):
             named[command] = re.findall(r"wellstream\.(\w+)\(", found.help.partition("Python:")[2])
-    assert len(named) == 24
+    assert len(named) == 26
     for command, calls in named.items():
         assert calls, command
         assert set(calls) <= set(wellstream.__all__), command

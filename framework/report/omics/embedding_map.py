@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,8 @@ from framework.data.dataset import Dataset
 from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, SOURCE, STIMULATION
 from framework.data.store import TileStore
 from framework.errors import InputError
-from framework.evaluate.alignment import Coral
+from framework.evaluate.embeddings import aligned, standard
+from framework.evaluate.wells import negative_controls, stimulations, well_embeddings
 from framework.report.canvas import INK, PALETTE, figure, shortened
 from framework.report.drawn import Drawn
 from framework.report.figure import FIGURES, FigureConfig, FigureKind
@@ -25,7 +26,6 @@ from framework.report.figures.images import composite
 from framework.report.figures.paga import paga_start
 from framework.report.omics.gene_maps import mosaic
 from framework.report.omics.panels import WIDTH
-from framework.report.run.embeddings import well_embeddings
 
 Floats = npt.NDArray[np.float64]
 _GREY = "#c4ccd3"
@@ -65,7 +65,7 @@ class EmbeddingMap(FigureKind[EmbeddingMapConfig]):
         notes: list[str] = []
         if len(wells) < 3 or PERTURBATION not in wells.columns:
             raise InputError(f"{inputs.embeddings}: expected three wells or more, and their column {PERTURBATION}")
-        vectors = self._aligned(_standard(table.vectors), wells, notes)
+        vectors = self._aligned(standard(table.vectors), wells, notes)
         groups = self._groups(wells, vectors)
         some = len(wells) > 2 * _NEIGHBOURS
         points, method = project(vectors, start=paga_start(vectors, _NEIGHBOURS) if some else None)
@@ -107,7 +107,7 @@ class EmbeddingMap(FigureKind[EmbeddingMapConfig]):
         """Return the coloured group of each well, empty for the others."""
         states = _states(wells)
         references = self._references(wells)
-        control = _negative(wells)
+        control = negative_controls(wells)
         others = [name for name in sorted(set(states)) if name not in references]
         if control.any():
             centres = {
@@ -124,24 +124,10 @@ class EmbeddingMap(FigureKind[EmbeddingMapConfig]):
         return np.where(np.isin(states, shown), states, "")
 
     def _aligned(self, vectors: Floats, wells: pd.DataFrame, notes: list[str]) -> Floats:
-        control = _negative(wells)
         if self.options.coral == "none":
             return vectors
-        if not control.any():
-            notes.append("no well is a negative control (Metadata_Control_Type negcon), so CORAL has nothing to align")
-            return vectors
-        moved = vectors.copy()
-        by_plate = self.options.coral == "plates"
-        keys = wells[SOURCE].astype(str) + "\t" + _stimulation(wells) if by_plate else _stimulation(wells)
-        for key in sorted(set(keys)):
-            mine = (keys == key).to_numpy()
-            like = control & (_stimulation(wells) == key.split("\t")[-1]).to_numpy() if by_plate else control
-            if (mine & control).sum() < 2 or like.sum() < 2:
-                notes.append(
-                    f"{key.replace(chr(9), ', ') or 'all wells'}: fewer than two negative controls, not aligned"
-                )
-                continue
-            moved[mine] = Coral.fit(vectors[mine & control], vectors[like], means=by_plate).apply(vectors[mine])
+        moved, told, _ = aligned(vectors, wells, self.options.coral)
+        notes += told
         return moved
 
 
@@ -152,41 +138,24 @@ _CORAL = {
 }
 
 
-def _standard(vectors: Floats) -> Floats:
-    centred = vectors - vectors.mean(axis=0)
-    sd = centred.std(axis=0)
-    scaled: Floats = np.divide(centred, sd, out=np.zeros_like(centred), where=sd > 0)
-    return scaled
-
-
-def _stimulation(wells: pd.DataFrame) -> pd.Series[Any]:
-    return wells[STIMULATION].astype(str) if STIMULATION in wells.columns else pd.Series("", index=wells.index)
-
-
 def _states(wells: pd.DataFrame) -> npt.NDArray[np.object_]:
     """Return perturbation and stimulation of each well as one name."""
-    named, state = wells[PERTURBATION].astype(str), _stimulation(wells)
+    named, state = wells[PERTURBATION].astype(str), stimulations(wells)
     several = state.nunique() > 1
     return (named + " " + state if several else named).to_numpy(dtype=object)
 
 
-def _negative(wells: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    if CONTROL_TYPE not in wells.columns:
-        return np.zeros(len(wells), dtype=bool)
-    return (wells[CONTROL_TYPE].astype(str) == "negcon").to_numpy()
-
-
 def _same(wells: pd.DataFrame, state: str) -> npt.NDArray[np.bool_]:
-    return (_stimulation(wells) == state).to_numpy()
+    return (stimulations(wells) == state).to_numpy()
 
 
 def _stimulations(wells: pd.DataFrame, control: npt.NDArray[np.bool_]) -> list[str]:
-    return sorted(set(_stimulation(wells)[control]))
+    return sorted(set(stimulations(wells)[control]))
 
 
 def _nearest(centres: dict[str, Floats], wells: pd.DataFrame, states: npt.NDArray[np.object_], name: str) -> Floats:
     """Return the mean of the controls of a group's own stimulation, or of all where it has none."""
-    own = str(_stimulation(wells)[states == name].iloc[0])
+    own = str(stimulations(wells)[states == name].iloc[0])
     found: Floats = centres[own] if own in centres else np.mean(list(centres.values()), axis=0)
     return found
 

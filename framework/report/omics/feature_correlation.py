@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import anndata
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
-from framework.data.format.schema import BAG, SOURCE
-from framework.errors import InputError
+from framework.evaluate.canonical import canonical
+from framework.evaluate.embeddings import matched
+from framework.evaluate.wells import well_means
 from framework.features.profiles import ward_order
 from framework.report.canvas import INK, figure, shortened
 from framework.report.drawn import Drawn
 from framework.report.figure import FIGURES, FigureConfig, FigureKind
 from framework.report.figure_inputs import FigureInputs
-from framework.report.omics.canonical import canonical
 from framework.report.omics.panels import WIDTH
-from framework.report.run.embeddings import well_embeddings
-
-Floats = npt.NDArray[np.float64]
-_FEWEST = 10
 
 
 class FeatureCorrelationConfig(FigureConfig):
@@ -43,15 +37,9 @@ class FeatureCorrelation(FigureKind[FeatureCorrelationConfig]):
 
     def draw(self, inputs: FigureInputs) -> Drawn:
         """Draw the heat map: learned features in columns, interpretable ones in rows, brighter is more similar."""
-        learned, measured = _means(inputs.embedded), _means(inputs.measured_features)
-        both = learned.index.intersection(measured.index)
-        if len(both) < _FEWEST:
-            raise InputError(
-                f"{inputs.embeddings} and {inputs.features} have {len(both)} wells in common; expected at least "
-                f"{_FEWEST}: make both from one dataset"
-            )
-        x, y = learned.loc[both].to_numpy(np.float64), measured.loc[both].to_numpy(np.float64)
-        found = canonical(x, y, self.options.components)
+        learned, measured = well_means(inputs.embedded), well_means(inputs.measured_features)
+        left, right = matched(learned, measured, (str(inputs.embeddings), str(inputs.features)))
+        found = canonical(left.to_numpy(np.float64), right.to_numpy(np.float64), self.options.components)
         table = pd.DataFrame(found.similarity, index=measured.columns, columns=learned.columns)
         rows = table.abs().max(axis=1).sort_values(ascending=False, kind="stable").head(self.options.top).index
         shown = table.loc[rows]
@@ -68,24 +56,14 @@ class FeatureCorrelation(FigureKind[FeatureCorrelationConfig]):
             canvas=made,
             numbers=long,
             title="Correlation with interpretable morphology features",
-            caption=f"Canonical correlation of the means of {len(both)} wells (first correlations: {first}). Colour: "
+            caption=f"Canonical correlation of the means of {len(left)} wells (first correlations: {first}). Colour: "
             "size of the similarity of an interpretable and a learned feature in the space of the first "
             f"{min(self.options.components, len(found.correlations))} pairs of variates; the {len(shown)} most similar "
             f"of {len(table)} interpretable features. A learned feature that is dark throughout shows something that "
             "was not measured.",
             alt=f"Heat map of similarity; most similar: {rows[0]} ({table.loc[rows[0]].abs().max():.2f})",
-            notes=_unmatched(len(learned), len(measured), len(both)),
+            notes=_unmatched(len(learned), len(measured), len(left)),
         )
-
-
-def _means(data: anndata.AnnData) -> pd.DataFrame:
-    """Return the mean of each well, index (source, bag); features that are not finite in all wells are left out."""
-    table = well_embeddings(data)
-    keys = pd.MultiIndex.from_arrays([table.wells[SOURCE].astype(str), table.wells[BAG].astype(str)])
-    values = pd.DataFrame(table.vectors, index=keys, columns=[str(name) for name in data.var_names])
-    finite = np.isfinite(values.to_numpy()).all(axis=0)
-    found: pd.DataFrame = values.loc[~keys.duplicated(), finite]
-    return found
 
 
 def _unmatched(learned: int, measured: int, both: int) -> tuple[str, ...]:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import anndata
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
-from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, PLATE, SOURCE, STIMULATION
+from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, SOURCE, STIMULATION
+from framework.evaluate.wells import well_embeddings
 from framework.report.figures.embedding import Colouring, embedding_map, project
 from framework.report.page import Block, Note, Section
 from framework.report.page_inputs import Inputs
@@ -29,29 +25,6 @@ class EmbeddingsSection(ReportSection):
             text="Map of well embeddings: no embeddings of three wells or more were given.",
             command=f"wellstream embed {inputs.run.path_shown} --data DATASET --out E.h5ad",
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class WellEmbeddings:
-    """Embeddings with one row per well: the bag table's columns, and (B, D) vectors."""
-
-    wells: pd.DataFrame
-    vectors: npt.NDArray[np.float64]
-
-
-def well_embeddings(data: anndata.AnnData) -> WellEmbeddings:
-    """Return well embeddings of an embeddings file at either level."""
-    vectors = np.asarray(data.X, dtype=np.float64)
-    rows = data.obs.reset_index(drop=True)
-    if "tile" not in rows.columns:
-        return WellEmbeddings(wells=rows, vectors=vectors)
-    keys = [rows[SOURCE].astype(str), rows[BAG].astype(str)]
-    code = pd.MultiIndex.from_arrays(keys).factorize()[0]
-    sums = np.zeros((int(code.max()) + 1, vectors.shape[1]))
-    np.add.at(sums, code, vectors)
-    first = np.unique(code, return_index=True)[1]
-    wells = rows.iloc[first].reset_index(drop=True)
-    return WellEmbeddings(wells=wells, vectors=sums / np.bincount(code)[:, None])
 
 
 def embedding(data: anndata.AnnData) -> Section | None:

@@ -31,6 +31,7 @@ from framework.models import smooth_gradients
 from framework.objectives import Embeds, Output, Predicts
 from framework.objectives.predicting_targets import PredictsTargets
 from framework.progress import OnProgress
+from framework.run.apply.extreme_tiles import extreme_arrays, sentences
 from framework.run.apply.results import SaliencySummary
 from framework.run.apply.tables import with_folder
 from framework.run.train.opened import Application
@@ -43,7 +44,6 @@ _MOST_PIXEL_TILES = 64
 """Tiles of a bag that count where an objective takes no embeddings: each question is a pass of its pixels."""
 _EXACT = 1e-4
 """In standard deviations of the training part: rounding of float32."""
-_LISTED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,8 @@ def bag_saliency(on: Application, out: Path, asked: BagMaps, progress: OnProgres
     The ``.npz`` holds what that of ``saliency`` holds, and ``bag`` (n,), ``source`` (n,), ``bag_name`` (n,),
     ``targets`` (M,), ``values`` (n, M); ``maps`` are in units of the target per scaled pixel. Beside it,
     ``<name>.tiles.csv`` has one row per tile and output: ``value`` (what the tile says), ``contribution`` ((value -
-    train mean) / N; exact ones add up to the bag's prediction minus the train mean), ``rank`` (1 raises it most).
+    train mean) / N; exact ones add up to the bag's prediction minus the train mean), ``rank`` (1 raises it most). The
+    tiles that raise and lower each output most are in the ``.npz`` with their pixels, see ``extreme_arrays``.
 
     Raises:
         ConfigError: no such output or bag, or a number out of range.
@@ -106,7 +107,7 @@ def bag_saliency(on: Application, out: Path, asked: BagMaps, progress: OnProgres
         if progress:
             progress("saliency", place + 1, len(numbers))
     table = pd.concat([_rows(on, bag, outputs) for bag in bags], ignore_index=True)
-    write_arrays(with_folder(out), _arrays(on, bags, outputs))
+    write_arrays(with_folder(out), _arrays(on, bags, outputs) | extreme_arrays(on, table, outputs))
     beside = out.with_suffix(".tiles.csv")
     write_csv(beside, table)
     gaps = [np.abs(bag.values.mean(axis=0) - bag.prediction).max() for bag in bags]
@@ -120,7 +121,7 @@ def bag_saliency(on: Application, out: Path, asked: BagMaps, progress: OnProgres
         table=beside,
         exact=all(bag.exact for bag in bags),
         gap=float(max(gaps)),
-        most=tuple(_most(table, outputs)),
+        most=tuple(sentences(table, outputs)),
     )
 
 
@@ -184,7 +185,7 @@ def _explained(
     if not exact:
         values = _pseudo_values(objective, seen, columns, prediction)
     drawn = np.sort(permute(np.arange(min(asked.tiles, len(ids))), len(ids), key))
-    images = _pixels(on, ids[drawn])
+    images = on.pixels(ids[drawn])
     return _Bag(
         number=number,
         ids=ids,
@@ -204,19 +205,13 @@ def _takes_embeddings(objective: Predicts) -> bool:
 def _seen(on: Application, objective: Predicts, ids: I64) -> torch.Tensor:
     """Return what the objective pools: (N, E) tile embeddings, or (N, C, H, W) pixels where it takes no others."""
     if not (_takes_embeddings(objective) and isinstance(objective, Embeds)):
-        return _scaled(on, _pixels(on, ids))
+        return _scaled(on, on.pixels(ids))
     parts = []
     for start in range(0, len(ids), _TILES_PER_PASS):
-        pixels = _scaled(on, _pixels(on, ids[start : start + _TILES_PER_PASS]))
+        pixels = _scaled(on, on.pixels(ids[start : start + _TILES_PER_PASS]))
         with torch.inference_mode():
             parts.append(objective.embed_tiles(pixels))
     return torch.cat(parts)
-
-
-def _pixels(on: Application, ids: I64) -> npt.NDArray[Any]:
-    images = np.empty((len(ids), *on.store.sample_shape), dtype=on.store.dtype)
-    on.store.gather(ids, images)
-    return images
 
 
 def _scaled(on: Application, images: npt.NDArray[Any]) -> torch.Tensor:
@@ -296,18 +291,3 @@ def _arrays(on: Application, bags: Sequence[_Bag], outputs: Sequence[Output]) ->
         "method": np.array("smoothgrad"),
         "dataset_digest": np.array(dataset_digest(on.dataset)),
     }
-
-
-def _most(table: pd.DataFrame, outputs: Sequence[Output]) -> list[str]:
-    """Return sentences: the tiles that raise and lower each output most, over the bags that were looked at."""
-    told = []
-    for output in outputs:
-        mine = table[(table["output"] == output.name) & (table["target"] == output.target)]
-        mine = mine.sort_values(["contribution", "tile"], ascending=[False, True], kind="stable")
-        for what, rows in (("raise", mine.head(_LISTED)), ("lower", mine.iloc[::-1].head(_LISTED))):
-            tiles = ", ".join(
-                f"tile {row['tile']} of {row[SOURCE]}/{row[BAG]} ({row['contribution']:+.3g})"
-                for row in rows.to_dict(orient="records")
-            )
-            told.append(f"{output.target}/{output.name}: {what} it most: {tiles}")
-    return told

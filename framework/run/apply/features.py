@@ -19,14 +19,15 @@ from framework.data.format.schema import BAG, SOURCE
 from framework.data.store import TileStore, dataset_digest
 from framework.errors import ConfigError
 from framework.features.classic import SCALES_PX, classic, classic_names, crop_range, intensity, intensity_names
+from framework.features.regions import region_names, regions
 from framework.models.imagenet import ImageNetTrunk
 from framework.progress import OnProgress
 from framework.run.apply.results import FeaturesSummary
 from framework.run.apply.tables import StreamedTable, check_h5ad_name, tile_rows
 from framework.tracking import versions
 
-Kind = Literal["intensity", "classic", "transfer"]
-KINDS = ("intensity", "classic", "transfer")
+Kind = Literal["intensity", "classic", "regions", "transfer"]
+KINDS = ("intensity", "classic", "regions", "transfer")
 SCALES = ("none", "per_tile_minmax")
 TILES_PER_BLOCK = 256
 
@@ -43,6 +44,7 @@ def features(
     structure: Sequence[str] = (),
     scale: str = "none",
     scales_px: Sequence[int] = SCALES_PX,
+    outline: str | None = None,
     weights: Path | str | None = None,
     layer: str = "layer3",
     parts: Path | str | None = None,
@@ -54,12 +56,16 @@ def features(
         data: dataset folder.
         out: .h5ad to write: float32 (T, d), one row per tile in tile order, the columns of its bag in ``obs``.
         kind: ``intensity``: mean, sd and the 10, 50 and 90 % quantiles of each channel; ``classic``: intensity,
-            correlation and Haralick features of the protein channels (Lu 2019); ``transfer``: a layer of a ResNet-18
-            trained on ImageNet, of each protein channel shown as a grey image, the largest value over the crop.
+            correlation and Haralick features of the protein channels (Lu 2019); ``regions``: shape of the object in the
+            middle of the tile, intensity of each channel in and around it, and Haralick features, see
+            ``framework.features.regions``; ``transfer``: a layer of a ResNet-18 trained on ImageNet, of each protein
+            channel shown as a grey image, the largest value over the crop.
         protein: channels to describe; none: all, which ``classic`` allows in a dataset of one channel only.
         structure: channels the protein is correlated with (``classic``); none: all others.
         scale: ``none``: stored units; ``per_tile_minmax``: each channel of each crop to 0..1 first.
-        scales_px: distances of the Haralick features.
+        scales_px: distances of the Haralick features, of ``classic`` and ``regions``.
+        outline: channel that shows the object (``regions``), such as the nucleus; None: the channel nuclei were found
+            in, where the dataset says so, or its only one.
         weights: of the network for ``transfer``, safetensors or a torch state dict, with torchvision's names.
         layer: for ``transfer``: ``layer1`` .. ``layer4``.
         parts: split.csv of a run, for the column ``part``; without it every tile is ``unseen``.
@@ -78,15 +84,21 @@ def features(
     if not len(dataset.index):
         raise ConfigError(f"{dataset.root}: no tiles to measure")
     proteins, structures = _channels(dataset, kind, tuple(protein), tuple(structure))
-    if kind == "transfer":
+    if outline is not None and kind != "regions":
+        raise ConfigError(f"outline: an object is outlined for kind 'regions' alone, found kind '{kind}'")
+    if kind == "regions":
+        structures = (_outline(dataset, outline),)
+        describe, names = _regions(dataset, proteins, structures[0], tuple(scales_px))
+    elif kind == "transfer":
         describe, names = _transfer(proteins, weights, layer)
     elif kind == "classic":
         describe, names = _classic(dataset, proteins, structures, tuple(scales_px))
     else:
         describe, names = intensity, intensity_names(proteins)
     part = np.full(len(dataset.bags), "unseen") if parts is None else split.read(parts, dataset.bags)
-    used = {"weights": Path(str(weights)).name, "layer": layer} if kind == "transfer" else {}
-    facts = {"features": kind, "protein": list(proteins), "structure": list(structures), "scale": scale, **used}
+    facts = {"features": kind, "protein": list(proteins), "structure": list(structures), "scale": scale}
+    if kind == "transfer":
+        facts |= {"weights": Path(str(weights)).name, "layer": layer}
     obs = tile_rows(dataset, part, np.arange(len(dataset.index)))
     store = TileStore(dataset, (*proteins, *structures))
     with StreamedTable(Path(out), obs, len(names), _source(dataset) | facts, names) as table:
@@ -153,18 +165,50 @@ def _channels(
 def _classic(
     dataset: Dataset, protein: tuple[str, ...], structure: tuple[str, ...], scales_px: tuple[int, ...]
 ) -> tuple[Describe, list[str]]:
-    side = min(dataset.manifest.tile.height, dataset.manifest.tile.width)
-    if not scales_px or not all(1 <= scale < side for scale in scales_px):
-        raise ConfigError(
-            f"scales_px: expected distances from 1 to {side - 1} px for tiles of {side} px, found "
-            f"{', '.join(map(str, scales_px)) or 'none'}"
-        )
+    _check_distances(dataset, scales_px)
     n = len(protein)
 
     def describe(tiles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return classic(tiles[:, :n], tiles[:, n:], scales_px=scales_px)
 
     return describe, classic_names(protein, structure, scales_px)
+
+
+def _check_distances(dataset: Dataset, scales_px: tuple[int, ...]) -> None:
+    side = min(dataset.manifest.tile.height, dataset.manifest.tile.width)
+    if not scales_px or not all(1 <= scale < side for scale in scales_px):
+        raise ConfigError(
+            f"scales_px: expected distances from 1 to {side - 1} px for tiles of {side} px, found "
+            f"{', '.join(map(str, scales_px)) or 'none'}"
+        )
+
+
+def _outline(dataset: Dataset, named: str | None) -> str:
+    """Return the channel whose objects are outlined."""
+    stored = dataset.manifest.tile.channels
+    if named is not None:
+        dataset.channel_indices((named,))
+        return named
+    found = dataset.manifest.source.get("nuclei")
+    channel = found.get("channel") if isinstance(found, dict) else None
+    if channel in stored:
+        return str(channel)
+    if len(stored) > 1:
+        raise ConfigError(f"which channel shows the object, such as the nucleus? Add --outline, one of: "
+                          f"{', '.join(stored)}")  # fmt: skip
+    return stored[0]
+
+
+def _regions(
+    dataset: Dataset, protein: tuple[str, ...], outline: str, scales_px: tuple[int, ...]
+) -> tuple[Describe, list[str]]:
+    _check_distances(dataset, scales_px)
+    n = len(protein)
+
+    def describe(tiles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return regions(tiles[:, n], tiles[:, :n], scales_px=scales_px)
+
+    return describe, region_names(outline, protein, scales_px)
 
 
 def _transfer(protein: tuple[str, ...], weights: Path | str | None, layer: str) -> tuple[Describe, list[str]]:

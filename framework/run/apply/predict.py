@@ -25,6 +25,7 @@ from framework.durable import check_can_be_file
 from framework.errors import ConfigError, DatasetError, RunError
 from framework.objectives import Output, Predicts
 from framework.progress import OnProgress
+from framework.run.apply.attention import TileAttention
 from framework.run.apply.results import PredictSummary
 from framework.run.apply.tables import bag_rows, facts_of, tile_rows, write_table
 from framework.run.train.batches import open_store
@@ -61,7 +62,8 @@ def predict(
 
     An objective of bags draws ``tiles`` tiles per bag ``seeds`` times and averages the predictions (Mehrizi 2023); a
     bag with no more tiles than that is predicted once, from each of its tiles exactly once. An objective of tiles
-    predicts every tile.
+    predicts every tile. Where the pool of the run has learned how much each tile counts, a table of it is written too,
+    see ``TileAttention.write``.
 
     Args:
         run: run folder; its best or newest checkpoint and its own scaling are used.
@@ -98,13 +100,21 @@ def predict(
     rows, passes = _planned(on.universe(), objective, tiles, seeds)
     obs = _rows(on, objective, rows)
     predicted = np.zeros((len(rows), len(outputs)), dtype=np.float64)
-    for places, values in _predicted(on, objective, store, passes, rows, seen, progress):
+    attention = TileAttention.of(on, objective, rows)
+    for places, values in _predicted(on, objective, store, passes, rows, seen, attention, progress):
         predicted[places] += _as_many(values, outputs, objective, run)
     facts = facts_of(on, "predictions") | {"views": seen}
     measured = _measured(on, objective, rows, len(outputs))
     _write(files, outputs, facts, obs, predicted.astype(np.float32), measured)
-    return PredictSummary(files=tuple(files.values()), rows=len(rows), columns=len(outputs), part=part, views=seen,
-                          step=opened.step)  # fmt: skip
+    return PredictSummary(
+        files=tuple(files.values()),
+        rows=len(rows),
+        columns=len(outputs),
+        part=part,
+        views=seen,
+        step=opened.step,
+        attention=None if attention is None else attention.write(Path(out)),
+    )
 
 
 def _rows(on: Application, objective: Predicts, rows: I64) -> pd.DataFrame:
@@ -176,6 +186,7 @@ def _predicted(
     passes: list[Pass],
     rows: I64,
     views: Views,
+    attention: TileAttention | None,
     progress: OnProgress | None,
 ) -> Iterator[tuple[I64, npt.NDArray[np.float64]]]:
     """Yield places among ``rows`` and what one pass adds there (n, P): its share of the mean over passes."""
@@ -183,7 +194,11 @@ def _predicted(
     for each in passes:
         for batch in on.batches(each.plan, store):
             with on.computing():
-                values = _over_views(objective, batch, views)
+                if attention is None:
+                    values = _over_views(objective, batch, views)
+                else:
+                    turned = [batch.tiles] if views == 1 else mirrored(batch.tiles, views)
+                    values = attention.predict(batch, turned, each.share)
             counted = (batch.weights > 0).cpu().numpy()
             ids = batch.bags if objective.predicts_per == "bag" else batch.tile_ids[:, 0]
             flat = values.reshape(len(counted), -1).double().cpu().numpy()

@@ -57,6 +57,7 @@ class PredictSummary(Result):
         part: of the split, or ``all``.
         views: mirror images that were averaged.
         step: completed steps of the weights.
+        attention: table of how much each tile counted, where the run has learned it.
     """
 
     files: tuple[Path, ...]
@@ -65,6 +66,7 @@ class PredictSummary(Result):
     part: str
     views: int | str
     step: int
+    attention: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

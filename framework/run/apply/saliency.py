@@ -86,8 +86,7 @@ def saliency(
     if outputs:
         raise ConfigError("outputs are chosen of runs that predict bags; a run of tiles gets a map of each output")
     ids = _drawn(on, _TILES if tiles is None else tiles, seed)
-    images = np.empty((len(ids), *on.store.sample_shape), dtype=on.store.dtype)
-    on.store.gather(ids, images)
+    images = on.pixels(ids)
     named = tuple(output.name for output in objective.outputs())
     arrays = {
         "tile": ids,

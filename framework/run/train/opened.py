@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from framework.data import split
@@ -160,6 +161,12 @@ class Application:
         if not len(tiles):
             raise self._nothing("tile")
         return tiles
+
+    def pixels(self, tiles: I64) -> npt.NDArray[Any]:
+        """Return tiles (n, C, H, W) as stored, in the channels of the run."""
+        images = np.empty((len(tiles), *self.store.sample_shape), dtype=self.store.dtype)
+        self.store.gather(tiles, images)
+        return images
 
     def universe(self) -> PlanUniverse:
         """Return the bags of the part, with all their tiles. Raises RunError where there is none."""

@@ -11,10 +11,10 @@ import pytest
 
 from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, PLATE, SOURCE, STIMULATION
 from framework.errors import InputError
+from framework.evaluate.canonical import canonical
 from framework.report.figure import FIGURES
 from framework.report.figure_inputs import FigureInputs
 from framework.report.omics import drawing as _ours  # noqa: F401 (registers them)
-from framework.report.omics.canonical import canonical
 from wellstream import testing
 
 

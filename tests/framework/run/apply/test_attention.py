@@ -6,11 +6,14 @@ from pathlib import Path
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from fixtures.tiny_run import BAGS, TRIPLET, config, tiny_data
+from fixtures.tiny_run import BAGS, HEADS, TRIPLET, config, tiny_data
 
+from framework.data.batch import Batch
 from framework.data.dataset import Dataset
+from framework.data.loading.transform import scale
 from framework.data.store import EmbeddingStore
 from framework.run import embed, export, fit, open_run, predict
 
@@ -55,7 +58,41 @@ def test_the_attention_weighs_the_vectors_of_a_bag(root: Path, tmp_path: Path) -
     np.testing.assert_allclose(bags.X, means, rtol=1e-4, atol=1e-5)
 
 
+def test_predictions_come_with_the_attention_of_every_tile(root: Path, tmp_path: Path) -> None:
+    embed(root / "tuned", None, tmp_path / "tiles.h5ad")
+    own = anndata.read_h5ad(tmp_path / "tiles.h5ad").obs
+    made = predict(root / "tuned", None, tmp_path / "p", part="all")
+    assert made.attention == tmp_path / "p" / "attention.parquet"
+    table = pd.read_parquet(made.attention).set_index("tile")
+    assert len(table) == len(own)
+    np.testing.assert_allclose(table["attention"][own["tile"]], own["attention"], rtol=1e-4)
+    assert (table["draws"] == 1).all()
+    assert list(table["Metadata_Well"][:3]) == list(own["Metadata_Well"].astype(str)[:3])
+    plain = anndata.read_h5ad(tmp_path / "p" / "rna.h5ad").X
+    opened = open_run(root / "tuned")
+    first = opened.on(None, "all").pixels(np.arange(*Dataset.open(root / "data").index.bag_start[:2]))
+    with torch.inference_mode():
+        tiles = scale(torch.from_numpy(first), opened.scale)[None]
+        row = torch.zeros(tiles.shape[:2], dtype=torch.int64)
+        one = Batch(tiles=tiles, bags=row[:, 0], tile_ids=row, weights=torch.ones(1), labels={}, step=0, epoch=0)
+        expected = opened.objective.predict(one)[0, :5].numpy()
+    np.testing.assert_allclose(plain[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_attention_is_the_mean_over_draws_and_views(root: Path, tmp_path: Path) -> None:
+    made = predict(root / "bags", None, tmp_path / "p", part="test", tiles=3, seeds=2, views=4)
+    table = pd.read_parquet(made.attention)
+    assert set(table["part"]) == {"test"}
+    sums = table.groupby("bag", observed=True)[["attention", "draws"]].sum()
+    np.testing.assert_allclose(sums["attention"], 1, rtol=1e-5)
+    assert (sums["draws"] == 2 * 3).all()
+    assert table["draws"].max() <= 2
+
+
 def test_a_mean_has_no_attention_to_show(root: Path, tmp_path: Path) -> None:
+    fit(config(HEADS, run=tmp_path / "heads", data=root / "data", pretrained=root / "triplet"))
+    assert predict(tmp_path / "heads", None, tmp_path / "p", part="all").attention is None
+    assert not (tmp_path / "p" / "attention.parquet").exists()
     embed(root / "triplet", None, tmp_path / "tiles.h5ad")
     assert "attention" not in anndata.read_h5ad(tmp_path / "tiles.h5ad").obs
 

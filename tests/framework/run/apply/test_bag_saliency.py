@@ -125,7 +125,29 @@ def test_the_command_takes_names_and_prints_the_tiles(root: Path, tmp_path: Path
     result = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output + repr(result.exception)
     assert f"of {bag[SOURCE]}/{bag[BAG]} (" in result.output
-    assert set(pd.read_csv(tmp_path / "m.tiles.csv")[BAG]) == {bag[BAG]}
+    table = pd.read_csv(tmp_path / "m.tiles.csv")
+    assert set(table[BAG]) == {bag[BAG]}
+    drawn = pd.read_csv(tmp_path / "m.figures" / "tile_votes.csv")
+    assert (tmp_path / "m.figures" / "tile_votes.png").stat().st_size > 5000
+    ranked = table[table["output"] == "rna_G0"]["tile"].tolist()
+    half = (len(ranked) + 1) // 2
+    assert drawn[drawn["side"] == "raise"]["tile"].tolist() == ranked[:half][:6]
+    assert drawn[drawn["side"] == "lower"]["tile"].tolist() == ranked[half:][::-1][:6]
+
+
+def test_the_strongest_tiles_are_kept_with_their_pixels(root: Path, tmp_path: Path) -> None:
+    saliency(root / "heads", None, tmp_path / "m.npz", "all", tiles=1, outputs=("rna/rna_G1",), bags=3, samples=1)
+    with np.load(tmp_path / "m.npz", allow_pickle=False) as found:
+        kept = dict(found)
+    table = pd.read_csv(tmp_path / "m.tiles.csv").sort_values("contribution", ascending=False)
+    np.testing.assert_allclose(kept["extreme_contribution"][:6], table["contribution"].head(6))
+    np.testing.assert_allclose(kept["extreme_contribution"][6:], table["contribution"].tail(6)[::-1])
+    np.testing.assert_array_equal(kept["extreme_side"], [1] * 6 + [-1] * 6)
+    pixels = np.asarray(Dataset.open(root / "data").index.bag)[kept["extreme_tile"]]
+    bags = Dataset.open(root / "data").bags
+    assert [f"{bags[SOURCE].iloc[bag]}/{bags[BAG].iloc[bag]}" for bag in pixels] == kept["extreme_bag"].tolist()
+    on = open_run(root / "heads").on(None, "all")
+    np.testing.assert_array_equal(kept["extreme_images"], on.pixels(kept["extreme_tile"]))
 
 
 def test_options_of_the_call_are_those_of_the_config() -> None:

@@ -8,7 +8,7 @@ import anndata
 import numpy as np
 import pytest
 import torch
-from fixtures.tiny_dataset import make_dataset, stored_tiles
+from fixtures.tiny_dataset import edit_manifest, make_dataset, stored_tiles
 from safetensors.torch import save_file
 
 from framework.data import split
@@ -16,6 +16,7 @@ from framework.data.dataset import Dataset
 from framework.data.store import dataset_digest
 from framework.errors import CheckpointError, ConfigError, DatasetError
 from framework.features.classic import classic, crop_range, intensity
+from framework.features.regions import region_names, regions
 from framework.models.imagenet import ImageNetTrunk
 from framework.models.resnet import ResNet18Trunk
 from framework.run import features as measure
@@ -60,6 +61,22 @@ def test_classic_of_scaled_crops_with_named_channels(dataset: Dataset, tmp_path:
     assert list(table.var_names[:5]) == ["rfp_sum", "rfp_mean", "rfp_sd", "rfp_correlation_with_gfp", "rfp_asm_1px"]
 
 
+def test_regions_of_the_channel_that_shows_the_object(dataset: Dataset, tmp_path: Path) -> None:
+    measure(dataset.root, tmp_path / "x.h5ad", kind="regions", outline="rfp", scales_px=(2,))
+    table = anndata.read_h5ad(tmp_path / "x.h5ad")
+    tiles = stored_tiles(dataset).astype(float)
+    np.testing.assert_allclose(table.X, regions(tiles[:, 1], tiles, scales_px=(2,)), rtol=1e-6)
+    assert list(table.var_names) == region_names("rfp", ["gfp", "rfp"], (2,))
+    area = table.to_df()["rfp_area"].groupby(table.obs["Metadata_Perturbation"].to_numpy()).mean()
+    assert area["P0"] < area["P1"] < area["P2"], "the radius of the disc is set by the perturbation"
+
+
+def test_regions_outline_the_channel_that_nuclei_were_found_in(dataset: Dataset, tmp_path: Path) -> None:
+    edit_manifest(dataset.root, source={"nuclei": {"channel": "rfp"}})
+    measure(dataset.root, tmp_path / "x.h5ad", kind="regions", protein=("gfp",), scales_px=(2,))
+    assert list(anndata.read_h5ad(tmp_path / "x.h5ad").var_names) == region_names("rfp", ["gfp"], (2,))
+
+
 def test_the_file_is_the_same_again_and_carries_parts(dataset: Dataset, tmp_path: Path) -> None:
     parts = np.array(["train", "test", "train", "val", "test", "train"])
     split.write(tmp_path / "split.csv", dataset.bags, parts)
@@ -102,11 +119,14 @@ def test_transfer_shows_grey_crops_to_a_network(dataset: Dataset, tmp_path: Path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "classics"}, "kind: expected one of: intensity, classic, transfer"),
+        ({"kind": "classics"}, "kind: expected one of: intensity, classic, regions, transfer"),
         ({"scale": "unit"}, "scale: expected one of: none, per_tile_minmax"),
         ({"kind": "classic"}, "which channel shows the protein.*gfp, rfp"),
         ({"kind": "classic", "protein": ("gfp",)}, "distances from 1 to 19 px.*8, 30"),
         ({"kind": "transfer"}, "needs --weights"),
+        ({"kind": "regions"}, "which channel shows the object.*gfp, rfp"),
+        ({"kind": "regions", "outline": "gfp"}, "distances from 1 to 19 px.*8, 30"),
+        ({"outline": "gfp"}, "for kind 'regions' alone, found kind 'intensity'"),
         ({"structure": ("rfp",)}, "structure channels are for kind 'classic'"),
         ({"kind": "classic", "protein": ("gfp",), "structure": ("gfp",)}, "as protein and as structure"),
     ],

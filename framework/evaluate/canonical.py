@@ -24,10 +24,12 @@ class Canonical:
         similarity: (q, p) of each feature of the second set and each of the first, -1..1: the inner product of their
             correlations with the variates (González et al. 2012, "Visualising associations between paired omics data
             sets").
+        loadings: two of (p or q, k): correlation of each feature with the variates of its own set; NaN for constants.
     """
 
     correlations: Floats
     similarity: Floats
+    loadings: tuple[Floats, Floats]
 
 
 def canonical(first: Floats, second: Floats, components: int = 3) -> Canonical:
@@ -49,7 +51,7 @@ def canonical(first: Floats, second: Floats, components: int = 3) -> Canonical:
     # The axis between both variates of a pair stands for the pair.
     axes = _unit(left + right)
     similarity: Floats = (_unit(_centred(second)).T @ axes) @ (_unit(_centred(first)).T @ axes).T
-    return Canonical(correlations=found.correlations, similarity=similarity)
+    return Canonical(correlations=found.correlations, similarity=similarity, loadings=(found.left, found.right))
 
 
 def _centred(values: Floats) -> Floats:
