@@ -68,6 +68,8 @@ class OmicsConfig(StrictModel):
         normalise: intensities: ``vsn`` (the default: an affine map per sample and arsinh, Huber 2002) or ``median``
             (log2, samples centred on their medians).
         trimmed: share of the genes that vsn leaves out of its fit as changed (R's ``1 - lts.quantile``).
+        vsn_from: a dataset (its folder, or one of its ``targets/*.h5ad``) onto whose vsn fit these samples are mapped,
+            so that further plates compare with it; null to fit these samples.
         long: columns of a table with one row per sample and gene; null for a wide one.
         facts: columns of a wide table that hold numbers and are no genes, as ``[RIN, n_counts]``; with genes in rows,
             columns that are no samples, as ``[Length]``.
@@ -100,6 +102,7 @@ class OmicsConfig(StrictModel):
     )
     normalise: Literal["vsn", "median"] | None = None
     trimmed: float = Field(default=TRIMMED, ge=0, le=0.5)
+    vsn_from: str | None = Field(default=None, min_length=1)
     rows: Literal["samples", "genes"] | None = None
     sheet: SampleSheet | None = None
     long: LongForm | None = None
@@ -125,6 +128,8 @@ class OmicsConfig(StrictModel):
     def _check_method(self) -> OmicsConfig:
         if self.normalise is not None and self.kind != "intensities":
             raise ValueError(f"'normalise: {self.normalise}' is for 'kind: intensities'; leave it out")
+        if self.vsn_from is not None and (self.kind, self.method) != ("intensities", "vsn"):
+            raise ValueError("'vsn_from' is for 'kind: intensities' with 'normalise: vsn'; leave it out")
         if self.same_gene == "sum" and self.kind == "log2":
             raise ValueError("'same_gene: sum' of 'kind: log2': a sum of logarithms means nothing; write 'keep'")
         return self

@@ -16,6 +16,7 @@ import pandas as pd
 
 from data_tools.omics.cautions import cautions
 from data_tools.omics.config import OmicsConfig
+from data_tools.omics.earlier_fit import earlier_fit
 from data_tools.omics.normalise import Normalised, normalise
 from data_tools.omics.table import OmicsTable, read_omics
 from data_tools.shards import random_order
@@ -36,6 +37,8 @@ class Target:
     Attributes:
         name: ``<omics name>_<stimulation>``.
         data: bags x genes, see ``build_targets``.
+        samples: samples x genes of the omics table: ``X`` after the effects of batches were taken out, layer ``before``
+            without that; float32, log2 scale. ``obs`` has plate, condition, control type and batches of each.
         without_images: (perturbation, stimulation) that have omics but no imaged well.
         without_omics: (perturbation, stimulation) that have imaged wells but no omics.
         notes: what is to be said of its normalisation.
@@ -43,6 +46,7 @@ class Target:
 
     name: str
     data: anndata.AnnData
+    samples: anndata.AnnData
     without_images: tuple[tuple[str, str], ...]
     without_omics: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
@@ -81,13 +85,14 @@ def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int, table: Omi
             continue
         part = table.rows(table.stimulation == stimulation)
         name = config.name if config.stimulation is None else f"{config.name}_{names[stimulation]}"
-        normalised = _normalised(config, part, stimulation)
+        normalised = _normalised(config, part, stimulation, name)
         wells = usable[stimulation_of == stimulation]
         said = (*normalised.notes, *cautions(config, part, normalised, wells))
         targets.append(
             Target(
                 name=name,
                 data=_target(config, part, normalised, wells, stimulation, seed),
+                samples=_samples(part, normalised, wells),
                 notes=tuple(f"target '{name}': {note}" for note in said),
                 without_images=tuple(sorted((of_here & measured) - imaged)),
                 without_omics=tuple(sorted((of_here & imaged) - measured)),
@@ -158,9 +163,10 @@ def draw_samples(
     return sorted(int(index) for index in order[:wanted])
 
 
-def _normalised(config: OmicsConfig, part: OmicsTable, stimulation: str) -> Normalised:
+def _normalised(config: OmicsConfig, part: OmicsTable, stimulation: str, target: str) -> Normalised:
     protect = part.perturbation if config.design == "condition" else None
     try:
+        earlier = config.vsn_from
         return normalise(
             part.values,
             kind=config.kind,
@@ -173,6 +179,7 @@ def _normalised(config: OmicsConfig, part: OmicsTable, stimulation: str) -> Norm
             method=config.method,
             trimmed=config.trimmed,
             names=[f"sample '{name}'" for name in part.sample],
+            fit=None if earlier is None else earlier_fit(earlier, target, stimulation, part.genes),
         )
     except InputError as error:
         raise InputError(f"{config.table}: stimulation '{stimulation}': {error}") from None
@@ -204,6 +211,23 @@ def _target(
     return anndata.AnnData(
         X=np.stack(vectors).astype(np.float32), obs=obs, var=var, uns=_facts(config, part, normalised, stimulation)
     )
+
+
+def _samples(part: OmicsTable, normalised: Normalised, bags: pd.DataFrame) -> anndata.AnnData:
+    control = dict(zip(bags[PERTURBATION], bags[CONTROL_TYPE], strict=True))
+    facts = {
+        "sample": part.sample.astype(str),
+        PLATE: part.plate.astype(str),
+        PERTURBATION: part.perturbation.astype(str),
+        STIMULATION: part.stimulation.astype(str),
+        CONTROL_TYPE: [str(control.get(name, "treatment")) for name in part.perturbation],
+    }
+    further = {name: levels.astype(str) for name, levels in part.batches.items()} | part.covariates
+    obs = pd.DataFrame(facts | {name: values for name, values in further.items() if name not in facts})
+    obs.index = pd.Index([f"sample-{row}" for row in range(len(obs))])
+    genes = pd.Index([gene for gene, keep in zip(part.genes, normalised.kept, strict=True) if keep])
+    before = {"before": normalised.before.astype(np.float32)}
+    return anndata.AnnData(normalised.values.astype(np.float32), obs, pd.DataFrame(index=genes), layers=before)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

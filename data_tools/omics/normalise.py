@@ -25,6 +25,7 @@ class Normalised:
 
     Attributes:
         values: float64 (S, G'), log2 scale; NaN where an intensity was not measured.
+        before: the same before the effects of batches were taken out.
         kept: bool (G,), genes that passed the expression filter.
         share: float64 (G,), the share of samples that the filter compared with ``min_share``, see ``shares_seen``.
         low_on: plate -> genes seen there in too small a share of its samples; one entry "" where plates are pooled.
@@ -36,6 +37,7 @@ class Normalised:
     """
 
     values: F64
+    before: F64
     kept: npt.NDArray[np.bool_]
     share: F64
     low_on: dict[str, int]
@@ -58,6 +60,7 @@ def normalise(
     method: Method = "vsn",
     trimmed: float = TRIMMED,
     names: Sequence[str] | None = None,
+    fit: VsnProfile | None = None,
 ) -> Normalised:
     """Normalise the samples of one stimulation.
 
@@ -73,6 +76,7 @@ def normalise(
         method: how intensities become comparable: ``vsn`` (Huber 2002), or log2 centred on ``median``.
         trimmed: share of the genes that vsn leaves out as changed.
         names: (S,), what messages call the samples; None to count them.
+        fit: of vsn, onto which samples are mapped, its ``mean`` (G,); None to fit these samples.
 
     Raises:
         InputError: a sample without any signal, no gene passes the filter, or too few genes for vsn.
@@ -86,11 +90,13 @@ def normalise(
     kept: npt.NDArray[np.bool_] = (share >= min_share) & seen.any(axis=0)
     if not kept.any():
         raise InputError(_nothing_kept(values.shape, low_on, min_share, expressed_in))
-    scaled = scale_samples(values, kept, kind, method=method, trimmed=trimmed, names=named)
+    scaled = scale_samples(values, kept, kind, method=method, trimmed=trimmed, names=named, fit=fit)
     factors = {"plate": plate} if batches is None else batches
-    corrected = remove_batch(scaled.values[:, kept], factors, condition=condition, covariates=covariates)
+    before = scaled.values[:, kept]
+    corrected = remove_batch(before, factors, condition=condition, covariates=covariates)
     return Normalised(
         values=corrected.values,
+        before=before,
         kept=kept,
         share=share,
         low_on=low_on,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -40,6 +40,7 @@ def scale_samples(
     method: Method,
     trimmed: float,
     names: Sequence[str],
+    fit: VsnProfile | None = None,
 ) -> Scaled:
     """Bring samples onto one scale.
 
@@ -50,6 +51,7 @@ def scale_samples(
         method: for intensities.
         trimmed: share of the genes that vsn leaves out as changed.
         names: (S,), what messages call the samples.
+        fit: an earlier one onto which the samples are mapped, its ``mean`` (G,); None to fit these samples.
 
     Raises:
         InputError: too few genes for vsn.
@@ -61,9 +63,10 @@ def scale_samples(
         return Scaled(values=values, factors=np.zeros(len(values)))
     measured = np.where(values > 0, values, np.nan)
     if method == "vsn":
-        profile = fit_vsn(measured[:, kept], trimmed, names)
+        profile = fit_vsn(measured[:, kept], trimmed, names) if fit is None else fit.for_samples(measured, names)
         factors = (profile.level - profile.log_factors) / np.log(2)
-        return Scaled(values=profile.apply(measured), factors=factors, vsn=profile)
+        own = profile if fit is None else replace(profile, mean=profile.mean[kept])
+        return Scaled(values=profile.apply(measured), factors=factors, vsn=own)
     logged = np.log2(measured)
     factors = np.nanmedian(logged, axis=1)
     return Scaled(values=logged - factors[:, None] + factors.mean(), factors=factors)

@@ -16,7 +16,9 @@ from framework.data.format.schema import BAG, PERTURBATION, SOURCE, STIMULATION
 from framework.errors import InputError
 from framework.evaluate import Evaluation, evaluate, read_evaluation
 from framework.evaluate.predictions import TEST, Predictions, open_all
+from framework.files.failures import is_inside
 from framework.files.h5ad import read_h5ad
+from framework.report.kept_figures import kept_index
 from framework.report.page_inputs import read_embeddings
 
 
@@ -58,8 +60,11 @@ INPUTS: Mapping[str, InputKind] = {
         option="--saliency FILE", what="maps of tiles: wellstream saliency RUN --outputs GENE --out FILE.npz"
     ),
     "data": InputKind(option="--data DATASET", what="the dataset of the wells: folder or URL"),
-    "before": InputKind(option="--before FILE", what="omics per well before batch correction: .h5ad, .csv or .tsv"),
-    "after": InputKind(option="--after FILE", what="the same wells after batch correction"),
+    "corrections": InputKind(
+        option="--before FILE --after FILE (or --data DATASET)",
+        what="omics per well before and after batch correction (.h5ad, .csv or .tsv); a dataset that was ingested with "
+        "omics keeps both",
+    ),
 }
 """Name of an input, as figures list it -> what it is."""
 
@@ -93,8 +98,22 @@ class FigureInputs:
         """Return whether an input of ``INPUTS`` was given."""
         if name == "scores":
             return self.has("predictions") or self.evaluation is not None
+        if name == "corrections":
+            return (self.before is not None and self.after is not None) or bool(self.kept_samples)
         given = getattr(self, name)
         return given is not None and (not isinstance(given, tuple | list) or len(given) > 0)
+
+    @cached_property
+    def kept_samples(self) -> dict[str, Path]:
+        """Files of omics samples that the dataset keeps, by target; none where no dataset was given."""
+        if self.data is None:
+            return {}
+        dataset = self.dataset
+        targets = kept_index(dataset).get("targets", {})
+        files = {str(name): facts.get("samples_file") for name, facts in targets.items() if isinstance(facts, Mapping)}
+        found = {name: dataset.file(str(file)) for name, file in files.items() if file is not None}
+        # A name read from a file must not lead out of the dataset.
+        return {name: file for name, file in found.items() if is_inside(file, dataset.root) and file.is_file()}
 
     @cached_property
     def opened(self) -> list[Predictions]:

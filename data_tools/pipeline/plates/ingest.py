@@ -145,6 +145,7 @@ class PlatesIngest(Kind[IngestConfig, Survey, ShardJob, IngestSummary]):
             files=[
                 *dict.fromkeys(field for job in jobs for field in job.flatfields),
                 *(record(root / "targets" / f"{name}.h5ad", root) for name in targets),
+                *(record(root / facts["samples_file"], root) for facts in targets.values()),
             ],
         )
 
@@ -250,8 +251,12 @@ def _write_targets(found: Survey, root: Path) -> dict[str, dict[str, Any]]:
     for target in found.targets:
         with writing(root / "targets"):
             write_with(root / "targets" / f"{target.name}.h5ad", partial(write_h5ad_at, data=target.data))
+        samples = f"qc/omics/{target.name}.h5ad"
+        with writing((root / samples).parent):
+            write_with(root / samples, partial(write_h5ad_at, data=target.samples))
         facts = target.data.uns["wellstream"]
         written[target.name] = {
+            "samples_file": samples,
             "bags": target.data.n_obs,
             "genes": target.data.n_vars,
             "dropped_genes": len(facts["dropped_genes"]),

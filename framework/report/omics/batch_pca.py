@@ -20,7 +20,7 @@ from framework.report.drawn import Drawn
 from framework.report.figure import FIGURES, FigureConfig, FigureKind
 from framework.report.figure_inputs import FigureInputs
 from framework.report.figures.embedding import principal
-from framework.report.omics.panels import WIDTH
+from framework.report.omics.panels import WIDTH, spoken
 
 Floats = npt.NDArray[np.float64]
 _COLOURS = (PALETTE[1], PALETTE[0], *PALETTE[2:])
@@ -50,37 +50,44 @@ class BatchPca(FigureKind[BatchPcaConfig]):
 
     shows = "control wells by principal components before and after batch correction, coloured by plate"
     paper = "Figure 9"
-    takes = ("before", "after")
+    takes = ("corrections",)
     order = 90
 
     def draw(self, inputs: FigureInputs) -> Drawn:
-        """Draw a row per stimulation: before left, after right."""
-        states = {"before": str(inputs.before), "after": str(inputs.after)}
-        tables = {state: self._controls(_read(Path(file)), file) for state, file in states.items()}
-        groups = sorted(set(tables["before"].facts[STIMULATION]) & set(tables["after"].facts[STIMULATION]))
-        if not groups:
-            raise InputError(f"{inputs.before} and {inputs.after}: no stimulation is in both")
-        made, axes = figure(WIDTH, 2.7 * len(groups), len(groups), 2)
-        rows, shares = [], {}
-        for line, group in zip(axes, groups, strict=True):
-            for panel, (state, table) in zip(line, tables.items(), strict=True):
-                part = self._scores(table, group, states[state])
-                shares[group, state] = _between(part, self.options.batch)
-                _cloud(panel, part, self.options.batch)
-                told = f"{group}, {state}" if group else state.capitalize()
-                panel.set_title(f"{told}: {shares[group, state]:.0%} between batches", fontsize=8.5)
-                rows.append(part.assign(state=state))
-        told = "; ".join(f"{group} {state} {share:.0%}" for (group, state), share in shares.items())
+        """Draw a row per stimulation: before left, after right; of a dataset a row per target."""
+        panels, notes = [], []
+        for name, files, tables in _tables(inputs):
+            states = {state: self._controls(table, files[state]) for state, table in tables.items()}
+            notes += _dropped(name, states)
+            groups = sorted(set(states["before"].facts[STIMULATION]) & set(states["after"].facts[STIMULATION]))
+            if not groups:
+                raise InputError(f"{files['before']} and {files['after']}: no stimulation is in both")
+            panels += [
+                (name, group, {state: self._scores(table, group, files[state]) for state, table in states.items()})
+                for group in groups
+            ]
+        batch = self.options.batch
+        made, axes = figure(WIDTH, 2.7 * len(panels), len(panels), 2)
+        rows, shares = [], []
+        for line, (name, group, parts) in zip(axes, panels, strict=True):
+            told = spoken(name) if name else group
+            for panel, (state, part) in zip(line, parts.items(), strict=True):
+                share = _between(part, batch)
+                shares.append(f"{told} {state} {share:.0%}".strip())
+                _cloud(panel, part, batch)
+                what = f"{told}, {state}" if told else state.capitalize()
+                panel.set_title(f"{what}: {share:.0%} between batches", fontsize=8.5)
+                rows.append(part.assign(state=state, target=name))
         drawn = pd.concat(rows, ignore_index=True)
         return Drawn(
             canvas=made,
-            numbers=drawn[["state", STIMULATION, self.options.batch, PERTURBATION, "pc1", "pc2"]],
+            numbers=drawn[["target", "state", STIMULATION, batch, PERTURBATION, "pc1", "pc2"]],
             title="Qualitative assessment of plate-level batch effects",
             caption="Control wells by their first two principal components, each picture with its own axes; one colour "
-            f"per {self.options.batch}. The title says which share of the variance of both components lies between "
+            f"per {batch}. The title says which share of the variance of both components lies between "
             "batches. Look for plates that lie apart on the left and mix on the right.",
-            alt=f"Share of variance between batches: {told}",
-            notes=tuple(_dropped(tables)),
+            alt=f"Share of variance between batches: {'; '.join(shares)}",
+            notes=tuple(notes),
         )
 
     def _controls(self, table: _Wells, file: str) -> _Wells:
@@ -111,6 +118,26 @@ class BatchPca(FigureKind[BatchPcaConfig]):
             )
         points = principal(values, 2)
         return table.facts[mine].reset_index(drop=True).assign(pc1=points[:, 0], pc2=points[:, 1])
+
+
+def _tables(inputs: FigureInputs) -> list[tuple[str, dict[str, str], dict[str, _Wells]]]:
+    """Return (target, state -> file, state -> wells): of two files, or of each target that the dataset keeps."""
+    if inputs.before is not None and inputs.after is not None:
+        files = {"before": str(inputs.before), "after": str(inputs.after)}
+        return [("", files, {state: _read(Path(file)) for state, file in files.items()})]
+    made = []
+    for name, file in inputs.kept_samples.items():
+        data = read_h5ad(file, error=InputError, what=_WHAT, then="ingest again")
+        if "before" not in data.layers:
+            raise InputError(f"{file}: no layer 'before'; ingest again")
+        facts, genes = _named(data.obs.astype(str).reset_index(drop=True)), tuple(map(str, data.var_names))
+        values = {"before": data.layers["before"], "after": data.X}
+        tables = {
+            state: _Wells(facts=facts, values=np.asarray(each, dtype=np.float64), genes=genes)
+            for state, each in values.items()
+        }
+        made.append((name, dict.fromkeys(tables, str(file)), tables))
+    return made
 
 
 def _read(file: Path) -> _Wells:
@@ -156,10 +183,11 @@ def _cloud(panel: Axes, part: pd.DataFrame, batch: str) -> None:
     panel.legend(frameon=False, fontsize=7, handletextpad=0.1, loc="best")
 
 
-def _dropped(tables: dict[str, _Wells]) -> list[str]:
+def _dropped(name: str, tables: dict[str, _Wells]) -> list[str]:
     told = []
     for state, table in tables.items():
         missing = int((~np.isfinite(table.values).all(axis=0)).sum())
         if missing:
-            told.append(f"{state}: {missing} of {len(table.genes)} genes lack a value in a control well")
+            where = f"{name}, {state}" if name else state
+            told.append(f"{where}: {missing} of {len(table.genes)} genes lack a value in a control well")
     return told

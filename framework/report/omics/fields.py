@@ -18,7 +18,7 @@ from framework.errors import InputError
 from framework.files.failures import check_regular, reading
 from framework.files.npz import load_npy
 from framework.report.figures.images import channel_colours
-from framework.report.run.kept_figures import kept_figures
+from framework.report.kept_figures import kept_figures
 
 Floats = npt.NDArray[np.float64]
 _KEYS = ("file", "plate", "well", "site", "bag", "channel", "scale", "low", "high")

@@ -7,9 +7,9 @@ import numpy as np
 from framework.data.dataset import Dataset
 from framework.files.npz import load_npy
 from framework.report.figures.images import flat_fields
+from framework.report.kept_figures import kept_figures
 from framework.report.page import Block, Note, Section
 from framework.report.page_inputs import Inputs
-from framework.report.run.kept_figures import kept_figures
 from framework.report.sections import SECTIONS, ReportSection, SectionConfig
 
 _FLAT_FIELDS = 16

@@ -9,9 +9,9 @@ from framework.data.dataset import Dataset
 from framework.data.format.schema import CELLS_NAME
 from framework.format import count, percent
 from framework.report.figures.images import overview
+from framework.report.kept_figures import evenly, kept_figures
 from framework.report.page import Block, Grid, Note, Section
 from framework.report.page_inputs import Inputs
-from framework.report.run.kept_figures import evenly, kept_figures
 from framework.report.sections import SECTIONS, ReportSection, SectionConfig
 
 _OVERVIEWS = 4

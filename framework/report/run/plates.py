@@ -13,10 +13,10 @@ from framework.data.store import TileStore
 from framework.evaluate import tile_mean_intensities
 from framework.evaluate.wells import well_embeddings
 from framework.report.figures.embedding import principal
+from framework.report.kept_figures import evenly
 from framework.report.page import Block, Note, Picture, Section
 from framework.report.page_inputs import Inputs
 from framework.report.run.figures_plate import plate_map, wells_of
-from framework.report.run.kept_figures import evenly
 from framework.report.sections import SECTIONS, ReportSection, SectionConfig
 
 _PLATES = 4

@@ -9,9 +9,9 @@ import pandas as pd
 
 from framework.data.dataset import Dataset
 from framework.format import count
+from framework.report.kept_figures import kept_index
 from framework.report.page import Block, Grid, Note, Section
 from framework.report.page_inputs import Inputs
-from framework.report.run.kept_figures import kept_index
 from framework.report.sections import SECTIONS, ReportSection, SectionConfig
 
 _SKIPPED_ROWS = 100

@@ -10,9 +10,9 @@ from framework.data.dataset import Dataset
 from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, STIMULATION
 from framework.data.store import TileStore
 from framework.report.figures.images import composite, tile_rows
+from framework.report.kept_figures import evenly
 from framework.report.page import Block, Note, Section
 from framework.report.page_inputs import Inputs
-from framework.report.run.kept_figures import evenly
 from framework.report.sections import SECTIONS, ReportSection, SectionConfig
 
 _CONDITIONS = 8

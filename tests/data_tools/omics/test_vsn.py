@@ -176,3 +176,75 @@ def test_a_stronger_sample_has_the_larger_factor() -> None:
     assert int(np.argmax(result.factors)) == 2
     assert result.vsn is not None
     assert result.factors.mean() == pytest.approx(0, abs=1e-9)
+
+
+def _table(folder: Path, name: str, values: np.ndarray, stimulation: str = "M1") -> OmicsConfig:
+    genes = [f"G{number}" for number in range(values.shape[1])]
+    names = [f"{name}{row}" for row in range(len(values))]
+    facts = {"sample": names, "Metadata_Perturbation": ["NT", "KO"] * (len(values) // 2)}
+    facts |= {"Metadata_Stimulation": stimulation, "Metadata_Plate": "T1"}
+    pd.concat([pd.DataFrame(facts, index=range(len(values))), pd.DataFrame(values, columns=genes)], axis=1).to_csv(
+        folder / f"{name}.csv", index=False
+    )
+    return OmicsConfig(name="prot", table=str(folder / f"{name}.csv"), kind="intensities", sample="sample")
+
+
+def _bags() -> pd.DataFrame:
+    facts = {"Metadata_Plate": "P", "Metadata_Well": ["A01", "A02"], "Metadata_Perturbation": ["NT", "KO"]}
+    facts |= {"Metadata_Stimulation": "M1", "Metadata_Control_Type": ["negcon", "treatment"]}
+    return pd.DataFrame({"bag": [0, 1], **facts}).astype({"bag": np.int32})
+
+
+def test_further_plates_are_mapped_onto_the_fit_of_a_dataset(tmp_path: Path) -> None:
+    values = np.abs(_simulated(8, 300, sd=0.05, seed=3)[0])
+    first = build_targets(_table(tmp_path, "first", values[:4]), _bags(), 0)[0]
+    (tmp_path / "data" / "targets").mkdir(parents=True)
+    kept = tmp_path / "data" / "targets" / "prot_M1.h5ad"
+    first.data.write_h5ad(kept)
+    config = _table(tmp_path, "second", values[4:] * 50.0)
+    profile = VsnProfile.from_plain(first.data.uns["wellstream"]["vsn"])
+    expected = profile.for_samples(values[4:] * 50.0)
+    for named in (tmp_path / "data", kept):
+        second = build_targets(config.model_copy(update={"vsn_from": str(named)}), _bags(), 0)[0]
+        np.testing.assert_allclose(second.samples.layers["before"], expected.apply(values[4:] * 50.0), rtol=1e-5)
+        own = VsnProfile.from_plain(second.data.uns["wellstream"]["vsn"])
+        np.testing.assert_allclose(own.mean, profile.mean)
+        np.testing.assert_allclose(own.log_factors, expected.log_factors)
+    gap = np.nanmedian(second.samples.X - first.samples.X[: len(second.samples.X)])
+    assert abs(gap) < 0.05, "samples fifty times stronger lie on the scale of the first plate"
+    alone = build_targets(config, _bags(), 0)[0]
+    assert abs(np.nanmedian(alone.samples.X - first.samples.X)) > 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("nowhere", r"prot_M1\.h5ad: no such file; name a dataset.*; there are prot_M2\.h5ad"),
+        ("no fit", r"prot_M1\.h5ad: keeps no vsn fit"),
+        ("stimulation", r"was fitted to stimulation 'M2', these samples are of 'M1'"),
+        ("genes", r"not one gene in common; it has H0, H1, H2 \.\.\., the table G0, G1, G2"),
+        ("cut", r"its vsn fit is of other genes than the target"),
+    ],
+)
+def test_a_fit_that_does_not_fit_is_said(tmp_path: Path, change: str, said: str) -> None:
+    values = np.abs(_simulated(4, 100, seed=4)[0])
+    config = _table(tmp_path, "first", values)
+    made = build_targets(config, _bags(), 0)[0].data
+    folder = tmp_path / "data" / "targets"
+    folder.mkdir(parents=True)
+    if change == "no fit":
+        del made.uns["wellstream"]["vsn"]
+    if change == "stimulation":
+        made.uns["wellstream"]["stimulation"] = "M2"
+    if change == "genes":
+        made.var_names = [f"H{number}" for number in range(made.n_vars)]
+    if change == "cut":
+        made = made[:, :90].copy()
+    made.write_h5ad(folder / ("prot_M2.h5ad" if change == "nowhere" else "prot_M1.h5ad"))
+    with pytest.raises(InputError, match=said):
+        build_targets(config.model_copy(update={"vsn_from": str(tmp_path / "data")}), _bags(), 0)
+
+
+def test_vsn_from_is_for_vsn(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'vsn_from' is for 'kind: intensities' with 'normalise: vsn'"):
+        OmicsConfig(name="x", table="x.csv", kind="counts", vsn_from="data")

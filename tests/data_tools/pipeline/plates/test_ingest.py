@@ -23,6 +23,7 @@ from framework.data.dataset import Dataset
 from framework.data.format.schema import read_manifest
 from framework.data.verify import verify_dataset
 from framework.errors import DatasetError, InputError
+from framework.files.h5ad import read_h5ad
 
 Tree = Callable[[Path], dict[str, str]]
 
@@ -319,3 +320,10 @@ def test_targets_join_bags_by_condition(raw: Any, tmp_path: Path) -> None:
     assert target.X.dtype == np.float32
     index = json.loads((tmp_path / "data" / "qc" / "index.json").read_text())
     assert index["targets"]["rna_M2"]["without_images"] == [["x", "M2"]]
+    kept = read_h5ad(tmp_path / "data" / index["targets"]["rna_M2"]["samples_file"])
+    assert kept.obs["Metadata_Plate"].tolist() == ["R1", "R1", "R2", "R2"]
+    assert kept.obs["Metadata_Perturbation"].tolist() == ["gene1", "x"] * 2
+    before, after = (values[:2].mean(axis=0) - values[2:].mean(axis=0) for values in (kept.layers["before"], kept.X))
+    assert np.abs(before).max() > 0.01
+    assert np.abs(after).max() < 1e-5, "plates are equal after batch correction"
+    verify_dataset(tmp_path / "data")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.tiny_dataset import make_dataset
 
 from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, PLATE, SOURCE, STIMULATION
 from framework.errors import InputError
@@ -68,6 +70,27 @@ class TestBatchPca(testing.FigureContract):
         lone = FigureInputs(before=tmp_path / "none.csv", after=inputs.after)
         with pytest.raises(InputError, match=r"none\.csv: no such file; expected omics of wells"):
             entry.build(entry.config()).draw(lone)
+
+
+def test_a_dataset_that_keeps_its_samples_needs_no_files(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "data", targets={"rna_M1": 3})
+    after = anndata.read_h5ad(write_omics(tmp_path / "after.h5ad", 0.0))
+    after.layers["before"] = anndata.read_h5ad(write_omics(tmp_path / "before.h5ad", 6.0)).X
+    kept = {"rna_M1": {"samples_file": "qc/omics/rna_M1.h5ad"}, "prot_M1": {"samples_file": "../after.h5ad"}, "old": {}}
+    (dataset.root / "qc" / "omics").mkdir(parents=True)
+    after[after.obs[STIMULATION] == "M1"].copy().write_h5ad(dataset.root / "qc" / "omics" / "rna_M1.h5ad")
+    (dataset.root / "qc" / "index.json").write_text(json.dumps({"targets": kept}))
+    entry = FIGURES.get("batch_pca")
+    inputs = FigureInputs(data=dataset.root)
+    assert inputs.has("corrections")
+    assert list(inputs.kept_samples) == ["rna_M1"], "a name that leads out of the dataset is not followed"
+    numbers = entry.build(entry.config()).draw(inputs).numbers
+    assert set(numbers["target"]) == {"rna_M1"}
+    means = numbers.groupby(["state", PLATE])["pc1"].mean().unstack()
+    gap = (means["plate1"] - means["plate2"]).abs()
+    assert gap["before"] > 10
+    assert gap["after"] < 3
+    assert not FigureInputs(data=make_dataset(tmp_path / "bare").root).has("corrections")
 
 
 def write_wells(file: Path, values: np.ndarray, names: list[str], kind: str, wells: int) -> Path:
