@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from fixtures.labelled_plate import write_labelled_plate
+from fixtures.small_release import CHANNELS, SIDE, write_release
 from fixtures.tiny_dataset import make_dataset
 
 from data_tools.illumination import ILLUMINATIONS
@@ -57,6 +59,23 @@ class TestLabels(NucleiContract):
         tifffile.imwrite(file, plate.labels("A01", 1))
         place = FieldOfView(plate="P1", well="A01", site=1, files=(file,))
         return plate.images["A01", 1][0], plate.truth["A01", 1].astype(np.float64), place
+
+
+class TestTilesOfTheRelease(NucleiContract):
+    least_f1 = 1.0
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> Any:
+        write_release(tmp_path / "release")
+        return self.read({"method": "image2omics", "channel": CHANNELS[0], "path": str(tmp_path / "release" / "TILES")})
+
+    @pytest.fixture
+    def field(self, method: Any) -> Any:
+        place = FieldOfView(plate="BR001", well="A01", site=0, image="ICF.X1.Y1.P1.0.BR001.h5")
+        files = method.survey([place]).files[place.key]
+        # Top left corners of the fixture, half a tile of 128 px further.
+        centres = np.array([[0, 0], [5, 17], [32, 32]]) + 64.0
+        return np.random.default_rng(0).integers(1, 4000, (SIDE, SIDE)), centres, replace(place, files=files)
 
 
 class TestIllumination(IlluminationContract):
@@ -160,6 +179,13 @@ class TestOtherDoors(ReaderContract):
         few = {"cells_per_site": 2, "transcripts": 2, "proteins": 2, "out_of_focus_wells": 0, "nucleus_diameter_px": 8}
         simulate_plate(PlateConfig(**sizes, **few, stimulations=("M1",), layout=request.param), tmp_path / "raw")
         return self.read({"name": request.param, "path": str(tmp_path / "raw" / "SIM")})
+
+
+class TestRelease(ReaderContract):
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> Any:
+        write_release(tmp_path / "release")
+        return self.read({"name": "image2omics", "path": str(tmp_path / "release" / "ICF"), "plate": "BR002"})
 
 
 class TestHarmony(ReaderContract):
