@@ -31,6 +31,7 @@ THEMES = (
     "mil",
     "training",
     "heads",
+    "scores",
     "remote",
     "ingest",
     "cells",

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from benchmarks import growth, mil, plans, stream_zarr, tables, tiling, verify
+from benchmarks import growth, mil, plans, scores, stream_zarr, tables, tiling, verify
 from benchmarks.__main__ import main
 from benchmarks.harness import Costs, Measured, WrongPixels
 from benchmarks.ranks import RankFacts, launch, rank_costs
@@ -21,6 +21,7 @@ from benchmarks.synthetic import draw_pixels, write_dataset
 from framework.data.dataset import Dataset, TileIndex
 from framework.data.store import TileStore
 from framework.distributed import Ranks
+from framework.evaluate import evaluate_omics
 from framework.models import mean_over_tiles
 
 
@@ -41,6 +42,15 @@ def test_a_gpu_that_is_not_there_is_a_mistake_of_the_command(capsys: pytest.Capt
     with pytest.raises(SystemExit, match="2"):
         main(["training", "--device", "cuda"])
     assert "finds no CUDA device here" in capsys.readouterr().err
+
+
+def test_a_statistic_that_is_not_scipys_voids_the_scores() -> None:
+    data, genes = scores.predictions(20, 0), np.arange(20)
+    ours, theirs = evaluate_omics([data]).per_split, scores.gene_by_gene(data, genes)
+    scores.need_equal(ours, theirs, genes)
+    ours.loc[7, "p_mannwhitney"] += 1e-6
+    with pytest.raises(WrongPixels, match="p_mannwhitney differs from scipy's by 1e-06"):
+        scores.need_equal(ours, theirs, genes)
 
 
 def test_a_wrong_gradient_voids_mining(monkeypatch: pytest.MonkeyPatch) -> None:
