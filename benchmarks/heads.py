@@ -22,7 +22,7 @@ import torch
 
 from benchmarks import tables
 from benchmarks.harness import Arm, Finding, Measured, WrongPixels, measure
-from data_tools.pipeline.build.durable import record
+from data_tools.pipeline.build.folder import record
 from framework import checkpoint
 from framework.data.dataset import Dataset
 from framework.data.format.schema import BAG, SOURCE, read_manifest

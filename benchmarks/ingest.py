@@ -37,8 +37,8 @@ from data_tools.formats.tiff import decode_grey
 from data_tools.nuclei.sized import SizedMethod
 from data_tools.pipeline import ingest
 from data_tools.pipeline.build import direct
-from data_tools.pipeline.build.direct import DirectWriter
 from data_tools.pipeline.build.runner import local_cluster
+from data_tools.pipeline.build.shard_file import DirectWriter
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.fields import cut_tiles
 from data_tools.shards.stream import SummedStream

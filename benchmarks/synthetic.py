@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data_tools.pipeline.build.direct import DirectWriter
+from data_tools.pipeline.build.shard_file import DirectWriter
 from data_tools.shards import ShardWriter
 from framework.data.dataset import Dataset, TileIndex
 from framework.data.format.schema import (

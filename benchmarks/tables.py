@@ -13,9 +13,9 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmarks.synthetic import CHANNELS, SIZE_PX
-from data_tools.pipeline.build.durable import record
+from data_tools.pipeline.build.folder import record
 from data_tools.pipeline.build.joining import tile_index
-from data_tools.pipeline.build.tables import bags_table, tiles_schema, write_tables
+from data_tools.pipeline.build.parts import bags_table, tiles_schema, write_tables
 from framework.data.dataset import Dataset, TileIndex
 from framework.data.format.schema import (
     BAG,

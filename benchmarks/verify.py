@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks import tables
 from benchmarks.harness import Arm, Measured, Target, WrongPixels, measure
 from benchmarks.synthetic import draw_pixels, write_dataset
-from data_tools.pipeline.build.durable import record
+from data_tools.pipeline.build.folder import record
 from framework.data.dataset import Dataset
 from framework.data.format.block_sums import block_sums
 from framework.data.format.schema import CHECKSUM_BLOCK_BYTES, CHECKSUMS_NAME, MANIFEST_NAME, BlockSums

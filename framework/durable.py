@@ -125,8 +125,15 @@ def write_text(file: Path, text: str) -> None:
 
 def write_with(file: Path, write: Callable[[Path], object]) -> None:
     """Let ``write(path)`` make a file beside ``file``, then put it there in one step: for libraries that want paths."""
-    with _put_in_place(file) as beside:
+    with replacing_path(file) as beside:
         write(beside)
+
+
+@contextmanager
+def replacing_path(file: Path) -> Iterator[Path]:
+    """Give the name of a file to make beside ``file``; else as ``replacing``. For libraries that want names."""
+    with _put_in_place(file) as beside:
+        yield beside
         sync_file(beside)
 
 

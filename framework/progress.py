@@ -8,5 +8,10 @@ from typing import TypeAlias
 OnProgress: TypeAlias = Callable[[str, int, int], None]
 """Called with (stage, done, total): what is being done, how many units of it are done, and how many there are."""
 
+
+def untold(stage: str, done: int, total: int) -> None:
+    """Tell nobody: an ``OnProgress`` for whoever asked for none."""
+
+
 OnCount: TypeAlias = Callable[[int, int], None]
 """Called with (done, total), where there is one stage."""

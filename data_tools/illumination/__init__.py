@@ -5,9 +5,8 @@ mean into a flat-field; ``correct`` divides by it. One file per method.
 """
 
 from data_tools.illumination.base import ILLUMINATIONS, IlluminationConfig
-from data_tools.illumination.correct import correct
 from data_tools.illumination.export import ExportIlluminationConfig
-from data_tools.illumination.mean import FloatImage, StreamingMean
+from data_tools.illumination.images import FloatImage, StreamingMean, correct
 from data_tools.illumination.none import NoIlluminationConfig
 from data_tools.illumination.percentile_gaussian import PercentileGaussianConfig, fit_flatfield
 from data_tools.illumination.profiles import Profile

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from data_tools.illumination.mean import FloatImage
+from data_tools.illumination.images import FloatImage
 from framework.config import StrictModel
 from framework.registry import Registry
 

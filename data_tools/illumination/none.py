@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from data_tools.illumination.base import ILLUMINATIONS, IlluminationConfig
-from data_tools.illumination.mean import FloatImage
+from data_tools.illumination.images import FloatImage
 
 
 class NoIlluminationConfig(IlluminationConfig):

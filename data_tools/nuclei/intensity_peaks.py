@@ -16,8 +16,8 @@ from pydantic import Field
 from scipy.spatial import cKDTree
 
 from data_tools.nuclei.base import NUCLEI, FloatImage
-from data_tools.nuclei.sized import Points, SizedConfig, SizedMethod, maxima
-from data_tools.nuclei.threshold import Levels
+from data_tools.nuclei.sized import Points, SizedConfig, SizedMethod
+from data_tools.nuclei.threshold import Levels, maxima
 
 DEFAULT_MIN_AREA = 0.25
 _PEAK_SIGMA = 0.15

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from data_tools.nuclei.base import FloatImage
-from data_tools.nuclei.sized import Points, SizedConfig, SizedMethod, maxima, reduced
-from data_tools.nuclei.threshold import Levels
+from data_tools.nuclei.sized import Points, SizedConfig, SizedMethod, reduced
+from data_tools.nuclei.threshold import Levels, maxima
 
 _WORK_SIGMA_PX = 2.0
 

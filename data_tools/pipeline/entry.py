@@ -15,7 +15,7 @@ from data_tools.pipeline.plates.ingest import IngestSummary, PlatesIngest
 from framework.config.load import apply_overrides, build_config
 from framework.config.source import read_yaml
 from framework.errors import ConfigError, did_you_mean
-from framework.progress import OnProgress
+from framework.progress import OnProgress, untold
 
 _KINDS = ("plates", "cells")
 
@@ -100,7 +100,7 @@ def ingest(
         folder=BuildFolder(root=Path(out).absolute(), base=Path.cwd()),
         scheduler=scheduler,
         workers=workers,
-        report=progress or (lambda stage, done, total: None),
+        report=progress or untold,
     )
     step = estimate if dry_run else carry_out
     if isinstance(config, CellsIngestConfig):

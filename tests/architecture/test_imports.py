@@ -65,7 +65,6 @@ LEVELS = {
     "framework.study": 15,
     "data_tools": 0,
     "data_tools.wells": 0,
-    "data_tools.percentile": 0,
     "data_tools.tiles": 0,
     "data_tools.formats": 0,
     "data_tools.shards": 0,

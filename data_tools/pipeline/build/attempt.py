@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
-from data_tools.pipeline.build.durable import explained, only_writer
 from data_tools.pipeline.build.facts import ShardFacts
-from data_tools.pipeline.build.folder import BuildFolder
+from data_tools.pipeline.build.folder import BuildFolder, explained, only_writer
 from data_tools.pipeline.build.joining import finish
 from data_tools.pipeline.build.kind import C, F, J, Kind, S
 from data_tools.pipeline.build.repair import lost_files, remake, restore_index

@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field, ValidationError
 
-from data_tools.pipeline.build.durable import explained, only_writer, record
+from data_tools.pipeline.build.folder import explained, only_writer, record
 from data_tools.pipeline.build.joining import tile_index
-from data_tools.pipeline.build.tables import bags_table, write_tables
+from data_tools.pipeline.build.parts import bags_table, write_tables
 from framework.config import StrictModel
 from framework.data.format.block_sums import block_sums
 from framework.data.format.checks import check_content

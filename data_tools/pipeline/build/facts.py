@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 from blake3 import blake3
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from data_tools.pipeline.build.durable import writing
+from data_tools.pipeline.build.folder import writing
 from data_tools.readers.problem import Problem
 from framework.data.format.checksum import file_checksum
 from framework.data.format.schema import BAG, SOURCE, FileRecord, ShardRecord

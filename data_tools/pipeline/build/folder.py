@@ -1,24 +1,31 @@
-"""The folder a dataset is built in, and how a build that was killed is picked up again.
+"""The folder a dataset is built in: how it is written to, and how a build that was killed is picked up again.
 
 ``.build/plan.json`` says which config the folder belongs to (omics tables aside, which may still be corrected). Each
 finished part has a marker (``facts``) with a digest of all that went into it (files by size and modification time,
-flat-fields by checksum), so a repaired image redoes its own part and nothing else.
+flat-fields by checksum), so a repaired image redoes its own part and nothing else. Every ``OSError`` of writing becomes
+a sentence, and each file of the dataset has a record.
 """
 
 from __future__ import annotations
 
+import errno
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from data_tools.pipeline.build.durable import explained, writing
+import numpy as np
+import numpy.typing as npt
+
 from framework import __version__
 from framework.config import StrictModel
-from framework.data.format.schema import MANIFEST_NAME, Manifest, read_manifest
-from framework.durable import TEMPORARY_PREFIX, write_json
+from framework.data.format.checksum import file_checksum
+from framework.data.format.schema import MANIFEST_NAME, FileRecord, Manifest, read_manifest
+from framework.durable import TEMPORARY_PREFIX, sole_writer, write_json
 from framework.errors import DatasetError
 from framework.files.json_file import read_mapping
 
@@ -167,3 +174,77 @@ def versions() -> dict[str, str]:
 
 def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     return sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn an ``OSError`` of writing below ``folder`` into a DatasetError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DatasetError(
+                f"{folder}: the disk is full ({error.strerror}); free space and run the same command again, finished "
+                "shards are kept"
+            ) from error
+        if error.errno in _REFUSED:
+            raise DatasetError(
+                f"{error.filename or folder}: not writable ({error.strerror}); change its permissions or choose "
+                "another folder, then run the same command again"
+            ) from error
+        raise DatasetError(
+            f"{folder}: writing failed: {error.strerror or error}; run the same command again to continue"
+        ) from error
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Make a folder, and turn an ``OSError`` of writing in it into a DatasetError as ``explained``."""
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold the folder of a dataset, which is made when missing, against a second ingest.
+
+    Raises:
+        DatasetError: another process holds it, or it cannot be made.
+    """
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def refused(_: str) -> DatasetError:
+        return DatasetError(f"{folder}: another ingest is writing here; wait for it, or choose another folder")
+
+    with sole_writer(folder, refused, is_folder=True):
+        yield
+
+
+def write_array(stream: BinaryIO, array: npt.NDArray[Any]) -> None:
+    """Write an array as ``.npy``; ``np.save`` writes to plain files by a call that does not say why it failed."""
+    array = np.ascontiguousarray(array)
+    np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+    stream.write(array.data)
+
+
+def record(file: Path, root: Path) -> FileRecord:
+    """Return name, size and checksum of a file of the dataset."""
+    name = file.relative_to(root).as_posix()
+    return FileRecord(name=name, bytes=file.stat().st_size, blake3=file_checksum(file))
+
+
+def remake_part(file: Path) -> str:
+    """Return what to do about a damaged part of an unfinished ingest."""
+    return f"run the same command again, it makes {file.name} anew"
+
+
+def is_whole(item: FileRecord, root: Path) -> bool:
+    """Return whether a file of the dataset is there with its recorded size."""
+    file = root / item.name
+    return file.is_file() and file.stat().st_size == item.bytes

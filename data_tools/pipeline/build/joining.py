@@ -12,13 +12,18 @@ import numpy as np
 import pyarrow as pa
 
 from data_tools.pipeline.build.config import IngestBase
-from data_tools.pipeline.build.durable import explained, record, writing
 from data_tools.pipeline.build.facts import ShardFacts
-from data_tools.pipeline.build.folder import BuildFolder, versions
+from data_tools.pipeline.build.folder import BuildFolder, explained, record, remake_part, versions, writing
 from data_tools.pipeline.build.kind import C, Ending, F, J, Kind, S
+from data_tools.pipeline.build.parts import (
+    CELLS_SCHEMA,
+    PixelCounts,
+    bags_table,
+    load_counts,
+    tiles_schema,
+    write_tables,
+)
 from data_tools.pipeline.build.shard_file import ShardFiles
-from data_tools.pipeline.build.statistics import PixelCounts, load_counts, remake_part
-from data_tools.pipeline.build.tables import CELLS_SCHEMA, bags_table, tiles_schema, write_tables
 from data_tools.readers.problem import Problem
 from framework.data.format.schema import (
     BAGS_NAME,

@@ -5,7 +5,7 @@ A kind of ingest finds the cells of a bag and can give their tiles; all that fol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,16 +16,27 @@ import pyarrow as pa
 
 from data_tools.pipeline.build.config import IngestBase
 from data_tools.pipeline.build.facts import BagFacts, CellCounts, Overview, Remark, ShardFacts, write_marker
+from data_tools.pipeline.build.parts import (
+    CELLS_SCHEMA,
+    PixelCounts,
+    concatenated,
+    save_counts,
+    table_of,
+    tiles_schema,
+    write_tables,
+)
 from data_tools.pipeline.build.shard_file import ShardFile, ShardFiles, open_shard
-from data_tools.pipeline.build.statistics import PixelCounts, save_counts
-from data_tools.pipeline.build.tables import CELLS_SCHEMA, concatenated, table_of, tiles_schema, write_tables
 from data_tools.readers.problem import Problem
 from data_tools.shards import random_order
 from data_tools.tiles import HAS_TILE
 from framework.data.format.schema import BAG, MARKER_PREFIX, PERTURBATION, SOURCE, STIMULATION
 
-Take = Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]]
-"""Places among the tiles of a bag, in the order their cells were found -> these tiles (n, C, H, W)."""
+Tiles = npt.NDArray[Any]
+"""(n, C, H, W)"""
+Places = npt.NDArray[np.int64]
+"""(n,), places among the tiles of a bag in the order their cells were found."""
+_PIECE_BYTES = 1 << 19
+"""Tiles that are cut, counted, summed and written while they lie in the processor's cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,25 +90,38 @@ class NewShard:
         self._tiles: list[pa.Table] = []
         self._bags: list[BagFacts] = []
         self._n_cells = 0
+        self._tile_bytes = len(config.channels) * config.tiles.size_px**2 * np.dtype(config.tiles.dtype).itemsize
         self.counts = PixelCounts.empty(len(config.channels), config.tiles.dtype == "float32")
 
-    def add(self, cells: BagCells, take: Take) -> None:
-        """Write the tiles of a bag in a seeded random order, and keep its rows of every table.
+    def order(self, cells: BagCells) -> list[Places]:
+        """Return the tiles of a bag in the seeded random order in which they are stored, piece by piece.
+
+        Memory need not hold more than a piece, and no piece lies in two samples.
+        """
+        named = cells.metadata[SOURCE], cells.metadata[BAG]
+        order = random_order(len(cells.with_tile), self._config.seed, "tiles", *named)
+        # A sample begins with a piece of one tile: sums of float pixels depend on where tiles are parted.
+        size, most = self._config.shards.chunk_tiles, max(1, _PIECE_BYTES // self._tile_bytes)
+        samples = [order[start : start + size] for start in range(0, len(order), size)]
+        return [piece for each in samples for piece in np.split(each, range(1, len(each), most))]
+
+    def add(self, cells: BagCells, order: Sequence[Places], tiles: Iterable[Tiles]) -> None:
+        """Write the tiles of a bag, and keep its rows of every table.
 
         Args:
             cells: of the bag.
-            take: gives their tiles; it is asked for each once.
+            order: of its tiles, as ``order`` returned it.
+            tiles: of each piece of the order; taken one by one, as they are written.
         """
-        tiles = cells.with_tile
-        named = cells.metadata[SOURCE], cells.metadata[BAG]
-        order = random_order(len(tiles), self._config.seed, "tiles", *named)
-        rows = tiles[order]
-
-        def facts(start: int, count: int) -> dict[str, Any]:
-            return self._sample(cells, rows[start : start + count], start)
-
-        offsets = self._file.lay_out(len(rows), lambda part: take(order[part]), cells.key, facts)
-        self._tiles.append(self._tile_table(cells, rows, offsets))
+        rows = cells.with_tile[concatenated(order, np.int64)]
+        size, coming = self._config.shards.chunk_tiles, iter(tiles)
+        offsets = [np.zeros(0, dtype=np.int64)]
+        for number, start in enumerate(range(0, len(rows), size)):
+            mine = rows[start : start + size]
+            part = _next_tiles(coming, len(mine))
+            facts = self._sample(cells, mine, start)
+            offsets.append(self._file.writer.add(f"{cells.key}_{number:05d}", len(mine), part, facts))
+        self._tiles.append(self._tile_table(cells, rows, np.concatenate(offsets)))
         self._cells.append(_cells_table(cells))
         self._n_cells += len(cells.status)
         self._bags.append(
@@ -194,6 +218,15 @@ def new_shard(
     """
     with open_shard(files, config.channels, config.tiles.size_px, config.tiles.dtype) as file:
         yield NewShard(config, markers, labels, file)
+
+
+def _next_tiles(coming: Iterator[Tiles], count: int) -> Iterator[Tiles]:
+    """Yield pieces until they hold ``count`` tiles; fewer where none is left."""
+    for piece in coming:
+        yield piece
+        count -= len(piece)
+        if count <= 0:
+            return
 
 
 def _cells_table(cells: BagCells) -> pa.Table:

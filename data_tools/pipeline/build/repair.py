@@ -9,8 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_tools.pipeline.build.durable import explained, is_whole
-from data_tools.pipeline.build.folder import BuildFolder
+from data_tools.pipeline.build.folder import BuildFolder, explained, is_whole
 from data_tools.pipeline.build.joining import tile_index
 from data_tools.pipeline.build.kind import C, F, J, Kind, S
 from data_tools.pipeline.build.runner import Runner

@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data_tools.pipeline.build.durable import explained
 from data_tools.pipeline.build.facts import ShardFacts
+from data_tools.pipeline.build.folder import explained
 from data_tools.pipeline.build.kind import Job
 from data_tools.pipeline.build.new_shard import BagCells, NewShard, new_shard
+from data_tools.pipeline.build.parts import PixelCounts
 from data_tools.pipeline.cells.config import CellsIngestConfig
 from data_tools.pipeline.cells.fit import fit_crop, fitting_problem, scale_tile
 from data_tools.pipeline.cells.listed import problem_of, reader_of
@@ -87,14 +88,15 @@ class Spill:
         self._stream.write(tiles.astype(self._dtype, copy=False).data)
         self.tiles += len(tiles)
 
-    def take(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Return the tiles at places ``chosen`` int64 (n,), as (n, *shape)."""
+    def take(self, chosen: npt.NDArray[np.int64], counts: PixelCounts) -> npt.NDArray[Any]:
+        """Return the tiles at places ``chosen`` int64 (n,), as (n, *shape), and count their pixels."""
         self._stream.flush()
         tiles = np.empty((len(chosen), *self._shape), dtype=self._dtype)
         for tile, position in zip(tiles, chosen, strict=True):
             got = os.preadv(self._stream.fileno(), [tile.data.cast("B")], int(position) * self._nbytes)
             if got != self._nbytes:
                 raise OSError(f"the spill file gave {got} of {self._nbytes} bytes")
+        counts.add(tiles)
         return tiles
 
 
@@ -253,10 +255,5 @@ class _CellShardTask:
             labels={name: cells[name].to_numpy(dtype=object) for name in self.job.labels} | named,
             in_samples={"cell": named[CELL]},
         )
-
-        def take(places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-            tiles = mine.spill.take(places)
-            shard.counts.add(tiles)
-            return tiles
-
-        shard.add(found, take)
+        order = shard.order(found)
+        shard.add(found, order, (mine.spill.take(places, shard.counts) for places in order))

@@ -1,4 +1,4 @@
-"""The corrected fields of one well, kept until its tiles are cut.
+"""The corrected fields of one well: kept until its tiles are cut, and some of them drawn for the report.
 
 The stored order of a well's tiles is random over all its fields, so no tile can be placed before the last field is
 read. Keeping fields rather than their tiles writes nothing twice, and takes less where tiles overlap.
@@ -12,13 +12,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from data_tools.pipeline.build.durable import explained
-from data_tools.pipeline.build.statistics import PixelCounts, count_pixels
+from data_tools.pipeline.build.facts import Overview
+from data_tools.pipeline.build.folder import explained, writing
+from data_tools.pipeline.build.parts import PixelCounts, count_pixels
+from data_tools.pipeline.plates.config import IngestConfig
+from data_tools.pipeline.plates.plate import Bag, Plate, Site
+from data_tools.shards import random_order
 from framework.compiled import compiled, load_word, store_word
 from framework.data.format.tile_place import tile_corner
+from framework.durable import replacing
+from framework.files.safe_names import safe_names
 
 _IN_MEMORY = 256 << 20
 
@@ -103,3 +110,62 @@ def _cut_and_count(fields: Any, corners: Any, out: Any, counts: Any) -> None:
                     out[tile, channel, row, column] = fields[at, channel, top + row, left + column]
                 target += np.uint64(pixel * size)
             count_pixels(out[tile, channel].reshape(-1), counts[channel])
+
+
+_LOW, _HIGH = 0.5, 99.8
+
+
+def overview_sites(plate: Plate, config: IngestConfig) -> set[tuple[str, int]]:
+    """Return the (well, site) of a plate that get pictures: drawn by seed, from as many wells as there are."""
+    sites = plate.sites()
+    order = random_order(len(sites), config.seed, "overview", plate.name)
+    drawn = [(sites[index][0].well, sites[index][1].number) for index in order]
+    seen: dict[str, int] = {}
+    turns: list[tuple[int, int, str, int]] = []
+    for well, number in drawn:
+        seen[well] = seen.get(well, -1) + 1
+        turns.append((seen[well], len(turns), well, number))
+    return {(well, number) for _, _, well, number in sorted(turns)[: config.qc.sites_per_plate]}
+
+
+def write_overview(
+    stack: npt.NDArray[Any], plate: str, plate_key: str, bag: Bag, site: Site, config: IngestConfig, root: Path
+) -> list[Overview]:
+    """Write a PNG a channel and return what each shows.
+
+    Args:
+        stack: (C, H, W), corrected, channels as ``config.read_channels``.
+        plate: name of the plate.
+        plate_key: the plate in file names.
+        bag: the well.
+        site: the field of view.
+        config: of the ingest.
+        root: dataset folder.
+    """
+    names = safe_names(config.read_channels)
+    entries = []
+    for channel, image in zip(config.read_channels, stack, strict=True):
+        scale = min(1.0, config.qc.max_px / max(image.shape))
+        small = image.astype(np.float32)
+        if scale < 1:
+            size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+            small = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
+        low, high = (float(value) for value in np.percentile(small, (_LOW, _HIGH)))
+        shown = np.clip((small - low) * (255 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
+        name = f"qc/site_{plate_key}_{bag.well}_s{site.number}_{names[channel]}.png"
+        with writing(root / "qc"), replacing(root / name) as stream:
+            stream.write(cv2.imencode(".png", shown)[1].tobytes())
+        entries.append(
+            Overview(
+                file=name,
+                plate=plate,
+                well=bag.well,
+                site=site.number,
+                bag=bag.bag,
+                channel=channel,
+                scale=scale,
+                low=low,
+                high=high,
+            )
+        )
+    return entries

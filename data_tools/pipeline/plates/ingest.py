@@ -9,21 +9,18 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from data_tools.nuclei import NUCLEI
-from data_tools.pipeline.build.durable import record, writing
 from data_tools.pipeline.build.facts import ShardFacts
-from data_tools.pipeline.build.folder import BuildFolder, file_state
+from data_tools.pipeline.build.folder import BuildFolder, file_state, record, writing
 from data_tools.pipeline.build.kind import Ending, Kind, Summary
 from data_tools.pipeline.build.runner import Runner
 from data_tools.pipeline.build.shard_file import ShardFiles
-from data_tools.pipeline.plates.centres import remark_notes
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.estimate import estimate
-from data_tools.pipeline.plates.overview import overview_sites
+from data_tools.pipeline.plates.fields import overview_sites
 from data_tools.pipeline.plates.plate import Bag, Plate
 from data_tools.pipeline.plates.shading import (
     ImageKind,
@@ -32,12 +29,11 @@ from data_tools.pipeline.plates.shading import (
     image_kind,
     stored_flatfields,
 )
-from data_tools.pipeline.plates.site import sites_digest
+from data_tools.pipeline.plates.site import remark_notes, sites_digest
 from data_tools.pipeline.plates.survey import Survey, survey
 from data_tools.pipeline.plates.task import ShardJob, make_shard
 from framework.data.format.schema import FileRecord, Manifest
-from framework.durable import write_with
-from framework.files.h5_writing import write_h5ad_at
+from framework.files.h5_writing import write_h5ad
 from framework.progress import OnProgress
 
 
@@ -250,10 +246,10 @@ def _write_targets(found: Survey, root: Path) -> dict[str, dict[str, Any]]:
     written: dict[str, dict[str, Any]] = {}
     for target in found.targets:
         with writing(root / "targets"):
-            write_with(root / "targets" / f"{target.name}.h5ad", partial(write_h5ad_at, data=target.data))
+            write_h5ad(root / "targets" / f"{target.name}.h5ad", target.data)
         samples = f"qc/omics/{target.name}.h5ad"
         with writing((root / samples).parent):
-            write_with(root / samples, partial(write_h5ad_at, data=target.samples))
+            write_h5ad(root / samples, target.samples)
         facts = target.data.uns["wellstream"]
         written[target.name] = {
             "samples_file": samples,

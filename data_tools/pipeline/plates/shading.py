@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_tools.illumination import ILLUMINATIONS, FloatImage, IlluminationConfig, Profile, StreamingMean
-from data_tools.pipeline.build.durable import explained, record, write_array, writing
 from data_tools.pipeline.build.facts import read_marker, write_marker
-from data_tools.pipeline.build.folder import BuildFolder
+from data_tools.pipeline.build.folder import BuildFolder, explained, record, write_array, writing
 from data_tools.pipeline.build.repair import anew
 from data_tools.pipeline.build.runner import Runner
 from data_tools.pipeline.plates.config import IngestConfig

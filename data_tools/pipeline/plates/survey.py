@@ -16,10 +16,10 @@ import pandas as pd
 from data_tools.illumination import ExportIlluminationConfig, Profile
 from data_tools.omics import Target, build_targets, join_notes, read_omics
 from data_tools.pipeline.build.kind import check_pixel_sizes
-from data_tools.pipeline.plates.centres import check_size, with_files
 from data_tools.pipeline.plates.config import IngestConfig, PlateEntry
 from data_tools.pipeline.plates.measured import check_cell_tables
 from data_tools.pipeline.plates.plate import Bag, Plate, Site
+from data_tools.pipeline.plates.site import check_size, with_files
 from data_tools.platemap import join, join_note, read_platemap
 from data_tools.readers.plates import READERS, Export, ImageRef
 from data_tools.readers.problem import Problem, relative_text

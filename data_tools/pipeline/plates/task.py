@@ -17,14 +17,12 @@ from data_tools.nuclei import Nuclei
 from data_tools.pipeline.build.facts import CellCounts, Overview, Remark, ShardFacts
 from data_tools.pipeline.build.kind import Job
 from data_tools.pipeline.build.new_shard import BagCells, NewShard, new_shard
-from data_tools.pipeline.build.tables import concatenated
-from data_tools.pipeline.plates.centres import field_of
+from data_tools.pipeline.build.parts import concatenated
 from data_tools.pipeline.plates.config import IngestConfig
-from data_tools.pipeline.plates.fields import cut_tiles, open_fields
-from data_tools.pipeline.plates.overview import write_overview
+from data_tools.pipeline.plates.fields import cut_tiles, open_fields, write_overview
 from data_tools.pipeline.plates.plate import Bag, Plate, Site
 from data_tools.pipeline.plates.shading import read_flatfields
-from data_tools.pipeline.plates.site import SiteError, correct_site, find_centres, load_site
+from data_tools.pipeline.plates.site import SiteError, correct_site, field_of, find_centres, load_site
 from data_tools.readers.problem import Problem
 from data_tools.single_cell import CellTable, join_cells, read_cells
 from data_tools.tiles import HAS_TILE, tiles_inside
@@ -161,14 +159,14 @@ class _ShardTask:
             status=np.where(has_tile, HAS_TILE, AT_BORDER).astype(object),
             markers=np.concatenate(markers) if markers else np.zeros((0, len(self.config.markers)), np.float32),
         )
-        field = concatenated([np.full(len(item.y_px), item.field) for item in found], np.int64)[has_tile]
-        y_px, x_px = cells.y_px[has_tile], cells.x_px[has_tile]
-        size = self.config.tiles.size_px
-
-        def cut(places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-            return cut_tiles(self.fields, field[places], y_px[places], x_px[places], size, shard.counts)
-
-        shard.add(cells, cut)
+        field = concatenated([np.full(len(item.y_px), item.field) for item in found], np.int64)
+        order, size = shard.order(cells), self.config.tiles.size_px
+        pieces = [cells.with_tile[places] for places in order]
+        tiles = (
+            cut_tiles(self.fields, field[rows], cells.y_px[rows], cells.x_px[rows], size, shard.counts)
+            for rows in pieces
+        )
+        shard.add(cells, order, tiles)
 
     def _check_matches(self, bag: Bag, found: list[Found], cells: CellTable) -> None:
         """Refuse a well whose cells all lie elsewhere than its nuclei: its positions are no pixels of these images."""

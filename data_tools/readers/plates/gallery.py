@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from data_tools.formats.remote_file import RemoteFacts, check_url, fetch, is_url, listed
-from data_tools.illumination.mean import FloatImage
+from data_tools.illumination.images import FloatImage
 from data_tools.illumination.profiles import NpyFile, Profile
 from data_tools.readers.channel_names import check_distinct
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble

@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 from data_tools.illumination import StreamingMean, correct, fit_flatfield
-from data_tools.percentile import percentile_filter
+from data_tools.illumination.percentile_gaussian import percentile_filter
 from framework.errors import InputError
 
 

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from data_tools.pipeline.build import direct
-from data_tools.pipeline.build.direct import DirectWriter
+from data_tools.pipeline.build import shard_file
+from data_tools.pipeline.build.shard_file import DirectWriter
 
 SIZES = (10, 990, 4096, 0, 3, 20_000, 8192, 1, 999)
 """Around buffers of 8,192 bytes: parts of one, whole ones, more than two, and an odd end."""
@@ -20,7 +20,7 @@ SIZES = (10, 990, 4096, 0, 3, 20_000, 8192, 1, 999)
 
 @pytest.fixture(autouse=True)
 def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(direct, "_BUFFER_BYTES", 8192)
+    monkeypatch.setattr(shard_file, "_BUFFER_BYTES", 8192)
 
 
 def pieces() -> list[bytes]:
@@ -56,13 +56,13 @@ def test_arrays_of_wider_items_are_taken_as_bytes(tmp_path: Path) -> None:
 
 
 def _patched(monkeypatch: pytest.MonkeyPatch, put: Callable[[int, memoryview, int], int]) -> None:
-    monkeypatch.setattr(direct.os, "pwrite", put)
+    monkeypatch.setattr(shard_file.os, "pwrite", put)
 
 
 def test_a_file_system_without_direct_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says so when asked, or only at the first write."""
-    plain, asked = os.pwrite, direct._set_direct
-    monkeypatch.setattr(direct, "_set_direct", lambda handle, wanted: False)
+    plain, asked = os.pwrite, shard_file._set_direct
+    monkeypatch.setattr(shard_file, "_set_direct", lambda handle, wanted: False)
     assert written(tmp_path / "asked") == b"".join(pieces())
     now: dict[int, bool] = {}
 
@@ -76,7 +76,7 @@ def test_a_file_system_without_direct_writes(tmp_path: Path, monkeypatch: pytest
             raise OSError(errno.EINVAL, "Invalid argument")
         return plain(handle, data, offset)
 
-    monkeypatch.setattr(direct, "_set_direct", switch)
+    monkeypatch.setattr(shard_file, "_set_direct", switch)
     _patched(monkeypatch, put)
     assert written(tmp_path / "tried") == b"".join(pieces())
     assert list(now.values()) == [False]
@@ -118,8 +118,8 @@ def test_buffers_are_as_many_as_the_disk_lags_behind(
         return made[-1]
 
     _patched(monkeypatch, late)
-    monkeypatch.setattr(direct, "mmap", SimpleNamespace(mmap=counted))
-    monkeypatch.setattr(direct, "_MOST_BUFFERS", most)
+    monkeypatch.setattr(shard_file, "mmap", SimpleNamespace(mmap=counted))
+    monkeypatch.setattr(shard_file, "_MOST_BUFFERS", most)
     whole = np.random.default_rng(0).bytes(20 * 8192)
     _write(tmp_path / "a", whole)
     assert (tmp_path / "a").read_bytes() == whole

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from data_tools.pipeline import ingest
-from data_tools.pipeline.build.durable import only_writer, record, write_array
+from data_tools.pipeline.build.folder import only_writer, record, write_array
 from framework.errors import DatasetError
 
 
@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_made_is_explained(raw: Any, tmp_path: Path) -> 
 
 def test_a_second_writer_is_refused_and_a_dead_one_forgotten(raw: Any, tmp_path: Path) -> None:
     holder = (
-        "import sys, time; from pathlib import Path; from data_tools.pipeline.build.durable import only_writer\n"
+        "import sys, time; from pathlib import Path; from data_tools.pipeline.build.folder import only_writer\n"
         "with only_writer(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)\n"
     )
     root = Path(__file__).resolve().parents[4]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from data_tools.pipeline.build.config import IngestBase
 from data_tools.pipeline.build.new_shard import BagCells, new_shard
@@ -60,13 +61,9 @@ def test_tiles_and_rows_are_in_one_seeded_order(tmp_path: Path) -> None:
     ]
     with new_shard(files, CONFIG, ("M",), ("Metadata_Cell",)) as shard:
         for cells in bags:
-
-            def take(places: np.ndarray, number: int = cells.bag) -> np.ndarray:
-                tiles = pixels(number, places)
-                shard.counts.add(tiles)
-                return tiles
-
-            shard.add(cells, take)
+            pieces = shard.order(cells)
+            assert [len(piece) for piece in pieces] == {7: [1, 1, 1], 8: [], 9: [1]}[cells.bag]
+            shard.add(cells, pieces, [pixels(cells.bag, places) for places in pieces])
     problem = Problem(plate="P", reason="r", detail="d")
     facts = shard.finish(files, "digest", problems=[problem])
     assert known_facts(files, "digest") == facts
@@ -93,11 +90,32 @@ def test_tiles_and_rows_are_in_one_seeded_order(tmp_path: Path) -> None:
     assert nuclei["bag"].tolist() == [7] * 5 + [8, 9]
 
 
+def test_pieces_fill_a_sample_and_lie_in_one(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    # 350 tiles of 256 px in samples of 300; a piece holds half a MiB, which is four tiles of 128 KiB.
+    config = IngestBase.from_plain(
+        {"name": "t", "channels": ["c"], "tiles": {"size_px": 256}, "shards": {"chunk_tiles": 300}}
+    )
+    files = ShardFiles(index=0, root=tmp_path, parts=tmp_path / "parts", shards=config.shards)
+    with new_shard(files, config, ("M",)) as shard:
+        sizes = [len(piece) for piece in shard.order(bag(7, "A01", ["tile"] * 350))]
+    assert sizes == [1, *[4] * 74, 3, 1, *[4] * 12, 1]
+
+
+def test_a_bag_that_gives_fewer_tiles_than_it_has_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    files = ShardFiles(index=0, root=tmp_path, parts=tmp_path / "parts", shards=CONFIG.shards)
+    cells = bag(9, "A03", ["tile", "tile"])
+    with pytest.raises(ValueError, match="1 tiles came, 2 were announced"), new_shard(files, CONFIG, ("M",)) as shard:
+        shard.add(cells, shard.order(cells), [pixels(9, np.array([0]))])
+
+
 def test_a_sample_names_its_cells_and_has_no_nan(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     files = ShardFiles(index=0, root=tmp_path, parts=tmp_path / "parts", shards=CONFIG.shards)
     with new_shard(files, CONFIG, ("M",), ("Metadata_Cell",)) as shard:
-        shard.add(bag(9, "A03", ["tile"]), lambda places: pixels(9, places))
+        cells = bag(9, "A03", ["tile"])
+        shard.add(cells, shard.order(cells), [pixels(9, np.array([0]))])
     with tarfile.open(files.file) as archive:
         member: Any = archive.extractfile("P_A03_00000.json")
         told = json.loads(member.read())

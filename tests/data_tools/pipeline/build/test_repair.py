@@ -13,7 +13,7 @@ import pytest
 import zarr
 
 from data_tools.pipeline import ingest
-from data_tools.pipeline.build.durable import record
+from data_tools.pipeline.build.folder import record
 from data_tools.pipeline.build.joining import tile_index
 from framework.data.dataset import Dataset
 from framework.data.format import schema

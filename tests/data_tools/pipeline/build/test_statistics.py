@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_tools.pipeline.build.statistics import PERCENTILES, PixelCounts
+from data_tools.pipeline.build.parts import PERCENTILES, PixelCounts
 
 
 def test_integers_are_exact_and_merge_in_any_order() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_tools.pipeline.build.statistics import PixelCounts
+from data_tools.pipeline.build.parts import PixelCounts
 from data_tools.pipeline.plates import fields
 from data_tools.pipeline.plates.fields import cut_tiles, open_fields
 from framework.errors import DatasetError

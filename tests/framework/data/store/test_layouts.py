@@ -16,7 +16,7 @@ from fixtures.tiny_dataset import make_dataset, stored_tiles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_tools.pipeline.build.durable import record
+from data_tools.pipeline.build.folder import record
 from data_tools.pipeline.build.joining import tile_index
 from data_tools.shards import DATA_KEY, ZarrShardWriter
 from framework.data.dataset import Dataset

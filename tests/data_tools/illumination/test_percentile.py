@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
-from data_tools.percentile import percentile_filter
+from data_tools.illumination.percentile_gaussian import percentile_filter
 
 Image = npt.NDArray[np.float32]
 

@@ -1,12 +1,14 @@
-"""Pixel statistics that merge exactly: a histogram of 65,536 integer counts per channel.
+"""What a shard adds to the dataset beside its tiles: rows of tables, and counts of its pixels.
 
-An integer pixel is its own bin, so every statistic of uint16 tiles is exact. A float is binned by the upper half of its
-bits (sign, exponent, 7 bits of mantissa), which places percentiles within 0.8 % of their value; its mean and sd come
-from float64 sums, added up in the order of the dataset.
+Tables are Arrow with fixed column types and fixed options, so equal rows give equal bytes. Counts are a histogram of
+65,536 integers per channel, and merge exactly. An integer pixel is its own bin, so every statistic of uint16 tiles is
+exact. A float is binned by the upper half of its bits (sign, exponent, 7 bits of mantissa), which places percentiles
+within 0.8 % of their value; its mean and sd come from float64 sums, added up in the order of the dataset.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import sqrt
@@ -15,14 +17,81 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from data_tools.pipeline.build.durable import writing
+from data_tools.pipeline.build.folder import remake_part, writing
 from framework.compiled import compiled, load_word
-from framework.data.format.schema import PERCENTILES, ChannelStatistics
-from framework.durable import write_with
+from framework.data.format.schema import BAG_COLUMNS, MARKER_PREFIX, PERCENTILES, ChannelStatistics
+from framework.durable import replacing, replacing_path
 from framework.errors import DatasetError
 from framework.files.failures import reading
 from framework.files.npz import load_npz
+
+CELLS_SCHEMA = pa.schema(
+    [
+        ("bag", pa.int32()),
+        ("site", pa.int16()),
+        ("y_px", pa.float32()),
+        ("x_px", pa.float32()),
+        ("score", pa.float32()),
+        ("status", pa.string()),
+    ]
+)
+
+
+def tiles_schema(markers: Sequence[str], labels: Sequence[str] = ()) -> pa.Schema:
+    """Return the columns of tiles.parquet; ``labels`` are columns of text that follow the markers."""
+    fixed = [
+        ("bag", pa.int32()),
+        ("site", pa.int16()),
+        ("y_px", pa.float32()),
+        ("x_px", pa.float32()),
+        ("cell", pa.int64()),
+        ("shard", pa.int32()),
+        ("offset", pa.int64()),
+        ("nbytes", pa.int32()),
+    ]
+    further = [*((MARKER_PREFIX + name, pa.float32()) for name in markers), *((name, pa.string()) for name in labels)]
+    return pa.schema([*fixed, *further])
+
+
+def bags_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return bags.parquet from one mapping a bag; further Metadata_ columns follow those every dataset has.
+
+    A plate whose map lacks a column that another has gets empty text there.
+    """
+    # Sorted: rows of an earlier attempt were read from JSON, whose keys are sorted.
+    further = sorted({name for row in rows for name in row if name not in BAG_COLUMNS})
+    numbers = {"bag", "n_sites", "n_cells", "n_tiles"}
+    fields = [(name, pa.int32() if name in numbers else pa.string()) for name in (*BAG_COLUMNS, *further)]
+    schema = pa.schema(fields)
+    columns = {name: [row.get(name, "") for row in rows] for name in schema.names}
+    return pa.Table.from_pydict(columns, schema=schema)
+
+
+def table_of(columns: Mapping[str, npt.NDArray[Any] | Sequence[Any]], schema: pa.Schema) -> pa.Table:
+    """Return a table of columns cast to ``schema``."""
+    arrays = []
+    for field in schema:
+        values = columns[field.name]
+        arrays.append(pa.array(values, type=field.type, from_pandas=False))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def write_tables(file: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write tables one after another into a parquet file, durably; each becomes a row group."""
+    options: dict[str, Any] = {"compression": "zstd", "version": "2.6", "use_dictionary": ["status"]}
+    with writing(file.parent), replacing_path(file) as path, pq.ParquetWriter(path, schema, **options) as writer:
+        for table in tables:
+            if len(table):
+                writer.write_table(table, row_group_size=1 << 20)
+
+
+def concatenated(parts: Sequence[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
+    """Return the parts as one array of ``dtype``; an empty one if there are none."""
+    return np.concatenate([np.asarray(part, dtype=dtype) for part in parts]) if parts else np.zeros(0, dtype=dtype)
+
 
 _BINS = 1 << 16
 
@@ -145,20 +214,10 @@ def _percentile(values: npt.NDArray[np.float64], above: npt.NDArray[np.int64], n
     return first + float(rank - low) * (second - first)
 
 
-def remake_part(file: Path) -> str:
-    """Return what to do about a damaged part of an unfinished ingest."""
-    return f"run the same command again, it makes {file.name} anew"
-
-
 def save_counts(file: Path, counts: PixelCounts) -> None:
     """Write the pixel counts of a shard."""
-
-    def write(path: Path) -> None:
-        with path.open("wb") as stream:
-            np.savez(stream, bins=counts.used, counts=counts.counts[:, counts.used], sums=counts.sums)
-
-    with writing(file.parent):
-        write_with(file, write)
+    with writing(file.parent), replacing(file) as stream:
+        np.savez(stream, bins=counts.used, counts=counts.counts[:, counts.used], sums=counts.sums)
 
 
 def load_counts(file: Path, is_float: bool) -> PixelCounts:
