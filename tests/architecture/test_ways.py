@@ -6,6 +6,7 @@ what the way has today: a change that makes one longer says so here, and why, in
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,9 +85,15 @@ def test_a_training_passes_few_modules(training: Way) -> None:
     assert len(training.modules) <= 73, "\n".join(training.tree())
 
 
-if __name__ == "__main__":
-    import sys
+def test_each_module_of_training_is_entered_from_one_place(training: Way) -> None:
+    rooms = {name.rpartition(".")[2]: times for name, times in training.times_entered("framework.run.train").items()}
+    objects = {name: rooms.pop(name) for name in ("config", "folder")}
+    assert all(objects.values()), "these two are handed down and asked by whoever holds them"
+    # Twice: ``prepare``, and a method of the ``Start`` it returned.
+    assert rooms == {"fit": 0, "prepare": 2, "pretrained": 1, "identity": 1, "build": 1, "objective": 1, "batches": 1}
 
+
+if __name__ == "__main__":
     for number, draw in enumerate((way_of_a_plate, way_of_a_training)):
         place = Path(sys.argv[1]) / str(number)
         place.mkdir(parents=True)

@@ -1,6 +1,6 @@
 """What one call passes on its way: which modules of ours it enters, from which, and where it comes back up.
 
-``python tests/architecture/ways.py FOLDER`` draws the ways of a plate and of a training, as ``test_ways`` takes them.
+``python -m architecture.test_ways FOLDER``, in ``tests``, draws the ways of a plate and of a training.
 """
 
 from __future__ import annotations
