@@ -75,8 +75,8 @@ def _object(plane: Floats) -> tuple[npt.NDArray[np.bool_], int, float]:
     threshold."""
     if plane.min() == plane.max():
         return np.zeros(plane.shape, dtype=np.bool_), 0, 0.0
-    above = plane > threshold_otsu(plane)
-    labels, count = label(above, connectivity=2, return_num=True)
+    above = plane > threshold_otsu(plane)  # type: ignore[no-untyped-call]
+    labels, count = label(above, connectivity=2, return_num=True)  # type: ignore[no-untyped-call]
     rows, columns = np.nonzero(above)
     middle = (np.array(plane.shape) - 1) / 2
     nearest = np.argmin((rows - middle[0]) ** 2 + (columns - middle[1]) ** 2)
@@ -86,7 +86,7 @@ def _object(plane: Floats) -> tuple[npt.NDArray[np.bool_], int, float]:
 def _shape(mask: npt.NDArray[np.bool_], count: int, share: float) -> list[float]:
     if not count:
         return [0.0] * (len(SHAPES) + len(FURTHER_SHAPES))
-    found: Any = regionprops(mask.astype(np.uint8))[0]
+    found: Any = regionprops(mask.astype(np.uint8))[0]  # type: ignore[no-untyped-call]
     around = float(found.perimeter)
     form = 4 * np.pi * float(found.area) / around**2 if around > 0 else 0.0
     return [*(float(found[name]) for name in SHAPES), form, float(count), share]

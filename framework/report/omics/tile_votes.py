@@ -72,9 +72,9 @@ class TileVotes(FigureKind[TileVotesConfig]):
         if len(found) > len(shown):
             notes.append(f"the first {self.options.genes} of {len(found) // 2} outputs are drawn")
         count = self.options.tiles
-        made, axes = figure(WIDTH, 1.2 * len(shown) + 0.1, len(shown), count)
-        for line, votes in zip(axes, shown, strict=True):
-            _row(line, votes, count)
+        made, axes = figure(WIDTH, 1.1 * len(shown) + 0.1, len(shown), count)
+        for line, side in zip(axes, shown, strict=True):
+            _row(line, side)
         colours = [f"{name} {colour}" for name, (colour, _) in zip(channels, channel_colours(channels), strict=True)]
         numbers = pd.concat([votes.rows.head(count) for votes in shown], ignore_index=True)
         return Drawn(
@@ -90,7 +90,7 @@ class TileVotes(FigureKind[TileVotesConfig]):
         )
 
 
-def _row(line: Sequence[Axes], votes: _Votes, count: int) -> None:
+def _row(line: Sequence[Axes], votes: _Votes) -> None:
     for place, panel in enumerate(line):
         bare(panel)
         if place < len(votes.rows):
@@ -99,8 +99,7 @@ def _row(line: Sequence[Axes], votes: _Votes, count: int) -> None:
     line[0].set_ylabel(f"{_SIDES[votes.side]}s", fontsize=8)
     if votes.side > 0:
         named = f"{shortened(votes.gene, 24)} ({spoken(votes.target)})"
-        place = line[0].transAxes
-        title = line[0].text(0, 1.06, named, transform=place, fontsize=8.5, weight="bold", va="bottom")
+        title = line[0].text(0, 1.06, named, transform=line[0].transAxes, fontsize=8.5, weight="bold", va="bottom")
         # It is wider than its tile, and must not move the others: an empty title keeps its height free.
         title.set_in_layout(False)
         line[0].set_title(" ", fontsize=8.5)
