@@ -47,7 +47,7 @@ def figure(
         overrides: options of the figure as text, as ``["top=8"]``.
         progress: called with (stage, done, total).
         inputs: further files by name: ``evaluation``, ``data``, ``embeddings``, ``features``, ``locations``,
-            ``pathways``, ``before``, ``after``; see ``framework.report.FigureInputs``.
+            ``pathways``, ``before``, ``after``, ``published``; see ``framework.report.FigureInputs``.
 
     Raises:
         WellstreamError: no such figure, input or option, or an input that cannot be read.

@@ -15,6 +15,7 @@ from framework.evaluate.kind_omics import OmicsKind, headline_share
 from framework.evaluate.kinds import EVALUATIONS, EvaluationKind, Scored, ScoresPredictions, ScoreTable, evaluation_kind
 from framework.evaluate.markers import MarkerEvaluation, evaluate_markers, linear_baseline, tile_mean_intensities
 from framework.evaluate.omics import OmicsEvaluation, evaluate_omics, rank_genes, rankable
+from framework.evaluate.rank_agreement import RankAgreement, rank_agreement
 from framework.evaluate.score import evaluate
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "MarkersKind",
     "OmicsEvaluation",
     "OmicsKind",
+    "RankAgreement",
     "ScoreTable",
     "Scored",
     "ScoresPredictions",
@@ -44,6 +46,7 @@ __all__ = [
     "evaluation_kind",
     "headline_share",
     "linear_baseline",
+    "rank_agreement",
     "rank_genes",
     "rankable",
     "read_evaluation",

@@ -65,6 +65,9 @@ INPUTS: Mapping[str, InputKind] = {
         what="omics per well before and after batch correction (.h5ad, .csv or .tsv); a dataset that was ingested with "
         "omics keeps both",
     ),
+    "published": InputKind(
+        option="--published FILE", what="scores of genes that others published: CSV or TSV, one row per gene"
+    ),
 }
 """Name of an input, as figures list it -> what it is."""
 
@@ -81,6 +84,7 @@ class FigureInputs:
         saliency: maps of tiles, one file per run.
         data: the dataset.
         before, after: omics of wells.
+        published: scores of genes of another study.
     """
 
     predictions: Sequence[Path | str | anndata.AnnData] = ()
@@ -93,6 +97,7 @@ class FigureInputs:
     data: Path | str | None = None
     before: Path | str | None = None
     after: Path | str | None = None
+    published: Path | str | None = None
 
     def has(self, name: str) -> bool:
         """Return whether an input of ``INPUTS`` was given."""

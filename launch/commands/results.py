@@ -268,6 +268,7 @@ class FigureFiles:
     pathways: Annotated[Path | None, typer.Option(help="gene sets .gmt, such as ReactomePathways.gmt")] = None
     before: Annotated[Path | None, typer.Option(help="omics of wells before batch correction")] = None
     after: Annotated[Path | None, typer.Option(help="omics of the same wells after batch correction")] = None
+    published: Annotated[Path | None, typer.Option(help="published scores of genes: CSV, one row per gene")] = None
 
 
 def figure(

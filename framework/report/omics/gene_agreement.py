@@ -1,0 +1,161 @@
+"""Predictability across studies: are the genes that we predict well those that others predicted well?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from pydantic import Field
+from scipy.stats import rankdata
+
+from framework.errors import InputError, did_you_mean, some_of
+from framework.evaluate import RankAgreement, rank_agreement
+from framework.files.delimited import TextTable, read_text_table
+from framework.report.canvas import PALETTE, SOFT, faint_grid, figure
+from framework.report.drawn import Drawn
+from framework.report.figure import FIGURES, FigureConfig, FigureKind
+from framework.report.figure_inputs import FigureInputs
+from framework.report.omics.chosen import chosen_targets, one_of
+from framework.report.omics.panels import WIDTH, spoken
+
+_GENE_COLUMNS = ("gene", "Gene", "gene_symbol", "symbol", "pr_gene_symbol", "probe", "l1000_gene")
+_COLUMNS = 2
+
+
+class AgreementConfig(FigureConfig):
+    """Options of ``omics_agreement``."""
+
+    gene: str | None = None
+    """Column of the published table with the gene; none named: ``gene``, ``symbol`` and the like."""
+    scores: tuple[str, ...] = ()
+    """Columns of the published table with scores; none named: every column of numbers."""
+    ours: str = "r2"
+    """Which of our scores: a column of numbers in ``per_gene``, as ``r2`` or ``smape``."""
+    targets: tuple[str, ...] = ()
+    """Which targets; none named: all."""
+    permutations: int = Field(default=10_000, ge=100)
+    """Random pairings behind the range of chance, and resamples of genes."""
+    seed: int = Field(default=0, ge=0)
+
+
+@FIGURES.register("omics_agreement", AgreementConfig)
+class Agreement(FigureKind[AgreementConfig]):
+    """Ranks of genes in two studies."""
+
+    shows = "whether genes that are predicted well here are those of a published per-gene table: agreement of ranks"
+    takes = ("scores", "published")
+    order = 150
+
+    def draw(self, inputs: FigureInputs) -> Drawn:
+        """Draw one panel per target and published score: rank against rank, one dot per gene."""
+        options = self.options
+        published = read_published(Path(str(inputs.published)), options.gene, options.scores)
+        numeric = [str(name) for name in inputs.genes.select_dtypes("number").columns]
+        one_of(options.ours, numeric, "score of ours")
+        pairs, rows, notes = [], [], []
+        for target in chosen_targets(inputs, options.targets):
+            mine = inputs.genes[inputs.genes["target"] == target][["gene", options.ours]]
+            mine = mine.assign(gene=mine["gene"].astype(str).str.upper())
+            for score in published.columns[1:]:
+                joined = mine.merge(published[["gene", score]], on="gene").dropna()
+                ours, theirs = joined[options.ours].to_numpy(), joined[score].to_numpy()
+                try:
+                    found = rank_agreement(ours, theirs, permutations=options.permutations, seed=options.seed)
+                except InputError as error:
+                    notes.append(f"{target}, {score}: {error}")
+                    continue
+                pairs.append((f"{spoken(target)}, {score}", ours, theirs, found))
+                rows.append(_row(target, str(score), len(mine), found))
+        if not pairs:
+            raise InputError(f"{inputs.published}: no gene to compare: {'; '.join(notes)}")
+        made, axes = figure(WIDTH, 2.9 * -(-len(pairs) // _COLUMNS), -(-len(pairs) // _COLUMNS), _COLUMNS)
+        for panel, (title, ours, theirs, found) in zip(axes.ravel(), pairs, strict=False):
+            _scatter(panel, title, ours, theirs, found)
+        for panel in axes.ravel()[len(pairs) :]:
+            panel.set_axis_off()
+        best = max(rows, key=lambda row: abs(float(str(row["rho"]))))
+        return Drawn(
+            canvas=made,
+            numbers=pd.DataFrame(rows),
+            title="Predictability across studies",
+            caption=f"Rank of each gene by {options.ours} here against its rank in {Path(str(inputs.published)).name}, "
+            "for genes that are in both; 1 is the highest score. Spearman's rho with its interval over genes; "
+            f"chance: 95 % of {options.permutations} random pairings. Agreement says that predictability belongs to "
+            "the gene; a rho inside chance says nothing.",
+            alt="Rank agreement of genes: "
+            + "; ".join(f"{title} rho {found.rho:.2f}" for title, _, _, found in pairs)
+            + f"; strongest with {best['score']}",
+            notes=tuple(notes),
+        )
+
+
+def read_published(file: Path, gene: str | None, scores: Sequence[str]) -> pd.DataFrame:
+    """Read a published table of genes.
+
+    Args:
+        file: CSV or TSV, one row per gene; of a gene with several rows the mean counts.
+        gene: column with the gene; None: the first of the names that such columns usually have.
+        scores: columns with scores; none: every column of numbers.
+
+    Returns:
+        ``gene`` in capital letters, then one column per score; NaN where it has none.
+
+    Raises:
+        InputError: no such file or column, or no column of numbers.
+    """
+    table = read_text_table(file, what="a published table with one row per gene")
+    name = gene if gene is not None else next((each for each in _GENE_COLUMNS if each in table.names), None)
+    if name is None:
+        raise InputError(f"{file}: which column names the gene? There are {some_of(table.names)}; write gene=COLUMN")
+    names = list(scores) or [each for each in table.names if each not in (name, "") and _is_score(table, each)]
+    for each in (name, *names):
+        if each not in table.names:
+            raise InputError(
+                f"{file}: no column '{each}'; there are {some_of(table.names)}" + did_you_mean(each, table.names)
+            )
+    if not names:
+        raise InputError(f"{file}: no column of numbers beside '{name}'; write scores=[COLUMN]")
+    numbers = {each: pd.to_numeric(table.column(each), errors="coerce").to_numpy(dtype=np.float64) for each in names}
+    for each, values in numbers.items():
+        if np.isnan(values).all():
+            raise InputError(f"{file}: column '{each}' holds no number; write scores=[COLUMN]")
+    rows = pd.DataFrame({"gene": table.column(name).str.strip().str.upper().to_numpy(), **numbers})
+    return rows[rows["gene"] != ""].groupby("gene", sort=True).mean().reset_index()
+
+
+def _is_score(table: TextTable, name: str) -> bool:
+    """Whether all that a column holds are numbers, and there is one."""
+    text = table.column(name)
+    filled = text[~text.str.strip().str.lower().isin(["", "na", "nan"])]
+    return bool(len(filled)) and bool(pd.to_numeric(filled, errors="coerce").notna().all())
+
+
+def _row(target: str, score: str, genes: int, found: RankAgreement) -> dict[str, object]:
+    return {
+        "target": target,
+        "score": score,
+        "genes": genes,
+        "shared": found.n,
+        "rho": found.rho,
+        "rho_low": found.low,
+        "rho_high": found.high,
+        "chance_low": found.chance_low,
+        "chance_high": found.chance_high,
+        "p": found.p,
+    }
+
+
+def _scatter(panel: Axes, title: str, ours: np.ndarray, theirs: np.ndarray, found: RankAgreement) -> None:
+    panel.scatter(rankdata(-theirs), rankdata(-ours), s=6, color=PALETTE[0], alpha=0.5, linewidths=0)
+    panel.invert_xaxis()
+    panel.invert_yaxis()
+    panel.set_xlabel("rank, published")
+    panel.set_ylabel("rank, here")
+    faint_grid(panel)
+    panel.set_title(title, fontsize=8.5)
+    said = f"rho {found.rho:.2f} ({found.low:.2f}, {found.high:.2f}), {found.n} genes\n"
+    said += f"chance {found.chance_low:.2f} to {found.chance_high:.2f}, p {found.p:.2g}"
+    panel.annotate(said, (0.03, 0.97), xycoords="axes fraction", va="top", fontsize=7, color=SOFT)
