@@ -12,7 +12,10 @@ _SENTENCES = 5
 
 
 class Result:
-    """Base of what a call returns; a subclass is a frozen dataclass with ``repr=False``."""
+    """Base of what a call returns; a subclass is a frozen dataclass with ``repr=False``.
+
+    A field with ``repr=False``, as a table in memory, is not shown.
+    """
 
     def __repr__(self) -> str:
         short, long = short_facts(self), long_facts(self)
@@ -62,7 +65,7 @@ def short(value: Any) -> str:
 def _attributes(result: object) -> dict[str, Any]:
     if not dataclasses.is_dataclass(result):
         raise TypeError(f"expected a dataclass, found {type(result).__name__}")
-    return {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    return {field.name: getattr(result, field.name) for field in dataclasses.fields(result) if field.repr}
 
 
 def _is_long(value: Any) -> bool:

@@ -17,6 +17,7 @@ from framework.evaluate import align as align
 from framework.evaluate import correlate as correlate
 from framework.models import BACKBONES as BACKBONES
 from framework.objectives import OBJECTIVES as OBJECTIVES
+from framework.profiles import METHODS
 from framework.report import FIGURES as FIGURES
 from framework.run import features as features
 from framework.run import import_checkpoint as import_checkpoint
@@ -28,6 +29,9 @@ from wellstream.exports import ingest as ingest
 from wellstream.expression import express as express
 from wellstream.feature_sets import evaluate_features as evaluate_features
 from wellstream.pages import report as report
+from wellstream.profiles import aggregate as aggregate
+from wellstream.profiles import normalise as normalise
+from wellstream.profiles import retrieve as retrieve
 from wellstream.runs import Run as Run
 from wellstream.runs import export as export
 from wellstream.runs import fit as fit
@@ -42,3 +46,4 @@ from wellstream.starts import init as init
 from wellstream.studies import study as study
 
 PLATE_READERS = READERS
+NORMALISATIONS = METHODS

@@ -48,10 +48,22 @@ class Coral:
             raise InputError(
                 f"CORAL: source vectors are {left.shape[1]} long, target vectors {right.shape[1]}; expected one length"
             )
-        whitened = _power(_covariance(left, ridge), -0.5)
-        matrix: Floats = whitened @ _power(_covariance(right, ridge), 0.5)
         centre = left.mean(axis=0)
-        return cls(from_mean=centre, to_mean=right.mean(axis=0) if means else centre, matrix=matrix)
+        to_mean = right.mean(axis=0) if means else centre
+        return cls.between(_covariance(left), _covariance(right), ridge, from_mean=centre, to_mean=to_mean)
+
+    @classmethod
+    def between(cls, source: Floats, target: Floats, ridge: float, *, from_mean: Floats, to_mean: Floats) -> Coral:
+        """Return the map between two covariances.
+
+        Args:
+            source, target: (D, D), symmetric, without negative eigenvalues.
+            ridge: as for ``fit``.
+            from_mean, to_mean: (D,).
+        """
+        unit = ridge * np.eye(len(source))
+        matrix: Floats = _power(source + unit, -0.5) @ _power(target + unit, 0.5)
+        return cls(from_mean=from_mean, to_mean=to_mean, matrix=matrix)
 
     def apply(self, vectors: npt.ArrayLike) -> Floats:
         """Return mapped vectors (n, D)."""
@@ -188,9 +200,9 @@ def _vectors(values: npt.ArrayLike, what: str) -> Floats:
     return vectors
 
 
-def _covariance(vectors: Floats, ridge: float) -> Floats:
+def _covariance(vectors: Floats) -> Floats:
     covariance: Floats = np.cov(vectors, rowvar=False, ddof=1).reshape(vectors.shape[1], vectors.shape[1])
-    return covariance + ridge * np.eye(vectors.shape[1])
+    return covariance
 
 
 def _power(symmetric: Floats, exponent: float) -> Floats:

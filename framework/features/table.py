@@ -55,7 +55,7 @@ class FeatureTable:
     values: npt.NDArray[np.float32]
 
 
-def open_features(source: Path | str) -> list[FeatureTable]:
+def open_features(source: Path | str, *, finite: bool = True) -> list[FeatureTable]:
     """Read the feature matrices of one file.
 
     Args:
@@ -63,6 +63,7 @@ def open_features(source: Path | str) -> list[FeatureTable]:
             ``.h5ad`` of ``wellstream embed`` or ``wellstream features``, any other AnnData, or a CSV (also packed); it
             is known by what it holds. KEY names an entry of ``obsm`` to take instead of ``X``. An ``.h5ad`` whose ``X``
             has no column gives every numeric entry of ``obsm``.
+        finite: refuse values that are NaN or infinite.
 
     Raises:
         InputError: no such file or key, no features, or a value that is NaN or infinite.
@@ -83,7 +84,7 @@ def open_features(source: Path | str) -> list[FeatureTable]:
         if key is not None:
             raise InputError(f"{path}#{key}: a text table holds one matrix; leave '#{key}' out")
         tables = [_from_text(path)]
-    for table in tables:
+    for table in tables if finite else ():
         _check_values(table)
     return [_named(table, name, alone=len(tables) == 1) for table in tables]
 

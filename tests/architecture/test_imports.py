@@ -47,6 +47,8 @@ LEVELS = {
     "framework.evaluate": 6,
     "framework.objectives": 7,
     "framework.features": 7,
+    "framework.profiles.methods": 7,
+    "framework.profiles": 8,
     "framework.expression": 7,
     "framework.trainer.schedules": 6,
     "framework.trainer.optimisers": 7,
@@ -119,7 +121,7 @@ LIBRARY_ROOMS = {
     "distributed": ("data_tools.pipeline",),
 }
 # Imports inside a function are for optional dependencies alone.
-OPTIONAL = {"umap", "scanpy", "flowio"}
+OPTIONAL = {"umap", "scanpy", "flowio", "harmonypy"}
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "util", "helper"}
 
 

@@ -82,6 +82,10 @@ class TestScale(Page, testing.ScaleContract):
         return TileStore(make_dataset(tmp_path / "data"))
 
 
+class TestNormalisation(Page, testing.NormalisationContract):
+    page = "normalisation"
+
+
 class TestAugmentation(Page, testing.AugmentationContract):
     page = "augmentation"
 

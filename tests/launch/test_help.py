@@ -23,6 +23,7 @@ from data_tools.pipeline.build import runner
 from framework.evaluate import EvaluateConfig
 from framework.features import FeatureEvaluateConfig
 from framework.files.h5ad import read_h5ad
+from framework.profiles import AggregateConfig, NormaliseConfig, RetrieveConfig
 from framework.run import fit
 from launch.cli import app
 
@@ -52,6 +53,13 @@ CLAIMS = {
         for name in ("protocol", "k", "folds", "fold_by", "resamples", "seed")
     },
     ("express", "scheduler"): "this process",
+    ("normalise", "by"): ",".join(NormaliseConfig.model_fields["by"].default),
+    ("normalise", "to"): NormaliseConfig.model_fields["to"].default,
+    ("normalise", "method"): ",".join(options.name for options in NormaliseConfig().steps),
+    ("aggregate", "by"): ",".join(AggregateConfig.model_fields["by"].default),
+    **{("aggregate", name): AggregateConfig.model_fields[name].default for name in ("how", "weights")},
+    ("retrieve", "treatment"): ",".join(RetrieveConfig.model_fields["treatment"].default),
+    **{("retrieve", name): str(RetrieveConfig.model_fields[name].default) for name in ("plate", "to", "how", "seed")},
 }
 """(command, option) -> what its help says the default is. Those that name no value of a config are tried below."""
 
@@ -111,7 +119,7 @@ def test_the_call_of_python_that_a_help_names_is_there() -> None:
             found = found.commands[word]  # type: ignore[attr-defined]
         if "Python:" in (found.help or ""):
             named[command] = re.findall(r"wellstream\.(\w+)\(", found.help.partition("Python:")[2])
-    assert len(named) == 26
+    assert len(named) == 29
     for command, calls in named.items():
         assert calls, command
         assert set(calls) <= set(wellstream.__all__), command

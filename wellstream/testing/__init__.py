@@ -12,6 +12,7 @@ from wellstream.testing.nuclei import IlluminationContract, NucleiContract
 from wellstream.testing.objectives import ObjectiveContract
 from wellstream.testing.pixels import AugmentationContract, ScaleContract
 from wellstream.testing.plans import PlanContract
+from wellstream.testing.profiles import NormalisationContract
 from wellstream.testing.readers import CellReaderContract, ReaderContract
 from wellstream.testing.reports import EvaluationContract, FigureContract, SectionContract
 from wellstream.testing.training import BackboneContract, OptimiserContract, PoolContract, ScheduleContract
@@ -24,6 +25,7 @@ __all__ = [
     "EvaluationContract",
     "FigureContract",
     "IlluminationContract",
+    "NormalisationContract",
     "NucleiContract",
     "ObjectiveContract",
     "OptimiserContract",

@@ -1,0 +1,138 @@
+"""Retrieval: classes matched by hand, scores of batches, sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from framework.errors import InputError
+from framework.evaluate import read_evaluation, render
+from framework.profiles import RetrieveConfig, batch_scores, retrieve
+from framework.profiles.matching import interval_over, match_classes
+from framework.profiles.replicates import replicate_correlation
+
+COLUMNS = {
+    "treatment": ("Metadata_Compound",),
+    "label": "Metadata_MOA",
+    "batch": "Metadata_Batch",
+    "to": "Metadata_Compound=DMSO",
+}
+
+
+def names(*values: str) -> np.ndarray:
+    return np.array(values, dtype=object)
+
+
+def screen(signal: float = 6.0, seed: int = 0) -> anndata.AnnData:
+    """Return two batches of two plates: three classes of two compounds each in either batch, four controls a plate."""
+    random = np.random.default_rng(seed)
+    centres = random.normal(size=(3, 10)) * signal
+    rows, values = [], []
+    for batch in ("w1", "w2"):
+        for plate in (f"{batch}p1", f"{batch}p2"):
+            for kind in range(3):
+                for copy in range(2):
+                    compound = f"c{kind}{copy}{batch}"
+                    rows.append((plate, batch, compound, f"m{kind}"))
+                    values.append(centres[kind] + random.normal(size=10))
+            for _ in range(4):
+                rows.append((plate, batch, "DMSO", "none"))
+                values.append(random.normal(size=10))
+    columns = ["Metadata_Plate", "Metadata_Batch", "Metadata_Compound", "Metadata_MOA"]
+    obs = pd.DataFrame(rows, columns=columns, index=[f"r{each}" for each in range(len(rows))])
+    return anndata.AnnData(X=np.array(values), obs=obs)
+
+
+def value(evaluation: object, score: str) -> float:
+    rows = {row["score"]: row["value"] for row in evaluation.summary["rows"]}  # type: ignore[attr-defined]
+    return float(rows[score])
+
+
+def test_classes_are_matched_by_hand() -> None:
+    # 0 and 1 are of one compound; 2 has the class of 0 and 1; 3 is alone with its class.
+    similarity = np.array([[1, 0.9, 0.5, 0.6], [0.9, 1, 0.7, 0.6], [0.5, 0.7, 1, 0.1], [0.6, 0.6, 0.1, 1]])
+    compounds = np.array([0, 0, 1, 2])
+    found = match_classes(similarity, names("a", "a", "a", "b"), compounds[:, None] != compounds[None, :])
+    assert found.nearest.tolist() == [3, 2, 1, 0]
+    assert found.counts.tolist() == [True, True, True, False]
+    assert found.hit.tolist() == [False, True, True, False]
+    assert found.accuracy == pytest.approx(2 / 3)
+    # Of two, two and three allowed neighbours 1, 1 and 2 have the class.
+    assert found.chance == pytest.approx((1 / 2 + 1 / 2 + 2 / 3) / 3)
+
+
+def test_unknown_classes_neither_count_nor_are_neighbours() -> None:
+    found = match_classes(np.ones((3, 3)), names("a", "", "a"), np.ones((3, 3), dtype=bool))
+    assert found.nearest.tolist() == [2, -1, 0]
+    assert found.counts.tolist() == [True, False, True]
+
+
+def test_an_interval_resamples_compounds_and_not_doses() -> None:
+    values = np.array([1.0] * 50 + [0.0] * 50)
+    low, high = interval_over(values, np.repeat(names("a", "b"), 50), 2_000, 0)
+    assert (low, high) == (0.0, 1.0)
+    low, high = interval_over(values, np.arange(100).astype(object), 2_000, 0)
+    assert 0.35 < low < 0.45 < 0.55 < high < 0.65
+
+
+def test_replicates_are_correlated_by_hand() -> None:
+    values = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [3.0, 2.0, 1.0], [1.0, 0.0, 2.0]])
+    found = replicate_correlation(values, names("a", "a", "b", "b"), names("a", "a", "b", "b"))
+    assert found.of_treatment["a"] == pytest.approx(1.0)
+    assert found.of_treatment["b"] == pytest.approx(-0.5)
+    # Unrelated pairs have r of -1, -1, 0.5 and 0.5.
+    assert found.threshold == pytest.approx(0.5)
+    assert found.replicating == 0.5
+
+
+def test_a_screen_with_signal_is_retrieved_and_one_without_is_not(tmp_path: Path) -> None:
+    made = retrieve(screen(), RetrieveConfig(**COLUMNS, permutations=2_000), tmp_path / "scores")
+    assert value(made, "NSC") == 1.0
+    assert value(made, "NSB") == 1.0
+    assert value(made, "mAP class") > 0.95
+    assert value(made, "active") == 1.0
+    again = read_evaluation(tmp_path / "scores")
+    assert len(again.tables["treatments"]) == 12
+    assert set(again.tables["batches"]["score"]) >= {"mixing", "kept", "total"}
+    assert "NSC: nearest profile" in " ".join(render(again).columns[0]._cells[6].plain.split())
+    noise = retrieve(screen(signal=0.0), RetrieveConfig(**COLUMNS, permutations=2_000))
+    assert value(noise, "NSC") < 0.8
+    assert value(noise, "active") < 0.3
+
+
+def test_nsb_leaves_out_the_own_batch() -> None:
+    wells = screen(signal=2.0)
+    # All of a batch lies together, so the nearest of another compound is of the own batch and mostly of another class.
+    wells.X[(wells.obs["Metadata_Batch"] == "w2").to_numpy()] += 40
+    made = retrieve(wells, RetrieveConfig(**COLUMNS, permutations=200)).tables["treatments"]
+    batch = made["compound"].str[-2:]
+    assert (made["NSC_nearest"].str[-2:] == batch).all()
+    assert (made["NSB_nearest"].str[-2:] != batch).all()
+
+
+def test_mixing_falls_when_batches_drift_apart() -> None:
+    wells = screen()
+    batches, classes = (wells.obs[name].to_numpy(dtype=object) for name in ("Metadata_Batch", "Metadata_MOA"))
+    near = batch_scores(wells.X, batches, classes)
+    far = batch_scores(wells.X + np.where(batches == "w1", 60.0, 0.0)[:, None], batches, classes)
+    assert near["mixing"] > far["mixing"] + 0.3
+    assert near["kept"] > 0.7
+    assert far["batch_neighbours"] == pytest.approx(0.0, abs=0.01)
+    assert near["total"] == pytest.approx(0.4 * near["mixing"] + 0.6 * near["kept"])
+
+
+def test_without_classes_or_batches_the_note_says_so() -> None:
+    made = retrieve(screen(), RetrieveConfig(treatment=("Metadata_Compound",), to="Metadata_Compound=DMSO"))
+    assert made.summary["notes"] == ["no class was named (label), so neither NSC nor the mAP of classes is there"]
+    assert [row["score"] for row in made.summary["rows"]][:2] == ["mAP activity", "active"]
+
+
+def test_columns_that_are_not_there_and_controls_alone_are_sentences() -> None:
+    with pytest.raises(InputError, match=r"no column 'Metadata_Moa'; .*did you mean 'Metadata_MOA'"):
+        retrieve(screen(), RetrieveConfig(**{**COLUMNS, "label": "Metadata_Moa"}))
+    with pytest.raises(InputError, match=r"all 40 rows are controls \(all\)"):
+        retrieve(screen(), RetrieveConfig(**{**COLUMNS, "to": "all"}))

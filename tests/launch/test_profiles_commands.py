@@ -1,0 +1,50 @@
+"""The commands normalise, aggregate and retrieve, and the calls they stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import wellstream as ws
+from framework.errors import ConfigError
+from launch.cli import app
+from wellstream.testing.profiles import plates
+
+
+def run(*words: object) -> str:
+    result = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return result.output
+
+
+def test_from_wells_to_scores(tmp_path: Path) -> None:
+    wells = plates(("p1", "p2", "p3"))
+    wells.obs["Metadata_Perturbation"] = [f"t{each % 4}" for each in range(36)]
+    wells.write_h5ad(tmp_path / "wells.h5ad")
+    chain = ["--method", "z", "--method", "whiten", "steps.1.strength=0.5"]
+    said = run("normalise", tmp_path / "wells.h5ad", "--out", tmp_path / "normal.h5ad", *chain)
+    assert "z, whiten" in said
+    assert "controls  24" in said
+    (tmp_path / "chain.yaml").write_text("steps: [z, {name: whiten, strength: 0.5}]\n")
+    called = ws.normalise(tmp_path / "wells.h5ad", config=tmp_path / "chain.yaml", to="negcon")
+    np.testing.assert_array_equal(anndata.read_h5ad(tmp_path / "normal.h5ad").X, called.data.X)
+    said = run(
+        "normalise", tmp_path / "wells.h5ad", "--apply-from", tmp_path / "normal.h5ad", "-o", tmp_path / "b.h5ad"
+    )
+    assert "3 of 3 groups are known" in said
+    said = run(
+        "aggregate", tmp_path / "normal.h5ad", "--by", "Metadata_Plate", "--how", "mean", "-o", tmp_path / "p.h5ad"
+    )
+    assert "profiles  3" in said
+    said = run("retrieve", tmp_path / "normal.h5ad", "--out", tmp_path / "scores", "permutations=200")
+    assert "mAP activity" in said
+    assert (tmp_path / "scores" / "treatments.csv").is_file()
+
+
+def test_a_fit_that_is_applied_takes_no_other_methods(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="steps: a fit that is applied has its own methods and groups"):
+        ws.normalise(plates(("p1",)), apply_from=tmp_path / "fit.h5ad", steps=["z"])

@@ -1,0 +1,90 @@
+"""Profiles of wells: normalised, aggregated, scored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anndata
+
+from framework import profiles
+from framework.config import load_config
+from framework.errors import ConfigError
+from framework.evaluate import Evaluation
+from framework.profiles import Aggregated, Normalised
+
+
+def normalise(
+    source: Path | str | anndata.AnnData,
+    out: Path | str | None = None,
+    *,
+    config: Path | str | Mapping[str, Any] | None = None,
+    apply_from: Path | str | anndata.AnnData | None = None,
+    overrides: Sequence[str] = (),
+    **options: Any,
+) -> Normalised:
+    """Normalise profiles by the controls of each plate, with one method or a chain of them.
+
+    Args:
+        source: ``.h5ad``, a CSV whose ``Metadata_*`` columns describe rows, or AnnData.
+        out: ``.h5ad`` to write; default: nowhere.
+        config: YAML of the chain, or what it would hold.
+        apply_from: a file that ``normalise`` wrote: its fit is applied, nothing is fitted anew but what a new plate has
+            for itself.
+        overrides: options as text, as ``["steps.0.prior=5"]``.
+        options: of ``NormaliseConfig``, as ``by=["Metadata_Plate"]``, ``to="negcon"``, ``steps=["z", "whiten"]``.
+
+    Raises:
+        WellstreamError: columns or controls that are not there, values that are not finite, or an unknown option.
+    """
+    if apply_from is not None:
+        given = [*(["config"] if config is not None else []), *(name for name in options if name != "to"), *overrides]
+        if given:
+            raise ConfigError(f"{given[0]}: a fit that is applied has its own methods and groups; leave this out")
+        return profiles.apply_kept(source, apply_from, options.get("to"), out)
+    changed = [f"{name}={json.dumps(value)}" for name, value in options.items() if value is not None]
+    return profiles.normalise(source, load_config(config or {}, profiles.NormaliseConfig, [*changed, *overrides]), out)
+
+
+def aggregate(
+    source: Path | str | anndata.AnnData,
+    out: Path | str | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    **options: Any,
+) -> Aggregated:
+    """Make one profile of the rows of each group, as of the cells of a well.
+
+    Args:
+        source: ``.h5ad``, a CSV whose ``Metadata_*`` columns describe rows, or AnnData.
+        out: ``.h5ad`` to write; default: nowhere.
+        overrides: options as text, as ``["trim=0.2"]``.
+        options: of ``AggregateConfig``, as ``by=["Metadata_Well"]``, ``how="median"``.
+
+    Raises:
+        WellstreamError: columns that are not there, values that are not finite, or an unknown option.
+    """
+    return profiles.aggregate(source, load_config(options, profiles.AggregateConfig, overrides), out)
+
+
+def retrieve(
+    source: Path | str | anndata.AnnData,
+    out: Path | str | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    **options: Any,
+) -> Evaluation:
+    """Score profiles by what they retrieve: replicates, classes of other compounds and batches.
+
+    Args:
+        source: normalised profiles of wells.
+        out: folder to write the evaluation to; default: nowhere.
+        overrides: options as text, as ``["permutations=1000"]``.
+        options: of ``RetrieveConfig``, as ``treatment=["Metadata_Compound"]``, ``label="Metadata_MOA"``.
+
+    Raises:
+        WellstreamError: columns or controls that are not there, values that are not finite, or an unknown option.
+    """
+    return profiles.retrieve(source, load_config(options, profiles.RetrieveConfig, overrides), out)
