@@ -90,7 +90,7 @@ class Trainer:
             validation=None,
             objective=objective,
             optimiser=optimiser,
-            scheduler=build_scheduler(optimiser, self._optim, self._train.steps),
+            scheduler=build_scheduler(optimiser, self._optim, self._train.steps_in_all),
             checkpoints=folder / "checkpoints",
             tracker=Tracker.open(folder, TrackingConfig(wandb="disabled"), ranks.is_main),
             audit=AuditLog(folder, rank=ranks.rank, attempt=0, header=Header(start=0, parent=None, world=1)),

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from framework.progress import OnProgress
+from framework.format import duration
+from framework.progress import OnProgress, Pace
 from framework.result import Result, first_of, long_facts, short_facts
 from framework.terminal import Terminal, progress_bar, visible
 from launch import later
@@ -29,16 +30,21 @@ errors = Terminal(stderr=True)
 
 @contextmanager
 def progress() -> Iterator[OnProgress]:
-    """Show one bar per stage; on a pipe, print one line per stage instead."""
+    """Show one bar per stage; on a pipe, print a line as each stage begins, and at intervals how far it is."""
     bars: dict[str, Any] = {}
+    paces: dict[str, Pace] = {}
     with progress_bar("{task.description}", errors, shown=errors.is_terminal) as shown:
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in bars:
                 bars[stage] = shown.add_task(stage, total=total)
+                paces[stage] = Pace(done)
                 if not errors.is_terminal:
                     errors.print(f"{stage}: {total}")
             shown.update(bars[stage], completed=done, total=total)
+            left_s = None if errors.is_terminal else paces[stage].due(done, total)
+            if left_s is not None:
+                errors.print(f"{stage}: {done} of {total}, about {duration(left_s)} left")
 
         yield report
 

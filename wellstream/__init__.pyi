@@ -37,6 +37,7 @@ from wellstream.runs import export as export
 from wellstream.runs import fit as fit
 from wellstream.runs import fit_heads as fit_heads
 from wellstream.runs import open_run as open_run
+from wellstream.runs import rehearse as rehearse
 from wellstream.scores import evaluate as evaluate
 from wellstream.simulations import simulate_crops as simulate_crops
 from wellstream.simulations import simulate_ifc as simulate_ifc

@@ -281,6 +281,19 @@ def fit(
     return Run(rooms.fit(settings, resume))
 
 
+def rehearse(config: Path | str | Mapping[str, Any] | RunConfig, *, overrides: Sequence[str] = ()) -> rooms.Rehearsal:
+    """Make a few steps of a run and say what they took, and what would take memory down; nothing is kept.
+
+    Args:
+        config: a YAML file, what it would hold as a mapping, or a config object.
+        overrides: dotted, as ``["plan.tiles=32"]``; not with a config object.
+
+    Raises:
+        WellstreamError: whatever training would refuse.
+    """
+    return rooms.rehearse(config if isinstance(config, RunConfig) else load_run_config(config, overrides))
+
+
 def fit_heads(
     config: Path | str | Mapping[str, Any] | HeadsConfig,
     *,

@@ -1,6 +1,8 @@
 """What a run can go on from: checkpoints that are whole or absent."""
 
 from framework.checkpoint.listing import (
+    AVERAGE,
+    WEIGHTS,
     digest,
     newest_attempt,
     newest_valid,
@@ -13,6 +15,8 @@ from framework.checkpoint.listing import (
 from framework.checkpoint.store import Checkpoint, load, restore, restore_optimiser, save
 
 __all__ = [
+    "AVERAGE",
+    "WEIGHTS",
     "Checkpoint",
     "digest",
     "load",

@@ -18,7 +18,8 @@ from framework.files.json_file import parse_json, read_mapping, read_text
 
 log = logging.getLogger(__name__)
 
-WEIGHTS, OPTIMISER, STATE, MANIFEST = "model.safetensors", "optimiser.pt", "state.json", "manifest.json"
+WEIGHTS, AVERAGE, OPTIMISER = "model.safetensors", "average.safetensors", "optimiser.pt"
+STATE, MANIFEST = "state.json", "manifest.json"
 MOST_STEPS = 1 << 53
 NAME = re.compile(r"^step-(\d{8,})$")
 
@@ -143,11 +144,12 @@ def fault_of(folder: Path) -> str | None:
     try:
         if not (folder / MANIFEST).exists():
             return f"{MANIFEST} is missing, so it was never finished"
-        for name in (MANIFEST, WEIGHTS, OPTIMISER, STATE):
+        for name in (MANIFEST, WEIGHTS, AVERAGE, OPTIMISER, STATE):
             if not is_inside(folder / name, folder):
                 return f"{name} is a link that leads out of the checkpoint"
         manifest = read_mapping(folder / MANIFEST, error=CheckpointError)
-        records = {name: manifest["files"][name] for name in (WEIGHTS, OPTIMISER, STATE)}
+        also = (AVERAGE,) if AVERAGE in manifest["files"] else ()
+        records = {name: manifest["files"][name] for name in (WEIGHTS, *also, OPTIMISER, STATE)}
         for name, record in records.items():
             file = folder / name
             if not file.is_file():

@@ -6,9 +6,10 @@ the pointer ``latest`` moved; whatever moment the machine dies at, the newest va
 
     checkpoints/
       step-00001000/model.safetensors   every weight and buffer of the objective
-      step-00001000/optimiser.pt        optimiser and scheduler, loadable with weights_only=True
+      step-00001000/average.safetensors the average of the weights, where the run keeps one
+      step-00001000/optimiser.pt        optimiser, scheduler and scale of the loss, loadable with weights_only=True
       step-00001000/state.json          step, attempt, seeds, profiles, versions
-      step-00001000/manifest.json       bytes and SHA-256 of the three
+      step-00001000/manifest.json       bytes and SHA-256 of the others
       latest, best                      text: the name of a checkpoint
 """
 
@@ -18,7 +19,7 @@ import errno
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ import torch
 from torch import nn
 
 from framework.checkpoint.listing import (
+    AVERAGE,
     MANIFEST,
     MOST_STEPS,
     NAME,
@@ -65,6 +67,8 @@ class Checkpoint:
         optimiser: the optimiser's state dict.
         scheduler: the scheduler's state dict, or None.
         state: ``state.json``.
+        average: name -> average of a weight; None where the run keeps none.
+        scaler: the state of the scale of the loss; empty where it is not scaled.
     """
 
     path: Path
@@ -73,6 +77,8 @@ class Checkpoint:
     optimiser: dict[str, Any]
     scheduler: dict[str, Any] | None
     state: dict[str, Any]
+    average: dict[str, torch.Tensor] | None = None
+    scaler: dict[str, Any] = field(default_factory=dict)
 
     def fact(self, name: str, kind: type[F]) -> F:
         """Return an entry of ``state.json``.
@@ -99,6 +105,8 @@ def save(
     optimiser: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler | None,
     state: Mapping[str, Any],
+    average: Mapping[str, torch.Tensor] | None = None,
+    scaler: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write ``folder/step-<step>`` so that it is complete or absent, then move the pointer ``latest``.
 
@@ -109,6 +117,8 @@ def save(
         optimiser: its state dict is stored.
         scheduler: its state dict is stored; None where the learning rate is constant.
         state: JSON-ready facts; ``step`` is added.
+        average: name -> average of a weight, where the run keeps one.
+        scaler: the state of the scale of the loss, where it is scaled.
 
     Returns:
         The checkpoint's folder.
@@ -118,13 +128,14 @@ def save(
     """
     name = f"step-{step:08d}"
     inside = folder / f".{name}.tmp-{os.getpid()}"
-    weights = objective.state_dict()
+    tensors = {WEIGHTS: objective.state_dict(), **({} if average is None else {AVERAGE: average})}
     facts = {"optimiser": optimiser.state_dict(), "scheduler": scheduler.state_dict() if scheduler else None}
+    facts |= {"scaler": dict(scaler)} if scaler else {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(".step-*"):
             shutil.rmtree(leftover, ignore_errors=True)
-        _write(inside, weights, facts, {**state, "step": step, MOMENTS: len(facts["optimiser"]["state"])})
+        _write(inside, tensors, facts, {**state, "step": step, MOMENTS: len(facts["optimiser"]["state"])})
         _publish(inside, folder / name)
         write_pointer(folder, "latest", name)
     except OSError as error:
@@ -136,13 +147,16 @@ def save(
     return folder / name
 
 
-def _write(inside: Path, weights: Mapping[str, torch.Tensor], facts: Mapping[str, Any], state: Any) -> None:
+def _write(
+    inside: Path, tensors: Mapping[str, Mapping[str, torch.Tensor]], facts: Mapping[str, Any], state: Any
+) -> None:
     """Fill the folder ``inside``, the manifest last."""
     inside.mkdir()
-    save_tensors(inside / WEIGHTS, weights)
+    for part, values in tensors.items():
+        save_tensors(inside / part, values)
     save_plain(inside / OPTIMISER, facts)
     write_json(inside / STATE, state)
-    files = {part: record_of(inside / part) for part in (WEIGHTS, OPTIMISER, STATE)}
+    files = {part: record_of(inside / part) for part in (*tensors, OPTIMISER, STATE)}
     write_json(inside / MANIFEST, {"format": 1, "files": files})
 
 
@@ -176,8 +190,9 @@ def load(path: Path | str) -> Checkpoint:
     fault = fault_of(folder)
     if fault:
         raise CheckpointError(f"{folder}: {fault}; resume from an older checkpoint, or with --resume auto")
-    weights = load_tensors(folder / WEIGHTS, then=_OLDER)
-    _need_numbers(folder / WEIGHTS, weights)
+    weights = _tensors(folder / WEIGHTS)
+    parts = read_mapping(folder / MANIFEST, error=CheckpointError)["files"]
+    average = _tensors(folder / AVERAGE) if AVERAGE in parts else None
     facts = load_weights_only(folder / OPTIMISER, what="the state of an optimiser", then=_OLDER)
     state = read_mapping(folder / STATE, error=CheckpointError, what="the state of a checkpoint", then=_OLDER)
     with reading(folder / OPTIMISER, CheckpointError, "the state of an optimiser", _OLDER):
@@ -188,6 +203,8 @@ def load(path: Path | str) -> Checkpoint:
             optimiser=facts["optimiser"],
             scheduler=facts["scheduler"],
             state=state,
+            average=average,
+            scaler=dict(facts.get("scaler", {})),
         )
     step, name = found.fact("step", int), NAME.match(folder.name)
     if name and int(name[1]) != step:
@@ -195,13 +212,19 @@ def load(path: Path | str) -> Checkpoint:
     return replace(found, step=step)
 
 
-def _need_numbers(file: Path, weights: Mapping[str, torch.Tensor]) -> None:
-    """Raises CheckpointError: a value is NaN or infinite. Training never saves such a one, so the file was changed."""
+def _tensors(file: Path) -> dict[str, torch.Tensor]:
+    """Read weights.
+
+    Raises:
+        CheckpointError: a value is NaN or infinite. Training never saves such a one, so the file was changed.
+    """
+    weights = load_tensors(file, then=_OLDER)
     bad = [name for name, value in weights.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if bad:
         raise CheckpointError(
             f"{file}: {len(bad)} of {len(weights)} tensors hold NaN or infinite values, first '{bad[0]}'; {_OLDER}"
         )
+    return weights
 
 
 def restore(checkpoint: Checkpoint, objective: nn.Module) -> None:

@@ -87,10 +87,10 @@ def _rows(item: Mistake, source: Source, model: type[BaseModel]) -> list[tuple[i
         text = f"expected {word} {context[bound]} {plural}, found {context['actual_length']}"
     elif kind.startswith("choice_"):
         text = item["msg"] + (found if kind == "choice_type" else "")
+    elif kind == CONTRADICTION:
+        path, text = (*path, *context["at"]), context["text"]
     else:
         text = item["msg"].removeprefix("Value error, ")
-    if kind == CONTRADICTION:
-        path = (*path, *context["at"])
     named = kind == "choice_unknown" and isinstance(item["input"], dict) and context["key"] in item["input"]
     place = (*path, context["key"]) if named else path
     said = text.split("\n") if kind == "value_error" else [text]

@@ -67,7 +67,7 @@ def contradiction(text: str, *at: str) -> PydanticCustomError:
         text: what is wrong, and what to do.
         at: path, from this section on, of the key to name.
     """
-    return PydanticCustomError(CONTRADICTION, "{text}", {"text": text, "at": list(at)})
+    return PydanticCustomError(CONTRADICTION, "{key}: {text}", {"key": ".".join(at), "text": text, "at": list(at)})
 
 
 class NamedOptions(StrictModel):

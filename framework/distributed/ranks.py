@@ -38,7 +38,7 @@ DEFAULT_TIMEOUT_S = 1800.0
 
 _LATER_S = 60.0
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 T = TypeVar("T")
 
 
@@ -51,7 +51,7 @@ class Ranks:
         world_size: processes of the run.
         local_rank: number of this process on its machine.
         device: where it computes.
-        precision: ``fp32``, or ``bf16`` for autocast.
+        precision: ``fp32``, or ``bf16`` or ``fp16`` for autocast.
         accelerator: Accelerate's handle, None where no process group was opened.
         watch: names this rank when it holds the others up; None where there are no others.
     """
@@ -221,10 +221,10 @@ class Ranks:
             return cast(nn.Module, _need(self.accelerator).prepare_model(module, device_placement=False))
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return the context for forward passes: bfloat16 autocast, or nothing."""
-        if self.precision == "bf16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
+        """Return the context for forward passes: autocast to 16 bits, or nothing."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16 if self.precision == "bf16" else torch.float16)
 
     def close(self, *, failed: bool = False) -> None:
         """Leave the process group and forget Accelerate's process-wide state; a second call does nothing.
@@ -293,6 +293,11 @@ def _check_device(cpu: bool, precision: Precision) -> None:
         raise RunError("train.device: expected a CUDA device, found none; set train.device=cpu or auto")
     if not cpu and precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise RunError("train.precision: this CUDA device computes no bf16; set train.precision=fp32")
+    if cpu and precision == "fp16" and _env("LOCAL_RANK", 0) == 0:
+        log.warning(
+            "train.precision is fp16, which is for GPUs: on a CPU steps take longer than in float32; set "
+            "train.precision=fp32, or bf16 where the CPU has it"
+        )
     if cpu and precision == "bf16" and _env("LOCAL_RANK", 0) == 0 and not _computes_bf16():
         log.warning(
             "train.precision is bf16, which this CPU (%s) has no instructions for: steps take many times as long as in "

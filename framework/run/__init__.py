@@ -25,6 +25,7 @@ from framework.run.train.fit import fit
 from framework.run.train.folder import RunFolder
 from framework.run.train.opened import Application, OpenedRun
 from framework.run.train.pretrained import open_run
+from framework.run.train.rehearsal import Rehearsal, rehearse
 from framework.run.verification.run import verify_run
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "OneHead",
     "OpenedRun",
     "PredictSummary",
+    "Rehearsal",
     "RunConfig",
     "RunFolder",
     "SaliencySummary",
@@ -57,6 +59,7 @@ __all__ = [
     "open_run",
     "parse_run_config",
     "predict",
+    "rehearse",
     "saliency",
     "verify_run",
 ]

@@ -9,14 +9,36 @@ from pydantic import Field, model_validator
 from framework.config import StrictModel, contradiction
 
 
+class EmaConfig(StrictModel):
+    """``train.ema``: an exponential moving average of the weights, kept beside them in every checkpoint.
+
+    After step t (counted from 1) the average is multiplied by d and the weights by 1 - d, with d = min(decay, (1 + t) /
+    (10 + t)), so that it forgets the initial weights. It holds the weights that train; running statistics of batch
+    normalisation are averages already and are used as they are.
+    """
+
+    decay: float = Field(default=0.999, gt=0.0, lt=1.0)
+    validation: bool = True
+    """Whether validation, and so patience, looks at the average."""
+    results: bool = True
+    """Whether embed, predict, export and other uses of the run, and runs that build on it, take the average."""
+
+
 class TrainConfig(StrictModel):
     """The section ``train``."""
 
-    steps: int = Field(ge=1, description="how many steps to train, a whole number >= 1")
+    steps: int | None = Field(default=None, ge=1)
+    """How many steps to train; this or ``epochs``."""
+    epochs: int | None = Field(default=None, ge=1)
+    """How often to visit what the plan visits once per epoch (its bags, tiles or conditions); this or ``steps``."""
     seed: int = Field(default=0, ge=0)
     """Of initial weights, batches, augmentation and dropout."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """``bf16`` computes the forward pass under autocast; weights stay float32."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """``bf16`` and ``fp16`` compute the forward pass under autocast; weights stay float32. With ``fp16`` the loss is
+    scaled so that gradients do not vanish; where a gradient overflows, the scale halves and the step leaves the weights
+    as they are."""
+    ema: EmaConfig | None = None
+    """Keep an average of the weights too; nothing: none."""
     channels_last: bool = False
     compile: bool = False
     """torch.compile: slower to start, then faster. The chunks of ``objective.gradient_cache`` are not compiled."""
@@ -48,6 +70,31 @@ class TrainConfig(StrictModel):
     timeout_s: float = Field(default=600.0, gt=0.0)
     """Seconds a rank may take to a step, or to a batch of validation, before the run ends with its name and its stack.
     The first ones, which may compile, and what one rank does alone may take half an hour (WELLSTREAM_TIMEOUT_S)."""
+
+    @property
+    def steps_in_all(self) -> int:
+        """How many steps to train.
+
+        Raises:
+            ValueError: the plan has not said yet how many steps an epoch has.
+        """
+        if self.steps is None:
+            raise ValueError("train.epochs needs the steps of an epoch; see TrainConfig.with_steps")
+        return self.steps
+
+    def with_steps(self, steps_per_epoch: int) -> TrainConfig:
+        """Return the section with steps in place of epochs."""
+        if self.epochs is None:
+            return self
+        return self.model_copy(update={"steps": self.epochs * steps_per_epoch, "epochs": None})
+
+    @model_validator(mode="after")
+    def _steps_or_epochs(self) -> TrainConfig:
+        if self.steps is None and self.epochs is None:
+            raise ValueError("missing key; expected steps (how many to train), or epochs")
+        if self.steps is not None and self.epochs is not None:
+            raise contradiction("expected either train.steps or train.epochs, found both; leave one out", "epochs")
+        return self
 
     @model_validator(mode="after")
     def _patience_needs_evaluations(self) -> TrainConfig:

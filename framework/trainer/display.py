@@ -1,11 +1,18 @@
-"""What a person sees while a run trains: a bar on a terminal, a line an interval elsewhere; on rank 0 alone."""
+"""What a person sees while a run trains: a bar on a terminal, lines elsewhere; on rank 0 alone.
+
+The first line follows the first step, with its loss and what all of them may take; then there is one per log interval,
+and one every half minute where steps take long.
+"""
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 
 from rich.console import Console
 
+from framework.format import duration
+from framework.progress import Pace
 from framework.terminal import Terminal, progress_bar
 
 
@@ -17,6 +24,8 @@ class Display:
         self._shown = shown
         self._steps = steps
         self._first = done
+        self._began = time.monotonic()
+        self._pace = Pace(done)
         on_terminal = shown and self._console.is_terminal
         self._bar = progress_bar("train", self._console, shown=on_terminal, last="{task.fields[text]}")
         self._task = self._bar.add_task("train", total=steps, completed=done, text="")
@@ -30,9 +39,22 @@ class Display:
     ) -> None:
         self._bar.stop()
 
-    def step(self, done: int) -> None:
-        """Advance to ``done`` completed steps."""
+    def step(self, done: int, loss: float) -> None:
+        """Advance to ``done`` completed steps; ``loss`` is that of the last one."""
         self._bar.update(self._task, completed=done)
+        if done == self._first + 1:
+            self._after_the_first(done, loss)
+        elif not self._console.is_terminal:
+            left_s = self._pace.due(done, self._steps)
+            if left_s is not None:
+                self.say(f"step {done}/{self._steps}  {duration(left_s)} left")
+
+    def _after_the_first(self, done: int, loss: float) -> None:
+        """Say what can be said after one step, which takes longer than the others: it fills caches."""
+        seconds = time.monotonic() - self._began
+        left = self._steps - done
+        rest = f"; at most about {duration(left * seconds)} for the other {left}" if left else ""
+        self.say(f"step {done}/{self._steps}  loss {loss:.4g}  {duration(seconds)} with start-up{rest}")
 
     def numbers(self, done: int, values: dict[str, float], seconds_per_step: float) -> None:
         """Show the numbers of an interval."""
@@ -44,17 +66,10 @@ class Display:
         if self._console.is_terminal:
             self._bar.update(self._task, text=text)
         else:
-            self.say(f"step {done}/{self._steps}  {text}  {_left((self._steps - done) * seconds_per_step)} left")
+            self.say(f"step {done}/{self._steps}  {text}  {duration((self._steps - done) * seconds_per_step)} left")
 
     def say(self, text: str) -> None:
         """Print a sentence above the bar."""
         if self._shown:
+            self._pace.said()
             self._console.print(text)
-
-
-def _left(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -26,6 +27,7 @@ from framework.distributed import Ranks, share_running_statistics
 from framework.errors import RunError
 from framework.objectives import Losses, Objective
 from framework.tracking import AuditLog, Tracker, heads_to_plain
+from framework.trainer.average import Average
 from framework.trainer.config import TrainConfig
 from framework.trainer.display import Display
 from framework.trainer.meters import Clock, LossMeter, Speed
@@ -38,6 +40,8 @@ WARM_UP_STEPS = 5
 
 
 _TIMEOUT = "train.timeout_s"
+_LEAST_SCALE = 1.0
+"""A gradient that overflows at this scale of the loss is no matter of the scale."""
 
 
 class Source(Protocol):
@@ -65,6 +69,8 @@ class Collaborators:
         tracker: metrics.
         audit: this rank's record of what it consumed.
         facts: JSON-ready facts for every ``state.json``.
+        average: of the weights, where the run keeps one.
+        scaler: of the loss, for ``fp16``; it does nothing otherwise.
     """
 
     ranks: Ranks
@@ -77,6 +83,8 @@ class Collaborators:
     tracker: Tracker
     audit: AuditLog
     facts: Mapping[str, Any]
+    average: Average | None = None
+    scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler(enabled=False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +108,11 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class StepFacts:
-    """One step: this rank's losses, rate and L2 norm of the global gradient, and whether any rank was told to stop."""
+    """One step: this rank's losses, the mean loss of all ranks, rate, L2 norm of the global gradient, and whether any
+    rank was told to stop."""
 
     losses: Losses
+    loss: float
     rate: float
     gradient_norm: float
     stopped_by: StoppedBy | None
@@ -122,8 +132,8 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
     torchrun = run.ranks.world_size > 1
     with (
         Signals(patient=torchrun) as signals,
-        Display(shown=run.ranks.is_main, done=first, steps=train.steps) as display,
-        closing(_iterator(run.loader, first, train.steps)) as batches,
+        Display(shown=run.ranks.is_main, done=first, steps=train.steps_in_all) as display,
+        closing(_iterator(run.loader, first, train.steps_in_all)) as batches,
     ):
         _train_mode(run.objective, train)
         if progress.owes_evaluation:
@@ -144,9 +154,11 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
                 clock.add(time.perf_counter() - started, waited_s, counted * rows.tiles.shape[1])
             meter.add(facts.losses)
             progress, stopped_by = progress.after_step(), facts.stopped_by
-            display.step(progress.step)
+            if run.average is not None:
+                run.average.update(progress.step)
+            display.step(progress.step, facts.loss)
 
-            if progress.step % train.log_every == 0 or progress.step == train.steps:
+            if progress.step % train.log_every == 0 or progress.step == train.steps_in_all:
                 values = _log(run, meter, interval, facts, progress.step)
                 display.numbers(progress.step, values, interval.seconds / max(1, interval.steps))
                 interval.reset()
@@ -155,7 +167,7 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
                 stopped_by = told or stopped_by
             _save_if_due(run, progress, train, stopped_by)
     speed = steady.read(run.ranks)
-    is_done = progress.step >= train.steps and not progress.owes_evaluation
+    is_done = progress.step >= train.steps_in_all and not progress.owes_evaluation
     ended_by = "steps" if is_done else stopped_by or "patience"
     seconds = time.perf_counter() - began
     return Outcome(ended_by=ended_by, progress=progress, seconds=seconds, speed=speed, values=values)
@@ -184,17 +196,33 @@ def train_step(
     loss = losses.total * (ranks.world_size / sums[1].clamp(min=1.0)).to(losses.total.dtype)
     run.optimiser.zero_grad(set_to_none=True)
     with ranks.meeting("backward"):
-        loss.backward()  # type: ignore[no-untyped-call]
+        run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    run.scaler.unscale_(run.optimiser)
     norm = _clipped(run.optimiser, optim.clip_norm)
     rate = float(run.optimiser.param_groups[0]["lr"])
-    run.optimiser.step()
-    run.scheduler.step()
+    _step(run)
     with ranks.meeting("step"):
         # The only number of a step that this process waits for.
         summed, count, terminated, interrupted, gradient = torch.cat([sums, norm.double()[None]]).tolist()
-    _need_finite(batch.step, summed / max(count, 1.0), gradient)
+    mean = summed / max(count, 1.0)
+    _need_finite(batch.step, mean, 0.0 if _was_skipped(run.scaler, gradient) else gradient)
     stopped_by: StoppedBy | None = "SIGTERM" if terminated else "SIGINT" if interrupted else None
-    return StepFacts(losses=losses, rate=rate, gradient_norm=gradient, stopped_by=stopped_by)
+    return StepFacts(losses=losses, loss=mean, rate=rate, gradient_norm=gradient, stopped_by=stopped_by)
+
+
+def _step(run: Collaborators) -> None:
+    """Change the weights, unless a gradient of ``fp16`` overflowed; then the scale of the loss falls instead."""
+    run.scaler.step(run.optimiser)
+    run.scaler.update()
+    with warnings.catch_warnings():
+        # It misses the call of an optimiser whose first step was passed over.
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        run.scheduler.step()
+
+
+def _was_skipped(scaler: torch.amp.GradScaler, gradient_norm: float) -> bool:
+    """Whether a gradient overflowed because its scale was too large, which is then lower from the next step on."""
+    return scaler.is_enabled() and not math.isfinite(gradient_norm) and scaler.get_scale() >= _LEAST_SCALE
 
 
 def _clipped(optimiser: torch.optim.Optimizer, clip_norm: float | None) -> torch.Tensor:
@@ -227,7 +255,8 @@ def _validated(
     if run.validation is None:
         return replace(progress, owes_evaluation=False), None
     _share_statistics(run, train)
-    losses = evaluate(run, *run.validation, train.timeout_s, signals)
+    with _averaged(run, train):
+        losses = evaluate(run, *run.validation, train.timeout_s, signals)
     _train_mode(run.objective, train)
     if isinstance(losses, str):
         return replace(progress, owes_evaluation=True), losses
@@ -287,6 +316,8 @@ def save(run: Collaborators, progress: Progress, train: TrainConfig, is_best: bo
             optimiser=run.optimiser,
             scheduler=run.scheduler,
             state={**run.facts, "progress": progress.plain(), "audit": heads_to_plain(heads)},
+            average=run.average.tensors() if run.average else None,
+            scaler=run.scaler.state_dict(),
         )
         if is_best:
             checkpoint.write_pointer(run.checkpoints, "best", path.name)
@@ -306,8 +337,16 @@ def _log(run: Collaborators, meter: LossMeter, interval: Clock, facts: StepFacts
     if speed:
         values |= {"tiles_per_s": speed.tiles_per_s, "wait_share": speed.wait_share, "wait_rank": speed.wait_rank}
     values |= {"lr": facts.rate, "grad_norm": facts.gradient_norm}
+    if run.scaler.is_enabled():
+        values["loss_scale"] = run.scaler.get_scale()
     run.tracker.log(step, values)
     return values
+
+
+def _averaged(run: Collaborators, train: TrainConfig) -> AbstractContextManager[None]:
+    """Return the context in which validation sees the average of the weights, where the run asks for that."""
+    wanted = run.average is not None and train.ema is not None and train.ema.validation
+    return run.average.in_place() if wanted and run.average else nullcontext()
 
 
 def _share_statistics(run: Collaborators, train: TrainConfig) -> None:
@@ -325,11 +364,11 @@ def _train_mode(objective: Objective, train: TrainConfig) -> None:
 
 
 def _is_over(progress: Progress, train: TrainConfig) -> bool:
-    return progress.step >= train.steps or (train.patience is not None and progress.stale >= train.patience)
+    return progress.step >= train.steps_in_all or (train.patience is not None and progress.stale >= train.patience)
 
 
 def _is_due(progress: Progress, every: int, train: TrainConfig) -> bool:
-    return progress.step % every == 0 or progress.step == train.steps
+    return progress.step % every == 0 or progress.step == train.steps_in_all
 
 
 def _iterator(source: Source, start: int, stop: int) -> Any:

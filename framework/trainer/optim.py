@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Literal
+
 import torch
 from torch import nn
 
@@ -32,6 +35,22 @@ def build_scheduler(
     for group in optimiser.param_groups:
         group["initial_lr"] = group["lr"]
     return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_factor(step, config, steps), done - 1)
+
+
+def build_scaler(
+    precision: Literal["fp32", "bf16", "fp16"], device: torch.device, state: Mapping[str, Any] | None = None
+) -> torch.amp.GradScaler:
+    """Return what scales the loss of ``fp16`` so that small gradients do not become 0; it does nothing otherwise.
+
+    Args:
+        precision: of the forward pass.
+        device: of the run.
+        state: as a checkpoint keeps it; empty or None: the scale begins anew.
+    """
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+    if state and scaler.is_enabled():
+        scaler.load_state_dict(dict(state))
+    return scaler
 
 
 def rate_factor(step: int, config: OptimConfig, steps: int) -> float:

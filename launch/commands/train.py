@@ -36,11 +36,18 @@ def train(
     resume: Annotated[
         str, typer.Option(help="auto: newest valid checkpoint of the run; none: start new; or a PATH")
     ] = "auto",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="make a few steps, say their time and memory and what would need less; no run"),
+    ] = False,
 ) -> None:
     """Train what a YAML describes. Over several machines: torchrun --nproc-per-node N -m launch.train CONFIG.
 
-    Python: wellstream.fit(config)
+    Python: wellstream.fit(config), wellstream.rehearse(config)
     """
+    if dry_run:
+        show.summary(ws.rehearse(config, overrides=options or ()))
+        return
     arguments = [str(config), *(options or []), "--resume", resume]
     if nproc == 1:
         raise typer.Exit(later.train(arguments))

@@ -63,6 +63,10 @@ def _obstacles(config: HeadsConfig) -> Iterator[str | None]:
         yield f"plan: expected {{name: bags}}, found '{plan.name}'"
     if train.precision != "fp32":
         yield "train.precision: heads train in fp32; leave it out"
+    if train.steps is None:
+        yield "train.epochs: heads of several splits train in step; give train.steps instead"
+    if train.ema is not None:
+        yield "train.ema: heads trained at once keep no average; leave it out, or use: wellstream train"
     if train.compile:
         yield "train.compile: there is nothing to compile in linear heads; leave it out"
     if not optim.elementwise:

@@ -220,7 +220,7 @@ class _Maker:
                 bags.append(plan.order(0))
                 held_out.append((self._of(config, plan, Draw.VALIDATION, objective).of(0, bags[1])[0], bags[1]))
             beginnings.append(_beginning(objective, self._genes(known), np.concatenate(bags)))
-            steps = config.train.steps
+            steps = config.train.steps_in_all
             trained.append(Trained(name=known.one.name, visits=visits, losses=np.zeros(steps), counts=np.zeros(steps)))
         rows = max(plan.rows, *(len(bags) for _, bags in held_out), 1)
         stack = Stack(labels, beginnings, first.config.optim, self._device, rows)
@@ -275,7 +275,7 @@ class _Maker:
         key = (config.data.embeddings, np.sort(plan.order(0)).tobytes())
         if key not in self._visits:
             vectors = self._of(config, plan, Draw.BATCHES, objective)
-            self._visits[key] = Visits(plan, vectors, config.train.steps)
+            self._visits[key] = Visits(plan, vectors, config.train.steps_in_all)
         return self._visits[key]
 
 

@@ -101,7 +101,7 @@ class Training:
         Raises:
             RunError: a loss is not finite; models that are done already are kept.
         """
-        steps, every = self._train.steps, max(1, self._train.steps // 100)
+        steps, every = self._train.steps_in_all, max(1, self._train.steps_in_all // 100)
         for step in range(steps):
             for side in self._sides:
                 self._step(side, step)
@@ -119,8 +119,8 @@ class Training:
             progress("train", steps, steps)
 
     def _step(self, side: Side, step: int) -> None:
-        is_logged = (step + 1) % self._train.log_every == 0 or step + 1 == self._train.steps
-        rate = self._optim.lr * rate_factor(step, self._optim, self._train.steps)
+        is_logged = (step + 1) % self._train.log_every == 0 or step + 1 == self._train.steps_in_all
+        rate = self._optim.lr * rate_factor(step, self._optim, self._train.steps_in_all)
         seen = self._seen([model.visits.at(step) for model in side.models], side.stack.bags_of_data, step)
         losses, counts, norms = side.stack.step(seen, rate, norms=is_logged)
         for model, loss, count in zip(side.models, losses.tolist(), counts.tolist(), strict=True):
@@ -156,7 +156,7 @@ class Training:
         for place in over:
             model = side.models[place]
             model.final = side.stack.state_of(place)
-            model.ended_by = "steps" if model.progress.step >= self._train.steps else "patience"
+            model.ended_by = "steps" if model.progress.step >= self._train.steps_in_all else "patience"
             self._done(model)
             model.final = model.best = None
         left = [place for place in range(len(side.models)) if place not in over]
@@ -187,8 +187,8 @@ class Training:
 
     def _is_due(self, step: int) -> bool:
         every = self._train.evaluate_every
-        return every is not None and (step % every == 0 or step == self._train.steps)
+        return every is not None and (step % every == 0 or step == self._train.steps_in_all)
 
     def _is_over(self, progress: Progress) -> bool:
         patience = self._train.patience
-        return progress.step >= self._train.steps or (patience is not None and progress.stale >= patience)
+        return progress.step >= self._train.steps_in_all or (patience is not None and progress.stale >= patience)

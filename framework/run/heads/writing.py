@@ -154,7 +154,7 @@ class RunWriter:
         schedule, groups = self._schedule(known, step)
         moments = {at: {name: each[at] for name, each in state.moments.items()} for at in (0, 1)}
         # A scheduler begins with the rate that it finds, which must be that of the config.
-        scheduler = build_scheduler(optimiser, config.optim, config.train.steps)
+        scheduler = build_scheduler(optimiser, config.optim, config.train.steps_in_all)
         scheduler.load_state_dict(schedule)
         optimiser.load_state_dict({"state": moments, "param_groups": groups})
         return checkpoint.save(
@@ -168,7 +168,7 @@ class RunWriter:
             two = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
             stand_in = torch.nn.ParameterList(two)
             optimiser = build_optimiser(stand_in, config.optim)
-            scheduler = build_scheduler(optimiser, config.optim, config.train.steps)
+            scheduler = build_scheduler(optimiser, config.optim, config.train.steps_in_all)
             for each in two:
                 each.grad = torch.zeros(1)
             optimiser.step()
@@ -185,7 +185,7 @@ def _log(tracker: Tracker, trained: Trained, one: OneHead) -> dict[str, float]:
         if step in trained.norms:
             total, count = (each[before:step].sum() for each in (trained.losses, trained.counts))
             loss, before = float(total / count) if count else math.nan, step
-            rate = optim.lr * rate_factor(step - 1, optim, train.steps)
+            rate = optim.lr * rate_factor(step - 1, optim, train.steps_in_all)
             values = {"loss": loss, f"mse/{one.target}": loss, "lr": rate, "grad_norm": trained.norms[step]}
             tracker.log(step, values)
         if step in trained.validations:

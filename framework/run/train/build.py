@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from framework import checkpoint
+from framework.checkpoint import Checkpoint
 from framework.config import config_digest
 from framework.data.loading.loader import Loader
+from framework.data.plan import Plan
 from framework.distributed import Ranks, single_value_batch_norm, sync_batch_norm
-from framework.errors import CheckpointError
+from framework.errors import CheckpointError, RunError
 from framework.files.failures import reading
 from framework.objectives import Objective
 from framework.run.train.batches import open_loader, open_store, plan_of
@@ -19,10 +22,35 @@ from framework.run.train.folder import Measured, RunFolder
 from framework.run.train.objective import initial_objective, placed
 from framework.run.train.prepare import Prepared, Start
 from framework.tracking import AuditLog, Head, Tracker, heads_in, heads_of_state, versions
-from framework.trainer import Collaborators, Progress, build_optimiser, build_scheduler
+from framework.trainer import (
+    Average,
+    Collaborators,
+    Progress,
+    TrainConfig,
+    build_optimiser,
+    build_scaler,
+    build_scheduler,
+)
 
 
-def build(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks) -> tuple[Collaborators, Progress]:
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What training begins with.
+
+    Attributes:
+        collaborators: of this rank.
+        progress: what is done already.
+        train: the section ``train``, with the number of steps.
+        plan: of training.
+    """
+
+    collaborators: Collaborators
+    progress: Progress
+    train: TrainConfig
+    plan: Plan
+
+
+def build(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks) -> Built:
     """Return the collaborators of this rank, with everything that the attempt resumes from loaded.
 
     Raises:
@@ -31,11 +59,14 @@ def build(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks
     start, measured = prepared.start, prepared.measured
     objective = _objective(config, folder, prepared, ranks)
     optimiser = build_optimiser(objective, config.optim)
-    progress, before = _resumed(start, objective, optimiser)
-    scheduler = build_scheduler(optimiser, config.optim, config.train.steps, progress.step)
-    if config.train.compile:
+    found = None if start.checkpoint is None else checkpoint.load(start.checkpoint)
+    progress, before = _resumed(start, found, objective, optimiser)
+    plan, loader, validation = _loaders(config, prepared, objective, ranks)
+    train = _with_steps(config, plan)
+    scheduler = build_scheduler(optimiser, config.optim, train.steps_in_all, progress.step)
+    average = None if train.ema is None else Average(objective, train.ema.decay, found.average if found else None)
+    if train.compile:
         objective.compile()
-    loader, validation = _loaders(config, prepared, objective, ranks)
     tracker = Tracker.open(
         folder.root,
         config.tracking,
@@ -62,8 +93,21 @@ def build(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks
             world_size=ranks.world_size,
             wandb_id=tracker.wandb_id,
         ),
+        average=average,
+        scaler=build_scaler(train.precision, ranks.device, found.scaler if found else None),
     )
-    return collaborators, progress
+    return Built(collaborators=collaborators, progress=progress, train=train, plan=plan)
+
+
+def _with_steps(config: RunConfig, plan: Plan) -> TrainConfig:
+    """Return the section ``train`` with the number of steps. Raises RunError where the warm-up is longer than that."""
+    train, warmup = config.train.with_steps(plan.steps_per_epoch), config.optim.warmup_steps
+    if warmup and warmup >= train.steps_in_all:
+        raise RunError(
+            f"optim.warmup_steps: expected fewer than the {train.steps_in_all} steps of train.epochs="
+            f"{config.train.epochs} ({plan.steps_per_epoch} steps per epoch), found {warmup}"
+        )
+    return train
 
 
 def checkpoint_facts(
@@ -92,17 +136,17 @@ def checkpoint_facts(
 
 def _loaders(
     config: RunConfig, prepared: Prepared, objective: Objective, ranks: Ranks
-) -> tuple[Loader, tuple[Loader, int] | None]:
-    """Return the loader of training, and that of validation with its steps where the run evaluates."""
+) -> tuple[Plan, Loader, tuple[Loader, int] | None]:
+    """Return plan and loader of training, and the loader of validation with its steps where the run evaluates."""
     dataset, parts, scale = prepared.dataset, prepared.measured.parts, prepared.measured.scale
     labels, store = objective.labels(dataset), open_store(config, dataset, scale.channels)
     plan = plan_of(config, dataset, parts, "train", objective, labels, Draw.BATCHES)
     loader = open_loader(config, store, plan, ranks=ranks, scale=scale, labels=labels, augment=config.data.augment)
     if config.train.evaluate_every is None:
-        return loader, None
+        return plan, loader, None
     held_out = plan_of(config, dataset, parts, "val", objective, labels, Draw.VALIDATION)
     source = open_loader(config, store, held_out, ranks=ranks, scale=scale, labels=labels)
-    return loader, (source, held_out.steps_per_epoch)
+    return plan, loader, (source, held_out.steps_per_epoch)
 
 
 def _audit(folder: RunFolder, start: Start, ranks: Ranks, before: dict[int, Head] | None) -> AuditLog:
@@ -114,12 +158,11 @@ def _audit(folder: RunFolder, start: Start, ranks: Ranks, before: dict[int, Head
 
 
 def _resumed(
-    start: Start, objective: Objective, optimiser: torch.optim.Optimizer
+    start: Start, found: Checkpoint | None, objective: Objective, optimiser: torch.optim.Optimizer
 ) -> tuple[Progress, dict[int, Head] | None]:
     """Load the checkpoint of ``start``, where there is one; return how far it had come and its heads of the audit."""
-    if start.checkpoint is None:
+    if start.checkpoint is None or found is None:
         return Progress(), {}
-    found = checkpoint.load(start.checkpoint)
     checkpoint.restore(found, objective)
     checkpoint.restore_optimiser(found, optimiser)
     if start.parent is None:

@@ -155,7 +155,7 @@ class RunConfig(StrictModel):
 
     @model_validator(mode="after")
     def _warms_up_in_time(self) -> RunConfig:
-        if self.optim.warmup_steps >= self.train.steps and self.optim.warmup_steps:
+        if self.train.steps is not None and self.optim.warmup_steps >= self.train.steps and self.optim.warmup_steps:
             raise contradiction(
                 f"expected fewer than train.steps ({self.train.steps}), found {self.optim.warmup_steps}",
                 "optim",

@@ -16,7 +16,9 @@ from framework.files.json_file import read_mapping
 from framework.run.train.build import build
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import RunFolder
+from framework.run.train.header import header
 from framework.run.train.prepare import Start, prepare
+from framework.terminal import Terminal
 from framework.tracking import versions
 from framework.trainer import Outcome, Stopped
 
@@ -78,10 +80,13 @@ def _fit(config: RunConfig, resume: str, ranks: Ranks) -> Path:
 
 def _fit_alone(config: RunConfig, folder: RunFolder, resume: str, ranks: Ranks) -> Path:
     prepared = prepare(config, folder, resume, ranks)
-    collaborators, progress = build(config, folder, prepared, ranks)
-    code = 1
+    built = build(config, folder, prepared, ranks)
+    collaborators, code = built.collaborators, 1
+    if ranks.is_main:
+        for line in header(config, prepared, built, ranks):
+            Terminal(stderr=True).print(line)
     try:
-        outcome = trainer.fit(collaborators, config.train, config.optim, progress)
+        outcome = trainer.fit(collaborators, built.train, config.optim, built.progress)
         code = 0
     finally:
         try:

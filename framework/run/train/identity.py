@@ -32,14 +32,14 @@ CHANGEABLE = (
     "train.patience",
 )
 """What a resumed run may do otherwise without becoming another run. The data may move; their digest may not change.
-``train.steps`` may change too unless the learning rate depends on it."""
+``train.steps`` and ``train.epochs`` may change too unless the learning rate depends on them."""
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
     """Return dotted key -> value of everything that makes two runs different runs."""
     changeable = set(CHANGEABLE)
     if not config.optim.schedule.depends_on_steps:
-        changeable.add("train.steps")
+        changeable |= {"train.steps", "train.epochs"}
     flat = _flat(config.plain(), ())
     return {key: value for key, value in flat if not any(_inside(key, name) for name in changeable)}
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from framework import checkpoint
+from framework.checkpoint import Checkpoint
 from framework.data.scales import ScaleProfile
 from framework.distributed import Ranks
 from framework.errors import CheckpointError, RunError
@@ -62,8 +63,10 @@ def open_run(run: Path | str, ranks: Ranks | None = None, *, untrained: bool = F
         found = checkpoint.load(path)
         need_facts_of(path, found.state, folder, config)
         objective = fresh_objective(config, profile)
-        checkpoint.restore(found, objective)
-        step, weights = found.step, _digest_of_weights(path)
+        average = found.average if config.train.ema is not None and config.train.ema.results else None
+        checkpoint.restore(found if average is None else _with(found, average), objective)
+        step = found.step
+        weights = _digest_of_weights(path, checkpoint.WEIGHTS if average is None else checkpoint.AVERAGE)
     objective = placed(objective, config, ranks or solo(config))
     objective.eval()
     return OpenedRun(
@@ -117,6 +120,11 @@ def _need_made_with(path: str, found: Foundation, config: RunConfig) -> None:
         )
 
 
-def _digest_of_weights(path: Path) -> str:
+def _with(found: Checkpoint, average: dict[str, torch.Tensor]) -> Checkpoint:
+    """Return a checkpoint with the average of the weights in their place."""
+    return replace(found, weights={**found.weights, **average})
+
+
+def _digest_of_weights(path: Path, file: str) -> str:
     manifest = read_mapping(path / "manifest.json", error=CheckpointError, what="the manifest of a checkpoint")
-    return str(manifest["files"]["model.safetensors"]["sha256"])
+    return str(manifest["files"][file]["sha256"])

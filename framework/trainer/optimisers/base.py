@@ -31,7 +31,7 @@ class OptimConfig(NamedOptions):
     weight_decay: float = Field(default=0.01, ge=0.0)
     """Decoupled for ``adamw``, an L2 term of the gradient for ``adam`` and ``sgd``."""
     schedule: ScheduleChoice = ConstantConfig()
-    """``cosine`` falls to 0 at ``train.steps``."""
+    """``cosine`` and ``linear`` fall to 0 at ``train.steps``, ``one_cycle`` rises first, ``step`` falls in steps."""
     warmup_steps: int = Field(default=0, ge=0)
     """The learning rate rises linearly over so many steps."""
     clip_norm: float | None = Field(default=None, gt=0.0)

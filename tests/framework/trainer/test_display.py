@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 
+import pytest
 from rich.console import Console
 
+from framework.progress import Pace
 from framework.trainer.display import Display
 
 VALUES = {"loss": 0.25, "tiles_per_s": 1234.5, "wait_share": 0.01}
@@ -14,7 +17,7 @@ VALUES = {"loss": 0.25, "tiles_per_s": 1234.5, "wait_share": 0.01}
 def shown(is_main: bool) -> str:
     stream = io.StringIO()
     with Display(shown=is_main, done=0, steps=100, console=Console(file=stream, width=200)) as display:
-        display.step(40)
+        display.step(40, 0.25)
         display.numbers(40, VALUES, seconds_per_step=2.0)
         display.say("saved")
     return stream.getvalue()
@@ -32,7 +35,30 @@ def test_a_terminal_shows_a_bar() -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=200)
     with Display(shown=True, done=0, steps=100, console=console) as display:
-        display.step(40)
+        display.step(40, 0.25)
         display.numbers(40, VALUES, seconds_per_step=2.0)
     assert "40/100" in stream.getvalue()
     assert "loss 0.25" in stream.getvalue()
+
+
+def test_the_first_step_gives_a_line_with_what_all_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("framework.trainer.display.time.monotonic", lambda: now[0])
+    stream = io.StringIO()
+    with Display(shown=True, done=4, steps=10, console=Console(file=stream, width=200)) as display:
+        now[0] += 7.0
+        display.step(5, 0.5)
+    expected = "step 5/10  loss 0.5  7.0 s with start-up; at most about 35.0 s for the other 5\n"
+    assert stream.getvalue() == expected
+
+
+def test_slow_steps_give_a_line_each_half_minute_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("framework.trainer.display.Pace", partial(Pace, clock=lambda: now[0]))
+    stream = io.StringIO()
+    with Display(shown=True, done=0, steps=100, console=Console(file=stream, width=200)) as display:
+        for done in range(1, 8):
+            now[0] += 10.0
+            display.step(done, 1.0)
+    # The first line is said at 10 s; the next one is due at 40 s, then at 70 s.
+    assert stream.getvalue().splitlines()[1:] == ["step 4/100  16 min 00 s left", "step 7/100  15 min 30 s left"]

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from framework import checkpoint
+from framework.checkpoint import Checkpoint
 from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.distributed import Ranks
@@ -24,7 +26,9 @@ from framework.tracking import AuditLog, Tracker, TrackingConfig, read_audit, re
 from framework.tracking.audit import Header
 from framework.trainer import (
     AdamWConfig,
+    Average,
     Collaborators,
+    EmaConfig,
     OptimConfig,
     Progress,
     TrainConfig,
@@ -289,3 +293,88 @@ def test_a_signal_in_the_last_validation_leaves_a_run_that_is_not_finished(tmp_p
     without = collaborators(tmp_path / "without", OPTIM, 2, Random())
     ended = fit(without, TrainConfig(steps=2), OPTIM, stopped.progress)
     assert (ended.ended_by, ended.progress.owes_evaluation) == ("steps", False), "a run may be told not to validate"
+
+
+def half(run: Path, steps: int, scale: float, source: Random | None = None, **changes: Any) -> Collaborators:
+    """Collaborators in fp16 whose loss begins with a scale."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=3)
+    return collaborators(
+        run, OPTIM, steps, source or Random(), ranks=Ranks.solo("cpu", "fp16"), scaler=scaler, **changes
+    )
+
+
+def test_a_gradient_that_overflows_leaves_the_weights_and_halves_the_scale(tmp_path: Path) -> None:
+    run = half(tmp_path, 3, 2.0**40)
+    before = weights(run)["layer.weight"]
+    fit(run, TrainConfig(steps=3, precision="fp16", log_every=1), OPTIM, Progress())
+    assert torch.equal(weights(run)["layer.weight"], before)
+    assert run.scaler.get_scale() == 2.0**37
+    assert read_metrics(tmp_path)["loss_scale"].tolist() == [2.0**39, 2.0**38, 2.0**37]
+
+
+def test_fp16_learns_what_fp32_learns(tmp_path: Path) -> None:
+    run = half(tmp_path / "half", 12, 2.0**10)
+    whole = collaborators(tmp_path / "whole", OPTIM, 12, Random())
+    fit(run, TrainConfig(steps=12, precision="fp16"), OPTIM, Progress())
+    fit(whole, TrainConfig(steps=12), OPTIM, Progress())
+    assert torch.allclose(weights(run)["layer.weight"], weights(whole)["layer.weight"], atol=5e-3)
+    assert not same(weights(run), weights(whole))
+
+
+def test_a_gradient_that_overflows_without_a_scale_ends_the_run(tmp_path: Path) -> None:
+    class Large(Random):
+        def batches(self, start: int, stop: int) -> Iterator[Batch]:
+            for batch in super().batches(start, stop):
+                yield replace(batch, tiles=batch.tiles * 1e6)
+
+    run = half(tmp_path, 3, 0.5, Large())
+    with pytest.raises(RunError, match="step 0: the norm of the gradient is inf"):
+        fit(run, TrainConfig(steps=3, precision="fp16"), OPTIM, Progress())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_average_and_scale_resume_bit_for_bit(tmp_path: Path, precision: Any) -> None:
+    train = TrainConfig(steps=12, save_every=5, precision=precision, ema=EmaConfig(decay=0.9))
+
+    def made(name: str, stored: Checkpoint | None = None) -> Collaborators:
+        enabled = precision == "fp16"
+        run = collaborators(tmp_path / name, OPTIM, 12, Random(), ranks=Ranks.solo("cpu", precision))
+        if stored is not None:
+            checkpoint.restore(stored, run.objective)
+            run.optimiser.load_state_dict(stored.optimiser)
+            run.scheduler.load_state_dict(stored.scheduler or {})
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**22, growth_interval=3, enabled=enabled)
+        if stored is not None and enabled:
+            scaler.load_state_dict(stored.scaler)
+        average = Average(run.objective, 0.9, stored.average if stored else None)
+        return replace(run, scaler=scaler, average=average)
+
+    whole = made("whole")
+    fit(whole, train, OPTIM, Progress())
+    found = checkpoint.load(tmp_path / "whole" / "checkpoints" / "step-00000010")
+    assert found.average is not None
+    assert bool(found.scaler) == (precision == "fp16")
+    again = made("again", found)
+    fit(again, train, OPTIM, Progress.from_plain(found.state["progress"]))
+    assert same(weights(again), weights(whole))
+    last, resumed = (checkpoint.load(tmp_path / n / "checkpoints" / "step-00000012") for n in ("whole", "again"))
+    assert last.average is not None
+    assert resumed.average is not None
+    assert same(last.average, resumed.average)
+    assert last.scaler == resumed.scaler
+    assert not torch.equal(last.average["layer.weight"], last.weights["layer.weight"])
+
+
+def test_validation_sees_the_average_where_that_is_asked(tmp_path: Path) -> None:
+    losses = {}
+    for asked in (True, False):
+        run = collaborators(tmp_path / str(asked), OPTIM, 8, Random(), validation=(Random(), 2))
+        run = replace(run, average=Average(run.objective, 0.9))
+        train = TrainConfig(steps=8, evaluate_every=8, ema=EmaConfig(decay=0.9, validation=asked))
+        losses[asked] = fit(run, train, OPTIM, Progress()).values["val_loss"]
+        with torch.no_grad(), run.average.in_place() if asked and run.average else nullcontext():
+            run.objective.eval()
+            sums = [run.objective(batch, lambda x: x) for batch in Random().batches(0, 2)]
+        mean = sum(float(each.total) for each in sums) / sum(float(each.count) for each in sums)
+        assert losses[asked] == pytest.approx(mean, rel=1e-6)
+    assert losses[True] != losses[False]

@@ -58,7 +58,7 @@ def test_nothing_to_train_is_an_error() -> None:
 
 
 def test_contradictions_are_sentences() -> None:
-    with pytest.raises(ValidationError, match="patience counts evaluations: set evaluate_every too"):
+    with pytest.raises(ValidationError, match="patience: counts evaluations: set evaluate_every too"):
         TrainConfig(steps=1, patience=3)
     with pytest.raises(ValidationError, match=r"expected two numbers in \[0, 1\), found \[0.9, 1.0\]"):
         AdamWConfig(betas=(0.9, 1.0))

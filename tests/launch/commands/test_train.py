@@ -67,3 +67,12 @@ def test_ctrl_c_saves_on_all_ranks_and_the_same_command_goes_on(config: Path, tm
     saved = sorted((tmp_path / "run" / "checkpoints").glob("step-*"))[-1]
     again = interrupted_after(start(config, FEW_STEPS), "step ")
     assert f"resuming from {saved}" in again
+
+
+def test_a_dry_run_says_time_and_memory_and_makes_no_run(config: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "launch", "train", str(config), "--dry-run"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    for said in ("step s", "estimate", "for 12 steps on CPU", "memory", "GB with the libraries", "plan.tiles=2: "):
+        assert said in done.stdout
+    assert not (tmp_path / "run").exists()

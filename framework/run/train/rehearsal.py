@@ -1,0 +1,201 @@
+"""A rehearsal of training: a few steps that leave nothing behind, their time and memory, and what would need less.
+
+Memory of a GPU is what torch had allocated at most. Memory of a CPU is the most that this process ever had while the
+steps were made, libraries included, as the system counts it.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from framework.data.dataset import Dataset
+from framework.distributed import Ranks
+from framework.format import duration
+from framework.result import Result
+from framework.run.train.build import Built, build
+from framework.run.train.config import RunConfig
+from framework.run.train.folder import RunFolder
+from framework.run.train.header import device_of, header, parameters_of, tiles_per_step
+from framework.run.train.prepare import Prepared, Start, measured_on
+from framework.run.train.pretrained import foundation_to_train_on
+from framework.tracking import TrackingConfig
+from framework.trainer import Signals, train_step
+
+STEPS = 3
+"""The first fills caches and may compile; the others are timed."""
+_PATIENCE_S = 20.0
+"""Lighter forms are measured where a step takes less."""
+_GB = 1e9
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Rehearsal(Result):
+    """What a few steps took.
+
+    Attributes:
+        training: what would be trained, in sentences.
+        parameters: numbers that train.
+        tiles_per_step: of all processes.
+        first_step_s, step_s: seconds of the first step, and of a later one.
+        estimate: of all steps, without validation and checkpoints.
+        memory: the most that was used.
+        lighter: what would take memory down, each measured.
+    """
+
+    training: tuple[str, ...]
+    parameters: int
+    tiles_per_step: int
+    first_step_s: float
+    step_s: float
+    estimate: str
+    memory: str
+    lighter: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    built: Built
+    lines: list[str]
+    first_s: float
+    later_s: float
+    bytes: int
+
+
+def rehearse(config: RunConfig) -> Rehearsal:
+    """Make a few steps of a run on this process alone and measure them; nothing is written to ``run_dir``.
+
+    Args:
+        config: of the run.
+
+    Raises:
+        WellstreamError: whatever training would refuse.
+    """
+    settings = config.resolved().model_copy(update={"tracking": TrackingConfig(wandb="disabled")})
+    train = settings.train
+    ranks = Ranks.open(train.device, train.precision, deterministic=train.deterministic)
+    try:
+        dataset = Dataset.open(settings.data.path, settings.data.cache)
+        found = _measure(settings, dataset, ranks)
+        lighter = tuple(_compared(settings, dataset, ranks, found))
+        where = device_of(ranks)
+    finally:
+        ranks.close()
+    steps = found.built.train.steps_in_all
+    return Rehearsal(
+        training=tuple(found.lines),
+        parameters=parameters_of(found.built.collaborators.objective)[1],
+        tiles_per_step=tiles_per_step(found.built.plan),
+        first_step_s=found.first_s,
+        step_s=found.later_s,
+        estimate=f"{duration(found.first_s + (steps - 1) * found.later_s)} for {steps} steps on {where}, without "
+        "validation and checkpoints",
+        memory=f"{found.bytes / _GB:.2f} GB{'' if ranks.device.type == 'cuda' else ' with the libraries'}",
+        lighter=lighter,
+    )
+
+
+def _measure(config: RunConfig, dataset: Dataset, ranks: Ranks) -> _Measured:
+    """Make the steps in a folder that is removed."""
+    with tempfile.TemporaryDirectory(prefix="wellstream-rehearsal-") as place:
+        folder = RunFolder(root=Path(place))
+        base = cache(lambda: foundation_to_train_on(config))
+        prepared = Prepared(
+            start=Start(attempt=0, checkpoint=None, step=0, parent=None),
+            dataset=dataset,
+            measured=measured_on(config, dataset, base()),
+            base=base(),
+            identity={},
+        )
+        _forget_peak(ranks.device)
+        built = build(config, folder, prepared, ranks)
+        try:
+            seconds = _seconds(config, built, ranks)
+        finally:
+            built.collaborators.audit.close()
+            built.collaborators.tracker.close(0)
+        later = seconds[1:] or seconds
+        lines = header(config, prepared, built, ranks)
+        peak = _peak(ranks.device)
+    return _Measured(built=built, lines=lines, first_s=seconds[0], later_s=sum(later) / len(later), bytes=peak)
+
+
+def _seconds(config: RunConfig, built: Built, ranks: Ranks) -> list[float]:
+    """Return what each step took, the wait for its batch included."""
+    run, taken = built.collaborators, []
+    model = ranks.wrap(run.objective)
+    run.objective.train()
+    began = time.perf_counter()
+    with closing(iter_batches(run.loader.batches(0, min(STEPS, built.train.steps_in_all)))) as batches:
+        for batch in batches:
+            train_step(run, model, batch, built.train, config.optim, Signals())
+            now = time.perf_counter()
+            taken.append(now - began)
+            began = now
+    return taken
+
+
+def iter_batches(batches: Iterator[Any]) -> Any:
+    """Yield from ``batches``, as something that can be closed."""
+    yield from batches
+
+
+def _compared(config: RunConfig, dataset: Dataset, ranks: Ranks, found: _Measured) -> Iterator[str]:
+    """Yield a sentence about each lighter form of a run."""
+    for key, value in _lighter(config, found, ranks.device):
+        section, _, name = key.partition(".")
+        plain = config.plain()
+        plain[section] = {**plain[section], name: value}
+        if found.later_s > _PATIENCE_S:
+            yield f"{key}={value}: not measured, a step takes long"
+            continue
+        changed = RunConfig.from_plain(plain)
+        there = Ranks(**{**vars(ranks), "precision": changed.train.precision})
+        other = _measure(changed, dataset, there)
+        yield f"{key}={value}: {other.bytes / _GB:.2f} GB, {other.later_s:.3g} s per step"
+
+
+def _lighter(config: RunConfig, found: _Measured, device: torch.device) -> Iterator[tuple[str, Any]]:
+    """Yield keys and values that take memory down."""
+    tiles = found.built.plan.rows * found.built.plan.tiles_per_row
+    options = type(config.objective).model_fields
+    if "gradient_cache" in options and not config.objective.splits_rows and config.train.batch_norm != "sync":
+        yield "objective.gradient_cache", max(1, tiles // 8)
+    for name in ("tiles", "pairs"):
+        asked = getattr(config.plan, name, None)
+        if isinstance(asked, int) and asked > 1:
+            yield f"plan.{name}", asked // 2
+    if device.type == "cuda" and config.train.precision == "fp32":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        yield "train.precision", "bf16" if fast else "fp16"
+
+
+def _forget_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):  # a system that keeps no such count, or lets nobody reset it
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak(device: torch.device) -> int:
+    """Return the most bytes that were used since the peak was forgotten; where it cannot be, since the beginning."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
