@@ -328,7 +328,7 @@ def test_a_gradient_that_overflows_without_a_scale_ends_the_run(tmp_path: Path) 
                 yield replace(batch, tiles=batch.tiles * 1e6)
 
     run = half(tmp_path, 3, 0.5, Large())
-    with pytest.raises(RunError, match="step 0: the norm of the gradient is (inf|nan)"):
+    with pytest.raises(RunError, match=r"step 0: the norm of the gradient is (inf|nan)"):
         fit(run, TrainConfig(steps=3, precision="fp16"), OPTIM, Progress())
 
 
