@@ -7,6 +7,8 @@ No chunk is decoded that its metadata declare larger than an image may be.
 from __future__ import annotations
 
 import math
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ _CODECS = frozenset(("blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma", "shu
                      "crc32c", "crc32", "adler32", "sharding_indexed", "numcodecs.blosc", "numcodecs.zlib",
                      "numcodecs.zstd", "numcodecs.lz4", "numcodecs.shuffle", "numcodecs.delta"))  # fmt: skip
 _TYPES = ("uint8", "uint16", "float32")
+_CHUNK = re.compile(r"^(c\.)?\d+(\.\d+)*$")
+"""Names of files of chunks: the last part of their path, or all of it."""
 _AGAIN = "write the export again"
 _WHAT = "the metadata of a Zarr array"
 
@@ -35,11 +39,13 @@ class ZarrFacts:
         file: its metadata.
         shape: of the array.
         dtype: of its values: uint8, uint16 or float32.
+        chunks: edges of what a file holds.
     """
 
     file: Path
     shape: tuple[int, ...]
     dtype: str
+    chunks: tuple[int, ...]
 
 
 def zarr_facts(array: Path) -> ZarrFacts:
@@ -73,7 +79,17 @@ def zarr_facts(array: Path) -> ZarrFacts:
         raise InputError(
             f"{file}: chunks {str(chunks)[:60]} do not fit an array of shape {shape} whose images are read"
         )
-    return ZarrFacts(file=file, shape=shape, dtype=str(dtype))
+    return ZarrFacts(file=file, shape=shape, dtype=str(dtype), chunks=_edges(file, "chunks", chunks, least=1))
+
+
+def absent_chunks(facts: ZarrFacts) -> int:
+    """Return how many chunks of an array have no file. They are read as its fill value, which is what Zarr means by it.
+
+    A writer leaves out chunks that hold nothing but the fill value, and an unfinished copy leaves out any.
+    """
+    wanted = math.prod(-(-edge // chunk) for edge, chunk in zip(facts.shape, facts.chunks, strict=True))
+    files = (name for _, _, names in os.walk(facts.file.parent) for name in names)
+    return max(0, wanted - sum(_CHUNK.match(name) is not None for name in files))
 
 
 def zarr_plane(array: Path, index: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anndata
 import cv2
 import h5py
 import numpy as np
+import pandas as pd
 import tifffile
 from fixtures.cif_files import write_cif
 from fuzz.target import Target, of_files
@@ -95,6 +97,15 @@ def _stack(folder: Path) -> None:
     with h5py.File(folder / "stack.h5", "w") as store:
         store.create_dataset("images", data=images, chunks=(2, 2, 16, 16), compression="gzip")
         store["labels"], store["area"] = labels.astype("S"), area
+
+
+def _h5sc(folder: Path) -> None:
+    obs = pd.DataFrame({"cell_id": [1, 2, 3], "kind": ["a", "b", "b"]}, index=["0", "1", "2"])
+    var = pd.DataFrame({"channels": ["a", "b"], "channel_mapping": ["mask", "image_channel"]}, index=["0", "1"])
+    anndata.AnnData(obs=obs, var=var).write_h5ad(folder / "cells.h5sc")
+    pixels = (np.stack([_pixels()[:16, :16] + row for row in range(6)]) / 65536).reshape(3, 2, 16, 16)
+    with h5py.File(folder / "cells.h5sc", "r+") as store:
+        store.create_dataset("obsm/single_cell_images", data=pixels.astype(np.float16), compression="lzf")
 
 
 def _stack_target(file: str) -> list[Target]:
@@ -312,6 +323,12 @@ TARGETS: list[Target] = [
             _cells("multipage", ("a", "b"), path="{folder}", pattern=r"cell_(?P<cell>\d+)\.tif", channels=("a", "b")),
             needed=False,
         )
+    ),
+    *of_files(
+        "h5sc",
+        _h5sc,
+        ("cells.h5sc",),
+        _cells("h5sc", ("a", "b"), path="{folder}/cells.h5sc", labels={"Metadata_Kind": "kind"}),
     ),
     *of_files("cif", _cif, ("cells.cif",), _cells("cif", ("Ch1", "Ch2"), path="{folder}/cells.cif")),
     *of_files(

@@ -101,7 +101,7 @@ class PlatesIngest(Kind[IngestConfig, Survey, ShardJob, IngestSummary]):
             flatfields = [stored_flatfields(plate, config, finished, folder.root) for plate in found.plates]
         jobs: list[ShardJob] = []
         for plate, kind, fields in zip(found.plates, kinds, flatfields, strict=True):
-            jobs += _jobs(plate, kind, fields, config, folder, len(jobs))
+            jobs += _jobs(plate, kind, fields, config, folder, len(jobs), found.plane_labels)
         return jobs
 
     @staticmethod
@@ -136,6 +136,7 @@ class PlatesIngest(Kind[IngestConfig, Survey, ShardJob, IngestSummary]):
             problems=sorted(problems, key=lambda problem: place[problem.plate]),
             notes=_notes(found, facts),
             markers=self.config.markers,
+            labels=found.plane_labels,
             flatfields=_flatfield_entries(self.config, found) if self.config.illumination.corrects else (),
             targets=targets,
             files=[
@@ -186,6 +187,7 @@ def _jobs(
     config: IngestConfig,
     folder: BuildFolder,
     first: int,
+    labels: tuple[str, ...],
 ) -> list[ShardJob]:
     """Return the shards of a plate, numbered from ``first``."""
     overviews, step = overview_sites(plate, config), config.shards.bags_per_shard
@@ -205,6 +207,7 @@ def _jobs(
                 config=config,
                 flatfields=tuple(flatfields),
                 overviews=chosen,
+                labels=labels,
                 inputs=_inputs(plate, bags, kind, flatfields, chosen),
             )
         )

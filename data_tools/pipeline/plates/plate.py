@@ -9,6 +9,9 @@ from data_tools.illumination import Profile
 from data_tools.readers.plates import ImageRef
 from data_tools.single_cell import CellsConfig
 
+PLANE_LABEL = "Metadata_Plane_"
+"""What columns of tiles.parquet begin with that say which plane of a channel was read."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
@@ -69,6 +72,12 @@ class Plate:
     channels: tuple[str, ...]
     notes: tuple[str, ...]
     profiles: tuple[Profile, ...] = ()
+
+    @property
+    def sharpest(self) -> tuple[str, ...]:
+        """Channels of which the sharpest plane of each site is read."""
+        found = {ref.channel for _, site in self.sites() for ref in site.images if ref.projection == "sharpest"}
+        return tuple(channel for channel in self.channels if channel in found)
 
     def sites(self) -> list[tuple[Bag, Site]]:
         """Return every site that is read, in order."""

@@ -21,7 +21,7 @@ from data_tools.pipeline.build.facts import Remark
 from data_tools.pipeline.build.folder import file_state
 from data_tools.pipeline.plates.config import ChecksConfig, IngestConfig
 from data_tools.pipeline.plates.plate import Bag, Plate, Site
-from data_tools.readers.plates import ImageError, ImageRef, read_image
+from data_tools.readers.plates import ImageError, ImageRef, read_image, read_sharpest
 from data_tools.readers.plates.places import ImageFile, Place
 from data_tools.readers.problem import Problem, relative_text
 from framework.errors import InputError
@@ -48,6 +48,7 @@ def load_site(
     dtype: str,
     checks: ChecksConfig,
     base: Path,
+    sharpest: dict[str, int] | None = None,
 ) -> list[npt.NDArray[Any]]:
     """Read all channels of a site and check them.
 
@@ -58,6 +59,7 @@ def load_site(
         dtype: stored type of the tiles.
         checks: when an image counts as unusable.
         base: folder that messages leave out of file names.
+        sharpest: takes the number of the plane of each channel of which the sharpest one is read.
 
     Returns:
         One (H, W) image a channel.
@@ -68,7 +70,9 @@ def load_site(
     """
     images: list[npt.NDArray[Any]] = []
     for ref in site.images:
-        image = _read(ref, base)
+        image, plane = _read(ref, base)
+        if sharpest is not None and plane is not None:
+            sharpest[ref.channel] = plane
         if image.dtype.kind == "f" and dtype != "float32":
             raise InputError(
                 f"{_shown(ref.file, base)}: pixels are float32, but tiles are stored as {dtype}, which would round "
@@ -130,9 +134,10 @@ def _shown(file: ImageFile, base: Path) -> str:
     return relative_text(str(file), base)
 
 
-def _read(ref: ImageRef, base: Path) -> npt.NDArray[Any]:
+def _read(ref: ImageRef, base: Path) -> tuple[npt.NDArray[Any], int | None]:
+    """Return an image, and the number of the plane where the sharpest of several is read."""
     try:
-        return read_image(ref)
+        return read_sharpest(ref) if ref.projection == "sharpest" else (read_image(ref), None)
     except ImageError as error:
         raise SiteError(_problem(ref, base, error.reason, relative_text(str(error), base))) from error
 

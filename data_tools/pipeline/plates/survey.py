@@ -18,7 +18,7 @@ from data_tools.omics import Target, build_targets, join_notes, read_omics
 from data_tools.pipeline.build.kind import check_pixel_sizes
 from data_tools.pipeline.plates.config import IngestConfig, PlateEntry
 from data_tools.pipeline.plates.measured import check_cell_tables
-from data_tools.pipeline.plates.plate import Bag, Plate, Site
+from data_tools.pipeline.plates.plate import PLANE_LABEL, Bag, Plate, Site
 from data_tools.pipeline.plates.site import check_size, with_files
 from data_tools.platemap import join, join_note, read_platemap
 from data_tools.readers.plates import READERS, Export, ImageRef
@@ -54,6 +54,11 @@ class Survey:
         """The pixel size of the dataset; None where a plate does not state it."""
         sizes = [plate.pixel_size_um for plate in self.plates]
         return None if None in sizes else sizes[0]
+
+    @property
+    def plane_labels(self) -> tuple[str, ...]:
+        """Columns of tiles.parquet that say which plane of a channel was the sharpest one, and so was read."""
+        return tuple(dict.fromkeys(PLANE_LABEL + channel for plate in self.plates for channel in plate.sharpest))
 
     @property
     def bag_counts(self) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ few tiles, however large the plate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from data_tools.pipeline.build.new_shard import BagCells, NewShard, new_shard
 from data_tools.pipeline.build.parts import concatenated
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.fields import cut_tiles, open_fields, write_overview
-from data_tools.pipeline.plates.plate import Bag, Plate, Site
+from data_tools.pipeline.plates.plate import PLANE_LABEL, Bag, Plate, Site
 from data_tools.pipeline.plates.shading import read_flatfields
 from data_tools.pipeline.plates.site import SiteError, correct_site, field_of, find_centres, load_site
 from data_tools.readers.problem import Problem
@@ -49,6 +50,7 @@ class ShardJob(Job):
         config: of the ingest.
         flatfields: the file of each channel that is read; none for no correction.
         overviews: (well, site) that get pictures.
+        labels: columns of the planes that were the sharpest ones.
     """
 
     plate: Plate
@@ -58,6 +60,7 @@ class ShardJob(Job):
     config: IngestConfig
     flatfields: tuple[FileRecord, ...]
     overviews: frozenset[tuple[str, int]]
+    labels: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -67,7 +70,10 @@ class ShardJob(Job):
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Nuclei of one site: centres, scores, whether each has a tile, its measured markers; and where its pixels are."""
+    """Nuclei of one site: centres, scores, whether each has a tile, its measured markers; and where its pixels are.
+
+    ``planes`` gives what the site says in each column of ``ShardJob.labels``.
+    """
 
     site: int
     y_px: npt.NDArray[np.float32]
@@ -77,6 +83,7 @@ class Found:
     field: int
     markers: npt.NDArray[np.float32]
     matched: int
+    planes: dict[str, str]
 
 
 def make_shard(job: ShardJob) -> ShardFacts:
@@ -107,7 +114,7 @@ class _ShardTask:
 
     def run(self) -> ShardFacts:
         job = self.job
-        with new_shard(job.files, self.config, self.config.markers) as shard:
+        with new_shard(job.files, self.config, self.config.markers, job.labels) as shard:
             for bag in job.bags:
                 self._store(bag, self._found(bag), shard)
         return shard.finish(
@@ -158,6 +165,7 @@ class _ShardTask:
             score=concatenated([item.score for item in found], np.float32),
             status=np.where(has_tile, HAS_TILE, AT_BORDER).astype(object),
             markers=np.concatenate(markers) if markers else np.zeros((0, len(self.config.markers)), np.float32),
+            labels={name: _of_sites(found, name) for name in self.job.labels},
         )
         field = concatenated([np.full(len(item.y_px), item.field) for item in found], np.int64)
         order, size = shard.order(cells), self.config.tiles.size_px
@@ -189,8 +197,9 @@ class _ShardTask:
         """Correct a site into ``fields[field]`` and find its nuclei; None if it is unusable and to be skipped."""
         config = self.config
         stack = self.fields[field]
+        sharpest: dict[str, int] = {}
         try:
-            nuclei = self._nuclei(bag, site, stack)
+            nuclei = self._nuclei(bag, site, stack, sharpest)
         except SiteError as error:
             if config.on_error == "raise":
                 raise
@@ -211,13 +220,20 @@ class _ShardTask:
             field=field,
             markers=markers,
             matched=matched,
+            planes={PLANE_LABEL + channel: str(plane) for channel, plane in sharpest.items()},
         )
 
-    def _nuclei(self, bag: Bag, site: Site, stack: npt.NDArray[Any]) -> Nuclei:
+    def _nuclei(self, bag: Bag, site: Site, stack: npt.NDArray[Any], sharpest: dict[str, int]) -> Nuclei:
         """Read and correct a site into ``stack`` (C, H, W) and find its nuclei. Raises SiteError: it is unusable."""
         job, config = self.job, self.config
         images = load_site(
-            site, shape=job.shape, types=job.types, dtype=config.tiles.dtype, checks=config.checks, base=job.base
+            site,
+            shape=job.shape,
+            types=job.types,
+            dtype=config.tiles.dtype,
+            checks=config.checks,
+            base=job.base,
+            sharpest=sharpest,
         )
         correct_site(images, self.flatfields, stack)
         image = stack[config.read_channels.index(config.nuclei.channel)]
@@ -239,3 +255,8 @@ class _ShardTask:
         for column, name in enumerate(self._cells_config.markers):
             values[:, names.index(name)] = mine[:, column]
         return values, matched
+
+
+def _of_sites(found: Sequence[Found], name: str) -> npt.NDArray[np.object_]:
+    """Return what sites say in a column of text, one value per nucleus; empty where they say nothing."""
+    return concatenated([np.full(len(item.y_px), item.planes.get(name, ""), dtype=object) for item in found], object)

@@ -1,6 +1,6 @@
 """Readers of single cells, chosen by ``name`` in a config: each gives a ``CellListing``, and pixels on demand."""
 
-from data_tools.readers.cells import cif, crops, deeploc, hpa, ideas, multipage, stack
+from data_tools.readers.cells import cif, crops, deeploc, h5sc, hpa, ideas, multipage, stack
 from data_tools.readers.cells.base import CELL_READERS, CellImage, CellListing, CellProblem, CellReader
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "cif",
     "crops",
     "deeploc",
+    "h5sc",
     "hpa",
     "ideas",
     "multipage",

@@ -1,7 +1,7 @@
 """Readers of plates, chosen by ``name`` in a config: each gives an ``Export``."""
 
 from data_tools.readers.plates import cellvoyager, filenames, gallery, harmony, image2omics, imagexpress, omezarr
-from data_tools.readers.plates.base import READERS, Export, ImageError, ImageRef, read_image
+from data_tools.readers.plates.base import READERS, Export, ImageError, ImageRef, read_image, read_sharpest
 from data_tools.readers.problem import Problem
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "imagexpress",
     "omezarr",
     "read_image",
+    "read_sharpest",
 ]

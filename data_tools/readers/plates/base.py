@@ -19,7 +19,7 @@ from data_tools.formats.hdf5_image import decode_hdf5
 from data_tools.formats.tiff import described, reason_of
 from data_tools.illumination import Profile
 from data_tools.readers.plates.places import ImageFile, pixels_of
-from data_tools.readers.plates.projection import Projection, project
+from data_tools.readers.plates.projection import Projection, project, sharpest
 from data_tools.readers.problem import Problem
 from data_tools.wells import well_order
 from framework.errors import InputError
@@ -42,6 +42,7 @@ class ImageRef:
         timepoint: counted from 1.
         further: files of the other planes that ``projection`` makes one image of, with ``file``.
         projection: how.
+        planes: numbers of the planes that ``projection`` makes one image of, in the order of the files.
         inside: name of the dataset that is the image, where the file is an HDF5 of several.
     """
 
@@ -54,6 +55,7 @@ class ImageRef:
     timepoint: int = 1
     further: tuple[ImageFile, ...] = ()
     projection: Projection | None = None
+    planes: tuple[int, ...] = ()
     inside: str = ""
 
     @property
@@ -201,6 +203,19 @@ def read_image(ref: ImageRef) -> Image:
         return _read_file(ref)
     image: Image = project(_planes(ref), ref.projection)
     return image
+
+
+def read_sharpest(ref: ImageRef) -> tuple[Image, int]:
+    """Read the sharpest plane of an image whose projection is ``sharpest``.
+
+    Returns:
+        Its pixels, as ``read_image`` gives them, and the number of the plane.
+
+    Raises:
+        ImageError: as ``read_image``.
+    """
+    image, place = sharpest(_planes(ref))
+    return image, ref.planes[place]
 
 
 def _planes(ref: ImageRef) -> Iterator[Image]:

@@ -136,7 +136,8 @@ def _projected(choice: Choice, plane: Projection | SomePlanes, plate: str) -> Ch
         if set(found) != of_channel[channel] or max(found.values()) > 1:
             problems.append(_uneven_stack(stack, of_channel[channel]))
         else:
-            refs.append(replace(stack[0], projection=how).with_files([ref.file for ref in stack]))
+            numbers = tuple(ref.plane for ref in stack)
+            refs.append(replace(stack[0], projection=how, planes=numbers).with_files([ref.file for ref in stack]))
     said = f"as 'plane: {plane}' says"
     if len({frozenset(planes) for planes in of_channel.values()}) > 1:
         kinds = "; ".join(f"'{channel}' {_listed(planes)}" for channel, planes in of_channel.items())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from data_tools.formats.zarr_array import zarr_facts, zarr_plane
+from data_tools.formats.zarr_array import absent_chunks, zarr_facts, zarr_plane
 from data_tools.readers.channel_names import check_distinct
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
@@ -127,13 +127,14 @@ class ZarrImage(Place):
 
 @dataclass(frozen=True, kw_only=True)
 class _Field:
-    """One field of view: its array, axes, labels and size of a pixel."""
+    """One field of view: its array, axes, labels, size of a pixel, and how many chunks have no file."""
 
     array: Path
     axes: tuple[str, ...]
     shape: tuple[int, ...]
     labels: tuple[str, ...]
     size_um: float | None
+    absent: int
 
 
 @READERS.register("omezarr", OmeZarrConfig)
@@ -165,7 +166,18 @@ def read_omezarr(config: OmeZarrConfig) -> Export:
         pixel_size_um=size,
         rows=len(facts["rows"]) if isinstance(facts.get("rows"), list) else None,
         columns=len(facts["columns"]) if isinstance(facts.get("columns"), list) else None,
-        notes=(*choice.notes, *notes),
+        notes=(*choice.notes, *notes, *_absent_notes(root, fields.values())),
+    )
+
+
+def _absent_notes(root: Path, fields: Iterable[_Field]) -> tuple[str, ...]:
+    lacking = [field for field in fields if field.absent]
+    if not lacking:
+        return ()
+    count = sum(field.absent for field in lacking)
+    return (
+        f"{root}: {count} chunks of {len(lacking)} fields have no file, as in {lacking[0].array}, and are read as the "
+        "fill value; writers leave out chunks that hold nothing else, and so does an unfinished copy",
     )
 
 
@@ -307,7 +319,12 @@ def _field(folder: Path, level: int) -> _Field:
         raise InputError(f"{facts.file}: has the shape {facts.shape}, its axes are {', '.join(names)}; {_AGAIN}")
     steps = [*_scale(datasets[level]), *_scale(scales)]
     return _Field(
-        array=folder / path, axes=names, shape=facts.shape, labels=_labels(plain), size_um=_size_um(axes, names, steps)
+        array=folder / path,
+        axes=names,
+        shape=facts.shape,
+        labels=_labels(plain),
+        size_um=_size_um(axes, names, steps),
+        absent=absent_chunks(facts),
     )
 
 

@@ -26,18 +26,30 @@ def project(planes: Iterable[Pixels], how: Projection) -> Pixels:
     """
     if how == "mean":
         return _mean(planes)
+    if how == "sharpest":
+        return sharpest(planes)[0]
     best: Pixels | None = None
-    most = -1.0
     for plane in planes:
-        if how == "sharpest":
-            # Of equals the first is kept, so the result depends on nothing but the pixels and their order.
-            found = sharpness(plane)
-            if found > most:
-                best, most = plane, found
-        elif best is None:
+        if best is None:
             best = plane.copy()
         else:
             np.maximum(best, plane, out=best)
+    if best is None:
+        raise ValueError("no plane to project")
+    return best
+
+
+def sharpest(planes: Iterable[Pixels]) -> tuple[Pixels, int]:
+    """Return the plane with the most fine detail, and its place among the planes, counted from 0.
+
+    Of equals the first is kept, so the result depends on nothing but the pixels and their order.
+    """
+    best: tuple[Pixels, int] | None = None
+    most = -1.0
+    for place, plane in enumerate(planes):
+        found = sharpness(plane)
+        if best is None or found > most:
+            best, most = (plane, place), found
     if best is None:
         raise ValueError("no plane to project")
     return best

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import anndata
 import cv2
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from fixtures.cif_files import write_cif
@@ -57,6 +59,19 @@ class TestMultipage(OwnReader):
             tifffile.imwrite(tmp_path / f"c{cell}.tif", pages, photometric="minisblack")
         pattern = r"c(?P<cell>\d)\.tif"
         return self.read({"name": "multipage", "path": str(tmp_path), "pattern": pattern, "channels": ["gfp", "rfp"]})
+
+
+class TestH5sc(OwnReader):
+    wanted = ("b", "a")
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> Any:
+        file = tmp_path / "cells.h5sc"
+        cells = pd.DataFrame({"cell_id": [3, 5, 9]}, index=["0", "1", "2"])
+        anndata.AnnData(obs=cells, var=pd.DataFrame({"channels": ["a", "b"]}, index=["0", "1"])).write_h5ad(file)
+        with h5py.File(file, "r+") as opened:
+            opened["obsm/single_cell_images"] = RANDOM.random((3, 2, 5, 6)).astype(np.float16)
+        return self.read({"name": "h5sc", "path": str(file)})
 
 
 class TestStack(OwnReader):

@@ -153,3 +153,15 @@ def test_a_damaged_chunk_is_named_when_it_is_read(tmp_path: Path) -> None:
     chunk.write_bytes(b"no chunk")
     with pytest.raises(ImageError, match=r"A/1/0/0\[0, 0, 0\]: truncated or damaged"):
         read_image(read(folder).refs[0])
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_chunks_without_a_file_are_counted(tmp_path: Path, version: str) -> None:
+    plate = write(tmp_path / "P.zarr", version)
+    assert not any("have no file" in note for note in read_omezarr(OmeZarrConfig(path=str(plate))).notes)
+    parts = plate / "A" / "1" / "1" / "0"
+    lost = parts / "c/0/1/0/0/0" if version == "0.5" else parts / "0.1.0.0.0"
+    lost.unlink()
+    notes = [note for note in read_omezarr(OmeZarrConfig(path=str(plate))).notes if "have no file" in note]
+    assert len(notes) == 1
+    assert f"{plate}: 1 chunks of 1 fields have no file, as in {parts}, and are read as the fill value" in notes[0]
