@@ -64,9 +64,9 @@ class TakesPlanes(StrictModel):
 
     @model_serializer(mode="wrap")
     def _without_new_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave ``measurement`` out where it is not set: datasets of before keep their configs word for word."""
+        """Leave out what is not set of keys that came later: datasets of before keep their configs word for word."""
         plain: dict[str, Any] = handler(self)
-        return {key: value for key, value in plain.items() if key != "measurement" or value is not None}
+        return {key: value for key, value in plain.items() if key not in ("measurement", "rename") or value}
 
 
 @dataclass(frozen=True, kw_only=True)

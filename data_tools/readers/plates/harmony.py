@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,6 +26,7 @@ from data_tools.readers.folder import images_below
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import Choice, SomePlanes, TakesPlanes, choose
 from data_tools.readers.plates.harmony_index import Index, IndexImage, IndexPlate, read_index
+from data_tools.readers.plates.joined import join_measurements
 from data_tools.readers.plates.listed import check_listed, one_measurement
 from data_tools.readers.plates.projection import Projection
 from data_tools.readers.problem import Problem
@@ -56,12 +57,24 @@ class HarmonyConfig(TakesPlanes, KnowsExports):
     """Counted from 1; not needed where there is one."""
     channel_names: dict[str, str] = Field(default={})
     """``ch1: Hoechst``: names for exports without an index, or instead of the names in the index."""
-    measurement: str | None = Field(default=None, min_length=1)
-    """Folder below ``path`` of the measurement to read, where there are several."""
+    measurement: (
+        Annotated[str, Field(min_length=1)]
+        | Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=2)]
+        | None
+    ) = None
+    """Folder below ``path`` of the measurement to read, where there are several; or a list of those to join."""
+    rename: dict[str, dict[str, str]] = Field(default={})
+    """Of joined measurements: ``{measurement: {channel: another name}}``."""
 
     @model_validator(mode="after")
     def _check_channel_names(self) -> HarmonyConfig:
         check_channel_names(self.channel_names, r"ch[1-9]\d*", "ch1, ch2")
+        joined = self.measurement if isinstance(self.measurement, tuple) else ()
+        if len(set(joined)) < len(joined):
+            raise ValueError(f"'measurement' names one twice: {', '.join(joined)}")
+        for name in self.rename:
+            if name not in joined:
+                raise ValueError(f"'rename' names '{name}', which is none of the joined measurements")
         return self
 
     @classmethod
@@ -81,6 +94,8 @@ def read_harmony(config: HarmonyConfig) -> Export:
         InputError: nothing there, a damaged index, two plates and none chosen, two channels of one name, or no image of
             the wanted plane or timepoint.
     """
+    if isinstance(config.measurement, tuple):
+        return _joined(config, config.measurement)
     index_file = find_index(Path(config.path), config.measurement)
     if index_file is None:
         return _from_names(config)
@@ -105,6 +120,18 @@ def read_harmony(config: HarmonyConfig) -> Export:
         columns=plate.columns,
         profiles=_profiles(index, channels, index_file),
     )
+
+
+def _joined(config: HarmonyConfig, measurements: Sequence[str]) -> Export:
+    """Return the images of several measurements of one plate.
+
+    Raises:
+        InputError: of different plates or sizes of pixels, or with images of one channel of one site.
+    """
+    exports = {
+        name: read_harmony(config.model_copy(update={"measurement": name, "rename": {}})) for name in measurements
+    }
+    return join_measurements(exports, config.rename, config.path)
 
 
 def _profiles(index: Index, channels: Mapping[int, str], file: Path) -> dict[str, dict[str, Profile]]:

@@ -345,7 +345,7 @@ def test_a_folder_without_anything_says_what_was_expected(tmp_path: Path) -> Non
         ("plane: 0", "expected a number >= 1, found 0"),
         (
             "plain: 1",
-            "expected one of: name, path, plate, plane, timepoint, channel_names, measurement; did you mean 'plane'?",
+            "timepoint, channel_names, measurement, rename; did you mean 'plane'?",
         ),
     ],
 )
@@ -388,3 +388,57 @@ def test_the_4i_plate_and_its_names_agree(real_data: Path, tmp_path: Path) -> No
     names = {f"ch{number}": name for number, name in enumerate(export.channels, start=1)}
     by_name = _read(tmp_path, channel_names=names, plate=export.plate)
     assert _facts_of(by_name) == _facts_of(export)
+
+
+def test_measurements_that_are_named_are_joined(tmp_path: Path) -> None:
+    _write_measurements(tmp_path, m1=_v5() + _v5(channel=2), m2=_v5(site=2) + _v5(site=2, channel=2))
+    export = _read(tmp_path, measurement=["m1", "m2"])
+    assert [(ref.well, ref.site, ref.channel, ref.file.parts[-3]) for ref in export.refs] == [
+        ("B03", 1, "Hoechst", "m1"),
+        ("B03", 1, "Actin", "m1"),
+        ("B03", 2, "Hoechst", "m2"),
+        ("B03", 2, "Actin", "m2"),
+    ]
+    assert (export.plate, export.pixel_size_um, export.problems) == ("P1", 0.5, ())
+    assert export.notes[-1] == (
+        "plate P1: joined from the measurements 'm1' (1 wells, Hoechst, Actin), 'm2' (1 wells, Hoechst, Actin); sites "
+        "of one number are one place"
+    )
+
+
+def test_channels_of_a_second_round_need_names_of_their_own(tmp_path: Path) -> None:
+    _write_measurements(tmp_path, m1=_v5(), m2=_v5() + _v5(channel=2))
+    with pytest.raises(InputError, match=r"well B03 site 1 has images of channel 'Hoechst' in .*'m1' and 'm2'; call"):
+        _read(tmp_path, measurement=["m1", "m2"])
+    export = _read(tmp_path, measurement=["m1", "m2"], rename={"m2": {"Hoechst": "Hoechst 2"}})
+    assert export.channels == ("Hoechst", "Hoechst 2", "Actin")
+    assert {channel: ref.file.parts[-3] for channel, ref in export.images("B03", 1).items()} == {
+        "Hoechst": "m1",
+        "Hoechst 2": "m2",
+        "Actin": "m2",
+    }
+    with pytest.raises(InputError, match=r"'rename' names channel 'Hoecht' of measurement 'm2', .*did you mean"):
+        _read(tmp_path, measurement=["m1", "m2"], rename={"m2": {"Hoecht": "x"}})
+    with pytest.raises(ValueError, match="'rename' names 'm3', which is none of the joined measurements"):
+        _read(tmp_path, measurement=["m1", "m2"], rename={"m3": {}})
+    with pytest.raises(ValueError, match="'measurement' names one twice: m1, m1"):
+        _read(tmp_path, measurement=["m1", "m1"])
+
+
+def test_measurements_of_different_plates_or_pixels_are_not_joined(tmp_path: Path) -> None:
+    _write_measurements(tmp_path, m1=_v5(), m2=_image(_facts(1, size="1E-06"), site=2))
+    with pytest.raises(InputError, match=r"different pixel sizes \('m1': 0\.5, 'm2': 1\.0\) are not joined"):
+        _read(tmp_path, measurement=["m1", "m2"])
+    (tmp_path / "m2/Images/Index.idx.xml").write_text(_document(_v5(site=2), plates=_plate("P2")))
+    with pytest.raises(InputError, match=r"different plates \('m1': P1, 'm2': P2\) are not joined; if they are one"):
+        _read(tmp_path, measurement=["m1", "m2"])
+    assert _read(tmp_path, measurement=["m1", "m2"], plate="P").plate == "P"
+
+
+def _write_measurements(folder: Path, **images: str) -> None:
+    for name, listed in images.items():
+        (folder / name / "Images").mkdir(parents=True)
+        (folder / name / "Images" / "Index.idx.xml").write_text(_document(listed))
+        for site in (1, 2):
+            for channel in (1, 2):
+                (folder / name / "Images" / _url(site=site, channel=channel)).touch()
