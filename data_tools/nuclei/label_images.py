@@ -17,7 +17,7 @@ from data_tools.formats.tiff import decode_labels, described
 from data_tools.nuclei.base import FieldKey, FieldOfView, FieldSurvey, Nuclei, nuclei_at
 from data_tools.nuclei.field_keys import FieldIndex, Key, Part, check_site_numbers, index_fields, stem
 from data_tools.readers.folder import images_below
-from data_tools.readers.patterns import groups_of, misfit, missed_note
+from data_tools.readers.patterns import compiled, groups_of, matched, misfit, missed_note
 from data_tools.readers.problem import Problem
 from data_tools.wells import normalise_well, row_number
 from framework.config import StrictModel
@@ -104,11 +104,11 @@ def survey_label_images(config: LabelImagesConfig, fields: Sequence[FieldOfView]
 
 def _matches(config: LabelImagesConfig, shown: str, notes: list[str]) -> list[tuple[str, dict[str, str]]]:
     listed = images_below(Path(shown), shown, _SUFFIXES)
-    pattern = re.compile(config.pattern)
+    pattern = compiled(config.pattern)
     by_path = "/" in config.pattern.replace("[^/]", "")
     matches, missed = [], []
     for name in listed.names:
-        match = pattern.fullmatch(name if by_path else name.rpartition("/")[2])
+        match = matched(pattern, name if by_path else name.rpartition("/")[2])
         if match is None:
             missed.append(name)
         else:

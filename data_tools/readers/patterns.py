@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 
@@ -26,8 +27,27 @@ def groups_of(pattern: str, known: Sequence[str] | None = None) -> set[str]:
     return groups
 
 
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Return a pattern for ``matched``."""
+    return re.compile(_composed(pattern))
+
+
+def matched(pattern: re.Pattern[str], name: str) -> re.Match[str] | None:
+    """Return the match of a whole name.
+
+    Letters with marks are compared as one character each: some systems store ``ü`` as ``u`` and a mark, which look the
+    same and are not.
+    """
+    return pattern.fullmatch(_composed(name))
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
 def misfit(pattern: re.Pattern[str], name: str) -> str:
     """Return where a name that does not match stops fitting, and what the pattern expects there."""
+    name = _composed(name)
     first = f"the first is {name}"
     if re.compile(pattern.pattern, pattern.flags | re.IGNORECASE).fullmatch(name):
         return f"{first}, which differs in upper and lower case only; begin 'pattern' with (?i)"

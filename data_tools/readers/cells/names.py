@@ -14,7 +14,7 @@ import pandas as pd
 
 from data_tools.readers.cells.base import TEXT, CellProblem, metadata_name
 from data_tools.readers.folder import IMAGE_SUFFIXES, images_below
-from data_tools.readers.patterns import groups_of, misfit, missed_note
+from data_tools.readers.patterns import compiled, groups_of, matched, misfit, missed_note
 from framework.errors import InputError
 
 CHANNEL = "channel"
@@ -60,7 +60,7 @@ def named_images(
     """
     root = Path(path).absolute()
     listed = images_below(root, path, suffixes)
-    files, missed = match_names(path, listed.names, re.compile(pattern), lower_case)
+    files, missed = match_names(path, listed.names, compiled(pattern), lower_case)
     notes = (*listed.notes, *missed_note(path, listed.names, missed))
     return NamedImages(shown=path, root=root, names=listed.names, facts=listed.facts, files=files, notes=notes)
 
@@ -162,7 +162,7 @@ def match_names(
     numbers, missed = [], []
     places = [pattern.groupindex[group] for group in groups]
     for number, name in enumerate(names):
-        match = pattern.fullmatch(name)
+        match = matched(pattern, name)
         if match is None:
             missed.append(name)
             continue

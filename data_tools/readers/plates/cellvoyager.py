@@ -31,7 +31,7 @@ from data_tools.readers.plates.places import ImageFile
 from data_tools.readers.problem import Problem
 from data_tools.readers.recognition import Claim, KnowsExports, Sight, by_names
 from data_tools.wells import normalise_well
-from framework.errors import InputError
+from framework.errors import InputError, did_you_mean
 
 LIST_NAME, DETAIL_NAME = "MeasurementData.mlf", "MeasurementDetail.mrf"
 _NAME = re.compile(
@@ -50,7 +50,7 @@ class CellVoyagerConfig(TakesPlanes, KnowsExports):
     plate: str | None = Field(default=None, min_length=1)
     """Name of the plate; without it the one that the ``.mrf`` file or the file names state."""
     measurement: str | None = Field(default=None, min_length=1)
-    """Folder below ``path`` of the measurement to read, where there are several."""
+    """Folder below ``path`` (or beginning of the file names) of the measurement to read, where there are several."""
     plane: PlaneChoice = None
     """ZIndex; or ``max``, ``mean`` or ``sharpest`` of all planes; ``{planes: [2, 3], by: max}`` of some."""
     timepoint: int | None = Field(default=None, ge=1)
@@ -106,7 +106,7 @@ def read_cellvoyager(config: CellVoyagerConfig) -> Export:
     refs, problems = [], []
     for record, number, place in records:
         ref = ImageRef(plate=plate, channel=channels[number], file=listed.parent / record.text, **place)
-        if record.attributes.get("Type", "IMG") != "IMG" or not record.text:
+        if not _is_taken(record):
             problems.append(_not_taken(ref, record))
         else:
             urls[ref.file] = record.text
@@ -117,7 +117,7 @@ def read_cellvoyager(config: CellVoyagerConfig) -> Export:
     return assemble(
         plate=plate,
         refs=kept,
-        channels=tuple(channels[number] for number in sorted(channels)),
+        channels=tuple(channels[number] for number in sorted(channels) if number),
         problems=[*problems, *choice.problems, *lost, *size_problems],
         pixel_size_um=size,
         rows=detail.rows,
@@ -134,7 +134,7 @@ def _list_file(path: Path, measurement: str | None) -> Path | None:
     found = [
         file for deep in ("", "*/", "*/*/", "*/*/*/") for file in path.glob(deep + LIST_NAME) if os.path.lexists(file)
     ]
-    return one_measurement(path, found, measurement)
+    return one_measurement(path, found, measurement) if found else None
 
 
 def _records(file: Path) -> list[tuple[XmlElement, int, dict[str, Any]]]:
@@ -155,8 +155,15 @@ def _records(file: Path) -> list[tuple[XmlElement, int, dict[str, Any]]]:
             "plane": element.whole("ZIndex", "1"),
             "timepoint": element.whole("TimePoint", "1"),
         }
+        if "Ch" not in element.attributes and _is_taken(element):
+            raise element.refused("'Ch': expected the number of a channel, found none")
         found.append((element, element.whole("Ch", "0"), place))
     return found
+
+
+def _is_taken(record: XmlElement) -> bool:
+    """Return whether a record is of an image; others may lack a channel, which is 0 then."""
+    return record.attributes.get("Type", "IMG") == "IMG" and bool(record.text)
 
 
 def _detail(folder: Path) -> _Detail:
@@ -262,10 +269,7 @@ def _from_names(config: CellVoyagerConfig) -> Export:
             f"Plate_D08_T0001F001L01A01Z01C01.tif (the first is {listed.names[0]}); point 'path:' at the CellVoyager "
             "export, or use the reader 'filenames'"
         )
-    kinds = Counter((name.rpartition("/")[0], match["plate"]) for name, match in found)
-    if len(kinds) > 1:
-        shown = ", ".join(f"{folder or '.'} ({plate}: {n} images)" for (folder, plate), n in sorted(kinds.items())[:6])
-        raise InputError(f"{root}: holds {len(kinds)} measurements ({shown}); write the folder of one in 'path:'")
+    found = _of_measurement(config, found)
     plate = config.plate or found[0][1]["plate"] or root.resolve().name
     channels, notes = _channel_names(config, {int(match["channel"]) for _, match in found}, _Detail(), root / LIST_NAME)
     refs = [_named(root / name, match, plate, channels) for name, match in found]
@@ -282,6 +286,25 @@ def _from_names(config: CellVoyagerConfig) -> Export:
                *choice.notes, *notes, *size_notes, *listed.notes,
                *missed_note(config.path, listed.names, missed)),
     )  # fmt: skip
+
+
+def _of_measurement(
+    config: CellVoyagerConfig, found: list[tuple[str, re.Match[str]]]
+) -> list[tuple[str, re.Match[str]]]:
+    """Return the images of the folder, or of the beginning of names, that is read."""
+    kinds = Counter((name.rpartition("/")[0], match["plate"]) for name, match in found)
+    wanted = config.measurement
+    chosen = [kind for kind in kinds if wanted is None or wanted in kind]
+    if len(chosen) != 1:
+        shown = ", ".join(f"{folder or '.'} ({plate}: {n} images)" for (folder, plate), n in sorted(kinds.items())[:6])
+        then = (
+            f"choose one with 'measurement: {min(kinds)[0] or min(kinds)[1]}', or write its folder in 'path:'"
+            if wanted is None
+            else f"{len(chosen)} of them are called '{wanted}'"
+            + did_you_mean(wanted, [part for kind in kinds for part in kind if part])
+        )
+        raise InputError(f"{config.path}: holds {len(kinds)} measurements ({shown}); {then}")
+    return [(name, match) for name, match in found if (name.rpartition("/")[0], match["plate"]) == chosen[0]]
 
 
 def _named(file: Path, match: re.Match[str], plate: str, channels: Mapping[int, str]) -> ImageRef:

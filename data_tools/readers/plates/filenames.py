@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from data_tools.readers.channel_names import check_distinct
 from data_tools.readers.folder import images_below
 from data_tools.readers.name_pattern import NoPatternError, pattern_of
-from data_tools.readers.patterns import groups_of, misfit, missed_note
+from data_tools.readers.patterns import compiled, groups_of, matched, misfit, missed_note
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
 from data_tools.readers.plates.facts import pixel_size_of, wave_names
@@ -143,12 +143,12 @@ Match = tuple[str, dict[str, str]]
 
 def _matches(config: FilenamesConfig, names: Sequence[str]) -> tuple[list[Match], list[str]]:
     """Return names with what the pattern finds in them, and the names it does not match."""
-    pattern = re.compile(config.pattern)
+    pattern = compiled(config.pattern)
     # A class as [^/] speaks of one name; any other slash can only match a path.
     by_path = "/" in config.pattern.replace("[^/]", "")
     matches, missed = [], []
     for name in names:
-        match = pattern.fullmatch(name if by_path else name.rpartition("/")[2])
+        match = matched(pattern, name if by_path else name.rpartition("/")[2])
         if match is None:
             missed.append(name)
         else:

@@ -175,6 +175,28 @@ def test_without_a_list_names_are_read(tmp_path: Path) -> None:
     assert any("1 of 5 images do not match the pattern and are not read, as DC_DCAM#1" in note for note in export.notes)
 
 
+def test_of_two_plates_in_one_folder_one_is_chosen(tmp_path: Path) -> None:
+    for plate in ("Größe 1", "other"):
+        pixels = np.arange(12, dtype=np.uint16).reshape(3, 4)
+        tifffile.imwrite(tmp_path / f"{plate}_A01_T0001F001L01A01Z01C01.tif", pixels)
+    with pytest.raises(InputError, match=r"holds 2 measurements .*choose one with 'measurement: Größe 1'"):
+        read(tmp_path)
+    export = read(tmp_path, measurement="other")
+    assert (export.plate, [ref.file.name[:5] for ref in export.refs]) == ("other", ["other"])
+    with pytest.raises(InputError, match="0 of them are called 'othr'; did you mean 'other'"):
+        read(tmp_path, measurement="othr")
+
+
+def test_an_image_needs_the_number_of_its_channel(tmp_path: Path) -> None:
+    folder = write(tmp_path, record().replace(' bts:Ch="1"', ""))
+    with pytest.raises(InputError, match=r"mlf: line 3: .*'Ch': expected the number of a channel, found none"):
+        read(folder)
+    write(tmp_path, record(), record(kind="ERR", site=2).replace(' bts:Ch="1"', ""))
+    export = read(folder)
+    assert export.channels == ("C01",), "a record of no image makes no channel"
+    assert [problem.reason for problem in export.problems] == ["image_state"]
+
+
 @pytest.mark.real_data
 def test_a_real_export(real_data: Path) -> None:
     export = read(real_data / "imagexpress-yokogawa" / "CV8000", plane=1)
