@@ -41,9 +41,9 @@ def naming(place: Path | str, *also: type[Exception]) -> Iterator[None]:
     try:
         yield
     except also as error:
-        number = errno.ENOSPC if _is_full(Path(place)) else errno.EIO
-        said = os.strerror(number) if number == errno.ENOSPC else " ".join(str(error).split())
-        raise OSError(number, said, str(place)) from error
+        if _is_full(Path(place)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) from error
+        raise OSError(errno.EIO, " ".join(str(error).split()), str(place)) from error
     except OSError as error:
         named = [str(name) for name in (error.filename, error.filename2) if name is not None]
         if named and not any(Path(name).name.startswith(TEMPORARY_PREFIX) for name in named):

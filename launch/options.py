@@ -22,6 +22,13 @@ DatasetOfRun = Annotated[
 Part = Annotated[
     str, typer.Option(help="train, val, test or all", autocompletion=lambda: ["train", "val", "test", "all"])
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, cpu or cuda; default: that of the run's config, or the CPU where there is no such device",
+        autocompletion=lambda: ["auto", "cpu", "cuda"],
+    ),
+]
 Views = Annotated[
     str, typer.Option(help="average over 4 mirror images of a tile, all 8 symmetries, or the four of image2omics")
 ]

@@ -39,10 +39,13 @@ class Run:
 
     Attributes:
         folder: where it lies.
+        device: where it computes: ``auto``, ``cpu`` or ``cuda``; None: what the run's config asks for, and the CPU,
+            with a note, where there is no such device.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, device: str | None = None) -> None:
         self.folder = Path(folder)
+        self.device = device
 
     def __repr__(self) -> str:
         opened = self.opened
@@ -52,7 +55,7 @@ class Run:
     @cached_property
     def opened(self) -> OpenedRun:
         """Config, objective and scaling, with the best or newest valid checkpoint."""
-        return rooms.open_run(self.folder)
+        return rooms.open_run(self.folder, device=self.device)
 
     @property
     def config(self) -> RunConfig:
@@ -151,7 +154,7 @@ class Run:
         progress: OnProgress | None = None,
     ) -> EmbedSummary:
         """Write embeddings block by block, for more tiles than memory holds. Arguments and errors as ``embed``."""
-        return rooms.embed(self.folder, data, out, level, progress, untrained=untrained)
+        return rooms.embed(self.folder, data, out, level, progress, untrained=untrained, device=self.device)
 
     def write_layers(
         self,
@@ -166,7 +169,15 @@ class Run:
     ) -> LayersSummary:
         """Write one file per layer into the folder ``out``, block by block. Arguments and errors as ``embed``."""
         return rooms.embed_layers(
-            self.folder, data, out, layers, pool=pool, untrained=untrained, views=views, progress=progress
+            self.folder,
+            data,
+            out,
+            layers,
+            pool=pool,
+            untrained=untrained,
+            views=views,
+            progress=progress,
+            device=self.device,
         )
 
     def write_predictions(
@@ -181,7 +192,7 @@ class Run:
         progress: OnProgress | None = None,
     ) -> PredictSummary:
         """Write predictions (``.h5ad``; a folder for several targets). Arguments and errors as ``predict``."""
-        return rooms.predict(self.folder, data, out, part, tiles, seeds, views, progress)
+        return rooms.predict(self.folder, data, out, part, tiles, seeds, views, progress, device=self.device)
 
     def inpaint(
         self,
@@ -204,7 +215,7 @@ class Run:
         Raises:
             WellstreamError: a run that does not paint, or a part without two conditions.
         """
-        return rooms.inpaint(self.folder, data, out, part, panels, progress)
+        return rooms.inpaint(self.folder, data, out, part, panels, progress, device=self.device)
 
     def saliency(
         self,
@@ -249,6 +260,7 @@ class Run:
             bags=bags,
             samples=samples,
             noise=noise,
+            device=self.device,
         )
 
 
@@ -339,9 +351,9 @@ def export(
     return rooms.export(folder, out, data=data, licence=licence, program=program)
 
 
-def open_run(folder: Path | str) -> Run:
-    """Return a trained run. Raises RunError where there is none."""
-    run = Run(folder)
+def open_run(folder: Path | str, *, device: str | None = None) -> Run:
+    """Return a trained run. Raises RunError where there is none, ConfigError where there is no such device."""
+    run = Run(folder, device)
     _ = run.opened
     return run
 

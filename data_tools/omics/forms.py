@@ -19,12 +19,12 @@ from data_tools.omics.gct import WHAT, is_gct, read_gct
 from data_tools.omics.orientation import genes_stand_in_rows, of_text
 from data_tools.omics.raw import F64, RawOmics
 from data_tools.omics.ten_x import is_ten_x, read_ten_x
-from data_tools.omics.text_tables import as_text, flat, is_parquet
 from framework.errors import InputError
 from framework.files.delimited import MISSING, TextTable, read_text_table
 from framework.files.failures import first_bytes
 from framework.files.parquet import read_parquet
 from framework.files.text_values import text_values
+from framework.files.typed_tables import as_text, flat, is_parquet
 
 _PREFIX = "Metadata_"
 _SHOWN = 6

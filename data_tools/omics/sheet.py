@@ -11,10 +11,10 @@ import pandas as pd
 
 from data_tools.omics.config import OmicsConfig
 from data_tools.omics.raw import RawOmics
-from data_tools.omics.text_tables import read_as_text
 from framework.errors import InputError
 from framework.files.delimited import TextTable
 from framework.files.matching import left_over, why_unmatched
+from framework.files.typed_tables import read_as_text
 
 WHAT = "a sample sheet"
 

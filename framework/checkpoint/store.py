@@ -129,13 +129,14 @@ def save(
     name = f"step-{step:08d}"
     inside = folder / f".{name}.tmp-{os.getpid()}"
     tensors = {WEIGHTS: objective.state_dict(), **({} if average is None else {AVERAGE: average})}
-    facts = {"optimiser": optimiser.state_dict(), "scheduler": scheduler.state_dict() if scheduler else None}
+    moments = optimiser.state_dict()
+    facts: dict[str, Any] = {"optimiser": moments, "scheduler": scheduler.state_dict() if scheduler else None}
     facts |= {"scaler": dict(scaler)} if scaler else {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(".step-*"):
             shutil.rmtree(leftover, ignore_errors=True)
-        _write(inside, tensors, facts, {**state, "step": step, MOMENTS: len(facts["optimiser"]["state"])})
+        _write(inside, tensors, facts, {**state, "step": step, MOMENTS: len(moments["state"])})
         _publish(inside, folder / name)
         write_pointer(folder, "latest", name)
     except OSError as error:

@@ -1,6 +1,7 @@
 """The only room that knows torch.distributed and Accelerate: ranks, exact gathers, global batch normalisation."""
 
 from framework.distributed.batch_norm import share_running_statistics, single_value_batch_norm, sync_batch_norm
+from framework.distributed.devices import device_here
 from framework.distributed.failures import DEBUG_VARIABLE, Failure, failure_of, share, tell, this_rank
 from framework.distributed.processes import start_processes
 from framework.distributed.ranks import Ranks
@@ -11,6 +12,7 @@ __all__ = [
     "Ending",
     "Failure",
     "Ranks",
+    "device_here",
     "failure_of",
     "share",
     "share_running_statistics",

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from accelerate.utils import check_cuda_p2p_ib_support
 
-from framework.errors import RunError
+from framework.errors import ConfigError, RunError, did_you_mean
 
+DEVICES = ("auto", "cpu", "cuda")
 # cuBLAS reads it once, before its first call.
 _WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
@@ -29,6 +30,24 @@ class Place:
     rank: int
     host: str
     gpu: str | None
+
+
+def device_here(wanted: str) -> str:
+    """Return ``cpu`` or ``cuda``.
+
+    Args:
+        wanted: one of ``DEVICES``; ``auto`` is CUDA where there is such a device.
+
+    Raises:
+        ConfigError: another name, or no such device here.
+    """
+    if wanted not in DEVICES:
+        known = f"device: expected one of: {', '.join(DEVICES)}, found '{wanted}'"
+        raise ConfigError(known + did_you_mean(wanted, DEVICES))
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise ConfigError("device: expected a CUDA device, found none; leave it out, or use --device cpu")
+    return "cuda" if there and wanted != "cpu" else "cpu"
 
 
 def device_index(local_rank: int, local_world: int, shown: int) -> int:

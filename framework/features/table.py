@@ -1,4 +1,4 @@
-"""Feature matrices as they come in: AnnData or CSV files with one row per cell, checked before anything is compared.
+"""Feature matrices as they come in: AnnData, CSV or Parquet with one row per cell, checked before any comparison.
 
 A comparison is fair only over the same cells with the same labels, so tables that are compared must name the same
 cells; their rows are brought into one order.
@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from framework.data.format.schema import BAG, SOURCE
 from framework.errors import InputError, did_you_mean
@@ -23,11 +24,15 @@ from framework.files.delimited import TextTable, read_text_table
 from framework.files.h5ad import read_h5ad
 from framework.files.kinds import found_instead
 from framework.files.matching import why_unmatched
+from framework.files.parquet import read_parquet
 from framework.files.text_values import text_values
+from framework.files.typed_tables import as_text, flat, is_parquet
 
 CELL = "Metadata_Cell"
 CELL_NAME = "cell"
 """Column of a CSV that names its cells."""
+_WHAT = "a table of features with one row per cell"
+_ABOUT = "features are numbers, and columns that describe a cell begin with Metadata_"
 _TEXT = re.compile(r"\.(csv|tsv|txt|tab)(\.(gz|bz2|xz))?$", re.IGNORECASE)
 _OF_CELL = ("part", "tile", "bag", SOURCE, BAG, "site", "y_px", "x_px", "cell", "n_sites", "n_cells", "n_tiles")
 
@@ -60,9 +65,9 @@ def open_features(source: Path | str, *, finite: bool = True) -> list[FeatureTab
 
     Args:
         source: ``[NAME=]FILE[#KEY]``, or a folder of ``.h5ad`` files, which are called ``NAME file``. FILE is an
-            ``.h5ad`` of ``wellstream embed`` or ``wellstream features``, any other AnnData, or a CSV (also packed); it
-            is known by what it holds. KEY names an entry of ``obsm`` to take instead of ``X``. An ``.h5ad`` whose ``X``
-            has no column gives every numeric entry of ``obsm``.
+            ``.h5ad`` of ``wellstream embed`` or ``wellstream features``, any other AnnData, a CSV (also packed) or a
+            Parquet table; it is known by what it holds. KEY names an entry of ``obsm`` to take instead of ``X``. An
+            ``.h5ad`` whose ``X`` has no column gives every numeric entry of ``obsm``.
         finite: refuse values that are NaN or infinite.
 
     Raises:
@@ -78,12 +83,12 @@ def open_features(source: Path | str, *, finite: bool = True) -> list[FeatureTab
         raise InputError(f"{path}: no such file; make features with: wellstream features, or wellstream embed RUN")
     if path.suffix.lower() == ".h5ad" or h5py.is_hdf5(path):
         tables = _from_anndata(path, key)
-    elif not _TEXT.search(path.name):
-        raise InputError(f"{path}: expected an .h5ad or .csv file of features, found {found_instead(path)}")
+    elif not (_TEXT.search(path.name) or is_parquet(path)):
+        raise InputError(f"{path}: expected an .h5ad, .csv or .parquet file of features, found {found_instead(path)}")
     else:
         if key is not None:
-            raise InputError(f"{path}#{key}: a text table holds one matrix; leave '#{key}' out")
-        tables = [_from_text(path)]
+            raise InputError(f"{path}#{key}: this table holds one matrix; leave '#{key}' out")
+        tables = [_from_parquet(path) if is_parquet(path) else _from_text(path)]
     for table in tables if finite else ():
         _check_values(table)
     return [_named(table, name, alone=len(tables) == 1) for table in tables]
@@ -174,21 +179,41 @@ def _from_anndata(path: Path, key: str | None) -> list[FeatureTable]:
 
 
 def _from_text(path: Path) -> FeatureTable:
-    table = read_text_table(path, what="a table of features with one row per cell")
+    table = read_text_table(path, what=_WHAT)
     if "" in table.names:
         raise InputError(
             f"{path}: column {table.names.index('') + 1} has no name; call it '{CELL_NAME}' if it names the cells"
         )
-    about = [name for name in table.names if name.startswith("Metadata_") or name in (*_OF_CELL, CELL_NAME)]
-    measured = [name for name in table.names if name not in about]
-    if not measured:
-        raise InputError(f"{path}: no features: every column describes the cell")
+    about, measured = _kinds(path, table.names)
     try:
         values = table.matrix(measured).astype(np.float32)
     except InputError as error:
-        raise InputError(
-            f"{error}; features are numbers, and columns that describe a cell begin with Metadata_"
-        ) from None
+        raise InputError(f"{error}; {_ABOUT}") from None
+    return _of_columns(path, table, about, measured, values)
+
+
+def _from_parquet(path: Path) -> FeatureTable:
+    frame = flat(read_parquet(path, error=InputError, what=_WHAT), path)
+    about, measured = _kinds(path, tuple(frame.columns))
+    worded = [name for name in measured if not is_numeric_dtype(frame[name])]
+    if worded:
+        raise InputError(f"{path}: the column '{worded[0]}' is of type {frame[worded[0]].dtype}; {_ABOUT}")
+    values = frame[measured].to_numpy(dtype=np.float32, na_value=np.nan)
+    return _of_columns(path, as_text(frame[about], path), about, measured, values)
+
+
+def _kinds(path: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the columns that describe a cell, and those that are features. Raises InputError: there are none."""
+    about = [name for name in names if name.startswith("Metadata_") or name in (*_OF_CELL, CELL_NAME)]
+    measured = [name for name in names if name not in about]
+    if not measured:
+        raise InputError(f"{path}: no features: every column describes the cell")
+    return about, measured
+
+
+def _of_columns(
+    path: Path, table: TextTable, about: list[str], measured: list[str], values: npt.NDArray[np.float32]
+) -> FeatureTable:
     cells = _names_of_cells(table, about)
     if cells.duplicated().any():
         raise InputError(f"{path}: cell '{cells[cells.duplicated()].iloc[0]}' stands there twice; one row per cell")

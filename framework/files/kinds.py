@@ -13,7 +13,7 @@ _SHEET = "save the sheet as CSV (UTF-8) and name that file"
 _OFFICE = f"an old Office file, as Excel writes .xls; {_SHEET}"
 _UNPACK = "unpack it and name the file inside"
 _WORDS: tuple[tuple[bytes, str], ...] = (
-    (b"PAR1", "a Parquet file; name it with the suffix .parquet where tables of that kind are read"),
+    (b"PAR1", "a Parquet file; where such tables are not read, save it as CSV"),
     (b"ARROW1", "an Arrow file; save it as Parquet or CSV"),
     (b"FEA1", "a Feather file; save it as Parquet or CSV"),
     (b"II*", "a TIFF image"),

@@ -40,7 +40,7 @@ class ImageNetTrunk:
         return _WIDTH << LAYERS.index(self.layer)
 
     @classmethod
-    def load(cls, file: Path, layer: str = "layer3") -> ImageNetTrunk:
+    def load(cls, file: Path, layer: str = "layer3", device: str = "cpu") -> ImageNetTrunk:
         """Read weights that ``read_weights`` reads, without running any code in them.
 
         Raises:
@@ -64,7 +64,7 @@ class ImageNetTrunk:
                 f"parameters are missing, unknown or of another shape, the first is '{wrong[0]}'"
             )
         network.load_state_dict(found)
-        return cls(network=network.eval(), layer=layer)
+        return cls(network=network.eval().to(device), layer=layer)
 
     @torch.inference_mode()
     def describe(self, grey: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -74,9 +74,10 @@ class ImageNetTrunk:
             grey: (n, H, W) in 0..1, shown to all three input channels. Source: Lu 2019, "Baseline feature extraction
                 and benchmarking": the protein channel alone, at its own size, max-pooled.
         """
-        mean, sd = (torch.tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _SD))
-        x = (torch.from_numpy(grey.astype(np.float32))[:, None] - mean) / sd
+        device = self.network.conv1.weight.device
+        mean, sd = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (_MEAN, _SD))
+        x = (torch.from_numpy(grey.astype(np.float32)).to(device)[:, None] - mean) / sd
         x = self.network.maxpool(self.network.relu(self.network.bn1(self.network.conv1(x))))
         for name in LAYERS[: LAYERS.index(self.layer) + 1]:
             x = getattr(self.network, name)(x)
-        return np.asarray(x.amax(dim=(-2, -1)).numpy(), dtype=np.float32)
+        return np.asarray(x.amax(dim=(-2, -1)).cpu().numpy(), dtype=np.float32)

@@ -55,6 +55,7 @@ class FeatureOptions:
     ] = None
     weights: Annotated[Path | None, typer.Option(help="transfer: .safetensors or a torch state dict")] = None
     layer: Annotated[str, typer.Option(help="transfer: layer1, layer2, layer3 or layer4")] = "layer3"
+    device: Annotated[str, typer.Option(help="transfer: auto, cpu or cuda")] = "cpu"
 
 
 def features(
@@ -80,6 +81,7 @@ def features(
             outline=options.outline,
             weights=options.weights,
             layer=options.layer,
+            device=options.device,
             parts=split,
             progress=report,
         )
@@ -145,8 +147,8 @@ def evaluate_features(
         list[str],
         typer.Argument(
             metavar="[NAME=]FILE[#KEY]",
-            help="feature files (.h5ad, .csv) or folders of them, of the same cells; the first is compared with; #KEY "
-            "takes a matrix of obsm instead of X",
+            help="feature files (.h5ad, .csv, .parquet) or folders of them, of the same cells; the first is compared "
+            "with; #KEY takes a matrix of obsm instead of X",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for evaluation.json, tables, figures, report.html")],

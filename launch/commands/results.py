@@ -14,7 +14,7 @@ from framework.errors import ConfigError
 from framework.result import Result
 from launch import show
 from launch.command import add
-from launch.options import DatasetOfRun, Part, Plugins, RunFolder, Views, given, listed
+from launch.options import DatasetOfRun, Device, Part, Plugins, RunFolder, Views, given, listed
 
 PANEL = "Results of a run"
 _KEY = re.compile(r"[A-Za-z_][\w.]*=")
@@ -47,6 +47,7 @@ def embed(
     data: DatasetOfRun = None,
     level: Annotated[str, typer.Option(help="tile: one row per tile; bag: the mean of each bag")] = "tile",
     untrained: Annotated[bool, typer.Option("--untrained", help="with the weights the run began with")] = False,
+    device: Device = None,
 ) -> None:
     """Write embeddings as AnnData. Tile embeddings can train heads: data.embeddings in a run YAML.
 
@@ -58,7 +59,7 @@ def embed(
         raise ConfigError("--views averages layers: name them with --layers")
     if options.layers is not None and level != "tile":
         raise ConfigError("--layers gives one row per tile: leave out --level")
-    opened = ws.Run(run)
+    opened = ws.Run(run, device)
     written: Result
     with show.progress() as report:
         if options.layers is None:
@@ -79,6 +80,7 @@ def predict(
     tiles: Annotated[int, typer.Option(min=1, help="tiles sampled per bag (Mehrizi 2023: 512)")] = 512,
     seeds: Annotated[int, typer.Option(min=1, help="draws averaged (Mehrizi 2023: 3)")] = 3,
     views: Views = "1",
+    device: Device = None,
 ) -> None:
     """Write predictions as AnnData, with the measured values beside them where the dataset has them.
 
@@ -89,7 +91,7 @@ def predict(
     Python: wellstream.open_run(run).predict(), .write_predictions(out)
     """
     with show.progress() as report:
-        summary = ws.Run(run).write_predictions(
+        summary = ws.Run(run, device).write_predictions(
             out, data=data, part=part, tiles=tiles, seeds=seeds, views=views, progress=report
         )
     show.summary(summary)
@@ -101,13 +103,14 @@ def inpaint(
     data: DatasetOfRun = None,
     part: Part = "test",
     panels: Annotated[int, typer.Option(min=0, help="conditions to keep images of, for the report")] = 8,
+    device: Device = None,
 ) -> None:
     """Paint every cell after a source of its own protein and after one of another: does the network use its source?
 
     Python: wellstream.open_run(run).inpaint()
     """
     with show.progress() as report:
-        summary = ws.Run(run).inpaint(out, data=data, part=part, panels=panels, progress=report)
+        summary = ws.Run(run, device).inpaint(out, data=data, part=part, panels=panels, progress=report)
     show.summary(summary)
 
 
@@ -137,6 +140,7 @@ def saliency(
         int | None, typer.Option(min=1, help="how many tiles, drawn by --seed: 256, or 9 per bag, unless told")
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = None,
 ) -> None:
     """Write which pixels of a cell a prediction is read from.
 
@@ -150,7 +154,7 @@ def saliency(
     bags = int(told.bags) if told.bags.isdigit() else listed(told.bags)
     outputs = listed(told.outputs or "")
     with show.progress() as report:
-        summary = ws.Run(run).saliency(
+        summary = ws.Run(run, device).saliency(
             out,
             data=data,
             part=part,

@@ -28,11 +28,13 @@ from framework.run import fit
 from launch.cli import app
 
 _OF_RUN = "the one the run trained on"
+_DEVICE = "that of the run's config, or the CPU where there is no such device"
 CLAIMS = {
     **{(f"simulate {kind}", "config"): "the built-in ones" for kind in ("plate", "ifc", "crops")},
     ("ingest", "scheduler"): "workers on this machine",
     ("ingest", "workers"): "one per core",
     **{(command, "data"): _OF_RUN for command in ("embed", "predict", "inpaint", "saliency", "report", "export")},
+    **{(command, "device"): _DEVICE for command in ("embed", "predict", "inpaint", "saliency")},
     ("inpaint", "out"): "inpainting in the run",
     **{
         ("evaluate", name): str(EvaluateConfig.model_fields[name].default)

@@ -33,6 +33,7 @@ def embed(
     progress: OnProgress | None = None,
     *,
     untrained: bool = False,
+    device: str | None = None,
 ) -> EmbedSummary:
     """Write embeddings; memory does not grow with the number of tiles but for the row table.
 
@@ -46,6 +47,7 @@ def embed(
         level: ``tile`` or ``bag``.
         progress: called with (stage, done, total).
         untrained: use the weights the run began with, the baseline for what training adds.
+        device: ``auto``, ``cpu`` or ``cuda``; None: that of the run's config.
 
     Returns:
         What was written.
@@ -57,7 +59,7 @@ def embed(
     if level not in ("tile", "bag"):
         raise ConfigError(f"level: expected one of: tile, bag, found '{level}'")
     check_h5ad_name(Path(out))
-    opened = open_run(run, untrained=untrained)
+    opened = open_run(run, untrained=untrained, device=device)
     objective = opened.having(Embeds)
     on = opened.on(data)
     vectors = _tile_vectors(on, objective, progress)

@@ -62,7 +62,7 @@ def export(
         RunError: a run that embeds nothing, a folder that holds something else, or a network that cannot be traced.
         WellstreamError: the run cannot be opened.
     """
-    opened, folder = open_run(run), Path(out)
+    opened, folder = open_run(run, device="cpu"), Path(out)
     opened.having(Embeds)
     _need_free(folder)
     check_can_be_folder(folder)

@@ -17,6 +17,7 @@ from framework.data import split
 from framework.data.dataset import Dataset
 from framework.data.format.schema import BAG, SOURCE
 from framework.data.store import TileStore, dataset_digest
+from framework.distributed import device_here
 from framework.errors import ConfigError
 from framework.features.classic import SCALES_PX, classic, classic_names, crop_range, intensity, intensity_names
 from framework.features.regions import region_names, regions
@@ -49,6 +50,7 @@ def features(
     layer: str = "layer3",
     parts: Path | str | None = None,
     progress: OnProgress | None = None,
+    device: str = "cpu",
 ) -> FeaturesSummary:
     """Measure baseline features of every tile.
 
@@ -70,6 +72,7 @@ def features(
         layer: for ``transfer``: ``layer1`` .. ``layer4``.
         parts: split.csv of a run, for the column ``part``; without it every tile is ``unseen``.
         progress: called with (stage, done, total).
+        device: ``auto``, ``cpu`` or ``cuda``, of the network for ``transfer``.
 
     Returns:
         What was written.
@@ -90,7 +93,7 @@ def features(
         structures = (_outline(dataset, outline),)
         describe, names = _regions(dataset, proteins, structures[0], tuple(scales_px))
     elif kind == "transfer":
-        describe, names = _transfer(proteins, weights, layer)
+        describe, names = _transfer(proteins, weights, layer, device_here(device))
     elif kind == "classic":
         describe, names = _classic(dataset, proteins, structures, tuple(scales_px))
     else:
@@ -211,13 +214,15 @@ def _regions(
     return describe, region_names(outline, protein, scales_px)
 
 
-def _transfer(protein: tuple[str, ...], weights: Path | str | None, layer: str) -> tuple[Describe, list[str]]:
+def _transfer(
+    protein: tuple[str, ...], weights: Path | str | None, layer: str, device: str
+) -> tuple[Describe, list[str]]:
     if weights is None:
         raise ConfigError(
             "kind 'transfer' needs --weights: a ResNet-18 trained on ImageNet, as safetensors or a torch state dict "
             "with torchvision's parameter names; none comes with Wellstream"
         )
-    trunk = ImageNetTrunk.load(Path(weights), layer)
+    trunk = ImageNetTrunk.load(Path(weights), layer, device)
 
     def describe(tiles: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         return np.concatenate([trunk.describe(tiles[:, channel]) for channel in range(tiles.shape[1])], axis=1)

@@ -59,6 +59,8 @@ def inpaint(
     part: str = "test",
     panels: int = 8,
     progress: OnProgress | None = None,
+    *,
+    device: str | None = None,
 ) -> InpaintSummary:
     """Paint every cell of a part after a source of its own protein and after one of another; write losses and panels.
 
@@ -72,6 +74,7 @@ def inpaint(
         part: ``train``, ``val``, ``test`` or ``all``; for another dataset than the run's only ``all``.
         panels: at most so many conditions are shown as images, one target each.
         progress: called with (stage, done, total).
+        device: ``auto``, ``cpu`` or ``cuda``; None: that of the run's config.
 
     Returns:
         What was found.
@@ -80,7 +83,7 @@ def inpaint(
         ConfigError: an argument out of range.
         RunError: a run of another objective, or a part without two conditions.
     """
-    opened = open_run(run)
+    opened = open_run(run, device=device)
     objective = opened.having(Paints)
     on = opened.on(data, part)
     plan = plan_of(opened.config, on.dataset, on.parts, part, objective, {}, Draw.VALIDATION)

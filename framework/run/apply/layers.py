@@ -38,6 +38,8 @@ def embed_layers(
     untrained: bool = False,
     views: int | str = 1,
     progress: OnProgress | None = None,
+    *,
+    device: str | None = None,
 ) -> LayersSummary:
     """Write ``<layer>.h5ad`` for each layer: one row per tile in tile order, its maps pooled over space.
 
@@ -55,6 +57,7 @@ def embed_layers(
             all symmetries of the square, because a cell lies in its crop any way round; ``image2omics``: the four views
             of the code of Mehrizi 2023 (see ``predict``). As many times the work.
         progress: called with (stage, done, total).
+        device: ``auto``, ``cpu`` or ``cuda``; None: that of the run's config.
 
     Returns:
         What was written.
@@ -71,7 +74,7 @@ def embed_layers(
     if folder.suffix == ".h5ad":
         raise ConfigError(f"{folder}: every layer gets a file of its own; name a folder")
     check_can_be_folder(folder)
-    opened = open_run(run, untrained=untrained)
+    opened = open_run(run, untrained=untrained, device=device)
     objective = opened.having(Embeds)
     need_layers(objective.feature_network(), layers)
     rows = _write(opened.on(data), objective, folder, layers, Reading(pool=pooled_by, views=seen), progress)

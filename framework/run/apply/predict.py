@@ -55,6 +55,8 @@ def predict(
     seeds: int = 3,
     views: int | str = 1,
     progress: OnProgress | None = None,
+    *,
+    device: str | None = None,
 ) -> PredictSummary:
     """Write predictions, with the measured values in layer ``measured``.
 
@@ -76,6 +78,7 @@ def predict(
             8: over all symmetries of the square; ``image2omics``: over them, both mirror images and the transposed
             tile, the four views of the code of Mehrizi 2023.
         progress: called with (stage, done, total).
+        device: ``auto``, ``cpu`` or ``cuda``; None: that of the run's config.
 
     Returns:
         What was written.
@@ -87,7 +90,7 @@ def predict(
     if tiles < 1 or seeds < 1:
         raise ConfigError(f"expected tiles >= 1 and seeds >= 1, found {tiles} and {seeds}")
     seen = need_views(views)
-    opened = open_run(run)
+    opened = open_run(run, device=device)
     objective = opened.having(Predicts)
     outputs = _outputs(objective)
     files = _files(outputs, Path(out))

@@ -44,6 +44,7 @@ def saliency(
     bags: Sequence[str] | int = BagMaps.bags,
     samples: int = BagMaps.samples,
     noise: float = BagMaps.noise,
+    device: str | None = None,
 ) -> SaliencySummary:
     """Write maps of some tiles: guided backpropagation where a run predicts tiles, SmoothGrad where it predicts bags.
 
@@ -65,6 +66,7 @@ def saliency(
         outputs: of bags: genes, as ``GENE`` or ``TARGET/GENE``; none: all, where there are few.
         bags: of bags: their names (``WELL`` or ``PLATE/WELL``), or how many are drawn.
         samples, noise: of SmoothGrad, see ``smooth_gradients``.
+        device: ``auto``, ``cpu`` or ``cuda``; None: that of the run's config.
 
     Returns:
         What was written.
@@ -76,7 +78,7 @@ def saliency(
     if Path(out).suffix != ".npz":
         raise ConfigError(f"{out}: expected the name of an .npz file")
     check_can_be_file(out)
-    opened = open_run(run)
+    opened = open_run(run, device=device)
     objective = opened.having(Predicts)
     on = opened.on(data, part)
     if objective.predicts_per == "bag":

@@ -21,7 +21,7 @@ from framework.data.plan import Plan, PlanUniverse
 from framework.data.scales import ScaleProfile
 from framework.data.split import PARTS, Parts, bags_in
 from framework.data.store import Store, TileStore
-from framework.distributed import Ranks
+from framework.distributed import Ranks, device_here
 from framework.errors import ConfigError, RunError, did_you_mean
 from framework.objectives import OBJECTIVES, Embeds, Objective, Paints, Predicts
 from framework.run.train.batches import open_loader, open_tiles
@@ -46,6 +46,7 @@ class OpenedRun:
         scale: how its pixels are scaled.
         step: completed steps of the chosen checkpoint; 0 for initial weights.
         weights: SHA-256 of the chosen weights' file; ``untrained`` for initial weights.
+        ranks: this process, on the device that it computes on.
     """
 
     folder: RunFolder
@@ -54,6 +55,7 @@ class OpenedRun:
     scale: ScaleProfile
     step: int
     weights: str
+    ranks: Ranks
 
     def having(self, role: type[R]) -> R:
         """Return the objective as one that has a role.
@@ -92,7 +94,7 @@ class OpenedRun:
             parts=self._parts_of(dataset),
             part=part,
             store=open_tiles(self.config, dataset, self.scale.channels),
-            ranks=solo(self.config),
+            ranks=self.ranks,
         )
 
     def _parts_of(self, dataset: Dataset) -> Parts:
@@ -196,8 +198,17 @@ class Application:
         return RunError(f"{self.dataset.where}: no {what} in part '{self.part}' (parts: {known}); use part all")
 
 
-def solo(config: RunConfig) -> Ranks:
-    """Return one process on the device and in the precision of ``config``."""
-    wanted = config.train.device
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-    return Ranks.solo(device, config.train.precision)
+def solo(config: RunConfig, device: str | None = None) -> Ranks:
+    """Return one process in the precision of a run.
+
+    Args:
+        config: of the run.
+        device: as ``open_run`` has it.
+
+    Raises:
+        ConfigError: no such device, here or at all.
+    """
+    if device is None and config.train.device == "cuda" and not torch.cuda.is_available():
+        log.warning("the run was trained with train.device=cuda and there is no CUDA device here: computing on the CPU")
+        device = "cpu"
+    return Ranks.solo(device_here(device or config.train.device), config.train.precision)

@@ -38,20 +38,26 @@ class Foundation:
     weights: str
 
 
-def open_run(run: Path | str, ranks: Ranks | None = None, *, untrained: bool = False) -> OpenedRun:
+def open_run(
+    run: Path | str, ranks: Ranks | None = None, *, untrained: bool = False, device: str | None = None
+) -> OpenedRun:
     """Open a trained run with its best or newest valid checkpoint.
 
     Args:
         run: the run folder.
-        ranks: where to compute; default: this process, on the device the run's config asks for.
+        ranks: where to compute; default: this process, on ``device``.
         untrained: take the weights the run began with instead, which need no checkpoint.
+        device: ``auto``, ``cpu`` or ``cuda``; None: what the run's config asks for, and the CPU, with a note, where
+            there is no such device.
 
     Raises:
+        ConfigError: no such device.
         RunError: no run folder, no checkpoint, or files that are not those the checkpoint was made with.
         CheckpointError: the chosen checkpoint is damaged.
     """
     folder = RunFolder(root=Path(run))
     config = folder.config()
+    place = ranks or solo(config, device)
     profile, step, weights = folder.profile(config), 0, "untrained"
     if untrained:
         base = foundation(config)
@@ -67,10 +73,16 @@ def open_run(run: Path | str, ranks: Ranks | None = None, *, untrained: bool = F
         checkpoint.restore(found if average is None else _with(found, average), objective)
         step = found.step
         weights = _digest_of_weights(path, checkpoint.WEIGHTS if average is None else checkpoint.AVERAGE)
-    objective = placed(objective, config, ranks or solo(config))
+    objective = placed(objective, config, place)
     objective.eval()
     return OpenedRun(
-        folder=folder, config=config, objective=objective, scale=folder.scale(), step=step, weights=weights
+        folder=folder,
+        config=config,
+        objective=objective,
+        scale=folder.scale(),
+        step=step,
+        weights=weights,
+        ranks=place,
     )
 
 

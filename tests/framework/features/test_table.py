@@ -125,7 +125,7 @@ def test_other_bad_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"x\.h5ad: not readable as features"):
         open_features(tmp_path / "x.h5ad")
     (tmp_path / "x.npy").write_text("text")
-    with pytest.raises(InputError, match=r"expected an \.h5ad or \.csv"):
+    with pytest.raises(InputError, match=r"expected an \.h5ad, \.csv or \.parquet"):
         open_features(tmp_path / "x.npy")
     path = write(tmp_path / "y.h5ad", np.ones((2, 1)), names=["a", "a"])
     with pytest.raises(InputError, match="cell 'a' stands there more than once"):
@@ -182,5 +182,52 @@ def test_files_are_known_by_what_they_hold(tmp_path: Path) -> None:
     path.rename(tmp_path / "y.h5")
     assert open_features(tmp_path / "y.h5")[0].values.tolist() == np.arange(8.0).reshape(4, 2).tolist()
     (tmp_path / "x.parquet").write_bytes(b"PAR1\x00\x01")
-    with pytest.raises(InputError, match=r"expected an \.h5ad or \.csv file of features, found a Parquet file"):
+    with pytest.raises(InputError, match=r"x\.parquet: not readable as a table of features"):
         open_features(tmp_path / "x.parquet")
+    (tmp_path / "x.feather").write_bytes(b"ARROW1\x00\x01")
+    with pytest.raises(
+        InputError, match=r"expected an \.h5ad, \.csv or \.parquet file of features, found an Arrow file"
+    ):
+        open_features(tmp_path / "x.feather")
+
+
+def test_a_parquet_table_is_read_as_the_csv_of_it(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "cell": ["007", "7"],
+            "Metadata_Dose": [10.0, 0.5],
+            "Metadata_Stim": ["None", "LPS"],
+            "area": [1.5, 2.5],
+            "n": [3, 4],
+        }
+    )
+    frame.to_parquet(tmp_path / "x.parquet")
+    frame.to_parquet(tmp_path / "y.dat")
+    (tmp_path / "x.csv").write_text("cell,Metadata_Dose,Metadata_Stim,area,n\n007,10,None,1.5,3\n7,0.5,LPS,2.5,4\n")
+    expected = open_features(tmp_path / "x.csv")[0]
+    for name in ("x.parquet", "y.dat"):
+        (table,) = open_features(tmp_path / name)
+        assert table.columns == expected.columns == ("area", "n")
+        np.testing.assert_array_equal(table.values, expected.values)
+        pd.testing.assert_frame_equal(table.cells, expected.cells)
+    assert [table.name for table in open_same_cells([tmp_path / "x.csv", f"other={tmp_path / 'x.parquet'}"])] == [
+        "x",
+        "other",
+    ]
+
+
+def test_bad_parquet_tables(tmp_path: Path) -> None:
+    file = tmp_path / "x.parquet"
+    pd.DataFrame({"cell": ["a", "b"], "stim": ["x", "y"], "area": [1.0, 2.0]}).to_parquet(file)
+    with pytest.raises(
+        InputError, match=r"x\.parquet: the column 'stim' is of type .*columns that describe a cell begin"
+    ):
+        open_features(file)
+    pd.DataFrame({"cell": ["a", "b"], "area": [1, None]}).astype({"area": "Int64"}).to_parquet(file)
+    with pytest.raises(InputError, match="1 values are NaN or infinite"):
+        open_features(file)
+    pd.DataFrame({"cell": ["a", "a"], "area": [1.0, 2.0]}).to_parquet(file)
+    with pytest.raises(InputError, match="cell 'a' stands there twice"):
+        open_features(file)
+    with pytest.raises(InputError, match="this table holds one matrix; leave '#X' out"):
+        open_features(f"{file}#X")

@@ -19,6 +19,7 @@ from framework.data.plan import EveryTile
 from framework.errors import ConfigError, DatasetError, RunError
 from framework.objectives import Embeds, Paints, Predicts
 from framework.run import OpenedRun, fit, open_run, verify_run
+from wellstream import Run
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +143,49 @@ def test_files_that_are_not_those_of_the_checkpoint_are_refused_by_every_command
     for use in (open_run, verify_run, lambda _: fit(settings)):
         with pytest.raises(RunError, match=said):
             use(tmp_path / "run")
+
+
+def _trained_on_a_gpu(run: OpenedRun, tmp_path: Path) -> Path:
+    """Copy a run and let its config say what a run on a GPU says."""
+    copy = shutil.copytree(run.folder.root, tmp_path / "run")
+    file = copy / "config.yaml"
+    file.write_text(file.read_text().replace("device: auto", "device: cuda"))
+    return copy
+
+
+def test_a_run_of_a_gpu_opens_on_a_machine_without_one(
+    run: OpenedRun, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    copy = _trained_on_a_gpu(run, tmp_path)
+    opened = open_run(copy)
+    said = [record.message for record in caplog.records if "computing on the CPU" in record.message]
+    assert said == ["the run was trained with train.device=cuda and there is no CUDA device here: computing on the CPU"]
+    assert opened.on(None).ranks.device.type == "cpu"
+    assert torch.equal(next(opened.objective.parameters()), next(run.objective.parameters()))
+    caplog.clear()
+    for device in ("cpu", "auto"):
+        assert open_run(copy, device=device).ranks.device.type == "cpu"
+    assert not caplog.records
+    with pytest.raises(
+        ConfigError, match="device: expected a CUDA device, found none; leave it out, or use --device cpu"
+    ):
+        open_run(copy, device="cuda")
+    with pytest.raises(ConfigError, match=r"expected one of: auto, cpu, cuda, found 'cdua'; did you mean 'cuda'\?"):
+        open_run(copy, device="cdua")
+
+
+def test_every_use_of_a_run_takes_a_device(run: OpenedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    mine = Run(run.folder.root, "cuda")
+    uses: dict[str, Callable[[], object]] = {
+        "embed": lambda: mine.write_embeddings(tmp_path / "a.h5ad"),
+        "layers": lambda: mine.write_layers(tmp_path / "a", ["trunk"]),
+        "predict": lambda: mine.write_predictions(tmp_path / "p"),
+        "inpaint": lambda: mine.inpaint(tmp_path / "i"),
+        "saliency": lambda: mine.saliency(tmp_path / "s.npz"),
+    }
+    for use in uses.values():
+        with pytest.raises(ConfigError, match="device: expected a CUDA device, found none"):
+            use()
+    assert not list(tmp_path.iterdir())
