@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := analysis,ifc,remote,dev
+EXTRAS := all,docs,dev
 DEMO ?= demo
 IFC ?= ifc
 YEAST ?= yeast
@@ -12,7 +12,7 @@ TRUTH ?= truth
 SITES ?= 1
 JOBS ?= 2
 
-.PHONY: help demo ifc demo-real yeast jurkat truth test test-slow fuzz lint types check bench bench-quick constraints clean
+.PHONY: help demo ifc demo-real yeast jurkat truth test test-slow fuzz lint types docs check bench bench-quick constraints clean
 help:
 	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 10 minutes on 2 cores)"
 	@echo "make ifc                      simulate images and sequenced cells, predict expression from images (minutes)"
@@ -24,6 +24,7 @@ help:
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
 	@echo "make fuzz                     2,000 spoiled files of every kind the product reads: a value or a sentence, never more"
 	@echo "make lint types               ruff; mypy --strict on framework and data_tools"
+	@echo "make docs                     the documentation as a site: site/index.html; a broken link is an error, no network is used"
 	@echo "make bench                    measure this machine against its limits and the peers that are installed"
 	@echo "make bench-quick              about a minute of the same; fails on wrong pixels and on ratios far below target"
 	@echo "make clean                    remove .venv and the demo folder"
@@ -76,7 +77,11 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-check: lint types test
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build --quiet
+	@echo "site/index.html"
+
+check: lint types test docs
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks all $(ARGS)
@@ -89,4 +94,4 @@ constraints: $(READY)
 	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) $(DEMO) $(DEMO)-real $(IFC) $(TRUTH)
+	rm -rf $(VENV) site $(DEMO) $(DEMO)-real $(IFC) $(TRUTH)

@@ -1,6 +1,7 @@
 """``python -m benchmarks THEME [--quick] [--device cuda]``: run suites, print their tables, write their JSON.
 
-``python -m benchmarks table`` puts the newest results into README.md. The exit status is 1 when arms disagree about
+``python -m benchmarks table`` puts the newest results into docs/performance.md. The exit status is 1 when arms disagree
+about
 pixels, or when a ratio lies below half of its target (when quick: in each of three measurements): never for an
 absolute time, and never for a peer that is not installed.
 """
@@ -20,7 +21,7 @@ from rich.console import Console
 
 from benchmarks.gate import ROUNDS, judged
 from benchmarks.harness import WrongPixels
-from benchmarks.results import picture_of, show, update_readme, write
+from benchmarks.results import picture_of, show, update_page, write
 from framework.terminal import Terminal
 
 THEMES = (
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--device cuda: PyTorch finds no CUDA device here; leave the option out to train on the CPU")
     console = Terminal(width=None if sys.stdout.isatty() else _WIDTH)
     if options.theme == "table":
-        update_readme(Path(__file__).parents[1] / "README.md")
+        update_page(Path(__file__).parents[1] / "docs" / "performance.md")
         return 0
     if options.quick:
         console.print("quick run: small inputs and few repetitions; use it to see that all arms agree, not as a result")

@@ -1,4 +1,4 @@
-"""Results as files and tables: one JSON a theme, hardware and day; a table on the terminal and one in the README."""
+"""Results as files and tables: one JSON per theme, hardware and day; a table on the terminal, one in the docs."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _rounded(values: Mapping[str, list[float]], arm: str, factor: float) -> floa
     return float(f"{statistics.median(values[arm]) * factor:.4g}") if values.get(arm) else None
 
 
-def readme_table(folder: Path = RESULTS) -> str:
+def page_table(folder: Path = RESULTS) -> str:
     """Return Markdown: how many targets each theme meets and which it misses; folded below, every measurement.
 
     A measurement is a target, or a finding that is a ratio or has bounds. Of each theme and device it takes the newest
@@ -160,7 +160,7 @@ def readme_table(folder: Path = RESULTS) -> str:
         theme = facts["theme"] if facts["device"] == "cpu" else f"{facts['theme']}, {facts['device']}"
         sources.append(_source(theme, file, facts))
         if picture_of(file).exists():
-            pictures.append(f"![{theme}]({folder.parent.name}/{folder.name}/{picture_of(file).name})")
+            pictures.append(f"![{theme}](../{folder.parent.name}/{folder.name}/{picture_of(file).name})")
         for case in facts["cases"]:
             lines += _lines(theme, case)
             absent |= {name: str(reason).splitlines()[0] for name, reason in case["absent"].items()}
@@ -196,7 +196,7 @@ def _folded(lines: Sequence[_Line]) -> str:
         f"| {line.theme} | {line.what} | **{line.value}** | {line.bound} | {'' if line.good else 'missed'} |"
         for line in lines
     ]
-    return "\n".join(["<details><summary>Every measurement</summary>", "", *rows, "", "</details>"])
+    return "\n".join(['<details markdown="1"><summary>Every measurement</summary>', "", *rows, "", "</details>"])
 
 
 def _source(theme: str, file: Path, facts: Mapping[str, Any]) -> str:
@@ -219,18 +219,18 @@ def _lines(theme: str, case: Mapping[str, Any]) -> Iterable[_Line]:
             yield _Line(theme=theme, what=what, value=value, bound=bound, good=finding.met)
 
 
-def update_readme(readme: Path, folder: Path = RESULTS) -> None:
-    """Put the table between the markers of a README.
+def update_page(page: Path, folder: Path = RESULTS) -> None:
+    """Put the table between the markers of a page.
 
     Raises:
         ValueError: it has no markers, or a results file is not one.
     """
-    text = readme.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     if any(text.count(marker) != 1 for marker in MARKERS):
-        raise ValueError(f"{readme}: expected the lines {MARKERS[0]} and {MARKERS[1]}, once each")
+        raise ValueError(f"{page}: expected the lines {MARKERS[0]} and {MARKERS[1]}, once each")
     before, rest = text.split(MARKERS[0])
     after = rest.split(MARKERS[1])[1]
-    readme.write_text(f"{before}{MARKERS[0]}\n{readme_table(folder)}\n{MARKERS[1]}{after}", encoding="utf-8")
+    page.write_text(f"{before}{MARKERS[0]}\n{page_table(folder)}\n{MARKERS[1]}{after}", encoding="utf-8")
 
 
 def _newest(folder: Path) -> list[tuple[Path, dict[str, Any]]]:

@@ -35,13 +35,16 @@ class Constant(StrictModel):
     """The same value in every well."""
 
     value: str
+    """The value."""
 
 
 class Blank(StrictModel):
     """What a well without perturbation holds: its control type, and the name that stands for the perturbation."""
 
     control_type: ControlType
+    """What such wells are."""
     perturbation: str = Field(min_length=1)
+    """The name that stands for their perturbation."""
 
 
 class PlatemapConfig(StrictModel):
@@ -56,6 +59,7 @@ class PlatemapConfig(StrictModel):
         description="the plate map: a text table (CSV, TSV ...), an assay layout of Harmony, or a barcode_platemap.csv"
     )
     columns: dict[str, str | Constant] = Field(default={})
+    """Our column -> theirs, or ``{value: ...}`` for all wells."""
     row: str | None = Field(default=None, min_length=1)
     """Column with the row of the well (letters or a number), where the well stands in two columns."""
     column: str | None = Field(default=None, min_length=1)

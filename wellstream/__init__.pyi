@@ -22,6 +22,8 @@ from framework.report import FIGURES as FIGURES
 from framework.run import features as features
 from framework.run import import_checkpoint as import_checkpoint
 from framework.run import verify_run as verify_run
+from wellstream.configs import config as config
+from wellstream.configs import config_kinds as config_kinds
 from wellstream.data import Dataset as Dataset
 from wellstream.drawings import figure as figure
 from wellstream.drawings import list_figures as list_figures

@@ -142,7 +142,7 @@ class Run:
             made = self.write_predictions(
                 file, data=data, part=part, tiles=tiles, seeds=seeds, views=views, progress=progress
             )
-            return _read(file) if made.files == (file,) else {each.stem: _read(each) for each in made.files}
+            return _read(made.files[0]) if len(made.files) == 1 else {each.stem: _read(each) for each in made.files}
 
     def write_embeddings(
         self,

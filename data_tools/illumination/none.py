@@ -21,8 +21,11 @@ class NoIlluminationConfig(IlluminationConfig):
     corrects: ClassVar[bool] = False
     method: Literal["none"] = "none"
     percentile: float = Field(default=10, ge=0, le=100)
+    """Not used; here so that another method can be switched off without deleting its keys."""
     kernel_px: int = Field(default=250, ge=1)
+    """Not used, as ``percentile``."""
     sigma_px: float = Field(default=50, ge=0)
+    """Not used, as ``percentile``."""
 
 
 @ILLUMINATIONS.register("none", NoIlluminationConfig)

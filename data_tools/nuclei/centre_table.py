@@ -33,7 +33,9 @@ class CentreOffset(StrictModel):
     """What to add to positions, in px."""
 
     x: float = 0.0
+    """To the right."""
     y: float = 0.0
+    """Downwards."""
 
 
 class CentreTableConfig(StrictModel):
@@ -47,24 +49,33 @@ class CentreTableConfig(StrictModel):
     x: Column = Field(description="the column with the position along rows of pixels")
     y: Column = Field(description="the column with the position along columns of pixels")
     image: Column | None = None
+    """Column with the file name of the image, instead of well and site."""
     plate: Column | None = None
+    """Column with the plate, where one file holds several."""
     well: Column | None = None
+    """Column with the well."""
     row: Column | None = None
+    """Column with the row of the well, where it stands in two columns."""
     column: Column | None = None
+    """Column with the column of the well; with ``row``."""
     site: Column | None = None
     """Not needed where every well has one site."""
     site_offset: int | None = None
     """Added to the numbers of sites in the table."""
     unit: Literal["px", "um"] = "px"
+    """Of the positions."""
     origin: Literal["corner", "centre"] = "corner"
     """Where positions count from: the middle of the first pixel, or the middle of the image."""
     y_axis: Literal["down", "up"] = "down"
+    """Whether ``y`` grows downwards or upwards."""
     offset_px: CentreOffset = CentreOffset()
+    """What to add to the positions at the end."""
     only: dict[str, str] = Field(default={})
     """Column -> text: other rows are left out (and counted), as those of other timepoints."""
     header: str | None = None
     """A column whose name marks the header, where other lines stand before it."""
     header_rows: Literal[1, 2] = 1
+    """Lines of column names; with 2, a column is a list of two names."""
 
     @model_validator(mode="after")
     def _check(self) -> CentreTableConfig:

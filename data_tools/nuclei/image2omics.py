@@ -39,6 +39,7 @@ class Image2OmicsTilesConfig(NucleiConfig):
     method: Literal["image2omics"] = "image2omics"
     path: str = Field(min_length=1, description="the folder TILES")
     size_px: int = Field(default=128, ge=2)
+    """Edge of the published tiles."""
 
 
 @NUCLEI.register("image2omics", Image2OmicsTilesConfig)

@@ -19,7 +19,9 @@ class LabelsConfig(NucleiConfig):
 
     method: Literal["labels"] = "labels"
     images: LabelImagesConfig | None = None
+    """Label images; or ``table``."""
     table: CentreTableConfig | None = None
+    """A table of centres; or ``images``."""
 
     @model_validator(mode="after")
     def _check(self) -> LabelsConfig:

@@ -33,6 +33,7 @@ class SizedConfig(NucleiConfig):
     diameter_um: float | None = Field(default=None, gt=0)
     """Expected diameter of a nucleus; needs a pixel size from the reader."""
     diameter_px: float | None = Field(default=None, ge=MIN_DIAMETER_PX)
+    """Expected diameter of a nucleus in px; or ``diameter_um``."""
     method: str
     threshold: Literal["otsu"] | float = "otsu"
     """Intensity above which a pixel belongs to a nucleus, in stored units, or Otsu's of each image."""

@@ -16,8 +16,11 @@ class LongForm(StrictModel):
     """Columns of a table with one row per sample and gene."""
 
     sample: str
+    """Column with the sample."""
     gene: str
+    """Column with the gene."""
     value: str
+    """Column with the value."""
 
 
 class SampleSheet(StrictModel):

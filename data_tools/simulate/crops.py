@@ -44,14 +44,14 @@ class CropsConfig(StrictModel):
         style_spread: how much proteins of one place differ in style; 0 makes them alike.
     """
 
-    proteins: int = Field(10, ge=1, le=9999)
+    proteins: int = Field(10, ge=1, le=9999, description="tagged proteins")
     fields: int = Field(3, ge=1, le=99, description="fields of view a protein")
-    cells_per_field: int = Field(15, ge=1, le=9999)
-    size_px: int = Field(64, ge=24, le=512)
+    cells_per_field: int = Field(15, ge=1, le=9999, description="cells in a field of view")
+    size_px: int = Field(64, ge=24, le=512, description="edge of a crop")
     places: tuple[Place, ...] = Field(PLACES, min_length=1)
     style_spread: float = Field(1.0, ge=0, le=2)
     noise: float = Field(0.04, ge=0, le=1, description="sd of the camera's noise, of the brightest pixel")
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(0, ge=0, lt=2**63, description="of everything drawn")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -52,23 +52,23 @@ class IfcConfig(StrictModel):
 
     sample: str = Field("SIM", pattern=_NAME, max_length=60, description="prefix of file names: letters, digits, . -")
     cells: int = Field(2000, ge=1, le=10_000_000, description="imaged cells")
-    sequenced_cells: int = Field(1500, ge=1, le=1_000_000)
+    sequenced_cells: int = Field(1500, ge=1, le=1_000_000, description="cells of the sequencing experiment")
     markers: tuple[str, ...] = Field(("CD34", "FcgR"), min_length=1, max_length=MOST_MARKERS)
-    populations: dict[str, PopulationConfig] = Field(_PROGENITORS, min_length=1)
+    populations: dict[str, PopulationConfig] = Field(_PROGENITORS, min_length=1, description="kinds of cells")
 
     informative: float = Field(0.6, ge=0, le=1)
     stain_noise: float = Field(0.15, ge=0, le=2)
     radius_px: float = Field(10.0, ge=4, le=100, description="mean radius of a cell")
-    pixel_size_um: float = Field(0.5, gt=0, le=10)
+    pixel_size_um: float = Field(0.5, gt=0, le=10, description="edge of a pixel")
 
-    genes: int = Field(600, ge=1, le=50_000)
+    genes: int = Field(600, ge=1, le=50_000, description="genes that are sequenced")
     dependent_fraction: float = Field(0.3, ge=0, le=1)
     population_fraction: float = Field(0.15, ge=0, le=1)
     gene_noise: float = Field(0.2, ge=0, le=3)
     other_proteins: int = Field(3, ge=0, le=500)
     foreign_cells: int = Field(50, ge=0, le=1_000_000)
-    foreign_genes: int = Field(100, ge=1, le=50_000)
-    seed: int = Field(0, ge=0, lt=2**63)
+    foreign_genes: int = Field(100, ge=1, le=50_000, description="genes of the other species")
+    seed: int = Field(0, ge=0, lt=2**63, description="of everything drawn")
 
     @property
     def channels(self) -> tuple[str, ...]:

@@ -29,37 +29,39 @@ class PlateConfig(StrictModel):
 
     plate: str = Field("SIM", pattern=_NAME, max_length=60, description="the plate's name: letters, digits, _ . -")
     n_plates: int = Field(1, ge=1, le=99, description="replicate imaging plates, each with its own batch effect")
-    rows: int = Field(8, ge=1, le=16)
-    columns: int = Field(12, ge=1, le=24)
+    rows: int = Field(8, ge=1, le=16, description="rows of the plate")
+    columns: int = Field(12, ge=1, le=24, description="columns of the plate")
     perturbations: int = Field(23, ge=3, description="perturbations with the controls NT and POS, so 3 or more")
-    stimulations: tuple[str, ...] = Field(("M1", "M2"), min_length=1)
+    stimulations: tuple[str, ...] = Field(
+        ("M1", "M2"), min_length=1, description="every perturbation is done under each"
+    )
     replicates: int = Field(2, ge=1, description="imaging wells per condition on each plate")
     empty_wells: int = Field(1, ge=0, description="wells without cells, besides those of the conditions")
     out_of_focus_wells: int = Field(1, ge=0, description="wells of conditions whose images are blurred")
 
     sites: int = Field(2, ge=1, le=99, description="fields of view a well")
-    size_px: int = Field(540, ge=64, le=4320)
-    pixel_size_um: float = Field(0.6, gt=0, le=10)
+    size_px: int = Field(540, ge=64, le=4320, description="edge of a field of view")
+    pixel_size_um: float = Field(0.6, gt=0, le=10, description="edge of a pixel")
     cells_per_site: float = Field(60, gt=0, description="mean number of cells in a field of the neutral state")
-    nucleus_diameter_px: float = Field(24, ge=8, le=120)
+    nucleus_diameter_px: float = Field(24, ge=8, le=120, description="mean diameter of a nucleus")
     layout: Literal["harmony", "imagexpress", "cellvoyager", "gallery", "omezarr"] = Field(
         "harmony", description="how the export looks; the pixels are the same"
     )
     index: Literal["V5", "V7"] = Field("V5", description="form of the index, for the layout harmony")
 
     touching: float = Field(0.15, ge=0, le=1, description="share of cells placed against a neighbour's nucleus")
-    debris_per_site: float = Field(0.6, ge=0, le=100)
+    debris_per_site: float = Field(0.6, ge=0, le=100, description="mean number of bright specks in a field")
     hot_pixels: int = Field(10, ge=0, le=10_000, description="defect pixels of the camera, per channel")
     illumination_strength: float = Field(0.4, ge=0, le=0.9, description="loss of light from brightest to darkest")
     batch_strength: float = Field(1.0, ge=0, le=3, description="scale of plate effects on images and omics")
     effect_strength: float = Field(1.0, gt=0, le=3, description="scale of the conditions' effects on cells")
     well_noise: float = Field(0.12, ge=0, le=2, description="sd of a well's latent state around its condition's")
 
-    transcripts: int = Field(400, ge=1, le=50_000)
-    proteins: int = Field(150, ge=1, le=50_000)
+    transcripts: int = Field(400, ge=1, le=50_000, description="transcripts that are measured")
+    proteins: int = Field(150, ge=1, le=50_000, description="proteins that are measured")
     dependent_fraction: float = Field(0.3, ge=0, le=1, description="share of genes that follow the latent state")
     omics_replicates: int = Field(3, ge=1, le=99, description="omics wells per condition, one on each omics plate")
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(0, ge=0, lt=2**63, description="of everything drawn")
 
     @model_serializer(mode="wrap")
     def _without_the_usual_layout(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class SpeciesFilter(StrictModel):
 
     prefixes: dict[str, str] = Field(min_length=2, description="a mapping species: prefix of its genes")
     keep: str
+    """The species."""
 
     @model_validator(mode="after")
     def _check(self) -> SpeciesFilter:
@@ -38,16 +39,22 @@ class DispersionFilter(StrictModel):
     """
 
     on: Literal["counts", "log_counts"] = "counts"
+    """What the filter looks at."""
     min_mean: float = 0.0125
+    """Smallest mean of a gene."""
     max_mean: float = 3.0
+    """Largest mean."""
     min_disp: float = -0.15
+    """Smallest normalised dispersion."""
 
 
 class MarkerGenes(StrictModel):
     """The genes that mark each gated population: the ``top`` of Scanpy's ``rank_genes_groups``."""
 
     top: int = Field(default=100, ge=1)
+    """Genes per population."""
     method: Literal["t-test", "t-test_overestim_var", "wilcoxon", "logreg"] = "t-test"
+    """Test of Scanpy's ``rank_genes_groups``."""
     include_other: bool = False
     """Whether cells in no gate have marker genes of their own."""
 

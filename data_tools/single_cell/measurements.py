@@ -33,13 +33,16 @@ class Marker(StrictModel):
     """Which column of the table is this marker."""
 
     column: Column
+    """The column of the table."""
 
 
 class Offset(StrictModel):
     """What to add to the positions of the table to land on the images."""
 
     x: float = 0.0
+    """To the right."""
     y: float = 0.0
+    """Downwards."""
 
 
 class CellsConfig(StrictModel):
@@ -50,17 +53,25 @@ class CellsConfig(StrictModel):
     """
 
     tables: dict[str, str] | None = None
+    """Well -> its file; or ``pattern``."""
     pattern: str | None = None
+    """The files, with ``{plate}``, ``{well}`` (B02), ``{row}`` (B) and ``{column}`` (2)."""
     header_rows: Literal[1, 2] = 1
+    """Lines of column names; with 2, a column is a list of two names."""
     x: Column
+    """Column with the horizontal position in px."""
     y: Column
+    """Column with the vertical position in px."""
     well: Column | None = None
     """Column with the well, where one file holds several."""
     site: Column | None = None
     """Column with the site; needed where a well has several."""
     offset_px: Offset = Offset()
+    """What to add to the positions to land on the images."""
     max_distance_px: float = Field(default=8.0, gt=0)
+    """Farthest that a row may lie from the nucleus it is joined to."""
     markers: dict[str, Marker] = Field(min_length=1)
+    """Name of a marker -> its column."""
 
     @model_validator(mode="after")
     def _check(self) -> CellsConfig:

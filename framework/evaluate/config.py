@@ -17,6 +17,7 @@ class EvaluateConfig(StrictModel):
     correction: Literal["none", "benjamini_hochberg"] = "none"
     """Whether ``significant`` looks at p or at the false-discovery-adjusted q."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
+    """A gene is significant below this p (or q)."""
     unit: Literal["well", "condition"] = "well"
     """What the tests count as one observation. Replicate wells share their label, so wells of one condition are not
     independent; ``condition`` averages their errors first. Where nothing is predicted, the signed-rank test and the

@@ -39,6 +39,7 @@ class FeatureEvaluateConfig(StrictModel):
     fold_by: Literal["cell", "group"] = "cell"
     """``group``: cells of one field are never both learned from and tested on; stricter than the paper."""
     trees: int = Field(default=500, ge=1)
+    """Trees of ``forest``."""
     drop_incomplete: bool = False
     """Leave out cells without a label, and classes with fewer than two cells, instead of refusing them."""
     cell_line: str | None = None

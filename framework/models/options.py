@@ -30,7 +30,8 @@ class NetworkOptions(NamedOptions):
 
     @model_validator(mode="after")
     def _nothing_without_weights(self) -> Self:
-        given = [key for key in _ALL_OF_THEM[1:] if key in self.model_fields_set]
+        defaults = type(self).model_fields
+        given = [key for key in _ALL_OF_THEM[1:] if getattr(self, key) != defaults[key].default]
         if given and self.weights is None:
             raise ValueError(f"'{given[0]}' says how weights are taken over: give 'weights', or leave it out")
         return self

@@ -44,7 +44,9 @@ class MarkerRegressionConfig(ObjectiveConfig):
     """Whether the network learns z-scores of the transformed values (train mean and sd); predictions are mapped
     back."""
     loss: Literal["mae", "mse"] = "mae"
+    """``mae``: mean absolute error; ``mse``: mean squared error."""
     backbone: BackboneChoice = IfcSeqConfig()
+    """The network from a tile to a vector."""
 
     @model_validator(mode="after")
     def _each_marker_once(self) -> MarkerRegressionConfig:

@@ -56,10 +56,12 @@ class TripletMILConfig(ObjectiveConfig):
     pool: PoolChoice = MeanPoolConfig()
     """How the tiles of a bag become one vector: ``mean``, ``gated_attention`` or ``set_attention``."""
     l2_normalise: bool = False
+    """Whether the vector of a bag is scaled to length 1."""
     gradient_cache: int | None = Field(default=None, ge=1)
     """Tiles a chunk: activations of at most so many tiles are in memory, at the price of a second forward pass. Same
     gradients, except with batch normalisation in train mode, which then uses each chunk's statistics."""
     backbone: BackboneChoice = ResNet18Config()
+    """The network from a tile to a vector."""
 
     @property
     def splits_rows(self) -> bool:

@@ -42,6 +42,7 @@ class PredictStage(StrictModel):
     views: Literal[1, 4, 8, "image2omics"] = 1
     """Mirror images of a tile that are averaged; more than one reads the pixels again."""
     part: Literal["test", "all"] = "test"
+    """Which wells."""
 
 
 class FiguresStage(StrictModel):
@@ -62,10 +63,13 @@ class StudyConfig(StrictModel):
     simulate: StageConfig | None = None
     """A simulated plate to begin with, written to ``{out}/raw``."""
     ingest: StageConfig | None = None
+    """From raw exports to the dataset ``{out}/data``; or ``dataset``."""
     dataset: str | None = None
     """A finished dataset (folder or URL) in the place of ``ingest``."""
     pretrain: PretrainStage
+    """The pretraining of the backbone."""
     heads: StageConfig
+    """Heads of omics targets on the backbone."""
     split_seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     """``split.seed`` of each split; the paper has ten."""
     backbone_per_split: bool = False
@@ -78,6 +82,7 @@ class StudyConfig(StrictModel):
     embeddings: bool = True
     """Whether heads train on cached embeddings of tiles: the same numbers in a fraction of the time."""
     predict: PredictStage = PredictStage()
+    """Predictions of wells."""
     evaluate: dict[str, Any] = Field(default_factory=dict)
     """Options of ``wellstream evaluate``, as ``{test: mann_whitney, unit: condition}``."""
     figures: FiguresStage | None = None

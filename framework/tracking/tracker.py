@@ -30,6 +30,7 @@ class TrackingConfig(StrictModel):
     wandb: Literal["offline", "online", "disabled"] = "offline"
     """``offline`` writes files into the run folder that ``wandb sync`` uploads; ``online`` needs a login."""
     project: str = "wellstream"
+    """Project of wandb that the run belongs to."""
     name: str | None = None
     """Name shown by wandb; default: the name of the run folder."""
 

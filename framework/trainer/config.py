@@ -40,9 +40,11 @@ class TrainConfig(StrictModel):
     ema: EmaConfig | None = None
     """Keep an average of the weights too; nothing: none."""
     channels_last: bool = False
+    """Whether tensors lie in memory with channels last, which some GPUs and CPUs compute faster."""
     compile: bool = False
     """torch.compile: slower to start, then faster. The chunks of ``objective.gradient_cache`` are not compiled."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto`` takes CUDA where there is any."""
     save_every: int = Field(default=500, ge=1)
     """Steps between checkpoints; the last step is always saved."""
     keep: int = Field(default=2, ge=1)
@@ -52,6 +54,7 @@ class TrainConfig(StrictModel):
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many evaluations in a row without a lower validation loss, and use the weights of the best."""
     log_every: int = Field(default=10, ge=1)
+    """Steps between lines of metrics."""
     batch_norm: Literal["local", "sync", "frozen"] = "local"
     """``local``: each rank normalises by its own rows, so the world size matters; ``sync``: by the rows of all ranks,
     so it does not, however the rows divide; ``frozen``: by the running statistics, which stay as they are. Padding rows

@@ -1,4 +1,4 @@
-"""Proofs and this installation: verify, bench, doctor."""
+"""Proofs and this installation: verify, bench, doctor, config."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     add(app, verify, panel=PANEL, runs_code=True)
     add(app, bench, panel=PANEL, extra_words=True)
     add(app, doctor, panel=PANEL)
+    add(app, config, panel=PANEL)
 
 
 def verify(
@@ -61,6 +62,26 @@ def bench(context: typer.Context, theme: Annotated[str, typer.Argument(help="the
     if not (ROOT / "benchmarks" / "__main__.py").is_file():
         raise RunError(f"the benchmarks are not part of an installed package; {_THERE} {theme}")
     os.execv(sys.executable, python_on("benchmarks", [theme, *context.args]))  # noqa: S606 - our own interpreter
+
+
+def config(
+    kind: Annotated[
+        str | None, typer.Argument(help="kind of file, as run; or an entry, as objective.triplet_mil; none: list them")
+    ] = None,
+    picks: Annotated[
+        list[str] | None, typer.Argument(metavar="key=entry", help="entries to write, as objective=triplet_mil")
+    ] = None,
+) -> None:
+    """Write out a config with every key, its default, type and meaning: a file to fill in.
+
+    ``...`` stands where a value must be given; every other key may be left out.
+
+    Example: wellstream config run objective=marker_regression plan=tiles > my.yaml
+    Python: wellstream.config(kind), wellstream.config_kinds()
+    """
+    typer.echo(
+        "\n".join(ws.config_kinds()) if kind is None else ws.config(kind, overrides=picks or ()), nl=kind is None
+    )
 
 
 def doctor() -> None:

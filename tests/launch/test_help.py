@@ -121,7 +121,7 @@ def test_the_call_of_python_that_a_help_names_is_there() -> None:
             found = found.commands[word]  # type: ignore[attr-defined]
         if "Python:" in (found.help or ""):
             named[command] = re.findall(r"wellstream\.(\w+)\(", found.help.partition("Python:")[2])
-    assert len(named) == 29
+    assert len(named) == 30
     for command, calls in named.items():
         assert calls, command
         assert set(calls) <= set(wellstream.__all__), command

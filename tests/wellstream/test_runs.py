@@ -26,7 +26,7 @@ def test_embeddings_and_predictions_are_those_of_the_files(run: ws.Run, tmp_path
     embedded = run.embed()
     assert embedded.shape == (written.rows, written.columns)
     assert np.array_equal(embedded.X, read_h5ad(written.file).X)
-    predicted = run.predict(part="all")["markers"]
+    predicted = run.predict(part="all")
     written = run.write_predictions(tmp_path / "p.h5ad", part="all")
     assert written.files == (tmp_path / "p.h5ad",)
     assert np.array_equal(predicted.X, read_h5ad(written.files[0]).X)
@@ -36,7 +36,7 @@ def test_embeddings_and_predictions_are_those_of_the_files(run: ws.Run, tmp_path
 
 
 def test_what_comes_after_reads_the_dataset_that_is_named(run: ws.Run) -> None:
-    scored = ws.evaluate(run.predict(part="all")["markers"], resamples=100)
+    scored = ws.evaluate(run.predict(part="all"), resamples=100)
     assert "Markers of single cells" in repr(scored)
     assert all(row["r_linear"] is not None for row in scored.summary["rows"])
     shown = repr(run.saliency(run.folder / "s.npz", tiles=2)).splitlines()

@@ -22,8 +22,11 @@ class IngestBase(WithPlugins):
     name: str = Field(min_length=1, description="the name of the dataset")
     channels: tuple[str, ...] = Field(min_length=1, description="the names of the channels to store, in stored order")
     tiles: TilesConfig = TilesConfig()
+    """The size and type of tiles."""
     shards: ShardsConfig = ShardsConfig()
+    """How tiles are stored."""
     seed: int = Field(default=0, ge=0)
+    """Of everything that is drawn at random."""
     on_error: Literal["raise", "skip"] = "raise"
 
 

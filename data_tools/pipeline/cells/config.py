@@ -68,6 +68,7 @@ class CellSourceConfig(StrictModel):
         description="a mapping with the key 'name' of a reader of cells, as {name: crops, path: ...}"
     )
     tables: tuple[CellTableConfig, ...] = ()
+    """Tables whose rows belong to these cells."""
 
     @model_validator(mode="before")
     @classmethod
@@ -116,7 +117,9 @@ class RangeConfig(StrictModel):
     """Bounds of a measurement, both included; a cell without a value is outside."""
 
     min: float | None = None
+    """Smallest value."""
     max: float | None = None
+    """Largest value."""
 
     @model_validator(mode="after")
     def _check(self) -> RangeConfig:
@@ -137,10 +140,12 @@ class CellsIngestConfig(IngestBase):
     """
 
     kind: Literal["cells"]
+    """What the exports hold: single cells."""
     sources: tuple[CellSourceConfig, ...] = Field(min_length=1, description="a list with one entry an export")
     tiles: CellTilesConfig = CellTilesConfig()
     intensity: dict[str, IntensityConfig] = Field(default={})
     bags: BagsConfig = BagsConfig()
+    """Which cells make a bag."""
     markers: dict[str, str] = Field(default={})
     keep: dict[str, RangeConfig] = Field(default={})
 

@@ -34,6 +34,7 @@ class PlateEntry(StrictModel):
     )
     platemap: PlatemapConfig = Field(description="a mapping with the key 'path' of the plate map")
     cells: CellsConfig | None = None
+    """Measurements of single cells, joined by position."""
 
 
 class ChecksConfig(StrictModel):
@@ -52,17 +53,22 @@ class QcConfig(StrictModel):
     """Downscaled fields of view for the report: how many a plate, and their longest edge."""
 
     sites_per_plate: int = Field(default=4, ge=0)
+    """Fields of each plate that are kept."""
     max_px: int = Field(default=540, ge=16)
+    """Their longest edge."""
 
 
 class IngestConfig(IngestBase):
     """A dataset to be made from raw plates."""
 
     kind: Literal["plates"] = "plates"
+    """What the exports hold: fields of view, in which nuclei are looked for."""
     plates: tuple[PlateEntry, ...] = Field(min_length=1, description="a list with one entry a plate")
     nuclei: NucleiChoice = Field(description="a mapping with 'channel' and 'diameter_px' or 'diameter_um'")
     illumination: IlluminationChoice = PercentileGaussianConfig()
+    """How uneven light is taken out."""
     omics: tuple[OmicsConfig, ...] = ()
+    """Tables with labels of wells."""
     checks: ChecksConfig = ChecksConfig()
     qc: QcConfig = QcConfig()
 

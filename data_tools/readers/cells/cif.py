@@ -44,6 +44,7 @@ class CifConfig(StrictModel, KnowsExports):
     numbering: Literal["tag", "position"] = "tag"
     mask: Literal["none", "zero_outside"] = "none"
     pixel_size_um: float | None = Field(default=None, gt=0)
+    """Edge of a pixel in the plane of the sample."""
 
     @model_validator(mode="after")
     def _check(self) -> CifConfig:

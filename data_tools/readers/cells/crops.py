@@ -45,6 +45,7 @@ class CropsConfig(StrictModel):
     lower_case: tuple[str, ...] = ()
     """Groups whose text is made lower case, where an export writes one label in several ways."""
     pixel_size_um: float | None = Field(default=None, gt=0)
+    """Edge of a pixel in the plane of the sample."""
 
     @model_validator(mode="after")
     def _check_pattern(self) -> CropsConfig:

@@ -55,6 +55,7 @@ class DeepLocConfig(StrictModel):
     label: str = Field(default="location", min_length=1)
     size_px: int = Field(default=64, ge=1, le=4096)
     pixel_size_um: float | None = Field(default=None, gt=0)
+    """Edge of a pixel in the plane of the sample."""
 
     @model_validator(mode="after")
     def _check(self) -> DeepLocConfig:

@@ -61,6 +61,7 @@ class NucleusCropsConfig(StrictModel):
     """
 
     variant: Literal["paper", "code"] = "paper"
+    """Which values the keys below have where they are not given: those of the paper, or of its code."""
     downscale: int | None = Field(default=None, ge=1, le=64)
     sigma_px: float | None = Field(default=None, ge=0)
     fill_holes_px: int | None = Field(default=None, ge=0)
@@ -109,6 +110,7 @@ class HpaConfig(StrictModel):
     nucleus: str = Field(description="the channel with the nuclei")
     crops: NucleusCropsConfig = NucleusCropsConfig()
     pixel_size_um: float | None = Field(default=None, gt=0)
+    """Edge of a pixel in the plane of the sample."""
 
     @model_validator(mode="after")
     def _check(self) -> HpaConfig:

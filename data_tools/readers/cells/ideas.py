@@ -60,6 +60,7 @@ class IdeasConfig(StrictModel, KnowsExports):
     keep_case: bool = False
     channel_names: dict[str, str] = Field(default={})
     pixel_size_um: float | None = Field(default=None, gt=0)
+    """Edge of a pixel in the plane of the sample."""
 
     @model_validator(mode="after")
     def _check(self) -> IdeasConfig:

@@ -61,6 +61,7 @@ class MultipageConfig(StrictModel):
     pages: Literal["as_stated", "channels"] = "as_stated"
     lower_case: tuple[str, ...] = ()
     pixel_size_um: float | None = Field(default=None, gt=0)
+    """Edge of a pixel in the plane of the sample."""
 
     @model_validator(mode="after")
     def _check(self) -> MultipageConfig:

@@ -76,6 +76,7 @@ class StackConfig(StrictModel, KnowsExports):
     measurements: tuple[str, ...] = ()
     copies: str | None = None
     pixel_size_um: float | None = Field(default=None, gt=0)
+    """Edge of a pixel in the plane of the sample."""
 
     @model_validator(mode="after")
     def _check(self) -> StackConfig:

@@ -54,6 +54,7 @@ class CellVoyagerConfig(TakesPlanes, KnowsExports):
     plane: PlaneChoice = None
     """ZIndex; or ``max``, ``mean`` or ``sharpest`` of all planes; ``{planes: [2, 3], by: max}`` of some."""
     timepoint: int | None = Field(default=None, ge=1)
+    """Counted from 1; not needed where there is one."""
     channel_names: dict[str, str] = Field(default={})
     """``C01: DNA``: names instead of those of the ``.mes`` file."""
     pixel_size_um: float | None = Field(default=None, gt=0)

@@ -23,7 +23,9 @@ class SomePlanes(StrictModel):
     """``plane: {planes: [2, 3, 4], by: max}``: chosen planes made one image."""
 
     planes: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    """Their numbers."""
     by: Projection
+    """How they become one image."""
 
     @model_validator(mode="after")
     def _each_once(self) -> SomePlanes:

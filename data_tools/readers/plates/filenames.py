@@ -71,11 +71,13 @@ class FilenamesConfig(TakesPlanes, KnowsExports):
     channel: str | None = Field(default=None, min_length=1)
     """The channel of all images, where names hold none."""
     numbered_wells: NumberedWells | None = None
+    """How wells are counted, where names hold a number instead of letters."""
     channel_names: dict[str, str] = Field(default={})
     """What the pattern finds -> channel name, in order; without it names of an ``.HTD`` file, or those found."""
     plane: PlaneChoice = None
     """Or ``max``, ``mean`` or ``sharpest`` of all planes; ``{planes: [2, 3], by: max}`` of some."""
     timepoint: int | None = Field(default=None, ge=0)
+    """As the names count; not needed where there is one."""
     pixel_size_um: float | None = Field(default=None, gt=0)
     """Without it the size that the first image states, if any."""
 

@@ -55,6 +55,7 @@ class GalleryConfig(NamedOptions, KnowsExports):
     channel_names: dict[str, str] = Field(default={})
     """``DNA: Hoechst``: other names for the channels of the columns."""
     pixel_size_um: float | None = Field(default=None, gt=0)
+    """Edge of a pixel; the table does not state it."""
     anonymous: bool = True
     """Whether to ask for URLs without credentials."""
 

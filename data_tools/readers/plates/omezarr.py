@@ -59,6 +59,7 @@ class OmeZarrConfig(TakesPlanes, KnowsExports):
     plane: PlaneChoice = None
     """Counted from 1; or ``max``, ``mean`` or ``sharpest`` of all planes; ``{planes: [2, 3], by: max}`` of some."""
     timepoint: int | None = Field(default=None, ge=1)
+    """Counted from 1; not needed where there is one."""
     channel_names: dict[str, str] = Field(default={})
     """Label (or c0, c1, ... without labels) -> another name."""
     pixel_size_um: float | None = Field(default=None, gt=0)

@@ -27,7 +27,9 @@ class FeaturesConfig(StrictModel):
     path: str = Field(description="the table")
     header: str = Field(default=OBJECT_NUMBER, min_length=1, description="a column whose name marks the header line")
     separator: Literal["auto", "tab", "comma", "semicolon"] = "auto"
+    """Of columns; ``auto`` finds it."""
     decimal: Literal["auto", ".", ","] = "auto"
+    """Of its numbers; ``auto`` finds it."""
 
 
 @CELL_TABLES.register("ideas_features", FeaturesConfig)

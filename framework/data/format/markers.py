@@ -78,7 +78,9 @@ class Interval(StrictModel):
     """A side of a gate: ``low <= value <= high``; null for an open end."""
 
     low: float | None = None
+    """Lower end."""
     high: float | None = None
+    """Upper end."""
 
     @model_validator(mode="after")
     def _check(self) -> Interval:

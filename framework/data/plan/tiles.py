@@ -21,6 +21,7 @@ class TilesConfig(PlanConfig):
 
     name: Literal["tiles"] = "tiles"
     tiles: int = Field(ge=1)
+    """Tiles per step, over all ranks."""
 
 
 class TileLine:

@@ -37,6 +37,7 @@ class PredictorsConfig(FigureConfig):
     shown: int = Field(default=5, ge=1, le=50)
     """Pathways of lower, and of higher predictability that are drawn; all terms are in the CSV."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
+    """A term is drawn as significant below this p."""
     reliability: tuple[str, ...] = ("Approved",)
     """Genes whose location was found with this reliability."""
 

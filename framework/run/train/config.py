@@ -103,12 +103,19 @@ class RunConfig(StrictModel):
     """What to load first: entry points of the group ``wellstream.plugins``, or files and folders of code (these need
     ``--allow-code``); they register objectives, backbones, plans, optimisers, schedules."""
     data: DataConfig
+    """Which dataset, and what becomes of its pixels."""
     split: SplitConfig = SplitConfig(fractions=(0.7, 0.1, 0.2))
+    """Which bags train, validate and test."""
     plan: PlanChoice
+    """Which tiles make up a step."""
     objective: ObjectiveChoice
+    """What is learned, with its network."""
     optim: OptimChoice = AdamWConfig()
+    """How weights follow gradients."""
     train: TrainConfig
+    """How long, on what, and what is kept."""
     tracking: TrackingConfig = TrackingConfig()
+    """Where curves go besides the run folder."""
     debug: dict[str, Any] = Field(default_factory=dict)
     """Dotted overrides that make a form of this run which ends in seconds, for tests of the file itself."""
 

@@ -15,6 +15,7 @@ class AdamConfig(OptimConfig):
     elementwise: ClassVar[bool] = True
     name: Literal["adam"] = "adam"
     betas: Betas = (0.9, 0.999)
+    """Decay of the running means of gradients and of their squares."""
 
 
 @OPTIMISERS.register("adam", AdamConfig)

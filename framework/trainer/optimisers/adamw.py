@@ -15,6 +15,7 @@ class AdamWConfig(OptimConfig):
     elementwise: ClassVar[bool] = True
     name: Literal["adamw"] = "adamw"
     betas: Betas = (0.9, 0.999)
+    """Decay of the running means of gradients and of their squares."""
 
 
 @OPTIMISERS.register("adamw", AdamWConfig)

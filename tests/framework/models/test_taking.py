@@ -283,7 +283,7 @@ def test_options_say_nothing_where_there_are_no_weights() -> None:
     assert SmallCnnConfig().plain() == {"name": "small_cnn", "widths": [16, 32, 64], "norm": "batch", "dense": [64],
                                         "dropout": 0.0}  # fmt: skip
     with pytest.raises(ValidationError, match="'first_layer' says how weights are taken over: give 'weights'"):
-        SmallCnnConfig.from_plain({"name": "small_cnn", "first_layer": "mean"})
+        SmallCnnConfig.from_plain({"name": "small_cnn", "first_layer": "same"})
     some = SmallCnnConfig(weights="a.pth", take="trunk")
     assert some.without_weights() == SmallCnnConfig()
     assert some.located(lambda path: f"/there/{path}").weights == "/there/a.pth"

@@ -223,7 +223,7 @@ def test_inspect_tells_of_the_cache(
     assert result.exit_code == 0
     assert "0 of these shards here" in result.output
     assert held_in(CacheConfig()) == (2, sum((local.root / name).stat().st_size for name in (BAGS_NAME, INDEX_NAME)))
-    told = [sentence for _, sentence in checks() if sentence.startswith("cache")]
+    told = [check.text for check in checks() if check.text.startswith("cache")]
     assert told[0].startswith(f"cache of remote datasets (WELLSTREAM_CACHE): {tmp_path / 'cache'}, 2 files, ")
 
 

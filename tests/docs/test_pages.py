@@ -1,0 +1,98 @@
+"""What pages tell people to type: the first ten minutes are typed, examples are configs, the Slurm script is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from data_tools.pipeline.plates.config import IngestConfig
+from framework.config import parse_config
+from framework.objectives import OBJECTIVES, Embeds, Paints, Predicts
+from framework.tracking import TrackingConfig
+from launch.cli import app
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def blocks(page: str, kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+
+
+def typed(page: str) -> list[list[str]]:
+    """The words of each command of a page."""
+    return [shlex.split(line) for text in blocks(page, "console") for line in text.splitlines()]
+
+
+def test_ten_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text in blocks("start.md", "yaml"):
+        Path(text.splitlines()[0].removeprefix("# ")).write_text(text)
+    commands = typed("start.md")
+    assert len(commands) == 8
+    for words in commands:
+        assert words[0] == "wellstream"
+        here = ["--workers", "0"] if words[1] == "ingest" else []  # no further processes
+        result = CliRunner().invoke(app, [*words[1:], *here])
+        assert result.exit_code == 0, f"{shlex.join(words)}: {result.output}{result.exception!r}"
+    assert "exactly once" in result.output
+    assert Path("run/report.html").is_file()
+    assert Path("wells.h5ad").is_file()
+
+
+def test_configs_of_the_own_plate_and_of_several_plates() -> None:
+    for page in ("own_plate.md", "howto/several_plates.md"):
+        (text,) = blocks(page, "yaml")
+        parse_config(text, IngestConfig, name=page)
+    written = CliRunner().invoke(app, typed("own_plate.md")[0][1:-2])
+    assert written.exit_code == 0
+    assert yaml.safe_load(written.stdout)["plates"][0]["source"]["name"] == "harmony"
+
+
+def test_the_example_of_wandb() -> None:
+    (text,) = blocks("howto/wandb.md", "yaml")
+    assert TrackingConfig.from_plain(yaml.safe_load(text)["tracking"]).project == "screen"
+
+
+def test_every_objective_has_a_row_with_what_it_can_do() -> None:
+    rows = re.findall(
+        r"^\| \[`(\w+)`\]\([^)]+\) \| .* \| ([^|]*) \|$", (DOCS / "howto/objective.md").read_text(), re.MULTILINE
+    )
+    assert {name for name, _ in rows} == set(OBJECTIVES.names())
+    for name, afterwards in rows:
+        kind: Any = OBJECTIVES.get(name).build
+        for role, command in ((Embeds, "`embed"), (Predicts, "`predict`"), (Paints, "`inpaint`")):
+            assert (command in afterwards) == issubclass(kind, role), f"{name}: {command}"
+
+
+@pytest.mark.parametrize("ends", ["trained", "stopped"])
+def test_the_slurm_script_asks_for_the_queue_only_when_it_was_stopped(tmp_path: Path, ends: str) -> None:
+    (script,) = blocks("howto/slurm.md", "bash")
+    (tmp_path / "job.sh").write_text(script)
+    stand_ins = {
+        "wellstream": "trap 'sleep 0.3; exit 75' TERM\nsleep 0.5\ntouch started\n"
+        + ("exit 0" if ends == "trained" else "while :; do sleep 0.05; done"),
+        "scontrol": 'echo "$@" > queued',
+    }
+    for name, text in stand_ins.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "42"}
+    with subprocess.Popen(["bash", "job.sh"], cwd=tmp_path, env=environment) as job:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "started").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if ends == "stopped":
+            job.send_signal(signal.SIGTERM)
+        code = job.wait(60)
+    queued = (tmp_path / "queued").read_text() if (tmp_path / "queued").exists() else ""
+    assert (code, queued) == ((0, "") if ends == "trained" else (75, "requeue 42\n"))
