@@ -16,6 +16,9 @@ from framework.errors import ConfigError, did_you_mean
 from framework.evaluate import EvaluateConfig
 from framework.expression import ExpressionConfig
 from framework.features import FeatureEvaluateConfig
+from framework.profiles.aggregate import AggregateConfig
+from framework.profiles.config import NormaliseConfig
+from framework.profiles.retrieve import RetrieveConfig
 from framework.registry import Registry
 from framework.report import FIGURES
 from framework.run import HeadsConfig, RunConfig
@@ -31,6 +34,9 @@ KINDS: Mapping[str, type[StrictModel]] = {
     "express": ExpressionConfig,
     "evaluate": EvaluateConfig,
     "evaluate-features": FeatureEvaluateConfig,
+    "normalise": NormaliseConfig,
+    "aggregate": AggregateConfig,
+    "retrieve": RetrieveConfig,
     "simulate-plate": PlateConfig,
     "simulate-ifc": IfcConfig,
     "simulate-crops": CropsConfig,

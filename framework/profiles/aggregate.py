@@ -35,6 +35,7 @@ class AggregateConfig(StrictModel):
     """``trimmed``: the mean without the share ``trim`` of rows at either end, feature by feature. ``attention``: the
     mean weighted by column ``weights``."""
     trim: float = Field(default=0.1, ge=0, lt=0.5)
+    """Share of rows left out at either end, for ``trimmed``."""
     weights: str = "attention"
     """Column with a number >= 0 per row, as ``wellstream embed`` writes it where a run has learned attention."""
 

@@ -53,6 +53,7 @@ class RetrieveConfig(StrictModel):
     resamples: int = Field(default=2_000, ge=100)
     """Bootstrap over compounds behind each interval."""
     seed: int = Field(default=0, ge=0)
+    """Of the permutations and of the mixing of batches."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,6 +18,7 @@ class EmaConfig(StrictModel):
     """
 
     decay: float = Field(default=0.999, gt=0.0, lt=1.0)
+    """Share of the former average that is kept at each step."""
     validation: bool = True
     """Whether validation, and so patience, looks at the average."""
     results: bool = True

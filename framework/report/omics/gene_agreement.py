@@ -39,6 +39,7 @@ class AgreementConfig(FigureConfig):
     permutations: int = Field(default=10_000, ge=100)
     """Random pairings behind the range of chance, and resamples of genes."""
     seed: int = Field(default=0, ge=0)
+    """Of what is drawn at random."""
 
 
 @FIGURES.register("omics_agreement", AgreementConfig)
