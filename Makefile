@@ -3,22 +3,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := all,docs,dev
+EXTRAS := all,profiles,docs,dev
 DEMO ?= demo
 IFC ?= ifc
 YEAST ?= yeast
 JURKAT ?= jurkat
 TRUTH ?= truth
+BBBC021 ?= bbbc021
 SITES ?= 1
 JOBS ?= 2
 
-.PHONY: help demo ifc demo-real yeast jurkat truth test test-slow fuzz lint types docs check bench bench-quick constraints clean
+.PHONY: help demo ifc demo-real yeast jurkat bbbc021 truth test test-slow fuzz lint types docs check bench bench-quick constraints clean
 help:
 	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 10 minutes on 2 cores)"
 	@echo "make ifc                      simulate images and sequenced cells, predict expression from images (minutes)"
 	@echo "make demo-real EXPORT=FOLDER  ingest a real Harmony export with a per-cell table, regress its markers"
 	@echo "make yeast CROPS=FOLDER       paired cell inpainting on real yeast crops: 3 seeds, all baselines (over an hour)"
 	@echo "make jurkat CELLS=FOLDER      IFC-seq on real cells: DNA content and cell cycle from images (about 15 minutes)"
+	@echo "make bbbc021 PROFILES=FOLDER  mechanisms of action from real profiles: every normalisation, NSC and NSB (minutes)"
 	@echo "make truth [SITES=16]         Image2Omics on a simulation of the paper's shape: what it finds of what is true (an hour on 2 cores)"
 	@echo "make test                     the test suite (minutes)"
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
@@ -57,6 +59,10 @@ jurkat: $(READY)
 	@test -d "$(CELLS)" || { echo "usage: make jurkat CELLS=<folder with exp1_a.npz and exp1_a_labels.csv>"; exit 2; }
 	$(BIN)/python -m experiments.ifc_seq.jurkat_table --cells "$(CELLS)" --out $(JURKAT)
 
+bbbc021: $(READY)
+	@test -d "$(PROFILES)" || { echo "usage: make bbbc021 PROFILES=<folder with wells.csv.gz>"; exit 2; }
+	$(BIN)/python -m experiments.bbbc021 --profiles "$(PROFILES)" --out $(BBBC021)
+
 truth: $(READY)
 	$(BIN)/python -m experiments.image2omics.truth --out $(TRUTH) --sites $(SITES) $(ARGS)
 
@@ -94,4 +100,4 @@ constraints: $(READY)
 	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) site $(DEMO) $(DEMO)-real $(IFC) $(TRUTH)
+	rm -rf $(VENV) site $(DEMO) $(DEMO)-real $(IFC) $(TRUTH) $(BBBC021)

@@ -16,6 +16,7 @@ from data_tools.single_cell import SingleCellConfig
 from framework.config import StrictModel, load_config
 from framework.data.format.schema import read_manifest
 from framework.expression import ExpressionConfig
+from framework.profiles import NormaliseConfig
 from framework.run import embed, fit, load_run_config, verify_run
 from framework.study import StudyConfig, load_study_config, plan_of
 
@@ -30,6 +31,7 @@ KEYS = {
     "sequenced_cells": "simulate ifc",
     "single_cell": "express",
     "proteins": "prepare",
+    "steps": "normalise",
 }
 """Top-level key that only the configs of one command have; the first one found decides."""
 MODELS: dict[str, type[StrictModel]] = {
@@ -38,6 +40,7 @@ MODELS: dict[str, type[StrictModel]] = {
     "simulate ifc": IfcConfig,
     "express": ExpressionConfig,
     "prepare": SingleCellConfig,
+    "normalise": NormaliseConfig,
 }
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import anndata
 import numpy as np
-import pandas as pd
 import pytest
+from fixtures.profile_screen import COLUMNS, screen
 
 from framework.errors import InputError
 from framework.evaluate import read_evaluation, render
@@ -15,36 +14,9 @@ from framework.profiles import RetrieveConfig, batch_scores, retrieve
 from framework.profiles.matching import interval_over, match_classes
 from framework.profiles.replicates import replicate_correlation
 
-COLUMNS = {
-    "treatment": ("Metadata_Compound",),
-    "label": "Metadata_MOA",
-    "batch": "Metadata_Batch",
-    "to": "Metadata_Compound=DMSO",
-}
-
 
 def names(*values: str) -> np.ndarray:
     return np.array(values, dtype=object)
-
-
-def screen(signal: float = 6.0, seed: int = 0) -> anndata.AnnData:
-    """Return two batches of two plates: three classes of two compounds each in either batch, four controls a plate."""
-    random = np.random.default_rng(seed)
-    centres = random.normal(size=(3, 10)) * signal
-    rows, values = [], []
-    for batch in ("w1", "w2"):
-        for plate in (f"{batch}p1", f"{batch}p2"):
-            for kind in range(3):
-                for copy in range(2):
-                    compound = f"c{kind}{copy}{batch}"
-                    rows.append((plate, batch, compound, f"m{kind}"))
-                    values.append(centres[kind] + random.normal(size=10))
-            for _ in range(4):
-                rows.append((plate, batch, "DMSO", "none"))
-                values.append(random.normal(size=10))
-    columns = ["Metadata_Plate", "Metadata_Batch", "Metadata_Compound", "Metadata_MOA"]
-    obs = pd.DataFrame(rows, columns=columns, index=[f"r{each}" for each in range(len(rows))])
-    return anndata.AnnData(X=np.array(values), obs=obs)
 
 
 def value(evaluation: object, score: str) -> float:
@@ -90,7 +62,7 @@ def test_replicates_are_correlated_by_hand() -> None:
 
 
 def test_a_screen_with_signal_is_retrieved_and_one_without_is_not(tmp_path: Path) -> None:
-    made = retrieve(screen(), RetrieveConfig(**COLUMNS, permutations=2_000), tmp_path / "scores")
+    made = retrieve(screen(controls=40), RetrieveConfig(**COLUMNS, permutations=2_000), tmp_path / "scores")
     assert value(made, "NSC") == 1.0
     assert value(made, "NSB") == 1.0
     assert value(made, "mAP class") > 0.95
@@ -99,7 +71,7 @@ def test_a_screen_with_signal_is_retrieved_and_one_without_is_not(tmp_path: Path
     assert len(again.tables["treatments"]) == 12
     assert set(again.tables["batches"]["score"]) >= {"mixing", "kept", "total"}
     assert "NSC: nearest profile" in " ".join(render(again).columns[0]._cells[6].plain.split())
-    noise = retrieve(screen(signal=0.0), RetrieveConfig(**COLUMNS, permutations=2_000))
+    noise = retrieve(screen(signal=0.0, controls=40), RetrieveConfig(**COLUMNS, permutations=2_000))
     assert value(noise, "NSC") < 0.8
     assert value(noise, "active") < 0.3
 
