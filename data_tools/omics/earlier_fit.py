@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data_tools.omics.vsn import VsnProfile
+from data_tools.omics.vsn import F64, VsnProfile
 from framework.errors import InputError, some_of
 from framework.files.h5ad import read_h5ad
 
@@ -51,7 +51,8 @@ def earlier_fit(named: str, target: str, stimulation: str, genes: Sequence[str])
         raise InputError(f"vsn_from: {file}: its vsn fit cannot be read; ingest that dataset again") from None
     if len(profile.mean) != data.n_vars or not (profile.sd > 0):
         raise InputError(f"vsn_from: {file}: its vsn fit is of other genes than the target; ingest that dataset again")
-    mean = pd.Series(profile.mean, index=data.var_names.astype(str)).reindex(list(genes)).to_numpy(np.float64)
+    known = pd.Series(profile.mean, index=data.var_names.astype(str))
+    mean: F64 = np.asarray(known.reindex(list(genes)), dtype=np.float64)
     if not np.isfinite(mean).any():
         raise InputError(
             f"vsn_from: {file}: not one gene in common; it has {some_of(data.var_names[:3])} ..., the table "

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from framework.compiled import compiled
+
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 Integers = int | np.integer | npt.NDArray[np.integer]
@@ -22,9 +24,9 @@ _ONE = np.uint64(1)
 
 # Eight rounds leave pairs of places of 17 or more items indistinguishable from uniform (chi-square over 60,000 keys);
 # shorter permutations mix more slowly and take sixteen.
-_ROUNDS = 8
-_ROUNDS_SHORT = 16
-_SHORT = 16
+_PAIRS = 4
+_PAIRS_SHORT = 8
+_SHORT = np.uint64(16)
 
 
 def hash_u64(*parts: Integers) -> U64:
@@ -64,15 +66,8 @@ def permute(i: Integers, n: Integers, key: Integers) -> I64:
     place, length, keys = np.broadcast_arrays(np.asarray(i), np.asarray(n), _unsigned(key))
     if np.any((place < 0) | (place >= length)):
         raise ValueError("permute: every place must lie in [0, n)")
-    x, bound, flat_keys = _flat(place), _flat(length), _flat(keys)
-    short = bound < _SHORT
-    with np.errstate(over="ignore"):
-        if not short.any():
-            result = _walk(x, bound, flat_keys, _ROUNDS)
-        else:
-            result = np.empty_like(x)
-            for chosen, rounds in ((short, _ROUNDS_SHORT), (~short, _ROUNDS)):
-                result[chosen] = _walk(x[chosen], bound[chosen], flat_keys[chosen], rounds)
+    result = np.empty(place.size, dtype=np.uint64)
+    _walk(_flat(place), _flat(length), _flat(keys), result)
     return result.astype(np.int64).reshape(place.shape)
 
 
@@ -80,39 +75,42 @@ def _flat(values: npt.NDArray[np.integer]) -> U64:
     return values.ravel().astype(np.uint64)
 
 
-def _walk(x: U64, bound: U64, keys: U64, rounds: int) -> U64:
-    """Apply the network until every value is below its bound; values already below stay."""
-    rows = np.ceil(np.sqrt(bound)).astype(np.uint64)
-    columns = (bound + rows - _ONE) // np.maximum(rows, _ONE)
-    result = _feistel(x, rows, columns, keys, rounds)
-    out = np.flatnonzero(result >= bound)
-    while len(out):
-        result[out] = _feistel(result[out], rows[out], columns[out], keys[out], rounds)
-        out = out[result[out] >= bound[out]]
-    return result
+@compiled
+def _walk(x: U64, bound: U64, keys: U64, result: U64) -> None:
+    """Apply the network to each value until it is below its bound."""
+    for place in range(len(x)):
+        length = bound[place]
+        rows = np.uint64(np.ceil(np.sqrt(np.float64(length))))
+        columns = (length + rows - _ONE) // rows
+        pairs = _PAIRS_SHORT if length < _SHORT else _PAIRS
+        value = _cell(x[place], rows, columns, keys[place], pairs)
+        while value >= length:
+            value = _cell(value, rows, columns, keys[place], pairs)
+        result[place] = value
 
 
-def _feistel(x: U64, rows: U64, columns: U64, keys: U64, rounds: int) -> U64:
+@compiled
+def _cell(x: np.uint64, rows: np.uint64, columns: np.uint64, key: np.uint64, pairs: int) -> np.uint64:
     """Permute the cells of a rows x columns rectangle: each round shifts one coordinate by a hash of the other."""
     row = x // columns
-    halves, sizes = [row, x - row * columns], (rows, columns)
-    round_key = keys.copy()
-    for number in range(rounds):
-        mine = number % 2
-        round_key += _GAMMA
-        shift = halves[1 - mine] ^ round_key
-        shift *= _FIRST
-        shift ^= shift >> _WORD
-        shift *= _SECOND
-        shift >>= _WORD
-        # A 32-bit hash times the size, shifted back, is the hash scaled to [0, size).
-        shift *= sizes[mine]
-        shift >>= _WORD
-        shift += halves[mine]
-        np.subtract(shift, sizes[mine], out=shift, where=shift >= sizes[mine])
-        halves[mine] = shift
-    cell: U64 = halves[0] * columns + halves[1]
-    return cell
+    column = x - row * columns
+    for _ in range(pairs):
+        key += _GAMMA
+        row = _shifted(row, column, key, rows)
+        key += _GAMMA
+        column = _shifted(column, row, key, columns)
+    return row * columns + column
+
+
+@compiled
+def _shifted(mine: np.uint64, other: np.uint64, key: np.uint64, size: np.uint64) -> np.uint64:
+    """Shift a coordinate in [0, size) by a hash of the other one."""
+    shift = (other ^ key) * _FIRST
+    shift ^= shift >> _WORD
+    shift *= _SECOND
+    # A 32-bit hash times the size, shifted back, is the hash scaled to [0, size).
+    shift = (((shift >> _WORD) * size) >> _WORD) + mine
+    return shift - size if shift >= size else shift
 
 
 def _mix(z: U64) -> U64:

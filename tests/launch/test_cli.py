@@ -30,10 +30,20 @@ COMMANDS = [
         "inpaint",
         "saliency",
         "evaluate",
+    ),
+    *(
+        "report",
+        "export",
         "align",
         "correlate",
+        "features",
+        "evaluate-features",
+        "prepare",
+        "express",
+        "verify",
+        "bench",
+        "doctor",
     ),
-    *("report", "export", "features", "evaluate-features", "prepare", "express", "verify", "bench", "doctor"),
 ]
 
 
