@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from fixtures.tiny_dataset import make_dataset
 
+from experiments.image2omics.truth import effects
 from experiments.image2omics.truth.arms import Experiment, evaluated, ridge
 from experiments.image2omics.truth.effects import _order, auroc, null_of, scores_of
 from experiments.image2omics.truth.page import write_page
@@ -64,6 +67,24 @@ def test_scores_join_an_evaluation_with_the_truth(experiment: Experiment) -> Non
     assert scores["proteins"]["significant_independent"] == 0.0
     # The ceiling is 1 / (1 + 0.5 + 1 / 2).
     assert scores["proteins"]["r2_over_ceiling"] == pytest.approx(0.5)
+
+
+def test_imagenet_is_compared_where_its_embeddings_are(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = np.zeros((64, 1))
+    for name in ("states", "counted", "intensities", "embedded", "centred", "labels"):
+        monkeypatch.setattr(Experiment, name, lambda *_, **__: nothing)
+    monkeypatch.setattr(Experiment, "sizes", lambda _: {"tiles_per_well": 2})
+    monkeypatch.setattr(effects, "evaluated", lambda *_: SimpleNamespace(genes=None))
+    monkeypatch.setattr(effects, "scores_of", lambda *_: {})
+
+    def values() -> list[str]:
+        return [arm["value"] for arm in effects.arms_of(experiment, lambda _: None)]
+
+    assert "ImageNet backbone" not in values()
+    assert "64" not in values(), "wells have two tiles"
+    (experiment.out / "embeddings").mkdir()
+    (experiment.out / "embeddings" / "imagenet.h5ad").touch()
+    assert values()[:3] == ["pretrained backbone", "untrained backbone", "ImageNet backbone"]
 
 
 @pytest.mark.parametrize("across", ["wells", "conditions"])

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from framework import __version__
 from launch import cli
-from launch.commands import cells, data, embedded, imports, results, tools, train
+from launch.commands import cells, data, embedded, imports, profiles, results, tools, train
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
@@ -117,7 +117,15 @@ def test_commands_stand_in_the_order_of_the_work_in_named_groups() -> None:
     found = [line.split()[0] for line in lines if line and line.split()[0] in COMMANDS]
     assert found == COMMANDS
     panels = [line.strip("╭╮─ ") for line in lines if line.startswith("╭")]
-    assert panels[2:] == [data.PANEL, train.PANEL, results.PANEL, cells.PANEL, imports.PANEL, tools.PANEL]
+    assert panels[2:] == [
+        data.PANEL,
+        train.PANEL,
+        results.PANEL,
+        cells.PANEL,
+        profiles.PANEL,
+        imports.PANEL,
+        tools.PANEL,
+    ]
 
 
 def test_the_version() -> None:

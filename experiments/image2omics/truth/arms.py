@@ -90,6 +90,13 @@ class Experiment:
         """Return target -> labels of wells as ingest made them."""
         return {name: self.dataset.target(name) for name in self.dataset.manifest.targets}
 
+    def has(self, name: str) -> bool:
+        """Return whether there are embeddings of that name."""
+        return self._file(name).is_file()
+
+    def _file(self, name: str) -> Path:
+        return self.out / "embeddings" / f"{name}.h5ad"
+
     def embedded(self, name: str, most: int | None = None, seed: int = 0) -> F64:
         """Return the mean embedding of each well (B, D), NaN where there is no tile.
 
@@ -98,7 +105,7 @@ class Experiment:
             most: tiles drawn per well at most; None: all.
             seed: of the draw.
         """
-        table = anndata.read_h5ad(self.out / "embeddings" / f"{name}.h5ad")
+        table = anndata.read_h5ad(self._file(name))
         vectors = np.asarray(table.X, dtype=np.float64)
         return self._means(vectors, most, seed)
 

@@ -25,8 +25,15 @@ from framework.terminal import Terminal
 STUDY = Path(__file__).with_name("study.yaml")
 
 
-def run(out: Path, sites: int, shuffles: int, console: Console) -> dict[str, Any]:
+def run(out: Path, sites: int, shuffles: int, imagenet: Path | None, console: Console) -> dict[str, Any]:
     """Do the study below ``out``, then every comparison, and return what was found.
+
+    Args:
+        out: folder.
+        sites: fields per well.
+        shuffles: of the images.
+        imagenet: weights of a ResNet-18 that was trained on ImageNet; None to leave it out.
+        console: to tell what is done.
 
     Raises:
         WellstreamError: a step failed; it has said why.
@@ -34,7 +41,20 @@ def run(out: Path, sites: int, shuffles: int, console: Console) -> dict[str, Any
     settings = [override("out", str(out)), override("simulate.overrides", {"sites": sites})]
     study = load_study_config(STUDY, settings)
     carry_out(study, console=Terminal())
-    _embed_untrained(out, console)
+    words = ["embed", str(out / "runs" / "pretrain"), "--level", "tile", "--untrained"]
+    _made(out / "embeddings" / "untrained.h5ad", words, console)
+    if imagenet is not None:
+        words = [
+            "features",
+            str(out / "dataset"),
+            "--kind",
+            "transfer",
+            "--layer",
+            "layer4",
+            "--weights",
+            str(imagenet),
+        ]
+        _made(out / "embeddings" / "imagenet.h5ad", words, console)
     experiment = Experiment.open(out, study.split_seeds)
     console.print("comparisons")
     return {
@@ -45,15 +65,15 @@ def run(out: Path, sites: int, shuffles: int, console: Console) -> dict[str, Any
     }
 
 
-def _embed_untrained(out: Path, console: Console) -> None:
-    file = out / "embeddings" / "untrained.h5ad"
+def _made(file: Path, words: list[str], console: Console) -> None:
+    """Run a command that writes ``file``, unless it is there."""
     if file.exists():
         return
-    words = ["embed", str(out / "runs" / "pretrain"), "--out", str(file), "--level", "tile", "--untrained"]
-    console.print(f"$ wellstream {' '.join(words)}")
-    code = called(words)
+    command = [*words, "--out", str(file)]
+    console.print(f"$ wellstream {' '.join(command)}")
+    code = called(command)
     if code:
-        raise StepFailed(f"the embedding of the untrained backbone ended with exit code {code}", code)
+        raise StepFailed(f"{file.name} was not made: the command ended with exit code {code}", code)
 
 
 def main() -> int:
@@ -62,11 +82,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("truth"), help="folder for everything this makes")
     parser.add_argument("--sites", type=int, default=1, help="fields per well, of about 33 tiles each")
     parser.add_argument("--shuffles", type=int, default=40, help="how often images are shuffled across wells")
+    parser.add_argument("--imagenet", type=Path, help="weights of torchvision's resnet18, to compare with")
     options = parser.parse_args()
     console = Terminal()
 
     def work() -> None:
-        found = run(options.out, options.sites, options.shuffles, console)
+        found = run(options.out, options.sites, options.shuffles, options.imagenet, console)
         results = options.out / "results"
         results.mkdir(parents=True, exist_ok=True)
         console.print(f"page: {write_page(results, found)}")

@@ -102,6 +102,8 @@ def arms_of(experiment: Experiment, tell: Callable[[str], object]) -> list[dict[
 
     add("vectors", "pretrained backbone", pretrained)
     add("vectors", "untrained backbone", experiment.embedded("untrained"))
+    if experiment.has("imagenet"):
+        add("vectors", "ImageNet backbone", experiment.embedded("imagenet"))
     count, intensities = experiment.counted(), experiment.intensities()
     add("vectors", "cell count and mean intensities", np.hstack([count, intensities]))
     add("vectors", "cell count", count)

@@ -27,8 +27,9 @@ trained on split 0, so the other splits are held out from the heads alone. The l
 whose held-out wells nothing was trained on."""
 _ARMS = """\
 One linear head on the mean vector of a well, its penalty chosen on the validation part. The true state of the well is
-what a model that reads images without error could predict from. Weights from ImageNet are not compared: none were at
-hand."""
+what a model that reads images without error could predict from. 64 and 512 tiles are compared where wells have as many
+cells (`make truth SITES=16`: hours on 2 cores), weights from ImageNet where a file of them is named (`make truth
+ARGS='--imagenet FILE'`)."""
 _SHUFFLED = """\
 Share of independent genes with p < 0.05 on split 0 when images say nothing. A calibrated test gives 5 %, and its share
 lies within the binomial limits in 95 % of shuffles. Shuffled across wells, each well has images of its own; across
