@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,8 +20,7 @@ def duration(seconds: float) -> str:
     """Return ``1 h 02 min``, ``3 min 20 s`` or ``12.3 s``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
-    whole = datetime.timedelta(seconds=round(seconds))
-    minutes, rest = divmod(int(whole.total_seconds()), 60)
+    minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 

@@ -71,6 +71,8 @@ def _rows(item: Mistake, source: Source, model: type[BaseModel]) -> list[tuple[i
     if kind == "extra_forbidden":
         names = _fields_at(model, path[:-1], source.data)
         text = f"unknown key; expected one of: {', '.join(names)}" + did_you_mean(str(path[-1]), names)
+    elif kind == "missing" and isinstance(item["loc"][-1], int):
+        text = f"entry {item['loc'][-1] + 1} is missing, found a list of {len(item['input'])}"
     elif kind == "missing":
         text = f"missing key; {_hint(model, path, source.data)}"
     elif kind in _BOUNDS:

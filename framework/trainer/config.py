@@ -25,12 +25,16 @@ class EmaConfig(StrictModel):
     """Whether embed, predict, export and other uses of the run, and runs that build on it, take the average."""
 
 
+MOST_STEPS = 1_000_000_000
+"""Of these, one per second would take decades: a number above it is a slip."""
+
+
 class TrainConfig(StrictModel):
     """The section ``train``."""
 
-    steps: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
     """How many steps to train; this or ``epochs``."""
-    epochs: int | None = Field(default=None, ge=1)
+    epochs: int | None = Field(default=None, ge=1, le=MOST_STEPS)
     """How often to visit what the plan visits once per epoch (its bags, tiles or conditions); this or ``steps``."""
     seed: int = Field(default=0, ge=0)
     """Of initial weights, batches, augmentation and dropout."""

@@ -155,6 +155,10 @@ def _channels(
     dataset.channel_indices((*protein, *structure))
     if structure and kind != "classic":
         raise ConfigError(f"structure channels are for kind 'classic'; kind '{kind}' describes protein channels alone")
+    for option, names in (("protein", protein), ("structure", structure)):
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ConfigError(f"{option}: the channel '{twice[0]}' stands twice; name each once")
     both = [name for name in protein if name in structure]
     if both:
         raise ConfigError(f"channel '{both[0]}' is given as protein and as structure; name it once")

@@ -77,6 +77,14 @@ class DataConfig(StrictModel):
     def _no_credentials(cls, path: str) -> str:
         return checked_url(path) if is_url(path) else path
 
+    @field_validator("channels")
+    @classmethod
+    def _distinct(cls, channels: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = [name for name in channels or () if (channels or ()).count(name) > 1]
+        if twice:
+            raise ValueError(f"the channel '{twice[0]}' stands twice; name each once")
+        return channels
+
     @model_validator(mode="after")
     def _only_a_unit_scale_has_a_floor(self) -> DataConfig:
         if self.floor and not (self.scale is not None and self.scale.gives_unit):

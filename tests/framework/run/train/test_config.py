@@ -80,6 +80,9 @@ def test_yaml_of_a_config_is_the_config(template: str) -> None:
             "data.scale: no scale is called 'log'; expected one of: log1p_standardise, ",
         ),
         (TRIPLET, ("run_dir=",), "run_dir: expected"),
+        (TRIPLET, ("data.channels=[A, B, A]",), "data.channels: the channel 'A' stands twice; name each once"),
+        (TRIPLET, ("train.steps=999999999999999999999",), "train.steps: expected a number <= 1000000000, found 9999"),
+        (TRIPLET, ("split.fractions=[0.5, 0.5]",), "split.fractions: entry 3 is missing, found a list of 2"),
     ],
 )
 def test_contradictions_are_sentences(template: str, overrides: tuple[str, ...], sentence: str) -> None:
