@@ -24,6 +24,17 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def known(value: Any) -> float:
+    """Return a number; NaN for what is not defined."""
+    return float("nan") if value is None or pd.isna(value) else float(value)
+
+
+def least(*values: Any) -> float:
+    """Return the least of the numbers that are defined; NaN where none is."""
+    found = [known(value) for value in values]
+    return min((value for value in found if value == value), default=float("nan"))
+
+
 def number(value: Any, form: str = ".2f") -> str:
     """Return a formatted number, or a dash for what is not defined."""
     return UNKNOWN if value is None or pd.isna(value) else format(value, form)
@@ -53,9 +64,13 @@ def interval(row: Mapping[Any, Any], name: str, form: str = ".2f", brackets: str
 
 def percent_interval(row: Mapping[Any, Any], name: str) -> str:
     """Return ``40.0% [20.0, 60.0]``: a share of 0..1 with its bounds in per cent, for a narrow column."""
+    return percent(row.get(name)) + percent_bounds(row, name)
+
+
+def percent_bounds(row: Mapping[Any, Any], name: str) -> str:
+    """Return `` [20.0, 60.0]``, the bounds of a share in per cent; empty where there are none, or both are equal."""
     ends = _ends(row, name)
-    bounds = "" if ends is None else f" [{number(100 * ends[0], '.1f')}, {number(100 * ends[1], '.1f')}]"
-    return percent(row.get(name)) + bounds
+    return "" if ends is None else f" [{number(100 * ends[0], '.1f')}, {number(100 * ends[1], '.1f')}]"
 
 
 def _ends(row: Mapping[Any, Any], name: str) -> tuple[Any, Any] | None:

@@ -3,6 +3,7 @@
 from framework.data.dataset import Dataset as Dataset
 from framework.data.format.schema import of_plates as of_plates
 from framework.distributed import start_processes as start_processes
+from framework.evaluate import evaluation_kind as evaluation_kind
 from framework.evaluate import render as render
 from framework.run import load_run_config as load_run_config
 from framework.study import StepFailed as StepFailed

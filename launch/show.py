@@ -60,7 +60,10 @@ def summary(value: Result) -> None:
 
 
 def evaluation(made: Evaluation) -> None:
-    """Print the headline of an evaluation, and what a reader of its numbers must know."""
+    """Print the answer of an evaluation, its headline, and what a reader of its numbers must know."""
+    verdict = later.evaluation_kind(made.kind).verdict(made.summary)
+    if verdict is not None:
+        console.print(verdict.text, style="bold" if verdict.holds else "bold red")
     console.print(later.render(made))
     for note in made.summary["notes"]:
         console.print(f"- {note}")

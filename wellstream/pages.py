@@ -17,6 +17,7 @@ def report(
     embeddings: Path | str | None = None,
     figures: Path | str | None = None,
     out: Path | str | None = None,
+    map_out: Path | str | None = None,
     plugins: Sequence[str] = (),
 ) -> Path:
     """Write a self-contained HTML page about a run, and return its file.
@@ -28,10 +29,14 @@ def report(
         embeddings: ``.h5ad`` of ``Run.embed``.
         figures: folder of ``figure``; default: ``figures`` in the run.
         out: the file; default: ``report.html`` in the run.
+        map_out: also write an interactive page on which each point of the embedding shows its cells and its well; needs
+            ``embeddings``.
         plugins: entry points, or files after ``framework.plugins.permit_code``, that add sections.
 
     Raises:
         WellstreamError: no run, or an input that cannot be read.
     """
     load_plugins(plugins)
-    return pages.write_report(run, dataset=data, evaluation=evaluation, embeddings=embeddings, figures=figures, out=out)
+    return pages.write_report(
+        run, dataset=data, evaluation=evaluation, embeddings=embeddings, figures=figures, out=out, map_out=map_out
+    )

@@ -12,7 +12,16 @@ from framework.evaluate.embeddings import AlignSummary, CorrelateSummary, align,
 from framework.evaluate.evaluation import Evaluation, read_evaluation, render, write_evaluation
 from framework.evaluate.kind_markers import MarkersKind
 from framework.evaluate.kind_omics import OmicsKind, headline_share
-from framework.evaluate.kinds import EVALUATIONS, EvaluationKind, Scored, ScoresPredictions, ScoreTable, evaluation_kind
+from framework.evaluate.kinds import (
+    EVALUATIONS,
+    EvaluationKind,
+    Scored,
+    ScoresPredictions,
+    ScoreTable,
+    Verdict,
+    against_baseline,
+    evaluation_kind,
+)
 from framework.evaluate.markers import MarkerEvaluation, evaluate_markers, linear_baseline, tile_mean_intensities
 from framework.evaluate.omics import OmicsEvaluation, evaluate_omics, rank_genes, rankable
 from framework.evaluate.rank_agreement import RankAgreement, rank_agreement
@@ -35,6 +44,8 @@ __all__ = [
     "ScoreTable",
     "Scored",
     "ScoresPredictions",
+    "Verdict",
+    "against_baseline",
     "align",
     "align_groups",
     "batch_in_components",

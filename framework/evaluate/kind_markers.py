@@ -14,11 +14,18 @@ from framework.data.split import SplitConfig, assign
 from framework.data.store import TileStore
 from framework.errors import InputError, WellstreamError
 from framework.evaluate.config import EvaluateConfig
-from framework.evaluate.kinds import EVALUATIONS, Scored, ScoresPredictions, ScoreTable
+from framework.evaluate.kinds import (
+    EVALUATIONS,
+    Scored,
+    ScoresPredictions,
+    ScoreTable,
+    Verdict,
+    against_baseline,
+)
 from framework.evaluate.markers import evaluate_markers, linear_baseline, tile_mean_intensities
 from framework.evaluate.metrics import Floats
 from framework.evaluate.predictions import TEST, Predictions
-from framework.format import interval, number, significant
+from framework.format import interval, known, least, number, significant
 
 _MAX_TRAIN_TILES = 20_000
 """Train tiles the linear baseline is fitted on: four coefficients need no more, and reading them stays seconds."""
@@ -29,6 +36,7 @@ _SAME_UNITS = 1e-3
 class MarkersKind(ScoresPredictions):
     """Markers of single cells."""
 
+    asks = "Can markers of single cells be read from their images, better than from how bright they are?"
     also_csv = frozenset({"per_marker"})
 
     def takes(self, predictions: Predictions) -> bool:
@@ -67,6 +75,14 @@ class MarkersKind(ScoresPredictions):
                 for row in summary["rows"]
             ],
         )
+
+    def verdict(self, summary: Mapping[str, Any]) -> Verdict | None:
+        """Return whether errors are below those of the better baseline: linear in mean intensities, or the mean."""
+        errors = [
+            (str(row["marker"]), known(row["rmse"]), least(row["rmse_linear"], row["rmse_mean"]))
+            for row in summary["rows"]
+        ]
+        return against_baseline(errors, "its baselines (a linear fit of mean intensities, the train mean)", "RMSE")
 
     def numbers(self, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Return r of the two markers predicted best."""

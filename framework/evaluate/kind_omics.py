@@ -7,16 +7,24 @@ from typing import Any
 
 from framework.data.dataset import Dataset
 from framework.evaluate.config import EvaluateConfig
-from framework.evaluate.kinds import EVALUATIONS, Scored, ScoresPredictions, ScoreTable
+from framework.evaluate.kinds import (
+    EVALUATIONS,
+    Scored,
+    ScoresPredictions,
+    ScoreTable,
+    Verdict,
+    against_baseline,
+)
 from framework.evaluate.omics import evaluate_omics
 from framework.evaluate.predictions import Predictions
-from framework.format import number, percent, percent_interval, significant
+from framework.format import known, number, percent, percent_bounds, percent_interval, significant
 
 
 @EVALUATIONS.register("omics", EvaluateConfig)
 class OmicsKind(ScoresPredictions):
     """Genes of wells, over one split or many."""
 
+    asks = "Which abundances can be read from images of wells the model never saw, better than their mean tells?"
     also_csv = frozenset({"per_gene"})
 
     def takes(self, predictions: Predictions) -> bool:
@@ -59,12 +67,18 @@ class OmicsKind(ScoresPredictions):
             caption=f"share [95 %]: {meaning}" if any(row["n_splits"] > 1 for row in rows) else "",
         )
 
+    def verdict(self, summary: Mapping[str, Any]) -> Verdict | None:
+        """Return whether the error of the middle gene is below that of its train mean."""
+        errors = [(str(row["target"]), known(row["smape"]), known(row["smape_baseline"])) for row in summary["rows"]]
+        return against_baseline(errors, "the train mean", "median SMAPE of genes")
+
     def numbers(self, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """Return the share of genes of the first two targets."""
+        """Return the share of genes of the first two targets, as the table has it."""
+        share, _ = headline_share(summary["options"])
         return [
-            (percent(row["share"]), f"of {row['target']} better than the train mean")
+            (percent(row[share]), f"of {row['target']} better than the train mean{percent_bounds(row, share)}")
             for row in summary["rows"][:2]
-            if row["share"] is not None
+            if row[share] is not None
         ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from framework.data.dataset import Dataset
-from framework.errors import InputError, RegistryError
+from framework.errors import InputError, RegistryError, some_of
 from framework.evaluate.predictions import Predictions
 from framework.registry import Registry
+
+_SHOWN = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +37,61 @@ class ScoreTable:
     wraps: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The answer of an evaluation, in a sentence.
+
+    Attributes:
+        text: how good the model is beside its baseline.
+        holds: whether it is better than its baseline, throughout.
+    """
+
+    text: str
+    holds: bool
+
+
+def against_baseline(errors: Sequence[tuple[str, float, float]], baseline: str, error: str) -> Verdict | None:
+    """Return whether a model is better than its baseline.
+
+    Args:
+        errors: name, error of the model, error of the baseline, of each thing that is predicted; NaN: not known.
+        baseline: what it is.
+        error: how errors are measured.
+
+    Returns:
+        None where nothing is known.
+    """
+    known = [(name, mine, theirs) for name, mine, theirs in errors if not (math.isnan(mine) or math.isnan(theirs))]
+    if not known:
+        return None
+    lost = [name for name, mine, theirs in known if mine >= theirs]
+    told = "; ".join(f"{name} {mine:.3g} against {theirs:.3g}" for name, mine, theirs in known[:_SHOWN])
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    if not lost:
+        begins = f"The model beats {baseline}"
+    elif len(lost) == len(known):
+        begins = f"The model loses to {baseline}"
+    else:
+        begins = (
+            f"The model beats {baseline} for {len(known) - len(lost)} of {len(known)}, and loses for {some_of(lost, 5)}"
+        )
+    return Verdict(text=f"{begins} ({error}: {told}{more}).", holds=not lost)
+
+
 class EvaluationKind(ABC):
     """What all kinds of evaluation can do with a finished one.
 
     Attributes:
+        asks: the question that it answers; may be empty.
         also_csv: tables that people read, so that they are written as CSV too.
     """
 
+    asks: ClassVar[str] = ""
     also_csv: ClassVar[frozenset[str]] = frozenset()
+
+    def verdict(self, summary: Mapping[str, Any]) -> Verdict | None:
+        """Return the answer: whether the model is better than its baseline; None where there is none."""
+        return None
 
     @abstractmethod
     def table(self, summary: Mapping[str, Any]) -> ScoreTable:

@@ -25,7 +25,7 @@ ACCENT = "#1f6f8b"
 PALETTE = ("#1f6f8b", "#d1622b", "#6a51a3", "#3a8f4f", "#b8860b", "#a03060", "#4d7fc4", "#7a6a5a", "#2fa6a0", "#c98fb4")
 """Ten hues a colour-blind reader can mostly tell apart by lightness."""
 SIGNIFICANT, NOT_SIGNIFICANT, FILTERED = "#6a51a3", "#e3b7c0", "#d5d9dd"
-SEQUENTIAL = "viridis"
+SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 
 _STYLE: Any = {
     "svg.hashsalt": "wellstream",

@@ -5,6 +5,8 @@ Nothing here is markup: every string is text and the template escapes it, so ``<
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -72,6 +74,15 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The answer of a page, in a sentence; ``good`` says whether the model is better than its baseline."""
+
+    kind: ClassVar[str] = "answer"
+    text: str
+    good: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Listing:
     """Long preformatted text, folded away under its title."""
 
@@ -80,7 +91,7 @@ class Listing:
     text: str
 
 
-Block: TypeAlias = Picture | Grid | Facts | Numbers | Note | Listing
+Block: TypeAlias = Picture | Grid | Facts | Numbers | Note | Answer | Listing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +120,29 @@ def _environment() -> Environment:
 
 def _text(name: str) -> str:
     return files("framework.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def render_well_map(title: str, subtitle: str, data: str) -> str:
+    """Return the interactive page of wells.
+
+    Args:
+        title, subtitle: above the map.
+        data: JSON for its program, without ``<``.
+    """
+    script = _text("well_map.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return (
+        _environment()
+        .from_string(_text("well_map.html.j2"))
+        .render(
+            title=title,
+            subtitle=subtitle,
+            style=Markup(_text("well_map.css")),  # noqa: S704 (our own file)
+            script=Markup(script),  # noqa: S704 (our own file)
+            script_hash=f"sha256-{digest}",
+            data=Markup(data),  # noqa: S704 (JSON without any character that HTML knows)
+        )
+    )
 
 
 def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:

@@ -23,7 +23,7 @@ class ReportSection(ABC):
     """A part of the page of a run.
 
     Attributes:
-        order: its place: overview 0, scores 10, training 20 ... reproduce 900.
+        order: its place: what was asked 0, scores 10, cells 20, plates 30 ... training 100, reproduce 900.
     """
 
     order: ClassVar[int]

@@ -241,6 +241,10 @@ def report(
         Path | None, typer.Option(help="folder written by wellstream figure; default: figures in the run")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file; default: report.html in the run")] = None,
+    map_out: Annotated[
+        Path | None,
+        typer.Option("--map", help="HTML file: a map of --embeddings whose points show their cells and their well"),
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Write a self-contained HTML report of a run.
@@ -248,9 +252,18 @@ def report(
     Python: wellstream.report(run)
     """
     page = ws.report(
-        run, data=data, evaluation=evaluation, embeddings=embeddings, figures=figures, out=out, plugins=plugin or ()
+        run,
+        data=data,
+        evaluation=evaluation,
+        embeddings=embeddings,
+        figures=figures,
+        out=out,
+        map_out=map_out,
+        plugins=plugin or (),
     )
     show.console.print(f"report: {page}")
+    if map_out is not None:
+        show.console.print(f"map: {map_out}")
 
 
 @dataclass(frozen=True, kw_only=True)

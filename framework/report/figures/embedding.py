@@ -80,7 +80,7 @@ def embedding_map(points: Floats, method: str, colourings: Mapping[str, Colourin
     drawn, axes = figure(8.6, 4.4, columns=len(colourings))
     for panel, (title, colouring) in zip(axes[0], colourings.items(), strict=True):
         named = colouring.labels.astype(str).to_numpy()
-        colours = _colours(named, colouring.first)
+        colours = label_colours(named, colouring.first)
         for rank, (label, colour) in enumerate(colours):
             chosen = named == label if label is not None else ~np.isin(named, [name for name, _ in colours if name])
             panel.scatter(
@@ -115,7 +115,7 @@ def embedding_map(points: Floats, method: str, colourings: Mapping[str, Colourin
     )
 
 
-def _colours(labels: npt.NDArray[np.object_], first: tuple[str, ...]) -> list[tuple[str | None, str]]:
+def label_colours(labels: npt.NDArray[np.object_], first: tuple[str, ...]) -> list[tuple[str | None, str]]:
     """Return (label, colour): by name when few, else ``first``, the commonest, and grey for others (None)."""
     counts = pd.Series(labels).value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
     names = [*first, *(str(name) for name in counts.index if name not in first)]

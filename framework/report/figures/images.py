@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
 
@@ -17,6 +18,7 @@ from framework.errors import InputError
 from framework.files.failures import check_regular, reading
 from framework.look.stains import nucleus_channel
 from framework.report.canvas import SOFT, bare, figure, shortened, styled, uri
+from framework.report.figures.scale import draw_scale_bar
 from framework.report.page import Picture
 
 Floats = npt.NDArray[np.float64]
@@ -46,20 +48,32 @@ def composite(
     tiles: npt.NDArray[np.generic], channels: Sequence[str], statistics: Mapping[str, ChannelStatistics]
 ) -> Floats:
     """Return (n, H, W, 3) in 0..1 from stored tiles (n, C, H, W); contrast from percentiles 1 to 99.9."""
-    picture = np.zeros((len(tiles), *tiles.shape[2:], 3))
-    for position, (channel, (_, colour)) in enumerate(zip(channels, channel_colours(channels), strict=True)):
+    return coloured(shades(tiles, channels, statistics), channels)
+
+
+def shades(
+    tiles: npt.NDArray[np.generic], channels: Sequence[str], statistics: Mapping[str, ChannelStatistics]
+) -> Floats:
+    """Return stored tiles (n, C, H, W) as shades in 0..1; contrast from percentiles 1 to 99.9 of each channel."""
+    found = np.empty(tiles.shape)
+    for position, channel in enumerate(channels):
         percentiles = statistics[channel].percentiles if channel in statistics else {}
         plane = tiles[:, position].astype(np.float64)
         low = percentiles.get("1", float(plane.min(initial=0)))
         high = percentiles.get("99.9", float(plane.max(initial=1)))
-        shade = np.clip((plane - low) / max(high - low, 1e-9), 0, 1)
-        picture += shade[..., None] * np.asarray(colour)
-    return np.clip(picture, 0, 1)
+        found[:, position] = np.clip((plane - low) / max(high - low, 1e-9), 0, 1)
+    return found
+
+
+def coloured(shaded: Floats, channels: Sequence[str]) -> Floats:
+    """Return the channels of (n, C, H, W) in their colours, added up: (n, H, W, 3) in 0..1."""
+    colours = np.array([colour for _, colour in channel_colours(channels)])
+    return np.clip(np.einsum("nchw,cr->nhwr", shaded, colours), 0, 1)
 
 
 @styled
-def tile_rows(rows: Mapping[str, Floats], channels: Sequence[str]) -> Picture:
-    """Draw tiles, one row per condition: condition -> (n, H, W, 3) in 0..1."""
+def tile_rows(rows: Mapping[str, Floats], channels: Sequence[str], pixel_size_um: float | None = None) -> Picture:
+    """Draw tiles, one row per condition: condition -> (n, H, W, 3) in 0..1; a scale bar where pixels have a size."""
     most = max(len(tiles) for tiles in rows.values())
     drawn, axes = figure(8.6, min(0.93, 7.2 / most) * len(rows) + 0.05, len(rows), most)
     drawn.set_layout_engine("constrained", w_pad=0.015, h_pad=0.015, wspace=0.0, hspace=0.0)
@@ -68,6 +82,8 @@ def tile_rows(rows: Mapping[str, Floats], channels: Sequence[str]) -> Picture:
             bare(panel)
             if position < len(tiles):
                 panel.imshow(tiles[position], interpolation="nearest")
+                if position == 0:
+                    draw_scale_bar(panel, pixel_size_um, tiles.shape[2], tiles.shape[1])
         line[0].set_ylabel(shortened(condition, 26), rotation=0, ha="right", va="center", fontsize=8)
     named = ", ".join(
         f"{channel} {name}" for channel, (name, _) in zip(channels, channel_colours(channels), strict=True)
@@ -84,8 +100,34 @@ def tile_rows(rows: Mapping[str, Floats], channels: Sequence[str]) -> Picture:
 
 
 @styled
-def flat_fields(fields: Mapping[str, Floats]) -> Picture:
-    """Draw flat-fields: name -> (H, W), mean 1."""
+def channel_panels(rows: Mapping[str, Floats], channels: Sequence[str], pixel_size_um: float | None = None) -> Picture:
+    """Draw one cell per condition, all channels together and each alone: condition -> shades (C, H, W) in 0..1."""
+    colours = channel_colours(channels)
+    across = len(channels) + 1
+    size = min(1.15, 7.2 / across)
+    drawn, axes = figure(1.4 + size * across, size * len(rows) + 0.35, len(rows), across)
+    drawn.set_layout_engine("constrained", w_pad=0.015, h_pad=0.015, wspace=0.0, hspace=0.0)
+    for line, (condition, shaded) in zip(axes, rows.items(), strict=True):
+        images = [coloured(shaded[None], channels)[0], *shaded]
+        for panel, image in zip(line, images, strict=True):
+            bare(panel)
+            panel.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            draw_scale_bar(panel, pixel_size_um, shaded.shape[2], shaded.shape[1])
+        line[0].set_ylabel(shortened(condition, 22), rotation=0, ha="right", va="center", fontsize=8)
+    for panel, title in zip(axes[0], ["together", *channels], strict=True):
+        panel.set_title(shortened(title, 14), fontsize=8, loc="center", fontweight="normal")
+    named = ", ".join(f"{channel} {name}" for channel, (name, _) in zip(channels, colours, strict=True))
+    return Picture(
+        source=uri(drawn, "png"),
+        alt=f"One cell of {len(rows)} conditions, channels together and alone: {', '.join(rows)}",
+        caption=f"One cell per condition: all channels together ({named}), then each alone in grey. Contrast is that "
+        "of the whole dataset. Look for a channel that is empty, saturated or shows another one.",
+    )
+
+
+@styled
+def flat_fields(fields: Mapping[str, Floats], pixel_size_um: float | None = None) -> Picture:
+    """Draw flat-fields: name -> (H, W), mean 1; a scale bar where pixels have a size."""
     columns = min(4, max(len(fields), 2))
     rows = -(-len(fields) // columns)
     drawn, axes = figure(8.6, 2.0 * rows + 0.2, rows, columns)
@@ -97,11 +139,13 @@ def flat_fields(fields: Mapping[str, Floats]) -> Picture:
     for panel, (name, field) in zip(axes.ravel(), fields.items(), strict=False):
         panel.set_visible(True)
         bare(panel)
-        image = panel.imshow(_reduced(field, 160), vmin=low, vmax=high, cmap="cividis")
+        small, step = _reduced(field, 160)
+        image = panel.imshow(small, vmin=low, vmax=high, cmap="cividis")
+        draw_scale_bar(panel, pixel_size_um and pixel_size_um * step, small.shape[1], small.shape[0])
         panel.set_title(shortened(name, 28), fontsize=8)
         panel.set_xlabel(f"{np.nanmin(field):.2f} – {np.nanmax(field):.2f}", fontsize=7.5, color=SOFT)
         shown.append(panel)
-    drawn.colorbar(image, ax=shown, shrink=0.8, pad=0.01)
+    drawn.colorbar(image, ax=shown, shrink=0.8, pad=0.01, label="light, of the mean of the field")
     return Picture(
         source=uri(drawn, "png"),
         alt=f"Flat-fields of {len(fields)} plate and channel pairs, from {low:.2f} to {high:.2f}",
@@ -114,7 +158,14 @@ def flat_fields(fields: Mapping[str, Floats]) -> Picture:
 
 
 @styled
-def overview(file: Path, nuclei: pd.DataFrame, scale: float, diameter_px: float, title: str) -> Picture:
+def overview(
+    file: Path,
+    nuclei: pd.DataFrame,
+    scale: float,
+    diameter_px: float,
+    title: str,
+    pixel_size_um: float | None = None,
+) -> Picture:
     """Draw a field with its nuclei, or the middle of a field that has too many to tell apart.
 
     Args:
@@ -123,6 +174,7 @@ def overview(file: Path, nuclei: pd.DataFrame, scale: float, diameter_px: float,
         scale: overview pixels per field pixel.
         diameter_px: of the circles, in field pixels.
         title: what the field is.
+        pixel_size_um: of the field, for a scale bar; None: not known.
 
     Raises:
         InputError: the file is no picture, or a damaged one.
@@ -153,6 +205,7 @@ def overview(file: Path, nuclei: pd.DataFrame, scale: float, diameter_px: float,
         handles.append(Line2D([], [], marker="o", linestyle="", markerfacecolor="none", color=colour, label=label))
     panel.set_xlim((width - 1) / 2 - shown * width / 2, (width - 1) / 2 + shown * width / 2)
     panel.set_ylim((height - 1) / 2 + shown * height / 2, (height - 1) / 2 - shown * height / 2)
+    _scale_bar_of_the_middle(panel, pixel_size_um and pixel_size_um / scale, width, height, shown)
     if handles:
         panel.legend(
             handles=handles, frameon=False, loc="upper center", ncols=4, fontsize=7.5, bbox_to_anchor=(0.5, 0.0)
@@ -168,7 +221,15 @@ def overview(file: Path, nuclei: pd.DataFrame, scale: float, diameter_px: float,
     )
 
 
-def _reduced(field: Floats, size: int) -> Floats:
-    """Return every n-th pixel, so that no side is longer than ``size``: flat-fields are smooth."""
+def _scale_bar_of_the_middle(
+    panel: Axes, pixel_size_um: float | None, width: float, height: float, shown: float
+) -> None:
+    """Draw a scale bar at the lower right of the middle ``shown`` of each side of an image."""
+    left, top = width * (1 - shown) / 2, height * (1 - shown) / 2
+    draw_scale_bar(panel, pixel_size_um, width * shown, height * shown, left, top)
+
+
+def _reduced(field: Floats, size: int) -> tuple[Floats, int]:
+    """Return every n-th pixel, so that no side is longer than ``size``, and n: flat-fields are smooth."""
     step = max(1, -(-max(field.shape) // size))
-    return field[::step, ::step]
+    return field[::step, ::step], step

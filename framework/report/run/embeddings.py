@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anndata
+import pandas as pd
 
 from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, SOURCE, STIMULATION
 from framework.evaluate.wells import well_embeddings
@@ -20,20 +21,40 @@ class EmbeddingsSection(ReportSection):
 
     def build(self, inputs: Inputs) -> Section | Note | None:
         """Return the section, or why it is not shown."""
-        section = embedding(inputs.embeddings) if inputs.embeddings is not None else None
+        run = inputs.run.path_shown
+        section = embedding(inputs.embeddings, run) if inputs.embeddings is not None else None
         return section or Note(
             text="Map of well embeddings: no embeddings of three wells or more were given.",
-            command=f"wellstream embed {inputs.run.path_shown} --data DATASET --out E.h5ad",
+            command=f"wellstream embed {run} --data DATASET --out E.h5ad",
         )
 
 
-def embedding(data: anndata.AnnData) -> Section | None:
-    """Return the map of well embeddings; None with fewer than three wells."""
+def embedding(data: anndata.AnnData, run: str) -> Section | None:
+    """Return the map of well embeddings of a run; None with fewer than three wells."""
     table = well_embeddings(data)
     if len(table.wells) < 3:
         return None
     points, method = project(table.vectors)
-    wells = table.wells
+    blocks: list[Block] = [embedding_map(points, method, colourings_of(table.wells))]
+    if method == "PCA":
+        blocks.append(
+            Note(
+                text="Drawn with principal components: umap-learn is not installed or there are too few "
+                "wells. For UMAP:",
+                command="pip install 'wellstream[analysis]'",
+            )
+        )
+    blocks.append(
+        Note(
+            text="A page on which each point shows its cells, its well and its nearest wells:",
+            command=f"wellstream report {run} --embeddings E.h5ad --map wells.html",
+        )
+    )
+    return Section(anchor="embeddings", title="Embeddings", lead="Which wells look alike to the model?", blocks=blocks)
+
+
+def colourings_of(wells: pd.DataFrame) -> dict[str, Colouring]:
+    """Return by what a map of wells is coloured: title -> labels."""
     colourings: dict[str, Colouring] = {}
     if STIMULATION in wells.columns and wells[STIMULATION].astype(str).nunique() > 1:
         colourings["Stimulation"] = Colouring(labels=wells[STIMULATION])
@@ -46,13 +67,4 @@ def embedding(data: anndata.AnnData) -> Section | None:
         colourings["Perturbation"] = Colouring(labels=labels, first=tuple(sorted(labels[is_control].unique())))
     if len(colourings) < 2 and SOURCE in wells.columns:
         colourings["Plate" if PLATE in wells.columns else "Source"] = Colouring(labels=wells[SOURCE])
-    blocks: list[Block] = [embedding_map(points, method, colourings)]
-    if method == "PCA":
-        blocks.append(
-            Note(
-                text="Drawn with principal components: umap-learn is not installed or there are too few "
-                "wells. For UMAP:",
-                command="pip install 'wellstream[analysis]'",
-            )
-        )
-    return Section(anchor="embeddings", title="Embeddings", lead="Which wells look alike to the model?", blocks=blocks)
+    return colourings

@@ -12,7 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
-from framework.report.canvas import LINE, SEQUENTIAL, SOFT, figure, shortened, styled, uri
+from framework.report.canvas import DIVERGING, LINE, SEQUENTIAL, SOFT, figure, shortened, styled, uri
 from framework.report.page import Picture
 
 _WELL = re.compile(r"([A-Z]{1,2})0*([1-9][0-9]?)")
@@ -41,13 +41,14 @@ def plate_shape(positions: list[tuple[int, int]]) -> tuple[int, int]:
 
 
 @styled
-def plate_map(plates: Mapping[str, Mapping[str, float]], quantity: str, caption: str) -> Picture | None:
+def plate_map(plates: Mapping[str, Mapping[str, float]], quantity: str, caption: str, unit: str = "") -> Picture | None:
     """Draw one quantity over plates on one colour scale: one plate at half width, several side by side.
 
     Args:
         plates: plate -> well name -> value; wells without a value stay blank, NaN is crossed out.
         quantity: name of the value, above each plate.
         caption: what to look for.
+        unit: beside the colours; empty: the quantity.
 
     Returns:
         None when no well has a plate position (samples that come from no plate).
@@ -58,17 +59,17 @@ def plate_map(plates: Mapping[str, Mapping[str, float]], quantity: str, caption:
         return None
     values = np.array([value for wells in placed.values() for value in wells.values()], dtype=np.float64)
     known = values[~np.isnan(values)]
-    scale = Normalize(float(known.min()) if len(known) else 0.0, float(known.max()) if len(known) else 1.0)
+    scale, colours = _scale(known)
     columns = min(2, len(placed))
     rows = -(-len(placed) // columns)
     drawn, axes = figure(4.4 * columns, 2.9 * rows, rows, columns)
     for spare in axes.ravel()[len(placed) :]:
         spare.set_visible(False)
     for panel, (plate, wells) in zip(axes.ravel(), placed.items(), strict=False):
-        _draw(panel, wells, scale)
+        _draw(panel, wells, scale, colours)
         panel.set_title(shortened(f"{quantity} · {plate}", 46), fontsize=9)
     shown = [panel for panel in axes.ravel() if panel.get_visible()]
-    drawn.colorbar(_mappable(scale), ax=shown, shrink=0.7, pad=0.01)
+    drawn.colorbar(ScalarMappable(norm=scale, cmap=colours), ax=shown, shrink=0.7, pad=0.01, label=unit or quantity)
     return Picture(
         source=uri(drawn, "svg"),
         alt=f"{quantity} by well on {len(placed)} plate(s): {_range(known)}",
@@ -86,11 +87,16 @@ def _range(known: np.ndarray) -> str:
     return f"{known.min():.4g} to {known.max():.4g}, median {np.median(known):.4g}" if len(known) else "no values"
 
 
-def _mappable(scale: Normalize) -> ScalarMappable:
-    return ScalarMappable(norm=scale, cmap=SEQUENTIAL)
+def _scale(known: np.ndarray) -> tuple[Normalize, str]:
+    """Return a colour scale; values on both sides of 0 get two hues that part there."""
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    if low < 0.0 < high:
+        far = max(-low, high)
+        return Normalize(-far, far), DIVERGING
+    return Normalize(low, high), SEQUENTIAL
 
 
-def _draw(panel: Axes, wells: Mapping[tuple[int, int], float], scale: Normalize) -> None:
+def _draw(panel: Axes, wells: Mapping[tuple[int, int], float], scale: Normalize, colours: str) -> None:
     rows, columns = plate_shape(list(wells))
     table = np.full((rows, columns), np.nan)
     for (row, column), value in wells.items():
@@ -100,7 +106,7 @@ def _draw(panel: Axes, wells: Mapping[tuple[int, int], float], scale: Normalize)
             panel.plot([column - 0.25, column + 0.25], [row + 0.25, row - 0.25], color=SOFT, linewidth=0.8)
     panel.add_patch(Rectangle((-0.5, -0.5), columns, rows, facecolor="#f2f4f6", edgecolor=LINE, zorder=0))
     edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
-    panel.pcolormesh(*edges, np.ma.masked_invalid(table), cmap=SEQUENTIAL, norm=scale, edgecolor="white", linewidth=0.6)
+    panel.pcolormesh(*edges, np.ma.masked_invalid(table), cmap=colours, norm=scale, edgecolor="white", linewidth=0.6)
     panel.set_xlim(-0.5, columns - 0.5)
     panel.set_ylim(rows - 0.5, -0.5)
     panel.set_aspect("equal")

@@ -19,7 +19,7 @@ _FLAT_FIELDS = 16
 class IlluminationSection(ReportSection):
     """Flat-fields."""
 
-    order = 80
+    order = 70
 
     def build(self, inputs: Inputs) -> Section | Note | None:
         """Return the section, or why it is not shown."""
@@ -45,7 +45,7 @@ def illumination(dataset: Dataset) -> Section | None:
             fields[f"{entry['channel']} · {entry['plate']}"] = field.astype(np.float64)
     if not fields:
         return None
-    blocks: list[Block] = [flat_fields(fields)]
+    blocks: list[Block] = [flat_fields(fields, dataset.manifest.pixel_size_um)]
     if len(entries) > _FLAT_FIELDS:
         blocks.append(
             Note(text=f"{_FLAT_FIELDS} of {len(entries)} flat-fields are shown; the others are in qc/ of the dataset.")

@@ -27,7 +27,7 @@ _ROWS = 40
 class InpaintingSection(ReportSection):
     """Painted cells."""
 
-    order = 30
+    order = 25
 
     def build(self, inputs: Inputs) -> Section | Note | None:
         """Return the section, or why it is not shown."""

@@ -22,7 +22,7 @@ _NUCLEUS_UM = 12.0
 class NucleiSection(ReportSection):
     """Fields with their nuclei."""
 
-    order = 70
+    order = 60
 
     def build(self, inputs: Inputs) -> Section | Note | None:
         """Return the section, or why it is not shown."""
@@ -47,7 +47,16 @@ def nuclei(dataset: Dataset) -> Section | None:
     for entry in (entries[position] for position in evenly(0, len(entries), _OVERVIEWS)):
         here = table[(table["bag"] == int(entry["bag"])) & (table["site"] == int(entry["site"]))]
         title = f"{entry['plate']} {entry['well']}, site {entry['site']}, {entry['channel']}"
-        blocks.append(overview(dataset.file(entry["file"]), here, float(entry["scale"]), _diameter_px(dataset), title))
+        blocks.append(
+            overview(
+                dataset.file(entry["file"]),
+                here,
+                float(entry["scale"]),
+                _diameter_px(dataset),
+                title,
+                dataset.manifest.pixel_size_um,
+            )
+        )
     counts = table["status"].astype(str).value_counts()
     blocks.append(
         Grid(

@@ -6,8 +6,10 @@ import logging
 from pathlib import Path
 
 from framework.durable import check_can_be_folder, write_text
+from framework.errors import InputError
 from framework.report.page import Note, Section, render_page
 from framework.report.page_inputs import Inputs, read_inputs
+from framework.report.run.well_map import write_well_map
 from framework.report.sections import load_sections, sections_in_order
 
 REPORT_NAME = "report.html"
@@ -24,6 +26,7 @@ def write_report(
     embeddings: Path | str | None = None,
     figures: Path | str | None = None,
     out: Path | str | None = None,
+    map_out: Path | str | None = None,
 ) -> Path:
     """Write one self-contained HTML page about a run.
 
@@ -34,6 +37,7 @@ def write_report(
         embeddings: ``.h5ad`` of ``wellstream embed``, of tiles or of wells.
         figures: folder of ``wellstream figure``; default ``<run>/figures`` when that is there.
         out: the file to write; default ``<run>/report.html``.
+        map_out: file of an interactive page of the embeddings to write too; see ``well_map``.
 
     Returns:
         The file. Equal inputs give equal bytes.
@@ -52,7 +56,17 @@ def write_report(
         log.warning("%s", note)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, build_report(inputs))
+    if map_out is not None:
+        _write_map(inputs, map_out)
     return file
+
+
+def _write_map(inputs: Inputs, out: Path | str) -> None:
+    if inputs.embeddings is None:
+        raise InputError("a map shows embeddings: name the .h5ad of wellstream embed with --embeddings")
+    if inputs.dataset is None:
+        raise InputError("a map shows cells: name the dataset that was embedded with --data")
+    write_well_map(inputs.dataset, inputs.embeddings, out, inputs.run.root.resolve().name)
 
 
 def build_report(inputs: Inputs) -> str:

@@ -26,12 +26,14 @@ _PLATE_COUNTS = (
     (
         "n_tiles",
         "tiles",
+        "tiles per well",
         "Tiles cut in each well. Look for empty wells, and for rows, columns or an edge that differ from the inside: "
         "seeding, drying or focus, not biology.",
     ),
     (
         "with_tile",
-        "share of nuclei with a tile",
+        "nuclei with a tile",
+        "% of the nuclei found",
         "Nuclei that got a tile, of those found. A low well is crowded at the border of its fields or full of debris.",
     ),
 )
@@ -45,7 +47,7 @@ _COMPONENT_CAPTION = (
 class PlatesSection(ReportSection):
     """Heat-maps of plates."""
 
-    order = 50
+    order = 30
 
     def build(self, inputs: Inputs) -> Section | Note | None:
         """Return the section, or why it is not shown."""
@@ -65,15 +67,20 @@ def plates(dataset: Dataset, embeddings: anndata.AnnData | None) -> Section | No
         return None
     bags = dataset.bags.copy()
     bags["with_tile"] = (bags["n_tiles"] / bags["n_cells"].where(bags["n_cells"] > 0)).astype(float)
-    maps = [_well_map(bags, *entry) for entry in _PLATE_COUNTS]
+    bags["with_tile"] *= 100.0
+    maps = [_well_map(bags, value, quantity, caption, unit) for value, quantity, unit, caption in _PLATE_COUNTS]
     means = _intensities(dataset, TileStore(dataset, None))
     for position, channel in enumerate(dataset.manifest.tile.channels[:_CHANNELS]):
         caption = f"Mean intensity over up to {_TILES_PER_WELL} tiles per well. Look for gradients over the plate."
-        maps.append(_well_map(bags.assign(mean=means[:, position]), "mean", f"{channel}, mean intensity", caption))
+        maps.append(
+            _well_map(
+                bags.assign(mean=means[:, position]), "mean", f"{channel}, mean intensity", caption, "stored counts"
+            )
+        )
     if embeddings is not None:
         table = well_embeddings(embeddings)
         located = table.wells.assign(score=principal(table.vectors, 1)[:, 0])
-        maps.append(_well_map(located, "score", "embedding, component 1", _COMPONENT_CAPTION))
+        maps.append(_well_map(located, "score", "embedding, component 1", _COMPONENT_CAPTION, "score"))
     shown: list[Block] = [picture for picture in maps if picture is not None]
     if not shown:
         return None
@@ -88,8 +95,8 @@ def plates(dataset: Dataset, embeddings: anndata.AnnData | None) -> Section | No
     )
 
 
-def _well_map(table: pd.DataFrame, value: str, quantity: str, caption: str) -> Picture | None:
-    return plate_map(wells_of(table, PLATE, WELL, value, _PLATES), quantity, caption)
+def _well_map(table: pd.DataFrame, value: str, quantity: str, caption: str, unit: str) -> Picture | None:
+    return plate_map(wells_of(table, PLATE, WELL, value, _PLATES), quantity, caption, unit)
 
 
 def _intensities(dataset: Dataset, store: TileStore) -> npt.NDArray[np.float64]:

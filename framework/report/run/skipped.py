@@ -22,7 +22,7 @@ _NOTES = 20
 class SkippedSection(ReportSection):
     """What ingest left out."""
 
-    order = 90
+    order = 80
 
     def build(self, inputs: Inputs) -> Section | Note | None:
         """Return the section, or why it is not shown."""

@@ -9,7 +9,7 @@ import pandas as pd
 from framework.data.dataset import Dataset
 from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, STIMULATION
 from framework.data.store import TileStore
-from framework.report.figures.images import composite, tile_rows
+from framework.report.figures.images import channel_panels, coloured, shades, tile_rows
 from framework.report.kept_figures import evenly
 from framework.report.page import Block, Note, Section
 from framework.report.page_inputs import Inputs
@@ -17,13 +17,14 @@ from framework.report.sections import SECTIONS, ReportSection, SectionConfig
 
 _CONDITIONS = 8
 _TILES_PER_CONDITION = 8
+_CONDITIONS_ALONE = 4
 
 
 @SECTIONS.register("tiles", SectionConfig)
 class TilesSection(ReportSection):
     """Example tiles."""
 
-    order = 60
+    order = 20
 
     def build(self, inputs: Inputs) -> Section | Note | None:
         """Return the section, or why it is not shown."""
@@ -44,19 +45,25 @@ def tiles(dataset: Dataset) -> Section | None:
         return None
     store = TileStore(dataset, None)
     channels = dataset.manifest.tile.channels
-    rows = {}
+    rows, alone = {}, {}
     for name, bags in _conditions(table):
         starts, stops = dataset.index.bag_start[bags], dataset.index.bag_start[bags + 1]
         owned = np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
         ids = owned[evenly(0, len(owned), _TILES_PER_CONDITION)]
         pixels = np.empty((len(ids), *dataset.manifest.tile.shape), dtype=dataset.manifest.tile.dtype)
         store.gather(ids, pixels)
-        rows[name] = composite(pixels, channels, dataset.manifest.channel_statistics)
-    blocks: list[Block] = [tile_rows(rows, channels)]
+        shaded = shades(pixels, channels, dataset.manifest.channel_statistics)
+        rows[name] = coloured(shaded, channels)
+        if len(alone) < _CONDITIONS_ALONE:
+            alone[name] = shaded[0]
+    size = dataset.manifest.pixel_size_um
+    blocks: list[Block] = [tile_rows(rows, channels, size)]
+    if len(channels) > 1:
+        blocks.append(channel_panels(alone, channels, size))
     total = len(table.groupby([PERTURBATION, STIMULATION], dropna=False))
     if total > len(rows):
         blocks.append(Note(text=f"{len(rows)} of {total} conditions are shown: controls first, then evenly by name."))
-    return Section(anchor="tiles", title="Tiles", lead="What the model sees.", blocks=blocks)
+    return Section(anchor="tiles", title="Cells", lead="What does the model see?", blocks=blocks)
 
 
 def _conditions(table: pd.DataFrame) -> list[tuple[str, npt.NDArray[np.int64]]]:

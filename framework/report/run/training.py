@@ -10,7 +10,7 @@ import pandas as pd
 from framework.data.format.schema import BAG, SOURCE, of_plates
 from framework.evaluate import evaluation_kind
 from framework.format import count, duration
-from framework.report.page import Block, Facts, Listing, Note, Numbers, Section
+from framework.report.page import Answer, Block, Facts, Listing, Note, Numbers, Section
 from framework.report.page_inputs import Inputs, RunFacts
 from framework.report.run.figures_training import loss_curve, throughput
 from framework.report.sections import SECTIONS, ReportSection, SectionConfig
@@ -34,7 +34,7 @@ class OverviewSection(ReportSection):
 class TrainingSection(ReportSection):
     """Loss and speed."""
 
-    order = 20
+    order = 100
 
     def build(self, inputs: Inputs) -> Section | Note | None:
         """Return the section, or why it is not shown."""
@@ -56,7 +56,12 @@ class ReproduceSection(ReportSection):
 
 def overview(inputs: Inputs) -> Section:
     """Return the first section: the headline numbers, and the facts of run and dataset side by side."""
-    blocks: list[Block] = [Numbers(items=_headline(inputs))]
+    blocks: list[Block] = []
+    kind = None if inputs.evaluation is None else evaluation_kind(inputs.evaluation.kind)
+    if kind is not None and inputs.evaluation is not None:
+        verdict = kind.verdict(inputs.evaluation.summary)
+        blocks += [Answer(text=verdict.text, good=verdict.holds)] if verdict is not None else []
+    blocks.append(Numbers(items=_headline(inputs)))
     blocks.append(Facts(items=_run_facts(inputs.run), title="Run"))
     if inputs.dataset is not None:
         blocks.append(Facts(items=_dataset_facts(inputs), title="Dataset"))
@@ -69,8 +74,8 @@ def overview(inputs: Inputs) -> Section:
         )
     return Section(
         anchor="overview",
-        title="Overview",
-        lead="What was trained, on what, and how it came out.",
+        title="Question and answer",
+        lead=(kind.asks if kind is not None else "") or "What was trained, on what, and how did it come out?",
         blocks=blocks,
     )
 
@@ -80,7 +85,7 @@ def training(run: RunFacts) -> Section | None:
     loss, validation = run.column("loss"), run.column("val_loss")
     if not len(loss) and not len(validation):
         return None
-    blocks: list[Block] = [loss_curve(loss, validation)]
+    blocks: list[Block] = [Numbers(items=_of_training(run)), loss_curve(loss, validation)]
     speed = throughput(
         {"tiles per second": run.column("tiles_per_s"), "share of time waiting for data": run.column("wait_share")}
     )
@@ -137,9 +142,18 @@ def _seconds(run: RunFacts) -> float | None:
 
 
 def _headline(inputs: Inputs) -> list[tuple[str, str]]:
-    run, items = inputs.run, []
+    items = []
     if inputs.evaluation is not None:
         items += evaluation_kind(inputs.evaluation.kind).numbers(inputs.evaluation.summary)
+    if not items:
+        items += _of_training(inputs.run)
+    if inputs.dataset is not None:
+        items.append((count(inputs.dataset.manifest.n_tiles), "tiles in the dataset"))
+    return items
+
+
+def _of_training(run: RunFacts) -> list[tuple[str, str]]:
+    items = []
     steps, seconds, waiting = _steps(run), _seconds(run), wait_share(run)
     validation, loss = run.column("val_loss"), run.column("loss")
     if steps is not None:
@@ -152,8 +166,6 @@ def _headline(inputs: Inputs) -> list[tuple[str, str]]:
         items.append((f"{waiting:.1%}", "of the time waiting for data"))
     if seconds is not None:
         items.append((duration(seconds), "training time"))
-    if inputs.dataset is not None:
-        items.append((count(inputs.dataset.manifest.n_tiles), "tiles in the dataset"))
     return items
 
 

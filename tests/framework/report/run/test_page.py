@@ -67,7 +67,7 @@ def test_a_whole_page_has_every_section(whole: Path) -> None:
     page = Page(whole)
     assert page.open == []
     assert page.sections == [
-        "overview", "genes", "training", "embeddings", "plates", "tiles", "nuclei", "illumination", "skipped",
+        "overview", "genes", "tiles", "plates", "embeddings", "nuclei", "illumination", "skipped", "training",
         "reproduce",
     ]  # fmt: skip
     linked = [attributes["href"] for attributes in page.all("a")]
@@ -151,7 +151,7 @@ def test_a_young_run_and_a_dataset_without_qc(world, tmp_path: Path) -> None:
     shutil.copytree(world.dataset, dataset)
     shutil.rmtree(dataset / "qc")
     page = Page(write_report(run, dataset=dataset))
-    assert page.sections == ["overview", "plates", "tiles", "skipped", "reproduce", "missing"]
+    assert page.sections == ["overview", "tiles", "plates", "skipped", "reproduce", "missing"]
     text = " ".join(page.text)
     assert "is unfinished or was stopped" in text
     assert "keeps no field overviews" in text
