@@ -18,7 +18,9 @@ from framework.data.dataset import Dataset
 from framework.errors import InputError
 from framework.evaluate.wells import well_embeddings
 from framework.report import write_report
+from framework.report.figures.embedding import project
 from framework.report.page_inputs import read_embeddings
+from framework.report.run import embeddings, well_map
 from framework.report.run.well_map import map_facts, script_safe
 
 
@@ -26,7 +28,10 @@ from framework.report.run.well_map import map_facts, script_safe
 def page(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("map")
     file = folder / "wells.html"
-    write_report(world.run, dataset=world.dataset, embeddings=world.embeddings, out=folder / "r.html", map_out=file)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (embeddings, well_map):
+            patch.setattr(module, "project", lambda vectors: project(vectors, "pca"))
+        write_report(world.run, dataset=world.dataset, embeddings=world.embeddings, out=folder / "r.html", map_out=file)
     return file
 
 
