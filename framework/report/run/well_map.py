@@ -82,10 +82,11 @@ def map_facts(dataset: Dataset, data: anndata.AnnData) -> dict[str, Any]:
     table = well_embeddings(data)
     if len(table.wells) < 3:
         raise InputError(f"a map needs three wells or more, found {len(table.wells)}; embed a whole dataset")
+    bags = _bags_of(dataset, table.wells)
     points, method = project(table.vectors)
     chosen = np.array(evenly(0, len(table.wells), _MOST_WELLS))
     wells, vectors, points = table.wells.iloc[chosen].reset_index(drop=True), table.vectors[chosen], points[chosen]
-    strips, shown = _strips(dataset, _bags_of(dataset, wells))
+    strips, shown = _strips(dataset, bags[chosen])
     columns = _columns(wells)
     bar = round_length(dataset.manifest.pixel_size_um, dataset.manifest.tile.width)
     return {
