@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError  # types only: defusedxml parses
+from xml.etree.ElementTree import Element  # types only: xml_file parses
 
 import numpy as np
 import pandas as pd
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import parse
 
+from data_tools.formats.xml_file import children, xml_tree
 from data_tools.wells import normalise_well
 from framework.data.format.schema import WELL
 from framework.errors import InputError
 from framework.files.delimited import TextTable
-from framework.files.failures import check_regular, first_bytes
+from framework.files.failures import first_bytes
 
 _ROOT = "AssayLayout"
 _MOST_BYTES = 1 << 26
@@ -32,9 +31,9 @@ def read_assay_layout(file: Path) -> TextTable:
     Raises:
         InputError: no such file, damaged or too large XML, a well outside the plate, a layer or a well twice.
     """
-    root = _parsed(file)
+    root = xml_tree(file, root=_ROOT, what="an assay layout", most=_MOST_BYTES)
     layers: dict[str, dict[str, str]] = {}
-    for layer in _children(root, "Layer"):
+    for layer in children(root, "Layer"):
         name = _text(layer, "Name") or f"Layer {len(layers) + 1}"
         if name in layers:
             raise InputError(f"{file}: two layers are called '{name}'; rename one and export the layout again")
@@ -56,35 +55,14 @@ def read_assay_layout(file: Path) -> TextTable:
     )
 
 
-def _parsed(file: Path) -> Element:
-    size = check_regular(file, InputError, "an assay layout")
-    if size > _MOST_BYTES:
-        raise InputError(f"{file}: {size / 1e6:.0f} MB; an assay layout has less than {_MOST_BYTES / 1e6:.0f}")
-    try:
-        root = parse(file).getroot()
-    except (ParseError, DefusedXmlException, ValueError) as error:
-        raise InputError(f"{file}: damaged XML ({error}); export the assay layout again") from None
-    if root is None or _local(root) != _ROOT:
-        raise InputError(f"{file}: no assay layout; its XML has another root than {_ROOT}")
-    return root
-
-
-def _local(element: Element) -> str:
-    return str(element.tag).rpartition("}")[2]
-
-
-def _children(element: Element, name: str) -> list[Element]:
-    return [child for child in element if _local(child) == name]
-
-
 def _text(element: Element, name: str) -> str:
-    found = _children(element, name)
-    return (found[0].text or "").strip() if found else ""
+    found = next(children(element, name), None)
+    return "" if found is None else (found.text or "").strip()
 
 
 def _wells(layer: Element, name: str, file: Path) -> dict[str, str]:
     cells: dict[str, str] = {}
-    for entry in _children(layer, "Well"):
+    for entry in children(layer, "Well"):
         row, column = _text(entry, "Row"), _text(entry, "Col")
         if not row.isdecimal() or not column.isdecimal():
             raise InputError(f"{file}: layer '{name}': a well in row '{row}', column '{column}'; expected two numbers")

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import numpy.typing as npt
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
 from data_tools.formats.cif_codec import BITMASK, GREYSCALE, U8, U16, CodecError, decode_bitmask, decode_greyscale
 from data_tools.formats.image_file import NoOrdinaryFile, open_ordinary
@@ -31,6 +29,7 @@ from data_tools.formats.tiff_directory import (
     Directory,
     TiffDirectories,
 )
+from data_tools.formats.xml_file import xml_of_text
 from framework.errors import InputError
 
 I64 = npt.NDArray[np.int64]
@@ -243,10 +242,9 @@ def _metadata(tiff: TiffDirectories, first: Directory) -> Element | None:
     if not text:
         return None
     try:
-        root: Element = fromstring(text)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        return xml_of_text(text)
+    except ValueError as error:
         raise tiff.damaged(f"the metadata of tag {METADATA_XML} are no XML ({error})") from None
-    return root
 
 
 def _in_use(root: Element | None) -> tuple[int, ...]:

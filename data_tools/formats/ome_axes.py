@@ -23,8 +23,8 @@ from data_tools.formats.image_axes import (
     refused,
     several,
 )
-from data_tools.formats.image_xml import children, tag_of
 from data_tools.formats.tiff import Tiff
+from data_tools.formats.xml_file import children, name_of
 
 SOURCE = "its OME-XML"
 _IMAGES = "images"
@@ -167,7 +167,7 @@ def _stated(root: Element, blocks: Sequence[Element], planes: Sequence[_Plane], 
 
 def _modulo(root: Element, n_channels: int) -> dict[str, int]:
     """Return what channels are instead, where the OME-XML says that they are values of another axis (a lifetime)."""
-    kind = next((element.get("Type", "") for element in root.iter() if tag_of(element) == "ModuloAlongC"), None)
+    kind = next((element.get("Type", "") for element in root.iter() if name_of(element) == "ModuloAlongC"), None)
     return {} if kind is None else {f"values of its axis '{kind[:20]}' (ModuloAlongC)": n_channels}
 
 

@@ -1,4 +1,4 @@
-"""The pixels of the simplest TIFFs, without a library's cost a file and faster than libraries decode them.
+"""The pixels of the simplest TIFFs, without what a library costs for each file, and decoded faster.
 
 A plain file has one directory with one greyscale image in strips, as it is or as LZW: what imaging cytometers write
 100,000 times, and Phenix for every image. Wrong tags that do not matter for the pixels (cytometers write FillOrder 0)

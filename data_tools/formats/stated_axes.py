@@ -32,12 +32,12 @@ from data_tools.formats.image_axes import (
     refused,
     several,
 )
-from data_tools.formats.image_xml import MOST_TEXT, tag_of, xml_root
 from data_tools.formats.ome_axes import SOURCE as OME_SOURCE
 from data_tools.formats.ome_axes import ome_axes
 from data_tools.formats.tiff import Pixels, Tiff, only_image
 from data_tools.formats.tiff_directory import Directory, TiffError
 from data_tools.formats.tiff_page import DESCRIPTION
+from data_tools.formats.xml_file import MOST_TEXT, name_of, xml_root
 from framework.errors import InputError
 
 _TEXT_TYPES = (1, 2, 7)
@@ -69,7 +69,7 @@ def stated_axes(tiff: Tiff) -> StatedAxes | None:
         if "<OME" in text or ":OME" in text:
             raise refused(tiff, f"{OME_SOURCE} is damaged")
         return None
-    if tag_of(root) != "OME":
+    if name_of(root) != "OME":
         return None
     return ome_axes(root, tiff)
 

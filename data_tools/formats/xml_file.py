@@ -1,18 +1,20 @@
-"""XML files of instruments, read as a stream of elements with their lines: memory holds few of them.
+"""XML of instruments, opened here alone: as a stream of elements, as complete branches, as a tree, or from text.
 
-Entities and document types are refused by ``defusedxml``; names are given without their namespace.
+A stream knows the line of each element, branches are several times as fast, and both hold little in memory; a tree is
+for small files. Entities are refused by ``defusedxml``; names are given without their namespace.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import Element, ParseError  # types only: defusedxml parses
 
 from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import DefusedXMLParser
+from defusedxml.ElementTree import DefusedXMLParser, fromstring, iterparse, parse
 
 from framework.errors import InputError
 from framework.files.failures import check_regular
@@ -20,6 +22,8 @@ from framework.files.failures import check_regular
 _BLOCK = 1 << 16
 _MOST_TEXT = 1 << 20
 _MOST_DEPTH = 64
+MOST_TEXT = 1 << 22
+"""Bytes of XML in the description of an image that are read."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -75,27 +79,114 @@ def elements(file: Path, *, root: str, what: str) -> Iterator[XmlElement]:
     target = _Target(file, root, what)
     parser = DefusedXMLParser(target=target)
     target.parser = parser.parser
-    try:
-        with file.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                parser.feed(block)
-                yield from target.taken()
-            parser.close()
+    with _explained(file, what, parser), file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            parser.feed(block)
             yield from target.taken()
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror or error}); expected {what}") from None
-    except DefusedXmlException as error:
-        line = parser.parser.CurrentLineNumber
-        raise InputError(
-            f"{file}: line {line}: no safe XML ({error}); expected {what}; export the plate again"
-        ) from None
-    except (ParseError, ValueError, LookupError) as error:
-        raise InputError(f"{file}: damaged or no XML ({error}); expected {what}; export the plate again") from None
+        parser.close()
+        yield from target.taken()
+
+
+def branches(file: Path, *, root: str, what: str, parents: Mapping[str, Sequence[str]]) -> Iterator[Element]:
+    """Yield elements with all that is in them, each in the order in which they end; it is emptied after use.
+
+    Args:
+        file: plain XML.
+        root: name of its outermost element.
+        what: it should be, with its article.
+        parents: element to yield -> names of the elements around it, outermost first, without the root.
+
+    Raises:
+        InputError: as ``elements``, without the line.
+    """
+    check_regular(file, InputError, what)
+    around: list[Element] = []
+    names: list[str] = []
+    with _explained(file, what):
+        for event, element in iterparse(file, events=("start", "end")):
+            if event == "start":
+                names.append(name_of(element))
+                around.append(element)
+                if len(names) == 1:
+                    _check_root(file, names[0], root, what)
+                continue
+            around.pop()
+            name = names.pop()
+            if name in parents and names[1:] == parents[name]:
+                yield element
+                around[-1].clear()
+
+
+def xml_tree(file: Path, *, root: str, what: str, most: int) -> Element:
+    """Return the outermost element of a small file.
+
+    Raises:
+        InputError: as ``branches``; or it has more than ``most`` bytes.
+    """
+    size = check_regular(file, InputError, what)
+    if size > most:
+        raise InputError(f"{file}: {size / 1e6:.0f} MB; expected {what}, which has less than {most / 1e6:.0f}")
+    with _explained(file, what):
+        tree: Element | None = parse(file).getroot()
+    _check_root(file, "nothing" if tree is None else name_of(tree), root, what)
+    return tree
+
+
+def xml_of_text(text: str | bytes) -> Element:
+    """Return the root of XML that stands in another file.
+
+    Raises:
+        ValueError: it is none, or not safe.
+    """
+    try:
+        root: Element = fromstring(text)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise ValueError(str(error)) from None
+    return root
+
+
+def xml_root(text: str) -> Element | None:
+    """Return the root of the XML in the description of an image; None where there is none that can be read."""
+    start = text.lstrip("\ufeff \r\n\t")
+    try:
+        return xml_of_text(start.encode("utf-8")) if start.startswith("<") else None
+    except ValueError:
+        return None
+
+
+def name_of(element: Element) -> str:
+    """Return the name of an element without its namespace."""
+    return local(str(element.tag))
+
+
+def children(element: Element, name: str) -> Iterator[Element]:
+    """Yield the children of a name, whatever their namespace."""
+    return (child for child in element if name_of(child) == name)
 
 
 def local(name: str) -> str:
     """Return a name without its namespace."""
     return name.rpartition("}")[2]
+
+
+@contextmanager
+def _explained(file: Path, what: str, parser: Any = None) -> Iterator[None]:
+    """Turn what a parser or the system raises into a sentence, with the line where the parser is given."""
+    again = f"expected {what}; export it again"
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror or error}); expected {what}") from None
+    except DefusedXmlException as error:
+        where = "" if parser is None else f"line {parser.parser.CurrentLineNumber}: "
+        raise InputError(f"{file}: {where}no safe XML ({error}); {again}") from None
+    except (ParseError, ValueError, LookupError) as error:
+        raise InputError(f"{file}: damaged or no XML ({error}); {again}") from None
+
+
+def _check_root(file: Path, name: str, root: str, what: str) -> None:
+    if name != root:
+        raise InputError(f"{file}: expected {what} with the element {root}, found {name}")
 
 
 @dataclass
@@ -111,8 +202,8 @@ class _Target:
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         name, line = local(tag), int(self.parser.CurrentLineNumber)
-        if not self._open and name != self.root:
-            raise InputError(f"{self.file}: expected {self.what} with the element {self.root}, found {name}")
+        if not self._open:
+            _check_root(self.file, name, self.root, self.what)
         if len(self._open) >= _MOST_DEPTH:
             raise InputError(f"{self.file}: line {line}: nested more than {_MOST_DEPTH} deep; expected {self.what}")
         self._open.append(

@@ -117,6 +117,7 @@ LIBRARY_ROOMS = {
     "wandb": ("framework.tracking",),
     "rich.console.Console": ("framework.terminal", "framework.trainer.display", "experiments", "benchmarks"),
     "rich.progress": ("framework.terminal",),
+    "defusedxml": ("data_tools.formats.xml_file",),
     "dask": ("data_tools.pipeline", "wellstream.data"),
     "distributed": ("data_tools.pipeline",),
 }

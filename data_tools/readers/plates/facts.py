@@ -13,10 +13,10 @@ from pathlib import Path
 from xml.etree.ElementTree import Element  # types only: defusedxml parses
 
 from data_tools.formats.image_file import read_bytes
-from data_tools.formats.image_xml import MOST_TEXT, tag_of, xml_root
 from data_tools.formats.stated_axes import missing_planes
 from data_tools.formats.tiff_directory import BytesSource, Directory, TiffDirectories
 from data_tools.formats.tiff_page import DESCRIPTION, MOST_BYTES
+from data_tools.formats.xml_file import MOST_TEXT, name_of, xml_root
 from data_tools.readers.plates.htd import is_htd, read_htd
 from data_tools.readers.plates.places import ImageFile
 from framework.errors import InputError
@@ -135,7 +135,7 @@ def _from_text(text: str) -> tuple[float, float] | None:
 
 def _ome_size(root: Element) -> tuple[float, float] | None:
     for element in root.iter():
-        if tag_of(element) == "Pixels" and "PhysicalSizeX" in element.attrib:
+        if name_of(element) == "Pixels" and "PhysicalSizeX" in element.attrib:
             facts = element.attrib
             x = _in_um(facts["PhysicalSizeX"], facts.get("PhysicalSizeXUnit", "um"))
             y = _in_um(facts.get("PhysicalSizeY", facts["PhysicalSizeX"]), facts.get("PhysicalSizeYUnit", "um"))

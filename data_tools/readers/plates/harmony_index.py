@@ -7,15 +7,13 @@ local element names are looked at, since the namespace differs between versions 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError  # types only: defusedxml parses
+from xml.etree.ElementTree import Element  # types only: xml_file parses
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import iterparse
-
+from data_tools.formats.xml_file import branches, name_of
 from framework.errors import InputError
 
 _METRES_TO_UM = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 1e-3}
@@ -79,52 +77,24 @@ def read_index(file: Path) -> Index:
     """
     index = Index()
     zero_based: set[bool] = set()
-    try:
-        for name, element in _elements(file):
-            if name == "Image":
-                facts = _leaves(element)
-                zero_based.add(_text(facts, "TimepointID", "1") == "0")
-                index.images.append(_image(file, facts))
-                _note_channel(index, index.images[-1].channel_id, facts)
-            elif name == "Entry":
-                _note_entry(index, _whole(file, element.get("ChannelID", ""), "Entry ChannelID"), _leaves(element))
-            else:
-                index.plates.append(_plate(element))
-    except OSError as error:
-        raise InputError(f"{file}: the index cannot be read: {error}") from None
-    except (ParseError, DefusedXmlException) as error:
-        raise InputError(f"{file}: the index is damaged or no safe XML ({error}); export the plate again") from None
+    for element in branches(file, root=_ROOT, what="an index of Harmony", parents=_PARENTS):
+        name = name_of(element)
+        if name == "Image":
+            facts = _leaves(element)
+            zero_based.add(_text(facts, "TimepointID", "1") == "0")
+            index.images.append(_image(file, facts))
+            _note_channel(index, index.images[-1].channel_id, facts)
+        elif name == "Entry":
+            _note_entry(index, _whole(file, element.get("ChannelID", ""), "Entry ChannelID"), _leaves(element))
+        elif name == "Plate":
+            index.plates.append(_plate(element))
     if True in zero_based:
         index.images = [_shifted(image) for image in index.images]
     return index
 
 
-def _elements(file: Path) -> Iterator[tuple[str, Element]]:
-    """Yield complete Image, Entry and Plate elements with their local names, and free each after use."""
-    parents: list[Element] = []
-    names: list[str] = []
-    for event, element in iterparse(file, events=("start", "end")):
-        if event == "start":
-            name = _local(element)
-            if not parents and name != _ROOT:
-                raise InputError(f"{file}: no Harmony index: expected {_ROOT}, found {name}")
-            parents.append(element)
-            names.append(name)
-            continue
-        parents.pop()
-        name = names.pop()
-        if name in _PARENTS and names[1:] == _PARENTS[name]:
-            if name != "Well":
-                yield name, element
-            parents[-1].clear()
-
-
-def _local(element: Element) -> str:
-    return str(element.tag).rpartition("}")[2]
-
-
 def _leaves(element: Element) -> dict[str, Element]:
-    return {_local(child): child for child in element}
+    return {name_of(child): child for child in element}
 
 
 def _text(facts: Mapping[str, Element], name: str, default: str = "") -> str:
@@ -190,7 +160,7 @@ def _size_um(facts: Mapping[str, Element], name: str) -> float | None:
 
 def _plate(element: Element) -> IndexPlate:
     facts = _leaves(element)
-    ids = [child.get("id", "") for child in element if _local(child) == "Well"]
+    ids = [child.get("id", "") for child in element if name_of(child) == "Well"]
     rows, columns = _text(facts, "PlateRows"), _text(facts, "PlateColumns")
     return IndexPlate(
         plate_id=_text(facts, "PlateID"),

@@ -287,9 +287,9 @@ def test_a_channel_of_two_names_is_a_problem(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("<EvaluationInputData><Images>", "the index is damaged or no safe XML"),
-        ("", "the index is damaged or no safe XML"),
-        ("<html />", "no Harmony index: expected EvaluationInputData, found html"),
+        ("<EvaluationInputData><Images>", "damaged or no XML .*; expected an index of Harmony; export it again"),
+        ("", "damaged or no XML"),
+        ("<html />", "expected an index of Harmony with the element EvaluationInputData, found html"),
         (_document(""), "the index lists no image"),
         (_document(_v5().replace("<Row>2</Row>", "")), "Image 0203F1R1: Row: expected a whole number, found ''"),
         (_document(_v5().replace("<FieldID>1<", "<FieldID>one<")), "FieldID: expected a whole number, found 'one'"),
