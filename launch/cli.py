@@ -9,7 +9,7 @@ import typer
 
 from framework import __version__
 from launch.command import ANYWHERE, Group
-from launch.commands import cells, data, embedded, imports, profiles, results, tools, train
+from launch.commands import groups
 from launch.entry import main as main  # where installations made before look for it
 from launch.show import log_lines
 from launch.switches import ALLOW_CODE, DEBUG
@@ -41,5 +41,5 @@ def options(
     log_lines(logging.WARNING)
 
 
-for group in (data, train, results, embedded, cells, profiles, imports, tools):
+for group in groups():
     group.register(app)

@@ -16,6 +16,7 @@ from launch.command import add
 from launch.options import Overrides, given, listed
 
 PANEL = "Single cells"
+ORDER = 40
 _SHOWN = ("genes", "n", "method", "r", "spearman", "rmse", "better_than_mean", "above_0.3")
 
 

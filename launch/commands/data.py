@@ -13,6 +13,7 @@ from launch.command import add
 from launch.options import ConfigOption, Overrides, Scheduler
 
 PANEL = "From raw exports to a dataset"
+ORDER = 10
 
 
 def register(app: typer.Typer) -> None:

@@ -12,6 +12,8 @@ from launch import show
 from launch.command import add
 from launch.commands.results import PANEL
 
+ORDER = 35
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``wellstream``."""

@@ -13,6 +13,7 @@ from launch.command import add
 from launch.options import listed
 
 PANEL = "What others have published"
+ORDER = 50
 
 
 def register(app: typer.Typer) -> None:

@@ -15,6 +15,7 @@ from launch.command import add
 from launch.options import given, listed
 
 PANEL = "Profiles"
+ORDER = 45
 
 Profiles = Annotated[str, typer.Argument(help="profiles: .h5ad, or a CSV whose Metadata_* columns describe the rows")]
 Further = Annotated[

@@ -17,6 +17,7 @@ from launch.command import add
 from launch.options import DatasetOfRun, Device, Part, Plugins, RunFolder, Views, given, listed
 
 PANEL = "Results of a run"
+ORDER = 30
 _KEY = re.compile(r"[A-Za-z_][\w.]*=")
 
 

@@ -16,6 +16,7 @@ from launch import later, show
 from launch.command import add
 
 PANEL = "Proofs and this installation"
+ORDER = 60
 _THERE = "clone the repository of Wellstream and type there: python -m benchmarks"
 
 

@@ -14,6 +14,7 @@ from launch.options import Overrides
 from launch.switches import debugging
 
 PANEL = "Training"
+ORDER = 20
 OUTPUT = "a run is written to run_dir of its config, which an override sets: run_dir=FOLDER"
 
 

@@ -10,7 +10,22 @@ from fixtures.tiny_dataset import make_dataset
 from typer.testing import CliRunner
 
 from framework.errors import ConfigError
+from framework.features import FeatureEvaluateConfig
 from launch.cli import app
+
+CLAIMS = {
+    ("features", "protein"): "all",
+    ("features", "structure"): "all others",
+    ("features", "outline"): "the channel nuclei were found in",
+    ("evaluate-features", "group"): "bag,site",
+    ("evaluate-features", "classifier"): ",".join(FeatureEvaluateConfig.model_fields["classifiers"].default),
+    **{
+        ("evaluate-features", name): str(FeatureEvaluateConfig.model_fields[name].default)
+        for name in ("protocol", "k", "folds", "fold_by", "resamples", "seed")
+    },
+    ("express", "scheduler"): "this process",
+}
+"""(command, option) -> what its help says the default is."""
 
 
 def test_from_dataset_to_comparison(tmp_path: Path) -> None:

@@ -12,6 +12,13 @@ from fixtures.command import wellstream
 
 from launch.commands import data
 
+CLAIMS = {
+    **{(f"simulate {kind}", "config"): "the built-in ones" for kind in ("plate", "ifc", "crops")},
+    ("ingest", "scheduler"): "workers on this machine",
+    ("ingest", "workers"): "one per core",
+}
+"""(command, option) -> what its help says the default is."""
+
 
 @pytest.mark.parametrize("command", [data.simulate_plate, data.simulate_ifc, data.simulate_crops])
 def test_the_example_of_a_simulator_runs(command: Callable[..., None], tmp_path: Path) -> None:

@@ -15,7 +15,30 @@ from typer.testing import CliRunner
 
 from framework.data.format.schema import BAG, PERTURBATION, SOURCE
 from framework.errors import ConfigError, WellstreamError
+from framework.evaluate import EvaluateConfig
 from launch.cli import app
+
+CLAIMS = {
+    **{
+        (command, "data"): "the one the run trained on"
+        for command in ("embed", "predict", "inpaint", "saliency", "report", "export")
+    },
+    **{
+        (command, "device"): "that of the run's config, or the CPU where there is no such device"
+        for command in ("embed", "predict", "inpaint", "saliency")
+    },
+    ("inpaint", "out"): "inpainting in the run",
+    **{
+        ("evaluate", name): str(EvaluateConfig.model_fields[name].default)
+        for name in ("test", "unit", "correction", "alpha", "interval", "ranked")
+    },
+    ("evaluate", "data"): "the one that the predictions name",
+    ("evaluate", "kind"): "the only one that takes these files",
+    ("report", "evaluation"): "evaluation in the run",
+    ("report", "figures"): "figures in the run",
+    ("report", "out"): "report.html in the run",
+}
+"""(command, option) -> what its help says the default is."""
 
 
 def predictions(folder: Path, seed: int, wells: int = 40, genes: int = 30) -> Path:

@@ -11,8 +11,20 @@ from typer.testing import CliRunner
 
 import wellstream as ws
 from framework.errors import ConfigError
+from framework.profiles import AggregateConfig, NormaliseConfig, RetrieveConfig
 from launch.cli import app
 from wellstream.testing.profiles import plates
+
+CLAIMS = {
+    ("normalise", "by"): ",".join(NormaliseConfig.model_fields["by"].default),
+    ("normalise", "to"): NormaliseConfig.model_fields["to"].default,
+    ("normalise", "method"): ",".join(options.name for options in NormaliseConfig().steps),
+    ("aggregate", "by"): ",".join(AggregateConfig.model_fields["by"].default),
+    **{("aggregate", name): AggregateConfig.model_fields[name].default for name in ("how", "weights")},
+    ("retrieve", "treatment"): ",".join(RetrieveConfig.model_fields["treatment"].default),
+    **{("retrieve", name): str(RetrieveConfig.model_fields[name].default) for name in ("plate", "to", "how", "seed")},
+}
+"""(command, option) -> what its help says the default is."""
 
 
 def run(*words: object) -> str:
