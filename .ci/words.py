@@ -20,14 +20,18 @@ _COUNTED = (
     "rows?|files?|bytes|tiles?|cells?|bags?|shards?|values?|numbers?|columns?|lines?|tasks?|threads?|pages?|images?|"
     "pixels?|nuclei|nucleus|wells?|sites?|KB|MB|GB|ms|seconds?|draws?|steps?|tables?|points?|panels?|splits?|fields?|"
     "reads?|requests?|samples?|jobs?|processes|folders?|genes?|arrays?|calls?|epochs?|vectors?|markers?|channels?|"
-    "heads?|trees?|maps?|chunks?|blocks?|scores?|counts?|bars?|crops?|proteins?|records?|fits?"
+    "heads?|trees?|maps?|chunks?|blocks?|scores?|counts?|bars?|crops?|proteins?|records?|fits?|mappings?|entry|entries|"
+    "PNGs?|pictures?|sentences?|objects?|names?|notes?|models?|tensors?|problems?"
 )
 _QUANTITY = r"(?:a|an|one|two|three|\d[\d,.]*|many|few|some|most|no|each|every)"
+_BETWEEN = r"(?:\([^)]*\) |(?:[\w-]+ ){1,3}?)"
+"""``(H, W)``, or up to three words, between a quantity and what is counted."""
 _VERBS = "names|has|had|was|is|holds|reads|wants|needs|gives|at|listed|writes|takes|asks|sends|says|states|keeps|drew"
 _ENDS = rf"\b(?! (?:{_VERBS})\b)(?!-)"
 _RATES = "bytes|tiles|steps|bags|KB|MB|GB|ms|kB|cells|rows"
 PATTERNS = (
-    re.compile(rf"\b{_QUANTITY} (?:{_COUNTED}) an? (?:{_UNIT}){_ENDS}", re.IGNORECASE),
+    re.compile(rf"\b{_QUANTITY} (?:{_BETWEEN}(?!fit))?(?:{_COUNTED}) an? (?:{_UNIT}){_ENDS}", re.IGNORECASE),
+    re.compile(rf"\bhow many an? (?:{_UNIT}){_ENDS}", re.IGNORECASE),
     re.compile(rf"\b(?:once|twice|one) an? (?:{_UNIT}){_ENDS}", re.IGNORECASE),
     re.compile(rf"(?<!\w )\b(?:{_RATES}) an? (?:tile|step|epoch|second|minute|bag|rank|request)\b"),
     re.compile(r"\b_?[A-Z]+(?:_[A-Z]+)*_AN?_[A-Z]+\b"),

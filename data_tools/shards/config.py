@@ -14,7 +14,7 @@ class ShardsConfig(StrictModel):
     """How bags are packed.
 
     Attributes:
-        layout: ``tar`` (WebDataset) or ``zarr`` (one sharded Zarr v3 array a shard).
+        layout: ``tar`` (WebDataset) or ``zarr`` (one sharded Zarr v3 array per shard).
         codec: ``none``, or ``{id: blosc, cname, clevel, shuffle}`` for the tiles of layout ``zarr``.
         bags_per_shard: consecutive wells of one plate in a shard; one shard is one task.
         chunk_tiles: tiles of one WebDataset sample, at most; for ``zarr``, tiles in memory at a time.

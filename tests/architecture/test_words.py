@@ -22,7 +22,13 @@ _spec.loader.exec_module(words)
         ("visited once an epoch, 16 bytes a tile", ["16 bytes a tile", "once an epoch"]),
         ("x\n_TILES_A_STEP = 3", ["_TILES_A_STEP"]),
         ("a row a cell, 98 kB a tile", ["a row a cell", "98 kB a tile"]),
+        (
+            "One (H, W) image a channel, one sharded Zarr v3 array a shard",
+            ["One (H, W) image a channel", "one sharded Zarr v3 array a shard"],
+        ),
+        ("how many a plate", ["how many a plate"]),
         ("a few of the rows a well has", []),
+        ("a stamp does not fit a file", []),
         ("one row per well, once per epoch", []),
         ("the table a config names, 2 files a run writes", []),
     ],

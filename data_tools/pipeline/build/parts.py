@@ -57,7 +57,7 @@ def tiles_schema(markers: Sequence[str], labels: Sequence[str] = ()) -> pa.Schem
 
 
 def bags_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Return bags.parquet from one mapping a bag; further Metadata_ columns follow those every dataset has.
+    """Return bags.parquet from one mapping per bag; further Metadata_ columns follow those every dataset has.
 
     A plate whose map lacks a column that another has gets empty text there.
     """

@@ -50,7 +50,7 @@ class ChecksConfig(StrictModel):
 
 
 class QcConfig(StrictModel):
-    """Downscaled fields of view for the report: how many a plate, and their longest edge."""
+    """Small pictures of fields of view for the report: how many per plate, and their longest edge."""
 
     sites_per_plate: int = Field(default=4, ge=0)
     """Fields of each plate that are kept."""
@@ -63,7 +63,7 @@ class IngestConfig(IngestBase):
 
     kind: Literal["plates"] = "plates"
     """What the exports hold: fields of view, in which nuclei are looked for."""
-    plates: tuple[PlateEntry, ...] = Field(min_length=1, description="a list with one entry a plate")
+    plates: tuple[PlateEntry, ...] = Field(min_length=1, description="a list with one entry per plate")
     nuclei: NucleiChoice = Field(description="a mapping with 'channel' and 'diameter_px' or 'diameter_um'")
     illumination: IlluminationChoice = PercentileGaussianConfig()
     """How uneven light is taken out."""

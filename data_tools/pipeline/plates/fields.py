@@ -131,7 +131,7 @@ def overview_sites(plate: Plate, config: IngestConfig) -> set[tuple[str, int]]:
 def write_overview(
     stack: npt.NDArray[Any], plate: str, plate_key: str, bag: Bag, site: Site, config: IngestConfig, root: Path
 ) -> list[Overview]:
-    """Write a PNG a channel and return what each shows.
+    """Write one PNG per channel and return what each shows.
 
     Args:
         stack: (C, H, W), corrected, channels as ``config.read_channels``.

@@ -62,7 +62,7 @@ def load_site(
         sharpest: takes the number of the plane of each channel of which the sharpest one is read.
 
     Returns:
-        One (H, W) image a channel.
+        One (H, W) image per channel.
 
     Raises:
         SiteError: an image is missing, damaged, of another shape or type, not finite, blank or saturated.

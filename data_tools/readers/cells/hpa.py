@@ -95,7 +95,7 @@ class HpaConfig(StrictModel):
 
     Attributes:
         pattern: regular expression with the group ``field`` and any others to keep; with a group ``channel`` there is a
-            file a channel, without it a file holds all channels.
+            file per channel, without it a file holds all channels.
         channel_names: what the group ``channel`` finds -> channel name.
         rgb: names of the red, green and blue plane of files that hold all channels; ``-`` for a plane without use.
         nucleus: channel that is segmented.

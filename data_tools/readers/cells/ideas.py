@@ -2,7 +2,7 @@
 
 Files are called ``<prefix_>{object}_Ch{n}.ome.tif``. Listing and pairing are those of a folder of crops; this reader
 knows the names, whose case differs within one export, keeps the order of the object numbers, and reads the plain TIFFs
-the instrument writes (with a wrong FillOrder tag) without a library's cost a file.
+the instrument writes (with a wrong FillOrder tag) without what a library costs for each file.
 """
 
 from __future__ import annotations
