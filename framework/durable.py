@@ -48,10 +48,10 @@ def naming(place: Path | str, *also: type[Exception]) -> Iterator[None]:
         named = [str(name) for name in (error.filename, error.filename2) if name is not None]
         if named and not any(Path(name).name.startswith(TEMPORARY_PREFIX) for name in named):
             raise
-        number = error.errno or (errno.ENOSPC if _is_full(Path(place)) else None)
-        if number is None:
+        known = error.errno or (errno.ENOSPC if _is_full(Path(place)) else None)
+        if known is None:
             raise OSError(errno.EIO, str(error), str(place)) from error
-        raise OSError(number, os.strerror(number), str(place)) from error
+        raise OSError(known, os.strerror(known), str(place)) from error
 
 
 def _is_full(place: Path) -> bool:

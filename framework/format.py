@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 UNKNOWN = "–"
 """What stands where a value is not defined."""
 
@@ -37,7 +35,15 @@ def least(*values: Any) -> float:
 
 def number(value: Any, form: str = ".2f") -> str:
     """Return a formatted number, or a dash for what is not defined."""
-    return UNKNOWN if value is None or pd.isna(value) else format(value, form)
+    return UNKNOWN if _is_missing(value) else format(value, form)
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a value is None, NaN or pandas' NA, without loading pandas: the help of a command is made here."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # NA is neither true nor false
+        return True
 
 
 def significant(value: Any, digits: int = 4) -> str:
@@ -75,6 +81,6 @@ def percent_bounds(row: Mapping[Any, Any], name: str) -> str:
 
 def _ends(row: Mapping[Any, Any], name: str) -> tuple[Any, Any] | None:
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    if low is None or high is None or pd.isna(low) or pd.isna(high) or low == high:
+    if _is_missing(low) or _is_missing(high) or low == high:
         return None
     return low, high
