@@ -24,7 +24,7 @@ def duration(seconds: float) -> str:
 
 def known(value: Any) -> float:
     """Return a number; NaN for what is not defined."""
-    return float("nan") if value is None or pd.isna(value) else float(value)
+    return float("nan") if _is_missing(value) else float(value)
 
 
 def least(*values: Any) -> float:
