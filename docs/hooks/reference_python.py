@@ -26,7 +26,8 @@ def _signature(name: str, thing: Any) -> str:
 
 def _page() -> str:
     text = (
-        "# Python\n\nEvery name of `import wellstream as ws`. A name loads what is behind it when it is first used.\n\n"
+        "# Python\n\nEvery name of `import wellstream as ws`. A name loads what is behind it when it is first used. "
+        "`ws.__version__` is the version of this installation.\n\n"
     )
     registries = []
     for name in sorted(ws.__all__, key=str.casefold):
