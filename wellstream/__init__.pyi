@@ -28,8 +28,10 @@ from wellstream.data import Dataset as Dataset
 from wellstream.drawings import figure as figure
 from wellstream.drawings import list_figures as list_figures
 from wellstream.exports import ingest as ingest
+from wellstream.exports import update as update
 from wellstream.expression import express as express
 from wellstream.feature_sets import evaluate_features as evaluate_features
+from wellstream.looks import preview as preview
 from wellstream.pages import report as report
 from wellstream.profiles import aggregate as aggregate
 from wellstream.profiles import normalise as normalise

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data_tools import pipeline
-from data_tools.pipeline import CellsIngestConfig, CellsSummary, IngestConfig, IngestSummary
+from data_tools.pipeline import CellsIngestConfig, CellsSummary, IngestConfig, IngestSummary, UpdateSummary
 from framework.progress import OnProgress
 
 
@@ -40,3 +40,30 @@ def ingest(
     if isinstance(config, CellsIngestConfig):
         return pipeline.ingest(config, out, scheduler=scheduler, workers=workers, progress=progress, dry_run=dry_run)
     return pipeline.ingest(config, out, scheduler=scheduler, workers=workers, progress=progress, dry_run=dry_run)
+
+
+def update(
+    dataset: Path | str,
+    config: Path | str | Mapping[str, Any] | IngestConfig | CellsIngestConfig,
+    *,
+    overrides: Sequence[str] = (),
+    progress: OnProgress | None = None,
+) -> UpdateSummary:
+    """Give a finished dataset other omics, plate-map columns or tables of cells; its pixels stay as they are.
+
+    Wells, sites and nuclei are those of the dataset, so the export is not needed. What was changed stands in
+    ``history`` of ``dataset.json``. Stopped while it puts files in place, it goes on when it is called again.
+
+    Args:
+        dataset: its folder.
+        config: the new config of its ingest, as of ``ingest``.
+        overrides: dotted; not with a config object.
+        progress: called with (stage, done, total).
+
+    Raises:
+        WellstreamError: a key whose change would change pixels, or a table that cannot be used; the dataset is then
+            as it was.
+    """
+    if not isinstance(config, IngestConfig | CellsIngestConfig):
+        config = pipeline.load_ingest_config(config, overrides)
+    return pipeline.update(config, dataset, progress)

@@ -1,4 +1,4 @@
-"""Pages about runs."""
+"""Pages about runs and datasets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from framework import report as pages
+from framework.data.format.schema import MANIFEST_NAME
+from framework.errors import ConfigError
 from framework.plugins import load_plugins
 
 
@@ -20,15 +22,15 @@ def report(
     map_out: Path | str | None = None,
     plugins: Sequence[str] = (),
 ) -> Path:
-    """Write a self-contained HTML page about a run, and return its file.
+    """Write a self-contained HTML page about a run or a finished dataset, and return its file.
 
     Args:
-        run: run folder.
+        run: run folder; or the folder or URL of a dataset, whose page shows what ``preview`` shows of an export.
         data: the dataset it was trained on; default: the one that its config names, where that is still there.
         evaluation: folder of ``evaluate``; default: ``evaluation`` in the run.
         embeddings: ``.h5ad`` of ``Run.embed``.
         figures: folder of ``figure``; default: ``figures`` in the run.
-        out: the file; default: ``report.html`` in the run.
+        out: the file; default: ``report.html`` in the run, ``<dataset>.report.html`` beside a dataset.
         map_out: also write an interactive page on which each point of the embedding shows its cells and its well; needs
             ``embeddings``.
         plugins: entry points, or files after ``framework.plugins.permit_code``, that add sections.
@@ -37,6 +39,20 @@ def report(
         WellstreamError: no run, or an input that cannot be read.
     """
     load_plugins(plugins)
+    if "://" in str(run) or (Path(run) / MANIFEST_NAME).is_file():
+        given = {
+            "data": data,
+            "evaluation": evaluation,
+            "embeddings": embeddings,
+            "figures": figures,
+            "map_out": map_out,
+        }
+        named = [name for name, value in given.items() if value is not None]
+        if named:
+            raise ConfigError(
+                f"{run}: is a dataset, and {', '.join(named)} belong to the page of a run; leave them out"
+            )
+        return pages.write_dataset_report(run, out)
     return pages.write_report(
         run, dataset=data, evaluation=evaluation, embeddings=embeddings, figures=figures, out=out, map_out=map_out
     )

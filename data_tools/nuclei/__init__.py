@@ -16,6 +16,7 @@ from data_tools.nuclei.labels import LabelsConfig
 from data_tools.nuclei.log_binary import LogBinaryConfig
 from data_tools.nuclei.log_intensity import LogIntensityConfig
 from data_tools.nuclei.matching import Matching, match_centres
+from data_tools.nuclei.sized import SizedConfig
 
 __all__ = [
     "NUCLEI",
@@ -30,6 +31,7 @@ __all__ = [
     "Nuclei",
     "NucleiConfig",
     "NucleusMethod",
+    "SizedConfig",
     "find_nuclei",
     "match_centres",
     "nuclei_at",

@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from data_tools.pipeline.build.attempt import Attempt, carry_out, estimate
+from data_tools.pipeline.build.attempt import Attempt, carry_out, estimate, estimate_and_look
 from data_tools.pipeline.build.folder import BuildFolder
 from data_tools.pipeline.cells.config import CellsIngestConfig
 from data_tools.pipeline.cells.ingest import CellsIngest, CellsSummary
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.ingest import IngestSummary, PlatesIngest
+from data_tools.pipeline.plates.update import UpdateSummary, update_plates
 from framework.config.load import apply_overrides, build_config
 from framework.config.source import read_yaml
-from framework.errors import ConfigError, did_you_mean
+from framework.errors import ConfigError, DatasetError, did_you_mean
+from framework.look.values import Look
 from framework.progress import OnProgress, untold
 
 _KINDS = ("plates", "cells")
@@ -106,3 +108,33 @@ def ingest(
     if isinstance(config, CellsIngestConfig):
         return step(CellsIngest(config), attempt)
     return step(PlatesIngest(config), attempt)
+
+
+def look(
+    config: IngestConfig | CellsIngestConfig, out: Path | str, progress: OnProgress | None = None
+) -> tuple[IngestSummary | CellsSummary, Look | None]:
+    """Return what an ingest would make, as ``ingest`` with ``dry_run``, and what some of its fields look like.
+
+    Raises:
+        InputError: as ``ingest``.
+    """
+    folder = BuildFolder(root=Path(out).absolute(), base=Path.cwd())
+    attempt = Attempt(folder=folder, scheduler=None, workers=0, report=progress or untold)
+    if isinstance(config, CellsIngestConfig):
+        return estimate_and_look(CellsIngest(config), attempt)
+    return estimate_and_look(PlatesIngest(config), attempt)
+
+
+def update(
+    config: IngestConfig | CellsIngestConfig, dataset: Path | str, progress: OnProgress | None = None
+) -> UpdateSummary:
+    """Give a finished dataset of plates other omics, plate-map columns or tables of cells; pixels stay as they are.
+
+    Raises:
+        DatasetError: a dataset of cells, or as ``update_plates``.
+        InputError: as ``update_plates``.
+    """
+    root = Path(dataset).absolute()
+    if isinstance(config, CellsIngestConfig):
+        raise DatasetError(f"{root}: the config is of cells, whose tables decide which cells there are: ingest again")
+    return update_plates(config, root, Path.cwd(), progress or untold)

@@ -114,7 +114,7 @@ class _Plane:
 def _response(plain: npt.NDArray[np.float32], diameter: float) -> _Plane:
     sigma = diameter / (2 * np.sqrt(2))
     factor = max(1, int(sigma / _WORK_SIGMA_PX))
-    small = plain
+    small: npt.NDArray[Any] = plain
     if factor > 1:
         size = (max(1, plain.shape[1] // factor), max(1, plain.shape[0] // factor))
         small = cv2.resize(plain, size, interpolation=cv2.INTER_AREA)

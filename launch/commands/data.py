@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     add(simulate, simulate_crops, name="crops")
     add(app, init, panel=PANEL)
     add(app, ingest, panel=PANEL, runs_code=True)
+    add(app, update, panel=PANEL, runs_code=True)
     add(app, inspect, panel=PANEL)
     add(app, convert, panel=PANEL)
 
@@ -97,7 +99,7 @@ def ingest(
         int | None, typer.Option(min=0, help="local worker processes; 0: this process; default: one per core")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="list what would be read and written; write nothing")
+        bool, typer.Option("--dry-run", help="check every input and write OUT.preview.html; build nothing")
     ] = False,
 ) -> None:
     """Turn raw exports into a dataset: flat-field, nuclei, tiles, shards, targets. Run again to continue after a stop.
@@ -106,6 +108,9 @@ def ingest(
 
     Python: wellstream.ingest(config, out)
     """
+    if dry_run:
+        _preview(config, out, options or ())
+        return
     with show.progress() as report:
         summary = ws.ingest(
             config,
@@ -114,9 +119,31 @@ def ingest(
             scheduler=scheduler,
             workers=workers,
             progress=report,
-            dry_run=dry_run,
         )
     show.summary(summary)
+
+
+def _preview(config: Path, out: Path, overrides: Sequence[str]) -> None:
+    with show.progress() as report:
+        found = ws.preview(config, out, overrides=overrides, progress=report)
+    show.summary(found.summary)
+    if found.warnings:
+        show.sentences(f"look at these first ({len(found.warnings)})", list(found.warnings))
+    if found.page is not None:
+        show.console.print(f"preview: {found.page}")
+
+
+def update(
+    dataset: Annotated[Path, typer.Argument(help="folder of a finished dataset of plates")],
+    config: Annotated[Path, typer.Argument(help="the ingest YAML it was made with, with other omics, maps or cells")],
+    options: Overrides = None,
+) -> None:
+    """Give a finished dataset other omics, plate-map columns or tables of cells. Pixels are untouched.
+
+    Python: wellstream.update(dataset, config)
+    """
+    with show.progress() as report:
+        show.summary(ws.update(dataset, config, overrides=options or (), progress=report))
 
 
 def inspect(dataset: Annotated[str, typer.Argument(help="dataset folder or URL")]) -> None:

@@ -232,7 +232,7 @@ def evaluate(
 
 
 def report(
-    run: RunFolder,
+    run: Annotated[str, typer.Argument(metavar="RUN or DATASET", help="run folder, or dataset folder or URL")],
     data: DatasetOfRun = None,
     evaluation: Annotated[
         Path | None, typer.Option(help="folder written by wellstream evaluate; default: evaluation in the run")
@@ -248,7 +248,7 @@ def report(
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Write a self-contained HTML report of a run.
+    """Write a self-contained HTML report of a run, or of a finished dataset.
 
     Python: wellstream.report(run)
     """

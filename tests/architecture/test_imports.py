@@ -56,6 +56,7 @@ LEVELS = {
     "framework.report": 8,
     "framework.report.figures": 9,
     "framework.report.run": 11,
+    "framework.report.look": 12,
     "framework.report.features": 10,
     "framework.report.expression": 10,
     "framework.report.omics": 12,

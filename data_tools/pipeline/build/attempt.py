@@ -16,6 +16,7 @@ from data_tools.pipeline.build.shard_file import known_facts
 from data_tools.readers.problem import Problem
 from framework.data.format.schema import Manifest
 from framework.errors import InputError
+from framework.look.values import Look
 from framework.progress import OnProgress
 
 _SHOWN_PROBLEMS = 5
@@ -53,6 +54,13 @@ def estimate(kind: Kind[C, F, J, S], attempt: Attempt) -> S:
     return replace(estimated, notes=(*estimated.notes, *attempt.unasked("a dry run makes nothing")))
 
 
+def estimate_and_look(kind: Kind[C, F, J, S], attempt: Attempt) -> tuple[S, Look | None]:
+    """Return what would be built, and a look at it; write nothing. Raises InputError: input that cannot be used."""
+    found = kind.survey(attempt.folder.base)
+    estimated = kind.dry_run(found, attempt.folder, attempt.report)
+    return estimated, kind.look(found, attempt.folder, estimated, attempt.report)
+
+
 def carry_out(kind: Kind[C, F, J, S], attempt: Attempt) -> S:
     """Build a dataset, continue one, make its lost files again, or find that nothing is to be done.
 
@@ -64,11 +72,15 @@ def carry_out(kind: Kind[C, F, J, S], attempt: Attempt) -> S:
     folder, config = attempt.folder, kind.config
     folder.check(config)
     # Before anything is written; input that is refused leaves no folder behind.
-    found = None if folder.complete(config) else _surveyed(kind, folder)
+    complete_before = folder.complete(config) is not None
+    found = None if complete_before else _surveyed(kind, folder)
+    changed = () if complete_before else folder.changed_since(config)
     with only_writer(folder.root):
         complete = folder.claim(config)
         if complete is None:
-            return _build(kind, found or _surveyed(kind, folder), attempt)
+            built = _build(kind, found or _surveyed(kind, folder), attempt)
+            said = f"the unfinished build went on with another {', '.join(changed)}; what they shape was made again"
+            return replace(built, notes=(*built.notes, said)) if changed else built
         return _repair(kind, complete, attempt)
 
 

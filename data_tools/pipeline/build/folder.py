@@ -1,7 +1,8 @@
 """The folder a dataset is built in: how it is written to, and how a build that was killed is picked up again.
 
-``.build/plan.json`` says which config the folder belongs to (omics tables aside, which may still be corrected). Each
-finished part has a marker (``facts``) with a digest of all that went into it (files by size and modification time,
+``.build/plan.json`` says which config the folder belongs to. Keys that shape tables alone (omics, plate maps, tables of
+cells) may still be changed, and ``on_error`` from ``raise`` to ``skip``: what they give is in the digest of each part.
+Each finished part has a marker (``facts``) with a digest of all that went into it (files by size and modification time,
 flat-fields by checksum), so a repaired image redoes its own part and nothing else. Every ``OSError`` of writing becomes
 a sentence, and each file of the dataset has a record.
 """
@@ -10,17 +11,18 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
+from data_tools.pipeline.build.changes import changed_keys, of_pixels, value_at
 from framework import __version__
 from framework.config import StrictModel
 from framework.data.format.checksum import file_checksum
@@ -31,8 +33,6 @@ from framework.files.json_file import read_mapping
 
 BUILD_NAME = ".build"
 _PLAN_NAME = "plan.json"
-_OF_TARGETS = ("omics",)
-"""Keys of a config that shape the targets alone, which are written at the very end."""
 _SHAPING = (
     "anndata",
     "h5py",
@@ -79,8 +79,7 @@ class BuildFolder:
             return manifest
         self.check(config)
         with writing(self.parts):
-            if not self._plan_file.is_file():
-                write_json(self._plan_file, _plan(config))
+            write_json(self._plan_file, _plan(config))
         self._sweep()
         return None
 
@@ -91,7 +90,7 @@ class BuildFolder:
         if not self.root.is_dir() or self.complete(config):
             return
         if self._plan_file.is_file():
-            self._check_plan(config)
+            self.changed_since(config)
         elif any(entry.name != BUILD_NAME for entry in self.root.iterdir()):
             raise DatasetError(
                 f"{self.root}: the folder holds other files and no unfinished ingest; choose an empty or new folder"
@@ -107,10 +106,11 @@ class BuildFolder:
             return None
         manifest = read_manifest(self.root)
         if manifest.source != config.plain():
-            changed = _differences(manifest.source, config.plain())
+            changed = changed_keys(manifest.source, config.plain())
+            grow = "" if of_pixels(changed) else f"give it these tables with: wellstream update {self.root} CONFIG; or "
             raise DatasetError(
-                f"{self.root}: a finished dataset of another config (differs in {', '.join(changed)}); choose another "
-                f"folder, or remove it to start anew: rm -r {self.root}"
+                f"{self.root}: a finished dataset of another config (differs in {', '.join(changed)}); {grow}choose "
+                f"another folder, or remove it to start anew: rm -r {self.root}"
             )
         return manifest
 
@@ -118,19 +118,33 @@ class BuildFolder:
     def _plan_file(self) -> Path:
         return self.parts / _PLAN_NAME
 
-    def _check_plan(self, config: StrictModel) -> None:
+    def changed_since(self, config: StrictModel) -> tuple[str, ...]:
+        """Return the dotted keys in which an unfinished build differs from the config that goes on; none without one.
+
+        Raises:
+            DatasetError: the build cannot go on with this config, or with these versions.
+        """
+        if not self._plan_file.is_file():
+            return ()
         anew = f"remove the folder to start anew: rm -r {self.root}"
         found, plan = read_mapping(self._plan_file, what="the plan of an ingest", then=anew), _plan(config)
-        for key, what in (("config", "config"), ("versions", "version of Wellstream or its libraries")):
-            if found.get(key) != plan[key]:
-                told = found.get(key)
-                changed = _differences(told, plan[key]) if isinstance(told, dict) else []
-                raise DatasetError(
-                    f"{self.root}: holds an unfinished ingest of another {what}; "
-                    + (f"it differs in {', '.join(changed)}; " if changed else "")
-                    + f"continue with the same {what} (only 'omics' may change), choose another folder, or remove it "
-                    f"to start anew: rm -r {self.root}"
-                )
+        if found.get("versions") != plan["versions"]:
+            told = found.get("versions")
+            self._refuse("version of Wellstream or its libraries", changed_keys(told, plan["versions"]) if told else [])
+        told = found.get("config")
+        changed = changed_keys(told, plan["config"]) if isinstance(told, dict) else ["config"]
+        refused = [key for key in of_pixels(changed) if (key, value_at(told, key)) != ("on_error", "raise")]
+        if refused:
+            self._refuse("config", refused)
+        return tuple(changed)
+
+    def _refuse(self, what: str, changed: Sequence[str]) -> NoReturn:
+        raise DatasetError(
+            f"{self.root}: holds an unfinished ingest of another {what}; it differs in "
+            f"{', '.join(changed) or 'its form'}; continue with the same {what} (only omics, plate maps and tables of "
+            "cells may change, and 'on_error: skip' may be set), choose another folder, or remove it to start anew: "
+            f"rm -r {self.root}"
+        )
 
     def _sweep(self) -> None:
         """Remove what killed attempts left half written."""
@@ -152,9 +166,8 @@ class BuildFolder:
 
 
 def _plan(config: StrictModel) -> dict[str, Any]:
-    """Return what every part is made of: targets are no part, so an omics table may be corrected after a stop."""
-    shaping = {key: value for key, value in config.plain().items() if key not in _OF_TARGETS}
-    return {"config": shaping, "versions": versions()}
+    """Return what a build that goes on is compared with."""
+    return {"config": config.plain(), "versions": versions()}
 
 
 def file_state(file: Path) -> str:
@@ -170,10 +183,6 @@ def file_state(file: Path) -> str:
 def versions() -> dict[str, str]:
     """Return the versions that shape the bytes of a dataset."""
     return {"wellstream": __version__, **{name: version(name) for name in _SHAPING}}
-
-
-def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    return sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}

@@ -69,7 +69,7 @@ def _sample(plate: Plate, config: IngestConfig, base: Path) -> tuple[float, floa
     """Return nuclei and tiles per site, the standard error of the tiles, and problems."""
     counts: list[tuple[int, int]] = []
     problems = []
-    for bag, site in _drawn(plate, config.seed):
+    for bag, site in drawn(plate, config.seed):
         if len(counts) >= _MOST_SITES or (len(counts) >= _LEAST_SITES and _error(counts) <= _ENOUGH):
             break
         try:
@@ -88,7 +88,7 @@ def _sample(plate: Plate, config: IngestConfig, base: Path) -> tuple[float, floa
     return float(nuclei), float(tiles), float(tiles) * _error(counts), problems
 
 
-def _drawn(plate: Plate, seed: int) -> Iterator[tuple[Bag, Site]]:
+def drawn(plate: Plate, seed: int) -> Iterator[tuple[Bag, Site]]:
     """Yield the sites in random order, one of each well before a second of any: wells differ more than their sites."""
     bags = [bag for bag in plate.bags if bag.sites]
     orders = [random_order(len(bag.sites), seed, "estimate", plate.name, bag.well) for bag in bags]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.nuclei import NUCLEI
+from data_tools.omics import Target
 from data_tools.pipeline.build.facts import ShardFacts
 from data_tools.pipeline.build.folder import BuildFolder, file_state, record, writing
 from data_tools.pipeline.build.kind import Ending, Kind, Summary
@@ -22,6 +23,7 @@ from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.estimate import estimate
 from data_tools.pipeline.plates.fields import overview_sites
 from data_tools.pipeline.plates.plate import Bag, Plate
+from data_tools.pipeline.plates.preview import look_at
 from data_tools.pipeline.plates.shading import (
     ImageKind,
     fit_plates,
@@ -34,6 +36,7 @@ from data_tools.pipeline.plates.survey import Survey, survey
 from data_tools.pipeline.plates.task import ShardJob, make_shard
 from framework.data.format.schema import FileRecord, Manifest
 from framework.files.h5_writing import write_h5ad
+from framework.look.values import Look
 from framework.progress import OnProgress
 
 
@@ -89,6 +92,21 @@ class PlatesIngest(Kind[IngestConfig, Survey, ShardJob, IngestSummary]):
             notes=(*found.notes, f"tiles are estimated from some sites, to within about {2 * guess.tiles_error}"),
         )
 
+    def look(self, found: Survey, folder: BuildFolder, summary: IngestSummary, report: OnProgress) -> Look:
+        """Look at some fields."""
+        size = "unknown" if found.pixel_size_um is None else f"{found.pixel_size_um:.4g} um"
+        facts = {
+            "plates": ", ".join(summary.plates),
+            "wells": f"{summary.wells} with {summary.sites} fields",
+            "channels": ", ".join(summary.channels),
+            "pixel size": size,
+            "nuclei": f"about {summary.nuclei}",
+            "tiles": f"about {summary.tiles} of {self.config.tiles.size_px} px, {summary.bytes / 1e9:.3g} GB",
+            "targets": ", ".join(summary.targets) or "none",
+            "markers": ", ".join(summary.markers) or "none",
+        }
+        return look_at(self.config, found, folder.base, facts, report)
+
     def jobs(
         self, found: Survey, folder: BuildFolder, runner: Runner, report: OnProgress, finished: Manifest | None
     ) -> list[ShardJob]:
@@ -130,7 +148,7 @@ class PlatesIngest(Kind[IngestConfig, Survey, ShardJob, IngestSummary]):
         """Write the targets; problems go plate by plate, those of the listing before those of the pixels."""
         place = {plate.name: index for index, plate in enumerate(found.plates)}
         problems = [*found.problems, *(problem for item in facts for problem in item.problems)]
-        targets = _write_targets(found, root)
+        targets = write_targets(found.targets, root)
         return Ending(
             n_sources=len(found.plates),
             problems=sorted(problems, key=lambda problem: place[problem.plate]),
@@ -208,7 +226,7 @@ def _jobs(
                 flatfields=tuple(flatfields),
                 overviews=chosen,
                 labels=labels,
-                inputs=_inputs(plate, bags, kind, flatfields, chosen),
+                inputs=_inputs(plate, bags, kind, flatfields, chosen, config.markers),
             )
         )
     return jobs
@@ -220,8 +238,9 @@ def _inputs(
     kind: ImageKind,
     fields: Sequence[FileRecord],
     chosen: frozenset[tuple[str, int]],
+    markers: Sequence[str],
 ) -> str:
-    """Return a digest of all a shard is made of, beside the config, which ``plan.json`` guards."""
+    """Return a digest of all a shard is made of, beside those keys of the config that ``plan.json`` guards."""
     facts = [
         plate.name,
         plate.key,
@@ -230,6 +249,8 @@ def _inputs(
         kind.types,
         [item.blake3 for item in fields],
         sorted(chosen),
+        list(markers),
+        plate.cells.plain() if plate.cells else None,
         [
             [
                 bag.bag,
@@ -244,10 +265,14 @@ def _inputs(
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _write_targets(found: Survey, root: Path) -> dict[str, dict[str, Any]]:
-    """Write the targets and return for each name what the report should know."""
+def write_targets(targets: Sequence[Target], root: Path) -> dict[str, dict[str, Any]]:
+    """Write targets below a folder, and return for each name what the report should know.
+
+    Raises:
+        DatasetError: writing failed.
+    """
     written: dict[str, dict[str, Any]] = {}
-    for target in found.targets:
+    for target in targets:
         with writing(root / "targets"):
             write_h5ad(root / "targets" / f"{target.name}.h5ad", target.data)
         samples = f"qc/omics/{target.name}.h5ad"

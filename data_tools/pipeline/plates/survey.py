@@ -6,16 +6,17 @@ Nothing is decoded here; the survey is what ``--dry-run`` prints and what the bu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from data_tools.illumination import ExportIlluminationConfig, Profile
-from data_tools.omics import Target, build_targets, join_notes, read_omics
-from data_tools.pipeline.build.kind import check_pixel_sizes
+from data_tools.omics import OmicsTable, Target, build_targets, join_notes, read_omics
+from data_tools.pipeline.build.kind import Mistakes, check_pixel_sizes
 from data_tools.pipeline.plates.config import IngestConfig, PlateEntry
 from data_tools.pipeline.plates.measured import check_cell_tables
 from data_tools.pipeline.plates.plate import PLANE_LABEL, Bag, Plate, Site
@@ -77,7 +78,7 @@ def survey(config: IngestConfig, base: Path) -> Survey:
         InputError: nothing can be made of it whatever ``on_error`` says: no export, an unknown channel, plates of one
             name or of different pixel sizes, a missing column.
     """
-    exports = [_read(entry, config) for entry in config.plates]
+    exports, maps, tables = _inputs(config)
     keys = safe_names([export.plate for export in exports])
     if len(keys) < len(exports):
         names = [export.plate for export in exports]
@@ -86,30 +87,56 @@ def survey(config: IngestConfig, base: Path) -> Survey:
     check_pixel_sizes("plate", {export.plate: export.pixel_size_um for export in exports})
     plates: list[Plate] = []
     problems: list[Problem] = []
-    first = 0
-    for entry, export in zip(config.plates, exports, strict=True):
-        plate, found = _plate(entry, export, config, keys[export.plate], first)
-        plates.append(plate)
-        problems += [problem.relative_to(base) for problem in found]
-        first += len(plate.bags)
+    first, mistakes = 0, Mistakes()
+    for entry, export, platemap in zip(config.plates, exports, maps, strict=True):
+        with mistakes.kept():
+            plate, found = _plate(entry, export, platemap, config, keys[export.plate], first)
+            plates.append(plate)
+            problems += [problem.relative_to(base) for problem in found]
+            first += len(plate.bags)
+    mistakes.say()
     plates, without_nuclei, joined = with_files(plates, config)
     problems += [problem.relative_to(base) for problem in without_nuclei]
-    targets, said = _targets(config, plates)
+    targets, said = targets_of(
+        config, [{"bag": bag.bag, **bag.metadata} for plate in plates for bag in plate.bags], tables
+    )
     notes = [
         relative_text(note, base) for note in (*(note for plate in plates for note in plate.notes), *joined, *said)
     ]
     return Survey(plates=tuple(plates), problems=tuple(problems), targets=targets, notes=tuple(dict.fromkeys(notes)))
 
 
-def _targets(config: IngestConfig, plates: Sequence[Plate]) -> tuple[tuple[Target, ...], list[str]]:
-    """Read the omics tables and make the targets; return them with what is to be said about them."""
-    rows = [{"bag": bag.bag, **bag.metadata} for plate in plates for bag in plate.bags]
+def _inputs(config: IngestConfig) -> tuple[list[Export], list[pd.DataFrame], list[OmicsTable]]:
+    """Read exports, plate maps and omics tables. Raises InputError: what is wrong with any of them, a line for each."""
+    mistakes = Mistakes()
+    exports, maps, tables = [], [], []
+    for entry in config.plates:
+        with mistakes.kept():
+            exports.append(_read(entry, config))
+        with mistakes.kept():
+            maps.append(read_platemap(entry.platemap))
+    for omics in config.omics:
+        with mistakes.kept():
+            tables.append(read_omics(omics))
+    mistakes.say()
+    return exports, maps, tables
+
+
+def targets_of(
+    config: IngestConfig, rows: Sequence[Mapping[str, Any]], tables: Sequence[OmicsTable]
+) -> tuple[tuple[Target, ...], list[str]]:
+    """Make the targets of omics tables; return them with what is to be said about them.
+
+    Args:
+        config: of the ingest.
+        rows: number and ``Metadata_*`` columns of each bag.
+        tables: one per entry of ``omics``.
+    """
     columns = ["bag", PLATE, WELL, PERTURBATION, STIMULATION, CONTROL_TYPE]
     bags = pd.DataFrame(rows, columns=columns).astype({"bag": np.int32})
     targets: dict[str, Target] = {}
     notes: list[str] = []
-    for omics in config.omics:
-        table = read_omics(omics)
+    for omics, table in zip(config.omics, tables, strict=True):
         for target in build_targets(omics, bags, config.seed, table):
             if target.name in targets:
                 raise InputError(f"two omics tables make a target '{target.name}'; rename one entry of 'omics'")
@@ -132,16 +159,15 @@ def _read(entry: PlateEntry, config: IngestConfig) -> Export:
 
 
 def _plate(
-    entry: PlateEntry, export: Export, config: IngestConfig, key: str, first: int
+    entry: PlateEntry, export: Export, platemap: pd.DataFrame, config: IngestConfig, key: str, first: int
 ) -> tuple[Plate, list[Problem]]:
-    platemap = read_platemap(entry.platemap)
     table, joined = join(export.wells(), platemap, plate=export.plate, not_imaged=entry.platemap.not_imaged)
     joined, said = _without_images(entry, export, joined)
     join_said = join_note(export.wells(), platemap, plate=export.plate)
     notes = (*export.notes, *platemap.attrs["notes"], join_said, *said, *_site_note(export, set(table[WELL])))
     empty = set(table.loc[table[CONTROL_TYPE] == "empty", WELL])
     sites, incomplete = _complete_sites(export, config, empty)
-    cells, tables = _cell_tables(entry.cells, export.plate, table)
+    cells, tables = cell_tables(entry.cells, export.plate, table)
     if entry.cells is not None:
         numbers = {well: [site.number for site in found] for well, found in sites.items()}
         notes = (*notes, *check_cell_tables(entry.cells, export.plate, cells, numbers))
@@ -283,7 +309,8 @@ def _no_file(ref: ImageRef) -> Problem:
     )
 
 
-def _cell_tables(config: CellsConfig | None, plate: str, table: pd.DataFrame) -> tuple[dict[str, Path], list[Problem]]:
+def cell_tables(config: CellsConfig | None, plate: str, table: pd.DataFrame) -> tuple[dict[str, Path], list[Problem]]:
+    """Return the table of cells of each well that has one, and what cannot be used."""
     if config is None:
         return {}, []
     wells = list(table.loc[table[CONTROL_TYPE] != "empty", WELL])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from data_tools.pipeline.plates.plate import PLANE_LABEL, Bag, Plate, Site
 from data_tools.pipeline.plates.shading import read_flatfields
 from data_tools.pipeline.plates.site import SiteError, correct_site, field_of, find_centres, load_site
 from data_tools.readers.problem import Problem
-from data_tools.single_cell import CellTable, join_cells, read_cells
+from data_tools.single_cell import CellsConfig, CellTable, join_cells, read_cells
 from data_tools.tiles import HAS_TILE, tiles_inside
 from framework.data.format.schema import FileRecord
 from framework.errors import InputError
@@ -33,7 +34,6 @@ from framework.files.safe_names import safe_name
 
 AT_BORDER = "border"
 """Status of a nucleus whose tile would not lie inside the image."""
-
 _LEAST_TO_JUDGE = 10
 """Fewer cells or nuclei may all be apart by chance."""
 
@@ -128,24 +128,23 @@ class _ShardTask:
 
     def _found(self, bag: Bag) -> list[Found]:
         """Return the nuclei of each usable site of a well, and join its table of cells, if it has one."""
-        cells = read_cells(self._cells_config, bag.cells, bag.well) if bag.cells and bag.sites else None
-        if cells is not None and cells.site is None and len(bag.sites) > 1:
-            raise InputError(
-                f"{bag.cells}: plate {self.job.plate.name} well {bag.well} has {len(bag.sites)} sites, but the table "
-                "does not say which cell lies in which; name its column with 'cells.site'"
-            )
+        plate, cells = self.job.plate.name, None
+        if bag.cells and bag.sites:
+            cells = cells_of(self._cells_config, bag.cells, plate, bag.well, len(bag.sites))
         sites = enumerate(bag.sites)
         found = [item for field, site in sites if (item := self._site(bag, field, site, cells)) is not None]
         if cells is not None:
-            self._check_matches(bag, found, cells)
+            centres = [(item.y_px, item.x_px) for item in found]
+            matched = sum(item.matched for item in found)
+            check_matches(self._cells_config, cells, (bag.cells, plate, bag.well), centres, matched)
             self.cells.append(
                 CellCounts(
-                    plate=self.job.plate.name,
+                    plate=plate,
                     well=bag.well,
                     cells=len(cells.y_px),
                     without_position=cells.without_position,
                     nuclei=sum(len(item.y_px) for item in found),
-                    matched=sum(item.matched for item in found),
+                    matched=matched,
                 )
             )
         return found
@@ -176,19 +175,6 @@ class _ShardTask:
         )
         shard.add(cells, order, tiles)
 
-    def _check_matches(self, bag: Bag, found: list[Found], cells: CellTable) -> None:
-        """Refuse a well whose cells all lie elsewhere than its nuclei: its positions are no pixels of these images."""
-        field = next((item for item in found if len(item.y_px)), None)
-        n_nuclei = sum(len(item.y_px) for item in found)
-        if field is None or any(item.matched for item in found) or min(n_nuclei, len(cells.y_px)) < _LEAST_TO_JUDGE:
-            return
-        raise InputError(
-            f"{bag.cells}: plate {self.job.plate.name} well {bag.well}: not one of {len(cells.y_px)} cells lies within "
-            f"{self._cells_config.max_distance_px:g} px of one of {n_nuclei} nuclei; the table has a cell at "
-            f"x {cells.x_px[0]:.1f}, y {cells.y_px[0]:.1f}, the image a nucleus at x {field.x_px[0]:.1f}, "
-            f"y {field.y_px[0]:.1f} px; check 'cells.x', 'cells.y' (px, not um) and 'cells.offset_px'"
-        )
-
     @property
     def _cells_config(self) -> Any:
         return self.job.plate.cells
@@ -210,7 +196,9 @@ class _ShardTask:
             self.overviews += write_overview(stack, plate.name, plate.key, bag, site, config, self.job.files.root)
         size = config.tiles.size_px
         inside = tiles_inside(nuclei.y_px, nuclei.x_px, size, self.job.shape)
-        markers, matched = self._markers(cells, site, nuclei.y_px, nuclei.x_px)
+        markers, matched = site_markers(
+            config.markers, self._cells_config, cells, site.number, nuclei.y_px, nuclei.x_px
+        )
         return Found(
             site=site.number,
             y_px=nuclei.y_px,
@@ -243,20 +231,80 @@ class _ShardTask:
             self.remarks.append(Remark(where=str(field), what=nuclei.remark))
         return nuclei
 
-    def _markers(
-        self, cells: CellTable | None, site: Site, y_px: npt.NDArray[Any], x_px: npt.NDArray[Any]
-    ) -> tuple[npt.NDArray[np.float32], int]:
-        """Return float32 (K, M) in the order of the dataset's markers, and how many nuclei have a cell."""
-        names = self.config.markers
-        values = np.full((len(y_px), len(names)), np.nan, dtype=np.float32)
-        if cells is None:
-            return values, 0
-        mine, matched = join_cells(cells.of_site(site.number), y_px, x_px, self._cells_config.max_distance_px)
-        for column, name in enumerate(self._cells_config.markers):
-            values[:, names.index(name)] = mine[:, column]
-        return values, matched
-
 
 def _of_sites(found: Sequence[Found], name: str) -> npt.NDArray[np.object_]:
     """Return what sites say in a column of text, one value per nucleus; empty where they say nothing."""
     return concatenated([np.full(len(item.y_px), item.planes.get(name, ""), dtype=object) for item in found], object)
+
+
+def cells_of(config: CellsConfig, file: Path, plate: str, well: str, n_sites: int) -> CellTable:
+    """Read the cells of a well.
+
+    Raises:
+        InputError: the table cannot be used, or does not say which cell lies in which of several sites.
+    """
+    cells = read_cells(config, file, well)
+    if cells.site is None and n_sites > 1:
+        raise InputError(
+            f"{file}: plate {plate} well {well} has {n_sites} sites, but the table "
+            "does not say which cell lies in which; name its column with 'cells.site'"
+        )
+    return cells
+
+
+def site_markers(
+    names: Sequence[str],
+    config: CellsConfig | None,
+    cells: CellTable | None,
+    site: int,
+    y_px: npt.NDArray[np.float32],
+    x_px: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float32], int]:
+    """Return float32 (K, M) of the nuclei of a site, and how many of them have a cell.
+
+    Args:
+        names: markers of the dataset, in order.
+        config: how cells are joined.
+        cells: of the well; None for a well without a table.
+        site: which.
+        y_px, x_px: (K,) centres.
+    """
+    values = np.full((len(y_px), len(names)), np.nan, dtype=np.float32)
+    if cells is None or config is None:
+        return values, 0
+    mine, matched = join_cells(cells.of_site(site), y_px, x_px, config.max_distance_px)
+    for column, name in enumerate(config.markers):
+        values[:, names.index(name)] = mine[:, column]
+    return values, matched
+
+
+def check_matches(
+    config: CellsConfig,
+    cells: CellTable,
+    where: tuple[Path | None, str, str],
+    sites: Sequence[tuple[Any, Any]],
+    matched: int,
+) -> None:
+    """Refuse a well whose cells all lie elsewhere than its nuclei: its positions are no pixels of these images.
+
+    Args:
+        config: how cells are joined.
+        cells: of the well.
+        where: file, plate and well.
+        sites: (y_px, x_px) of the nuclei of each site.
+        matched: nuclei that have a cell.
+
+    Raises:
+        InputError: not one matches, of at least ten of either.
+    """
+    file, plate, well = where
+    first = next((site for site in sites if len(site[0])), None)
+    n_nuclei = sum(len(y) for y, _ in sites)
+    if first is None or matched or min(n_nuclei, len(cells.y_px)) < _LEAST_TO_JUDGE:
+        return
+    raise InputError(
+        f"{file}: plate {plate} well {well}: not one of {len(cells.y_px)} cells lies within "
+        f"{config.max_distance_px:g} px of one of {n_nuclei} nuclei; the table has a cell at "
+        f"x {cells.x_px[0]:.1f}, y {cells.y_px[0]:.1f}, the image a nucleus at x {first[1][0]:.1f}, "
+        f"y {first[0][0]:.1f} px; check 'cells.x', 'cells.y' (px, not um) and 'cells.offset_px'"
+    )

@@ -26,7 +26,15 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
 from blake3 import blake3
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from framework.config import StrictModel
@@ -215,6 +223,22 @@ class Skipped(StrictModel):
     """The sentence that ``on_error: raise`` would have raised."""
 
 
+class Change(StrictModel):
+    """One update of a finished dataset: other tables, the same pixels.
+
+    Attributes:
+        digest: of the manifest before.
+        changed: dotted keys of the config that differ; none where only the files they name were corrected.
+        before: their former values.
+        remade: files that were made again, or removed.
+    """
+
+    digest: str
+    changed: tuple[str, ...] = ()
+    before: dict[str, Any] = Field(default_factory=dict)
+    remade: tuple[FileName, ...] = ()
+
+
 class Manifest(StrictModel):
     """``dataset.json``."""
 
@@ -241,8 +265,15 @@ class Manifest(StrictModel):
     versions: dict[str, str]
     files: tuple[FileRecord, ...]
     shards: tuple[ShardRecord, ...]
+    history: tuple[Change, ...] = ()
+    """What became of it since it was built, oldest first; written only where there is any."""
     digest: str | None = None
     """BLAKE3 of everything above, by ``sealed``; None only before that."""
+
+    @model_serializer(mode="wrap")
+    def _without_an_empty_history(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain: dict[str, Any] = handler(self)
+        return plain if plain.get("history") else {key: value for key, value in plain.items() if key != "history"}
 
     @model_validator(mode="after")
     def _agree(self) -> Manifest:

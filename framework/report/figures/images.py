@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from framework.data.format.schema import ChannelStatistics
 from framework.errors import InputError
@@ -35,6 +37,7 @@ _OTHERS = (
 _STATUS_COLOURS = {"tile": "#3ddc84", "border": "#ffb347"}
 _OTHER_STATUS = "#ff5c5c"
 _NUCLEI_SHOWN = 250
+_TILES_SHOWN, _TILE_COLOUR = 3, "#f7e733"
 
 
 def channel_colours(channels: Sequence[str]) -> list[tuple[str, tuple[float, float, float]]]:
@@ -157,7 +160,6 @@ def flat_fields(fields: Mapping[str, Floats], pixel_size_um: float | None = None
     )
 
 
-@styled
 def overview(
     file: Path,
     nuclei: pd.DataFrame,
@@ -184,6 +186,30 @@ def overview(
         image = np.asarray(imread(file))
         if image.ndim not in (2, 3) or 0 in image.shape:
             raise ValueError(f"an image of shape {image.shape}")
+    return field_picture(image, nuclei, scale, diameter_px, title, pixel_size_um=pixel_size_um)
+
+
+@styled
+def field_picture(
+    image: npt.NDArray[Any],
+    nuclei: pd.DataFrame,
+    scale: float,
+    diameter_px: float,
+    title: str,
+    tile_px: float | None = None,
+    pixel_size_um: float | None = None,
+) -> Picture:
+    """Draw a field with its nuclei; see ``overview``.
+
+    Args:
+        image: (h, w) or (h, w, 3) picture of the field.
+        nuclei: columns y_px, x_px (field pixels) and status.
+        scale: pixels of the picture per field pixel.
+        diameter_px: of the circles, in field pixels.
+        title: what the field is.
+        tile_px: edge of a tile in field pixels, to draw three of them; None for none.
+        pixel_size_um: edge of a field pixel, for a scale bar.
+    """
     height, width = image.shape[:2]
     shown = min(1.0, math.sqrt(_NUCLEI_SHOWN / max(len(nuclei), 1)))
     middle = (f"the middle {shown:.0%} of each side of " if shown < 1 else "") + title
@@ -203,6 +229,8 @@ def overview(
         panel.scatter(x, y, s=size, facecolors="none", edgecolors=colour, linewidths=0.9)
         label = f"{status} {counts[status]}"
         handles.append(Line2D([], [], marker="o", linestyle="", markerfacecolor="none", color=colour, label=label))
+    if tile_px is not None:
+        _tiles_at(panel, nuclei, scale, tile_px, (width, height), shown)
     panel.set_xlim((width - 1) / 2 - shown * width / 2, (width - 1) / 2 + shown * width / 2)
     panel.set_ylim((height - 1) / 2 + shown * height / 2, (height - 1) / 2 - shown * height / 2)
     _scale_bar_of_the_middle(panel, pixel_size_um and pixel_size_um / scale, width, height, shown)
@@ -219,6 +247,25 @@ def overview(
         "a circle, circles on debris, and two circles on one nucleus.",
         width="half",
     )
+
+
+def _tiles_at(
+    panel: Axes, nuclei: pd.DataFrame, scale: float, tile_px: float, size: tuple[int, int], shown: float
+) -> None:
+    """Draw the squares of up to three tiles that are apart, those nearest to the middle of what is shown."""
+    x, y = ((nuclei[column].to_numpy(np.float64) + 0.5) * scale - 0.5 for column in ("x_px", "y_px"))
+    edge = tile_px * scale
+    drawn: list[tuple[float, float]] = []
+    inside = (nuclei["status"].astype(str) == "tile").to_numpy()
+    away = np.maximum(np.abs(x - size[0] / 2) / size[0], np.abs(y - size[1] / 2) / size[1])
+    for place in np.argsort(np.where(inside & (away < shown / 2), away, np.inf)):
+        if len(drawn) == _TILES_SHOWN or not inside[place]:
+            break
+        if all(max(abs(x[place] - a), abs(y[place] - b)) > edge for a, b in drawn):
+            drawn.append((float(x[place]), float(y[place])))
+    for a, b in drawn:
+        square = Rectangle((a - edge / 2, b - edge / 2), edge, edge, fill=False, edgecolor=_TILE_COLOUR, linewidth=1.2)
+        panel.add_patch(square)
 
 
 def _scale_bar_of_the_middle(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.raw_tables import omics_of, with_cells
 
 from data_tools.pipeline import ingest
 from data_tools.pipeline.plates.survey import survey
@@ -16,27 +17,12 @@ from data_tools.readers.plates import READERS, Problem
 from framework.data.format.schema import read_manifest
 from framework.errors import InputError
 
-CELLS = {"x": "x", "y": "y", "site": "site", "offset_px": {"x": 2, "y": 1}, "markers": {"m": {"column": "intensity"}}}
-
-
-def _omics(raw: Any, file: Path, **changes: Any) -> list[dict[str, Any]]:
-    rows = [("NT", "M1"), ("gene1", "M2"), ("gene0", "M1"), ("other", "M1")] * 3
-    frame = pd.DataFrame(rows, columns=["Metadata_Perturbation", "Metadata_Stimulation"])
-    counts = np.random.default_rng(0).integers(1, 99, (len(rows), 6))
-    pd.concat([frame, pd.DataFrame(counts, columns=[f"g{i}" for i in range(6)])], axis=1).to_csv(file, index=False)
-    return [{"name": "rna", "table": str(file), "kind": "counts", "plate": None, **changes}]
-
-
-def _with_cells(raw: Any, **changes: Any) -> dict[str, Any]:
-    cells = {**CELLS, "pattern": str(raw.folder / "P1" / "cells_{well}.csv"), **changes}
-    return {"plates": [{**raw.plain["plates"][0], "cells": cells}]}
-
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_an_omics_table_that_does_not_fit_is_known_before_an_image_is_read(
     raw: Any, tmp_path: Path, dry_run: bool
 ) -> None:
-    omics = _omics(raw, tmp_path / "rna.csv")
+    omics = omics_of(tmp_path / "rna.csv")
     for image in (raw.folder / "P1").glob("*.tif"):
         image.write_bytes(b"no image")
     wrong = [{**omics[0], "table": str(tmp_path / "gone.csv")}]
@@ -46,7 +32,7 @@ def test_an_omics_table_that_does_not_fit_is_known_before_an_image_is_read(
 
 
 def test_a_corrected_path_goes_on_and_the_join_is_kept(raw: Any, tmp_path: Path) -> None:
-    omics = _omics(raw, tmp_path / "rna.csv")
+    omics = omics_of(tmp_path / "rna.csv")
     with pytest.raises(InputError, match="no such file"):
         ingest(raw.config(omics=[{**omics[0], "table": "gone.csv"}]), tmp_path / "data", workers=0)
     summary = ingest(raw.config(omics=omics), tmp_path / "data", workers=0)
@@ -60,7 +46,7 @@ def test_a_corrected_path_goes_on_and_the_join_is_kept(raw: Any, tmp_path: Path)
 
 
 def test_names_that_differ_in_spelling_alone_are_said(raw: Any, tmp_path: Path) -> None:
-    omics = _omics(raw, tmp_path / "rna.csv")
+    omics = omics_of(tmp_path / "rna.csv")
     text = (tmp_path / "rna.csv").read_text().replace("gene1", "Gene 01")
     (tmp_path / "rna.csv").write_text(text)
     raw.platemap.write_text(raw.platemap.read_text().replace("gene1", "gene_1"))
@@ -79,7 +65,7 @@ def test_cell_tables_are_counted(raw: Any, tmp_path: Path) -> None:
     lines[3] = ",,,5"
     lines.append("9,10,10,1")
     file.write_text("\n".join(lines) + "\n")
-    notes = "\n".join(survey(raw.config(**_with_cells(raw)), tmp_path).notes)
+    notes = "\n".join(survey(raw.config(**with_cells(raw)), tmp_path).notes)
     assert "plate P1: 43 cells in the tables of 4 wells" in notes
     assert "plate P1: 1 cells have no position and are left out" in notes
     assert "no cell in the tables of 1 wells: B02" in notes
@@ -92,7 +78,7 @@ def test_infinite_markers_are_missing_in_the_dataset(raw: Any, tmp_path: Path) -
     file = raw.folder / "P1" / "cells_A01.csv"
     rows = [line.rpartition(",")[0] for line in file.read_text().splitlines()[1:]]
     file.write_text("\n".join(["site,x,y,intensity", *(f"{row},inf" for row in rows)]))
-    ingest(raw.config(**_with_cells(raw)), tmp_path / "data", workers=0)
+    ingest(raw.config(**with_cells(raw)), tmp_path / "data", workers=0)
     tiles = pd.read_parquet(tmp_path / "data" / "tiles.parquet")
     assert tiles.loc[tiles["bag"] == 0, "Marker_m"].isna().all()
     assert tiles["Marker_m"].notna().any()
@@ -115,13 +101,13 @@ def test_cell_tables_that_do_not_fit_are_refused_before_an_image(
     file = raw.folder / "P1" / "cells_B01.csv"
     file.write_text(change(file.read_text()))
     with pytest.raises(InputError, match=sentence):
-        ingest(raw.config(**_with_cells(raw)), tmp_path / "data", dry_run=True)
+        ingest(raw.config(**with_cells(raw)), tmp_path / "data", dry_run=True)
 
 
 def test_cells_that_all_lie_elsewhere_are_refused(raw: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"A01: not one of 14 cells lies within 2 px of one of \d+ nuclei"):
         ingest(
-            raw.config(**_with_cells(raw, offset_px={"x": 500, "y": 500}, max_distance_px=2)),
+            raw.config(**with_cells(raw, offset_px={"x": 500, "y": 500}, max_distance_px=2)),
             tmp_path / "data",
             workers=0,
         )
@@ -131,7 +117,7 @@ def test_wells_of_one_table_are_joined(raw: Any, tmp_path: Path) -> None:
     file = tmp_path / "all.csv"
     lines = ["well,site,x,y,intensity", "A1,1,5,5,1", "H12,1,5,5,1"]
     file.write_text("\n".join(lines))
-    config = raw.config(**_with_cells(raw, pattern=str(file), well="well"))
+    config = raw.config(**with_cells(raw, pattern=str(file), well="well"))
     assert "all.csv: cells of 1 wells that plate P1 does not read: H12" in "\n".join(survey(config, tmp_path).notes)
     file.write_text("\n".join([lines[0], lines[2]]))
     with pytest.raises(InputError, match="not one well in common with plate P1: the table has H12, the plate A01, A02"):

@@ -1,0 +1,98 @@
+"""What is wrong with a config or its images, in words that say what to write instead."""
+
+from __future__ import annotations
+
+from framework.look.values import Look
+
+_RATIO = 1.7
+"""Of the expected to the found diameter: real plates of nuclei of 10 to 60 px stay below."""
+_MOST_PER_TILE = 9.0
+_TILE_TOO_SMALL = 1.2
+_ENOUGH_IMAGES = 24
+_SATURATED, _DULL = 0.001, 0.5
+_SHOWN = 6
+
+
+def warnings(look: Look) -> tuple[str, ...]:
+    """Return a sentence for each thing that a person would want to change before a build."""
+    return (*_diameter(look), *_tile(look), *_illumination(look), *_saturation(look), *_focus(look), *_empty(look))
+
+
+def _um(look: Look, px: float) -> str:
+    return f"{px:.0f} px" if look.pixel_size_um is None else f"{px * look.pixel_size_um:.3g} um ({px:.0f} px)"
+
+
+def _size(look: Look, px: float) -> str:
+    if look.pixel_size_um is None:
+        return f"diameter_px: {px:.3g}"
+    return f"diameter_um: {px * look.pixel_size_um:.3g}"
+
+
+def _diameter(look: Look) -> tuple[str, ...]:
+    found, expected = look.sizes.typical_px, look.expected_px
+    if expected is None:
+        return ()
+    if found is None:
+        return (f"No round objects are seen in channel '{look.nuclei}': check 'nuclei.channel', or the images.",)
+    if 1 / _RATIO <= expected / found <= _RATIO:
+        return ()
+    what = "larger" if expected > found else "smaller"
+    many = f"{expected / found:.1f}" if expected > found else f"{found / expected:.1f}"
+    lost = "several nuclei count as one" if expected > found else "one nucleus counts as several"
+    return (
+        f"The nucleus diameter does not fit: the config expects {_um(look, expected)}, the objects seen in "
+        f"'{look.nuclei}' measure about {_um(look, found)}. It is {many} times {what}, so {lost}. Write "
+        f"'{_size(look, found)}' in 'nuclei', or check 'nuclei.channel'.",
+    )
+
+
+def _tile(look: Look) -> tuple[str, ...]:
+    apart, inside, found = look.sizes.apart_px, look.sizes.per_tile, look.sizes.typical_px
+    said = []
+    if inside is not None and apart is not None and inside > _MOST_PER_TILE:
+        size = max(4, round(look.tile_px * (4 / inside) ** 0.5 / 4) * 4)
+        said.append(
+            f"A tile of {look.tile_px} px is far larger than the distance of nuclei ({apart:.0f} px): it shows about "
+            f"{inside:.0f} nuclei, and neighbours share most of their pixels. Write 'tiles: {{size_px: {size}}}' for "
+            "about four."
+        )
+    if found is not None and look.tile_px < _TILE_TOO_SMALL * found:
+        said.append(
+            f"A tile of {look.tile_px} px hardly holds one nucleus of {found:.0f} px: cells are cut off. Write "
+            f"'tiles: {{size_px: {max(16, round(3 * found / 16) * 16)}}}'."
+        )
+    return tuple(said)
+
+
+def _illumination(look: Look) -> tuple[str, ...]:
+    if look.fitted_to is None or look.fitted_to >= _ENOUGH_IMAGES:
+        return ()
+    return (
+        f"The flat-field is fitted to {look.fitted_to} {'image' if look.fitted_to == 1 else 'images'} of a channel, "
+        f"which is too few: below {_ENOUGH_IMAGES} the cells stay in it and are divided out of the images. Write "
+        "'illumination: {method: none}', or '{method: export}' where the export holds flat-fields.",
+    )
+
+
+def _saturation(look: Look) -> tuple[str, ...]:
+    return tuple(
+        f"Channel '{each.channel}': {each.saturated:.2%} of the pixels are at the camera's top ({each.top:.0f}): what "
+        "is bright there cannot be told apart. Take images with less exposure, or read no intensities from it."
+        for each in look.histograms
+        if each.top is not None and each.saturated > _SATURATED
+    )
+
+
+def _focus(look: Look) -> tuple[str, ...]:
+    dull = [f"{plate} {well} site {site}" for (plate, well, site), value in look.focus.items() if value < _DULL]
+    if not dull:
+        return ()
+    more = f" and {len(dull) - _SHOWN} more" if len(dull) > _SHOWN else ""
+    return (f"Out of focus, with less than half the fine detail of most fields: {', '.join(dull[:_SHOWN])}{more}.",)
+
+
+def _empty(look: Look) -> tuple[str, ...]:
+    if not look.empty:
+        return ()
+    more = f" and {len(look.empty) - _SHOWN} more" if len(look.empty) > _SHOWN else ""
+    return (f"No nucleus was found in {', '.join(look.empty[:_SHOWN])}{more}: check these wells.",)

@@ -1,0 +1,1 @@
+"""The page of a look: an export before it is built, and a finished dataset."""

@@ -1,0 +1,65 @@
+"""What is said of a look, and what is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from framework.look.judged import warnings
+from framework.look.values import Histogram, Look, Sizes
+
+
+def look(typical: float | None = 13.0, apart: float = 20.0, per_tile: float = 3.0, **changes: Any) -> Look:
+    empty = np.zeros(0)
+    sizes = Sizes(diameter_px=empty, area=empty, typical_px=typical, apart_px=apart, per_tile=per_tile)
+    plain = {
+        "name": "t", "facts": (), "nuclei": "DNA", "expected_px": 13.0, "tile_px": 48, "pixel_size_um": 0.6,
+        "samples": (), "sizes": sizes, "histograms": (),
+    }  # fmt: skip
+    return Look(**(plain | changes))
+
+
+def test_what_fits_is_not_mentioned() -> None:
+    assert warnings(look(fitted_to=100, focus={("P", "A01", 1): 0.9})) == ()
+
+
+@pytest.mark.parametrize("um", [3, 30, 100])
+def test_a_diameter_that_does_not_fit_13_px(um: float) -> None:
+    (said,) = warnings(look(expected_px=um / 0.6))
+    assert said.startswith(f"The nucleus diameter does not fit: the config expects {um} um ({um / 0.6:.0f} px)")
+    assert "measure about 7.8 um (13 px)" in said
+    assert "Write 'diameter_um: 7.8' in 'nuclei'" in said
+
+
+def test_without_a_pixel_size_px_are_said() -> None:
+    (said,) = warnings(look(expected_px=50.0, pixel_size_um=None))
+    assert "expects 50 px" in said
+    assert "Write 'diameter_px: 13'" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"typical": None}, "No round objects are seen in channel 'DNA'"),
+        ({"tile_px": 192, "per_tile": 36.0},
+         "A tile of 192 px is far larger than the distance of nuclei (20 px): it shows about 36 nuclei"),
+        ({"tile_px": 12}, "A tile of 12 px hardly holds one nucleus of 13 px"),
+        ({"fitted_to": 3}, "The flat-field is fitted to 3 images of a channel, which is too few"),
+        ({"focus": {("P", "A01", 1): 0.3}},
+         "Out of focus, with less than half the fine detail of most fields: P A01 site 1."),
+        ({"empty": ("P/B02",)}, "No nucleus was found in P/B02"),
+        ({"histograms": (Histogram(channel="ER", edges=np.arange(3.0), counts=np.ones(2), saturated=0.02, top=4095),)},
+         "Channel 'ER': 2.00% of the pixels are at the camera's top (4095)"),
+    ],
+)  # fmt: skip
+def test_each_thing_is_said_in_words(changes: dict[str, Any], told: str) -> None:
+    (said,) = warnings(look(**changes))
+    assert said.startswith(told)
+
+
+def test_a_smaller_tile_is_named_that_holds_about_four() -> None:
+    # 192 px hold 36 nuclei, so a third of the edge holds 4
+    (said,) = warnings(look(tile_px=192, per_tile=36.0))
+    assert "Write 'tiles: {size_px: 64}'" in said
