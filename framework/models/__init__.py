@@ -10,6 +10,7 @@ from framework.models.base import (
     dense_head,
     glorot_,
 )
+from framework.models.filter_bank import FilterBankConfig
 from framework.models.guided import guided_gradients
 from framework.models.ifcseq import IfcSeqConfig
 from framework.models.inpainting import (
@@ -52,6 +53,7 @@ __all__ = [
     "BagPool",
     "BatchNormConstants",
     "DecoderWidths",
+    "FilterBankConfig",
     "GatedAttention",
     "IfcSeqConfig",
     "InpaintingNet",

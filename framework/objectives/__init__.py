@@ -14,6 +14,7 @@ from framework.objectives.base import (
     Predicts,
     ProfileWithTables,
 )
+from framework.objectives.cell_expression import CellExpression, CellExpressionConfig
 from framework.objectives.marker_regression import MarkerRegression, MarkerRegressionConfig
 from framework.objectives.omics_bags import OmicsBags, OmicsBagsConfig
 from framework.objectives.omics_heads import OmicsHeads, OmicsHeadsConfig
@@ -25,6 +26,8 @@ __all__ = [
     "OBJECTIVES",
     "Autoencoder",
     "AutoencoderConfig",
+    "CellExpression",
+    "CellExpressionConfig",
     "Embeds",
     "EncodesBags",
     "Gather",

@@ -135,7 +135,8 @@ class CellsIngestConfig(IngestBase):
 
     Attributes:
         intensity: channel -> what is done to each of its tiles; needs ``tiles.dtype: float32``.
-        markers: name of a marker -> measurement of the cells (of the reader, or of ``sources.tables``).
+        markers: name of a marker -> measurement of the cells (of the reader, or of ``sources.tables``). A name with a
+            ``*`` stands on both sides and takes every measurement that matches, under its own name: ``{"*": "*"}``.
         keep: measurement -> range; other cells are left out.
     """
 
@@ -171,4 +172,14 @@ class CellsIngestConfig(IngestBase):
     def _fractions_are_stored(self) -> CellsIngestConfig:
         if self.intensity and self.tiles.dtype != "float32":
             raise ValueError("'intensity' makes fractions; set 'tiles.dtype: float32'")
+        return self
+
+    @model_validator(mode="after")
+    def _matched_markers_keep_their_names(self) -> CellsIngestConfig:
+        for name, measurement in self.markers.items():
+            if "*" in name + measurement and name != measurement:
+                raise ValueError(
+                    f"'markers' has '{name}: {measurement}'; a name with * takes measurements under their own names: "
+                    f'write "{measurement}": "{measurement}"'
+                )
         return self

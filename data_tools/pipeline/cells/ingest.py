@@ -82,7 +82,7 @@ class CellsIngest(Kind[CellsIngestConfig, CellSurvey, CellShardJob, CellsSummary
             tiles=tiles,
             bytes=tiles * each,
             empty_bags=_named(found.bags[found.bags["bag"].isin(few)]),
-            markers=tuple(config.markers),
+            markers=tuple(found.markers),
             labels=found.labels,
             matched=found.matched,
             problems=tuple(problems),
@@ -93,7 +93,7 @@ class CellsIngest(Kind[CellsIngestConfig, CellSurvey, CellShardJob, CellsSummary
         self, found: CellSurvey, folder: BuildFolder, runner: Runner, report: OnProgress, finished: Manifest | None
     ) -> list[CellShardJob]:
         """Return the shards, the same for a dataset that is new and one that is finished."""
-        return shard_jobs(self.config, found, folder)
+        return shard_jobs(self.config.model_copy(update={"markers": found.markers}), found, folder)
 
     @staticmethod
     def make(job: CellShardJob) -> ShardFacts:
@@ -116,7 +116,7 @@ class CellsIngest(Kind[CellsIngestConfig, CellSurvey, CellShardJob, CellsSummary
             n_sources=len(found.exports),
             problems=_problems(found, facts),
             notes=[*found.notes, *found.matched],
-            markers=tuple(self.config.markers),
+            markers=tuple(found.markers),
             labels=found.labels,
         )
 

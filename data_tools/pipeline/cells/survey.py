@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from data_tools.readers.cells import CellListing
 from data_tools.readers.cells.base import CELL, PLACE_COLUMNS, TEXT
 from data_tools.readers.problem import Problem, relative_text
 from framework.data.format.schema import BAG_COLUMNS, MARKER_PREFIX, SOURCE
-from framework.errors import InputError
+from framework.errors import InputError, some_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ class CellSurvey:
         problems: what cannot be used.
         notes: sentences worth showing.
         matched: ``source: table: cells with a row``.
+        markers: name of each marker of the dataset -> measurement of the cells.
     """
 
     exports: tuple[CellExport, ...]
@@ -66,6 +68,7 @@ class CellSurvey:
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     matched: tuple[str, ...]
+    markers: dict[str, str]
 
     @property
     def pixel_size_um(self) -> float | None:
@@ -94,6 +97,7 @@ def survey_cells(config: CellsIngestConfig, base: Path) -> CellSurvey:
     tables = [tuple(open_table(table) for table in source.tables) for source in config.sources]
     found = [listed_cells(config, source, mine) for source, mine in zip(config.sources, tables, strict=True)]
     check_pixel_sizes("source", {item.source.name: item.listing.pixel_size_um for item in found})
+    config = config.model_copy(update={"markers": markers_of(config, found)})
     _check_measurements(config, found)
     sorted_cells: list[BaggedCells] = []
     for item in found:
@@ -109,7 +113,27 @@ def survey_cells(config: CellsIngestConfig, base: Path) -> CellSurvey:
         problems=tuple(problem.relative_to(base) for item in found for problem in item.problems),
         notes=tuple(relative_text(note, base) for item in found for note in item.notes),
         matched=tuple(relative_text(text, base) for item in found for text in item.matched),
+        markers=config.markers,
     )
+
+
+def markers_of(config: CellsIngestConfig, found: Sequence[ListedCells]) -> dict[str, str]:
+    """Return name of a marker -> measurement, with every name that has a ``*`` replaced by what it matches.
+
+    Raises:
+        InputError: a name with a ``*`` matches no measurement.
+    """
+    known = list(dict.fromkeys(name for item in found for name in item.measurements))
+    markers: dict[str, str] = {}
+    for name, measurement in config.markers.items():
+        if "*" not in name:
+            markers[name] = measurement
+            continue
+        matching = [each for each in known if fnmatchcase(each, name)]
+        if not matching:
+            raise InputError(f"'markers': no measurement matches '{name}'; there is {some_of(known) or 'none'}")
+        markers |= {each: each for each in matching if each not in markers}
+    return markers
 
 
 def _export(bagged: BaggedCells, labels: Sequence[str], config: CellsIngestConfig) -> CellExport:

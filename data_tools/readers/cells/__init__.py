@@ -1,6 +1,6 @@
 """Readers of single cells, chosen by ``name`` in a config: each gives a ``CellListing``, and pixels on demand."""
 
-from data_tools.readers.cells import cif, crops, deeploc, h5sc, hpa, ideas, multipage, stack
+from data_tools.readers.cells import cif, crops, deeploc, h5sc, hpa, ideas, multipage, stack, transcripts
 from data_tools.readers.cells.base import CELL_READERS, CellImage, CellListing, CellProblem, CellReader
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "ideas",
     "multipage",
     "stack",
+    "transcripts",
 ]

@@ -40,6 +40,10 @@ CASES: dict[str, list[dict[str, Any]]] = {
         {"markers": ["FRA1", "MITF"], "backbone": BACKBONE, "transform": "log10"},
         {"markers": ["MITF"], "backbone": BACKBONE, "loss": "mse", "transform": "unit_range", "standardise": False},
     ],
+    "cell_expression": [
+        {"genes": ["FRA1"], "total": "MITF", "min_cells": 1, "backbone": BACKBONE, "likelihood": each}
+        for each in ("log_share", "poisson", "negative_binomial")
+    ],
 }
 LABELLED = tuple(CASES)
 PAINTING = {"backbone": {"name": "alexnet", "widths": [4, 6, 8, 8, 6]}, "decoder_widths": [6, 8, 8, 6, 4]}
@@ -76,7 +80,8 @@ class _Ours(ObjectiveContract):
 
     def test_the_roles_of_ours(self, options: Any, objective: Objective) -> None:
         assert isinstance(objective, Embeds)
-        assert isinstance(objective, Predicts) == (options.name in ("omics_heads", "omics_bags", "marker_regression"))
+        predicting = ("omics_heads", "omics_bags", "marker_regression", "cell_expression")
+        assert isinstance(objective, Predicts) == (options.name in predicting)
 
     def test_another_run_can_build_on_the_backbone(self, objective: Objective) -> None:
         assert isinstance(objective, Embeds)

@@ -168,7 +168,8 @@ def test_an_objective_without_predictions_points_to_embed(root: Path, tmp_path: 
     with pytest.raises(RunError) as error:
         predict(root / "triplet", None, tmp_path / "p.h5ad")
     assert str(error.value) == (
-        f"{root}/triplet: objective 'triplet_mil' does not predict; those that do: marker_regression, omics_bags, "
+        f"{root}/triplet: objective 'triplet_mil' does not predict; those that do: cell_expression, "
+        "marker_regression, omics_bags, "
         f"omics_heads; this run can: wellstream embed {root}/triplet"
     )
 

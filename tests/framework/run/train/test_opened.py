@@ -83,7 +83,8 @@ def test_a_role_is_the_objective_or_a_sentence(run: OpenedRun) -> None:
     for role, sentence in (
         (
             Predicts,
-            "does not predict; those that do: marker_regression, omics_bags, omics_heads; this run can: "
+            "does not predict; those that do: cell_expression, marker_regression, "
+            "omics_bags, omics_heads; this run can: "
             "wellstream embed ",
         ),
         (Paints, "does not inpaint; those that do: paired_inpainting; this run can: wellstream embed "),

@@ -1,0 +1,280 @@
+"""Tables with one row per transcript of a spatial experiment: which cell it lies in, of which gene, and where.
+
+Xenium, CosMx and MERSCOPE write such tables, as CSV or Parquet, with columns of other names. A table is read in pieces:
+17 bytes per transcript stay in memory, whatever else a row holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from framework.config import StrictModel
+from framework.errors import InputError, did_you_mean, some_of
+from framework.files.delimited import iterate_text_table
+from framework.files.parquet import open_parquet
+from framework.files.text_values import text_values
+
+Unit = Literal["px", "um"]
+_WHAT, _THEN = "a table of transcripts", "correct 'table', or export it again"
+_ROWS_AT_ONCE = 500_000
+_NAMES: Mapping[str, Mapping[str, Unit | None]] = {
+    "cell": {"cell_id": None, "cell": None, "cell_ID": None},
+    "gene": {"feature_name": None, "target": None, "gene": None},
+    "x": {"x_px": "px", "x_location": "um", "x_local_px": "px", "global_x": "um"},
+    "y": {"y_px": "px", "y_location": "um", "y_local_px": "px", "global_y": "um"},
+    "nucleus": {"overlaps_nucleus": None, "CellComp": None},
+    "quality": {"qv": None},
+}
+"""Column of a transcript -> the names it has in exports of Xenium, CosMx and MERSCOPE, with the unit of places."""
+_OPTIONAL = ("nucleus", "quality")
+_NUMBERS = frozenset({"x", "y", "quality"})
+_INSIDE = {"1": True, "true": True, "nuclear": True, "0": False, "false": False, "cytoplasm": False, "membrane": False}
+"""Text of the column ``nucleus``, in lower case -> whether the transcript lies over a nucleus."""
+
+
+class TranscriptColumns(StrictModel):
+    """Names of columns in a table of transcripts; one that is not given is looked for under its usual names.
+
+    Attributes:
+        cell: the cell a transcript lies in.
+        gene: its gene.
+        x, y: where it lies.
+        nucleus: whether it lies over a nucleus: 1 or 0, true or false, ``Nuclear`` or ``Cytoplasm``.
+        quality: its quality, compared with ``min_quality``.
+    """
+
+    cell: str | None = None
+    gene: str | None = None
+    x: str | None = None
+    y: str | None = None
+    nucleus: str | None = None
+    quality: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transcripts:
+    """The transcripts that lie in cells and are of genes.
+
+    Attributes:
+        cells: names, in alphabetical order.
+        genes: names in alphabetical order.
+        cell: int32 (n,), place in ``cells``.
+        gene: int32 (n,), place in ``genes``.
+        x, y: float32 (n,), in the unit of the table.
+        nucleus: bool (n,), whether it lies over a nucleus; all False where the table does not say.
+        unit: of x and y; None where the names of the columns do not say.
+        has_nucleus: whether the table says which lie over nuclei.
+        notes: what was taken and what was left out.
+    """
+
+    cells: list[str]
+    genes: list[str]
+    cell: npt.NDArray[np.int32]
+    gene: npt.NDArray[np.int32]
+    x: npt.NDArray[np.float32]
+    y: npt.NDArray[np.float32]
+    nucleus: npt.NDArray[np.bool_]
+    unit: Unit | None
+    has_nucleus: bool
+    notes: tuple[str, ...]
+
+    def counts(self) -> npt.NDArray[np.float32]:
+        """Return how often each gene was seen in each cell, (cells, genes)."""
+        table = np.zeros((len(self.cells), len(self.genes)), dtype=np.float32)
+        np.add.at(table, (self.cell, self.gene), np.float32(1))
+        return table
+
+    def centres(self, *, nuclear: bool) -> npt.NDArray[np.float64]:
+        """Return the median place (y, x) of the transcripts of each cell, (cells, 2); NaN for a cell without any.
+
+        Args:
+            nuclear: of those over nuclei alone.
+        """
+        rows = self.nucleus if nuclear else np.ones(len(self.cell), dtype=np.bool_)
+        places = pd.DataFrame({"y": self.y[rows], "x": self.x[rows]}).groupby(self.cell[rows]).median()
+        return places.reindex(range(len(self.cells))).to_numpy(np.float64)
+
+
+def read_transcripts(
+    path: str,
+    columns: TranscriptColumns,
+    *,
+    no_cell: Sequence[str],
+    not_genes: Sequence[str],
+    min_quality: float | None,
+) -> Transcripts:
+    """Read a table of transcripts.
+
+    Args:
+        path: .csv, .tsv (plain or packed) or .parquet.
+        columns: names of its columns.
+        no_cell: names of cells that mean: in none.
+        not_genes: patterns of names that are no genes (controls, blanks), ``*`` for any text; capitals do not matter.
+        min_quality: transcripts below it are left out; None keeps all.
+
+    Raises:
+        InputError: no such table, a column that is missing, a place that is no number, or not one transcript left.
+    """
+    file = Path(path)
+    names = _found(path, _header(file), columns)
+    patterns = re.compile("|".join(translate(each.lower()) for each in not_genes) or r"(?!)")
+    collected = _Collected(no_cell=frozenset(no_cell), not_gene=patterns, min_quality=min_quality)
+    for piece in _pieces(file, names):
+        collected.add(piece, path)
+    return collected.done(path, names)
+
+
+def _header(file: Path) -> list[str]:
+    if file.suffix.lower() == ".parquet":
+        with open_parquet(file, error=InputError, what=_WHAT, then=_THEN) as opened:
+            return [str(name) for name in opened.schema_arrow.names]
+    return list(next(iterate_text_table(file, what=_WHAT, rows_at_once=1)).names)
+
+
+def _found(path: str, header: Sequence[str], columns: TranscriptColumns) -> dict[str, str]:
+    """Return role -> name of the column, for every role the table has a column of."""
+    names: dict[str, str] = {}
+    for role, usual in _NAMES.items():
+        given = getattr(columns, role)
+        name = given or next((each for each in usual if each in header), None)
+        if name is None and role in _OPTIONAL:
+            continue
+        if name not in header:
+            tried = f"'{given}'" if given else " or ".join(f"'{each}'" for each in usual)
+            raise InputError(
+                f"{path}: no column {tried} for '{role}'; it has {some_of(header)}; write 'columns: {{{role}: NAME}}'"
+                + (did_you_mean(given, header) if given else "")
+            )
+        names[role] = name
+    return names
+
+
+def _pieces(file: Path, names: Mapping[str, str]) -> Iterator[pd.DataFrame]:
+    """Yield a table in pieces with a column per role: numbers as float64, others as they are."""
+    wanted = list(dict.fromkeys(names.values()))
+    if file.suffix.lower() != ".parquet":
+        for table in iterate_text_table(file, what=_WHAT, rows_at_once=_ROWS_AT_ONCE, columns=wanted):
+            yield pd.DataFrame(
+                {role: table.numbers(name) if role in _NUMBERS else table.column(name) for role, name in names.items()}
+            )
+        return
+    with open_parquet(file, error=InputError, what=_WHAT, then=_THEN) as opened:
+        for role in _NUMBERS & names.keys():
+            kind = opened.schema_arrow.field(names[role]).type
+            if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+                raise InputError(
+                    f"{file}: '{names[role]}' for '{role}' holds {kind}, expected numbers; correct 'columns'"
+                )
+        for batch in opened.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted):
+            batch.validate(full=True)
+            frame = batch.to_pandas()
+            yield pd.DataFrame({role: frame[name] for role, name in names.items()})
+
+
+class _Collected:
+    """What is kept of a table while its pieces come in."""
+
+    def __init__(self, *, no_cell: frozenset[str], not_gene: re.Pattern[str], min_quality: float | None) -> None:
+        self._no_cell, self._not_gene, self._min_quality = no_cell, not_gene, min_quality
+        self._cells: dict[str, int] = {}
+        self._genes: dict[str, int] = {}
+        self._controls: set[str] = set()
+        self._kept: list[tuple[npt.NDArray[Any], ...]] = []
+        self._rows = self._outside = self._of_controls = self._poor = 0
+
+    def add(self, piece: pd.DataFrame, path: str) -> None:
+        """Keep the transcripts of a piece that lie in cells, are of genes and good enough."""
+        cell, cells = _levels(piece["cell"])
+        gene, genes = _levels(piece["gene"])
+        control = np.array([bool(self._not_gene.match(name.lower())) for name in genes], dtype=np.bool_)
+        self._controls |= {name for name, is_control in zip(genes, control, strict=True) if is_control}
+        outside = np.array([name in self._no_cell for name in cells], dtype=np.bool_)[cell]
+        of_control = ~outside & control[gene]
+        poor = np.zeros(len(piece), dtype=np.bool_)
+        if self._min_quality is not None and "quality" in piece:
+            poor = ~outside & ~of_control & ~(piece["quality"].to_numpy(np.float64) >= self._min_quality)
+        self._rows += len(piece)
+        self._outside += int(outside.sum())
+        self._of_controls += int(of_control.sum())
+        self._poor += int(poor.sum())
+        keep = ~(outside | of_control | poor)
+        x, y = (piece[role].to_numpy(np.float32)[keep] for role in ("x", "y"))
+        placed = np.isfinite(x) & np.isfinite(y)
+        if not placed.all():
+            lost = cells[cell[keep][~placed][0]]
+            raise InputError(f"{path}: a transcript of cell '{lost}' has no place; {_THEN}")
+        inside = _nuclear(piece["nucleus"], path)[keep] if "nucleus" in piece else np.zeros(len(x), dtype=np.bool_)
+        self._kept.append(
+            (_numbered(cells, self._cells)[cell[keep]], _numbered(genes, self._genes)[gene[keep]], x, y, inside)
+        )
+
+    def done(self, path: str, names: Mapping[str, str]) -> Transcripts:
+        """Return all that was kept, with a sentence on what was taken and left out."""
+        cell, gene, x, y, nucleus = (np.concatenate(parts) for parts in zip(*self._kept, strict=True))
+        left = (
+            f"{self._outside} in no cell, {self._of_controls} of {len(self._controls)} controls, "
+            f"{self._poor} below the quality {self._min_quality:g}"
+            if self._min_quality is not None
+            else f"{self._outside} in no cell, {self._of_controls} of {len(self._controls)} controls"
+        )
+        if not len(cell):
+            raise InputError(
+                f"{path}: none of {self._rows} transcripts is left ({left}); correct 'columns', 'no_cell', "
+                "'not_genes' or 'min_quality'"
+            )
+        cells, cell = _used(list(self._cells), cell)
+        genes, gene = _used(list(self._genes), gene)
+        units = {_NAMES[role].get(names[role]) for role in ("x", "y")}
+        taken = ", ".join(f"{role} from '{name}'" for role, name in names.items())
+        return Transcripts(
+            cells=cells,
+            genes=genes,
+            cell=cell,
+            gene=gene,
+            x=x,
+            y=y,
+            nucleus=nucleus,
+            unit=units.pop() if len(units) == 1 else None,
+            has_nucleus="nucleus" in names,
+            notes=(f"{path}: {taken}", f"{path}: {len(cell)} of {self._rows} transcripts are used; left out: {left}"),
+        )
+
+
+def _levels(column: pd.Series[Any]) -> tuple[npt.NDArray[np.intp], list[str]]:
+    """Return the place of each value in the list of texts; blanks are the text ``""``."""
+    codes, unique = pd.factorize(column, use_na_sentinel=False)
+    return codes, [str(text) for text in text_values(pd.Series(unique))]
+
+
+def _numbered(names: Sequence[str], known: dict[str, int]) -> npt.NDArray[np.int32]:
+    """Return the number of each name in ``known``, which grows."""
+    return np.array([known.setdefault(name, len(known)) for name in names], dtype=np.int32)
+
+
+def _used(names: list[str], codes: npt.NDArray[np.int32]) -> tuple[list[str], npt.NDArray[np.int32]]:
+    """Return the names that occur, sorted, and the place of each value among them."""
+    used = sorted(np.unique(codes).tolist(), key=names.__getitem__)
+    place = np.zeros(len(names), dtype=np.int32)
+    place[used] = np.arange(len(used), dtype=np.int32)
+    return [names[code] for code in used], place[codes]
+
+
+def _nuclear(column: pd.Series[Any], path: str) -> npt.NDArray[np.bool_]:
+    codes, texts = _levels(column)
+    known = [_INSIDE.get(text.lower()) for text in texts]
+    if None in known:
+        raise InputError(
+            f"{path}: '{texts[known.index(None)]}' in the column of 'nucleus'; expected 1 or 0, true or false, Nuclear "
+            "or Cytoplasm; correct 'columns'"
+        )
+    return np.array(known, dtype=np.bool_)[codes]
