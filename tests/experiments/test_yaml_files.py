@@ -102,7 +102,7 @@ def dataset_for(file: Path, folder: Path) -> Path:
         tiles_per_bag=(5, 6),
         channels=config.data.channels or ("A", "B", "C"),
         perturbations=("P0", "P1", "P2", "P3"),
-        markers=getattr(config.objective, "markers", ()),
+        markers=getattr(config.objective, "markers", ("gene", getattr(config.objective, "total", "sum"))),
         targets=dict.fromkeys(getattr(config.objective, "targets", ()), 3),
     )
     return dataset.root

@@ -335,3 +335,26 @@ def test_fields_that_are_segmented_make_tiles_of_many_cells(tmp_path: Path) -> N
             tmp_path / "x",
             workers=0,
         )
+
+
+def test_a_star_takes_every_measurement_under_its_own_name(tmp_path: Path) -> None:
+    """Numbers of the reader and of a table; one that is named otherwise too is kept once under each name."""
+    images = np.random.default_rng(0).integers(0, 99, (6, 1, 8, 8), dtype=np.uint16)
+    np.savez(tmp_path / "cells.npz", images=images, ESR1=np.arange(6.0), KRT5=np.arange(6.0) ** 2, size=np.ones(6))
+    reader = {"name": "stack", "path": str(tmp_path / "cells.npz"), "channels": ["A"]}
+    source = {"name": "S", "reader": {**reader, "measurements": ["ESR1", "KRT5", "size"]}}
+    base = {"kind": "cells", "name": "tiny", "sources": [source], "channels": ["A"], "tiles": {"size_px": 8}}
+
+    def made(name: str, markers: dict[str, str]) -> Dataset:
+        config = CellsIngestConfig.from_plain({**base, "markers": markers})
+        ingest(config, tmp_path / name)
+        return Dataset.open(tmp_path / name)
+
+    everything = made("all", {"*": "*"})
+    assert everything.manifest.markers == ("ESR1", "KRT5", "size")
+    np.testing.assert_array_equal(np.sort(everything.markers(("KRT5",))[:, 0]), [0, 1, 4, 9, 16, 25])
+    assert made("some", {"area": "size", "*R*": "*R*"}).manifest.markers == ("area", "ESR1", "KRT5")
+    with pytest.raises(InputError, match="no measurement matches 'M*'; there is ESR1, KRT5, size".replace("*", "[*]")):
+        made("none", {"M*": "M*"})
+    with pytest.raises(ValidationError, match=r"a name with [*] takes measurements under their own names"):
+        CellsIngestConfig.from_plain({**base, "markers": {"gene": "*"}})
