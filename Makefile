@@ -10,10 +10,11 @@ YEAST ?= yeast
 JURKAT ?= jurkat
 TRUTH ?= truth
 BBBC021 ?= bbbc021
+XENIUM ?= xenium
 SITES ?= 1
 JOBS ?= 2
 
-.PHONY: help demo ifc demo-real yeast jurkat bbbc021 truth test test-slow fuzz lint types docs check bench bench-quick constraints clean
+.PHONY: help demo ifc demo-real yeast jurkat bbbc021 xenium truth test test-slow fuzz lint types docs check bench bench-quick constraints clean
 help:
 	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 10 minutes on 2 cores)"
 	@echo "make ifc                      simulate images and sequenced cells, predict expression from images (minutes)"
@@ -21,6 +22,7 @@ help:
 	@echo "make yeast CROPS=FOLDER       paired cell inpainting on real yeast crops: 3 seeds, all baselines (over an hour)"
 	@echo "make jurkat CELLS=FOLDER      IFC-seq on real cells: DNA content and cell cycle from images (about 15 minutes)"
 	@echo "make bbbc021 PROFILES=FOLDER  mechanisms of action from real profiles: every normalisation, NSC and NSB (minutes)"
+	@echo "make xenium FIELD=FOLDER      expression of single cells from DAPI: three strips, three seeds, all baselines (about 20 minutes)"
 	@echo "make truth [SITES=16]         Image2Omics on a simulation of the paper's shape: what it finds of what is true (an hour on 2 cores)"
 	@echo "make test                     the test suite (minutes)"
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
@@ -58,6 +60,10 @@ yeast: $(READY)
 jurkat: $(READY)
 	@test -d "$(CELLS)" || { echo "usage: make jurkat CELLS=<folder with exp1_a.npz and exp1_a_labels.csv>"; exit 2; }
 	$(BIN)/python -m experiments.ifc_seq.jurkat_table --cells "$(CELLS)" --out $(JURKAT)
+
+xenium: $(READY)
+	@test -d "$(FIELD)" || { echo "usage: make xenium FIELD=<folder with morphology_mip.tif and transcripts.csv.gz>"; exit 2; }
+	$(BIN)/python -m experiments.xenium_breast.strips --field "$(FIELD)" --out $(XENIUM) $(ARGS)
 
 bbbc021: $(READY)
 	@test -d "$(PROFILES)" || { echo "usage: make bbbc021 PROFILES=<folder with wells.csv.gz>"; exit 2; }
