@@ -11,18 +11,17 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from data_tools.formats.zarr_array import absent_chunks, zarr_facts, zarr_plane
+from data_tools.formats.zarr_array import absent_chunks, zarr_facts
 from data_tools.readers.channel_names import check_distinct
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
-from data_tools.readers.plates.places import Place
+from data_tools.readers.plates.zarr_image import ZarrImage
 from data_tools.readers.problem import Problem
 from data_tools.readers.recognition import Claim, KnowsExports, Sight, Undecided
 from data_tools.wells import normalise_well
@@ -84,46 +83,6 @@ class OmeZarrConfig(TakesPlanes, KnowsExports):
                 continue
             return Claim(options={"path": str(folder)}, rank="own list", why=f"{folder.name} is a plate in OME-Zarr")
         return refused[0] if refused else ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ZarrImage(Place):
-    """One plane of an array.
-
-    Attributes:
-        array: its folder.
-        index: of the plane on all axes but the two last.
-    """
-
-    array: Path
-    index: tuple[int, ...]
-
-    def __str__(self) -> str:
-        """Return folder and index."""
-        return f"{self.array}[{', '.join(map(str, self.index))}]" if self.index else str(self.array)
-
-    @property
-    def name(self) -> str:
-        """Field and level."""
-        return f"{self.array.parent.name}/{self.array.name}"
-
-    def exists(self) -> bool:
-        """Whether the array has metadata."""
-        return (self.array / "zarr.json").is_file() or (self.array / ".zarray").is_file()
-
-    def absolute(self) -> ZarrImage:
-        """Return the same with the whole path."""
-        return replace(self, array=self.array.absolute())
-
-    def state(self) -> str:
-        """Return the place, with size and time of change of the metadata."""
-        file = self.array / "zarr.json" if (self.array / "zarr.json").is_file() else self.array / ".zarray"
-        facts = file.stat() if file.is_file() else None
-        return f"{self} absent" if facts is None else f"{self} {facts.st_size} {facts.st_mtime_ns}"
-
-    def pixels(self) -> npt.NDArray[Any]:
-        """Return its pixels."""
-        return zarr_plane(self.array, self.index)
 
 
 @dataclass(frozen=True, kw_only=True)
