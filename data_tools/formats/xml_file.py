@@ -128,7 +128,9 @@ def xml_tree(file: Path, *, root: str, what: str, most: int) -> Element:
         raise InputError(f"{file}: {size / 1e6:.0f} MB; expected {what}, which has less than {most / 1e6:.0f}")
     with _explained(file, what):
         tree: Element | None = parse(file).getroot()
-    _check_root(file, "nothing" if tree is None else name_of(tree), root, what)
+    if tree is None:
+        raise InputError(f"{file}: holds no element; expected {what}")
+    _check_root(file, name_of(tree), root, what)
     return tree
 
 

@@ -149,7 +149,7 @@ def _found(path: str, header: Sequence[str], columns: TranscriptColumns) -> dict
         name = given or next((each for each in usual if each in header), None)
         if name is None and role in _OPTIONAL:
             continue
-        if name not in header:
+        if name is None or name not in header:
             tried = f"'{given}'" if given else " or ".join(f"'{each}'" for each in usual)
             raise InputError(
                 f"{path}: no column {tried} for '{role}'; it has {some_of(header)}; write 'columns: {{{role}: NAME}}'"

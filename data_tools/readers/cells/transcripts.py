@@ -194,7 +194,7 @@ class TranscriptsReader(CellReader[TranscriptsConfig]):
             return centres
         if config.pixel_size_um is None:
             raise InputError(f"{config.table}: its places are in um; set 'pixel_size_um'")
-        return (centres - np.array(config.origin_um[::-1])) / config.pixel_size_um
+        return np.asarray((centres - np.array(config.origin_um[::-1])) / config.pixel_size_um)
 
     def _places(self, centres: npt.NDArray[np.float64]) -> pd.DataFrame:
         columns: dict[str, Any] = {"y": centres[:, 0], "x": centres[:, 1]}

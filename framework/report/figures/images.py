@@ -71,7 +71,7 @@ def shades(
 def coloured(shaded: Floats, channels: Sequence[str]) -> Floats:
     """Return the channels of (n, C, H, W) in their colours, added up: (n, H, W, 3) in 0..1."""
     colours = np.array([colour for _, colour in channel_colours(channels)])
-    return np.clip(np.einsum("nchw,cr->nhwr", shaded, colours), 0, 1)
+    return np.asarray(np.clip(np.einsum("nchw,cr->nhwr", shaded, colours), 0, 1))
 
 
 @styled

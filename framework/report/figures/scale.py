@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from matplotlib.axes import Axes
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 _WIDEST = 0.4
 """Part of an image's width that a bar may have."""
@@ -45,7 +45,7 @@ def draw_scale_bar(
         return
     length, pixels = bar
     right, low = left + width_px * 0.95 - 0.5, top + height_px * 0.93 - 0.5
-    around = [withStroke(linewidth=1.4, foreground="black")]
+    around: list[AbstractPathEffect] = [withStroke(linewidth=1.4, foreground="black")]
     panel.plot([right - pixels, right], [low, low], color="white", linewidth=2.2, solid_capstyle="butt",
                path_effects=[withStroke(linewidth=3.0, foreground="black")])  # fmt: skip
     text = panel.annotate(f"{length:g} µm", (right - pixels / 2, low), (0, 2.5), textcoords="offset points",

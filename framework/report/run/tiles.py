@@ -45,7 +45,8 @@ def tiles(dataset: Dataset) -> Section | None:
         return None
     store = TileStore(dataset, None)
     channels = dataset.manifest.tile.channels
-    rows, alone = {}, {}
+    rows: dict[str, npt.NDArray[np.float64]] = {}
+    alone: dict[str, npt.NDArray[np.float64]] = {}
     for name, bags in _conditions(table):
         starts, stops = dataset.index.bag_start[bags], dataset.index.bag_start[bags + 1]
         owned = np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
