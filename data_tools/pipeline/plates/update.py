@@ -1,7 +1,6 @@
 """A finished dataset of plates gets other omics, plate-map columns or tables of cells; its pixels stay as they are.
 
-Wells, sites and nuclei are those of the dataset, so the export is not needed. What is made again is what an ingest with
-the new config would have made; only samples inside tarballs keep the labels that they were written with.
+The export is not needed. Tables become what an ingest with the new config makes; samples in tarballs keep old labels.
 """
 
 from __future__ import annotations

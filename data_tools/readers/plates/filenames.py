@@ -11,11 +11,11 @@ from pydantic import Field, model_validator
 
 from data_tools.readers.channel_names import check_distinct
 from data_tools.readers.folder import images_below
-from data_tools.readers.name_pattern import NoPatternError, pattern_of
 from data_tools.readers.patterns import compiled, groups_of, matched, misfit, missed_note
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
 from data_tools.readers.plates.facts import pixel_size_of, wave_names
+from data_tools.readers.plates.name_pattern import NoPatternError, pattern_of
 from data_tools.readers.recognition import Claim, KnowsExports, Sight
 from data_tools.wells import normalise_well, row_number
 from framework.config import StrictModel

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from data_tools.readers.name_pattern import NoPatternError, pattern_of
+from data_tools.readers.plates.name_pattern import NoPatternError, pattern_of
 
 
 def read(names: list[str]) -> list[dict[str, str]]:
