@@ -81,7 +81,7 @@ class Trainer:
             objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if setting.compiled:
             objective.compile()
-        self._optim, self._train = AdamWConfig(), TrainConfig(steps=1 << 30)
+        self._optim, self._train = AdamWConfig(), TrainConfig(steps=10**9)
         optimiser = build_optimiser(objective, self._optim)
         self.loader = self.new_loader()
         self._run = Collaborators(

@@ -55,6 +55,7 @@ class CellExpressionConfig(ObjectiveConfig):
     min_cells: int = Field(default=50, ge=1)
     """Genes seen in fewer training cells are left out."""
     likelihood: Literal["log_share", "poisson", "negative_binomial"] = "log_share"
+    """How a prediction is compared with counts; ``log_share`` is the squared error of log(1 + 100 share)."""
     relu: bool = True
     """Put a ReLU before the linear layer, so that the last dense layer of the backbone is a hidden one."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -62,6 +63,7 @@ class CellExpressionConfig(ObjectiveConfig):
     pretrained: str | None = None
     """Folder of the run whose backbone training begins with; its options take the place of ``backbone``."""
     backbone: BackboneChoice = IfcSeqConfig()
+    """The network that sees a tile; ``filter_bank`` for some hundred cells, a larger one for many thousands."""
 
     @property
     def builds_on(self) -> str | None:

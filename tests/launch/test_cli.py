@@ -69,7 +69,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["trian"], "No such command 'trian'. Did you mean 'train'?"),
-        (["fit"], "No such command 'fit'. There are simulate, ingest, inspect, convert,"),
+        (["fit"], "No such command 'fit'. There are simulate, init, ingest, update, inspect, convert,"),
         (["simulate", "plat"], "No such command 'plat'. Did you mean 'plate'?"),
         (["train", "x.yaml", "--out", "run"], "a run is written to run_dir of its config"),
         (["train", "x.yaml", "--data", "d"], "which an override sets: data.path=DATASET"),

@@ -42,7 +42,12 @@ TOTAL = "transcripts"
 
 
 class BlocksConfig(StrictModel):
-    """Edges of the blocks a field is cut into, in pixels; without one, a block is as wide or high as the image."""
+    """Edges of the blocks a field is cut into.
+
+    Attributes:
+        x_px: width of a block, in pixels; without it a block is as wide as the image.
+        y_px: its height; without it a block is as high as the image.
+    """
 
     x_px: float | None = Field(default=None, gt=0)
     y_px: float | None = Field(default=None, gt=0)

@@ -242,7 +242,7 @@ def field_picture(
     return Picture(
         source=uri(drawn, "png"),
         alt=f"{middle} with detected nuclei: {listed}",
-        caption=f"{middle[0].upper()}{middle[1:]}. One circle a nucleus (in the whole field {listed}). Look for "
+        caption=f"{middle[0].upper()}{middle[1:]}. One circle per nucleus (in the whole field {listed}). Look for "
         f"nuclei without "
         "a circle, circles on debris, and two circles on one nucleus.",
         width="half",

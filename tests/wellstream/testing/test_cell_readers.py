@@ -149,6 +149,21 @@ class TestCif(OwnReader):
         )
 
 
+class TestTranscripts(OwnReader):
+    wanted = ("RNA", "DAPI")
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> Any:
+        for name in ("DAPI", "RNA"):
+            tifffile.imwrite(tmp_path / f"{name}.tif", RANDOM.integers(0, 9999, (40, 50), np.uint16))
+        cell = np.repeat(["3", "5", "9"], 4)
+        rows = {"cell_id": cell, "feature_name": ["ESR1", "KRT5"] * 6, "x_px": np.repeat([10, 20, 35], 4), "y_px": 15.0}
+        pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+        images = {name: str(tmp_path / f"{name}.tif") for name in ("DAPI", "RNA")}
+        more = {"centre": "all", "min_transcripts": 2, "crop_px": 8}
+        return self.read({"name": "transcripts", "images": images, "table": str(tmp_path / "t.csv"), **more})
+
+
 def test_every_reader_of_cells_is_here() -> None:
     tested = {kind.__name__.removeprefix("Test").lower() for kind in OwnReader.__subclasses__()}
     assert tested == set(CELL_READERS.names())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from fixtures.profile_screen import COLUMNS, screen
 from fixtures.report_world import World, make_world
 from fixtures.tiny_dataset import make_dataset
 
@@ -14,6 +15,7 @@ from framework.data.dataset import Dataset
 from framework.evaluate import EVALUATIONS
 from framework.evaluate.predictions import Predictions, open_predictions
 from framework.features import FeatureEvaluateConfig, evaluate_features, open_same_cells
+from framework.profiles import RetrieveConfig, retrieve
 from framework.report.figures.embedding import project
 from framework.report.page import Note, Section
 from framework.report.page_inputs import Inputs, read_inputs
@@ -64,8 +66,17 @@ class TestFeatures(EvaluationContract):
         return dict(evaluate_features(open_same_cells([tmp_path / "intensity.h5ad"]), config, tmp_path / "out").summary)
 
 
+class TestRetrieval(EvaluationContract):
+    name = "retrieval"
+
+    @pytest.fixture
+    def headline(self, tmp_path: Path) -> dict[str, Any]:
+        return dict(retrieve(screen(), RetrieveConfig(**COLUMNS, permutations=100), tmp_path / "out").summary)
+
+
 def test_every_evaluation_is_here() -> None:
-    assert {kind.name for kind in (TestOmics, TestMarkers, TestFeatures)} == set(EVALUATIONS.names())
+    kinds = (TestOmics, TestMarkers, TestFeatures, TestRetrieval)
+    assert {kind.name for kind in kinds} == set(EVALUATIONS.names())
 
 
 class TestSections(SectionContract):

@@ -34,10 +34,14 @@ for folder in sys.argv[1:]:
     np.save(folder + "/theirs.npy", torch.export.load(folder + "/model/model.pt2").module()(pixels).numpy())
 assert "framework" not in sys.modules
 """
+EXPRESSION = MARKERS.replace("name: marker_regression", "name: cell_expression").replace(
+    "markers: [m1, m2]", "genes: [m1]\n  total: m2\n  min_cells: 1"
+)
 BRIEF = ("train.steps=2", "train.save_every=2", "optim.warmup_steps=0")
 FORMS = {
     "triplet_mil": (TRIPLET, BRIEF),
     "marker_regression": (MARKERS, ("train.steps=2", "train.save_every=2")),
+    "cell_expression": (EXPRESSION, ("train.steps=2", "train.save_every=2")),
     "omics_heads": (HEADS, ("train.steps=2", "train.save_every=2", "train.evaluate_every=2")),
     "omics_bags": (BAGS, ("train.steps=2", "train.save_every=2", "train.evaluate_every=2")),
     "paired_inpainting": (PAIRS, ("train.steps=2", "train.save_every=2", "train.evaluate_every=2")),
