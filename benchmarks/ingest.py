@@ -36,7 +36,7 @@ from benchmarks.harness import Arm, Costs, Finding, Measured, PeakMemory, Target
 from data_tools.formats.tiff import decode_grey
 from data_tools.nuclei.sized import SizedMethod
 from data_tools.pipeline import ingest
-from data_tools.pipeline.build import direct
+from data_tools.pipeline.build import shard_file
 from data_tools.pipeline.build.runner import local_cluster
 from data_tools.pipeline.build.shard_file import DirectWriter
 from data_tools.pipeline.plates.config import IngestConfig
@@ -360,12 +360,12 @@ def _through_the_cache(arm: Arm) -> Arm:
     """Return an arm whose shards go through the page cache, as on file systems without direct writes."""
 
     def work() -> None:
-        found = direct._set_direct
-        direct._set_direct = lambda *_: False
+        found = shard_file._set_direct
+        shard_file._set_direct = lambda *_: False
         try:
             arm.work()
         finally:
-            direct._set_direct = found
+            shard_file._set_direct = found
 
     return replace(arm, work=work)
 
