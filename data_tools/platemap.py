@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from data_tools.assay_layout import is_assay_layout, read_assay_layout
 from data_tools.barcode_platemap import is_barcode_platemap, with_maps
 from data_tools.readers.problem import Problem
-from data_tools.wells import normalise_well, well_order
+from data_tools.wells import is_well, normalise_well, well_order
 from framework.config import StrictModel
 from framework.data.format.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean, some_of
@@ -251,7 +251,7 @@ def _way_out(raw: TextTable, name: str) -> str:
         if _is_grid(raw):
             return "this map is drawn as the plate is; write one row per well, with a column of wells (A01, A02 ...)"
         for known in raw.names:
-            if len(raw) and all(_is_well(cell) for cell in raw.column(known)):
+            if len(raw) and all(is_well(cell) for cell in raw.column(known)):
                 return f"name it with 'columns: {{{name}: {known}}}'"
     return f"name it with 'columns: {{{name}: ...}}'"
 
@@ -265,14 +265,6 @@ def _is_grid(raw: TextTable) -> bool:
         and all(map(str.isdecimal, columns))
         and bool(rows.str.fullmatch("[A-Za-z]{1,2}").all())
     )
-
-
-def _is_well(text: str) -> bool:
-    try:
-        normalise_well(text)
-    except InputError:
-        return False
-    return True
 
 
 def _wells(config: PlatemapConfig, raw: TextTable, table: pd.DataFrame) -> list[str]:

@@ -65,6 +65,15 @@ def normalise_well(well: str | tuple[int, int]) -> str:
     return f"{letters}{column:02d}"
 
 
+def is_well(text: str) -> bool:
+    """Return whether ``normalise_well`` takes a text."""
+    try:
+        normalise_well(text)
+    except InputError:
+        return False
+    return True
+
+
 def well_order(well: str) -> tuple[int, int]:
     """Return (row, column) of a normalised well: the sort key that puts AA01 after Z48."""
     return row_number(well[:-2]), int(well[-2:])

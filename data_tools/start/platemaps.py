@@ -14,7 +14,7 @@ from data_tools.assay_layout import is_assay_layout
 from data_tools.barcode_platemap import is_barcode_platemap
 from data_tools.platemap import PlatemapConfig, join, read_platemap
 from data_tools.readers.plates import Export
-from data_tools.wells import normalise_well
+from data_tools.wells import is_well
 from framework.data.format.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, some_of
 from framework.files.delimited import TextTable, read_text_table
@@ -129,7 +129,7 @@ def _columns(path: str) -> tuple[dict[str, Any], list[str]]:
 
 def _well(table: TextTable, columns: dict[str, str]) -> dict[str, str]:
     by_lower = {name.lower(): name for name in table.names}
-    found = [name for name in table.names if len(table) and all(map(_is_well, table.column(name)))]
+    found = [name for name in table.names if len(table) and all(map(is_well, table.column(name)))]
     if found:
         columns[WELL] = found[0]
         return {}
@@ -139,14 +139,6 @@ def _well(table: TextTable, columns: dict[str, str]) -> dict[str, str]:
     raise InputError(
         f"{table.file}: no column of wells (A01, A02 ...) and no pair 'row' and 'column'; it has {some_of(table.names)}"
     )
-
-
-def _is_well(text: str) -> bool:
-    try:
-        normalise_well(text)
-    except InputError:
-        return False
-    return True
 
 
 def _called(table: TextTable, words: Sequence[str], taken: set[str]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_tools.wells import normalise_well, row_letters, row_number, well_order
+from data_tools.wells import is_well, normalise_well, row_letters, row_number, well_order
 from framework.errors import InputError
 
 
@@ -36,6 +36,10 @@ def test_every_spelling_becomes_one(written: str | tuple[int, int], well: str) -
 def test_what_is_no_well_is_refused(written: str | tuple[int, int]) -> None:
     with pytest.raises(InputError):
         normalise_well(written)
+
+
+def test_a_text_is_a_well_or_not() -> None:
+    assert [text for text in ("A01", "r2c3", "", "Q", "AG1", "A49", "afterwards") if is_well(text)] == ["A01", "r2c3"]
 
 
 def test_rows_and_letters_are_inverse() -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from data_tools.wells import normalise_well
-from framework.errors import InputError
+from data_tools.wells import is_well
 
 _CUT = re.compile(r"([_\-./]+)")
 _SITE = re.compile(r"(?:s|f|fov|site|field|pos|p)?(\d+)", re.IGNORECASE)
@@ -83,23 +82,15 @@ def _roles(columns: list[tuple[str, ...]], example: str) -> dict[int, str]:
 
 def _wells(columns: list[tuple[str, ...]]) -> dict[int, str]:
     for place, texts in enumerate(columns):
-        if all(
-            re.fullmatch(r"[A-Za-z]{1,2}\d{1,2}", text) and _is_well(text) for text in texts
-        ) and not _WAVE.fullmatch(texts[0]):
+        if all(re.fullmatch(r"[A-Za-z]{1,2}\d{1,2}", text) and is_well(text) for text in texts) and not _WAVE.fullmatch(
+            texts[0]
+        ):
             return {place: "well"}
     for place in range(len(columns) - 1):
         rows, numbers = columns[place], columns[place + 1]
         if all(re.fullmatch(r"[A-P]", text) for text in rows) and all(re.fullmatch(r"\d{1,2}", n) for n in numbers):
             return {place: "row", place + 1: "column"}
     return {}
-
-
-def _is_well(text: str) -> bool:
-    try:
-        normalise_well(text)
-    except InputError:
-        return False
-    return True
 
 
 def _told_by(texts: tuple[str, ...], columns: list[tuple[str, ...]], known: list[int]) -> bool:
