@@ -33,6 +33,7 @@ from experiments.demo.steps import Protocol, overrides, table_made
 from framework.data.dataset import Dataset
 from framework.data.store import TileStore
 from framework.evaluate.intervals import quantile_interval
+from framework.evaluate.metrics import pearson
 from framework.files.h5ad import read_h5ad
 from framework.models.filter_bank import FilterBank, FilterBankConfig
 from framework.objectives.cell_expression import log_share
@@ -249,17 +250,11 @@ def _ridge(field: Field, features: Floats, shuffled: bool) -> Floats:
     return found
 
 
-def _pearson(first: Floats, second: Floats) -> Floats:
-    """Return r of each column; 0 where one is constant."""
-    first, second = first - first.mean(axis=0), second - second.mean(axis=0)
-    norm = np.sqrt((first**2).sum(axis=0) * (second**2).sum(axis=0))
-    return np.asarray(np.divide((first * second).sum(axis=0), norm, out=np.zeros(first.shape[1]), where=norm > 1e-12))
-
-
 def _scores(field: Field, predicted: Floats, cells: Callable[[str], npt.NDArray[np.int64]] | None = None) -> Floats:
-    """Return r of each gene, the mean over strips."""
+    """Return r of each gene, the mean over strips; it is 0 in one where predictions or counts are constant."""
     rows = cells or (lambda strip: np.flatnonzero(field.strip == strip))
-    return np.mean([_pearson(predicted[rows(strip)], field.measured[rows(strip)]) for strip in field.strips], axis=0)
+    each = [pearson(predicted[rows(strip)], field.measured[rows(strip)]) for strip in field.strips]
+    return np.asarray(np.nan_to_num(each).mean(axis=0))
 
 
 def _draws(field: Field, count: int) -> list[dict[str, npt.NDArray[np.int64]]]:

@@ -88,6 +88,23 @@ class ObjectiveConfig(NamedOptions):
         return {name: value for name, value in values.items() if isinstance(value, NetworkOptions)}
 
 
+class PretrainedConfig(ObjectiveConfig):
+    """Options of an objective that may build on another run."""
+
+    pretrained: str | None = None
+    """Folder of the run whose backbone is taken over; Python callers may hand one over instead."""
+
+    @property
+    def builds_on(self) -> str | None:
+        """The run that ``pretrained`` names."""
+        return self.pretrained
+
+    def located(self, absolute: Callable[[str], str]) -> Self:
+        """Return the options with ``pretrained`` and the weights of networks made ``absolute``."""
+        found = super().located(absolute)
+        return found.model_copy(update={"pretrained": self.pretrained and absolute(self.pretrained)})
+
+
 class ProfileWithTables(StrictModel):
     """A profile of which a part grows with the data, as a row per gene: kept as Parquet, not in ``objective.json``."""
 

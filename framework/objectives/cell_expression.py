@@ -31,9 +31,9 @@ from framework.objectives.base import (
     OBJECTIVES,
     Gather,
     Losses,
-    ObjectiveConfig,
     Output,
     Predicts,
+    PretrainedConfig,
     at_least_float32,
 )
 from framework.objectives.omics_targets import ProfileOfTargets, TargetFacts
@@ -44,7 +44,7 @@ _LEAST_SHARE = 1e-7
 _PERCENT = 100.0
 
 
-class CellExpressionConfig(ObjectiveConfig):
+class CellExpressionConfig(PretrainedConfig):
     """Options of ``cell_expression``."""
 
     name: Literal["cell_expression"] = "cell_expression"
@@ -60,15 +60,9 @@ class CellExpressionConfig(ObjectiveConfig):
     """Put a ReLU before the linear layer, so that the last dense layer of the backbone is a hidden one."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout before the linear layer."""
-    pretrained: str | None = None
-    """Folder of the run whose backbone training begins with; its options take the place of ``backbone``."""
     backbone: BackboneChoice = IfcSeqConfig()
-    """The network that sees a tile; ``filter_bank`` for some hundred cells, a larger one for many thousands."""
-
-    @property
-    def builds_on(self) -> str | None:
-        """The run that ``pretrained`` names."""
-        return self.pretrained
+    """The network that sees a tile; ``filter_bank`` for some hundred cells, a larger one for many thousands.
+    That of ``pretrained`` takes its place."""
 
 
 class CellExpressionProfile(ProfileOfTargets):
@@ -119,11 +113,8 @@ class CellExpression(EncodesBags, Predicts):
             DatasetError: ``total`` is no marker of the dataset.
             RunError: no gene matches, or is seen in enough cells; a pretrained backbone of other channels.
         """
-        if pretrained is not None and pretrained.channels != channels:
-            raise RunError(
-                f"the pretrained backbone saw the channels {', '.join(pretrained.channels)}, this run reads "
-                f"{', '.join(channels)}; set data.channels to the former, in that order"
-            )
+        if pretrained is not None:
+            pretrained.need_channels(channels)
         known = [name for name in dataset.manifest.markers if name != config.total]
         named = tuple(name for name in known if any(fnmatchcase(name, pattern) for pattern in config.genes))
         if not named:

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 
 from framework.config import StrictModel, choice
 from framework.data.dataset import Dataset
-from framework.errors import CheckpointError, RunError
+from framework.errors import CheckpointError
 from framework.models import (
     BACKBONES,
     Aggregate,
@@ -115,11 +115,8 @@ class OmicsBags(PredictsTargets):
             RunError: a pretrained backbone of other channels, or a target without a measured training bag.
             DatasetError: a target the dataset does not have.
         """
-        if pretrained is not None and pretrained.channels != channels:
-            raise RunError(
-                f"the pretrained backbone saw the channels {', '.join(pretrained.channels)}, this run reads "
-                f"{', '.join(channels)}; set data.channels to the former, in that order"
-            )
+        if pretrained is not None:
+            pretrained.need_channels(channels)
         backbone = config.backbone or ResNet18Config() if pretrained is None else pretrained.encoder_config
         return OmicsBagsProfile(
             channels=channels,

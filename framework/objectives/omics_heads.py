@@ -80,11 +80,7 @@ class OmicsHeads(PredictsTargets):
         """
         if pretrained is None:
             raise RunError("omics_heads builds on a frozen backbone: set objective.pretrained to a pretraining run")
-        if pretrained.channels != channels:
-            raise RunError(
-                f"the pretrained backbone saw the channels {', '.join(pretrained.channels)}, this run reads "
-                f"{', '.join(channels)}; set data.channels to the former, in that order"
-            )
+        pretrained.need_channels(channels)
         return OmicsHeadsProfile(
             channels=channels,
             backbone=pretrained.encoder_config,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -15,32 +15,20 @@ from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.models import BagEncoder
 from framework.objectives.bag_encoding import EncodesBags
-from framework.objectives.base import Gather, Losses, ObjectiveConfig, Output, Predicts, at_least_float32
+from framework.objectives.base import Gather, Losses, Output, Predicts, PretrainedConfig, at_least_float32
 from framework.objectives.omics_targets import TargetFacts, aligned
 
 
-class TargetsConfig(ObjectiveConfig):
+class TargetsConfig(PretrainedConfig):
     """Options of objectives that predict targets of bags."""
 
     name: str
     targets: tuple[str, ...] = Field(min_length=1)
     """Targets of the dataset, each with its own linear head; a bag counts only for targets it has."""
-    pretrained: str | None = None
-    """Folder of the pretraining run whose backbone embeds the bags; Python callers may hand one over instead."""
     authors_relu: bool = False
     """Put a ReLU before the linear layer, as the authors' code does; the paper has a linear map of the embedding."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout before the linear layer; the paper does not state its rate."""
-
-    @property
-    def builds_on(self) -> str | None:
-        """The run that ``pretrained`` names."""
-        return self.pretrained
-
-    def located(self, absolute: Callable[[str], str]) -> Self:
-        """Return the options with ``pretrained`` and the weights of networks made ``absolute``."""
-        found = super().located(absolute)
-        return found.model_copy(update={"pretrained": self.pretrained and absolute(self.pretrained)})
 
     @model_validator(mode="after")
     def _each_target_once(self) -> Self:

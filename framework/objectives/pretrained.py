@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from framework.config import StrictModel
+from framework.errors import RunError
 from framework.models import Aggregate, BagEncoder, PoolOptions, build_backbone
 
 
@@ -35,6 +36,18 @@ class PretrainedBackbone:
     def in_channels(self) -> int:
         """How many channels it saw."""
         return len(self.channels)
+
+    def need_channels(self, channels: tuple[str, ...]) -> None:
+        """Refuse a run that reads other channels than this backbone saw.
+
+        Raises:
+            RunError: names both.
+        """
+        if self.channels != channels:
+            raise RunError(
+                f"the pretrained backbone saw the channels {', '.join(self.channels)}, this run reads "
+                f"{', '.join(channels)}; set data.channels to the former, in that order"
+            )
 
     def build(self) -> BagEncoder:
         """Return the bag encoder with these weights.

@@ -133,6 +133,13 @@ def test_options_that_fit_no_dataset(counted: Dataset, options: Any, error: type
         built(counted, **options)
 
 
+def test_a_pretrained_run_is_found_from_any_folder() -> None:
+    """Its place is made absolute when the config is kept."""
+    config = CellExpressionConfig(pretrained="runs/first").located(lambda path: f"/here/{path}")
+    assert config.builds_on == "/here/runs/first"
+    assert CellExpressionConfig().located(lambda path: f"/here/{path}").builds_on is None
+
+
 def test_values_below_zero_are_no_counts(counted: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Dataset, "markers", lambda self, names: np.full((len(counted.index), len(names)), -1.0))
     with pytest.raises(RunError, match="'ESR1' has values below 0 or infinite, so it holds no counts"):
