@@ -10,6 +10,7 @@ from framework.models.base import (
     dense_head,
     glorot_,
 )
+from framework.models.efficientnet_lite0 import EfficientNetLite0Config
 from framework.models.filter_bank import FilterBankConfig
 from framework.models.guided import guided_gradients
 from framework.models.ifcseq import IfcSeqConfig
@@ -53,6 +54,7 @@ __all__ = [
     "BagPool",
     "BatchNormConstants",
     "DecoderWidths",
+    "EfficientNetLite0Config",
     "FilterBankConfig",
     "GatedAttention",
     "IfcSeqConfig",

@@ -25,6 +25,8 @@ _RELUS = frozenset(
         torch.Tensor.relu_,
     }
 )
+_TOPS = {**dict.fromkeys(_RELUS, float("inf")), functional.relu6: 6.0}
+"""Function -> the value above which it gives no more."""
 
 
 def guided_gradients(score: Callable[[torch.Tensor], torch.Tensor], tiles: torch.Tensor) -> torch.Tensor:
@@ -61,22 +63,23 @@ class _GuidedMode(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func in _RELUS:
+        if func in _TOPS:
             given = args[0] if args else (kwargs or {})["input"]
-            return _GuidedRelu.apply(given)  # type: ignore[no-untyped-call]
+            return _GuidedRelu.apply(given, _TOPS[func])  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
 class _GuidedRelu(torch.autograd.Function):
-    """max(0, x), whose gradient is passed where both x and the gradient are positive."""
+    """min(max(0, x), top), whose gradient is passed where 0 < x < top and the gradient is positive."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        passed = x.clamp(min=0)
+    def forward(ctx: Any, x: torch.Tensor, top: float) -> torch.Tensor:
+        passed = x.clamp(min=0) if top == float("inf") else x.clamp(0, top)
         ctx.save_for_backward(passed)
+        ctx.top = top
         return passed
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         (passed,) = ctx.saved_tensors
-        return torch.where(passed > 0, gradients[0].clamp(min=0), 0.0)
+        return torch.where((passed > 0) & (passed < ctx.top), gradients[0].clamp(min=0), 0.0), None

@@ -45,6 +45,14 @@ class NetworkOptions(NamedOptions):
         """Return the options with the path of the weights made ``absolute``."""
         return self if self.weights is None else self.model_copy(update={"weights": absolute(self.weights)})
 
+    def weights_file(self) -> str:
+        """Return the file or folder that ``weights`` names.
+
+        Raises:
+            CheckpointError: it names a package that is not installed.
+        """
+        return self.weights or ""
+
     def without_weights(self) -> Self:
         """Return the options of the same network, whose weights come from elsewhere."""
         plain = self.plain()

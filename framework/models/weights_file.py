@@ -15,7 +15,7 @@ from framework.files.failures import check_regular
 from framework.files.json_file import read_mapping
 from framework.files.safetensors_file import load_tensors
 from framework.files.torch_file import load_weights_only
-from framework.models.published import from_image2omics, from_torchvision
+from framework.models.published import LICENCES, from_efficientnet, from_image2omics, from_torchvision, is_efficientnet
 
 MODEL_FILE, TENSORS_FILE = "model.json", "model.safetensors"
 KIND = "wellstream model"
@@ -38,7 +38,7 @@ class PublishedWeights:
         left: names of tensors that are no part of a network which embeds, as a classifier.
         channels: names of the channels the first layer saw, in order; empty where the file does not say.
         network: options of the network, where the file says them.
-        facts: ``model.json`` of an export, else empty.
+        facts: ``model.json`` of an export; of a file that is known by its SHA-256 its ``licence``; else empty.
     """
 
     file: Path
@@ -64,7 +64,9 @@ def read_weights(path: Path | str) -> PublishedWeights:
     check_regular(path, CheckpointError, "a file of weights")
     state = load_tensors(path) if path.suffix == ".safetensors" else _unwrapped(path, load_weights_only(path))
     layout, named, left = _by_our_names(path, state)
-    return PublishedWeights(file=path, sha256=_sha256(path), layout=layout, state=named, left=left)
+    sha256 = _sha256(path)
+    facts = {"licence": LICENCES[sha256]} if sha256 in LICENCES else {}
+    return PublishedWeights(file=path, sha256=sha256, layout=layout, state=named, left=left, facts=facts)
 
 
 def read_heads(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -150,6 +152,8 @@ def _by_our_names(
         if any(name.startswith(prefix) for name in state):
             mine = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
             return "a checkpoint of wellstream", mine, tuple(name for name in state if not name.startswith(prefix))
+    if is_efficientnet(state):
+        return "EfficientNet-PyTorch", *from_efficientnet(state)
     if any(name.startswith("trunk.") for name in state):
         return "a network of wellstream", state, ()
     named = from_torchvision(state)

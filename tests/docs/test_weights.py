@@ -14,7 +14,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "weights.md").read_text()
 
 
 def test_the_example_is_a_config() -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    text, _ = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     whole = f"run_dir: run\ndata: {{path: data}}\nplan: {{name: bags, bags: 2, tiles: 2}}\ntrain: {{steps: 1}}\n{text}"
     objective = parse_run_config(whole, "docs/weights.md").objective
     assert isinstance(objective, TripletMILConfig)

@@ -42,6 +42,17 @@ def test_paths_that_lower_the_score_are_cut(relu: Relu) -> None:
     assert x.grad.flatten().tolist() == [2, -5]
 
 
+def test_a_relu6_passes_nothing_above_six() -> None:
+    """score = 2 relu6(a - b) - 3 relu6(b): a - b is 2, then 8."""
+
+    def score(x: torch.Tensor) -> torch.Tensor:
+        a, b = x[:, 0, 0, 0], x[:, 0, 0, 1]
+        return (2 * nn.functional.relu6(a - b) - 3 * nn.functional.relu6(b))[:, None]
+
+    assert guided_gradients(score, two_pixels(3, 1)).flatten().tolist() == [2, -2]
+    assert guided_gradients(score, two_pixels(9, 1)).flatten().tolist() == [0, 0]
+
+
 def test_the_cut_is_at_every_layer_and_each_score_has_its_map() -> None:
     """h = relu(a - 2 b, a), g = relu(h1 - h2 + 5): at (4, 1) h = (2, 4) and g = 3; scores are g and -g."""
     first, second = nn.Linear(2, 2, bias=False), nn.Linear(2, 1)

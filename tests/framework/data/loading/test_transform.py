@@ -30,6 +30,7 @@ NAMES: tuple[str, ...] = (
     "log1p_standardise",
     "plate_standardise",
     "unit_range",
+    "imagenet",
     "none",
 )
 
@@ -45,6 +46,8 @@ def profile(name: str) -> ScaleProfile:
         facts = {"mean": (3.0, 5.0), "sd": (2.0, 0.5)}
     elif name == "unit_range":
         facts = {"low": (100.0, 0.0), "high": (5_000.0, 1.0)}
+    elif name == "imagenet":
+        facts = {"mean": (0.5, 0.25), "sd": (0.5, 0.2), "low": (100.0, 0.0), "high": (5_000.0, 1.0)}
     return ScaleProfile(name=name, channels=("A", "B"), **facts)
 
 
@@ -62,6 +65,9 @@ def expected(x: np.ndarray, name: str) -> np.ndarray:
         return (x - x.mean((-2, -1), keepdims=True)) / (x.std((-2, -1), keepdims=True) + 1e-8)
     if name == "unit_range":
         return np.clip((x - low) / (high - low), 0, 1)
+    if name == "imagenet":
+        unit = np.clip((x - low) / (high - low), 0, 1)
+        return (unit - np.asarray([0.5, 0.25])[:, None, None]) / np.asarray([0.5, 0.2])[:, None, None]
     return x if name == "none" else (x - mean) / sd
 
 
