@@ -40,6 +40,7 @@ from framework.models.resnet import ResNet18Config
 from framework.models.small import SmallCnnConfig
 from framework.models.smooth import smooth_gradients
 from framework.models.taking import Taken, take_weights
+from framework.models.vit import VitConfig
 
 __all__ = [
     "BACKBONES",
@@ -70,6 +71,7 @@ __all__ = [
     "SpatialPool",
     "Taken",
     "TileEncoder",
+    "VitConfig",
     "build_backbone",
     "build_source",
     "dense_head",
