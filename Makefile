@@ -14,7 +14,7 @@ XENIUM ?= xenium
 SITES ?= 1
 JOBS ?= 2
 
-.PHONY: help demo ifc demo-real yeast jurkat bbbc021 xenium truth test test-slow fuzz lint types docs check bench bench-quick constraints clean
+.PHONY: help demo ifc demo-real yeast jurkat bbbc021 xenium truth test test-slow fuzz lint types docs check bench bench-quick gpu-check constraints clean
 help:
 	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 10 minutes on 2 cores)"
 	@echo "make ifc                      simulate images and sequenced cells, predict expression from images (minutes)"
@@ -31,6 +31,7 @@ help:
 	@echo "make docs                     the documentation as a site: site/index.html; a broken link is an error, no network is used"
 	@echo "make bench                    measure this machine against its limits and the peers that are installed"
 	@echo "make bench-quick              about a minute of the same; fails on wrong pixels and on ratios far below target"
+	@echo "make gpu-check                is this GPU right, and is it fast? a JSON line per check, in gpu-check.jsonl (minutes; runs on a CPU too)"
 	@echo "make clean                    remove .venv and the demo folder"
 
 $(READY): constraints.txt setup.cfg pyproject.toml
@@ -97,6 +98,9 @@ check: lint types test docs
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks all $(ARGS)
+
+gpu-check: $(READY)
+	$(BIN)/python -m benchmarks.gpu_check --out gpu-check.jsonl $(ARGS)
 
 bench-quick: $(READY)
 	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && $(BIN)/python -m benchmarks all --quick --out "$$out" $(ARGS)

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from framework.data.plan import BalancedBagsConfig, PlanUniverse, build_plan, di
 from framework.data.scales import ScaleProfile
 from framework.data.store import TileStore
 from framework.distributed import Ranks
-from framework.models import ResNet18Config
+from framework.models import NetworkOptions, ResNet18Config, VitConfig
 from framework.objectives import TripletMIL, TripletMILConfig
 from framework.objectives.triplet_mil import TripletMILProfile
 from framework.tracking import AuditLog, Tracker, TrackingConfig
@@ -43,7 +44,9 @@ class Setting:
     Attributes:
         bags: K of the global batch, a multiple of ``WELLS``.
         tiles: N.
-        width: channels of the first block of ResNet-18; 64 is the real one.
+        width: channels of the first block of ResNet-18; 64 is the real one. Numbers per patch of the transformer; 384
+            is ViT-S.
+        network: ResNet-18, or a transformer of 12 blocks with patches of 16 px.
         fast: channels_last and bf16 autocast.
         compiled: torch.compile.
     """
@@ -51,6 +54,7 @@ class Setting:
     bags: int
     tiles: int
     width: int = 64
+    network: Literal["resnet18", "vit"] = "resnet18"
     fast: bool = False
     compiled: bool = False
 
@@ -58,6 +62,13 @@ class Setting:
     def batch(self) -> int:
         """Tiles of a global batch."""
         return self.bags * self.tiles
+
+    @property
+    def backbone(self) -> NetworkOptions:
+        """Options of the network."""
+        if self.network == "vit":
+            return VitConfig(width=self.width, heads=max(1, self.width // 64), dense=(128,))
+        return ResNet18Config(width=self.width, dense=(128,))
 
 
 class Trainer:
@@ -74,15 +85,15 @@ class Trainer:
         torch.manual_seed(0)
         self._dataset, self._setting, self.ranks = dataset, setting, ranks
         channels = dataset.manifest.tile.channels
-        config = TripletMILConfig(backbone=ResNet18Config(width=setting.width, dense=(128,)))
-        objective = TripletMIL(config, TripletMILProfile(channels=channels, by=config.by, classes=()))
+        config = TripletMILConfig(backbone=setting.backbone)
+        self.objective = objective = TripletMIL(config, TripletMILProfile(channels=channels, by=config.by, classes=()))
         objective.to(ranks.device)
         if setting.fast:
             objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if setting.compiled:
             objective.compile()
         self._optim, self._train = AdamWConfig(), TrainConfig(steps=10**9)
-        optimiser = build_optimiser(objective, self._optim)
+        self.optimiser = optimiser = build_optimiser(objective, self._optim)
         self.loader = self.new_loader()
         self._run = Collaborators(
             ranks=ranks,

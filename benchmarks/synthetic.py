@@ -80,10 +80,10 @@ class RandomBags:
         return np.unique(rows.tiles)
 
 
-def draw_pixels(n_tiles: int) -> npt.NDArray[np.uint16]:
+def draw_pixels(n_tiles: int, size_px: int = SIZE_PX) -> npt.NDArray[np.uint16]:
     """Return uint16 (n_tiles, C, H, W)."""
     random = np.random.default_rng(1)
-    return random.integers(_LOW, _HIGH, (n_tiles, len(CHANNELS), SIZE_PX, SIZE_PX), dtype=np.uint16)
+    return random.integers(_LOW, _HIGH, (n_tiles, len(CHANNELS), size_px, size_px), dtype=np.uint16)
 
 
 def write_dataset(folder: Path, pixels: npt.NDArray[np.uint16], per_bag: int, chunk: int = CHUNK) -> Dataset:
@@ -109,10 +109,11 @@ def write_dataset(folder: Path, pixels: npt.NDArray[np.uint16], per_bag: int, ch
         bag_start=np.arange(n_bags + 1, dtype=np.int64) * per_bag,
     )
     bags = pd.DataFrame({"bag": range(n_bags)})
-    return Dataset(root=folder, manifest=manifest_of(records, len(pixels)), bags=bags, index=index)
+    manifest = manifest_of(records, len(pixels), size_px=pixels.shape[-1])
+    return Dataset(root=folder, manifest=manifest, bags=bags, index=index)
 
 
-def manifest_of(records: list[ShardRecord], n_tiles: int, **facts: Any) -> Manifest:
+def manifest_of(records: list[ShardRecord], n_tiles: int, size_px: int = SIZE_PX, **facts: Any) -> Manifest:
     """Return the manifest of random tiles in these shards; ``facts`` are further fields, as layout and codec."""
     middle = (_LOW + _HIGH) / 2
     statistics = ChannelStatistics(
@@ -121,7 +122,7 @@ def manifest_of(records: list[ShardRecord], n_tiles: int, **facts: Any) -> Manif
     return Manifest(
         schema_version=SCHEMA_VERSION,
         name="bench",
-        tile=TileFormat(channels=CHANNELS, height=SIZE_PX, width=SIZE_PX),
+        tile=TileFormat(channels=CHANNELS, height=size_px, width=size_px),
         pixel_size_um=None,
         chunk_tiles=CHUNK,
         n_sources=1,

@@ -2,6 +2,9 @@
 
 Rows are bags. Anchors are the rows of one rank, candidates the rows of all ranks, so the sums of all ranks add up to
 the sum one process would get. Memory is some K x M numbers for K anchors and M candidates, never K x M x M.
+
+Where processors compute, the pairs are listed, because most of the K x M entries are none and then cost nothing. How
+long that list is, only the values say: a GPU would have to be waited for. There all entries are computed and masked.
 """
 
 from __future__ import annotations
@@ -12,6 +15,10 @@ from typing import Literal, TypeAlias
 import torch
 
 Mining: TypeAlias = Literal["semi_hard", "hard", "all"]
+
+
+LISTING: frozenset[str] = frozenset({"cpu"})
+"""Types of devices on which pairs are listed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +117,9 @@ def triplet_sums(
     )
     if mining == "all":
         return _every_negative(distances, positive, negative, margin)
-    return _one_negative(distances, positive, negative, margin, mining)
+    if distances.device.type in LISTING:
+        return _one_negative_listed(distances, positive, negative, margin, mining)
+    return _one_negative_masked(distances, positive, negative, margin, mining)
 
 
 def squared_distances(a: torch.Tensor, b: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
@@ -124,7 +133,34 @@ def squared_distances(a: torch.Tensor, b: torch.Tensor, counted: torch.Tensor) -
     return (a.square().sum(dim=1)[:, None] + b.square().sum(dim=1) - 2 * (a @ b.T)).clamp_min(0)
 
 
-def _one_negative(
+def _one_negative_masked(
+    distances: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, margin: float, mining: Mining
+) -> TripletSums:
+    """Sum over all entries of the matrix, those that are no pair as 0; no shape depends on a value."""
+    rows, width = distances.shape
+    with torch.no_grad():
+        masked = torch.where(negative, distances, torch.inf)
+        if mining == "hard":
+            chosen = masked.argmin(dim=1, keepdim=True).expand(rows, width)
+        else:
+            ordered, order = _sorted_rows(masked)
+            beyond = torch.searchsorted(ordered, distances, right=True)
+            last = (negative.sum(dim=1, keepdim=True) - 1).clamp_min(0)
+            chosen = order.gather(1, torch.minimum(beyond, last))
+    # Flattened, because a gather from one dimension has a gradient that repeats bit for bit.
+    places = torch.arange(rows, device=distances.device)[:, None] * width + chosen
+    d_an = distances.reshape(-1).gather(0, places.reshape(-1)).view(rows, width)
+    hinge = torch.where(positive, (distances - d_an + margin).clamp_min(0), 0.0)
+    return TripletSums(
+        total=hinge.sum(),
+        pairs=positive.sum(),
+        active=(hinge.detach() > 0).sum(),
+        d_ap=torch.where(positive, distances.detach(), 0.0).sum(),
+        d_an=torch.where(positive, d_an.detach(), 0.0).sum(),
+    )
+
+
+def _one_negative_listed(
     distances: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, margin: float, mining: Mining
 ) -> TripletSums:
     """Sum over anchor-positive pairs as a list: most of the K x M entries are no pair, and cost nothing here."""

@@ -11,9 +11,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -105,25 +104,39 @@ def rehearse(config: RunConfig) -> Rehearsal:
     )
 
 
-def _measure(config: RunConfig, dataset: Dataset, ranks: Ranks) -> _Measured:
-    """Make the steps in a folder that is removed."""
+@contextmanager
+def in_passing(config: RunConfig, dataset: Dataset, ranks: Ranks) -> Iterator[tuple[Prepared, Built]]:
+    """Give what training begins with, in a folder that is removed at the end.
+
+    Args:
+        config: resolved.
+        dataset: the one that it names, opened.
+        ranks: this process alone.
+
+    Raises:
+        WellstreamError: whatever training would refuse.
+    """
     with tempfile.TemporaryDirectory(prefix="wellstream-rehearsal-") as place:
-        folder = RunFolder(root=Path(place))
-        base = cache(lambda: foundation_to_train_on(config))
+        base = foundation_to_train_on(config)
         prepared = Prepared(
             start=Start(attempt=0, checkpoint=None, step=0, parent=None),
             dataset=dataset,
-            measured=measured_on(config, dataset, base()),
-            base=base(),
+            measured=measured_on(config, dataset, base),
+            base=base,
             identity={},
         )
-        _forget_peak(ranks.device)
-        built = build(config, folder, prepared, ranks)
+        built = build(config, RunFolder(root=Path(place)), prepared, ranks)
         try:
-            seconds = _seconds(config, built, ranks)
+            yield prepared, built
         finally:
             built.collaborators.audit.close()
             built.collaborators.tracker.close(0)
+
+
+def _measure(config: RunConfig, dataset: Dataset, ranks: Ranks) -> _Measured:
+    _forget_peak(ranks.device)
+    with in_passing(config, dataset, ranks) as (prepared, built):
+        seconds = _seconds(config, built, ranks)
         later = seconds[1:] or seconds
         lines = header(config, prepared, built, ranks)
         peak = _peak(ranks.device)

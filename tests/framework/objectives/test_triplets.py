@@ -8,9 +8,17 @@ import math
 import pytest
 import torch
 
+from framework.objectives import triplets
 from framework.objectives.triplets import Mining, RowFacts, TripletSums, sample_digest, squared_distances, triplet_sums
 
 MININGS: tuple[Mining, ...] = ("semi_hard", "hard", "all")
+
+
+@pytest.fixture(autouse=True, params=["as on a processor", "as on a GPU"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs with listed pairs and with a masked matrix, which GPUs take."""
+    if request.param == "as on a GPU":
+        monkeypatch.setattr(triplets, "LISTING", frozenset())
 
 
 def facts(condition: list[int], bag: list[int] | None = None, counted: list[int] | None = None) -> RowFacts:
