@@ -27,6 +27,7 @@ from framework.data.store import TileStore
 from framework.errors import DatasetError
 from framework.progress import OnProgress
 from framework.report.figures.images import channel_colours, composite
+from framework.report.figures.scale import draw_scale_bar
 from wellstream.torch_data import BatchesOfPlan, Tiles
 
 _SHOWN = 12
@@ -120,6 +121,7 @@ class Dataset:
             panel.set_axis_off()
         for panel, number, picture in zip(axes, chosen, pictures, strict=False):
             panel.imshow(picture, interpolation="nearest")
+            draw_scale_bar(panel, self.opened.manifest.pixel_size_um, picture.shape[1], picture.shape[0])
             panel.set_title(f"{number}: {self._condition(number)}"[:28], fontsize=7)
         colours = zip(self.channels, channel_colours(self.channels), strict=True)
         figure.suptitle(", ".join(f"{channel} {name}" for channel, (name, _) in colours), fontsize=8)

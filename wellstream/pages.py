@@ -18,6 +18,7 @@ def report(
     evaluation: Path | str | None = None,
     embeddings: Path | str | None = None,
     figures: Path | str | None = None,
+    truth: Path | str | None = None,
     out: Path | str | None = None,
     map_out: Path | str | None = None,
     plugins: Sequence[str] = (),
@@ -30,6 +31,7 @@ def report(
         evaluation: folder of ``evaluate``; default: ``evaluation`` in the run.
         embeddings: ``.h5ad`` of ``Run.embed``.
         figures: folder of ``figure``; default: ``figures`` in the run.
+        truth: ``truth.parquet`` of a simulated plate: the page shows which genes follow the cells and which were found.
         out: the file; default: ``report.html`` in the run, ``<dataset>.report.html`` beside a dataset.
         map_out: also write an interactive page on which each point of the embedding shows its cells and its well; needs
             ``embeddings``.
@@ -45,6 +47,7 @@ def report(
             "evaluation": evaluation,
             "embeddings": embeddings,
             "figures": figures,
+            "truth": truth,
             "map_out": map_out,
         }
         named = [name for name, value in given.items() if value is not None]
@@ -54,5 +57,12 @@ def report(
             )
         return pages.write_dataset_report(run, out)
     return pages.write_report(
-        run, dataset=data, evaluation=evaluation, embeddings=embeddings, figures=figures, out=out, map_out=map_out
+        run,
+        dataset=data,
+        evaluation=evaluation,
+        embeddings=embeddings,
+        figures=figures,
+        truth=truth,
+        out=out,
+        map_out=map_out,
     )

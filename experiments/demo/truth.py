@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from framework.evaluate import read_truth
+
 STRONG_AT_LEAST = 0.80
 INDEPENDENT_AT_MOST = 0.07
 
@@ -59,9 +61,7 @@ def check_over_splits(evaluation: Path, truth: Path) -> TruthCheck:
 
 
 def _check(genes: pd.DataFrame, truth: Path) -> TruthCheck:
-    known = pd.read_parquet(truth)
-    known["target"] = known["modality"] + "_" + known["stimulation"]
-    joined = genes.merge(known[["target", "gene", "class"]], on=["target", "gene"], validate="one_to_one")
+    joined = genes.merge(read_truth(truth), on=["target", "gene"], validate="one_to_one")
     strong = joined.loc[joined["class"] == "strong", "significant"]
     independent = joined.loc[joined["class"] == "independent", "significant"]
     return TruthCheck(

@@ -26,8 +26,10 @@ from framework.evaluate.markers import MarkerEvaluation, evaluate_markers, linea
 from framework.evaluate.omics import OmicsEvaluation, evaluate_omics, rank_genes, rankable
 from framework.evaluate.rank_agreement import RankAgreement, rank_agreement
 from framework.evaluate.score import evaluate
+from framework.evaluate.truth import CLASSES, found_of_truth, read_truth
 
 __all__ = [
+    "CLASSES",
     "EVALUATIONS",
     "AlignSummary",
     "CanonicalCorrelations",
@@ -55,12 +57,14 @@ __all__ = [
     "evaluate_markers",
     "evaluate_omics",
     "evaluation_kind",
+    "found_of_truth",
     "headline_share",
     "linear_baseline",
     "rank_agreement",
     "rank_genes",
     "rankable",
     "read_evaluation",
+    "read_truth",
     "render",
     "tile_mean_intensities",
     "write_evaluation",

@@ -30,6 +30,7 @@ class ShownMaps:
         tile: (k,) rows of tiles.parquet.
         markers: (M,) names.
         channels: (C,) names.
+        pixel_size_um: (), NaN where it is not known.
     """
 
     images: npt.NDArray[Any]
@@ -38,6 +39,7 @@ class ShownMaps:
     tile: npt.NDArray[np.int64]
     markers: npt.NDArray[np.str_]
     channels: npt.NDArray[np.str_]
+    pixel_size_um: npt.NDArray[np.float64]
 
     def write(self, file: Path) -> None:
         """Write them as ``.npz``, an array per attribute."""
@@ -85,6 +87,7 @@ def shown_maps(config: ImagedCells, markers: tuple[str, ...], imaged: Imaged) ->
         tile=found["tile"][rows],
         markers=np.array(markers),
         channels=found["channels"],
+        pixel_size_um=found.get("pixel_size_um", np.array(np.nan)),
     )
 
 

@@ -21,7 +21,7 @@ from framework.data.format.schema import MANIFEST_NAME
 from framework.data.remote.cache import CacheConfig
 from framework.data.store import dataset_digest
 from framework.errors import ConfigError, InputError, RunError, WellstreamError
-from framework.evaluate import Evaluation, read_evaluation
+from framework.evaluate import Evaluation, read_evaluation, read_truth
 from framework.files.delimited import read_text_table
 from framework.files.h5ad import read_h5ad
 from framework.files.json_file import read_mapping, read_text
@@ -82,6 +82,7 @@ class Inputs:
         embeddings: of its tiles or bags.
         figures: that ``wellstream figure`` has written.
         notes: sentences about what the run names and the page cannot use.
+        truth: what a simulation knows of its genes, see ``framework.evaluate.truth``.
     """
 
     run: RunFacts
@@ -90,6 +91,7 @@ class Inputs:
     embeddings: anndata.AnnData | None
     figures: tuple[FigureFile, ...] = ()
     notes: tuple[str, ...] = ()
+    truth: pd.DataFrame | None = None
 
 
 def read_run(root: Path) -> RunFacts:
@@ -128,6 +130,7 @@ def read_inputs(
     evaluation: Path | None,
     embeddings: Path | None,
     figures: Path | None = None,
+    truth: Path | None = None,
 ) -> Inputs:
     """Read all a page needs.
 
@@ -137,6 +140,7 @@ def read_inputs(
         evaluation: None: that in the run folder, if there is one.
         embeddings: None: none.
         figures: folder of ``wellstream figure``; None: ``figures`` in the run folder, if it is there.
+        truth: ``truth.parquet`` of a simulated plate; None: none.
 
     Raises:
         WellstreamError: what was asked for is missing or cannot be read.
@@ -153,6 +157,7 @@ def read_inputs(
         embeddings=read_embeddings(embeddings) if embeddings is not None else None,
         figures=tuple(read_figures(drawn)) if drawn is not None else (),
         notes=tuple(notes),
+        truth=read_truth(truth) if truth is not None else None,
     )
 
 

@@ -243,6 +243,8 @@ class _Plan:
         parts = ["--data", self.dataset, "--evaluation", str(self._evaluation), "--embeddings", str(self._wells)]
         if drawn:
             parts += ["--figures", str(self.out / "figures")]
+        if self.study.simulate is not None:
+            parts += ["--truth", str(self.out / "raw" / "truth.parquet")]
         return Step(
             name="report",
             stage="report",

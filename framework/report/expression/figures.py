@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from framework.report.canvas import ACCENT, PALETTE, SEQUENTIAL, bare, faint_grid, figure, shortened, styled, uri
+from framework.report.figures.scale import draw_scale_bar, stored_pixel_size
 from framework.report.page import Picture
 
 _GREY = "#c4ccd3"
@@ -178,6 +179,8 @@ def saliency_maps(shown: Mapping[str, npt.NDArray[Any]]) -> Picture:
                 continue
             image, maps = shown["images"][rows[column], 0], shown["maps"][rows[column]]
             block[0, column].imshow(image, cmap="gray", vmin=low, vmax=high)
+            if column == 0:
+                draw_scale_bar(block[0, 0], stored_pixel_size(shown), image.shape[1], image.shape[0])
             for panel, values in zip(block[1:, column], maps, strict=True):
                 panel.imshow(values, cmap="inferno", vmin=0, vmax=max(float(np.percentile(values, 99.5)), 1e-12))
         for panel, label in zip(block[:, 0], (name, *markers), strict=True):

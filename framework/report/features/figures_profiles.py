@@ -120,8 +120,15 @@ def profile_heat_map(profiles: Floats, names: Sequence[str], title: str) -> Pict
     )
 
 
+def _width(crops: Floats, pixel_size_um: float | None) -> str:
+    """Return how wide a crop is, because a bar would be lost in crops of this size."""
+    return "" if pixel_size_um is None else f" ({crops.shape[2] * pixel_size_um:.3g} µm wide)"
+
+
 @styled
-def cell_dendrogram(values: Floats, crops: Floats | None, labels: Sequence[str], title: str) -> Picture:
+def cell_dendrogram(
+    values: Floats, crops: Floats | None, labels: Sequence[str], title: str, pixel_size_um: float | None = None
+) -> Picture:
     """Draw Ward's tree of single cells, with the crop of each under its leaf.
 
     Args:
@@ -129,6 +136,7 @@ def cell_dendrogram(values: Floats, crops: Floats | None, labels: Sequence[str],
         crops: (n, H, W, 3) in 0..1; None draws the tree alone.
         labels: class of each cell.
         title: feature set.
+        pixel_size_um: of the crops, whose width is told in the caption; None: not known.
     """
     drawn, axes = figure(8.6, 3.4 if crops is None else 4.0)
     panel = axes[0, 0]
@@ -161,6 +169,6 @@ def cell_dendrogram(values: Floats, crops: Floats | None, labels: Sequence[str],
         source=uri(drawn, "png"),
         alt=f"Dendrogram of {len(labels)} cells, {title}",
         caption=f"{title}: {len(labels)} cells, drawn evenly from the classes, in Ward's tree of their features"
-        + ("" if crops is None else ", with the crop of each")
+        + ("" if crops is None else f", with the crop of each{_width(crops, pixel_size_um)}")
         + ". Cells that join low look alike to the features.",
     )

@@ -125,7 +125,8 @@ def _tree(
         buffer = np.empty((len(tiles), *store.sample_shape), dtype=store.dtype)
         store.gather(tiles, buffer)
         crops = composite(buffer, store.channels, dataset.manifest.channel_statistics)
-    return cell_dendrogram(scaled[sample].astype(np.float64), crops, labels[sample].tolist(), table.name)
+    pixel_um = dataset.manifest.pixel_size_um if dataset is not None else None
+    return cell_dendrogram(scaled[sample].astype(np.float64), crops, labels[sample].tolist(), table.name, pixel_um)
 
 
 def _proteins(

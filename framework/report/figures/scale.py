@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
@@ -27,6 +31,14 @@ def round_length(pixel_size_um: float | None, width_px: float) -> tuple[float, f
     power = 10.0 ** math.floor(math.log10(most) + 1e-9)
     length = max(each * power for each in (1, 2, 5) if each * power <= most * (1 + 1e-9))
     return length, length / pixel_size_um
+
+
+def stored_pixel_size(arrays: Mapping[str, npt.NDArray[Any]]) -> float | None:
+    """Return ``pixel_size_um`` of stored pixels; None where it is not known, as in files of earlier versions."""
+    size = np.asarray(arrays.get("pixel_size_um", np.nan))
+    if size.shape != () or size.dtype.kind not in "iuf":
+        return None
+    return float(size) if np.isfinite(size) and size > 0 else None
 
 
 def draw_scale_bar(

@@ -10,7 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.image import imread
 
 from framework.data.dataset import Dataset
@@ -114,20 +113,6 @@ def nuclei_last(channels: Sequence[str]) -> list[str]:
     colours = channel_colours(channels)
     others = [name for name, (colour, _) in zip(channels, colours, strict=True) if colour != "blue"]
     return [*others[::-1], *(name for name in channels if name not in others)]
-
-
-def scale_bar(panel: Axes, width_px: int, um_per_px: float | None) -> None:
-    """Draw a bar of a round length near a fifth of the picture; nothing where the size of a pixel is not known."""
-    if not um_per_px:
-        return
-    steps = [step * 10**power for power in range(5) for step in (1, 2, 5)]
-    length = max([step for step in steps if step <= width_px * um_per_px / 4], default=1)
-    pixels = length / um_per_px
-    low = panel.get_ylim()[0]
-    panel.plot([width_px * 0.95 - pixels, width_px * 0.95], [low * 0.94] * 2, color="white", linewidth=2)
-    panel.text(
-        width_px * 0.95 - pixels / 2, low * 0.92, f"{length} µm", color="white", ha="center", va="bottom", fontsize=7
-    )
 
 
 def _pixels(file: Path, entry: Mapping[str, Any]) -> Floats:

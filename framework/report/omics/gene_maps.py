@@ -13,6 +13,7 @@ import numpy.typing as npt
 from framework.errors import InputError
 from framework.files.npz import load_npz
 from framework.report.figures.images import composite
+from framework.report.figures.scale import stored_pixel_size
 
 Floats = npt.NDArray[np.float64]
 _ARRAYS = ("images", "maps", "outputs", "channels")
@@ -31,6 +32,7 @@ class GeneMaps:
         images: (n, C, H, W) as stored.
         maps: float32 (n, C, H, W), attributions.
         channels: (C,) names.
+        pixel_size_um: None where the file does not say.
     """
 
     target: str
@@ -38,6 +40,7 @@ class GeneMaps:
     images: npt.NDArray[Any]
     maps: npt.NDArray[np.float32]
     channels: tuple[str, ...]
+    pixel_size_um: float | None = None
 
     def tiles(self, count: int) -> Floats:
         """Return the first ``count`` tiles as one picture (H, W, 3) in 0..1, nuclei blue."""
@@ -93,6 +96,13 @@ def _read(file: Path) -> list[GeneMaps]:
         raise InputError(f"{file}: its arrays do not fit together (images {images.shape}, maps {maps.shape}); {_THEN}")
     channels = tuple(map(str, found["channels"]))
     return [
-        GeneMaps(target=str(target), gene=str(gene), images=images, maps=maps[:, place], channels=channels)
+        GeneMaps(
+            target=str(target),
+            gene=str(gene),
+            images=images,
+            maps=maps[:, place],
+            channels=channels,
+            pixel_size_um=stored_pixel_size(found),
+        )
         for place, (target, gene) in enumerate(zip(targets, outputs, strict=True))
     ]

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from framework.report.canvas import ACCENT, INK, SOFT, bare, figure, shortened
 from framework.report.figure_inputs import FigureInputs
+from framework.report.figures.scale import draw_scale_bar
 from framework.report.omics.gene_maps import GeneMaps, maps_of, read_gene_maps
 from framework.report.omics.panels import WIDTH, spoken
 
@@ -88,7 +89,9 @@ def gene_rows(shown: Sequence[ShownGene], tiles: int) -> Figure:
             row[1].text(0.5, 0.5, "no maps of\nthis gene", ha="center", va="center", color=SOFT, fontsize=8)
             row[2].set_visible(False)
             continue
-        row[1].imshow(gene.maps.tiles(tiles), interpolation="nearest")
+        picture = gene.maps.tiles(tiles)
+        row[1].imshow(picture, interpolation="nearest")
+        draw_scale_bar(row[1], gene.maps.pixel_size_um, picture.shape[1], picture.shape[0])
         row[2].imshow(gene.maps.attributions(tiles), interpolation="nearest", cmap="inferno", vmin=0, vmax=1)
     if any(gene.maps is not None for gene in shown):
         axes[-1, 1].set_xlabel("tiles", fontsize=8, color=INK)

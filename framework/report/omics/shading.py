@@ -17,6 +17,7 @@ from framework.report.drawn import Drawn
 from framework.report.figure import FIGURES, FigureConfig, FigureKind
 from framework.report.figure_inputs import FigureInputs
 from framework.report.figures.images import composite
+from framework.report.figures.scale import draw_scale_bar
 from framework.report.omics.fields import Field, fields_of, flat_field_of, overlay, read_field, shade
 from framework.report.omics.gene_maps import mosaic
 from framework.report.omics.panels import WIDTH
@@ -65,7 +66,12 @@ class Shading(FigureKind[ShadingConfig]):
         ends = [ranges[name] for name in channels]
         axes[-1, 0].imshow(overlay([before[name] for name in channels], channels, ends))
         axes[-1, 1].imshow(overlay([field.channels[name] for name in channels], channels, ends))
-        axes[-1, 2].imshow(_tiles(dataset, field), interpolation="nearest")
+        tiles, pixel_um = _tiles(dataset, field), dataset.manifest.pixel_size_um
+        axes[-1, 2].imshow(tiles, interpolation="nearest")
+        draw_scale_bar(axes[-1, 2], pixel_um, tiles.shape[1], tiles.shape[0])
+        height, width = field.channels[channels[0]].shape
+        for panel in axes[-1, :2]:
+            draw_scale_bar(panel, pixel_um and pixel_um / field.scale, width, height)
         axes[-1, 0].set_ylabel("overlay", fontsize=8)
         for panel, title in zip(axes[0], ("acquired", "corrected", "flat-field"), strict=True):
             panel.set_title(title, fontsize=9)

@@ -14,7 +14,8 @@ from framework.report.drawn import Drawn
 from framework.report.figure import FIGURES, FigureConfig, FigureKind
 from framework.report.figure_inputs import FigureInputs
 from framework.report.figures.images import channel_colours
-from framework.report.omics.fields import Field, Floats, fields_of, nuclei_last, overlay, read_field, scale_bar, shade
+from framework.report.figures.scale import draw_scale_bar
+from framework.report.omics.fields import Field, Floats, fields_of, nuclei_last, overlay, read_field, shade
 from framework.report.omics.panels import WIDTH
 
 
@@ -44,7 +45,8 @@ class Stains(FigureKind[FigureConfig]):
             line[-1].imshow(_overlay(dataset, field, ranges))
             line[0].set_ylabel(name, fontsize=9)
             step = dataset.manifest.pixel_size_um
-            scale_bar(line[-1], field.channels[channels[0]].shape[1], step / field.scale if step else None)
+            height, width = field.channels[channels[0]].shape
+            draw_scale_bar(line[-1], step and step / field.scale, width, height)
         for panel, channel in zip(axes[0], [*channels, "overlay"], strict=True):
             panel.set_title(shortened(channel, 18), fontsize=8)
         names = dataset.manifest.tile.channels

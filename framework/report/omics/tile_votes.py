@@ -20,6 +20,7 @@ from framework.report.drawn import Drawn
 from framework.report.figure import FIGURES, FigureConfig, FigureKind
 from framework.report.figure_inputs import FigureInputs
 from framework.report.figures.images import channel_colours, composite
+from framework.report.figures.scale import draw_scale_bar, stored_pixel_size
 from framework.report.omics.panels import WIDTH, spoken
 
 _ARRAYS = ("output", "side", "tile", "contribution", "bag", "images")
@@ -45,6 +46,7 @@ class _Votes:
     side: int
     rows: pd.DataFrame
     pictures: npt.NDArray[np.float64]
+    pixel_size_um: float | None
 
 
 @FIGURES.register("tile_votes", TileVotesConfig)
@@ -94,7 +96,10 @@ def _row(line: Sequence[Axes], votes: _Votes) -> None:
     for place, panel in enumerate(line):
         bare(panel)
         if place < len(votes.rows):
-            panel.imshow(votes.pictures[place], interpolation="nearest")
+            picture = votes.pictures[place]
+            panel.imshow(picture, interpolation="nearest")
+            if place == 0:
+                draw_scale_bar(panel, votes.pixel_size_um, picture.shape[1], picture.shape[0])
             panel.set_xlabel(f"{votes.rows['contribution'].iloc[place]:+.2g}", fontsize=7, color=SOFT, labelpad=1)
     line[0].set_ylabel(f"{_SIDES[votes.side]}s", fontsize=8)
     if votes.side > 0:
@@ -128,12 +133,12 @@ def _read(file: Path) -> tuple[list[_Votes], tuple[str, ...]]:
     return [
         votes
         for place, names in enumerate(zip(found["targets"].tolist(), found["outputs"].tolist(), strict=True))
-        for votes in _of_output(own, place, names, channels)
+        for votes in _of_output(own, place, names, channels, stored_pixel_size(found))
     ], channels
 
 
 def _of_output(
-    own: dict[str, npt.NDArray[Any]], place: int, names: tuple[str, str], channels: tuple[str, ...]
+    own: dict[str, npt.NDArray[Any]], place: int, names: tuple[str, str], channels: tuple[str, ...], um: float | None
 ) -> list[_Votes]:
     mine = np.flatnonzero(own["output"] == place)
     if not len(mine):
@@ -153,5 +158,6 @@ def _of_output(
                 "contribution": own["contribution"][mine][chosen],
             }
         )
-        made.append(_Votes(target=str(names[0]), gene=str(names[1]), side=side, rows=rows, pictures=pictures[chosen]))
+        made.append(_Votes(target=str(names[0]), gene=str(names[1]), side=side, rows=rows, pictures=pictures[chosen],
+                           pixel_size_um=um))  # fmt: skip
     return made

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from framework.report.canvas import bare, figure, shortened, styled, uri
 from framework.report.figures.images import channel_colours
+from framework.report.figures.scale import draw_scale_bar
 from framework.report.page import Picture
 
 Floats = npt.NDArray[np.floating]
@@ -26,6 +27,7 @@ def painted_cells(
     channels: Sequence[str],
     structure: Sequence[str],
     protein: Sequence[str],
+    pixel_size_um: float | None = None,
 ) -> Picture:
     """Draw a row of six images for each target cell.
 
@@ -36,6 +38,7 @@ def painted_cells(
         channels: names of the C channels.
         structure: those given of the target.
         protein: the P predicted ones.
+        pixel_size_um: for a scale bar; None: not known.
     """
     drawn, axes = figure(8.6, 1.42 * len(names) + 0.3, len(names), len(TITLES))
     drawn.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
@@ -52,6 +55,7 @@ def painted_cells(
         for panel, image in zip(line, images, strict=True):
             bare(panel)
             panel.imshow(np.clip(image, 0, 1), interpolation="nearest")
+        draw_scale_bar(line[0], pixel_size_um, images[0].shape[1], images[0].shape[0])
         line[0].set_ylabel(shortened(own, 20), rotation=0, ha="right", va="center", fontsize=8)
         line[4].set_xlabel(shortened(other, 20), fontsize=7)
     for panel, title in zip(axes[0], TITLES, strict=True):

@@ -31,7 +31,8 @@ class InpaintingSection(ReportSection):
 
     def build(self, inputs: Inputs) -> Section | Note | None:
         """Return the section, or why it is not shown."""
-        section = inpainting(inputs.run.root)
+        known = inputs.dataset.manifest.pixel_size_um if inputs.dataset is not None else None
+        section = inpainting(inputs.run.root, known)
         if section is None and inputs.run.section("objective").get("name") == "paired_inpainting":
             return Note(
                 text="Painted cells: none were painted yet. Paint the held-out cells:",
@@ -40,8 +41,12 @@ class InpaintingSection(ReportSection):
         return section
 
 
-def inpainting(run: Path) -> Section | None:
+def inpainting(run: Path, pixel_size_um: float | None = None) -> Section | None:
     """Return losses with right and wrong sources and the painted cells; None when ``inpaint`` was not run.
+
+    Args:
+        run: run folder.
+        pixel_size_um: of the dataset, for cells that were painted without it.
 
     Raises:
         InputError: its files cannot be read.
@@ -55,7 +60,8 @@ def inpainting(run: Path) -> Section | None:
         names = [(str(row["condition"]), str(row["stranger_condition"])) for row in facts["panels"]]
         if names:
             arrays = _panels(file.with_name(PANELS_NAME))
-            blocks.append(painted_cells(arrays, names, facts["channels"], facts["structure"], facts["protein"]))
+            shown = (facts["channels"], facts["structure"], facts["protein"])
+            blocks.append(painted_cells(arrays, names, *shown, _pixel_size(facts, pixel_size_um)))
         blocks.append(_table(facts["by_condition"]))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(
@@ -74,6 +80,11 @@ def _facts(file: Path) -> Mapping[str, Any]:
     if facts.get("format") != _FORMAT:
         raise InputError(f"{file}: expected format {_FORMAT}; run wellstream inpaint again with this version")
     return facts
+
+
+def _pixel_size(facts: Mapping[str, Any], known: float | None) -> float | None:
+    stored = facts.get("pixel_size_um")
+    return float(stored) if isinstance(stored, int | float) and stored > 0 else known
 
 
 def _panels(file: Path) -> dict[str, npt.NDArray[np.floating]]:

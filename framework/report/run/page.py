@@ -25,6 +25,7 @@ def write_report(
     evaluation: Path | str | None = None,
     embeddings: Path | str | None = None,
     figures: Path | str | None = None,
+    truth: Path | str | None = None,
     out: Path | str | None = None,
     map_out: Path | str | None = None,
 ) -> Path:
@@ -36,6 +37,7 @@ def write_report(
         evaluation: folder of ``wellstream evaluate``; default ``<run>/evaluation`` when that is there.
         embeddings: ``.h5ad`` of ``wellstream embed``, of tiles or of wells.
         figures: folder of ``wellstream figure``; default ``<run>/figures`` when that is there.
+        truth: ``truth.parquet`` of a simulated plate, to show what was found of what is true.
         out: the file to write; default ``<run>/report.html``.
         map_out: file of an interactive page of the embeddings to write too; see ``well_map``.
 
@@ -50,7 +52,7 @@ def write_report(
     file = Path(out) if out is not None else folder / REPORT_NAME
     if out is not None:
         check_can_be_folder(file.parent)
-    given = (Path(path) if path is not None else None for path in (evaluation, embeddings, figures))
+    given = (Path(path) if path is not None else None for path in (evaluation, embeddings, figures, truth))
     inputs = read_inputs(folder, dataset, *given)
     for note in inputs.notes:
         log.warning("%s", note)

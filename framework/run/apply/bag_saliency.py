@@ -278,6 +278,7 @@ def _arrays(on: Application, bags: Sequence[_Bag], outputs: Sequence[Output]) ->
     number = np.concatenate([np.full(len(bag.shown), bag.number) for bag in bags])
     table = on.dataset.bags.iloc[number]
     return {
+        "pixel_size_um": np.array(on.dataset.manifest.pixel_size_um or np.nan),
         "tile": np.concatenate([bag.ids[bag.shown] for bag in bags]),
         "images": np.concatenate([bag.images for bag in bags]),
         "maps": np.concatenate([bag.maps for bag in bags]),

@@ -93,6 +93,7 @@ def inpaint(
     check_can_be_folder(folder)
     painted = _paint(on, objective, plan, panels, progress)
     summary = {"format": FORMAT_VERSION, "part": part, **_losses(painted), "panels": painted.rows}
+    summary["pixel_size_um"] = on.dataset.manifest.pixel_size_um
     summary["channels"] = list(opened.scale.channels)
     summary["structure"] = list(objective.given)
     summary["protein"] = list(objective.painted)

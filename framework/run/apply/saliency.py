@@ -53,7 +53,7 @@ def saliency(
 
     The file is an ``.npz`` with ``tile`` int64 (n,), row of tiles.parquet; ``images`` (n, C, H, W) as stored; ``maps``
     float32 (n, M, C, H, W), the guided gradient of each output, in its units per scaled pixel; ``outputs`` (M,);
-    ``channels`` (C,); ``dataset_digest``.
+    ``channels`` (C,); ``dataset_digest``; ``pixel_size_um``, NaN where it is not known.
 
     Args:
         run: run folder of an objective that predicts; its best or newest checkpoint is used.
@@ -97,6 +97,7 @@ def saliency(
         "outputs": np.array(named),
         "channels": np.array(opened.scale.channels),
         "dataset_digest": np.array(dataset_digest(on.dataset)),
+        "pixel_size_um": np.array(on.dataset.manifest.pixel_size_um or np.nan),
     }
     write_arrays(with_folder(Path(out)), arrays)
     return SaliencySummary(file=Path(out), tiles=len(ids), outputs=named, step=opened.step)
