@@ -20,7 +20,7 @@ _MISSED = 12
 class TruthSection(ReportSection):
     """What the simulator knows of the genes, beside what was found."""
 
-    order = 12
+    order = 11
 
     def build(self, inputs: Inputs) -> Section | Note | None:
         """Return the section where a truth was given; None on every page of real cells."""

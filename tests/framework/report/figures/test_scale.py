@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from framework.report.canvas import figure
-from framework.report.figures.scale import draw_scale_bar, round_length
+from framework.report.figures.scale import draw_scale_bar, round_length, stored_pixel_size
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,9 @@ def test_the_bar_is_as_long_as_it_says_and_lies_inside_what_is_seen() -> None:
     assert 100 < left < right < 164
     assert 200 < panel.lines[0].get_ydata()[0] < 248
     assert panel.texts[0].get_text() == "10 µm"
+
+
+@pytest.mark.parametrize(("stored", "known"), [(0.5, 0.5), (np.nan, None), (0, None), ([0.5], None), ("0.5", None)])
+def test_the_size_of_stored_pixels_is_a_number_or_not_known(stored: object, known: float | None) -> None:
+    assert stored_pixel_size({"pixel_size_um": np.array(stored)}) == known
+    assert stored_pixel_size({}) is None

@@ -76,6 +76,21 @@ def test_painted_cells_are_drawn_in_their_places() -> None:
     assert "AAC1" in picture.alt
 
 
+def test_painted_cells_have_a_scale_bar_where_the_pixel_size_is_known(tmp_path: Path) -> None:
+    def white(picture: Picture) -> int:
+        image = imread(io.BytesIO(base64.b64decode(picture.source.split(",", 1)[1])))[..., :3]
+        line = image[len(image) // 10 : -len(image) // 20, image.shape[1] // 5 : image.shape[1] // 3]
+        return int(((line > 0.99).all(axis=-1)).sum())
+
+    bare = painted_cells(arrays(), NAMES, CHANNELS, ["rfp"], ["gfp"])
+    barred = painted_cells(arrays(), NAMES, CHANNELS, ["rfp"], ["gfp"], 0.5)
+    assert white(barred) > white(bare) + 50
+    write(tmp_path, facts(pixel_size_um=0.5))
+    section = inpainting(tmp_path)
+    assert section is not None
+    assert barred in section.blocks  # that of the painted pixels goes before that of the dataset
+
+
 def test_the_section_tells_what_a_wrong_source_costs(tmp_path: Path) -> None:
     assert inpainting(tmp_path) is None
     write(tmp_path, facts())
