@@ -29,8 +29,9 @@ from framework.objectives import TripletMIL, TripletMILConfig
 from framework.objectives.triplet_mil import TripletMILProfile
 from framework.tracking import AuditLog, Tracker, TrackingConfig
 from framework.tracking.audit import Header
-from framework.trainer import AdamWConfig, Collaborators, TrainConfig, build_optimiser, build_scheduler
+from framework.trainer import AdamWConfig, Collaborators, Progress, TrainConfig, build_optimiser, build_scheduler
 from framework.trainer.loop import consumed_rows, train_step
+from framework.trainer.saving import save
 from framework.trainer.stop import Signals
 
 WELLS = 2
@@ -107,7 +108,7 @@ class Trainer:
             audit=AuditLog(folder, rank=ranks.rank, attempt=0, header=Header(start=0, parent=None, world=1)),
             facts={},
         )
-        self._model, self._signals = ranks.wrap(objective), Signals()
+        self._model, self._signals, self._done = ranks.wrap(objective), Signals(), 0
 
     def new_loader(self) -> Loader:
         """Return a loader of this rank's batches, over shards opened anew."""
@@ -149,8 +150,16 @@ class Trainer:
         if self.ranks.device.type == "cuda":
             torch.cuda.synchronize(self.ranks.device)
 
+    def save(self, *, wait: bool) -> None:
+        """Checkpoint as a run does after each step, and wait until it is on the disk where that is asked."""
+        self._done += 1
+        save(self._run, Progress(step=self._done), self._train, is_best=False)
+        if wait:
+            self._run.writer.wait()
+
     def close(self) -> None:
         """Close the records."""
+        self._run.writer.wait()
         self._run.audit.close()
         self._run.tracker.close(0)
 

@@ -1,8 +1,8 @@
 """Theme ``training``: the same step on batches that lie on the device, and fed by the loader from disk.
 
 Limit: steps on resident batches. The fast arms compute in bf16 with channels_last, which leaves the loader least time.
-On the CPU the same training runs on two ranks as well. ``--device cuda`` runs all but the ranks on a GPU; ``--compile``
-compiles the model of every arm.
+A checkpoint after every step is compared with none (``benchmarks.saving``). On the CPU the same training runs on two
+ranks as well. ``--device cuda`` runs all but the ranks on a GPU; ``--compile`` compiles the model of every arm.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from statistics import median
 
 import torch
 
-from benchmarks import tables
+from benchmarks import saving, tables
 from benchmarks.harness import Arm, Costs, Finding, Measured, Target, digest, measure
 from benchmarks.ranks import RankFacts, launch, named, rank_costs
 from benchmarks.steps import Feed, Setting, Trainer
@@ -39,10 +39,13 @@ def run(*, quick: bool, device: str = "cpu", compiled: bool = False) -> list[Mea
     with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name:
         dataset = write_dataset(Path(name) / "tar", draw_pixels(n_bags * per_bag), per_bag)
         fed = _feeding(dataset, setting, device, steps, 3 if quick else 5)
-        if quick or device == "cuda":
+        if quick:
             return [fed]
+        saved = saving.measured(dataset, setting, device, Path(name), 5)
+        if device == "cuda":
+            return [fed, saved]
         tables.write(dataset)
-        return [fed, _ranks(dataset.root, setting, steps)]
+        return [fed, saved, _ranks(dataset.root, setting, steps)]
 
 
 def _sizes(quick: bool, device: str, compiled: bool) -> tuple[Setting, int, int, int]:

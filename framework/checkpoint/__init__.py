@@ -1,5 +1,6 @@
 """What a run can go on from: checkpoints that are whole or absent."""
 
+from framework.checkpoint.contents import Contents, contents_of
 from framework.checkpoint.listing import (
     AVERAGE,
     WEIGHTS,
@@ -12,12 +13,17 @@ from framework.checkpoint.listing import (
     sound_states,
     write_pointer,
 )
-from framework.checkpoint.store import Checkpoint, load, restore, restore_optimiser, save
+from framework.checkpoint.store import Checkpoint, load, restore, restore_optimiser
+from framework.checkpoint.writer import Writer
+from framework.checkpoint.writing import save
 
 __all__ = [
     "AVERAGE",
     "WEIGHTS",
     "Checkpoint",
+    "Contents",
+    "Writer",
+    "contents_of",
     "digest",
     "load",
     "newest_attempt",

@@ -80,15 +80,20 @@ def newest_attempt(folder: Path | str) -> int:
     return max((number for number in numbers if type(number) is int and number < MOST_STEPS), default=-1)
 
 
-def prune(folder: Path | str, keep: int) -> tuple[Path, ...]:
+def prune(folder: Path | str, keep: int, sound: Path | None = None) -> tuple[Path, ...]:
     """Remove all but the ``keep`` newest checkpoints, the one ``best`` points to and the newest valid one.
+
+    Args:
+        folder: of the checkpoints.
+        keep: at least 1.
+        sound: one that was written just now, so that its bytes need not be looked at again; None: look at all.
 
     Returns:
         What was removed.
     """
     root = Path(folder)
     ordered = list(_newest_first(root))
-    valid = next((path for path in ordered if fault_of(path) is None), None)
+    valid = next((path for path in ordered if path == sound or fault_of(path) is None), None)
     spared = {*ordered[:keep], valid, read_pointer(root, "best")}
     removed = tuple(path for path in ordered if path not in spared)
     for path in removed:

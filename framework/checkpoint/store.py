@@ -15,10 +15,6 @@ the pointer ``latest`` moved; whatever moment the machine dies at, the newest va
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +22,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from framework.checkpoint.contents import MOMENTS
 from framework.checkpoint.listing import (
     AVERAGE,
     MANIFEST,
@@ -35,19 +32,13 @@ from framework.checkpoint.listing import (
     STATE,
     WEIGHTS,
     fault_of,
-    record_of,
-    write_pointer,
 )
-from framework.durable import sync_folder, write_json
 from framework.errors import CheckpointError
 from framework.files.failures import reading
 from framework.files.json_file import read_mapping
-from framework.files.safetensors_file import load_tensors, save_tensors
-from framework.files.torch_file import load_weights_only, save_plain
+from framework.files.safetensors_file import load_tensors
+from framework.files.torch_file import load_weights_only
 
-_LITTLE_MB = 100.0
-MOMENTS = "moments"
-"""In ``state.json``: how many weight tensors the optimiser keeps something of."""
 _OLDER = "resume from an older checkpoint"
 F = TypeVar("F", int, dict[str, Any])
 _OPTIONS = ("lr", "betas", "eps", "weight_decay", "momentum", "dampening", "nesterov", "amsgrad", "maximize")
@@ -97,98 +88,18 @@ class Checkpoint:
         return value
 
 
-def save(
-    folder: Path,
-    *,
-    step: int,
-    objective: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler | None,
-    state: Mapping[str, Any],
-    average: Mapping[str, torch.Tensor] | None = None,
-    scaler: Mapping[str, Any] | None = None,
-) -> Path:
-    """Write ``folder/step-<step>`` so that it is complete or absent, then move the pointer ``latest``.
-
-    Args:
-        folder: the run's ``checkpoints`` folder; made when missing.
-        step: completed steps.
-        objective: its state dict is stored; pass the module itself, not what wraps it.
-        optimiser: its state dict is stored.
-        scheduler: its state dict is stored; None where the learning rate is constant.
-        state: JSON-ready facts; ``step`` is added.
-        average: name -> average of a weight, where the run keeps one.
-        scaler: the state of the scale of the loss, where it is scaled.
-
-    Returns:
-        The checkpoint's folder.
-
-    Raises:
-        CheckpointError: the disk is full or refuses; nothing of this checkpoint is left and older ones are untouched.
-    """
-    name = f"step-{step:08d}"
-    inside = folder / f".{name}.tmp-{os.getpid()}"
-    tensors = {WEIGHTS: objective.state_dict(), **({} if average is None else {AVERAGE: average})}
-    moments = optimiser.state_dict()
-    facts: dict[str, Any] = {"optimiser": moments, "scheduler": scheduler.state_dict() if scheduler else None}
-    facts |= {"scaler": dict(scaler)} if scaler else {}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".step-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        _write(inside, tensors, facts, {**state, "step": step, MOMENTS: len(moments["state"])})
-        _publish(inside, folder / name)
-        write_pointer(folder, "latest", name)
-    except OSError as error:
-        shutil.rmtree(inside, ignore_errors=True)
-        raise CheckpointError(
-            f"{folder / name}: cannot be written: {_reason(folder, error)}; repair that and run the same command "
-            "again, it continues from the newest checkpoint"
-        ) from error
-    return folder / name
-
-
-def _write(
-    inside: Path, tensors: Mapping[str, Mapping[str, torch.Tensor]], facts: Mapping[str, Any], state: Any
-) -> None:
-    """Fill the folder ``inside``, the manifest last."""
-    inside.mkdir()
-    for part, values in tensors.items():
-        save_tensors(inside / part, values)
-    save_plain(inside / OPTIMISER, facts)
-    write_json(inside / STATE, state)
-    files = {part: record_of(inside / part) for part in (*tensors, OPTIMISER, STATE)}
-    write_json(inside / MANIFEST, {"format": 1, "files": files})
-
-
-def _reason(folder: Path, error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror and error.errno != errno.ENOSPC:
-        return error.strerror
-    free_mb = shutil.disk_usage(folder).free / 1e6 if folder.is_dir() else 0.0
-    return f"the disk is full ({free_mb:.1f} MB free)" if free_mb < _LITTLE_MB else str(error)
-
-
-def _publish(inside: Path, target: Path) -> None:
-    """Rename ``inside`` to ``target``; a damaged or abandoned folder of that name steps aside first."""
-    aside = target.with_name(f".{target.name}.old-{os.getpid()}")
-    if target.exists():
-        target.rename(aside)
-    inside.rename(target)
-    sync_folder(target.parent)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def load(path: Path | str) -> Checkpoint:
+def load(path: Path | str, *, checked: bool = False) -> Checkpoint:
     """Read a checkpoint after checking every byte against its manifest.
 
     Args:
         path: a checkpoint folder.
+        checked: whether its bytes were checked just now, and need not be again.
 
     Raises:
         CheckpointError: missing, incomplete or altered, or weights that are no numbers; the message names the file.
     """
     folder = Path(path)
-    fault = fault_of(folder)
+    fault = None if checked else fault_of(folder)
     if fault:
         raise CheckpointError(f"{folder}: {fault}; resume from an older checkpoint, or with --resume auto")
     weights = _tensors(folder / WEIGHTS)

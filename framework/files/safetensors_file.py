@@ -41,8 +41,13 @@ def save_tensors(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     Raises:
         OSError: it cannot be written; names the file.
     """
-    # Clones, because safetensors refuses tensors that share memory.
-    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    plain, seen = {}, set[int]()
+    for name, value in tensors.items():
+        dense = value.detach().cpu().contiguous()
+        memory = dense.untyped_storage().data_ptr()
+        # safetensors refuses tensors that share memory.
+        plain[name] = dense.clone() if memory in seen else dense
+        seen.add(memory)
     with naming(file, SafetensorError):
         save_file(plain, file)
         sync_file(file)

@@ -22,8 +22,16 @@ def load_weights_only(
     error: type[WellstreamError] = CheckpointError,
     what: str = "a file of weights",
     then: str = AGAIN,
+    mapped: bool = False,
 ) -> Any:
     """Return tensors and plain values of a ``.pt`` or ``.pth``, on the CPU.
+
+    Args:
+        file: where.
+        error: class of what is raised.
+        what: the file, for messages.
+        then: what to do, for messages.
+        mapped: let tensors be parts of the file, which must stay as it is, and which torch.save wrote.
 
     Raises:
         WellstreamError: of class ``error``: no such regular file, a damaged one, or one that holds more than tensors
@@ -38,7 +46,7 @@ def load_weights_only(
             with warnings.catch_warnings():
                 # Of a foreign pickle torch says that an issue should be filed.
                 warnings.simplefilter("ignore", UserWarning)
-                return torch.load(file, map_location="cpu", weights_only=True)
+                return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
         except pickle.UnpicklingError as found:
             # What torch says here tells people to switch the protection off.
             raise error(f"{file}: not readable as {what}: {_why(str(found))}; {then}") from None

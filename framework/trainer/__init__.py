@@ -1,8 +1,9 @@
 """The one training loop, and the five collaborators it calls in plain sight."""
 
 from framework.trainer.average import Average
+from framework.trainer.collaborators import Collaborators
 from framework.trainer.config import EmaConfig, TrainConfig
-from framework.trainer.loop import Collaborators, Outcome, fit, train_step
+from framework.trainer.loop import Outcome, fit, train_step
 from framework.trainer.meters import Speed
 from framework.trainer.optim import build_optimiser, build_scaler, build_scheduler, rate_factor
 from framework.trainer.optimisers import OPTIMISERS, AdamWConfig, OptimConfig

@@ -51,7 +51,7 @@ class TrainConfig(StrictModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto`` takes CUDA where there is any."""
     save_every: int = Field(default=500, ge=1)
-    """Steps between checkpoints; the last step is always saved."""
+    """Steps between checkpoints, which are written beside training; the last step is always saved."""
     keep: int = Field(default=2, ge=1)
     """How many checkpoints to keep, besides the best one."""
     evaluate_every: int | None = Field(default=None, ge=1)

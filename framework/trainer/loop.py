@@ -9,30 +9,28 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from framework import checkpoint
 from framework.data.batch import Batch
 from framework.data.permutation import hash_u64
 from framework.data.plan import StepRows, digest_rows
-from framework.distributed import Ranks, share_running_statistics
+from framework.distributed import Ranks
 from framework.errors import RunError
 from framework.objectives import Losses, Objective
-from framework.tracking import AuditLog, Tracker, heads_to_plain
-from framework.trainer.average import Average
+from framework.trainer.collaborators import Collaborators, Source
 from framework.trainer.config import TrainConfig
 from framework.trainer.display import Display
 from framework.trainer.meters import Clock, LossMeter, Speed
 from framework.trainer.optimisers import OptimConfig
 from framework.trainer.progress import Progress
+from framework.trainer.saving import is_due, is_over, save_if_due, share_statistics
 from framework.trainer.stop import Signals, StoppedBy
 
 WARM_UP_STEPS = 5
@@ -42,49 +40,6 @@ WARM_UP_STEPS = 5
 _TIMEOUT = "train.timeout_s"
 _LEAST_SCALE = 1.0
 """A gradient that overflows at this scale of the loss is no matter of the scale."""
-
-
-class Source(Protocol):
-    """What the loop needs of a loader."""
-
-    wait_s: float
-
-    def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """Yield this rank's part of steps ``start`` to ``stop``."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Collaborators:
-    """Whom the loop calls.
-
-    Attributes:
-        ranks: the processes.
-        loader: training batches.
-        validation: validation batches and how many make one pass; None without a validation part.
-        objective: on its device, weights loaded.
-        optimiser: over the objective's parameters, state loaded.
-        scheduler: its learning rate, state loaded.
-        checkpoints: folder of the run's checkpoints.
-        tracker: metrics.
-        audit: this rank's record of what it consumed.
-        facts: JSON-ready facts for every ``state.json``.
-        average: of the weights, where the run keeps one.
-        scaler: of the loss, for ``fp16``; it does nothing otherwise.
-    """
-
-    ranks: Ranks
-    loader: Source
-    validation: tuple[Source, int] | None
-    objective: Objective
-    optimiser: torch.optim.Optimizer
-    scheduler: torch.optim.lr_scheduler.LRScheduler
-    checkpoints: Path
-    tracker: Tracker
-    audit: AuditLog
-    facts: Mapping[str, Any]
-    average: Average | None = None
-    scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler(enabled=False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +76,11 @@ class StepFacts:
 def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Progress) -> Outcome:
     """Train from ``progress`` to ``train.steps``, early stopping or a signal; the last state is always checkpointed.
 
+    Checkpoints are written beside training; all of them are on the disk when this returns, or raises.
+
     Raises:
         RunError: the loss or gradient is not finite; nothing is saved then.
+        CheckpointError: a checkpoint could not be written, at the latest one step or one checkpoint later.
     """
     began, first = time.perf_counter(), progress.step
     model = run.ranks.wrap(run.objective)
@@ -134,13 +92,15 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
         Signals(patient=torchrun) as signals,
         Display(shown=run.ranks.is_main, done=first, steps=train.steps_in_all) as display,
         closing(_iterator(run.loader, first, train.steps_in_all)) as batches,
+        run.writer,
     ):
         _train_mode(run.objective, train)
         if progress.owes_evaluation:
             progress, stopped_by = _validated(run, train, progress, signals, display, values)
-            _save_if_due(run, progress, train, stopped_by)
+            save_if_due(run, progress, train, stopped_by)
         run.ranks.at("the first step")  # it compiles and fills caches
-        while not stopped_by and not _is_over(progress, train):
+        while not stopped_by and not is_over(progress, train):
+            run.writer.check()
             if progress.step > first:
                 run.ranks.at(f"step {progress.step + 1}", train.timeout_s, _TIMEOUT)
             started, waited_before = time.perf_counter(), run.loader.wait_s
@@ -162,10 +122,10 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
                 values = _log(run, meter, interval, facts, progress.step)
                 display.numbers(progress.step, values, interval.seconds / max(1, interval.steps))
                 interval.reset()
-            if train.evaluate_every and _is_due(progress, train.evaluate_every, train):
+            if train.evaluate_every and is_due(progress, train.evaluate_every, train):
                 progress, told = _validated(run, train, progress, signals, display, values)
                 stopped_by = told or stopped_by
-            _save_if_due(run, progress, train, stopped_by)
+            save_if_due(run, progress, train, stopped_by)
     speed = steady.read(run.ranks)
     is_done = progress.step >= train.steps_in_all and not progress.owes_evaluation
     ended_by = "steps" if is_done else stopped_by or "patience"
@@ -254,7 +214,7 @@ def _validated(
     """Validate, log, and add the losses to ``values``; return the progress, and the signal that ended it early."""
     if run.validation is None:
         return replace(progress, owes_evaluation=False), None
-    _share_statistics(run, train)
+    share_statistics(run, train)
     with _averaged(run, train):
         losses = evaluate(run, *run.validation, train.timeout_s, signals)
     _train_mode(run.objective, train)
@@ -294,37 +254,6 @@ def _told(ranks: Ranks, signals: Signals) -> StoppedBy | None:
     return "SIGTERM" if terminated else "SIGINT" if interrupted else None
 
 
-def _save_if_due(run: Collaborators, progress: Progress, train: TrainConfig, stopped_by: StoppedBy | None) -> None:
-    is_best = train.patience is not None and progress.best_step == progress.step
-    if _is_due(progress, train.save_every, train) or is_best or stopped_by or _is_over(progress, train):
-        save(run, progress, train, is_best)
-
-
-def save(run: Collaborators, progress: Progress, train: TrainConfig, is_best: bool) -> None:
-    """Publish a checkpoint of ``progress`` and the audit's heads, after every rank's audit records are on the disk."""
-    run.ranks.at(f"saving the checkpoint of step {progress.step}")
-    _share_statistics(run, train)
-    run.audit.sync()
-    run.tracker.sync()
-    # No rank gets the heads before all have synced.
-    heads = run.audit.heads(run.ranks.gather_objects(run.audit.head))
-    if run.ranks.is_main:
-        path = checkpoint.save(
-            run.checkpoints,
-            step=progress.step,
-            objective=run.objective,
-            optimiser=run.optimiser,
-            scheduler=run.scheduler,
-            state={**run.facts, "progress": progress.plain(), "audit": heads_to_plain(heads)},
-            average=run.average.tensors() if run.average else None,
-            scaler=run.scaler.state_dict(),
-        )
-        if is_best:
-            checkpoint.write_pointer(run.checkpoints, "best", path.name)
-        checkpoint.prune(run.checkpoints, train.keep)
-    run.ranks.barrier()
-
-
 def consumed_rows(batch: Batch) -> StepRows:
     """Return what ``batch`` really holds, for the audit: not what the plan says it should hold."""
     bags, tiles, weights = batch.on_host or (batch.bags.cpu(), batch.tile_ids.cpu(), batch.weights.cpu())
@@ -349,26 +278,12 @@ def _averaged(run: Collaborators, train: TrainConfig) -> AbstractContextManager[
     return run.average.in_place() if wanted and run.average else nullcontext()
 
 
-def _share_statistics(run: Collaborators, train: TrainConfig) -> None:
-    if train.batch_norm == "local":
-        with run.ranks.meeting("running statistics"):
-            share_running_statistics(run.objective, run.ranks, train.running_statistics)
-
-
 def _train_mode(objective: Objective, train: TrainConfig) -> None:
     objective.train()
     if train.batch_norm == "frozen":
         for module in objective.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()
-
-
-def _is_over(progress: Progress, train: TrainConfig) -> bool:
-    return progress.step >= train.steps_in_all or (train.patience is not None and progress.stale >= train.patience)
-
-
-def _is_due(progress: Progress, every: int, train: TrainConfig) -> bool:
-    return progress.step % every == 0 or progress.step == train.steps_in_all
 
 
 def _iterator(source: Source, start: int, stop: int) -> Any:

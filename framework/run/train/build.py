@@ -59,7 +59,9 @@ def build(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks
     start, measured = prepared.start, prepared.measured
     objective = _objective(config, folder, prepared, ranks)
     optimiser = build_optimiser(objective, config.optim)
-    found = None if start.checkpoint is None else checkpoint.load(start.checkpoint)
+    found = prepared.found
+    if found is None and start.checkpoint is not None:
+        found = checkpoint.load(start.checkpoint)
     progress, before = _resumed(start, found, objective, optimiser)
     plan, loader, validation = _loaders(config, prepared, objective, ranks)
     train = _with_steps(config, plan)

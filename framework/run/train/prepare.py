@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from framework import checkpoint
+from framework.checkpoint import Checkpoint
 from framework.data import split
 from framework.data.dataset import Dataset
 from framework.data.format.schema import MANIFEST_NAME
@@ -61,6 +62,7 @@ class Prepared:
         measured: on the training part.
         base: what the run builds on, where its weights are still to be taken over.
         identity: what makes the run this run, for its checkpoints.
+        found: the checkpoint of ``start`` where this rank has read it already.
     """
 
     start: Start
@@ -68,6 +70,7 @@ class Prepared:
     measured: Measured
     base: Foundation | None
     identity: dict[str, Any]
+    found: Checkpoint | None = None
 
 
 def prepare(config: RunConfig, folder: RunFolder, resume: str, ranks: Ranks) -> Prepared:
@@ -86,13 +89,15 @@ def prepare(config: RunConfig, folder: RunFolder, resume: str, ranks: Ranks) -> 
     # Each is opened once per process: on rank 0 when it is first asked for, elsewhere after rank 0 had no complaint.
     opened = cache(lambda: Dataset.open(config.data.path, config.data.cache))
     base = cache(lambda: foundation_to_train_on(config))
-    start = ranks.on_main(lambda: _begin(config, folder, resume, opened, base))
+    read: list[Checkpoint] = []
+    start = ranks.on_main(lambda: _begin(config, folder, resume, opened, base, read))
     return Prepared(
         start=start,
         dataset=opened(),
         measured=folder.measured(config, opened().bags),
         base=base() if start.checkpoint is None else None,
         identity=facts_of_run(folder, config),
+        found=read[0] if read else None,
     )
 
 
@@ -102,8 +107,9 @@ def _begin(
     resume: str,
     opened: Callable[[], Dataset],
     base: Callable[[], Foundation | None],
+    read: list[Checkpoint],
 ) -> Start:
-    """Make or check the run folder and say where this attempt begins."""
+    """Make or check the run folder and say where this attempt begins; ``read`` gets its checkpoint."""
     begun = folder.is_begun
     if resume == "none" and begun:
         raise RunError(
@@ -116,14 +122,14 @@ def _begin(
     if begun:
         need_same_run(folder, config)
         _need_same_data(folder, dataset)
-    start = _find(folder, config, resume)
+    start = _find(folder, config, resume, read)
     if not begun:
         folder.write(config, measured_on(config, dataset, base()), dataset.bags)
     folder.write_config(config)
     return start
 
 
-def _find(folder: RunFolder, config: RunConfig, resume: str) -> Start:
+def _find(folder: RunFolder, config: RunConfig, resume: str, read: list[Checkpoint]) -> Start:
     # The audit may be gone; an attempt whose number is not above those of all checkpoints would count as older.
     attempt = max(next_attempt(folder.root), 1 + checkpoint.newest_attempt(folder.checkpoints))
     if resume in ("auto", "none"):
@@ -136,7 +142,9 @@ def _find(folder: RunFolder, config: RunConfig, resume: str) -> Start:
         path = _asked_for(Path(resume).expanduser().absolute())
     if path is None:
         return Start(attempt=attempt, checkpoint=None, step=0, parent=None)
-    found = checkpoint.load(path)
+    # The newest valid one is valid because every byte of it was looked at.
+    found = checkpoint.load(path, checked=resume in ("auto", "none"))
+    read.append(found)
     own = path.parent.resolve() == folder.checkpoints.resolve()
     parent = found.fact("attempt", int) if own else None
     if own:

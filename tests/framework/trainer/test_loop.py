@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -13,118 +12,25 @@ from typing import Any
 
 import pytest
 import torch
+from fixtures.line import OPTIM, Line, Random, collaborators, same, weights
 from torch import nn
 
 from framework import checkpoint
 from framework.checkpoint import Checkpoint
-from framework.data.batch import Batch, LabelTable
-from framework.data.dataset import Dataset
+from framework.data.batch import Batch
 from framework.distributed import Ranks
 from framework.errors import RunError
-from framework.objectives import Gather, Losses, Objective, ObjectiveConfig
-from framework.tracking import AuditLog, Tracker, TrackingConfig, read_audit, read_metrics
-from framework.tracking.audit import Header
+from framework.tracking import read_audit, read_metrics
 from framework.trainer import (
     AdamWConfig,
     Average,
     Collaborators,
     EmaConfig,
-    OptimConfig,
     Progress,
     TrainConfig,
-    build_optimiser,
-    build_scheduler,
     fit,
 )
 from framework.trainer.optimisers import SgdConfig
-
-
-class Nothing(ObjectiveConfig):
-    pass
-
-
-class Line(Objective):
-    """(y - w x)^2 with dropout noise, so that the random state matters; batch norm, so that modes matter."""
-
-    profile_type = Nothing
-
-    def __init__(self) -> None:
-        super().__init__(Nothing(), Nothing())
-        torch.manual_seed(0)
-        self.norm = nn.BatchNorm1d(3)
-        self.layer = nn.Linear(3, 1)
-        self.noise = nn.Dropout(0.2)
-        self.modes: list[tuple[bool, bool]] = []
-
-    @classmethod
-    def measure(cls, *given: Any) -> Nothing:
-        return Nothing()
-
-    def labels(self, dataset: Dataset) -> dict[str, LabelTable]:
-        return {}
-
-    def forward(self, batch: Batch, gather: Gather) -> Losses:
-        self.modes.append((self.training, self.norm.training))
-        x = batch.tiles.reshape(len(batch.bags), -1)
-        error = (self.layer(self.noise(self.norm(x))).squeeze(1) - x.sum(1)).square() * batch.weights
-        count = batch.weights.sum()
-        return Losses(total=error.sum(), count=count, parts={"twice": (2 * error.sum().detach(), count)})
-
-
-class Random:
-    """Batches that are a function of the step."""
-
-    def __init__(self, poison: int | None = None, tell: tuple[int, int] | None = None) -> None:
-        self.wait_s = 0.0
-        self.poison = poison
-        self.tell = tell
-        self.closed = 0
-
-    def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        try:
-            for step in range(start, stop):
-                tiles = torch.randn((8, 1, 3), generator=torch.Generator().manual_seed(step))
-                if step == self.poison:
-                    tiles[0] = torch.nan
-                if self.tell and step == self.tell[0]:
-                    os.kill(os.getpid(), self.tell[1])
-                ids = torch.arange(8)
-                weights = torch.ones(8)
-                weights[-1] = 0
-                yield Batch(
-                    tiles=tiles, bags=ids, tile_ids=ids[:, None], weights=weights, labels={}, step=step, epoch=0
-                )
-        finally:
-            self.closed += 1
-
-
-def collaborators(run: Path, optim: OptimConfig, steps: int, source: Random, **changes: Any) -> Collaborators:
-    objective = Line()
-    optimiser = build_optimiser(objective, optim)
-    facts: dict[str, Any] = {
-        "ranks": Ranks.solo(),
-        "loader": source,
-        "validation": None,
-        "objective": objective,
-        "optimiser": optimiser,
-        "scheduler": build_scheduler(optimiser, optim, steps),
-        "checkpoints": run / "checkpoints",
-        "tracker": Tracker.open(run, TrackingConfig(wandb="disabled"), True),
-        "audit": AuditLog(run, rank=0, attempt=0, header=Header(start=0, parent=None, world=1)),
-        "facts": {"attempt": 0},
-    }
-    return Collaborators(**{**facts, **changes})
-
-
-OPTIM = AdamWConfig(lr=0.01, schedule="cosine", warmup_steps=2, clip_norm=1.0)
-
-
-def weights(run: Collaborators) -> dict[str, torch.Tensor]:
-    return {key: value.clone() for key, value in run.objective.state_dict().items()}
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(first[key], second[key]) for key in first)
 
 
 def test_one_step_is_the_gradient_of_the_mean(tmp_path: Path) -> None:
