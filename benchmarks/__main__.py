@@ -1,9 +1,8 @@
 """``python -m benchmarks THEME [--quick] [--device cuda]``: run suites, print their tables, write their JSON.
 
-``python -m benchmarks table`` puts the newest results into docs/performance.md. The exit status is 1 when arms disagree
-about
-pixels, or when a ratio lies below half of its target (when quick: in each of three measurements): never for an
-absolute time, and never for a peer that is not installed.
+``python -m benchmarks table`` puts the newest results into docs/performance.md, and the projection into
+docs/scaling.md. The exit status is 1 when arms disagree about pixels, or when a ratio lies below half of its target
+(when quick: in each of three measurements): never for an absolute time, and never for a peer that is not installed.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from rich.console import Console
 from benchmarks.gate import ROUNDS, judged
 from benchmarks.harness import WrongPixels
 from benchmarks.results import picture_of, show, update_page, write
+from benchmarks.scaling import update_projection
 from framework.terminal import Terminal
 
 THEMES = (
@@ -31,6 +31,7 @@ THEMES = (
     "tiling",
     "mil",
     "training",
+    "scaling",
     "heads",
     "scores",
     "remote",
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Terminal(width=None if sys.stdout.isatty() else _WIDTH)
     if options.theme == "table":
         update_page(Path(__file__).parents[1] / "docs" / "performance.md")
+        update_projection()
         return 0
     if options.quick:
         console.print("quick run: small inputs and few repetitions; use it to see that all arms agree, not as a result")

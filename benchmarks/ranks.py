@@ -38,15 +38,19 @@ class RankFacts:
         waited_s: of it, waiting for data.
         cpu_s: CPU-seconds of each stretch.
         peak_mb: most memory that the process ever held.
+        exchange_s: seconds of adding up a gradient of this network over the ranks, alone; empty for one rank.
     """
 
     seconds: list[float]
     waited_s: list[float]
     cpu_s: list[float]
     peak_mb: float
+    exchange_s: list[float]
 
 
-def launch(dataset: Path, setting: Setting, world: int, steps: int, repetitions: int) -> list[RankFacts]:
+def launch(
+    dataset: Path, setting: Setting, world: int, steps: int, repetitions: int, threads: int | None = None
+) -> list[RankFacts]:
     """Train on ``world`` ranks of this machine and return what each measured.
 
     Args:
@@ -55,6 +59,7 @@ def launch(dataset: Path, setting: Setting, world: int, steps: int, repetitions:
         world: ranks.
         steps: of one stretch.
         repetitions: stretches.
+        threads: that a rank computes with; None: the cores of this machine are dealt out.
 
     Raises:
         RuntimeError: a rank failed; with what it printed.
@@ -62,7 +67,7 @@ def launch(dataset: Path, setting: Setting, world: int, steps: int, repetitions:
     with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name:
         out = Path(name) / "facts.json"
         started = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}", "-m", __name__]
-        told = [str(dataset), str(out), json.dumps(asdict(setting)), str(steps), str(repetitions)]
+        told = [str(dataset), str(out), json.dumps(asdict(setting)), str(steps), str(repetitions), str(threads or 0)]
         done = subprocess.run(  # noqa: S603
             [sys.executable, *started, *told],
             cwd=Path(__file__).parents[1],
@@ -104,9 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("setting", type=json.loads)
     parser.add_argument("steps", type=int)
     parser.add_argument("repetitions", type=int)
+    parser.add_argument("threads", type=int)
     told = parser.parse_args(arguments)
     ranks = Ranks.open("cpu")
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks.world_size))
+    torch.set_num_threads(told.threads or max(1, len(os.sched_getaffinity(0)) // ranks.world_size))
     try:
         found = ranks.gather_objects(asdict(_measured(told, ranks)))
     finally:
@@ -129,10 +135,24 @@ def _measured(told: argparse.Namespace, ranks: Ranks) -> RankFacts:
             ranks.barrier()
             seconds.append(time.perf_counter() - began)
         feed.close()
+        exchange_s = _exchanges(trainer, ranks, told.repetitions)
         trainer.close()
     # Linux counts in KiB.
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    return RankFacts(seconds=seconds, waited_s=feed.waited_s, cpu_s=cpu_s, peak_mb=peak_mb)
+    return RankFacts(seconds=seconds, waited_s=feed.waited_s, cpu_s=cpu_s, peak_mb=peak_mb, exchange_s=exchange_s)
+
+
+def _exchanges(trainer: Trainer, ranks: Ranks, repetitions: int) -> list[float]:
+    if ranks.world_size == 1:
+        return []
+    gradient = torch.zeros(sum(value.numel() for value in trainer.objective.parameters() if value.requires_grad))
+    taken = []
+    for _ in range(repetitions + 1):
+        ranks.barrier()
+        began = time.perf_counter()
+        ranks.sum(gradient)
+        taken.append(time.perf_counter() - began)
+    return taken[1:]
 
 
 if __name__ == "__main__":

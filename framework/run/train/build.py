@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,11 @@ from framework.trainer import (
     build_scaler,
     build_scheduler,
 )
+
+log = logging.getLogger(__name__)
+
+FEW_TILES = 16
+"""Of a rank and step: as few as 8 pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +71,8 @@ def build(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks
     progress, before = _resumed(start, found, objective, optimiser)
     plan, loader, validation = _loaders(config, prepared, objective, ranks)
     train = _with_steps(config, plan)
+    if ranks.is_main:
+        _warn_of_few_tiles(config, plan, ranks.world_size)
     scheduler = build_scheduler(optimiser, config.optim, train.steps_in_all, progress.step)
     average = None if train.ema is None else Average(objective, train.ema.decay, found.average if found else None)
     if train.compile:
@@ -110,6 +118,18 @@ def _with_steps(config: RunConfig, plan: Plan) -> TrainConfig:
             f"{config.train.epochs} ({plan.steps_per_epoch} steps per epoch), found {warmup}"
         )
     return train
+
+
+def _warn_of_few_tiles(config: RunConfig, plan: Plan, world_size: int) -> None:
+    """Say where ranks have so little to compute that exchanging statistics takes longer."""
+    tiles = -(-plan.rows // world_size) * plan.tiles_per_row
+    if world_size > 1 and config.train.batch_norm == "sync" and tiles <= FEW_TILES:
+        log.warning(
+            "train.batch_norm=sync exchanges statistics at every layer, and each of %d ranks has %d tiles of a step: "
+            "more ranks will not be faster; use fewer, or a larger plan",
+            world_size,
+            tiles,
+        )
 
 
 def checkpoint_facts(
