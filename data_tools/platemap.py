@@ -18,7 +18,7 @@ from data_tools.assay_layout import is_assay_layout, read_assay_layout
 from data_tools.barcode_platemap import is_barcode_platemap, with_maps
 from data_tools.readers.problem import Problem
 from data_tools.wells import is_well, normalise_well, well_order
-from framework.config import StrictModel
+from framework.config import StrictModel, UniqueNames
 from framework.data.format.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean, some_of
 from framework.files.delimited import TextTable, read_text_table
@@ -70,7 +70,7 @@ class PlatemapConfig(StrictModel):
     """Their control type -> ours, as ``{WT: negcon, Null: treatment}``."""
     blank: ControlType | Blank | None = None
     """What a blank perturbation means: ``negcon``, or ``{control_type: negcon, perturbation: DMSO}``; null refuses."""
-    not_imaged: tuple[str, ...] = ()
+    not_imaged: UniqueNames = ()
     """Wells of the map that were not imaged on purpose."""
     partial: bool = False
     """The map describes more wells than the export holds: wells without images are a note, not a problem."""

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from data_tools.omics.vsn import TRIMMED
-from framework.config import StrictModel
+from framework.config import StrictModel, UniqueNames
 from framework.data.format.schema import PERTURBATION, PLATE, STIMULATION
 
 
@@ -109,7 +109,7 @@ class OmicsConfig(StrictModel):
     rows: Literal["samples", "genes"] | None = None
     sheet: SampleSheet | None = None
     long: LongForm | None = None
-    facts: tuple[str, ...] = ()
+    facts: UniqueNames = ()
     genes: str | None = Field(default=None, min_length=1)
     layer: str | None = None
     modality: str | None = None

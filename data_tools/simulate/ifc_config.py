@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from framework.config import StrictModel
+from framework.config import StrictModel, UniqueNames
 
 BRIGHTFIELD, DARKFIELD = "Brightfield", "Darkfield"
 FIRST_MARKER_CHANNEL, DARKFIELD_CHANNEL = 2, 6
@@ -53,7 +53,7 @@ class IfcConfig(StrictModel):
     sample: str = Field("SIM", pattern=_NAME, max_length=60, description="prefix of file names: letters, digits, . -")
     cells: int = Field(2000, ge=1, le=10_000_000, description="imaged cells")
     sequenced_cells: int = Field(1500, ge=1, le=1_000_000, description="cells of the sequencing experiment")
-    markers: tuple[str, ...] = Field(("CD34", "FcgR"), min_length=1, max_length=MOST_MARKERS)
+    markers: UniqueNames = Field(("CD34", "FcgR"), min_length=1, max_length=MOST_MARKERS)
     populations: dict[str, PopulationConfig] = Field(_PROGENITORS, min_length=1, description="kinds of cells")
 
     informative: float = Field(0.6, ge=0, le=1)

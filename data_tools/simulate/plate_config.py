@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from framework.config import StrictModel
+from framework.config import StrictModel, UniqueNames
 
 CHANNELS = ("Hoechst", "MitoTracker", "Phalloidin")
 """Channel names of every simulated plate, in acquisition order (ChannelID 1, 2, 3)."""
@@ -32,9 +32,7 @@ class PlateConfig(StrictModel):
     rows: int = Field(8, ge=1, le=16, description="rows of the plate")
     columns: int = Field(12, ge=1, le=24, description="columns of the plate")
     perturbations: int = Field(23, ge=3, description="perturbations with the controls NT and POS, so 3 or more")
-    stimulations: tuple[str, ...] = Field(
-        ("M1", "M2"), min_length=1, description="every perturbation is done under each"
-    )
+    stimulations: UniqueNames = Field(("M1", "M2"), min_length=1, description="every perturbation is done under each")
     replicates: int = Field(2, ge=1, description="imaging wells per condition on each plate")
     empty_wells: int = Field(1, ge=0, description="wells without cells, besides those of the conditions")
     out_of_focus_wells: int = Field(1, ge=0, description="wells of conditions whose images are blurred")

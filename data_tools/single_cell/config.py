@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from framework.config import StrictModel, WithPlugins
+from framework.config import StrictModel, UniqueNames, WithPlugins
 from framework.data.format.markers import Gates
 
 
@@ -98,7 +98,7 @@ class SingleCellConfig(WithPlugins):
     obsm: str = Field(default="markers", min_length=1)
     fractional: bool = False
     labels: str | None = None
-    markers: tuple[str, ...] | None = Field(default=None, min_length=1)
+    markers: UniqueNames | None = Field(default=None, min_length=1)
     species: SpeciesFilter | None = None
     min_genes: int = Field(default=200, ge=0)
     min_cells: int = Field(default=20, ge=0)

@@ -155,6 +155,14 @@ def _named_matrix(store: h5py.File, obsm: str, file: Path) -> tuple[list[str], A
             raise InputError(f"{file}: {what} is no matrix of numbers (cells, proteins); expected counts of proteins")
         key, names = _names_in_uns(store, obsm, table.shape[1], file)
         return names, csr(table, dtype=np.float32), f", called as uns['{key}'] says"
+    rows, cells = [str(name) for name in table.index], _index(store["obs"])
+    if rows != cells:
+        apart = next((place for place, pair in enumerate(zip(rows, cells, strict=False)) if pair[0] != pair[1]), 0)
+        raise InputError(
+            f"{file}: row {apart + 1} of {what} is called '{rows[apart] if rows else ''}', the cell there "
+            f"'{cells[apart] if cells else ''}'; expected the cells of obs in their order: write the file again with "
+            "anndata, or name the proteins' own file in 'proteins'"
+        )
     text = [str(name) for name in table.columns if table[name].dtype.kind not in "iufb"]
     if text:
         raise InputError(f"{file}: column '{text[0]}' of {what} holds no numbers; expected counts of proteins")

@@ -12,7 +12,7 @@ from data_tools.single_cell.config import SingleCellConfig
 from data_tools.single_cell.count_files import read_counts
 from data_tools.single_cell.counts import GENE, LANES, PROTEIN, Counts
 from data_tools.single_cell.counts_anndata import proteins_elsewhere
-from framework.errors import InputError, did_you_mean
+from framework.errors import InputError, did_you_mean, some_of
 from framework.files.delimited import read_text_table
 from framework.files.matching import left_over, why_unmatched
 
@@ -21,6 +21,8 @@ _MOST_PROTEINS = 1000
 _LEAST_CELLS = 5
 """Counts that are the same in so many cells are no chance."""
 _NUMBER_BEHIND = r"[._-][0-9]+$"
+_OF_ANTIBODY = r"(?i)totalseq|^adt[_-]|[_-]adt$|^anti[-_](?:human|mouse|cd)"
+"""How programs and makers call the counts of antibodies; no gene has such a name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,9 @@ def read_experiment(config: SingleCellConfig) -> Experiment:
     for marker in config.markers or ():
         if marker not in proteins.features:
             hint = did_you_mean(marker, map(str, proteins.features))
-            raise InputError(f"{config.proteins or config.genes}: no protein '{marker}'{hint}")
+            raise InputError(
+                f"{config.proteins or config.genes}: no protein '{marker}'{hint}; found: {some_of(proteins.features)}"
+            )
     if config.markers:
         proteins = proteins.columns(proteins.features.get_indexer(pd.Index(config.markers)))
     elif len(proteins.features) > _MOST_PROTEINS:
@@ -75,6 +79,7 @@ def read_experiment(config: SingleCellConfig) -> Experiment:
             "panel of antibodies has some hundreds. If these are genes, name another file; else set 'markers'"
         )
     _check_copies(config, genes, proteins)
+    _check_names(config, genes)
     _check_one_file(config, read)
     labels = _labels(config, genes.cells, notes)
     return Experiment(genes=genes, proteins=proteins, labels=labels, notes=tuple(notes))
@@ -191,6 +196,16 @@ def _check_copies(config: SingleCellConfig, genes: Counts, proteins: Counts) -> 
                     f"{config.proteins or config.genes} in every cell, so one would be predicted from itself; remove "
                     "it from the one or the other, or say which features are proteins (feature_types)"
                 )
+
+
+def _check_names(config: SingleCellConfig, genes: Counts) -> None:
+    """Refuse genes that are called as antibodies: a protein that stays among the genes is predicted from itself."""
+    called = genes.features[genes.features.str.contains(_OF_ANTIBODY, regex=True)]
+    if len(called):
+        raise InputError(
+            f"{config.genes}: {len(called)} genes are called as antibodies, as '{called[0]}'; say which features are "
+            "proteins (feature_types), or remove them from the genes"
+        )
 
 
 def _check_one_file(config: SingleCellConfig, read: Counts) -> None:

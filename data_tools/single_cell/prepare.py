@@ -23,6 +23,8 @@ from framework.errors import InputError
 from framework.files.h5_writing import write_h5ad
 from framework.result import Result
 
+_CELLS_PER_VARIANCE = 2
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class PreparedCells(Result):
@@ -155,10 +157,17 @@ def _variable(config: SingleCellConfig, genes: Counts) -> Counts:
     if options is None:
         return genes
     _something_left(config, genes)
+    if len(genes.cells) < _CELLS_PER_VARIANCE:
+        raise InputError(
+            f"'{config.name}': {len(genes.cells)} cell(s) with {config.min_genes} genes are left, of which no gene has "
+            "a dispersion; lower min_genes, or set dispersion: null"
+        )
     bounds = {name: value for name, value in options.plain().items() if name != "on"}
     with warnings.catch_warnings():
         # The paper used this function; Scanpy keeps it beside its successor and says so at each call.
         warnings.simplefilter("ignore", FutureWarning)
+        # A gene whose dispersion is that of its neighbours by mean is divided by no spread, and is NaN: not kept.
+        warnings.simplefilter("ignore", RuntimeWarning)
         values = sparse.csr_matrix(genes.values)
         found = scanpy.pp.filter_genes_dispersion(values, log=options.on == "counts", **bounds)
     return genes.columns(np.asarray(found["gene_subset"], dtype=np.bool_))

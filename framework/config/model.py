@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,6 +22,17 @@ from framework.errors import RegistryError
 from framework.registry import Registry
 
 M = TypeVar("M", bound="StrictModel")
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"names '{twice[0]}' twice; name each once")
+    return names
+
+
+UniqueNames: TypeAlias = Annotated[tuple[str, ...], AfterValidator(_each_once)]
+"""A list of names of which none stands twice."""
 
 
 class StrictModel(BaseModel):

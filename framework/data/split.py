@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import Field, model_validator
 
-from framework.config import StrictModel
+from framework.config import StrictModel, UniqueNames
 from framework.data.format.schema import BAG, PERTURBATION, PLATE, SOURCE, WELL, names_of_bags
 from framework.data.permutation import hash_u64, permute
 from framework.durable import write_text
@@ -53,7 +53,7 @@ class SplitConfig(StrictModel):
     val: tuple[str, ...] | None = None
     test: tuple[str, ...] | None = None
     unused: tuple[str, ...] = ()
-    apart: tuple[str, ...] = ()
+    apart: UniqueNames = ()
 
     @property
     def named(self) -> dict[str, tuple[str, ...] | None]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from framework.config import StrictModel, WithPlugins
+from framework.config import StrictModel, UniqueNames, WithPlugins
 from framework.data.format.markers import Gates, MarkerTransform
 from framework.expression.forest import ForestConfig
 
@@ -74,8 +74,8 @@ class ExpressionConfig(WithPlugins):
     """
 
     single_cell: str
-    markers: tuple[str, ...] = Field(min_length=1)
-    also_predict: tuple[str, ...] = ()
+    markers: UniqueNames = Field(min_length=1)
+    also_predict: UniqueNames = ()
     transform: MarkerTransform = "none"
     scale: Literal["modality", "train", "part"] = "modality"
     test_fraction: float = Field(default=0.3, gt=0, lt=1)
@@ -87,13 +87,22 @@ class ExpressionConfig(WithPlugins):
 
     @model_validator(mode="after")
     def _check(self) -> ExpressionConfig:
-        twice = [name for name in self.markers if self.markers.count(name) > 1]
-        if twice:
-            raise ValueError(f"'markers' names '{twice[0]}' twice")
         both = [name for name in self.also_predict if name in self.markers]
         if both:
             raise ValueError(f"'{both[0]}' is in 'markers' and in 'also_predict'; a marker cannot predict itself")
         unknown = [name for name in (self.images.names if self.images else {}) if name not in self.markers]
         if unknown:
             raise ValueError(f"'images.names' maps '{unknown[0]}', which is not in 'markers'")
+        self._check_images_have_one_marker_each()
         return self
+
+    def _check_images_have_one_marker_each(self) -> None:
+        """Refuse one marker of the images for two of the single cells: one of them would be a copy of the other."""
+        taken: dict[str, str] = {}
+        for marker in self.markers if self.images else ():
+            theirs = self.images.names.get(marker, marker) if self.images else marker
+            if theirs in taken:
+                raise ValueError(
+                    f"'images.names' gives '{theirs}' to '{taken[theirs]}' and to '{marker}'; name one for each"
+                )
+            taken[theirs] = marker

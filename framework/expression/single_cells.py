@@ -18,6 +18,7 @@ from framework.files.h5ad import read_h5ad
 
 Single = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+_MADE_BY = "make it with: wellstream prepare CONFIG --out FILE.h5ad"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,7 @@ def open_single_cells(config: ExpressionConfig) -> SingleCells:
         InputError: no such file, not prepared by ``wellstream prepare``, a marker missing, too few cells.
     """
     data = _read(Path(config.single_cell))
+    genes = _genes(config.single_cell, data)
     proteins = data.obsm["markers"]
     for name in (*config.markers, *config.also_predict):
         if name not in proteins:
@@ -78,16 +80,14 @@ def open_single_cells(config: ExpressionConfig) -> SingleCells:
     _check_markers(config, proteins)
     markers = proteins[list(config.markers)].to_numpy(dtype=np.float64)
     scaled, ranges = _scaled(config, markers, train)
-    genes = np.asarray(data.X.toarray() if hasattr(data.X, "toarray") else data.X, dtype=np.float32)
     extra = np.log1p(proteins[list(config.also_predict)].to_numpy(dtype=np.float32))
-    marked = data.var["marker_of"].to_numpy(dtype=object) if "marker_of" in data.var else np.full(data.n_vars, "")
-    everyone = pd.Categorical(["all"] * data.n_obs)
+    marked = _texts(data.var["marker_of"], "") if "marker_of" in data.var else np.full(data.n_vars, "")
     return SingleCells(
         names=data.obs_names,
         expression=np.concatenate([genes, extra], axis=1),
         genes=(*map(str, data.var_names), *(f"{name} (protein)" for name in config.also_predict)),
         marker_of=np.concatenate([marked, np.full(len(config.also_predict), "protein")]).astype(object),
-        population=data.obs["population"].array if "population" in data.obs else everyone,
+        population=_populations(data),
         markers=markers,
         scaled=scaled,
         ranges=ranges,
@@ -95,6 +95,41 @@ def open_single_cells(config: ExpressionConfig) -> SingleCells:
         proteins=len(config.also_predict),
         notes=tuple(str(note) for note in np.atleast_1d(data.uns["wellstream"].get("notes", ()))),
     )
+
+
+def _genes(file: str, data: anndata.AnnData) -> Single:
+    """Return the expression, (cells, genes), of a file whose names are distinct and whose values are finite."""
+    for what, names in (("cell", data.obs_names), ("gene", data.var_names)):
+        twice = names[names.duplicated()]
+        if len(twice):
+            raise InputError(f"{file}: the {what} '{twice[0]}' stands twice; expected distinct names; {_MADE_BY}")
+    if data.X is None or not data.n_vars or data.X.dtype.kind not in "iufb":
+        found = "no genes" if not data.n_vars else "no matrix X" if data.X is None else "an X that is no numbers"
+        raise InputError(f"{file}: holds {found}; expected the expression of genes (cells x genes); {_MADE_BY}")
+    genes = np.asarray(data.X.toarray() if hasattr(data.X, "toarray") else data.X, dtype=np.float32)
+    bad = ~np.isfinite(genes)
+    if bad.any():
+        cell, gene = (int(places[0]) for places in np.nonzero(bad))
+        raise InputError(
+            f"{file}: the gene '{data.var_names[gene]}' of the cell '{data.obs_names[cell]}' is {genes[cell, gene]:g}; "
+            f"{int(bad.sum())} values are NaN or infinite, expected none; {_MADE_BY}"
+        )
+    return genes
+
+
+def _texts(values: pd.Series, missing: str) -> npt.NDArray[np.object_]:
+    """Return a column as text, whatever its type; ``missing`` where there is no value."""
+    return np.array([missing if pd.isna(value) else str(value) for value in values], dtype=object)
+
+
+def _populations(data: anndata.AnnData) -> pd.Categorical:
+    """Return the population of each cell, in the order of its categories where the file has them."""
+    if "population" not in data.obs:
+        return pd.Categorical(["all"] * data.n_obs)
+    column = data.obs["population"]
+    if isinstance(column.dtype, pd.CategoricalDtype) and not column.isna().any():
+        return pd.Categorical(column.array).rename_categories(str)
+    return pd.Categorical(_texts(column, "unknown"))
 
 
 def _check_markers(config: ExpressionConfig, proteins: pd.DataFrame) -> None:
@@ -139,11 +174,14 @@ def _scaled(config: ExpressionConfig, markers: Floats, train: Mask) -> tuple[Flo
 
 
 def _read(file: Path) -> anndata.AnnData:
-    made_by = "make it with: wellstream prepare CONFIG --out FILE.h5ad"
     if not file.is_file():
-        raise InputError(f"{file}: no such file; {made_by}")
-    data = read_h5ad(file, error=InputError, what="single cells (.h5ad)", then=made_by)
+        raise InputError(f"{file}: no such file; {_MADE_BY}")
+    data = read_h5ad(file, error=InputError, what="single cells (.h5ad)", then=_MADE_BY)
     facts = data.uns.get("wellstream")
     if not isinstance(facts, Mapping) or facts.get("kind") != "single_cell" or "markers" not in data.obsm:
-        raise InputError(f"{file}: expected single cells with surface markers in obsm['markers']; {made_by}")
+        raise InputError(f"{file}: expected single cells with surface markers in obsm['markers']; {_MADE_BY}")
+    if not isinstance(data.obsm["markers"], pd.DataFrame) or not data.obsm["markers"].columns.is_unique:
+        raise InputError(
+            f"{file}: obsm['markers'] is no table with one column per surface marker, each name once; {_MADE_BY}"
+        )
     return data

@@ -65,6 +65,15 @@ def open_truth(config: Truth, rows: pd.DataFrame, genes: list[str]) -> Single:
     matrix = data.X if config.layer is None else data.layers[config.layer]
     dense = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float32)
     values: Single = dense[np.ix_(cells, columns_of)]
+    with np.errstate(invalid="ignore"):
+        bad = ~np.isfinite(values) | (values < 0) if config.log else ~np.isfinite(values)
+    if bad.any():
+        cell, gene = (int(places[0]) for places in np.nonzero(bad))
+        raise InputError(
+            f"{file}: '{config.prefix}{genes[gene]}' of the cell '{data.obs_names[cells[cell]]}' is "
+            f"{values[cell, gene]:g}; expected "
+            + ("counts of at least 0, or images.truth.log: false" if config.log else "finite values")
+        )
     return np.log1p(values) if config.log else values
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from framework.config import StrictModel
+from framework.config import StrictModel, UniqueNames
 
 K = Annotated[int, Field(ge=1)]
 Classifier = Literal["knn", "logistic", "forest"]
@@ -17,7 +17,7 @@ class FeatureEvaluateConfig(StrictModel):
 
     label: str
     """Column of the cells that holds the class: a protein, a location, a phase."""
-    group: tuple[str, ...] = ()
+    group: UniqueNames = ()
     """Columns that together name a field (image): what the bootstrap resamples, what ``leave_group_out`` leaves out
     and ``fold_by: group`` keeps together, and the images whose distances are measured. Default: ``bag`` and ``site``,
     where the cells have them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,9 @@ def read_h5ad(
     """
     with _opened(file, error, what, then) as opened:
         check_memory(file, sum(found.nbytes for _, found in datasets(opened)), error, what, then)
-    with reading(file, error, what, then):
+    with reading(file, error, what, then), warnings.catch_warnings():
+        # Whoever needs distinct names says so in a sentence.
+        warnings.filterwarnings("ignore", message=".*names are not unique")
         return anndata.read_h5ad(file)
 
 

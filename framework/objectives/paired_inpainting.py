@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field, model_validator
 
+from framework.config import UniqueNames
 from framework.data.batch import Batch
 from framework.errors import RunError
 from framework.models import InpaintingNet
@@ -32,11 +33,11 @@ class PairedInpaintingConfig(PaintingConfig):
     requires_plan: ClassVar[str | None] = "pairs"
 
     name: Literal["paired_inpainting"] = "paired_inpainting"
-    structure: tuple[str, ...] = Field(min_length=1)
+    structure: UniqueNames = Field(min_length=1)
     """Channels of the target cell that are given: markers which look alike in every image."""
-    protein: tuple[str, ...] = Field(min_length=1)
+    protein: UniqueNames = Field(min_length=1)
     """Channels of the target cell that are predicted: they hold another protein in every image."""
-    source: tuple[str, ...] | None = Field(default=None, min_length=1)
+    source: UniqueNames | None = Field(default=None, min_length=1)
     """Channels of the source cell that are shown; default: all of the run."""
     marker_widths: tuple[int, int, int] = MARKER_WIDTHS
     """Maps of the target-marker encoder."""

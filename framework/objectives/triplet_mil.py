@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from pydantic import Field
 
-from framework.config import StrictModel
+from framework.config import StrictModel, UniqueNames
 from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.data.format.schema import PERTURBATION, STIMULATION
@@ -46,7 +46,7 @@ class TripletMILConfig(ObjectiveConfig):
     negative, one triplet each."""
     average: Literal["pairs", "active"] = "pairs"
     """What the loss is divided by: all mined triplets, or only those with a loss above 0."""
-    by: tuple[str, ...] = Field(default=(PERTURBATION, STIMULATION), min_length=1)
+    by: UniqueNames = Field(default=(PERTURBATION, STIMULATION), min_length=1)
     """Columns of bags.parquet; bags that share all of them are positives of each other."""
     same_bag_positives: bool = True
     """Whether two rows of one bag, drawn with different tiles, are positives. A row never is its own positive, nor is

@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import Field
 from scipy.stats import trim_mean
 
-from framework.config import StrictModel
+from framework.config import StrictModel, UniqueNames
 from framework.durable import check_can_be_folder
 from framework.errors import InputError
 from framework.files.h5_writing import write_h5ad
@@ -29,7 +29,7 @@ ROWS = "n_rows"
 class AggregateConfig(StrictModel):
     """Options of ``aggregate``."""
 
-    by: tuple[str, ...] = Field(default=("Metadata_Plate", "Metadata_Well"), min_length=1)
+    by: UniqueNames = Field(default=("Metadata_Plate", "Metadata_Well"), min_length=1)
     """Columns that together name what becomes one profile."""
     how: Literal["mean", "median", "trimmed", "attention"] = "median"
     """``trimmed``: the mean without the share ``trim`` of rows at either end, feature by feature. ``attention``: the

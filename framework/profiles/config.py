@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import Field
 
-from framework.config import WithPlugins, choices
+from framework.config import UniqueNames, WithPlugins, choices
 from framework.profiles.methods import METHODS, MethodOptions, ZOptions
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ else:
 class NormaliseConfig(WithPlugins):
     """Options of ``normalise``."""
 
-    by: tuple[str, ...] = Field(default=("Metadata_Plate",), min_length=1)
+    by: UniqueNames = Field(default=("Metadata_Plate",), min_length=1)
     """Columns that together name a group: rows that were made together, as a plate."""
     to: str = "negcon"
     """Which rows are controls: ``negcon`` (or another type) in a column such as ``Metadata_Control_Type``,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
-from framework.config import StrictModel
+from framework.config import StrictModel, UniqueNames
 from framework.durable import check_can_be_folder
 from framework.errors import InputError
 from framework.evaluate.evaluation import Evaluation, write_evaluation
@@ -34,7 +34,7 @@ _CONTROL = "(control)"
 class RetrieveConfig(StrictModel):
     """Options of ``retrieve``."""
 
-    treatment: tuple[str, ...] = Field(default=("Metadata_Perturbation",), min_length=1)
+    treatment: UniqueNames = Field(default=("Metadata_Perturbation",), min_length=1)
     """Columns that replicates share, as compound and concentration. The first one is the compound."""
     label: str | None = None
     """Column with the class of a treatment, as its mechanism of action; without it no class is matched."""

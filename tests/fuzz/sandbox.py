@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from blake3 import blake3
 
-from framework.errors import WellstreamError
+from framework.errors import WellstreamError, sentence_of
 
 Kind = Literal["value", "refused", "traceback", "crash", "hang"]
 _NOBODY = 65534
@@ -105,6 +105,11 @@ def _told(work: Callable[[], Any]) -> list[str]:
         return ["value", json.dumps(plain(work()), sort_keys=True)]
     except WellstreamError as error:
         return ["refused", str(error)]
+    except OSError as error:
+        # The command line makes a sentence of one that names its file.
+        if error.strerror and error.filename:
+            return ["refused", sentence_of(error)]
+        return ["traceback", traceback.format_exc()[-4000:]]
     except BaseException:
         return ["traceback", traceback.format_exc()[-4000:]]
 

@@ -16,7 +16,7 @@ from data_tools.pipeline.cells.fit import CellTilesConfig, IntensityConfig
 from data_tools.readers.cells import CELL_READERS
 from data_tools.readers.cells.base import CELL
 from data_tools.readers.tables import CELL_TABLES
-from framework.config import StrictModel, choice
+from framework.config import StrictModel, UniqueNames, choice
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class CellTableConfig(StrictModel):
     shift: int | None = None
     in_order: bool = False
     labels: dict[str, str] = Field(default={})
-    measurements: tuple[str, ...] = ()
+    measurements: UniqueNames = ()
 
     @model_validator(mode="after")
     def _check(self) -> CellTableConfig:
@@ -95,7 +95,7 @@ class BagsConfig(StrictModel):
 
     by: tuple[str, ...] = ()
     groups: int | None = Field(default=None, ge=2)
-    together: tuple[str, ...] = ()
+    together: UniqueNames = ()
     min_cells: int = Field(default=1, ge=1)
     count_by: tuple[str, ...] | None = None
 

@@ -29,7 +29,7 @@ from data_tools.readers.cells.base import (
     metadata_name,
     rows_of_file,
 )
-from framework.config import StrictModel
+from framework.config import StrictModel, UniqueNames
 from framework.errors import InputError
 from framework.files.hdf5 import open_hdf5
 
@@ -50,7 +50,7 @@ class DeepLocConfig(StrictModel):
 
     name: Literal["deeploc"] = "deeploc"
     path: str = Field(description="the HDF5 file")
-    channels: tuple[str, ...] = Field(min_length=1, description="the names of the channels, as they follow in a row")
+    channels: UniqueNames = Field(min_length=1, description="the names of the channels, as they follow in a row")
     classes: tuple[str, ...] = ()
     label: str = Field(default="location", min_length=1)
     size_px: int = Field(default=64, ge=1, le=4096)

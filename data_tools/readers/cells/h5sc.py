@@ -29,7 +29,7 @@ from data_tools.readers.cells.base import (
     rows_of_file,
     text_column,
 )
-from framework.config import StrictModel
+from framework.config import StrictModel, UniqueNames
 from framework.errors import InputError, did_you_mean, some_of
 from framework.files.hdf5 import open_hdf5
 from framework.files.sparse import check_groups
@@ -55,7 +55,7 @@ class H5scConfig(StrictModel):
     name: Literal["h5sc"] = "h5sc"
     path: str = Field(description="the .h5sc file")
     labels: dict[str, str] = Field(default={})
-    measurements: tuple[str, ...] = ()
+    measurements: UniqueNames = ()
     channel_names: dict[str, str] = Field(default={})
     pixel_size_um: float | None = Field(default=None, gt=0)
 

@@ -36,7 +36,7 @@ from data_tools.readers.cells.stated_channels import (
     statement_notes,
 )
 from data_tools.readers.channel_names import check_distinct
-from framework.config import StrictModel
+from framework.config import StrictModel, UniqueNames
 
 _NAMES, _SEPARATOR = "channel names", "\n"
 """Column of places with the names that the first file states for its channels."""
@@ -57,7 +57,7 @@ class MultipageConfig(StrictModel):
     name: Literal["multipage"] = "multipage"
     path: str = Field(description="the folder with the TIFFs")
     pattern: str = Field(description="a regular expression with the group cell, and any others to keep")
-    channels: tuple[str, ...] = Field(min_length=1, description="the names of the channels, in the order of the pages")
+    channels: UniqueNames = Field(min_length=1, description="the names of the channels, in the order of the pages")
     pages: Literal["as_stated", "channels"] = "as_stated"
     lower_case: tuple[str, ...] = ()
     pixel_size_um: float | None = Field(default=None, gt=0)

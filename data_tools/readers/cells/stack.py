@@ -32,7 +32,7 @@ from data_tools.readers.cells.base import (
 )
 from data_tools.readers.channel_names import check_distinct
 from data_tools.readers.recognition import Claim, KnowsExports, Sight
-from framework.config import StrictModel
+from framework.config import StrictModel, UniqueNames
 from framework.errors import InputError, did_you_mean, some_of
 from framework.files.hdf5 import datasets, open_hdf5
 from framework.files.json_file import parse_json
@@ -71,9 +71,9 @@ class StackConfig(StrictModel, KnowsExports):
     path: str = Field(description="the .npz or HDF5 file")
     images: str = Field(default="images", min_length=1)
     layout: Literal["nchw", "nhwc", "nhw"] = "nchw"
-    channels: tuple[str, ...] = Field(min_length=1, description="the names of the channels, in the order of the array")
+    channels: UniqueNames = Field(min_length=1, description="the names of the channels, in the order of the array")
     labels: dict[str, str] = Field(default={})
-    measurements: tuple[str, ...] = ()
+    measurements: UniqueNames = ()
     copies: str | None = None
     pixel_size_um: float | None = Field(default=None, gt=0)
     """Edge of a pixel in the plane of the sample."""

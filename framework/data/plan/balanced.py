@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from framework.config import UniqueNames
 from framework.data.permutation import I64, hash_u64, permute
 from framework.data.plan.base import (
     EPOCH_ORDER,
@@ -35,7 +36,7 @@ class BalancedBagsConfig(PlanConfig):
     """
 
     name: Literal["balanced_bags"] = "balanced_bags"
-    by: tuple[str, ...] = Field(min_length=1)
+    by: UniqueNames = Field(min_length=1)
     conditions: int = Field(ge=1)
     bags: int = Field(ge=2)
     tiles: int = Field(ge=1)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from framework.config import UniqueNames
 from framework.data.permutation import I64, U64, hash_u64, permute
 from framework.data.plan.base import EPOCH_ORDER, PARTNERS, PLANS, STRANGERS, PlanConfig, counted, step_rows, whole_bags
 from framework.data.plan.rows import StepRows
@@ -27,7 +28,7 @@ class PairsConfig(PlanConfig):
 
     name: Literal["pairs"] = "pairs"
     pairs: int = Field(ge=1)
-    by: tuple[str, ...] = ()
+    by: UniqueNames = ()
 
     @property
     def grouped_by(self) -> tuple[str, ...]:

@@ -78,6 +78,18 @@ def test_proteins_in_obsm_follow_the_genes(tmp_path: Path) -> None:
         read_counts(file)
 
 
+def test_proteins_in_obsm_whose_rows_are_called_otherwise_are_refused(tmp_path: Path) -> None:
+    table = pd.DataFrame({"CD4": [7.0, 0.0]}, index=CELLS)
+    file = written(tmp_path / "t.h5ad", data(obsm={"markers": table}))
+    with h5py.File(file, "a") as store:
+        names = store["obsm/markers"][store["obsm/markers"].attrs["_index"]]
+        names[...] = names[:][::-1]
+    with pytest.raises(
+        InputError, match=rf"row 1 of obsm\['markers'\] is called '{CELLS[1]}', the cell there '{CELLS[0]}'"
+    ):
+        read_counts(file)
+
+
 @pytest.mark.parametrize("key", ["markers_names", "protein_names", "anything"])
 @pytest.mark.parametrize("packed", [False, True])
 def test_names_of_an_array_in_obsm_may_stand_in_uns(tmp_path: Path, key: str, packed: bool) -> None:

@@ -158,3 +158,12 @@ def test_one_file_is_not_both_and_cells_may_stand_in_another_column(tmp_path: Pa
     adt = text(tmp_path / "adt.csv", ADT, PANEL, CELLS)
     with pytest.raises(InputError, match="its column 'cell' holds cells: make it the first"):
         read(genes=rna, proteins=adt, labels=str(tmp_path / "labels.csv"))
+
+
+@pytest.mark.parametrize("name", ["CD4_TotalSeqB", "ADT_CD4", "CD4-ADT", "anti-human CD4"])
+def test_genes_that_are_called_as_antibodies_are_refused(tmp_path: Path, name: str) -> None:
+    """Their counts may be those of another table, scaled otherwise: the name alone says it."""
+    table = text(tmp_path / "adt.csv", ADT, PANEL, CELLS)
+    genes = text(tmp_path / "rna.csv", RNA, [*GENES[:-1], name], CELLS)
+    with pytest.raises(InputError, match=f"1 genes are called as antibodies, as '{name}'"):
+        read(genes=genes, proteins=table)

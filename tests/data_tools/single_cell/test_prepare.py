@@ -92,7 +92,7 @@ def test_labels_become_facts_of_the_cell(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"markers": ["CD33"]}, "no protein 'CD33'; did you mean 'CD3'"),
+        ({"markers": ["CD33"]}, "no protein 'CD33'; did you mean 'CD3'?; found: CD3, "),
         ({"min_genes": 500}, "the filters leave 0 cells"),
         ({"proteins": None}, "holds no feature of type 'Antibody Capture'"),
         ({"species": {"prefixes": {"h": "HUMAN_", "m": "MOUSE_"}, "keep": "h"}}, "no gene begins with 'MOUSE_'"),
@@ -115,7 +115,11 @@ def test_tables_of_different_cells_are_refused(tmp_path: Path) -> None:
 
 
 def test_options_that_contradict_each_other(tmp_path: Path) -> None:
-    for options in ({"markers": ["CD8"], "gates": GATES}, {"log": False, "dispersion": {"on": "log_counts"}}):
+    for options in (
+        {"markers": ["CD8"], "gates": GATES},
+        {"markers": ["CD8", "CD8"]},
+        {"log": False, "dispersion": {"on": "log_counts"}},
+    ):
         with pytest.raises(ValidationError):
             SingleCellConfig.from_plain({**experiment(tmp_path), **options})
     # A filter on counts takes logarithms itself, so it does not ask for the logarithm of the values.

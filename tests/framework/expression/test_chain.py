@@ -9,6 +9,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from framework.errors import InputError
 from framework.expression import ExpressionConfig, express
@@ -159,6 +160,83 @@ def test_a_marker_that_is_no_number_is_refused_with_its_cell(tmp_path: Path) -> 
     data.write_h5ad(tmp_path / "cells.h5ad")
     with pytest.raises(InputError, match="'CD3' is NaN or infinite in 1 of 300 cells, first 'c3'"):
         express(config, tmp_path / "out")
+
+
+def _without_genes(data: anndata.AnnData) -> anndata.AnnData:
+    return data[:, :0].copy()
+
+
+def _without_x(data: anndata.AnnData) -> anndata.AnnData:
+    return anndata.AnnData(None, data.obs, data.var, obsm=dict(data.obsm), uns=dict(data.uns))
+
+
+def _one_nan(data: anndata.AnnData) -> None:
+    data.X[7, 1] = np.nan
+
+
+def _cell_twice(data: anndata.AnnData) -> None:
+    data.obs_names = ["c1", *data.obs_names[1:]]
+
+
+def _gene_twice(data: anndata.AnnData) -> None:
+    data.var_names = ["A", "A", "noise 1", "noise 2"]
+
+
+def _markers_without_names(data: anndata.AnnData) -> None:
+    data.obsm["markers"] = data.obsm["markers"].to_numpy()
+
+
+@pytest.mark.filterwarnings("ignore:.*names are not unique")
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (_without_genes, "holds no genes"),
+        (_without_x, "holds no matrix X"),
+        (_one_nan, "the gene 'B' of the cell 'c7' is nan; 1 values are NaN or infinite"),
+        (_cell_twice, "the cell 'c1' stands twice"),
+        (_gene_twice, "the gene 'A' stands twice"),
+        (_markers_without_names, "obsm['markers'] is no table"),
+    ],
+)
+def test_single_cells_that_prepare_never_wrote_are_refused_before_a_tree_grows(
+    tmp_path: Path, spoil: Any, sentence: str
+) -> None:
+    config = ExpressionConfig.from_plain({**plain(tmp_path), "images": None})
+    data = anndata.read_h5ad(tmp_path / "cells.h5ad")
+    (spoil(data) or data).write_h5ad(tmp_path / "cells.h5ad")
+    with pytest.raises(InputError) as caught:
+        express(config, tmp_path / "out")
+    assert sentence in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_populations_of_any_type_are_names(tmp_path: Path) -> None:
+    config = ExpressionConfig.from_plain({**plain(tmp_path), "images": None})
+    data = anndata.read_h5ad(tmp_path / "cells.h5ad")
+    numbers = np.where(data.obs["population"] == "high", 1.0, 0.0)
+    numbers[0] = np.nan
+    data.obs["population"] = numbers
+    data.var["marker_of"] = [1, 1, 2, 2]
+    data.write_h5ad(tmp_path / "cells.h5ad")
+    express(config, tmp_path / "out")
+    found = pd.read_csv(tmp_path / "out" / "populations.csv", dtype=str)
+    assert sorted(set(found["population"])) == ["0.0", "1.0", "unknown"]
+    assert pd.read_csv(tmp_path / "out" / "per_gene.csv", dtype=str)["marker_of"].tolist() == ["1", "1", "2", "2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"also_predict": ["CD4", "CD4"]}, "names 'CD4' twice"),
+        ({"markers": ["CD3", "CD3"]}, "names 'CD3' twice"),
+        ({"names": {"CD3": "CD8"}}, "gives 'CD8' to 'CD3' and to 'CD8'"),
+    ],
+)
+def test_a_name_that_stands_for_two_is_refused(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+    config = plain(tmp_path)
+    config["images"] |= {key: change.pop(key) for key in ("names",) if key in change}
+    with pytest.raises(ValidationError, match=sentence):
+        ExpressionConfig.from_plain({**config, **change})
 
 
 def test_a_marker_the_network_does_not_predict_is_named(tmp_path: Path) -> None:

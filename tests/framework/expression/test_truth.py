@@ -43,3 +43,12 @@ def test_rows_follow_the_imaged_cells(tmp_path: Path) -> None:
 def test_names_that_do_not_fit_are_said(tmp_path: Path, cells: list[str], genes: list[str], words: str) -> None:
     with pytest.raises(InputError, match=words):
         open_truth(written(tmp_path / "t.h5ad", cells, genes), ROWS, ["A"])
+
+
+@pytest.mark.parametrize(("value", "log"), [(np.nan, False), (np.inf, True), (-1.0, True)])
+def test_a_truth_that_is_no_expression_is_refused(tmp_path: Path, value: float, log: bool) -> None:
+    values = np.array([[1.0, 2.0], [value, 3.0]], dtype=np.float32)
+    file = tmp_path / "t.h5ad"
+    anndata.AnnData(values, pd.DataFrame(index=["1", "2"]), pd.DataFrame(index=["A", "B"])).write_h5ad(file)
+    with pytest.raises(InputError, match=f"'A' of the cell '2' is {value:g}"):
+        open_truth(Truth(path=str(file), log=log), ROWS, ["A"])
