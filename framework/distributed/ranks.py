@@ -278,8 +278,9 @@ def _accelerator(cpu: bool) -> Accelerator:
     if not cpu and torch.cuda.device_count() == 1:
         # It takes a process's number on its machine for that of its device, which is 0 where each is shown its own.
         os.environ["ACCELERATE_BYPASS_DEVICE_MAP"] = "true"
-    buffers_stay_local = DistributedDataParallelKwargs(broadcast_buffers=False)
-    return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[buffers_stay_local])
+    # Gradients lie in the buckets that are sent, so that they are neither copied there nor kept twice.
+    options = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[options])
 
 
 def _need(accelerator: Accelerator | None) -> Accelerator:

@@ -74,7 +74,7 @@ class TrainConfig(StrictModel):
     threads: int = Field(default=2, ge=1)
     """Loader threads per rank."""
     prefetch: int = Field(default=2, ge=1)
-    """Batches read ahead a rank."""
+    """Batches made ahead per rank, each by one loader thread; at least ``threads``."""
     timeout_s: float = Field(default=600.0, gt=0.0)
     """Seconds a rank may take to a step, or to a batch of validation, before the run ends with its name and its stack.
     The first ones, which may compile, and what one rank does alone may take half an hour (WELLSTREAM_TIMEOUT_S)."""
@@ -102,6 +102,16 @@ class TrainConfig(StrictModel):
             raise ValueError("missing key; expected steps (how many to train), or epochs")
         if self.steps is not None and self.epochs is not None:
             raise contradiction("expected either train.steps or train.epochs, found both; leave one out", "epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _every_thread_has_a_batch(self) -> TrainConfig:
+        if self.threads > self.prefetch:
+            raise contradiction(
+                f"{self.threads} threads make {self.threads} batches at a time, and train.prefetch allows "
+                f"{self.prefetch}: set train.prefetch={self.threads} too, or fewer threads",
+                "threads",
+            )
         return self
 
     @model_validator(mode="after")

@@ -15,21 +15,29 @@ class LossMeter:
     """Sums and counts over steps, added up on the device and divided only when read."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, torch.Tensor] = {}
+        self._sums: dict[tuple[str, ...], torch.Tensor] = {}
 
     def add(self, losses: Losses) -> None:
-        """Add one step's sums of this rank."""
-        for name, (total, count) in {"loss": (losses.total, losses.count), **losses.parts}.items():
-            pair = torch.stack([total.detach().double(), count.detach().double()])
-            self._sums[name] = self._sums[name] + pair if name in self._sums else pair
+        """Add one step's sums of this rank; a few kernels, however many parts there are."""
+        named = {"loss": (losses.total, losses.count), **losses.parts}
+        both = [value.detach() for pair in named.values() for value in pair]
+        if len({value.dtype for value in both}) > 1:
+            both = [value.double() for value in both]
+        pairs = torch.stack(both).double().view(-1, 2)
+        names = tuple(named)
+        self._sums[names] = self._sums[names] + pairs if names in self._sums else pairs
 
     def read(self, ranks: Ranks) -> dict[str, float]:
         """Return means over all ranks and steps since the last read, NaN where nothing counted; a collective."""
         if not self._sums:
             return {}
+        sums: dict[str, torch.Tensor] = {}
+        for together, pairs in self._sums.items():
+            for name, pair in zip(together, pairs, strict=True):
+                sums[name] = sums[name] + pair if name in sums else pair
         with ranks.meeting("losses"):
-            totals = ranks.sum(torch.stack(list(self._sums.values()))).tolist()
-        names = list(self._sums)
+            totals = ranks.sum(torch.stack(list(sums.values()))).tolist()
+        names = list(sums)
         self._sums.clear()
         return {name: total / count if count else math.nan for name, (total, count) in zip(names, totals, strict=True)}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import os
 from pathlib import Path
 from typing import BinaryIO
 
+from framework.data.cores import processes_here
 from framework.data.format.schema import MANIFEST_NAME, FileRecord, Manifest, read_manifest
 from framework.data.remote.cache import CacheConfig, FileCache
 from framework.data.remote.download import Patience, RemoteFolder
@@ -87,7 +87,7 @@ class RemoteFiles:
     def share(self) -> int:
         """Bytes of shards one process keeps mapped, and fetches ahead: half of what the tables leave of the limit."""
         tables = sum(self._records[name].bytes for name in list(self._held))
-        return (self.cache.limit - tables) // (2 * int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        return (self.cache.limit - tables) // (2 * processes_here())
 
     def shards_here(self) -> int:
         """Return how many shards the cache holds."""

@@ -8,7 +8,6 @@ threads may gather at once.
 from __future__ import annotations
 
 import mmap
-import os
 import struct
 import threading
 from collections import OrderedDict
@@ -22,7 +21,7 @@ import numpy.typing as npt
 import torch
 from numcodecs import blosc
 
-from framework.data.cores import compute_alone
+from framework.data.cores import compute_alone, decoders_per_process
 from framework.data.dataset import Dataset
 from framework.data.permutation import I64
 from framework.data.store.base import check_request
@@ -60,7 +59,7 @@ class TileStore:
         dataset: the dataset.
         channels: names, in the order wanted; None takes all as stored.
         decoders: threads that unpack tiles of one ``gather`` where the dataset has a codec, or copy them where the
-            caller's thread may use several cores; None for one per core.
+            caller's thread may use several cores; None for this process's share of the cores, 16 at most.
         check: compare each block of a shard with its checksum when a tile of it is first read.
 
     Raises:
@@ -94,7 +93,7 @@ class TileStore:
         self._lock = threading.Lock()
         self._wanted = None if np.array_equal(wanted, np.arange(len(tile.channels))) else wanted
         self._blocks = BlockCheck(dataset) if check else None
-        self._decoders = decoders or len(os.sched_getaffinity(0))
+        self._decoders = decoders or decoders_per_process()
         # Starts no thread before its first task, so it costs nothing where it is not needed.
         self._pool = ThreadPoolExecutor(self._decoders, "tile-decoder", compute_alone)
 

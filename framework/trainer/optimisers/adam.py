@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from framework.trainer.optimisers.base import OPTIMISERS, Betas, OptimConfig
+from framework.trainer.optimisers.base import OPTIMISERS, Betas, OptimConfig, fused
 
 
 class AdamConfig(OptimConfig):
@@ -21,4 +21,6 @@ class AdamConfig(OptimConfig):
 @OPTIMISERS.register("adam", AdamConfig)
 def adam(parameters: list[torch.nn.Parameter], config: AdamConfig) -> torch.optim.Optimizer:
     """Return torch's Adam."""
-    return torch.optim.Adam(parameters, config.lr, betas=config.betas, weight_decay=config.weight_decay)
+    return torch.optim.Adam(
+        parameters, config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=fused(parameters)
+    )

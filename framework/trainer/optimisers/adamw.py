@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from framework.trainer.optimisers.base import OPTIMISERS, Betas, OptimConfig
+from framework.trainer.optimisers.base import OPTIMISERS, Betas, OptimConfig, fused
 
 
 class AdamWConfig(OptimConfig):
@@ -21,4 +21,6 @@ class AdamWConfig(OptimConfig):
 @OPTIMISERS.register("adamw", AdamWConfig)
 def adamw(parameters: list[torch.nn.Parameter], config: AdamWConfig) -> torch.optim.Optimizer:
     """Return torch's AdamW."""
-    return torch.optim.AdamW(parameters, config.lr, betas=config.betas, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(
+        parameters, config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=fused(parameters)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 import torch
@@ -52,6 +52,15 @@ def _are_decays(betas: tuple[float, float]) -> tuple[float, float]:
 
 Betas = Annotated[tuple[float, float], AfterValidator(_are_decays)]
 """Decay of the first and of the second moments."""
+
+
+def fused(parameters: Sequence[torch.Tensor]) -> bool | None:
+    """Return what torch's optimisers take as ``fused``: one kernel for all numbers where all lie on a GPU.
+
+    None elsewhere, which is torch's own choice: the bits of a step on the CPU stay as they were.
+    """
+    return True if all(value.is_cuda for value in parameters) else None
+
 
 Builder = Callable[[list[torch.nn.Parameter], Any], torch.optim.Optimizer]
 """``build(parameters, options)``; the parameters are those that train, at least one. The state of the optimiser is kept

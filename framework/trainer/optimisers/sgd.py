@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from framework.trainer.optimisers.base import OPTIMISERS, Betas, OptimConfig
+from framework.trainer.optimisers.base import OPTIMISERS, Betas, OptimConfig, fused
 
 
 class SgdConfig(OptimConfig):
@@ -21,4 +21,6 @@ class SgdConfig(OptimConfig):
 @OPTIMISERS.register("sgd", SgdConfig)
 def sgd(parameters: list[torch.nn.Parameter], config: SgdConfig) -> torch.optim.Optimizer:
     """Return torch's SGD."""
-    return torch.optim.SGD(parameters, config.lr, momentum=config.betas[0], weight_decay=config.weight_decay)
+    return torch.optim.SGD(
+        parameters, config.lr, momentum=config.betas[0], weight_decay=config.weight_decay, fused=fused(parameters)
+    )

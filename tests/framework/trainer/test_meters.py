@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from framework.distributed import Ranks
 from framework.objectives import Losses
@@ -47,3 +48,33 @@ def test_speed_names_the_rank_that_waits_longest() -> None:
     assert speed.tiles_per_s == pytest.approx(30 / 5.0)
     clock.reset()
     assert clock.read(solo) is None
+
+
+def test_a_meter_adds_parts_that_come_and_go_and_types_that_differ() -> None:
+    meter = LossMeter()
+    one = torch.tensor
+    meter.add(Losses(total=one(3.0), count=one(2.0), parts={"a": (one(1.0), one(4.0)), "b": (one(0.0), one(0.0))}))
+    meter.add(Losses(total=one(5.0, dtype=torch.float64), count=one(2), parts={"a": (one(2.0), one(4.0))}))
+    found = meter.read(Ranks.solo())
+    assert found == pytest.approx({"loss": 2.0, "a": 0.375, "b": math.nan}, nan_ok=True)
+    assert meter.read(Ranks.solo()) == {}
+
+
+def test_fifty_parts_take_as_many_operations_as_one() -> None:
+    class Counting(TorchDispatchMode):
+        operations = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            Counting.operations += "detach" not in str(func)
+            return func(*args, **(kwargs or {}))
+
+    spent = []
+    for parts in (1, 50):
+        meter, Counting.operations = LossMeter(), 0
+        pair = (torch.ones(()), torch.ones(()))
+        losses = Losses(total=pair[0], count=pair[1], parts={str(number): pair for number in range(parts)})
+        with Counting():
+            meter.add(losses)
+            meter.add(losses)
+        spent.append(Counting.operations)
+    assert spent[0] == spent[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from framework.errors import RunError
 from framework.trainer import AdamWConfig, OptimConfig, TrainConfig, build_optimiser, build_scheduler
 from framework.trainer.optim import rate_factor
 from framework.trainer.optimisers import AdamConfig, SgdConfig
+from framework.trainer.optimisers.base import fused
 
 
 def test_warm_up_then_cosine() -> None:
@@ -81,3 +83,19 @@ def test_a_resumed_scheduler_is_where_an_unbroken_one_is() -> None:
 
     assert rates(0) == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
     assert rates(2, forged=1e9) == [1.5, 2.0, 2.0, 2.0]
+
+
+def test_one_kernel_where_all_parameters_lie_on_a_gpu() -> None:
+    class OnGpu:
+        is_cuda = True
+
+    there: Any = OnGpu()
+    assert fused([there, there]) is True
+    assert fused([there, torch.zeros(1)]) is None
+    assert build_optimiser(torch.nn.Linear(2, 1), AdamWConfig()).param_groups[0]["fused"] is None
+
+
+def test_more_threads_than_batches_ahead_is_a_contradiction() -> None:
+    with pytest.raises(ValidationError, match=r"threads: 4 threads make 4 batches .* set train\.prefetch=4 too"):
+        TrainConfig(steps=1, threads=4)
+    assert TrainConfig(steps=1, threads=4, prefetch=4).threads == 4
