@@ -29,5 +29,5 @@ def processes_here() -> int:
 
 
 def decoders_per_process() -> int:
-    """Return how many threads a process unpacks tiles with: its share of the cores, 1 to ``MOST_DECODERS``."""
+    """Return how many threads unpack tiles in this process: its share of the cores, 1 to ``MOST_DECODERS``."""
     return max(1, min(MOST_DECODERS, len(os.sched_getaffinity(0)) // processes_here()))

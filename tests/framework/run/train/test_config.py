@@ -77,7 +77,7 @@ def test_yaml_of_a_config_is_the_config(template: str) -> None:
         (
             TRIPLET,
             ("data.scale=log",),
-            "data.scale: no scale is called 'log'; expected one of: log1p_standardise, ",
+            "data.scale: no scale is called 'log'; expected one of: imagenet, log1p_standardise, ",
         ),
         (TRIPLET, ("run_dir=",), "run_dir: expected"),
         (TRIPLET, ("data.channels=[A, B, A]",), "data.channels: the channel 'A' stands twice; name each once"),
