@@ -20,6 +20,7 @@ _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
 _WORD = np.uint64(32)
+_ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 
 # Eight rounds leave pairs of places of 17 or more items indistinguishable from uniform (chi-square over 60,000 keys);
@@ -71,6 +72,30 @@ def permute(i: Integers, n: Integers, key: Integers) -> I64:
     return result.astype(np.int64).reshape(place.shape)
 
 
+def permute_runs(first: I64, count: int, lengths: I64, keys: U64) -> I64:
+    """Return, for each row, ``count`` items of its own permutation, from place ``first`` on, round after round.
+
+    Args:
+        first: int64 (K,), first place of each row, >= 0.
+        count: N, items of a row.
+        lengths: int64 (K,), length of the row's permutation, >= 1.
+        keys: uint64 (K,).
+
+    Returns:
+        int64 (K, N); entry (k, i) is ``permute((first[k] + i) % lengths[k], lengths[k], keys[k])``.
+    """
+    result = np.empty((len(first), count), dtype=np.int64)
+    _walk_runs(first.astype(np.uint64), lengths.astype(np.uint64), _unsigned(keys), result)
+    return result
+
+
+def hash_sums(values: I64) -> U64:
+    """Return the sums, modulo 2**64, of ``hash_u64(value, column)`` over each row: (K, N) -> uint64 (K,)."""
+    result = np.zeros(len(values), dtype=np.uint64)
+    _hash_rows(np.ascontiguousarray(values), result)
+    return result
+
+
 def _flat(values: npt.NDArray[np.integer]) -> U64:
     return values.ravel().astype(np.uint64)
 
@@ -87,6 +112,40 @@ def _walk(x: U64, bound: U64, keys: U64, result: U64) -> None:
         while value >= length:
             value = _cell(value, rows, columns, keys[place], pairs)
         result[place] = value
+
+
+@compiled
+def _walk_runs(first: U64, lengths: U64, keys: U64, result: I64) -> None:
+    """Apply the network of each row to the places from its first on."""
+    for row in range(len(first)):
+        length, key = lengths[row], keys[row]
+        rows = np.uint64(np.ceil(np.sqrt(np.float64(length))))
+        columns = (length + rows - _ONE) // rows
+        pairs = _PAIRS_SHORT if length < _SHORT else _PAIRS
+        place = first[row] % length
+        for column in range(result.shape[1]):
+            value = _cell(place, rows, columns, key, pairs)
+            while value >= length:
+                value = _cell(value, rows, columns, key, pairs)
+            result[row, column] = np.int64(value)
+            place = place + _ONE if place + _ONE < length else _ZERO
+
+
+@compiled
+def _hash_rows(values: I64, result: U64) -> None:
+    """Add up the hash of each value and its column; the same arithmetic as ``hash_u64``."""
+    for row in range(values.shape[0]):
+        for column in range(values.shape[1]):
+            state = _mixed(_mixed(np.uint64(values[row, column]) + _GAMMA) + _GAMMA)
+            result[row] += _mixed((state ^ _mixed(np.uint64(column) + _GAMMA)) + _GAMMA)
+
+
+@compiled
+def _mixed(z: np.uint64) -> np.uint64:
+    """Return ``_mix`` of one number."""
+    z = (z ^ (z >> np.uint64(30))) * _FIRST
+    z = (z ^ (z >> np.uint64(27))) * _SECOND
+    return z ^ (z >> np.uint64(31))
 
 
 @compiled

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from framework.data.permutation import I64, hash_u64, permute
+from framework.data.permutation import I64, hash_u64, permute, permute_runs
 from framework.data.plan.base import (
     EPOCH_ORDER,
     PLANS,
@@ -60,7 +60,13 @@ class BagsPlan:
 
     def order(self, epoch: int) -> I64:
         """Return all allowed bags in the order of an epoch; each step takes the next ``rows`` of them."""
-        return self._universe.bags[_whole_order(len(self._universe.bags), self._seed, epoch)]
+        order: I64 = self.orders(epoch, epoch + 1)[0]
+        return order
+
+    def orders(self, first: int, stop: int) -> I64:
+        """Return the orders (E, bags) of the epochs from ``first`` to before ``stop``."""
+        orders: I64 = self._universe.bags[_whole_orders(len(self._universe.bags), self._seed, first, stop)]
+        return orders
 
     def drawn(self, epoch: int, bags: I64) -> I64:
         """Return the tiles (n, N) of these bags in an epoch: the same, whichever bags the plan visits beside them."""
@@ -79,9 +85,10 @@ class BagsPlan:
 
 
 @lru_cache(maxsize=16)
-def _whole_order(total: int, seed: int, epoch: int) -> I64:
-    """Return the order of an epoch; plans over other bags, but as many, share it."""
-    return permute(np.arange(total), total, hash_u64(seed, EPOCH_ORDER, epoch))
+def _whole_orders(total: int, seed: int, first: int, stop: int) -> I64:
+    """Return the orders of some epochs; plans over other bags, but as many, share them."""
+    keys = hash_u64(seed, EPOCH_ORDER, np.arange(first, stop))
+    return permute_runs(np.zeros(stop - first, np.int64), total, np.full(stop - first, total), keys)
 
 
 class EveryBag:

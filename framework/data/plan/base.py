@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from framework.config import NamedOptions
 from framework.data.dataset import Dataset
-from framework.data.permutation import I64, U64, hash_u64, permute
+from framework.data.permutation import I64, U64, hash_u64, permute_runs
 from framework.data.plan.rows import StepRows
 from framework.data.plan.universe import Exclusion, PlanUniverse
 from framework.errors import RunError
@@ -127,10 +127,9 @@ def draw_tiles(bag_start: I64, bags: I64, visit: I64, tiles: int, key: int | U64
     Returns:
         int64 (K, N), tile ids.
     """
-    first = bag_start[bags][:, None]
-    size = bag_start[bags + 1][:, None] - first
-    place = (visit[:, None] * tiles + np.arange(tiles)) % size
-    drawn: I64 = first + permute(place, size, hash_u64(key, bags)[:, None])
+    first = bag_start[bags]
+    drawn = permute_runs(visit * tiles, tiles, bag_start[bags + 1] - first, hash_u64(key, bags))
+    drawn += first[:, None]
     return drawn
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from framework.data.permutation import I64, U64, hash_u64
+from framework.data.permutation import I64, U64, hash_sums, hash_u64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,5 +73,4 @@ def digest_rows(rows: StepRows) -> int:
 
 def digest_tiles(tiles: I64) -> U64:
     """Return a fingerprint of the tiles of each row (K, N) -> uint64 (K,); their order matters."""
-    digests: U64 = hash_u64(tiles, np.arange(tiles.shape[1])[None]).sum(axis=1, dtype=np.uint64)
-    return digests
+    return hash_sums(tiles)

@@ -36,7 +36,7 @@ class GeneFacts:
     """What a chunk knows of its genes.
 
     Attributes:
-        labels: (B + 1, g) measured values, NaN where unknown; the last row, of no bag, is NaN.
+        labels: (T (B + 1), g) measured values of T targets, NaN where unknown; the last row of each, of no bag, is NaN.
         mean, sd: (M, g) over the training bags of each model.
         excluded: (M, g) genes that a model does not learn; None: it learns all.
     """
@@ -54,7 +54,7 @@ class Chunk:
         self.facts, self._optim = facts, optim
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = nn.Parameter(bias, requires_grad=False)
-        self._optimiser = OPTIMISERS.get(optim.name).build([self.weight, self.bias], optim)
+        self._optimiser = _optimiser([self.weight, self.bias], optim)
 
     def errors(self, seen: torch.Tensor, bags: torch.Tensor, unknown: bool) -> torch.Tensor:
         """Return prediction minus measurement as z-scores (M, K, g), 0 where nothing is measured.
@@ -67,7 +67,7 @@ class Chunk:
         facts = self.facts
         wanted = facts.labels.index_select(0, bags.flatten()).view(*bags.shape, -1)
         wanted.sub_(facts.mean[:, None]).div_(facts.sd[:, None])
-        errors = torch.bmm(seen, self.weight.transpose(1, 2)).add_(self.bias[:, None]).sub_(wanted)
+        errors = torch.baddbmm(self.bias[:, None], seen, self.weight.transpose(1, 2)).sub_(wanted)
         if unknown:
             errors.masked_fill_(wanted.isnan(), 0.0)
         if facts.excluded is not None:
@@ -106,7 +106,7 @@ class Chunk:
         states = [self._optimiser.state[each] for each in (self.weight, self.bias)]
         before = (self.weight, self.bias)
         self.weight, self.bias = (nn.Parameter(each.data[models], requires_grad=False) for each in before)
-        self._optimiser = OPTIMISERS.get(self._optim.name).build([self.weight, self.bias], self._optim)
+        self._optimiser = _optimiser([self.weight, self.bias], self._optim)
         for new, old, state in zip((self.weight, self.bias), before, states, strict=True):
             self._optimiser.state[new] = {
                 name: value[models] if _is_like(value, old) else value for name, value in state.items()
@@ -158,6 +158,15 @@ def joined(parts: Sequence[HeadState], genes: torch.Tensor | None) -> HeadState:
             for name in parts[0].moments
         },
     )
+
+
+def _optimiser(parameters: list[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
+    """Return the optimiser; where torch can, its step is one pass over memory, with the same numbers but rounding."""
+    optimiser = OPTIMISERS.get(config.name).build(parameters, config)
+    for group in optimiser.param_groups:
+        if group.get("fused", False) is None:
+            group["fused"], group["foreach"] = True, False
+    return optimiser
 
 
 def _is_like(value: object, parameter: torch.Tensor) -> bool:

@@ -28,7 +28,7 @@ from framework.run.heads.config import HeadsConfig, OneHead
 from framework.run.heads.stack import Beginning, Stack
 from framework.run.heads.training import Side, Trained
 from framework.run.heads.vectors import BagVectors
-from framework.run.heads.visits import Visits
+from framework.run.heads.visits import Course, Visits
 from framework.run.heads.writing import Known
 from framework.run.train.batches import open_store, plan_of
 from framework.run.train.config import Draw, RunConfig
@@ -98,7 +98,11 @@ class Sources:
         base = self.base(one.config)
         if id(base) not in self._widths:
             self._widths[id(base)] = base.backbone.build().width
-        return len(self.table(one.config.data.path, one.target).genes) * (self._widths[id(base)] + 1)
+        return self.genes(one) * (self._widths[id(base)] + 1)
+
+    def genes(self, one: OneHead) -> int:
+        """Return how many genes the table of a model's target has."""
+        return len(self.table(one.config.data.path, one.target).genes)
 
     def need_made_from(self, folder: RunFolder, one: OneHead) -> None:
         """Check that a finished model was made from these data and this backbone.
@@ -159,10 +163,11 @@ class Prepared:
         """
         maker = _Maker(sources, device)
         known = {one.name: maker.known(one) for one in group}
-        # Models of one target on one backbone have tensors of one shape.
-        alike: dict[tuple[str, str, str | None], list[OneHead]] = {}
+        # Models of targets with equally many genes, on one backbone, have tensors of one shape.
+        alike: dict[tuple[int, str, str | None], list[OneHead]] = {}
         for one in group:
-            alike.setdefault((one.target, one.config.data.path, one.config.data.embeddings), []).append(one)
+            data = one.config.data
+            alike.setdefault((sources.genes(one), data.path, data.embeddings), []).append(one)
         sides = [maker.side([known[one.name] for one in models]) for models in alike.values()]
         return cls(sides=sides, known=known)
 
@@ -174,12 +179,13 @@ class _Maker:
         self._sources, self._device = sources, device
         self._vectors: dict[tuple[str | None, Draw], BagVectors] = {}
         self._visits: dict[tuple[str | None, bytes], Visits] = {}
+        self._split: dict[tuple[str, str], split.Parts] = {}
 
     def known(self, one: OneHead) -> Known:
         """Measure the training part of a model."""
         config, sources = one.config, self._sources
         dataset, base = sources.data_of(one), sources.base(config)
-        parts = split.assign(dataset.bags, config.split)
+        parts = self._parts(config)
         train = split.bags_in(parts, "train")
         if not len(train):
             raise RunError("the split leaves no bag for the part 'train'; see the section split")
@@ -204,27 +210,37 @@ class _Maker:
         encoder = sources.backbone(config, profile, self._device).encoder
         return Known(one=one, measured=measured, encoder=encoder, bags=dataset.bags)
 
+    def _parts(self, config: RunConfig) -> split.Parts:
+        """Return the part of each bag; models of one split share them."""
+        key = (config.data.path, config.split.model_dump_json())
+        if key not in self._split:
+            self._split[key] = split.assign(self._sources.dataset(config.data.path).bags, config.split)
+        return self._split[key]
+
     def side(self, models: Sequence[Known]) -> Side:
-        """Return the stack of models of one target."""
-        first = models[0].one
-        labels = self._sources.labels(first.config.data.path, first.target)
-        beginnings, trained, held_out = [], [], []
+        """Return the stack of models of targets with equally many genes."""
+        first = models[0].one.config
+        targets = list(dict.fromkeys(known.one.target for known in models))
+        labels = [self._sources.labels(first.data.path, target) for target in targets]
+        beginnings, trained, held_out, rows = [], [], [], 1
         for known in models:
-            config, objective = known.one.config, self._fresh(known)
-            table = self._table(known, objective, labels)
+            config, objective, place = known.one.config, self._fresh(known), targets.index(known.one.target)
+            table = self._table(known, labels[place])
             plan = self._plan(known, objective, table, "train", Draw.BATCHES)
-            visits = self._visited(config, plan, objective)
             bags = [plan.order(0)]
             if config.train.evaluate_every is not None:
-                plan = self._plan(known, objective, table, "val", Draw.VALIDATION)
-                bags.append(plan.order(0))
-                held_out.append((self._of(config, plan, Draw.VALIDATION, objective).of(0, bags[1])[0], bags[1]))
-            beginnings.append(_beginning(objective, self._genes(known), np.concatenate(bags)))
-            steps = config.train.steps_in_all
+                looks = self._plan(known, objective, table, "val", Draw.VALIDATION)
+                bags.append(looks.order(0))
+                held_out.append((self._of(config, looks, Draw.VALIDATION, objective).of(0, bags[1])[0], bags[1]))
+            beginnings.append(_beginning(objective, place, self._genes(known), np.concatenate(bags)))
+            vectors, steps = self._of(config, plan, Draw.BATCHES, objective), config.train.steps_in_all
+            vectors.expect(plan.order(0))
+            visits = self._visited(config, plan)
             trained.append(Trained(name=known.one.name, visits=visits, losses=np.zeros(steps), counts=np.zeros(steps)))
-        rows = max(plan.rows, *(len(bags) for _, bags in held_out), 1)
-        stack = Stack(labels, beginnings, first.config.optim, self._device, rows)
-        return Side(stack=stack, models=trained, held_out=held_out or None)
+            rows = max(rows, plan.rows, *(len(each) for each in bags[1:]))
+        stack = Stack(labels, beginnings, first.optim, self._device, rows)
+        course = Course([model.visits for model in trained], vectors, stack.offsets, stack.nobody, self._device)
+        return Side(stack=stack, models=trained, course=course, held_out=held_out or None)
 
     def _fresh(self, known: Known) -> OmicsHeads:
         """Return the objective of a model as a run of its own would begin it."""
@@ -243,7 +259,7 @@ class _Maker:
         columns: I64 = table.genes.get_indexer(pd.Index(profile.targets[0].genes)).astype(np.int64)
         return columns
 
-    def _table(self, known: Known, objective: OmicsHeads, labels: npt.NDArray[np.float32]) -> dict[str, LabelTable]:
+    def _table(self, known: Known, labels: npt.NDArray[np.float32]) -> dict[str, LabelTable]:
         """Return a label table that says which bags have a measurement, and no more: plans ask for nothing else."""
         genes = self._genes(known)
         mine = labels if len(genes) == labels.shape[1] else labels[:, genes]
@@ -270,18 +286,18 @@ class _Maker:
             )
         return self._vectors[key]
 
-    def _visited(self, config: RunConfig, plan: BagsPlan, objective: OmicsHeads) -> Visits:
+    def _visited(self, config: RunConfig, plan: BagsPlan) -> Visits:
         """Return the steps of a plan; models that may visit the same bags share them."""
         key = (config.data.embeddings, np.sort(plan.order(0)).tobytes())
         if key not in self._visits:
-            vectors = self._of(config, plan, Draw.BATCHES, objective)
-            self._visits[key] = Visits(plan, vectors, config.train.steps_in_all)
+            self._visits[key] = Visits(plan, config.train.steps_in_all)
         return self._visits[key]
 
 
-def _beginning(objective: OmicsHeads, genes: I64, bags: I64) -> Beginning:
+def _beginning(objective: OmicsHeads, table: int, genes: I64, bags: I64) -> Beginning:
     state = objective.state_dict()
     return Beginning(
+        table=table,
         genes=genes,
         mean=objective.mean.numpy(),
         sd=objective.sd.numpy(),

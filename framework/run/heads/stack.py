@@ -1,4 +1,4 @@
-"""The models of one target, trained side by side: a step of all of them is a few operations, however many they are."""
+"""Models of targets of one size, trained side by side: a step of all is a few operations, however many they are."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 
 from framework.data.permutation import I64
 from framework.run.heads.chunk import Chunk, GeneFacts, HeadState, joined
+from framework.run.heads.visits import Seen
 from framework.trainer import OptimConfig
 
 _CHUNK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}
@@ -22,12 +23,14 @@ class Beginning:
     """How a model of a stack begins.
 
     Attributes:
+        table: of the labels of the stack, which are those of its target.
         genes: int64 (n,), columns of the target's table that it learns.
         mean, sd: float32 (n,), over its training bags.
         weight, bias: (n, D) and (n,).
         bags: int64, its training and validation bags.
     """
 
+    table: int
     genes: I64
     mean: npt.NDArray[np.float32]
     sd: npt.NDArray[np.float32]
@@ -36,50 +39,45 @@ class Beginning:
     bags: I64
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Seen:
-    """What the models of a stack see at once.
-
-    Attributes:
-        vectors: (M, K, D).
-        bags: (M, K) rows of the labels; one beyond the last where a row is padding.
-        padded: whether any row is.
-    """
-
-    vectors: torch.Tensor
-    bags: torch.Tensor
-    padded: bool
-
-
 class Stack:
-    """Heads of one target over several splits.
+    """Heads of targets with equally many genes, over several splits.
+
+    Rows of the labels are those of all tables, one after the other, each with a row of no bag at its end.
 
     Args:
-        labels: float32 (B, G), NaN where nothing is measured.
+        labels: of each target, float32 (B, G), NaN where nothing is measured.
         models: how each begins.
         optim: their optimiser.
         device: where they are trained.
         rows: most bags that a model sees at once.
+
+    Attributes:
+        offsets: of each model, the row at which the labels of its target begin.
+        nobody: a row of no bag.
     """
 
     def __init__(
         self,
-        labels: npt.NDArray[np.float32],
+        labels: Sequence[npt.NDArray[np.float32]],
         models: Sequence[Beginning],
         optim: OptimConfig,
         device: torch.device,
         rows: int,
     ) -> None:
-        self._genes = [None if len(each.genes) == labels.shape[1] else torch.from_numpy(each.genes) for each in models]
+        bags, genes = labels[0].shape
+        self._genes = [None if len(each.genes) == genes else torch.from_numpy(each.genes) for each in models]
         self._optim, self._device = optim, device
-        self.bags_of_data = len(labels)
-        used = np.unique(np.concatenate([each.bags for each in models]))
-        self._is_complete = bool(np.isfinite(labels[used]).all())
+        self.offsets = [each.table * (bags + 1) for each in models]
+        self.nobody = bags
+        self._is_complete = all(
+            bool(np.isfinite(table[np.unique(np.concatenate(used))]).all())
+            for place, table in enumerate(labels)
+            if (used := [each.bags for each in models if each.table == place])
+        )
         self._counts = _counts(labels, models).to(device)
         widths = max(models[0].weight.shape[1], rows)
         size = max(1, _CHUNK_NUMBERS[device.type] // (len(models) * widths))
-        starts = range(0, labels.shape[1], size)
-        self._chunks = [self._chunk(labels, models, slice(at, min(at + size, labels.shape[1]))) for at in starts]
+        self._chunks = [self._chunk(labels, models, slice(at, min(at + size, genes))) for at in range(0, genes, size)]
 
     def __len__(self) -> int:
         return len(self._genes)
@@ -134,13 +132,15 @@ class Stack:
         """Go on with these models alone."""
         chosen = torch.tensor(models, dtype=torch.int64, device=self._device)
         self._genes = [self._genes[model] for model in models]
+        self.offsets = [self.offsets[model] for model in models]
         self._counts = self._counts[chosen]
         for chunk in self._chunks:
             chunk.keep(chosen)
 
-    def _chunk(self, labels: npt.NDArray[np.float32], models: Sequence[Beginning], genes: slice) -> Chunk:
+    def _chunk(self, labels: Sequence[npt.NDArray[np.float32]], models: Sequence[Beginning], genes: slice) -> Chunk:
         size = genes.stop - genes.start
-        padded = np.concatenate([labels[:, genes], np.full((1, size), np.nan, dtype=np.float32)])
+        nobody = np.full((1, size), np.nan, dtype=np.float32)
+        padded = np.concatenate([part for table in labels for part in (table[:, genes], nobody)])
         mean, sd = torch.zeros(len(models), size), torch.ones(len(models), size)
         weight, bias = torch.zeros(len(models), size, models[0].weight.shape[1]), torch.zeros(len(models), size)
         excluded = torch.ones(len(models), size, dtype=torch.bool)
@@ -159,10 +159,14 @@ class Stack:
         return Chunk(facts, weight.to(self._device), bias.to(self._device), self._optim)
 
 
-def _counts(labels: npt.NDArray[np.float32], models: Sequence[Beginning]) -> torch.Tensor:
-    """Return how many genes that a model learns are measured in each bag, float64 (M, B + 1); 0 in the last."""
-    known = np.isfinite(labels)
-    everything = known.sum(axis=1)
-    each = [everything if len(model.genes) == known.shape[1] else known[:, model.genes].sum(axis=1) for model in models]
-    counts = np.stack(each).astype(np.float64)
-    return torch.from_numpy(np.concatenate([counts, np.zeros((len(models), 1))], axis=1))
+def _counts(labels: Sequence[npt.NDArray[np.float32]], models: Sequence[Beginning]) -> torch.Tensor:
+    """Return how many genes that a model learns are measured in each row of the labels, float64; 0 for other models."""
+    rows = len(labels[0]) + 1
+    counts = np.zeros((len(models), rows * len(labels)))
+    known = [np.isfinite(table) for table in labels]
+    everything = [table.sum(axis=1) for table in known]
+    for mine, model in zip(counts, models, strict=True):
+        table, genes = known[model.table], model.genes
+        found = everything[model.table] if len(genes) == table.shape[1] else table[:, genes].sum(axis=1)
+        mine[model.table * rows : (model.table + 1) * rows - 1] = found
+    return torch.from_numpy(counts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -15,11 +14,13 @@ from framework.data.permutation import I64, hash_u64
 from framework.errors import RunError
 from framework.progress import OnProgress
 from framework.run.heads.chunk import HeadState
-from framework.run.heads.stack import Seen, Stack
-from framework.run.heads.visits import Visits
+from framework.run.heads.stack import Stack
+from framework.run.heads.visits import Course, Seen, Visits
 from framework.trainer import OptimConfig, Progress, TrainConfig, rate_factor
 
 Floats = npt.NDArray[np.float64]
+_TOLD_EVERY = 64
+"""Steps after which losses are looked at, if nothing asks for that before: looking waits for the device."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -59,17 +60,21 @@ class Trained:
 
 @dataclass(kw_only=True, eq=False)
 class Side:
-    """A stack, its models, and what they validate on.
+    """A stack, its models, and what they see.
 
     Attributes:
         stack: the weights.
         models: of the stack, in its order.
+        course: what they are trained on.
         held_out: vectors (K, D) and bags (K,) of the validation part of each model; None where the run never looks.
+        told: sums of squared errors and numbers of measured values of steps that the models do not know yet.
     """
 
     stack: Stack
     models: list[Trained]
+    course: Course
     held_out: list[tuple[torch.Tensor, I64]] | None
+    told: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
 
 
 class Training:
@@ -105,12 +110,8 @@ class Training:
         for step in range(steps):
             for side in self._sides:
                 self._step(side, step)
-            if self._is_due(step + 1):
-                for side in self._sides:
-                    self._evaluate(side)
-            for side in self._sides:
-                self._end(side)
-            self._sides = [side for side in self._sides if len(side.stack)]
+            if self._is_due(step + 1) or step + 1 == steps or (step + 1) % _TOLD_EVERY == 0:
+                self._look(step + 1)
             if progress and ((step + 1) % every == 0 or step + 1 == steps):
                 progress("train", step + 1, steps)
             if not self._sides:
@@ -118,19 +119,23 @@ class Training:
         if progress:
             progress("train", steps, steps)
 
+    def _look(self, step: int) -> None:
+        """Tell the models what became of them by ``step``, validate them where that is due, and let go who is done."""
+        for side in self._sides:
+            _tell(side, step)
+            if self._is_due(step):
+                self._evaluate(side)
+            self._end(side)
+        self._sides = [side for side in self._sides if len(side.stack)]
+
     def _step(self, side: Side, step: int) -> None:
         is_logged = (step + 1) % self._train.log_every == 0 or step + 1 == self._train.steps_in_all
         rate = self._optim.lr * rate_factor(step, self._optim, self._train.steps_in_all)
-        seen = self._seen([model.visits.at(step) for model in side.models], side.stack.bags_of_data, step)
+        seen = side.course.at(step)
+        if self._dropout:
+            seen = self._thinned(seen, step)
         losses, counts, norms = side.stack.step(seen, rate, norms=is_logged)
-        for model, loss, count in zip(side.models, losses.tolist(), counts.tolist(), strict=True):
-            model.losses[step], model.counts[step] = loss, count
-            if not math.isfinite(loss):
-                raise RunError(
-                    f"{model.name}: step {step}: the loss is {loss / max(count, 1.0)}; try a lower optim.lr, "
-                    "optim.clip_norm=1 or a longer optim.warmup_steps, and look at the data with: wellstream inspect"
-                )
-            model.progress = model.progress.after_step()
+        side.told.append((losses, counts))
         if norms is not None:
             for model, norm in zip(side.models, norms.tolist(), strict=True):
                 model.norms[step + 1] = norm
@@ -138,7 +143,7 @@ class Training:
     def _evaluate(self, side: Side) -> None:
         if side.held_out is None:
             return
-        seen = self._seen(side.held_out, side.stack.bags_of_data, None)
+        seen = self._validated(side, side.held_out)
         counts = side.stack.counts(seen.bags)
         means = (side.stack.losses(seen) / counts).tolist()
         for place, (model, loss) in enumerate(zip(side.models, means, strict=True)):
@@ -162,23 +167,28 @@ class Training:
         left = [place for place in range(len(side.models)) if place not in over]
         side.stack.keep(left)
         side.models = [side.models[place] for place in left]
+        if left:
+            side.course.keep(left)
         if side.held_out is not None:
             side.held_out = [side.held_out[place] for place in left]
 
-    def _seen(self, each: Sequence[tuple[torch.Tensor, I64]], nobody: int, step: int | None) -> Seen:
-        """Put the bags of all models into one tensor; ``step`` is None where nothing is dropped out."""
-        rows = max(len(bags) for _, bags in each)
-        vectors = torch.zeros(len(each), rows, each[0][0].shape[1], device=self._device)
-        places = np.full((len(each), rows), nobody, dtype=np.int64)
-        for model, (mine, bags) in enumerate(each):
+    def _validated(self, side: Side, each: Sequence[tuple[torch.Tensor, I64]]) -> Seen:
+        """Put the validation bags of all models into one tensor."""
+        lengths = tuple(len(bags) for _, bags in each)
+        vectors = torch.zeros(len(each), max(lengths), each[0][0].shape[1], device=self._device)
+        places = np.full(vectors.shape[:2], side.stack.nobody, dtype=np.int64)
+        for model, ((mine, bags), offset) in enumerate(zip(each, side.stack.offsets, strict=True)):
             vectors[model, : len(bags)] = mine
-            places[model, : len(bags)] = bags
-        padded = any(len(bags) < rows for _, bags in each)
-        if self._dropout and step is not None:
-            for length in {len(bags) for _, bags in each}:
-                these = [model for model, (_, bags) in enumerate(each) if len(bags) == length]
-                vectors[these, :length] *= self._kept(step, length, vectors.shape[2])
-        return Seen(vectors=vectors, bags=torch.from_numpy(places).to(self._device), padded=padded)
+            places[model, : len(bags)] = bags + offset
+        return Seen(vectors=vectors, bags=torch.from_numpy(places).to(self._device), lengths=lengths)
+
+    def _thinned(self, seen: Seen, step: int) -> Seen:
+        """Return what dropout leaves."""
+        vectors = seen.vectors.clone()
+        for length in set(seen.lengths):
+            these = [model for model, mine in enumerate(seen.lengths) if mine == length]
+            vectors[these, :length] *= self._kept(step, length, vectors.shape[2])
+        return replace(seen, vectors=vectors)
 
     def _kept(self, step: int, rows: int, width: int) -> torch.Tensor:
         """Return what the trainer's dropout would multiply (rows, width) by in this step."""
@@ -192,3 +202,24 @@ class Training:
     def _is_over(self, progress: Progress) -> bool:
         patience = self._train.patience
         return progress.step >= self._train.steps_in_all or (patience is not None and progress.stale >= patience)
+
+
+def _tell(side: Side, step: int) -> None:
+    """Hand losses and counts of the steps before ``step`` to the models.
+
+    Raises:
+        RunError: a loss is not finite.
+    """
+    losses, counts = (torch.stack(each).cpu().numpy() for each in zip(*side.told, strict=True))
+    these = slice(step - len(side.told), step)
+    side.told = []
+    for place, model in enumerate(side.models):
+        model.losses[these], model.counts[these] = losses[:, place], counts[:, place]
+        model.progress = replace(model.progress, step=step)
+    if not np.isfinite(losses).all():
+        row, place = np.argwhere(~np.isfinite(losses))[0]
+        raise RunError(
+            f"{side.models[place].name}: step {these.start + row}: the loss is "
+            f"{losses[row, place] / max(counts[row, place], 1.0)}; try a lower optim.lr, optim.clip_norm=1 or a longer "
+            "optim.warmup_steps, and look at the data with: wellstream inspect"
+        )

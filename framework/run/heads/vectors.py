@@ -13,7 +13,7 @@ from framework.data.permutation import I64, U64
 from framework.data.plan import digest_tiles
 from framework.data.store import Store
 
-_BAGS_AT_ONCE = 128
+_BAGS_AT_ONCE = 256
 _KEPT_BYTES = 1 << 28
 """Vectors of epochs that are kept; models whose epochs have other lengths ask for the same epoch at other times."""
 
@@ -28,6 +28,9 @@ class BagVectors:
         width: D.
         bags: how many bags the dataset has.
         device: where vectors are wanted.
+
+    Attributes:
+        width: D.
     """
 
     def __init__(
@@ -39,28 +42,35 @@ class BagVectors:
         bags: int,
         device: torch.device,
     ) -> None:
-        self._store, self._drawn, self._pool, self._width = store, drawn, pool, width
+        self._store, self._drawn, self._pool, self.width = store, drawn, pool, width
         self._bags, self._device = bags, device
         self._epochs: OrderedDict[int, _Epoch] = OrderedDict()
         self._buffer: npt.NDArray[np.float32] | None = None
+        self._expected = np.zeros(bags, dtype=np.bool_)
+
+    def expect(self, bags: I64) -> None:
+        """Say that every epoch will be asked for these bags, so that an epoch is made in one go for all plans."""
+        self._expected[bags] = True
 
     def of(self, epoch: int, bags: I64) -> tuple[torch.Tensor, U64]:
-        """Return the vectors (n, D) of these bags in an epoch, and the digests (n,) of their tiles."""
+        """Return the vectors (n, D) of bags in an epoch, which may repeat, and the digests (n,) of their tiles."""
         kept = self._epochs[epoch] if epoch in self._epochs else self._new(epoch)
-        missing = bags[~kept.done[bags]]
-        if len(missing):
+        if not kept.done[bags].all():
+            wanted = self._expected.copy()
+            wanted[bags] = True
+            missing = np.flatnonzero(wanted & ~kept.done)
             vectors, digests = self._made(epoch, missing)
             kept.vectors[torch.from_numpy(missing).to(self._device)] = vectors
             kept.digests[missing] = digests
             kept.done[missing] = True
         self._epochs.move_to_end(epoch)
-        return kept.vectors[torch.from_numpy(bags).to(self._device)], kept.digests[bags]
+        return kept.vectors.index_select(0, torch.from_numpy(bags).to(self._device)), kept.digests[bags]
 
     def _new(self, epoch: int) -> _Epoch:
-        most = max(2, _KEPT_BYTES // (self._bags * self._width * 4))
+        most = max(2, _KEPT_BYTES // (self._bags * self.width * 4))
         while len(self._epochs) >= most:
             self._epochs.popitem(last=False)
-        self._epochs[epoch] = _Epoch(self._bags, self._width, self._device)
+        self._epochs[epoch] = _Epoch(self._bags, self.width, self._device)
         return self._epochs[epoch]
 
     def _made(self, epoch: int, bags: I64) -> tuple[torch.Tensor, U64]:

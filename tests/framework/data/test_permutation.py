@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from framework.data.permutation import hash_u64, permute
+from framework.data.permutation import hash_sums, hash_u64, permute, permute_runs
 
 GOLDEN_10 = [4, 9, 2, 7, 8, 5, 0, 6, 1, 3]
 GOLDEN_BILLION = [591838900, 352520317, 960299652, 175633143, 556183089]
@@ -84,3 +84,16 @@ def test_hash_tells_order_sign_and_length_apart() -> None:
 def test_hash_bits_are_balanced() -> None:
     bits = np.unpackbits(hash_u64(9, np.arange(20_000)).view(np.uint8)).reshape(20_000, 64)
     assert np.abs(bits.mean(0) - 0.5).max() < 5 * 0.5 / math.sqrt(20_000)
+
+
+def test_runs_of_rows_are_the_items_that_permute_gives() -> None:
+    lengths = np.asarray([1, 2, 9, 17, 600])
+    first, keys = np.asarray([0, 5, 8, 40, 599]), hash_u64(np.arange(5))
+    places = (first[:, None] + np.arange(30)) % lengths[:, None]
+    assert (permute_runs(first, 30, lengths, keys) == permute(places, lengths[:, None], keys[:, None])).all()
+
+
+def test_hash_sums_are_sums_of_hashes() -> None:
+    values = np.asarray([[0, 3, -1], [2**40, 7, 7]])
+    expected = [sum(int(hash_u64(int(value), column)) for column, value in enumerate(row)) % 2**64 for row in values]
+    assert hash_sums(values).tolist() == expected

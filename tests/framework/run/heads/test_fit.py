@@ -34,12 +34,18 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("heads")
     names = tuple(f"P{number}" for number in range(9))
     data = make_dataset(
-        folder / "data", bags=36, tiles_per_bag=(7, 9, 8), targets={"rna": 5, "prot": 3}, perturbations=names
+        folder / "data",
+        bags=36,
+        tiles_per_bag=(7, 9, 8),
+        targets={"rna": 5, "prot": 3, "lipids": 5},
+        perturbations=names,
     )
     table = data.target("rna")
     table.X[::3, 1] = np.nan
     table.X[np.isin(table.obs["bag"].to_numpy() % 9, (1, 2, 3, 5, 6, 7, 8)), 4] = np.nan  # kept for P0 and P4 alone
     table.write_h5ad(data.root / "targets" / "rna.h5ad")
+    few = data.target("lipids")[:30].copy()
+    few.write_h5ad(data.root / "targets" / "lipids.h5ad")
     few = data.target("prot")[4:].copy()
     few.write_h5ad(data.root / "targets" / "prot.h5ad")
     resealed(data.root)
@@ -54,7 +60,7 @@ def plain(root: Path, run: Path, **train: Any) -> dict[str, Any]:
         "data": {"path": str(root / "data"), "embeddings": str(root / "tiles.h5ad")},
         "split": {"fractions": [0.5, 0.25, 0.25], "seed": 9},
         "plan": {"name": "bags", "bags": 5, "tiles": 4},
-        "objective": {"name": "omics_heads", "pretrained": str(root / "triplet"), "targets": ["rna", "prot"]},
+        "objective": {"name": "omics_heads", "pretrained": str(root / "triplet"), "targets": ["rna", "prot", "lipids"]},
         "optim": {"lr": 0.02, "weight_decay": 0.1, "schedule": "cosine", "warmup_steps": 3},
         "train": {"steps": 23, "log_every": 5, "evaluate_every": 4, "device": "cpu", **train},
         "tracking": {"wandb": "disabled"},
@@ -80,7 +86,7 @@ def changed(made: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def test_each_model_is_that_of_a_run_of_its_own(root: Path, tmp_path: Path, case: str) -> None:
     made = load_heads_config(changed(plain(root, tmp_path / "all"), CASES[case]))
     summary = fit_heads(made)
-    assert (summary.models, summary.already) == (6, 0)
+    assert (summary.models, summary.already) == (9, 0)
     steps = set()
     for one in each_head(made.resolved()):
         alone = fit(one.config.model_copy(update={"run_dir": str(tmp_path / "alone" / one.name)}))
@@ -137,7 +143,7 @@ def finished(root: Path) -> HeadsSummary:
 
 def test_the_folder_lists_its_models_and_each_predicts(finished: HeadsSummary, tmp_path: Path) -> None:
     table = pd.read_csv(finished.folder / "heads.csv")
-    assert table["run"].tolist() == [f"{target}-split-{seed}" for target in ("rna", "prot") for seed in SEEDS]
+    assert table["run"].tolist() == [f"{target}-split-{seed}" for target in ("rna", "prot", "lipids") for seed in SEEDS]
     assert table["steps"].eq(5).all()
     assert [run.name for run in finished.runs] == table["run"].tolist()
     made = predict(finished.folder / "prot-split-3", None, tmp_path / "p.h5ad", tiles=4, seeds=2)
@@ -152,7 +158,7 @@ def test_what_is_there_stays_and_what_is_missing_is_trained(root: Path, finished
     leftover = temporary_name(lost)
     leftover.mkdir()  # what a killed call left
     again = fit_heads(load_heads_config(plain(root, root / "all", steps=5)))
-    assert again.already == 5
+    assert again.already == 8
     assert (kept / "checkpoints" / "step-00000005" / "model.safetensors").stat().st_mtime_ns == before
     remade = checkpoint.load(lost / "checkpoints" / "step-00000005").weights
     for name, value in weights.items():
