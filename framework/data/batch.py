@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -60,7 +61,27 @@ class Batch:
         real = self._real()
         if real is None:
             return self
-        chosen = real if self.counted is None else slice(self.counted)
+        return self._rows(real if self.counted is None else slice(self.counted))
+
+    def parts(self, count: int) -> tuple[Batch, ...]:
+        """Return the rows in ``count`` parts, in their order, of equal size to within one row; views.
+
+        Padding rows count as rows here, so ranks whose batches have as many rows get parts of the same sizes.
+        """
+        size, larger = divmod(len(self.weights), count)
+        ends = [size * number + min(number, larger) for number in range(count + 1)]
+        return tuple(self._part(start, stop) for start, stop in itertools.pairwise(ends))
+
+    def _part(self, start: int, stop: int) -> Batch:
+        rows = self._rows(slice(start, stop))
+        counted = None if self.counted is None else min(max(self.counted - start, 0), stop - start)
+        if self.on_host is None:
+            return replace(rows, counted=counted)
+        bags, tile_ids, weights = self.on_host
+        there = slice(start, stop)
+        return replace(rows, counted=counted, on_host=(bags[there], tile_ids[there], weights[there]))
+
+    def _rows(self, chosen: slice | torch.Tensor) -> Batch:
         return replace(
             self,
             tiles=self.tiles[chosen],

@@ -220,6 +220,15 @@ class Ranks:
             warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
             return cast(nn.Module, _need(self.accelerator).prepare_model(module, device_placement=False))
 
+    def unsynced(self, wrapped: nn.Module) -> AbstractContextManager[None]:
+        """Return a context in which forward and backward of what ``wrap`` returned add to this rank's gradients alone.
+
+        The next backward outside of it averages over ranks what was added up.
+        """
+        if self.world_size == 1:
+            return nullcontext()
+        return cast(AbstractContextManager[None], _need(self.accelerator).no_sync(wrapped))
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context for forward passes: autocast to 16 bits, or nothing."""
         if self.precision == "fp32":

@@ -47,6 +47,8 @@ class BagEncoder(nn.Module):
         self.aggregate: Aggregate = aggregate
         self.l2_normalise = l2_normalise
         self.tile_chunk = tile_chunk
+        self.tile_parts = 1
+        """With gradients, run the tiles in so many chunks, or more where ``tile_chunk`` asks for smaller ones."""
         self.no_grad_chunk = no_grad_chunk
         self.embedded_width = encoder.width if aggregate == "tile_embedding" else encoder.trunk_width
         """E, width of what ``embed_tiles`` returns."""
@@ -59,10 +61,16 @@ class BagEncoder(nn.Module):
     def embed_tiles(self, tiles: torch.Tensor) -> torch.Tensor:
         """(..., C, H, W) scaled pixels -> (..., E), the vectors that are averaged; memory format is kept."""
         flat = _flat(tiles)
-        chunk = self.tile_chunk if torch.is_grad_enabled() else self.no_grad_chunk
+        chunk = self._chunk_of(len(flat)) if torch.is_grad_enabled() else self.no_grad_chunk
         run = self.encoder if self.aggregate == "tile_embedding" else self.encoder.trunk
         embedded: torch.Tensor = run(flat) if chunk is None or len(flat) <= chunk else in_chunks(run, run, flat, chunk)
         return embedded.reshape(*tiles.shape[:-3], self.embedded_width)
+
+    def _chunk_of(self, tiles: int) -> int | None:
+        if self.tile_parts == 1:
+            return self.tile_chunk
+        part = max(1, -(-tiles // self.tile_parts))
+        return part if self.tile_chunk is None else min(part, self.tile_chunk)
 
     def pool(self, embedded: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
         """Pool the tiles of each bag.

@@ -60,6 +60,10 @@ class ObjectiveConfig(NamedOptions):
     requires_plan: ClassVar[str | None] = None
     """The only plan whose rows it can learn from; None: any."""
 
+    couples_rows: ClassVar[bool] = False
+    """Whether the loss of a row depends on other rows of the step, as where they are compared with each other. Such an
+    objective cannot learn from parts of a step one by one (``train.accumulate``), and defines ``cache_gradients``."""
+
     needs_pixels: ClassVar[bool] = True
     """Whether it learns from pixels alone; False: it also trains on cached tile embeddings (``data.embeddings``)."""
 
@@ -161,6 +165,18 @@ class Objective(nn.Module, ABC):
         influence each other. It must take a batch without rows too. What is gathered needs all rows again:
         ``batch.with_padding(rows)``.
         """
+
+    def cache_gradients(self, parts: int) -> None:
+        """Let the network see the rows of a training step in ``parts`` chunks, and the loss all of them at once.
+
+        Activations of one chunk are in memory; each is computed again in backward (``framework.models.recompute``).
+
+        Raises:
+            RunError: this objective cannot.
+        """
+        raise RunError(
+            f"{type(self).__name__} couples the rows of a step and cannot see them in parts: leave out train.accumulate"
+        )
 
     def start_from(self, pretrained: PretrainedBackbone) -> None:
         """Take over the weights of another run, before the first step.

@@ -35,6 +35,8 @@ from framework.objectives.triplets import Mining, RowFacts, sample_digest, tripl
 class TripletMILConfig(ObjectiveConfig):
     """Options of ``triplet_mil``."""
 
+    couples_rows: ClassVar[bool] = True
+
     name: Literal["triplet_mil"] = "triplet_mil"
     margin: float = Field(default=0.2, gt=0.0)
     """In units of squared L2 distance."""
@@ -165,6 +167,10 @@ class TripletMIL(EncodesBags):
                 "distance_negative": (sums.d_an, pairs),
             },
         )
+
+    def cache_gradients(self, parts: int) -> None:
+        """Embed the tiles of a step in ``parts`` chunks; triplets are mined among all of its bags."""
+        self.bag_encoder.tile_parts = parts
 
     def embed_bags(self, embedded: torch.Tensor) -> torch.Tensor:
         """(K, N, E) -> (K, D)."""

@@ -50,6 +50,11 @@ class TrainConfig(StrictModel):
     """torch.compile: slower to start, then faster. The chunks of ``objective.gradient_cache`` are not compiled."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto`` takes CUDA where there is any."""
+    accumulate: int = Field(default=1, ge=1)
+    """Parts that the rows of a step pass the network in, one after the other, so that activations of one part are in
+    memory. The batch of a step stays what the plan says, and the gradient is that of the whole batch; ranks exchange it
+    once, after the last part. An objective that compares the rows of a step with each other sees all of them at once
+    and computes each part twice (gradient caching). Batch normalisation sees one part at a time."""
     save_every: int = Field(default=500, ge=1)
     """Steps between checkpoints, which are written beside training; the last step is always saved."""
     keep: int = Field(default=2, ge=1)
@@ -63,7 +68,8 @@ class TrainConfig(StrictModel):
     batch_norm: Literal["local", "sync", "frozen"] = "local"
     """``local``: each rank normalises by its own rows, so the world size matters; ``sync``: by the rows of all ranks,
     so it does not, however the rows divide; ``frozen``: by the running statistics, which stay as they are. Padding rows
-    count in none."""
+    count in none. With ``accumulate`` the rows are those of one part, and the running statistics follow each part; the
+    gradient is that of the whole batch with ``frozen``, or without batch normalisation."""
     running_statistics: Literal["average", "first_rank"] = "average"
     """What validation and checkpoints of several ranks normalise by, with ``batch_norm: local``: the mean of the ranks'
     running statistics, or those of rank 0. All ranks take them. So a run that was stopped goes on as if it never was.

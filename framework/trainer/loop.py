@@ -27,6 +27,7 @@ from framework.objectives import Losses, Objective
 from framework.trainer.collaborators import Collaborators, Source
 from framework.trainer.config import TrainConfig
 from framework.trainer.display import Display
+from framework.trainer.gradients import backward
 from framework.trainer.meters import Clock, LossMeter, Speed
 from framework.trainer.optimisers import OptimConfig
 from framework.trainer.progress import Progress
@@ -138,25 +139,14 @@ def train_step(
 ) -> StepFacts:
     """Make one step.
 
-    The local loss is a sum; multiplied by world_size / (items of all ranks) it makes the average that DDP takes over
-    ranks the gradient of the global mean, however unevenly items lie on ranks.
-
     Raises:
         RunError: the loss or gradient is not finite.
     """
     ranks = run.ranks
     torch.manual_seed(int(hash_u64(train.seed, batch.step, ranks.rank)) >> 1)
-    with ranks.autocast():
-        losses: Losses = model(batch, ranks.gather_rows)
-    total = losses.total.detach().double()
-    # Filled on the device: a copy of Python numbers would wait for all that is queued there.
-    told = [total.new_full((), float(signals.received == name)) for name in ("SIGTERM", "SIGINT")]
-    # One small collective carries the loss, its count and the wish to stop, so that all ranks stop at the same step.
-    sums = ranks.sum(torch.stack([total, losses.count.double(), *told]))
-    loss = losses.total * (ranks.world_size / sums[1].clamp(min=1.0)).to(losses.total.dtype)
     run.optimiser.zero_grad(set_to_none=True)
-    with ranks.meeting("backward"):
-        run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    parts = 1 if run.objective.config.couples_rows else train.accumulate
+    losses, sums = backward(run, model, batch, parts, signals)
     run.scaler.unscale_(run.optimiser)
     norm = _clipped(run.optimiser, optim.clip_norm)
     rate = float(run.optimiser.param_groups[0]["lr"])

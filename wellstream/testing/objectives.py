@@ -158,6 +158,32 @@ class ObjectiveContract(EntryContract):
             assert summed == pytest.approx(list(pair), rel=1e-4)
         assert_same_gradients(gradients(objective), expected, 1e-9)
 
+    @pytest.mark.parametrize("parts", [2, 3, 7])
+    def test_a_step_in_parts_has_the_gradient_of_the_whole(
+        self, objective: Objective, dataset: Dataset, parts: int
+    ) -> None:
+        """``train.accumulate``: in float64, where rows do not divide by parts and the last ones are padding.
+
+        An objective whose loss compares rows says so (``couples_rows``) and sees all of them at once.
+        """
+        objective = objective.double()
+        batch = make_batch(dataset, objective, self.bags, weights=[1.0] * (len(self.bags) - 2) + [0.0] * 2)
+        batch = dataclasses.replace(batch, tiles=batch.tiles.double(), counted=len(self.bags) - 2)
+        whole = objective(batch, alone)
+        whole.total.backward()
+        expected = gradients(objective)
+        objective.zero_grad()
+        pieces = batch.parts(parts)
+        if objective.config.couples_rows:
+            objective.cache_gradients(parts)
+            pieces = (batch,)
+        losses = [objective(piece, alone) for piece in pieces]
+        for each in losses:
+            each.total.backward()
+        torch.testing.assert_close(sum(each.total for each in losses), whole.total, rtol=1e-10, atol=0)
+        assert sum(each.count.item() for each in losses) == whole.count.item()
+        assert_same_gradients(gradients(objective), expected, 1e-10)
+
     def test_compiled_it_computes_the_same(self, objective: Objective, dataset: Dataset) -> None:
         """Traced as ``train.compile`` does; what a machine's compiler makes of it is not looked at."""
         batch = make_batch(dataset, objective, self.bags)

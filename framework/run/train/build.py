@@ -75,6 +75,7 @@ def build(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks
         _warn_of_few_tiles(config, plan, ranks.world_size)
     scheduler = build_scheduler(optimiser, config.optim, train.steps_in_all, progress.step)
     average = None if train.ema is None else Average(objective, train.ema.decay, found.average if found else None)
+    _cut(config, train, plan, objective, ranks)
     if train.compile:
         objective.compile()
     tracker = Tracker.open(
@@ -107,6 +108,20 @@ def build(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks
         scaler=build_scaler(train.precision, ranks.device, found.scaler if found else None),
     )
     return Built(collaborators=collaborators, progress=progress, train=train, plan=plan)
+
+
+def _cut(config: RunConfig, train: TrainConfig, plan: Plan, objective: Objective, ranks: Ranks) -> None:
+    """Tell an objective that couples rows in how many parts to see them. Raises RunError where there are fewer rows."""
+    rows = -(-plan.rows // ranks.world_size)
+    couples = config.objective.couples_rows
+    most = rows * plan.tiles_per_row if couples else rows
+    if train.accumulate > most:
+        raise RunError(
+            f"train.accumulate: expected at most {most}, the {'tiles' if couples else 'rows'} of a step that a process "
+            f"has, found {train.accumulate}"
+        )
+    if couples and train.accumulate > 1:
+        objective.cache_gradients(train.accumulate)
 
 
 def _with_steps(config: RunConfig, plan: Plan) -> TrainConfig:

@@ -180,6 +180,13 @@ class RunConfig(StrictModel):
 
     @model_validator(mode="after")
     def _has_all_rows_to_normalise(self) -> RunConfig:
+        if self.train.batch_norm == "sync" and self.train.accumulate > 1 and self.objective.couples_rows:
+            raise contradiction(
+                f"'sync' needs all rows at once, and '{self.objective.name}' computes each part of train.accumulate "
+                "twice: use a backbone with norm 'group', batch_norm 'frozen', or no accumulate",
+                "train",
+                "batch_norm",
+            )
         if self.train.batch_norm == "sync" and self.objective.splits_rows:
             raise contradiction(
                 "'sync' needs all rows of a step at once and objective.gradient_cache splits them: "

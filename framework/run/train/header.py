@@ -20,13 +20,28 @@ def header(config: RunConfig, prepared: Prepared, built: Built, ranks: Ranks) ->
     network = count(whole) if whole == trains else f"{count(trains)} of {count(whole)}"
     extra = f", average of the weights with decay {train.ema.decay:g}" if train.ema else ""
     begins = f"goes on after step {first}" if first else "begins"
-    return [
+    lines = [
         f"{config.objective.name} on {data.manifest.name}: {count(data.manifest.n_tiles)} tiles in "
         f"{count(data.manifest.n_bags)} bags, channels {', '.join(prepared.measured.scale.channels)}",
         f"{device_of(ranks)}, {train.precision}; {network} parameters train{extra}",
         f"{count(train.steps_in_all)} steps of {count(tiles)} tiles, {count(per_epoch)} steps per epoch of each "
         f"{built.plan.unit} once ({train.steps_in_all / per_epoch:.3g} epochs); {begins}",
     ]
+    return [*lines, *_parts(config, built.plan, ranks)]
+
+
+def _parts(config: RunConfig, plan: Plan, ranks: Ranks) -> list[str]:
+    """Return how a step is cut, where it is."""
+    parts, rows = config.train.accumulate, -(-plan.rows // ranks.world_size)
+    if parts == 1:
+        return []
+    if config.objective.couples_rows:
+        most = -(-rows * plan.tiles_per_row // parts)
+        how = "each is computed twice, because the loss compares the rows of the whole step"
+    else:
+        most = -(-rows // parts) * plan.tiles_per_row
+        how = "their gradients are added up" + ("" if ranks.world_size == 1 else ", and exchanged after the last")
+    return [f"each step in {parts} parts of at most {count(most)} tiles per process; {how}"]
 
 
 def device_of(ranks: Ranks) -> str:

@@ -180,10 +180,13 @@ def _compared(config: RunConfig, dataset: Dataset, ranks: Ranks, found: _Measure
 
 def _lighter(config: RunConfig, found: _Measured, device: torch.device) -> Iterator[tuple[str, Any]]:
     """Yield keys and values that take memory down."""
-    tiles = found.built.plan.rows * found.built.plan.tiles_per_row
+    rows = found.built.plan.rows
+    tiles = rows * found.built.plan.tiles_per_row
     options = type(config.objective).model_fields
     if "gradient_cache" in options and not config.objective.splits_rows and config.train.batch_norm != "sync":
         yield "objective.gradient_cache", max(1, tiles // 8)
+    elif rows >= 2 * config.train.accumulate and not config.objective.couples_rows:
+        yield "train.accumulate", 2 * config.train.accumulate
     for name in ("tiles", "pairs"):
         asked = getattr(config.plan, name, None)
         if isinstance(asked, int) and asked > 1:

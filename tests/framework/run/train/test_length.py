@@ -137,3 +137,41 @@ def test_a_rehearsal_measures_and_leaves_nothing(data: Path, tmp_path: Path) -> 
 def test_a_rehearsal_refuses_what_training_refuses(data: Path, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="channel"):
         rehearse(asked(data, tmp_path / "run", "train.epochs=2", "data.channels=[nowhere]"))
+
+
+PARTS = {
+    "triplets": (
+        (),
+        "each step in 4 parts of at most 3 tiles per process; each is computed twice, because the loss compares the "
+        "rows of the whole step",
+    ),
+    "bags": (
+        ("objective={name: omics_bags, targets: [rna], backbone: {name: small_cnn, widths: [4], norm: group}}",),
+        "each step in 4 parts of at most 4 tiles per process; their gradients are added up",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_steps_in_parts_say_so_and_end_with_the_weights_of_whole_ones(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], case: str
+) -> None:
+    changes, line = PARTS[case]
+    plain = ("optim.name=sgd", "optim.lr=0.01", *changes, "train.epochs=1")
+    if case == "triplets":
+        plain = (*plain, "objective.backbone.dropout=0")
+    fit(asked(data, tmp_path / "whole", *plain))
+    capfd.readouterr()
+    fit(asked(data, tmp_path / "parts", *plain, "train.accumulate=4"))
+    assert line in capfd.readouterr().err
+    assert difference(weights(tmp_path / "parts", 3), weights(tmp_path / "whole", 3)) < 1e-5
+
+
+def test_a_step_has_no_more_parts_than_rows(data: Path, tmp_path: Path) -> None:
+    bags = (*PARTS["bags"][0], "train.epochs=1")
+    with pytest.raises(RunError, match=r"train\.accumulate: expected at most 5, the rows of a step .*, found 6"):
+        fit(asked(data, tmp_path / "run", *bags, "train.accumulate=6"))
+    with pytest.raises(RunError, match=r"expected at most 10, the tiles of a step .*, found 11"):
+        fit(asked(data, tmp_path / "run", "train.epochs=1", "train.accumulate=11"))
+    with pytest.raises(ConfigError, match=r"'triplet_mil' computes each part of train\.accumulate twice"):
+        asked(data, tmp_path, "train.epochs=1", "train.accumulate=2", "train.batch_norm=sync")
