@@ -3,8 +3,10 @@
 from framework.data.dataset import Dataset as Dataset
 from framework.data.format.schema import of_plates as of_plates
 from framework.distributed import start_processes as start_processes
+from framework.evaluate import beside_baselines as beside_baselines
 from framework.evaluate import evaluation_kind as evaluation_kind
 from framework.evaluate import render as render
+from framework.evaluate import render_baselines as render_baselines
 from framework.run import load_run_config as load_run_config
 from framework.study import StepFailed as StepFailed
 from launch.doctor import doctor as doctor

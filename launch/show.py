@@ -64,7 +64,13 @@ def evaluation(made: Evaluation) -> None:
     verdict = later.evaluation_kind(made.kind).verdict(made.summary)
     if verdict is not None:
         console.print(verdict.text, style="bold" if verdict.holds else "bold red")
+    beside = later.beside_baselines(made.summary)
+    if beside is not None:
+        console.print(beside.text, style="bold" if beside.holds else "bold red")
     console.print(later.render(made))
+    baselines = later.render_baselines(made)
+    if baselines is not None:
+        console.print(baselines)
     for note in made.summary["notes"]:
         console.print(f"- {note}")
 

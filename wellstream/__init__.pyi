@@ -6,6 +6,7 @@ from data_tools.readers.plates import READERS
 from data_tools.readers.tables import CELL_TABLES as CELL_TABLES
 from data_tools.release import import_release as import_release
 from framework import __version__ as __version__
+from framework.baselines import BASELINES as BASELINES
 from framework.data.export import EXPORTS as EXPORTS
 from framework.data.export import export_dataset as export_dataset
 from framework.data.export import is_dataset as is_dataset

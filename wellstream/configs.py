@@ -9,6 +9,7 @@ from data_tools.pipeline.cells.config import CellsIngestConfig
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.simulate import CropsConfig, IfcConfig, PlateConfig
 from data_tools.single_cell import SingleCellConfig
+from framework.baselines import BaselinesConfig
 from framework.config import StrictModel
 from framework.config.describe import sections_of
 from framework.config.template import template
@@ -33,6 +34,7 @@ KINDS: Mapping[str, type[StrictModel]] = {
     "prepare": SingleCellConfig,
     "express": ExpressionConfig,
     "evaluate": EvaluateConfig,
+    "baselines": BaselinesConfig,
     "evaluate-features": FeatureEvaluateConfig,
     "normalise": NormaliseConfig,
     "aggregate": AggregateConfig,

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import anndata
 
 from framework import evaluate as scoring
+from framework.baselines import BaselinesConfig, chosen, with_baselines
+from framework.config import load_config
+from framework.durable import check_can_be_folder
+from framework.errors import ConfigError, InputError
 from framework.evaluate import Evaluation
+from framework.files.h5ad import read_h5ad
 from framework.plugins import load_plugins
+from framework.progress import OnProgress
+from framework.run import RunFolder, open_run, predict
+
+_OF_BASELINES = "baselines."
 
 
 def evaluate(
@@ -21,22 +30,73 @@ def evaluate(
     kind: str | None = None,
     plugins: Sequence[str] = (),
     overrides: Sequence[str] = (),
+    baselines: str | Sequence[str] = (),
+    run: Path | str | None = None,
+    progress: OnProgress | None = None,
     **options: Any,
 ) -> Evaluation:
     """Score predictions on held-out bags or cells.
 
     Args:
-        predictions: files of ``Run.predict`` or what it returned: any number for wells, one for tiles.
+        predictions: files of ``Run.predict`` or what it returned: any number for wells, one for tiles; or a run folder,
+            whose test part is predicted where that is not done.
         data: the dataset they were made on; default: the one that they name.
-        out: folder to write the evaluation to; default: nowhere.
+        out: folder to write the evaluation to; default: ``evaluation`` in the run, else nowhere.
         kind: entry of ``EVALUATIONS``; default: the only one that takes these files.
         plugins: entry points, or files after ``framework.plugins.permit_code``, that add entries to ``EVALUATIONS``.
-        overrides: options as text, as ``["alpha=0.01"]``.
+        overrides: options as text, as ``["alpha=0.01"]``; those of baselines as ``["baselines.resamples=500"]``.
+        baselines: ``"all"``, or names of ``BASELINES``, also as ``"count,intensity"``: each is scored on the same rows
+            by the same test, and the headline says whether the model is above the best one.
+        run: folder of the run that made the predictions, for baselines; default: the one that they name.
+        progress: called with (stage, done, total).
         options: of the kind of evaluation, as ``alpha=0.01``; see its entry in ``EVALUATIONS``.
 
     Raises:
         WellstreamError: files that do not belong together, or an unknown option.
     """
     load_plugins(plugins)
+    files: list[Path | str | anndata.AnnData]
     files = [predictions] if isinstance(predictions, Path | str | anndata.AnnData) else list(predictions)
-    return scoring.evaluate(files, data, out, options, kind, overrides)
+    runs = [Path(file) for file in files if isinstance(file, Path | str) and is_run(file)]
+    if runs:
+        if len(files) > 1:
+            raise InputError(f"{runs[0]}: a run is evaluated alone; give prediction files to evaluate several")
+        run, out = run or runs[0], out or runs[0] / "evaluation"
+        files = list(predictions_of_run(runs[0], data, progress))
+    of_baselines = [word.removeprefix(_OF_BASELINES) for word in overrides if word.startswith(_OF_BASELINES)]
+    others = [word for word in overrides if not word.startswith(_OF_BASELINES)]
+    names = tuple(name for name in (baselines.split(",") if isinstance(baselines, str) else baselines) if name)
+    if not names:
+        if of_baselines:
+            raise ConfigError(f"{_OF_BASELINES}{of_baselines[0]}: no baseline was asked for; add --baselines all")
+        return scoring.evaluate(files, data, out, options, kind, others)
+    config = load_config({"names": list(names)}, BaselinesConfig, of_baselines)
+    chosen(config.names)
+    if out is not None:
+        check_can_be_folder(out)
+    prepared = scoring.prepare(files, data, options, kind, others)
+    made = with_baselines(prepared, config, None if run is None else Path(run), progress)
+    if out is not None:
+        scoring.write_evaluation(out, made)
+    return made
+
+
+def is_run(place: Path | str) -> bool:
+    """Whether a path is a run folder."""
+    return RunFolder(root=Path(place)).config_file.is_file()
+
+
+def predictions_of_run(run: Path, data: Path | str | None, progress: OnProgress | None) -> tuple[Path, ...]:
+    """Return prediction files of the test part of a run, made where there are none of its present weights."""
+    folder = run / "predictions"
+    there = sorted(folder.glob("*.h5ad"))
+    weights = open_run(run).weights
+    if there and all(_facts(file).get("weights") == weights for file in there):
+        return tuple(there)
+    return predict(run, data, folder, progress=progress).files
+
+
+def _facts(file: Path) -> Mapping[str, Any]:
+    data = read_h5ad(file, error=InputError, what="predictions (.h5ad)", then="remove it, and evaluate again")
+    found = data.uns.get("wellstream")
+    return found if isinstance(found, Mapping) else {}

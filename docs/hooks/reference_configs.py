@@ -18,6 +18,7 @@ COMMANDS = {
     "prepare": "wellstream prepare FILE --out X.h5ad",
     "express": "wellstream express FILE --out FOLDER",
     "evaluate": "wellstream evaluate PREDICTIONS --out FOLDER key=value",
+    "baselines": "wellstream evaluate RUN --baselines all baselines.key=value",
     "evaluate-features": "wellstream evaluate-features FEATURES --out FOLDER",
     "normalise": "wellstream normalise PROFILES --out FILE",
     "aggregate": "wellstream aggregate PROFILES --out FILE",

@@ -7,9 +7,16 @@ from framework.evaluate.alignment import (
     batch_in_components,
     canonical_correlations,
 )
+from framework.evaluate.beside import baseline_table, beside_baselines
 from framework.evaluate.config import EvaluateConfig
 from framework.evaluate.embeddings import AlignSummary, CorrelateSummary, align, correlate
-from framework.evaluate.evaluation import Evaluation, read_evaluation, render, write_evaluation
+from framework.evaluate.evaluation import (
+    Evaluation,
+    read_evaluation,
+    render,
+    render_baselines,
+    write_evaluation,
+)
 from framework.evaluate.kind_markers import MarkersKind
 from framework.evaluate.kind_omics import OmicsKind, headline_share
 from framework.evaluate.kinds import (
@@ -25,7 +32,7 @@ from framework.evaluate.kinds import (
 from framework.evaluate.markers import MarkerEvaluation, evaluate_markers, linear_baseline, tile_mean_intensities
 from framework.evaluate.omics import OmicsEvaluation, evaluate_omics, rank_genes, rankable
 from framework.evaluate.rank_agreement import RankAgreement, rank_agreement
-from framework.evaluate.score import evaluate
+from framework.evaluate.score import Scoring, evaluate, prepare
 from framework.evaluate.truth import CLASSES, found_of_truth, read_truth
 
 __all__ = [
@@ -46,11 +53,14 @@ __all__ = [
     "ScoreTable",
     "Scored",
     "ScoresPredictions",
+    "Scoring",
     "Verdict",
     "against_baseline",
     "align",
     "align_groups",
+    "baseline_table",
     "batch_in_components",
+    "beside_baselines",
     "canonical_correlations",
     "correlate",
     "evaluate",
@@ -60,12 +70,14 @@ __all__ = [
     "found_of_truth",
     "headline_share",
     "linear_baseline",
+    "prepare",
     "rank_agreement",
     "rank_genes",
     "rankable",
     "read_evaluation",
     "read_truth",
     "render",
+    "render_baselines",
     "tile_mean_intensities",
     "write_evaluation",
 ]

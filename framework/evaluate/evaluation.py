@@ -19,7 +19,9 @@ from rich.text import Text
 from framework.data.format.schema import digest_of
 from framework.durable import write_text, write_with
 from framework.errors import InputError
-from framework.evaluate.kinds import EVALUATIONS, evaluation_kind
+from framework.evaluate.beside import KEY as BASELINES
+from framework.evaluate.beside import baseline_table, beside_baselines
+from framework.evaluate.kinds import EVALUATIONS, ScoreTable, evaluation_kind
 from framework.files.csv_writing import write_csv
 from framework.files.json_file import read_mapping
 from framework.files.parquet import read_parquet
@@ -49,6 +51,11 @@ class Evaluation:
         page = io.StringIO()
         Terminal(needed=False, file=page, width=_WIDTH).print(render(self))
         notes = [f"- {note}" for note in self.summary.get("notes", [])]
+        beside = render_baselines(self)
+        if beside is not None:
+            Terminal(needed=False, file=page, width=_WIDTH).print(beside)
+        verdict = beside_baselines(self.summary)
+        notes = [f"- {verdict.text}", *notes] if verdict else notes
         tables = f"tables: {', '.join(sorted(self.tables))}"
         return "\n".join([*(line.rstrip() for line in page.getvalue().rstrip().splitlines()), *notes, tables])
 
@@ -65,7 +72,7 @@ def write_evaluation(folder: Path | str, evaluation: Evaluation) -> Path:
     (target / SUMMARY_NAME).unlink(missing_ok=True)
     for name, table in evaluation.tables.items():
         write_with(target / f"{name}.parquet", partial(table.to_parquet, index=False))
-        if name in also_csv:
+        if name in also_csv or name == BASELINES:
             write_csv(target / f"{name}.csv", table)
     summary = _plain(
         {
@@ -117,7 +124,16 @@ def render(evaluation: Evaluation | Mapping[str, Any]) -> Table:
     """Return the headline of an evaluation, or of its summary, as a rich table."""
     summary = evaluation.summary if isinstance(evaluation, Evaluation) else evaluation
     kind = evaluation.kind if isinstance(evaluation, Evaluation) else str(summary.get("kind"))
-    shown = evaluation_kind(kind).table(summary)
+    return _drawn(evaluation_kind(kind).table(summary))
+
+
+def render_baselines(evaluation: Evaluation) -> Table | None:
+    """Return the baselines of an evaluation as a rich table; None where it has none."""
+    shown = baseline_table(evaluation.summary)
+    return None if shown is None else _drawn(shown)
+
+
+def _drawn(shown: ScoreTable) -> Table:
     table = Table(
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

@@ -87,6 +87,12 @@ class Predictions:
         return str(told) if told else None
 
     @property
+    def run_dir(self) -> Path | None:
+        """Folder of the run that made these predictions, as its config names it; it may be gone."""
+        told = self._config().get("run_dir")
+        return Path(str(told)) if told else None
+
+    @property
     def plugins(self) -> list[str]:
         """Plugins of the run, as its config keeps them."""
         named = self._config().get("plugins")

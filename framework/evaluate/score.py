@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anndata
 
 from framework.config import StrictModel, load_config
+from framework.data.dataset import Dataset
 from framework.durable import check_can_be_folder
 from framework.errors import InputError
 from framework.evaluate.evaluation import Evaluation, write_evaluation
-from framework.evaluate.kinds import EVALUATIONS, Scored, kind_for
+from framework.evaluate.kinds import EVALUATIONS, Scored, ScoresPredictions, kind_for
 from framework.evaluate.named_dataset import dataset_of
 from framework.evaluate.predictions import TEST, Predictions, open_all
 from framework.plugins import load_plugins, loaded_plugins
@@ -48,17 +50,54 @@ def evaluate(
     """
     if out is not None:
         check_can_be_folder(out)
+    evaluation = prepare(predictions, dataset, config, kind, overrides).made()
+    if out is not None:
+        write_evaluation(out, evaluation)
+    return evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """Prediction files that were opened, and the kind of evaluation that takes them.
+
+    Attributes:
+        kind: name of its entry in ``EVALUATIONS``.
+        scores: the entry.
+        opened: the files.
+        options: of the kind.
+        dataset: that they were made on, where it can be used.
+        notes: what a reader must know of it.
+    """
+
+    kind: str
+    scores: ScoresPredictions
+    opened: Sequence[Predictions]
+    options: StrictModel
+    dataset: Dataset | None
+    notes: Sequence[str]
+
+    def made(self) -> Evaluation:
+        """Return the evaluation. Raises InputError for files that do not go together."""
+        scored = self.scores.score(self.opened, self.dataset, self.options)
+        summary = _summary(self.kind, self.opened, self.options, scored, self.notes)
+        return Evaluation(kind=self.kind, summary=summary, tables=scored.tables)
+
+
+def prepare(
+    predictions: Sequence[Predictions | anndata.AnnData | Path | str],
+    dataset: Path | str | None = None,
+    config: StrictModel | Mapping[str, Any] | None = None,
+    kind: str | None = None,
+    overrides: Sequence[str] = (),
+) -> Scoring:
+    """Open prediction files and find the kind of evaluation that takes them; arguments and errors of ``evaluate``."""
     opened = open_all(predictions)
     if kind is not None and kind not in EVALUATIONS.names():
         load_plugins([name for item in opened for name in item.plugins])
     name, scores = kind_for(opened, kind)
     options = _options(name, config, overrides)
     named, notes = dataset_of(opened, dataset)
-    scored = scores.score(opened, named, options)
-    evaluation = Evaluation(kind=name, summary=_summary(name, opened, options, scored, notes), tables=scored.tables)
-    if out is not None:
-        write_evaluation(out, evaluation)
-    return evaluation
+    return Scoring(kind=name, scores=scores, opened=opened, options=options, dataset=named, notes=notes)
 
 
 def _options(name: str, config: StrictModel | Mapping[str, Any] | None, overrides: Sequence[str]) -> StrictModel:

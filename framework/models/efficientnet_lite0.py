@@ -99,7 +99,9 @@ class SameConv2d(nn.Conv2d):
         """(n, inside, H, W) -> (n, outside, ceil(H / stride), ceil(W / stride))."""
         missing = [max((-(-size // self.step) - 1) * self.step + self.edge - size, 0) for size in x.shape[-2:]]
         (top, bottom), (left, right) = ((each // 2, each - each // 2) for each in missing)
-        return super().forward(functional.pad(x, (left, right, top, bottom)) if any(missing) else x)
+        padded = functional.pad(x, (left, right, top, bottom)) if any(missing) else x
+        convolved: torch.Tensor = super().forward(padded)
+        return convolved
 
 
 def _norm(width: int) -> nn.BatchNorm2d:

@@ -194,17 +194,38 @@ class EvaluateOptions:
     ] = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class BaselineOptions:
+    """What stands beside the model."""
+
+    baselines: Annotated[
+        str,
+        typer.Option(
+            help="all, or names such as count,intensity: predictors that know less, scored on the same rows by the "
+            "same test; baselines.KEY=VALUE sets how",
+        ),
+    ] = ""
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", help="run folder that made the predictions, for --baselines; default: as they name it"),
+    ] = None
+
+
 def evaluate(
     predictions: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE|key=value",
-            help="prediction files (one per target and split) or folders of them; key=value: any option of the "
-            "evaluation, also of one that a plugin adds",
+            metavar="RUN|FILE|key=value",
+            help="a run folder, or prediction files (one per target and split) or folders of them; key=value: any "
+            "option of the evaluation, also of one that a plugin adds",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="folder for evaluation.json and per_gene tables")],
     options: EvaluateOptions,
+    beside: BaselineOptions,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="folder for evaluation.json and per_gene tables; default: in the run"),
+    ] = None,
     data: Annotated[
         str | None, typer.Option("--data", help="dataset folder or URL; default: the one that the predictions name")
     ] = None,
@@ -215,18 +236,29 @@ def evaluate(
 ) -> None:
     """Score predictions on held-out bags or cells: r2, SMAPE, significance, Pearson with intervals, baselines.
 
-    Python: wellstream.evaluate(predictions, out=out, alpha=0.01)
+    With --baselines the headline says whether the model is above, level with or below the best of them.
+
+    Python: wellstream.evaluate(predictions, out=out, baselines="all", alpha=0.01)
     """
     overrides = [word for word in predictions if _KEY.match(word) and not Path(word).exists()]
-    evaluation = ws.evaluate(
-        [word for word in predictions if word not in overrides],
-        data=data,
-        out=out,
-        kind=kind,
-        plugins=plugin or (),
-        overrides=overrides,
-        **given(options),
-    )
+    files = [word for word in predictions if word not in overrides]
+    if out is None:
+        if len(files) != 1 or not (Path(files[0]) / "config.yaml").is_file():
+            raise ConfigError("expected --out FOLDER, unless a run folder is evaluated")
+        out = Path(files[0]) / "evaluation"
+    with show.progress() as report:
+        evaluation = ws.evaluate(
+            files,
+            data=data,
+            out=out,
+            kind=kind,
+            plugins=plugin or (),
+            overrides=overrides,
+            baselines=beside.baselines,
+            run=beside.run,
+            progress=report,
+            **given(options),
+        )
     show.evaluation(evaluation)
     show.console.print(f"wrote {out}")
 

@@ -65,6 +65,7 @@ LEVELS = {
     "framework.run.heads": 13,
     "framework.run.verification": 13,
     "framework.run": 14,
+    "framework.baselines": 14,
     "framework.study": 15,
     "data_tools": 0,
     "data_tools.wells": 0,

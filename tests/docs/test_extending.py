@@ -106,6 +106,14 @@ class TestBackbone(Page, testing.BackboneContract):
     page = "backbone"
 
 
+class TestBaseline(Page, testing.BaselineContract):
+    page = "baseline"
+
+    @pytest.fixture
+    def dataset(self, tmp_path: Path) -> Dataset:
+        return make_dataset(tmp_path / "data", bags=4)
+
+
 class TestPool(Page, testing.PoolContract):
     page = "pool"
 

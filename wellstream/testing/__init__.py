@@ -7,6 +7,7 @@
 Our own entries pass the same classes. pytest is needed to use them, and nothing else imports them.
 """
 
+from wellstream.testing.baselines import BaselineContract
 from wellstream.testing.entry import EntryContract
 from wellstream.testing.nuclei import IlluminationContract, NucleiContract
 from wellstream.testing.objectives import ObjectiveContract
@@ -20,6 +21,7 @@ from wellstream.testing.training import BackboneContract, OptimiserContract, Poo
 __all__ = [
     "AugmentationContract",
     "BackboneContract",
+    "BaselineContract",
     "CellReaderContract",
     "EntryContract",
     "EvaluationContract",

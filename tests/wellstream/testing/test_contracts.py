@@ -12,20 +12,25 @@ import tifffile
 from fixtures.labelled_plate import write_labelled_plate
 from fixtures.small_release import CHANNELS, SIDE, write_release
 from fixtures.tiny_dataset import make_dataset
+from fixtures.tiny_run import MARKERS, config, tiny_data
 
 from data_tools.illumination import ILLUMINATIONS
 from data_tools.nuclei import NUCLEI, FieldOfView
 from data_tools.simulate import PlateConfig, simulate_plate
+from framework.baselines import BASELINES
 from framework.data.augmentations import AUGMENTATIONS
+from framework.data.dataset import Dataset
 from framework.data.plan import PLANS
 from framework.data.scales import SCALES
 from framework.data.store import TileStore
 from framework.models import BACKBONES, POOLS
+from framework.run import fit
 from framework.trainer.optimisers import OPTIMISERS
 from framework.trainer.schedules import SCHEDULES
 from wellstream.testing import (
     AugmentationContract,
     BackboneContract,
+    BaselineContract,
     IlluminationContract,
     NucleiContract,
     OptimiserContract,
@@ -128,6 +133,29 @@ class TestBackbones(BackboneContract):
     @of(BACKBONES)
     def options(self, request: pytest.FixtureRequest) -> Any:
         return self.read(request.param)
+
+
+class TestBaselines(BaselineContract):
+    @of(BASELINES)
+    def options(self, request: pytest.FixtureRequest) -> Any:
+        if request.param["name"] == "imagenet":
+            return self.read({**request.param, "resize_px": 32})
+        return self.read(request.param)
+
+    @pytest.fixture
+    def dataset(self, trained: tuple[Dataset, Path]) -> Dataset:
+        return trained[0]
+
+    @pytest.fixture
+    def run(self, trained: tuple[Dataset, Path]) -> Path:
+        return trained[1]
+
+    @pytest.fixture(scope="class")
+    def trained(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
+        folder = tmp_path_factory.mktemp("baselines")
+        data = tiny_data(folder / "data")
+        fit(config(MARKERS, "train.steps=2", "train.save_every=2", run=folder / "run", data=data.root))
+        return data, folder / "run"
 
 
 class TestPools(PoolContract):

@@ -1,0 +1,109 @@
+"""Ridge regression whose strength is chosen on training rows alone: the same for every baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.decomposition import PCA
+
+Floats = npt.NDArray[np.float64]
+STRENGTHS = tuple(float(value) for value in np.logspace(-2, 8, 21))
+"""From nearly least squares to nearly the mean, for features of variance 1."""
+_MOST_FEATURES = 1024
+_COMPONENTS = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class RidgeFit:
+    """What a regression says.
+
+    Attributes:
+        predicted: (t, P), of the test rows.
+        strength: the chosen one; infinite where there is no feature, which leaves the mean.
+        features: numbers per row that it saw.
+    """
+
+    predicted: Floats
+    strength: float
+    features: int
+
+
+def ridge(train: Floats, labels: Floats, test: Floats, groups: npt.NDArray[np.int64], folds: int = 5) -> RidgeFit:
+    """Fit on training rows, predict test rows.
+
+    Features are standardised on the training rows; constant ones are left out, and NaN becomes the mean. More than 1024
+    become their first 512 principal components. The strength has the least squared error over folds of the training
+    rows (each column over its variance), where rows of a group are never in two folds (Hastie et al. 2009, 7.10).
+
+    Args:
+        train: (n, D) features.
+        labels: (n, P); NaN, where a row lacks one, counts as the mean of the column.
+        test: (t, D).
+        groups: int64 (n,), rows that must stay together.
+        folds: >= 2; fewer where there are fewer groups.
+
+    Returns:
+        Predictions of the test rows.
+    """
+    centre = np.nanmean(labels, axis=0)
+    spread = np.nanstd(labels, axis=0)
+    spread[~(spread > 0)] = 1.0
+    target = np.nan_to_num((labels - centre) / spread)
+    x, seen = _prepared(train, test)
+    if not x.shape[1]:
+        return RidgeFit(predicted=np.repeat(centre[None], len(test), axis=0), strength=float("inf"), features=0)
+    fold_of = _folds(groups, folds)
+    errors = np.zeros(len(STRENGTHS))
+    for fold in range(int(fold_of.max()) + 1):
+        held = fold_of == fold
+        errors += [float(((said - target[held]) ** 2).sum()) for said in _path(x[~held], target[~held], x[held])]
+    chosen = STRENGTHS[int(errors.argmin())]
+    (said,) = _path(x, target, seen, (chosen,))
+    return RidgeFit(predicted=said * spread + centre, strength=chosen, features=x.shape[1])
+
+
+def _prepared(train: Floats, test: Floats) -> tuple[Floats, Floats]:
+    """Return both standardised on the training rows."""
+    if not train.shape[1]:
+        return train, test
+    known = np.isfinite(train).any(axis=0)
+    train, test = train[:, known], test[:, known]
+    train, test = (np.where(np.isfinite(each), each, np.nan) for each in (train, test))
+    mean, sd = np.nanmean(train, axis=0), np.nanstd(train, axis=0)
+    varies = sd > 1e-9 * np.maximum(np.abs(mean), 1e-9)
+    both = [np.nan_to_num((each[:, varies] - mean[varies]) / sd[varies]) for each in (train, test)]
+    if both[0].shape[1] > _MOST_FEATURES:
+        number = min(_COMPONENTS, len(train) - 1)
+        found = PCA(number, svd_solver="randomized", random_state=0).fit(both[0])
+        both = [found.transform(each) for each in both]
+        scale = both[0].std(axis=0)[0]
+        both = [each / scale for each in both]
+    return both[0], both[1]
+
+
+def _folds(groups: npt.NDArray[np.int64], folds: int) -> npt.NDArray[np.int64]:
+    """Return the fold of each row; groups are dealt in a drawn order, so that sizes are about equal."""
+    names, place = np.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        place = np.arange(len(groups))
+        names = place
+    order = np.random.default_rng(0).permutation(len(names))
+    dealt = np.empty(len(names), dtype=np.int64)
+    dealt[order] = np.arange(len(names)) % min(folds, len(names))
+    return dealt[place]
+
+
+def _path(train: Floats, target: Floats, test: Floats, strengths: tuple[float, ...] = STRENGTHS) -> list[Floats]:
+    """Return predictions (t, P) for each strength, from one decomposition."""
+    x_mean, y_mean = train.mean(axis=0), target.mean(axis=0)
+    x, y, seen = train - x_mean, target - y_mean, test - x_mean
+    if x.shape[1] <= x.shape[0]:
+        values, vectors = np.linalg.eigh(x.T @ x)
+        left, right = seen @ vectors, vectors.T @ (x.T @ y)
+    else:
+        values, vectors = np.linalg.eigh(x @ x.T)
+        left, right = (seen @ x.T) @ vectors, vectors.T @ y
+    values = np.maximum(values, 0.0)
+    return [(left / (values + strength)) @ right + y_mean for strength in strengths]

@@ -1,0 +1,68 @@
+"""How a model stands beside its baselines, in words and as a table: read from the summary of an evaluation alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from framework.evaluate.kinds import ScoreTable, Verdict
+from framework.format import interval, number
+
+KEY = "baselines"
+"""Of ``evaluation.json``, where an evaluation has baselines; also the name of their table."""
+
+
+def beside_baselines(summary: Mapping[str, Any]) -> Verdict | None:
+    """Return whether the model is above its best baseline, per target; None where no baseline was asked for."""
+    found = summary.get(KEY)
+    if not found or not found["targets"]:
+        return None
+    said = []
+    for target in found["targets"]:
+        said.append(
+            f"{target['target']}: the model is {target['verdict']} the best baseline ({target['best']}, "
+            f"{target['says']}): r {number(target['model'], '.3f')} against {number(target['score'], '.3f')}, "
+            f"difference {interval(target, 'difference', '+.3f', '[]')}"
+        )
+    holds = all(target["verdict"] == "above" for target in found["targets"])
+    return Verdict(text="; ".join(said) + ".", holds=holds)
+
+
+def baseline_table(summary: Mapping[str, Any]) -> ScoreTable | None:
+    """Return one row per target and baseline, the model first; None where no baseline was asked for."""
+    found = summary.get(KEY)
+    if not found:
+        return None
+    several = len(found["targets"]) > 1
+    rows = []
+    for target in found["targets"]:
+        name = f"{target['target']}: " if several else ""
+        rows.append((f"{name}the model", number(target["model"], ".3f"), "", ""))
+        rows += [
+            (
+                f"{name}{row['baseline']}: {row['says']}",
+                number(row["score"], ".3f"),
+                interval(row, "difference", "+.3f", "[]"),
+                row["verdict"],
+            )
+            for row in found["rows"]
+            if row["target"] == target["target"]
+        ]
+    rows += [(f"{name}: not there: {why}", "", "", "") for name, why in found["missing"].items()]
+    return ScoreTable(
+        title="The model beside its baselines, on the same held-out rows",
+        headers=("predictor", "r", "model above it by [95 %]", "the model is"),
+        rows=rows,
+        caption=caption(found),
+        wraps=True,
+    )
+
+
+def caption(found: Mapping[str, Any]) -> str:
+    """Return what a reader must know of the numbers."""
+    columns = "median over columns of Pearson's r; a constant prediction has r 0"
+    drawn = f"{found['resamples']} resamples of test {found['unit']}s"
+    return (
+        f"r: {columns}. Every baseline is a ridge regression on the same training rows. Intervals: {drawn}, the same "
+        "ones for model and baseline; level with: the interval holds 0."
+    )
