@@ -1,0 +1,115 @@
+"""Scores of predictions: ``evaluate``, which follows ``predict``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import wellstream as ws
+from framework.errors import ConfigError
+from launch import show
+from launch.command import add
+from launch.commands.results import PANEL
+from launch.options import Plugins, given
+
+ORDER = 32
+_KEY = re.compile(r"[A-Za-z_][\w.]*=")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to ``wellstream``."""
+    add(app, evaluate, panel=PANEL, runs_code=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """Options of the evaluations of Wellstream; None keeps the default of ``EvaluateConfig``."""
+
+    test: Annotated[str | None, typer.Option(help="wilcoxon (paired) or mann_whitney; default: wilcoxon")] = None
+    unit: Annotated[
+        str | None,
+        typer.Option(help="what the test counts: well, or condition (averages its wells); default: well"),
+    ] = None
+    correction: Annotated[str | None, typer.Option(help="none or benjamini_hochberg; default: none")] = None
+    alpha: Annotated[float | None, typer.Option(help="level of significance, between 0 and 1; default: 0.05")] = None
+    interval: Annotated[
+        str | None,
+        typer.Option(help="of the share of genes: p_quantiles (as the authors') or split_shares; default: p_quantiles"),
+    ] = None
+    ranked: Annotated[
+        str | None,
+        typer.Option(help="genes in the tables of best and worst: significant or all; default: significant"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineOptions:
+    """What stands beside the model."""
+
+    baselines: Annotated[
+        str,
+        typer.Option(
+            help="all, or names such as count,intensity: predictors that know less, scored on the same rows by the "
+            "same test; baselines.KEY=VALUE sets how",
+        ),
+    ] = ""
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", help="run folder that made the predictions, for --baselines; default: as they name it"),
+    ] = None
+
+
+def evaluate(
+    predictions: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN|FILE|key=value",
+            help="a run folder, or prediction files (one per target and split) or folders of them; key=value: any "
+            "option of the evaluation, also of one that a plugin adds",
+        ),
+    ],
+    options: EvaluateOptions,
+    beside: BaselineOptions,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="folder for evaluation.json and per_gene tables; default: in the run"),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="dataset folder or URL; default: the one that the predictions name")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="evaluation to make; default: the only one that takes these files")
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Score predictions on held-out bags or cells: r2, SMAPE, significance, Pearson with intervals, baselines.
+
+    With --baselines the headline says whether the model is above, level with or below the best of them.
+
+    Python: wellstream.evaluate(predictions, out=out, baselines="all", alpha=0.01)
+    """
+    overrides = [word for word in predictions if _KEY.match(word) and not Path(word).exists()]
+    files = [word for word in predictions if word not in overrides]
+    if out is None:
+        if len(files) != 1 or not (Path(files[0]) / "config.yaml").is_file():
+            raise ConfigError("expected --out FOLDER, unless a run folder is evaluated")
+        out = Path(files[0]) / "evaluation"
+    with show.progress() as report:
+        evaluation = ws.evaluate(
+            files,
+            data=data,
+            out=out,
+            kind=kind,
+            plugins=plugin or (),
+            overrides=overrides,
+            baselines=beside.baselines,
+            run=beside.run,
+            progress=report,
+            **given(options),
+        )
+    show.evaluation(evaluation)
+    show.console.print(f"wrote {out}")
