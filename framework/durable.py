@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -24,6 +25,8 @@ import numpy.typing as npt
 TEMPORARY_PREFIX = ".partial-"
 """What names of files begin with that are not yet in their place."""
 _ROOM_BYTES = 1 << 16
+_OF_RUST = re.compile(r"\(os error (\d+)\)")
+"""How libraries in Rust, as safetensors, give the number of the system's error."""
 _NO_FILE = "a pipe, socket or device"
 
 
@@ -41,8 +44,10 @@ def naming(place: Path | str, *also: type[Exception]) -> Iterator[None]:
     try:
         yield
     except also as error:
-        if _is_full(Path(place)):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) from error
+        told = _OF_RUST.search(str(error))
+        number = int(told[1]) if told else errno.ENOSPC if _is_full(Path(place)) else None
+        if number is not None:
+            raise OSError(number, os.strerror(number), str(place)) from error
         raise OSError(errno.EIO, " ".join(str(error).split()), str(place)) from error
     except OSError as error:
         named = [str(name) for name in (error.filename, error.filename2) if name is not None]

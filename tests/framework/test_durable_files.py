@@ -193,3 +193,11 @@ def test_an_error_of_a_library_becomes_one_of_the_system_with_the_name_of_the_fi
         raise RuntimeError("file write failed")
     with pytest.raises(ValueError, match="other"), naming(tmp_path / "w.pt", RuntimeError):
         raise ValueError("other")
+
+
+def test_an_error_of_a_library_in_rust_keeps_the_number_of_the_system(tmp_path: Path) -> None:
+    """The library has removed its part of a file by then, so the disk is no longer full."""
+    with pytest.raises(OSError, match="No space left") as caught, naming(tmp_path / "w.st", ValueError):
+        raise ValueError("Error while serializing: I/O error: No space left on device (os error 28)")
+    assert caught.value.errno == errno.ENOSPC
+    assert sentence_of(caught.value).startswith(f"{tmp_path / 'w.st'}: no space left on device; make room")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import logging
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def write_program(module: Portable, file: Path, shape: tuple[int, int, int]) -> 
 
     Raises:
         RunError: torch cannot trace the network.
+        OSError: the file cannot be written.
     """
+    whole = io.BytesIO()  # torch ends the process where a file of its own takes no more
     example = torch.zeros(_PAIR, *shape)
     quiet = logging.getLogger("torch.export")
     level = quiet.level
@@ -62,9 +65,10 @@ def write_program(module: Portable, file: Path, shape: tuple[int, int, int]) -> 
         program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("tiles", min=1)},))
         for node in program.graph.nodes:  # where our code lies on this machine is nothing that others should read
             node.meta.pop("stack_trace", None)
-        torch.export.save(program, file)
+        torch.export.save(program, whole)
     except Exception as error:  # torch raises many kinds on what it cannot trace
         text = " ".join(str(error).split())[:200]
         raise RunError(f"{file}: torch.export cannot trace this network ({text}); export without it") from error
     finally:
         quiet.setLevel(level)
+    file.write_bytes(whole.getbuffer())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -208,3 +209,15 @@ def test_an_export_replaces_an_export_and_nothing_else(world: Path, exported: Pa
     with pytest.raises(DatasetError):
         export(world / "triplet_mil", tmp_path / "else", data=tmp_path / "gone")
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+def test_an_export_that_finds_no_room_is_an_error_and_leaves_nothing(world: Path, tmp_path: Path) -> None:
+    """torch ends the process where a file that it opened takes no more."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(RunError, match=r"model: cannot be written \(File too large\)"):
+            export(world / "triplet_mil", tmp_path / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
