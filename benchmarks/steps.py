@@ -32,6 +32,7 @@ from framework.tracking.audit import Header
 from framework.trainer import AdamWConfig, Collaborators, Progress, TrainConfig, build_optimiser, build_scheduler
 from framework.trainer.loop import consumed_rows, train_step
 from framework.trainer.saving import save
+from framework.trainer.step_numbers import Unread
 from framework.trainer.stop import Signals
 
 WELLS = 2
@@ -109,6 +110,7 @@ class Trainer:
             facts={},
         )
         self._model, self._signals, self._done = ranks.wrap(objective), Signals(), 0
+        self._unread = Unread()
 
     def new_loader(self) -> Loader:
         """Return a loader of this rank's batches, over shards opened anew."""
@@ -135,7 +137,8 @@ class Trainer:
 
     def step(self, batch: Batch) -> None:
         """Train on one batch, and note what it held."""
-        train_step(self._run, self._model, batch, self._train, self._optim, self._signals)
+        facts = train_step(self._run, self._model, batch, self._train, self._optim, self._signals)
+        list(self._unread.after(facts, settle=False))
         rows = consumed_rows(batch)
         self._run.audit.append(batch.step, int((rows.weights > 0).sum()), digest_rows(rows))
 

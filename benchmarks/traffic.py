@@ -102,10 +102,10 @@ def one_step(config: RunConfig, ranks: Ranks) -> Mapping[str, Any]:
         with closing(iter_batches(run.loader.batches(0, WARM_UP + 1))) as batches:
             for number, batch in enumerate(batches):
                 if number < WARM_UP:
-                    train_step(run, model, batch, built.train, config.optim, Signals())
+                    train_step(run, model, batch, built.train, config.optim, Signals()).read()
                     continue
                 with listening:
-                    train_step(run, model, batch, built.train, config.optim, Signals())
+                    train_step(run, model, batch, built.train, config.optim, Signals()).read()
         trains = [value for value in run.objective.parameters() if value.requires_grad]
     return {
         "gradient_bytes": sum(value.numel() * value.element_size() for value in trains),

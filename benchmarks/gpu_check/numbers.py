@@ -58,7 +58,7 @@ def _trained(scene: Scene, name: str, deterministic: bool) -> dict[str, torch.Te
         run.objective.train()
         with closing(iter_batches(run.loader.batches(0, STEPS))) as batches:
             for batch in batches:
-                train_step(run, model, batch, built.train, config.optim, Signals())
+                train_step(run, model, batch, built.train, config.optim, Signals()).read()
         return {key: value.detach().cpu().clone() for key, value in run.objective.state_dict().items()}
 
 

@@ -1,8 +1,8 @@
 """How often a training step makes the processor wait for the device.
 
 On CUDA, PyTorch itself says where it does. On the CPU nothing waits; there the operations are counted that would wait
-on a GPU because the processor needs their values (``item``, ``nonzero`` and what is built on it). The one read at the
-end of a step, ``tolist``, is no operation and shows on CUDA only.
+on a GPU because the processor needs their values (``item``, ``nonzero`` and what is built on it). What a step
+reads with ``tolist`` is no operation there and shows on CUDA only; it is read a step late, when it has arrived.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from framework.run.train.config import RunConfig
 from framework.run.train.rehearsal import iter_batches
 from framework.trainer import Signals, train_step
 from framework.trainer.loop import consumed_rows
+from framework.trainer.step_numbers import Unread
 
 MOST_WAITS = 2
 WARM_UP, COUNTED = 3, 3
@@ -52,17 +53,19 @@ def waits_per_step(scene: Scene) -> Verdict:
 
 def _counted(scene: Scene, config: RunConfig, built: Built) -> tuple[list[int], list[str]]:
     """Return the waits of each counted step, and the lines of ours that asked."""
-    run, counts, where = built.collaborators, [], []
+    run, counts, where, unread = built.collaborators, [], [], Unread()
     model = run.ranks.wrap(run.objective)
     run.objective.train()
     with closing(iter_batches(run.loader.batches(0, WARM_UP + COUNTED))) as batches:
         for number, batch in enumerate(batches):
             if number < WARM_UP:
-                train_step(run, model, batch, built.train, config.optim, Signals())
+                facts = train_step(run, model, batch, built.train, config.optim, Signals())
+                list(unread.after(facts, settle=False))
                 continue
             with waits(scene) as said:
-                train_step(run, model, batch, built.train, config.optim, Signals())
+                facts = train_step(run, model, batch, built.train, config.optim, Signals())
                 consumed_rows(batch)
+                list(unread.after(facts, settle=False))
             counts.append(len(said))
             where += said
     return counts, where

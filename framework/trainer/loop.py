@@ -6,7 +6,6 @@ seeded anew from (seed, step, rank). So a resume needs one integer, and ends bit
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -22,8 +21,7 @@ from framework.data.batch import Batch
 from framework.data.permutation import hash_u64
 from framework.data.plan import StepRows, digest_rows
 from framework.distributed import Ranks
-from framework.errors import RunError
-from framework.objectives import Losses, Objective
+from framework.objectives import Objective
 from framework.trainer.collaborators import Collaborators, Source
 from framework.trainer.config import TrainConfig
 from framework.trainer.display import Display
@@ -32,6 +30,7 @@ from framework.trainer.meters import Clock, LossMeter, Speed
 from framework.trainer.optimisers import OptimConfig
 from framework.trainer.progress import Progress
 from framework.trainer.saving import is_due, is_over, save_if_due, share_statistics
+from framework.trainer.step_numbers import StepFacts, Unread
 from framework.trainer.stop import Signals, StoppedBy
 
 WARM_UP_STEPS = 5
@@ -39,8 +38,6 @@ WARM_UP_STEPS = 5
 
 
 _TIMEOUT = "train.timeout_s"
-_LEAST_SCALE = 1.0
-"""A gradient that overflows at this scale of the loss is no matter of the scale."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +59,6 @@ class Outcome:
     values: Mapping[str, float]
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepFacts:
-    """One step: this rank's losses, the mean loss of all ranks, rate, L2 norm of the global gradient, and whether any
-    rank was told to stop."""
-
-    losses: Losses
-    loss: float
-    rate: float
-    gradient_norm: float
-    stopped_by: StoppedBy | None
-
-
 def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Progress) -> Outcome:
     """Train from ``progress`` to ``train.steps``, early stopping or a signal; the last state is always checkpointed.
 
@@ -85,7 +70,7 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
     """
     began, first = time.perf_counter(), progress.step
     model = run.ranks.wrap(run.objective)
-    meter, interval, steady = LossMeter(), Clock(), Clock()
+    meter, interval, steady, unread = LossMeter(), Clock(), Clock(), Unread()
     values: dict[str, float] = {}
     stopped_by: StoppedBy | None = None
     torchrun = run.ranks.world_size > 1
@@ -114,13 +99,16 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
             for clock in (interval,) if progress.step < first + WARM_UP_STEPS else (interval, steady):
                 clock.add(time.perf_counter() - started, waited_s, counted * rows.tiles.shape[1])
             meter.add(facts.losses)
-            progress, stopped_by = progress.after_step(), facts.stopped_by
+            progress = progress.after_step()
             if run.average is not None:
                 run.average.update(progress.step)
-            display.step(progress.step, facts.loss)
+            read = list(unread.after(facts, settle=_needs_numbers(progress, train)))
+            for seen in read:
+                display.step(seen.step + 1, seen.loss)
+                stopped_by = seen.stopped_by or stopped_by
 
-            if progress.step % train.log_every == 0 or progress.step == train.steps_in_all:
-                values = _log(run, meter, interval, facts, progress.step)
+            if is_due(progress, train.log_every, train):
+                values = _log(run, meter, interval, facts.rate, read[-1].gradient_norm, progress.step)
                 display.numbers(progress.step, values, interval.seconds / max(1, interval.steps))
                 interval.reset()
             if train.evaluate_every and is_due(progress, train.evaluate_every, train):
@@ -137,11 +125,7 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
 def train_step(
     run: Collaborators, model: nn.Module, batch: Batch, train: TrainConfig, optim: OptimConfig, signals: Signals
 ) -> StepFacts:
-    """Make one step.
-
-    Raises:
-        RunError: the loss or gradient is not finite.
-    """
+    """Queue one step; its numbers are read from what is returned."""
     ranks = run.ranks
     torch.manual_seed(int(hash_u64(train.seed, batch.step, ranks.rank)) >> 1)
     run.optimiser.zero_grad(set_to_none=True)
@@ -151,13 +135,14 @@ def train_step(
     norm = _clipped(run.optimiser, optim.clip_norm)
     rate = float(run.optimiser.param_groups[0]["lr"])
     _step(run)
-    with ranks.meeting("step"):
-        # The only number of a step that this process waits for.
-        summed, count, terminated, interrupted, gradient = torch.cat([sums, norm.double()[None]]).tolist()
-    mean = summed / max(count, 1.0)
-    _need_finite(batch.step, mean, 0.0 if _was_skipped(run.scaler, gradient) else gradient)
-    stopped_by: StoppedBy | None = "SIGTERM" if terminated else "SIGINT" if interrupted else None
-    return StepFacts(losses=losses, loss=mean, rate=rate, gradient_norm=gradient, stopped_by=stopped_by)
+    return StepFacts(
+        step=batch.step,
+        losses=losses,
+        rate=rate,
+        sums=torch.cat([sums, norm.double()[None]]),
+        scaler=run.scaler,
+        ranks=ranks,
+    )
 
 
 def _step(run: Collaborators) -> None:
@@ -170,11 +155,6 @@ def _step(run: Collaborators) -> None:
         run.scheduler.step()
 
 
-def _was_skipped(scaler: torch.amp.GradScaler, gradient_norm: float) -> bool:
-    """Whether a gradient overflowed because its scale was too large, which is then lower from the next step on."""
-    return scaler.is_enabled() and not math.isfinite(gradient_norm) and scaler.get_scale() >= _LEAST_SCALE
-
-
 def _clipped(optimiser: torch.optim.Optimizer, clip_norm: float | None) -> torch.Tensor:
     """Return the L2 norm of the gradient, 0-d, and clip the gradient where that is asked."""
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
@@ -183,14 +163,10 @@ def _clipped(optimiser: torch.optim.Optimizer, clip_norm: float | None) -> torch
     return nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
-def _need_finite(step: int, loss: float, gradient_norm: float) -> None:
-    if math.isfinite(loss) and math.isfinite(gradient_norm):
-        return
-    what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {gradient_norm}"
-    raise RunError(
-        f"step {step}: {what}; earlier checkpoints are unharmed. Try a lower optim.lr, optim.clip_norm=1, a longer "
-        "optim.warmup_steps or train.precision=fp32; and look at the data with: wellstream inspect DATASET"
-    )
+def _needs_numbers(progress: Progress, train: TrainConfig) -> bool:
+    """Whether something follows the step that needs its numbers: a line of metrics, validation, a checkpoint."""
+    marks = (train.log_every, train.save_every, train.evaluate_every)
+    return any(every is not None and is_due(progress, every, train) for every in marks)
 
 
 def _validated(
@@ -250,12 +226,14 @@ def consumed_rows(batch: Batch) -> StepRows:
     return StepRows(step=batch.step, epoch=batch.epoch, bags=bags.numpy(), tiles=tiles.numpy(), weights=weights.numpy())
 
 
-def _log(run: Collaborators, meter: LossMeter, interval: Clock, facts: StepFacts, step: int) -> dict[str, float]:
+def _log(
+    run: Collaborators, meter: LossMeter, interval: Clock, rate: float, gradient_norm: float, step: int
+) -> dict[str, float]:
     values = meter.read(run.ranks)
     speed = interval.read(run.ranks)
     if speed:
         values |= {"tiles_per_s": speed.tiles_per_s, "wait_share": speed.wait_share, "wait_rank": speed.wait_rank}
-    values |= {"lr": facts.rate, "grad_norm": facts.gradient_norm}
+    values |= {"lr": rate, "grad_norm": gradient_norm}
     if run.scaler.is_enabled():
         values["loss_scale"] = run.scaler.get_scale()
     run.tracker.log(step, values)

@@ -69,7 +69,7 @@ def test_a_step_that_asks_the_device_is_found_with_its_line(scene: Scene, monkey
     assert verdict.passed is False
     assert verdict.found["waits"]["triplet_mil fp32"] == waits.MOST_WAITS + 1
     assert verdict.found["waits"]["autoencoder fp32"] == 0
-    assert any(place.startswith("framework/trainer/loop.py:") for place in verdict.found["where"])
+    assert any(place.startswith("framework/trainer/gradients.py:") for place in verdict.found["where"])
 
 
 def test_a_mask_as_an_index_asks_the_device(scene: Scene) -> None:

@@ -151,7 +151,7 @@ def _seconds(config: RunConfig, built: Built, ranks: Ranks) -> list[float]:
     began = time.perf_counter()
     with closing(iter_batches(run.loader.batches(0, min(STEPS, built.train.steps_in_all)))) as batches:
         for batch in batches:
-            train_step(run, model, batch, built.train, config.optim, Signals())
+            train_step(run, model, batch, built.train, config.optim, Signals()).read()
             now = time.perf_counter()
             taken.append(now - began)
             began = now
