@@ -12,6 +12,7 @@ Predictions are log(1 + 100 s) for all three, so that their scores can be compar
 
 from __future__ import annotations
 
+import logging
 from fnmatch import fnmatchcase
 from typing import ClassVar, Literal
 
@@ -38,6 +39,8 @@ from framework.objectives.base import (
 )
 from framework.objectives.omics_targets import ProfileOfTargets, TargetFacts
 from framework.objectives.pretrained import PretrainedBackbone
+
+log = logging.getLogger(__name__)
 
 TARGET = "expression"
 _LEAST_SHARE = 1e-7
@@ -150,8 +153,27 @@ class CellExpression(EncodesBags, Predicts):
         self.bag_encoder.load_state_dict({**self.bag_encoder.state_dict(), **state})
 
     def labels(self, dataset: Dataset) -> dict[str, LabelTable]:
-        """Return ``expression`` (T, G) = log(1 + 100 share), ``counts`` (T, G), ``total`` (T, 1); NaN where unknown."""
-        counts, totals = _counts(dataset, self.expression.genes, self.options.total)
+        """Return ``expression`` (T, G) = log(1 + 100 share), ``counts`` (T, G), ``total`` (T, 1); NaN where unknown.
+
+        A gene that is no marker of the dataset, such as one without a transcript in another field, is unknown there.
+
+        Raises:
+            DatasetError: the dataset has none of the genes, or not the total.
+        """
+        genes, known = self.expression.genes, set(dataset.manifest.markers)
+        found = tuple(gene for gene in genes if gene in known) or genes
+        there, totals = _counts(dataset, found, self.options.total)
+        counts = np.full((len(there), len(genes)), np.nan)
+        counts[:, [genes.index(gene) for gene in found]] = there
+        missing = [gene for gene in genes if gene not in known]
+        if missing:
+            log.warning(
+                "%s: %d of the %d genes of the run are no markers of it, so they are predicted and not compared: %s",
+                dataset.where,
+                len(missing),
+                len(genes),
+                some_of(missing),
+            )
         tables = {"expression": log_share(counts, totals), "counts": counts, "total": totals[:, None]}
         return {
             name: LabelTable(per="tile", values=torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)))

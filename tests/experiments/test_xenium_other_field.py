@@ -1,0 +1,118 @@
+"""Trained on three strips of one field, asked about another: its own cells, its own genes, in an order of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import torch
+
+from data_tools.pipeline import ingest, load_ingest_config
+from framework.data.dataset import Dataset
+from framework.objectives import CellExpression
+from framework.objectives.cell_expression import log_share
+from framework.run import fit, load_run_config, open_run, predict
+
+EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments" / "xenium_breast"
+EDGE = 96
+SMALL = ["sources.0.reader.crop_px=32", "tiles.size_px=32", "sources.0.reader.whole_px=16"]
+COUNTS = {"ESR1": 14, "KRT5": 9, "ACTA2": 7, "CD3E": 5}
+"""Gene -> mean transcripts per cell of the first field."""
+
+
+def a_field(folder: Path, genes: dict[str, int], cells: int, seed: int, width: int) -> list[str]:
+    """Write image and table of a field, cells on a grid; return the words that name them to an ingest."""
+    random = np.random.default_rng(seed)
+    folder.mkdir()
+    tifffile.imwrite(folder / "dapi.tif", random.integers(100, 3000, (EDGE, width), dtype=np.uint16))
+    rows = []
+    for cell in range(cells):
+        x, y = 20 + (cell * 17) % (width - 40), 20 + (cell * 29) % (EDGE - 40)
+        for gene, mean in genes.items():
+            rows += [(f"c{cell:03d}", gene, x, y, 1, 40)] * int(random.poisson(mean))
+    names = ["cell_id", "feature_name", "x_px", "y_px", "overlaps_nucleus", "qv"]
+    table = pd.DataFrame(rows, columns=names)
+    table.sample(frac=1, random_state=seed).to_csv(folder / "transcripts.csv.gz", index=False)
+    reader = "sources.0.reader."
+    return [f"{reader}images.DAPI={folder}/dapi.tif", f"{reader}table={folder}/transcripts.csv.gz", *SMALL]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on three strips, and another field, whose table has one gene more and one less."""
+    root = tmp_path_factory.mktemp("fields")
+    first = a_field(root / "first", COUNTS, 36, 0, 300)
+    ingest(
+        load_ingest_config(EXPERIMENT / "ingest.yaml", [*first, "sources.0.reader.blocks.x_px=100"]),
+        root / "data",
+        workers=0,
+    )
+    other = a_field(root / "second", {"ZNF1": 6, "KRT5": 20, "ESR1": 15, "ACTA2": 4}, 11, 1, 120)
+    ingest(load_ingest_config(EXPERIMENT / "ingest.yaml", other), root / "other", workers=0)
+    settings = [
+        f"run_dir={root}/run",
+        f"data.path={root}/data",
+        'split={by: Metadata_Block, train: ["0", "1", "2"], test: []}',
+        "train.steps=3",
+        "train.save_every=3",
+        "plan.tiles=8",
+        "objective.min_cells=1",
+        "objective.backbone={name: filter_bank, octaves: 1, seen_px: 16, rings_px: [0, 4, 8], dense: [8]}",
+    ]
+    fit(load_run_config(EXPERIMENT / "train.yaml", settings))
+    return root
+
+
+def test_cells_and_genes_come_in_order(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    predict(root / "run", root / "other", root / "out.h5ad", part="all")
+    found = anndata.read_h5ad(root / "out.h5ad")
+    assert list(found.var_names) == sorted(COUNTS)
+    other = Dataset.open(root / "other")
+    cells = other.tile_table()["Metadata_Cell"].tolist()
+    assert found.obs["Metadata_Cell"].tolist() == cells
+    assert sorted(cells) == [f"c{cell:03d}" for cell in range(11)]
+    # The measured values of each cell, counted anew from its transcripts.
+    table = pd.read_csv(root / "second" / "transcripts.csv.gz")
+    counted = table.groupby(["cell_id", "feature_name"]).size().unstack(fill_value=0).loc[cells]
+    shares = log_share(counted.to_numpy(np.float64), counted.sum(axis=1).to_numpy(np.float64))
+    expected = pd.DataFrame(shares, index=cells, columns=counted.columns)
+    for gene in ("ESR1", "KRT5", "ACTA2"):
+        np.testing.assert_allclose(found[:, gene].layers["measured"].ravel(), expected[gene].to_numpy(), rtol=1e-5)
+    assert np.isnan(found[:, "CD3E"].layers["measured"]).all()
+    assert (
+        "1 of the 4 genes of the run are no markers of it, so they are predicted and not compared: CD3E" in caplog.text
+    )
+
+
+def test_predictions_are_those_of_the_network(root: Path) -> None:
+    """Each row by hand: pixels of the image around the cell, scaled as in training, through the network."""
+    predict(root / "run", root / "other", root / "again.h5ad", part="all")
+    found = anndata.read_h5ad(root / "again.h5ad")
+    opened = open_run(root / "run")
+    objective = opened.objective
+    assert isinstance(objective, CellExpression)
+    image = np.pad(tifffile.imread(root / "second" / "dapi.tif"), 32, mode="reflect")
+    scale = opened.scale
+    for row, (y, x) in enumerate(Dataset.open(root / "other").tile_table()[["y_px", "x_px"]].to_numpy(int)):
+        tile = np.log1p(image[y + 16 : y + 48, x + 16 : x + 48].astype(np.float32))
+        pixels = torch.from_numpy((tile - scale.mean[0]) / scale.sd[0])[None, None].float()
+        with torch.no_grad():
+            scores = objective.head(torch.relu(objective.embed_tiles(pixels)))
+        expected = scores * objective.sd + objective.mean
+        np.testing.assert_allclose(found.X[row], expected[0].numpy(), rtol=1e-4, atol=1e-5)
+    assert found.X.std(axis=0).min() > 0
+
+
+def test_a_field_that_was_only_imaged(root: Path) -> None:
+    """A table of cells without any gene of the run: all is predicted, nothing is compared."""
+    words = a_field(root / "third", {"OTHER": 40}, 5, 2, 120)
+    ingest(load_ingest_config(EXPERIMENT / "ingest.yaml", words), root / "imaged", workers=0)
+    predict(root / "run", root / "imaged", root / "imaged.h5ad", part="all")
+    found = anndata.read_h5ad(root / "imaged.h5ad")
+    assert found.shape == (5, 4)
+    assert np.isfinite(found.X).all()
+    assert np.isnan(found.layers["measured"]).all()
