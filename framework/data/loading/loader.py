@@ -136,7 +136,8 @@ class Loader:
         # What is stored in the type of the batch, and stays as it is, is gathered straight into the batch.
         self._straight = as_stored or (store.dtype == np.float32 and not changed)
         self.wait_s = 0.0
-        """Seconds the consumer has waited for data so far, before any collective."""
+        """Seconds the consumer has waited for data so far, before any collective; on a GPU with those that the device
+        waited for a batch which was still on its way."""
         self._check()
 
     def rows_at(self, step: int) -> StepRows:
@@ -167,7 +168,7 @@ class Loader:
                     # While the next one is waited for, only the caller decides whether this one lives on.
                     del batch
                     if lane is not None:
-                        lane.finish_step()
+                        self.wait_s += lane.finish_step()
             finally:
                 for future in pending:
                     future.cancel()

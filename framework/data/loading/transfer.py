@@ -2,11 +2,13 @@
 
 Work that is queued on one stream runs in order; two streams run side by side until an event orders them. The events
 here say three things: a page-locked buffer has been read and may be filled again, a batch is ready for the caller's
-stream, and the caller's stream is done with a step.
+stream, and the caller's stream is done with a step. Two more, before and behind the wait for a batch, say how long the
+device had nothing to compute because of it.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from functools import cache
@@ -46,8 +48,12 @@ class Lane(Protocol):
         """Let what the caller queues from now on wait for ``ready``, and keep the tensors' memory for as long."""
         ...
 
-    def finish_step(self) -> None:
-        """Note that a step has been queued by the caller, and wait until the device is through with the one before."""
+    def finish_step(self) -> float:
+        """Note that a step has been queued by the caller, and wait until the device is through with the one before.
+
+        Returns:
+            Seconds that the device waited for the batches of steps it is through with, since the last call.
+        """
         ...
 
 
@@ -62,6 +68,7 @@ class SideStream:
         self._stream = _stream_of(device)
         self._device = self._stream.device
         self._previous: torch.cuda.Event | None = None
+        self._waits: deque[tuple[torch.cuda.Event, torch.cuda.Event]] = deque()
 
     def begin_thread(self) -> None:
         """Without it the thread would begin, and take memory, on the first device of the machine."""
@@ -78,20 +85,29 @@ class SideStream:
     def arrive(self, ready: Mark, tensors: Iterable[torch.Tensor]) -> None:
         """See ``Lane``."""
         caller = torch.cuda.current_stream(self._device)
+        began = self._marked(caller, timed=True)
         ready.wait(caller)
+        self._waits.append((began, self._marked(caller, timed=True)))
         for tensor in tensors:
             # Its memory belongs to the side stream, which would use it again as soon as nothing here refers to it,
             # while the caller's stream may still have to read it.
             tensor.record_stream(caller)
 
-    def finish_step(self) -> None:
+    def finish_step(self) -> float:
         """See ``Lane``."""
         previous, self._previous = self._previous, self._marked(torch.cuda.current_stream(self._device))
-        if previous is not None:
-            previous.synchronize()
+        if previous is None:
+            return 0.0
+        previous.synchronize()
+        waited_ms = 0.0
+        # All but that of the step just queued lie before the point that was waited for.
+        while len(self._waits) > 1:
+            began, ended = self._waits.popleft()
+            waited_ms += began.elapsed_time(ended)
+        return waited_ms / 1e3
 
-    def _marked(self, stream: torch.cuda.Stream) -> torch.cuda.Event:
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    def _marked(self, stream: torch.cuda.Stream, *, timed: bool = False) -> torch.cuda.Event:
+        event = torch.cuda.Event(enable_timing=timed)  # type: ignore[no-untyped-call]
         event.record(stream)
         return event
 

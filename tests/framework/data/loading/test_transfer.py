@@ -65,8 +65,9 @@ class WrittenLane:
         self.story.append("arrive")
         self.arrived.append((ready, list(tensors)))
 
-    def finish_step(self) -> None:
+    def finish_step(self) -> float:
         self.story.append("finish")
+        return 0.25
 
 
 class WatchingStore(TileStore):
@@ -125,8 +126,8 @@ def test_a_lane_carries_the_same_batches_in_the_right_order(
 
     lane.mark = marked  # type: ignore[method-assign]
     monkeypatch.setattr(loader_module, "lane_to", lambda device: lane)
-    sent = []
-    for batch in Loader(store, plan, **options).batches(0, 20):
+    sent, sending = [], Loader(store, plan, **options)
+    for batch in sending.batches(0, 20):
         lane.story.append(batch.step)
         sent.append(batch)
     for ours, theirs in zip(sent, plain, strict=True):
@@ -135,6 +136,7 @@ def test_a_lane_carries_the_same_batches_in_the_right_order(
         assert ours.on_host is not None
         assert all(map(torch.equal, ours.on_host, (theirs.bags, theirs.tile_ids, theirs.weights)))
         assert theirs.on_host is None
+    assert sending.wait_s >= 20 * 0.25
     # Every batch arrives before the caller has it, and its step is noted when the caller comes back.
     assert lane.story == [event for step in range(20) for event in ("arrive", step, "finish")]
     # Two points per batch: the buffer is read, the batch is made. The caller waits for the second.
@@ -162,8 +164,10 @@ class Devices:
         self.streams += 1
         return NamedStream("side", device)
 
-    def Event(self) -> NamedEvent:
+    def Event(self, *, enable_timing: bool) -> NamedEvent:
         self.made += 1
+        if enable_timing:
+            return NamedEvent(f"time {self.made}", self.story)
         return NamedEvent(f"event {self.made}", self.story)
 
     def current_stream(self, device: torch.device) -> NamedStream:
@@ -187,6 +191,10 @@ class NamedEvent:
 
     def synchronize(self) -> None:
         self.story.append(("thread", "waits for", self.name))
+
+    def elapsed_time(self, other: NamedEvent) -> float:
+        self.story.append(("milliseconds from", self.name, "to " + other.name))
+        return 40.0
 
 
 class NamedTensor:
@@ -218,17 +226,32 @@ def test_a_side_stream_orders_the_callers(devices: Devices) -> None:
     lane.arrive(lane.mark(), [tensor])
     assert devices.story == [
         ("event 1", "recorded on", "side"),
+        ("time 2", "recorded on", "caller"),
         ("caller", "waits for", "event 1"),
+        ("time 3", "recorded on", "caller"),
         ("memory", "kept for", "caller"),
     ]
     devices.story.clear()
-    for _ in range(3):
-        lane.finish_step()
+    assert [lane.finish_step() for _ in range(3)] == [0.0, 0.0, 0.0]
     # The device always has one whole step queued beside the one it computes.
     assert devices.story == [
-        ("event 2", "recorded on", "caller"),
-        ("event 3", "recorded on", "caller"),
-        ("thread", "waits for", "event 2"),
         ("event 4", "recorded on", "caller"),
-        ("thread", "waits for", "event 3"),
+        ("event 5", "recorded on", "caller"),
+        ("thread", "waits for", "event 4"),
+        ("event 6", "recorded on", "caller"),
+        ("thread", "waits for", "event 5"),
     ]
+
+
+def test_a_wait_of_the_device_is_read_when_its_step_is_done(devices: Devices) -> None:
+    lane = SideStream(torch.device("cuda", 0))
+    waited = []
+    for _ in range(4):
+        lane.arrive(lane.mark(), [])
+        waited.append(lane.finish_step())
+    assert waited == [0.0, 0.04, 0.04, 0.04]
+    asked = [event for event in devices.story if event[0] == "milliseconds from"]
+    # One behind: nobody asks for the time of a point that the device has not come to.
+    first = devices.story.index(asked[0])
+    assert ("thread", "waits for", "event 4") in devices.story[:first]
+    assert asked[0] == ("milliseconds from", "time 2", "to time 3")
