@@ -17,7 +17,7 @@ from data_tools.formats.tiff import decode_labels, described
 from data_tools.nuclei.base import FieldKey, FieldOfView, FieldSurvey, Nuclei, nuclei_at
 from data_tools.nuclei.field_keys import FieldIndex, Key, Part, check_site_numbers, index_fields, stem
 from data_tools.readers.folder import images_below
-from data_tools.readers.patterns import compiled, groups_of, matched, misfit, missed_note
+from data_tools.readers.patterns import compared, compiled, found_in, groups_of, misfit, missed_note
 from data_tools.readers.problem import Problem
 from data_tools.wells import normalise_well, row_number
 from framework.config import StrictModel
@@ -104,19 +104,11 @@ def survey_label_images(config: LabelImagesConfig, fields: Sequence[FieldOfView]
 
 def _matches(config: LabelImagesConfig, shown: str, notes: list[str]) -> list[tuple[str, dict[str, str]]]:
     listed = images_below(Path(shown), shown, _SUFFIXES)
-    pattern = compiled(config.pattern)
-    by_path = "/" in config.pattern.replace("[^/]", "")
-    matches, missed = [], []
-    for name in listed.names:
-        match = matched(pattern, name if by_path else name.rpartition("/")[2])
-        if match is None:
-            missed.append(name)
-        else:
-            matches.append((name, {key: text for key, text in match.groupdict().items() if text is not None}))
+    matches, missed = found_in(config.pattern, listed.names)
     if not matches:
-        first = listed.names[0] if by_path else listed.names[0].rpartition("/")[2]
+        where = misfit(compiled(config.pattern), compared(config.pattern, listed.names[0]))
         raise InputError(
-            f"{shown}: no label image of {len(listed.names)} matches {config.pattern!r}; {misfit(pattern, first)}; "
+            f"{shown}: no label image of {len(listed.names)} matches {config.pattern!r}; {where}; "
             "correct 'nuclei.images.pattern'"
         )
     notes += [*listed.notes, *missed_note(shown, listed.names, missed)]

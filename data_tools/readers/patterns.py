@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def groups_of(pattern: str, known: Sequence[str] | None = None) -> set[str]:
@@ -39,6 +39,32 @@ def matched(pattern: re.Pattern[str], name: str) -> re.Match[str] | None:
     same and are not.
     """
     return pattern.fullmatch(_composed(name))
+
+
+def is_of_paths(pattern: str) -> bool:
+    """Return whether a pattern is compared with whole paths.
+
+    A class as ``[^/]`` speaks of one name; any other slash can only match a path.
+    """
+    return "/" in pattern.replace("[^/]", "")
+
+
+def compared(pattern: str, name: str) -> str:
+    """Return what of a file's path (relative, with ``/``) a pattern is compared with: all of it, or its last part."""
+    return name if is_of_paths(pattern) else name.rpartition("/")[2]
+
+
+def found_in(pattern: str, names: Iterable[str]) -> tuple[list[tuple[str, dict[str, str]]], list[str]]:
+    """Return the names that a pattern matches, each with the text of its groups, and the names it does not match."""
+    one = compiled(pattern)
+    found, missed = [], []
+    for name in names:
+        match = matched(one, compared(pattern, name))
+        if match is None:
+            missed.append(name)
+        else:
+            found.append((name, {key: text for key, text in match.groupdict().items() if text is not None}))
+    return found, missed
 
 
 def _composed(text: str) -> str:

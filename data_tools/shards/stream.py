@@ -68,3 +68,27 @@ class SummedStream:
     def block_sums(self) -> tuple[int, ...]:
         """CRC-32 of each block of ``CHECKSUM_BLOCK_BYTES``, the last one of what there is."""
         return tuple(self._blocks)
+
+
+class Shard:
+    """Base of the writers of shards, each to an open file from front to back.
+
+    Attributes:
+        tiles: tiles written so far.
+        tile_nbytes: int32 arrays; bytes that each tile takes, one array per chunk.
+    """
+
+    def __init__(self, file: Writable) -> None:
+        self._stream = SummedStream(file)
+        self.tiles = 0
+        self.tile_nbytes: list[npt.NDArray[np.int32]] = []
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes written so far."""
+        return self._stream.nbytes
+
+    @property
+    def block_sums(self) -> tuple[int, ...]:
+        """CRC-32 of each block; complete after ``finish``."""
+        return self._stream.block_sums

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.lib.format as npy_format
 import numpy.typing as npt
 
-from data_tools.shards.stream import Offsets, SummedStream, Writable
+from data_tools.shards.stream import Offsets, Shard
 from framework.errors import InputError
 
 _BLOCK = 512
@@ -53,28 +53,8 @@ def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     return buffer.getvalue()
 
 
-class ShardWriter:
-    """Writes chunks to an open file front to back and says where each tile went.
-
-    Attributes:
-        tiles: tiles written so far.
-        tile_nbytes: int32 arrays; bytes each tile takes, one array per chunk.
-    """
-
-    def __init__(self, file: Writable) -> None:
-        self._stream = SummedStream(file)
-        self.tiles = 0
-        self.tile_nbytes: list[npt.NDArray[np.int32]] = []
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes written so far."""
-        return self._stream.nbytes
-
-    @property
-    def block_sums(self) -> tuple[int, ...]:
-        """CRC-32 of each block; complete after ``finish``."""
-        return self._stream.block_sums
+class ShardWriter(Shard):
+    """Writes chunks to an open file front to back and says where each tile went."""
 
     def add(self, key: str, count: int, pieces: Iterable[npt.NDArray[Any]], facts: Mapping[str, Any]) -> Offsets:
         """Append one sample.

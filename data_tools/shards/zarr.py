@@ -15,7 +15,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from data_tools.shards.stream import Offsets, SummedStream, Writable
+from data_tools.shards.stream import Offsets, Shard, Writable
 from framework.data.format.schema import BloscCodec
 from framework.errors import InputError
 
@@ -29,32 +29,15 @@ DATA_KEY = "c/0/0/0/0"
 """File of the only shard of an array of four dimensions."""
 
 
-class ZarrShardWriter:
-    """Writes tiles to an open file front to back and says where each went.
-
-    Attributes:
-        tiles: tiles written so far.
-        tile_nbytes: int32 arrays; encoded bytes of each tile, one array per chunk.
-    """
+class ZarrShardWriter(Shard):
+    """Writes tiles to an open file front to back and says where each went; ``tile_nbytes`` are encoded bytes."""
 
     def __init__(self, file: Writable, codec: BloscCodec | None) -> None:
-        self._stream = SummedStream(file)
+        super().__init__(file)
         self._codec = codec
         self._offsets: list[npt.NDArray[np.int64]] = []
         self._bags: dict[int, dict[str, Any]] = {}
-        self.tiles = 0
-        self.tile_nbytes: list[npt.NDArray[np.int32]] = []
         self._stream.put(bytes(_LEAD_BYTES))
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes written so far."""
-        return self._stream.nbytes
-
-    @property
-    def block_sums(self) -> tuple[int, ...]:
-        """CRC-32 of each block; complete after ``finish``."""
-        return self._stream.block_sums
 
     def add(self, key: str, count: int, pieces: Iterable[npt.NDArray[Any]], facts: Mapping[str, Any]) -> Offsets:
         """Append tiles of one bag.

@@ -58,14 +58,15 @@ class Way:
 
     def tree(self) -> Iterator[str]:
         """Yield the way as a tree: each module below the one that entered it first."""
+        place = {name: number for number, name in enumerate(self.modules)}
         parents: dict[str, str] = {}
         for call in self.calls:
-            parents.setdefault(call.module, call.caller)
-        depth: dict[str, int] = {}
+            # A module that was entered before its caller has another above it, or none.
+            if place[call.caller] < place[call.module]:
+                parents.setdefault(call.module, call.caller)
         children: dict[str, list[str]] = {}
         for name in self.modules:
-            children.setdefault(parents.get(name, "") if name not in depth else "", []).append(name)
-            depth[name] = 0
+            children.setdefault(parents.get(name, ""), []).append(name)
 
         def lines(name: str, level: int) -> Iterator[str]:
             yield "  " * level + name

@@ -47,7 +47,8 @@ def _read_tiff(folder: Path) -> Any:
     return read_image(ImageRef(plate="P", well="A01", site=1, channel="DNA", file=folder / "image.tif"))
 
 
-def _plate(folder: Path) -> None:
+def write_plate(folder: Path) -> None:
+    """Write a small simulated plate, ``SIM``, and its plate map."""
     config = PlateConfig(
         plate="SIM",
         perturbations=3,
@@ -257,7 +258,7 @@ def _deeploc(folder: Path) -> None:
 
 TARGETS: list[Target] = [
     *(target for name in _PACKINGS for target in of_files(f"tiff {name}", _tiff(name), ("image.tif",), _read_tiff)),
-    *of_files("harmony", _plate, ("SIM/Images/Index.idx.xml",), _read_index),
+    *of_files("harmony", write_plate, ("SIM/Images/Index.idx.xml",), _read_index),
     *_stack_target("plain.npz"),
     *_stack_target("packed.npz"),
     *_stack_target("stack.h5"),

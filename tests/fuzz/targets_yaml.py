@@ -8,11 +8,11 @@ from typing import Any
 
 from fixtures.tiny_run import HEADS, MARKERS, PAIRS, TRIPLET
 from fuzz.target import Target, of_files
+from fuzz.targets_images import write_plate
 from fuzz.targets_own import INGESTED
 
 from data_tools.pipeline.entry import ingest, load_ingest_config
 from data_tools.readers.cells.stack import StackConfig
-from data_tools.simulate import PlateConfig, simulate_plate
 from data_tools.single_cell.config import SingleCellConfig
 from framework.config import load_config
 from framework.expression import ExpressionConfig
@@ -45,20 +45,7 @@ def _read_as(model: Any) -> Any:
 
 
 def _plate_export(folder: Path) -> None:
-    simulated = PlateConfig(
-        plate="SIM",
-        perturbations=3,
-        replicates=1,
-        rows=4,
-        columns=6,
-        sites=1,
-        size_px=128,
-        cells_per_site=3,
-        transcripts=4,
-        proteins=2,
-        out_of_focus_wells=0,
-    )
-    simulate_plate(simulated, folder / "raw")
+    write_plate(folder / "raw")
     (folder / "ingest.yaml").write_text(
         "name: x\nplates:\n  - source: {name: harmony, path: raw/SIM}\n    platemap: {path: raw/platemap.csv}\n"
         "channels: [Hoechst, MitoTracker]\nillumination: {method: none}\n"

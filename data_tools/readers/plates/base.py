@@ -6,6 +6,7 @@ drop an image silently: what cannot be used is a ``Problem`` with a short reason
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,7 +22,7 @@ from data_tools.illumination import Profile
 from data_tools.readers.plates.places import ImageFile, pixels_of
 from data_tools.readers.plates.projection import Projection, project, sharpest
 from data_tools.readers.problem import Problem
-from data_tools.wells import well_order
+from data_tools.wells import normalise_well, well_order
 from framework.errors import InputError
 from framework.registry import Registry
 
@@ -67,6 +68,36 @@ class ImageRef:
         """Return what is wrong with this image."""
         return Problem(
             plate=self.plate, well=self.well, site=self.site, file=str(self.file), reason=reason, detail=detail
+        )
+
+    @classmethod
+    def of_name(
+        cls, file: Path, match: re.Match[str], *, plate: str, well: str | tuple[int, int], channels: Mapping[int, str]
+    ) -> ImageRef:
+        """Return the image that a file's name describes.
+
+        Args:
+            file: the image.
+            match: of its name, with the groups ``site``, ``channel``, ``plane`` and ``time``.
+            plate: name of the plate.
+            well: as the name says it: text, or row and column from 1.
+            channels: number of a channel -> its name.
+
+        Raises:
+            InputError: no such well; names the file.
+        """
+        try:
+            place = normalise_well(well)
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from None
+        return cls(
+            plate=plate,
+            well=place,
+            site=int(match["site"]),
+            channel=channels[int(match["channel"])],
+            file=file,
+            plane=int(match["plane"]),
+            timepoint=int(match["time"] or 1),
         )
 
     def with_files(self, files: Sequence[ImageFile]) -> ImageRef:

@@ -12,24 +12,23 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
-
 from data_tools.formats.xml_file import XmlElement, elements
-from data_tools.readers.channel_names import check_channel_names
+from data_tools.readers.channel_names import need_distinct
 from data_tools.readers.folder import images_below
 from data_tools.readers.patterns import missed_note
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
-from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
+from data_tools.readers.plates.choice import choose
 from data_tools.readers.plates.facts import pixel_size_of
 from data_tools.readers.plates.listed import check_listed, one_measurement
+from data_tools.readers.plates.options import OneMeasurement, SizedPixels
 from data_tools.readers.plates.places import ImageFile
 from data_tools.readers.problem import Problem
-from data_tools.readers.recognition import Claim, KnowsExports, Sight, by_names
+from data_tools.readers.recognition import Claim, Sight, by_names
 from data_tools.wells import normalise_well
 from framework.errors import InputError, did_you_mean
 
@@ -42,28 +41,20 @@ _MOST_UM = 1000.0
 _TOLERANCE = 1e-3
 
 
-class CellVoyagerConfig(TakesPlanes, KnowsExports):
-    """A CellVoyager export of one plate."""
+class CellVoyagerConfig(OneMeasurement, SizedPixels):
+    """A CellVoyager export of one plate.
+
+    Attributes:
+        path: the export, a folder above it, or its MeasurementData.mlf.
+        plate: name of the plate; without it the one that the ``.mrf`` file or the file names state.
+        plane: ZIndex; or ``max``, ``mean`` or ``sharpest`` of all planes; ``{planes: [2, 3], by: max}`` of some.
+        channel_names: ``C01: DNA``: names instead of those of the ``.mes`` file.
+        pixel_size_um: without it the size that the ``.mrf`` file states.
+    """
+
+    channel_key = r"C\d{2,}", "C01, C02"
 
     name: Literal["cellvoyager"] = "cellvoyager"
-    path: str = Field(description="the export, a folder above it, or its MeasurementData.mlf")
-    plate: str | None = Field(default=None, min_length=1)
-    """Name of the plate; without it the one that the ``.mrf`` file or the file names state."""
-    measurement: str | None = Field(default=None, min_length=1)
-    """Folder below ``path`` (or beginning of the file names) of the measurement to read, where there are several."""
-    plane: PlaneChoice = None
-    """ZIndex; or ``max``, ``mean`` or ``sharpest`` of all planes; ``{planes: [2, 3], by: max}`` of some."""
-    timepoint: int | None = Field(default=None, ge=1)
-    """Counted from 1; not needed where there is one."""
-    channel_names: dict[str, str] = Field(default={})
-    """``C01: DNA``: names instead of those of the ``.mes`` file."""
-    pixel_size_um: float | None = Field(default=None, gt=0)
-    """Without it the size that the ``.mrf`` file states."""
-
-    @model_validator(mode="after")
-    def _check_channel_names(self) -> CellVoyagerConfig:
-        check_channel_names(self.channel_names, r"C\d{2,}", "C01, C02")
-        return self
 
     @classmethod
     def recognise(cls, sight: Sight) -> Claim | str:
@@ -231,9 +222,7 @@ def _channel_names(
     if absent:
         notes.append(f"{where}: 'channel_names' names {', '.join(absent)}, of which there is no image")
     channels = {number: given.get(number, stated[number]) for number in keys}
-    twice = [name for name, count in Counter(channels.values()).items() if count > 1]
-    if twice:
-        raise InputError(f"{where}: two channels are called '{twice[0]}'; name both with 'channel_names: {{C01: ...}}'")
+    need_distinct({keys[number]: name for number, name in channels.items()}, str(where))
     return channels, tuple(notes)
 
 
@@ -273,7 +262,10 @@ def _from_names(config: CellVoyagerConfig) -> Export:
     found = _of_measurement(config, found)
     plate = config.plate or found[0][1]["plate"] or root.resolve().name
     channels, notes = _channel_names(config, {int(match["channel"]) for _, match in found}, _Detail(), root / LIST_NAME)
-    refs = [_named(root / name, match, plate, channels) for name, match in found]
+    refs = [
+        ImageRef.of_name(root / name, match, plate=plate, well=match["well"], channels=channels)
+        for name, match in found
+    ]
     choice = choose(refs, plane=config.plane, timepoint=config.timepoint, plate=plate)
     size, size_notes = pixel_size_of(choice.refs[0].file if choice.refs else None, config.pixel_size_um)
     missed = sorted(set(listed.names) - {name for name, _ in found})
@@ -306,19 +298,3 @@ def _of_measurement(
         )
         raise InputError(f"{config.path}: holds {len(kinds)} measurements ({shown}); {then}")
     return [(name, match) for name, match in found if (name.rpartition("/")[0], match["plate"]) == chosen[0]]
-
-
-def _named(file: Path, match: re.Match[str], plate: str, channels: Mapping[int, str]) -> ImageRef:
-    try:
-        well = normalise_well(match["well"])
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None
-    return ImageRef(
-        plate=plate,
-        well=well,
-        site=int(match["site"]),
-        channel=channels[int(match["channel"])],
-        file=file,
-        plane=int(match["plane"]),
-        timepoint=int(match["time"]),
-    )

@@ -5,70 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
-
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from data_tools.readers.plates.base import ImageRef
+from data_tools.readers.plates.options import PlaneChoice, SomePlanes
 from data_tools.readers.plates.projection import Projection
 from data_tools.readers.problem import Problem
 from data_tools.readers.recognition import Undecided
-from framework.config import StrictModel
 from framework.errors import InputError
 
 _OR_ALL = ", or take 'plane: max', 'plane: mean' or 'plane: sharpest' of all"
-
-
-class SomePlanes(StrictModel):
-    """``plane: {planes: [2, 3, 4], by: max}``: chosen planes made one image."""
-
-    planes: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
-    """Their numbers."""
-    by: Projection
-    """How they become one image."""
-
-    @model_validator(mode="after")
-    def _each_once(self) -> SomePlanes:
-        if len(set(self.planes)) < len(self.planes):
-            raise ValueError(f"'planes' names a plane twice: {', '.join(map(str, self.planes))}")
-        return self
-
-    def __str__(self) -> str:
-        """Return it as a config writes it."""
-        return f"{{planes: [{', '.join(map(str, self.planes))}], by: {self.by}}}"
-
-
-PlaneChoice = Annotated[int, Field(ge=0)] | Projection | SomePlanes | None
-"""What a config says after ``plane``: one plane, how all are made one image, or how some are."""
-
-
-class TakesPlanes(StrictModel):
-    """Options with ``plane``; ``planes: max`` and ``planes: [3]`` say the same, ``planes: [2, 3]`` goes with one."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _planes(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or "planes" not in given:
-            return given
-        rest = {key: value for key, value in given.items() if key not in ("plane", "planes")}
-        planes, plane = given["planes"], given.get("plane")
-        if isinstance(planes, list | tuple) and isinstance(plane, str):
-            return {**rest, "plane": {"planes": planes, "by": plane}}
-        if plane is not None:
-            raise ValueError(
-                "'plane' and 'planes' both choose planes; keep one, or write 'planes: [2, 3]' with 'plane: max'"
-            )
-        if isinstance(planes, list | tuple):
-            if len(planes) != 1:
-                raise ValueError("'planes' names several planes; say how they become one image, as 'plane: max'")
-            return {**rest, "plane": planes[0]}
-        return {**rest, "plane": planes}
-
-    @model_serializer(mode="wrap")
-    def _without_new_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what is not set of keys that came later: datasets of before keep their configs word for word."""
-        plain: dict[str, Any] = handler(self)
-        return {key: value for key, value in plain.items() if key not in ("measurement", "rename") or value}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,14 +9,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from data_tools.readers.channel_names import check_distinct
 from data_tools.readers.folder import images_below
-from data_tools.readers.patterns import compiled, groups_of, matched, misfit, missed_note
+from data_tools.readers.patterns import compared, compiled, found_in, groups_of, is_of_paths, misfit, missed_note
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
-from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
+from data_tools.readers.plates.choice import choose
 from data_tools.readers.plates.facts import pixel_size_of, wave_names
 from data_tools.readers.plates.name_pattern import NoPatternError, pattern_of
-from data_tools.readers.recognition import Claim, KnowsExports, Sight
+from data_tools.readers.plates.options import SizedPixels, TakesPlanes
+from data_tools.readers.recognition import Claim, Sight
 from data_tools.wells import normalise_well, row_number
 from framework.config import StrictModel
 from framework.errors import InputError, some_of
@@ -54,17 +54,23 @@ class NumberedWells(StrictModel):
         return normalise_well((row + 1, column + 1))
 
 
-class FilenamesConfig(TakesPlanes, KnowsExports):
+class FilenamesConfig(TakesPlanes, SizedPixels):
     """A folder of single-channel TIFFs, read recursively.
 
     ``pattern`` must match the whole file name; with a ``/`` in it, the whole path below ``path``. It holds the named
     groups ``well`` (or ``row`` and ``column``), ``site`` and ``channel``; ``plane`` and ``timepoint`` where there are
     several. Rows may be letters or numbers, sites any text.
+
+    Attributes:
+        path: the folder with the images.
+        plate: the name of the plate.
+        channel_names: what the pattern finds -> channel name, in order; without it names of an ``.HTD`` file, or those
+            found.
+        plane: or ``max``, ``mean`` or ``sharpest`` of all planes; ``{planes: [2, 3], by: max}`` of some.
     """
 
     name: Literal["filenames"] = "filenames"
-    path: str = Field(description="the folder with the images")
-    plate: str = Field(min_length=1, description="the name of the plate")
+    plate: str = Field(min_length=1)
     pattern: str = Field(description="a regular expression with the groups well (or row and column), site, channel")
     site: int | None = Field(default=None, ge=0, le=_MOST_SITE)
     """The site of all images, where names hold none."""
@@ -72,14 +78,8 @@ class FilenamesConfig(TakesPlanes, KnowsExports):
     """The channel of all images, where names hold none."""
     numbered_wells: NumberedWells | None = None
     """How wells are counted, where names hold a number instead of letters."""
-    channel_names: dict[str, str] = Field(default={})
-    """What the pattern finds -> channel name, in order; without it names of an ``.HTD`` file, or those found."""
-    plane: PlaneChoice = None
-    """Or ``max``, ``mean`` or ``sharpest`` of all planes; ``{planes: [2, 3], by: max}`` of some."""
     timepoint: int | None = Field(default=None, ge=0)
     """As the names count; not needed where there is one."""
-    pixel_size_um: float | None = Field(default=None, gt=0)
-    """Without it the size that the first image states, if any."""
 
     @model_validator(mode="after")
     def _check_pattern(self) -> FilenamesConfig:
@@ -93,7 +93,6 @@ class FilenamesConfig(TakesPlanes, KnowsExports):
         for name, constant in (("site", self.site), ("channel", self.channel)):
             if name in groups and constant is not None:
                 raise ValueError(f"'{name}' is given, and 'pattern' has the group (?P<{name}>...); keep one")
-        check_distinct(self.channel_names.values(), "channel_names")
         return self
 
     @classmethod
@@ -145,22 +144,13 @@ Match = tuple[str, dict[str, str]]
 
 def _matches(config: FilenamesConfig, names: Sequence[str]) -> tuple[list[Match], list[str]]:
     """Return names with what the pattern finds in them, and the names it does not match."""
-    pattern = compiled(config.pattern)
-    # A class as [^/] speaks of one name; any other slash can only match a path.
-    by_path = "/" in config.pattern.replace("[^/]", "")
-    matches, missed = [], []
-    for name in names:
-        match = matched(pattern, name if by_path else name.rpartition("/")[2])
-        if match is None:
-            missed.append(name)
-        else:
-            matches.append((name, {key: text for key, text in match.groupdict().items() if text is not None}))
+    matches, missed = found_in(config.pattern, names)
     if not matches:
-        first = names[0] if by_path else names[0].rpartition("/")[2]
-        what = "path" if by_path else "name"
+        first = compared(config.pattern, names[0])
+        what = "path" if is_of_paths(config.pattern) else "name"
+        where = misfit(compiled(config.pattern), first)
         raise InputError(
-            f"{config.path}: no image {what} of {len(names)} matches {config.pattern!r}; {misfit(pattern, first)}; "
-            "correct 'pattern'"
+            f"{config.path}: no image {what} of {len(names)} matches {config.pattern!r}; {where}; correct 'pattern'"
         )
     return matches, missed
 

@@ -19,19 +19,19 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from data_tools.formats.remote_file import RemoteFacts, check_url, fetch, is_url, listed
 from data_tools.illumination.images import FloatImage
 from data_tools.illumination.profiles import NpyFile, Profile
-from data_tools.readers.channel_names import check_distinct
+from data_tools.readers.channel_names import renamed
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
 from data_tools.readers.plates.facts import pixel_size_of
+from data_tools.readers.plates.options import SizedPixels
 from data_tools.readers.plates.places import ImageFile, RemoteImage
 from data_tools.readers.problem import Problem
-from data_tools.readers.recognition import Claim, KnowsExports, Sight, Undecided
+from data_tools.readers.recognition import Claim, Sight, Undecided
 from data_tools.wells import normalise_well
-from framework.config import NamedOptions
 from framework.errors import InputError, WellstreamError, did_you_mean
 from framework.files.delimited import TextTable, read_text_table
 
@@ -41,28 +41,23 @@ _MOST_SITE = 32_767
 _WHAT = "a load_data.csv"
 
 
-class GalleryConfig(NamedOptions, KnowsExports):
-    """One plate of a ``load_data.csv``."""
+class GalleryConfig(SizedPixels):
+    """One plate of a ``load_data.csv``.
+
+    Attributes:
+        path: the load_data.csv (or .csv.gz), a path or a URL.
+        plate: the plate to read, where the table has several; or its name, where the table has no Metadata_Plate.
+        channel_names: ``DNA: Hoechst``: other names for the channels of the columns.
+        pixel_size_um: edge of a pixel; the table does not state it.
+    """
 
     name: Literal["gallery"] = "gallery"
-    path: str = Field(description="the load_data.csv (or .csv.gz), a path or a URL")
-    plate: str | None = Field(default=None, min_length=1)
-    """The plate to read, where the table has several; or its name, where the table has no Metadata_Plate."""
     replace: dict[str, str] = Field(default={})
     """Beginnings of paths or URLs, and what to put there: ``{/home/ubuntu/bucket: s3://cellpainting-gallery}``."""
     illum: str | None = Field(default=None, min_length=1)
     """Folder (or URL) with ``<plate>_Illum<Channel>.npy``."""
-    channel_names: dict[str, str] = Field(default={})
-    """``DNA: Hoechst``: other names for the channels of the columns."""
-    pixel_size_um: float | None = Field(default=None, gt=0)
-    """Edge of a pixel; the table does not state it."""
     anonymous: bool = True
     """Whether to ask for URLs without credentials."""
-
-    @model_validator(mode="after")
-    def _check_channel_names(self) -> GalleryConfig:
-        check_distinct(self.channel_names.values(), "channel_names")
-        return self
 
     @classmethod
     def recognise(cls, sight: Sight) -> Claim | str:
@@ -199,18 +194,7 @@ def _channels(config: GalleryConfig, table: TextTable) -> dict[str, str]:
             f"{table.file}: no column of images; expected URL_OrigDNA, or FileName_OrigDNA with PathName_OrigDNA, "
             f"found {', '.join(table.names[:8])}"
         )
-    unknown = sorted(set(config.channel_names) - set(whole))
-    if unknown:
-        raise InputError(
-            f"{table.file}: 'channel_names' names {', '.join(unknown)}, which the columns lack; they have "
-            f"{', '.join(whole)}{did_you_mean(unknown[0], whole)}"
-        )
-    names = {name: config.channel_names.get(name, name) for name in whole}
-    if len(set(names.values())) < len(names):
-        raise InputError(
-            f"{table.file}: 'channel_names' gives a channel the name of another: {', '.join(names.values())}"
-        )
-    return names
+    return renamed(whole, config.channel_names, str(table.file))
 
 
 def _well(table: TextTable, row: int) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,16 +20,17 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from data_tools.illumination.profiles import HarmonyProfile, Profile
-from data_tools.readers.channel_names import check_channel_names
+from data_tools.readers.channel_names import need_distinct
 from data_tools.readers.folder import images_below
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
-from data_tools.readers.plates.choice import Choice, SomePlanes, TakesPlanes, choose
+from data_tools.readers.plates.choice import Choice, choose
 from data_tools.readers.plates.harmony_index import Index, IndexImage, IndexPlate, read_index
 from data_tools.readers.plates.joined import join_measurements
 from data_tools.readers.plates.listed import check_listed, one_measurement
+from data_tools.readers.plates.options import SomePlanes, TakesPlanes
 from data_tools.readers.plates.projection import Projection
 from data_tools.readers.problem import Problem
-from data_tools.readers.recognition import Claim, KnowsExports, Sight, Undecided, by_names
+from data_tools.readers.recognition import Claim, Sight, Undecided, by_names
 from data_tools.wells import normalise_well
 from framework.errors import InputError, did_you_mean, some_of
 
@@ -44,19 +44,19 @@ _FILE_NAME = re.compile(
 )
 
 
-class HarmonyConfig(TakesPlanes, KnowsExports):
-    """A Harmony export of one plate."""
+class HarmonyConfig(TakesPlanes):
+    """A Harmony export of one plate.
+
+    Attributes:
+        path: the export, its Images folder or its index file.
+        plate: name of the plate; with several plates in the index, the one to read.
+        channel_names: ``ch1: Hoechst``: names for exports without an index, or instead of the names in the index.
+    """
+
+    channel_key = r"ch[1-9]\d*", "ch1, ch2"
 
     name: Literal["harmony"] = "harmony"
-    path: str = Field(description="the export, its Images folder or its index file")
-    plate: str | None = Field(default=None, min_length=1)
-    """Name of the plate; with several plates in the index, the one to read."""
     plane: Annotated[int, Field(ge=1)] | Projection | SomePlanes | None = None
-    """Counted from 1; or ``max``, ``mean`` or ``sharpest`` of all planes; ``{planes: [2, 3], by: max}`` of some."""
-    timepoint: int | None = Field(default=None, ge=1)
-    """Counted from 1; not needed where there is one."""
-    channel_names: dict[str, str] = Field(default={})
-    """``ch1: Hoechst``: names for exports without an index, or instead of the names in the index."""
     measurement: (
         Annotated[str, Field(min_length=1)]
         | Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=2)]
@@ -67,8 +67,7 @@ class HarmonyConfig(TakesPlanes, KnowsExports):
     """Of joined measurements: ``{measurement: {channel: another name}}``."""
 
     @model_validator(mode="after")
-    def _check_channel_names(self) -> HarmonyConfig:
-        check_channel_names(self.channel_names, r"ch[1-9]\d*", "ch1, ch2")
+    def _check_joined(self) -> HarmonyConfig:
         joined = self.measurement if isinstance(self.measurement, tuple) else ()
         if len(set(joined)) < len(joined):
             raise ValueError(f"'measurement' names one twice: {', '.join(joined)}")
@@ -235,18 +234,8 @@ def _channel_names(
                     f"({', '.join(stated)}); name it with 'channel_names: {{{key}: ...}}'",
                 )
             )
-    _refuse_equal_names(names, plate, where)
+    need_distinct({f"ch{key}": name for key, name in names.items()}, f"{where}: plate {plate}")
     return names, problems
-
-
-def _refuse_equal_names(names: dict[int, str], plate: str, where: Path) -> None:
-    twice = [name for name, count in Counter(names.values()).items() if count > 1]
-    if twice:
-        keys = ", ".join(f"ch{key}" for key, name in names.items() if name == twice[0])
-        raise InputError(
-            f"{where}: plate {plate}: channels {keys} are all called '{twice[0]}', and channels are chosen by "
-            "name; name them with 'channel_names: {ch1: ..., ch2: ...}'"
-        )
 
 
 def _pixel_size(index: Index, plate: str, file: Path) -> tuple[float | None, list[Problem]]:
@@ -314,7 +303,10 @@ def _from_names(config: HarmonyConfig) -> Export:
     plate = config.plate or _folder_plate(root)
     ids = {int(match["channel"]) for _, match in found}
     channels, _ = _channel_names(config, Index(), ids, plate, root)
-    refs = [_named_ref(file, match, plate, channels) for file, match in found]
+    refs = [
+        ImageRef.of_name(file, match, plate=plate, well=(int(match["row"]), int(match["col"])), channels=channels)
+        for file, match in found
+    ]
     choice = choose(refs, plane=config.plane, timepoint=config.timepoint, plate=plate)
     return assemble(
         plate=plate,
@@ -327,22 +319,6 @@ def _from_names(config: HarmonyConfig) -> Export:
             *listed.notes,
             *_other_files(root, files, [file for file, _ in found]),
         ),
-    )
-
-
-def _named_ref(file: Path, match: re.Match[str], plate: str, channels: dict[int, str]) -> ImageRef:
-    try:
-        well = normalise_well((int(match["row"]), int(match["col"])))
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None
-    return ImageRef(
-        plate=plate,
-        well=well,
-        site=int(match["site"]),
-        channel=channels[int(match["channel"])],
-        file=file,
-        plane=int(match["plane"]),
-        timepoint=int(match["time"] or 1),
     )
 
 

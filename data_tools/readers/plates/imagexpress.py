@@ -17,18 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from data_tools.formats.image_file import read_bytes
-from data_tools.readers.channel_names import check_channel_names
+from data_tools.readers.channel_names import need_distinct
 from data_tools.readers.folder import Listing, images_below
 from data_tools.readers.patterns import missed_note
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
-from data_tools.readers.plates.choice import PlaneChoice, SomePlanes, TakesPlanes, choose
+from data_tools.readers.plates.choice import choose
 from data_tools.readers.plates.facts import pixel_size_of, stated_channel
 from data_tools.readers.plates.htd import Htd, is_htd, one_htd, read_htd
+from data_tools.readers.plates.options import OneMeasurement, PlaneChoice, SizedPixels, SomePlanes
 from data_tools.readers.problem import Problem
-from data_tools.readers.recognition import Claim, KnowsExports, Sight, Undecided, by_names
+from data_tools.readers.recognition import Claim, Sight, Undecided, by_names
 from data_tools.wells import normalise_well
 from framework.errors import InputError, did_you_mean
 
@@ -43,28 +44,21 @@ _SHOWN = 6
 _COMPARED_BYTES = 1 << 26
 
 
-class ImageXpressConfig(TakesPlanes, KnowsExports):
-    """An ImageXpress export of one plate."""
+class ImageXpressConfig(OneMeasurement, SizedPixels):
+    """An ImageXpress export of one plate.
+
+    Attributes:
+        path: the export: the folder with TimePoint_1, or one above it.
+        plate: name of the plate; without it what stands before the well in the file names, or the folder's name.
+        plane: as ``ZStep_n``, 0 is the instrument's projection; or ``max``, ``mean`` or ``sharpest`` of the others.
+        channel_names: ``w1: DNA``: names instead of those of the .HTD file.
+    """
+
+    channel_key = r"w[1-9]\d*", "w1, w2"
 
     name: Literal["imagexpress"] = "imagexpress"
-    path: str = Field(description="the export: the folder with TimePoint_1, or one above it")
-    plate: str | None = Field(default=None, min_length=1)
-    """Name of the plate; without it what stands before the well in the file names, or the folder's name."""
-    measurement: str | None = Field(default=None, min_length=1)
-    """Folder below ``path`` (or beginning of the file names) of the measurement to read, where there are several."""
-    plane: PlaneChoice = None
-    """As ``ZStep_n``, 0 is the instrument's projection; or ``max``, ``mean`` or ``sharpest`` of the others."""
     timepoint: int | None = Field(default=None, ge=0)
     """As ``TimePoint_n``; not needed where there is one."""
-    channel_names: dict[str, str] = Field(default={})
-    """``w1: DNA``: names instead of those of the .HTD file."""
-    pixel_size_um: float | None = Field(default=None, gt=0)
-    """Without it the size that the first image states, if any."""
-
-    @model_validator(mode="after")
-    def _check_channel_names(self) -> ImageXpressConfig:
-        check_channel_names(self.channel_names, r"w[1-9]\d*", "w1, w2")
-        return self
 
     @classmethod
     def recognise(cls, sight: Sight) -> Claim | str:
@@ -230,13 +224,7 @@ def _channel_names(
         elif stated and not config.channel_names:
             notes.append(f"{config.path}: no .HTD file: channels have the names that the TIFFs state")
     names = {wave: config.channel_names.get(f"w{wave}") or stated.get(wave) or f"w{wave}" for wave in waves}
-    twice = [name for name, count in Counter(names.values()).items() if count > 1]
-    if twice:
-        keys = ", ".join(f"w{wave}" for wave, name in names.items() if name == twice[0])
-        raise InputError(
-            f"{config.path}: plate {plate}: wavelengths {keys} are all called '{twice[0]}', and channels are chosen by "
-            "name; name them with 'channel_names: {w1: ..., w2: ...}'"
-        )
+    need_distinct({f"w{wave}": name for wave, name in names.items()}, f"{config.path}: plate {plate}")
     if absent:
         notes.append(f"{config.path}: 'channel_names' names {', '.join(absent)}, of which there is no image")
     if htd:

@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from data_tools.formats.zarr_array import absent_chunks, zarr_facts
-from data_tools.readers.channel_names import check_distinct
+from data_tools.readers.channel_names import renamed
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
-from data_tools.readers.plates.choice import PlaneChoice, TakesPlanes, choose
+from data_tools.readers.plates.choice import choose
+from data_tools.readers.plates.options import SizedPixels, TakesPlanes
 from data_tools.readers.plates.zarr_image import ZarrImage
 from data_tools.readers.problem import Problem
-from data_tools.readers.recognition import Claim, KnowsExports, Sight, Undecided
+from data_tools.readers.recognition import Claim, Sight, Undecided
 from data_tools.wells import normalise_well
 from framework.errors import InputError
 from framework.files.json_file import read_mapping
@@ -44,30 +45,21 @@ _AGAIN = "write the plate again"
 _PART = re.compile(r"^(?!\.{1,2}$)[^/\\\0]+$")
 
 
-class OmeZarrConfig(TakesPlanes, KnowsExports):
-    """A plate in OME-Zarr."""
+class OmeZarrConfig(TakesPlanes, SizedPixels):
+    """A plate in OME-Zarr.
+
+    Attributes:
+        path: the folder of the plate, as plate.zarr.
+        plate: name of the plate; without it the one in the file, or the folder's name.
+        channel_names: label (or c0, c1, ... without labels) -> another name.
+        pixel_size_um: without it the size that the plate states.
+    """
 
     name: Literal["omezarr"] = "omezarr"
-    path: str = Field(description="the folder of the plate, as plate.zarr")
-    plate: str | None = Field(default=None, min_length=1)
-    """Name of the plate; without it the one in the file, or the folder's name."""
     level: int = Field(default=0, ge=0)
     """Resolution of the pyramid; 0 is the full one."""
     acquisition: int | None = Field(default=None, ge=0)
     """The measurement to read, where the plate holds several."""
-    plane: PlaneChoice = None
-    """Counted from 1; or ``max``, ``mean`` or ``sharpest`` of all planes; ``{planes: [2, 3], by: max}`` of some."""
-    timepoint: int | None = Field(default=None, ge=1)
-    """Counted from 1; not needed where there is one."""
-    channel_names: dict[str, str] = Field(default={})
-    """Label (or c0, c1, ... without labels) -> another name."""
-    pixel_size_um: float | None = Field(default=None, gt=0)
-    """Without it the size that the plate states."""
-
-    @model_validator(mode="after")
-    def _check_channel_names(self) -> OmeZarrConfig:
-        check_distinct(self.channel_names.values(), "channel_names")
-        return self
 
     @classmethod
     def recognise(cls, sight: Sight) -> Claim | str:
@@ -325,18 +317,12 @@ def _channels(config: OmeZarrConfig, fields: Mapping[tuple[str, int], _Field]) -
                 f"{field.array}: channels {', '.join(_names_of(field))} in well {place[0]} site {place[1]}, but "
                 f"{', '.join(labels)} in well {first_place[0]} site {first_place[1]}; expected the same in all"
             )
-    unknown = sorted(set(config.channel_names) - set(labels))
-    if unknown:
+    if len(set(labels)) < len(labels):
         raise InputError(
-            f"{config.path}: 'channel_names' names {', '.join(unknown)}; the plate has {', '.join(labels)}"
+            f"{config.path}: two channels have one name ({', '.join(labels)}), and channels are chosen by name; "
+            "correct 'omero.channels'"
         )
-    names = [config.channel_names.get(label, label) for label in labels]
-    if len(set(names)) < len(names):
-        raise InputError(
-            f"{config.path}: two channels have one name ({', '.join(names)}), and channels are chosen by name; correct "
-            "'omero.channels' or 'channel_names'"
-        )
-    return names
+    return list(renamed(labels, config.channel_names, config.path).values())
 
 
 def _names_of(field: _Field) -> list[str]:

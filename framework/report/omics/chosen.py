@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from framework.errors import InputError, did_you_mean
+from framework.report.figure import FigureConfig
 from framework.report.figure_inputs import FigureInputs
 
 _SHOWN = 8
+
+
+class OfTargets(FigureConfig):
+    """Options of a figure with a part for each target."""
+
+    targets: tuple[str, ...] = ()
+    """Which targets are shown; none named: all."""
 
 
 def chosen_targets(inputs: FigureInputs, named: Sequence[str]) -> list[str]:

@@ -8,18 +8,16 @@ from framework.errors import InputError
 from framework.evaluate import rank_genes
 from framework.report.canvas import figure
 from framework.report.drawn import Drawn
-from framework.report.figure import FIGURES, FigureConfig, FigureKind
+from framework.report.figure import FIGURES, FigureKind
 from framework.report.figure_inputs import FigureInputs
-from framework.report.omics.chosen import chosen_targets
+from framework.report.omics.chosen import OfTargets, chosen_targets
 from framework.report.omics.gene_panels import gene_rows, numbers, scatter, shown_genes
 from framework.report.omics.panels import WIDTH
 
 
-class ExtremesConfig(FigureConfig):
+class ExtremesConfig(OfTargets):
     """Options of ``omics_extremes``."""
 
-    targets: tuple[str, ...] = ()
-    """Which targets; none named: all."""
     tiles: int = Field(default=4, ge=1, le=25)
     """Tiles per gene, where saliency files are given."""
 

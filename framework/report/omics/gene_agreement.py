@@ -16,16 +16,16 @@ from framework.evaluate import RankAgreement, rank_agreement
 from framework.files.delimited import TextTable, read_text_table
 from framework.report.canvas import PALETTE, SOFT, faint_grid, figure
 from framework.report.drawn import Drawn
-from framework.report.figure import FIGURES, FigureConfig, FigureKind
+from framework.report.figure import FIGURES, FigureKind
 from framework.report.figure_inputs import FigureInputs
-from framework.report.omics.chosen import chosen_targets, one_of
+from framework.report.omics.chosen import OfTargets, chosen_targets, one_of
 from framework.report.omics.panels import WIDTH, spoken
 
 _GENE_COLUMNS = ("gene", "Gene", "gene_symbol", "symbol", "pr_gene_symbol", "probe", "l1000_gene")
 _COLUMNS = 2
 
 
-class AgreementConfig(FigureConfig):
+class AgreementConfig(OfTargets):
     """Options of ``omics_agreement``."""
 
     gene: str | None = None
@@ -34,8 +34,6 @@ class AgreementConfig(FigureConfig):
     """Columns of the published table with scores; none named: every column of numbers."""
     ours: str = "r2"
     """Which of our scores: a column of numbers in ``per_gene``, as ``r2`` or ``smape``."""
-    targets: tuple[str, ...] = ()
-    """Which targets; none named: all."""
     permutations: int = Field(default=10_000, ge=100)
     """Random pairings behind the range of chance, and resamples of genes."""
     seed: int = Field(default=0, ge=0)

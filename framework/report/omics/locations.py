@@ -13,18 +13,16 @@ from pydantic import Field
 from framework.errors import InputError
 from framework.report.canvas import INK, PALETTE, SOFT, faint_grid, shortened
 from framework.report.drawn import Drawn
-from framework.report.figure import FIGURES, FigureConfig, FigureKind
+from framework.report.figure import FIGURES, FigureKind
 from framework.report.figure_inputs import FigureInputs
 from framework.report.omics.annotations import read_locations, symbols_of
-from framework.report.omics.chosen import chosen_targets
+from framework.report.omics.chosen import OfTargets, chosen_targets
 from framework.report.omics.panels import panels_of, spoken
 
 
-class LocationsConfig(FigureConfig):
+class LocationsConfig(OfTargets):
     """Options of ``omics_locations``."""
 
-    targets: tuple[str, ...] = ()
-    """Which targets get a panel; none named: all."""
     top: int = Field(default=8, ge=1, le=40)
     """Locations with the most genes."""
     reliability: tuple[str, ...] = ("Approved",)

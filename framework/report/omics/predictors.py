@@ -15,10 +15,10 @@ from scipy.sparse import csc_array, hstack
 from framework.errors import InputError
 from framework.report.canvas import INK, LINE, PALETTE, SOFT, faint_grid, figure, shortened
 from framework.report.drawn import Drawn
-from framework.report.figure import FIGURES, FigureConfig, FigureKind
+from framework.report.figure import FIGURES, FigureKind
 from framework.report.figure_inputs import FigureInputs
 from framework.report.omics.annotations import read_gene_sets, read_locations, symbols_of
-from framework.report.omics.chosen import chosen_targets
+from framework.report.omics.chosen import OfTargets, chosen_targets
 from framework.report.omics.least_squares import Fit, least_squares
 from framework.report.omics.panels import WIDTH, spoken
 
@@ -27,11 +27,9 @@ _ABUNDANCE_TERM = "mean abundance (0 to 1)"
 _LINE_INCHES = 0.19
 
 
-class PredictorsConfig(FigureConfig):
+class PredictorsConfig(OfTargets):
     """Options of ``omics_predictors``."""
 
-    targets: tuple[str, ...] = ()
-    """Which targets get a panel; none named: all."""
     min_members: int = Field(default=11, ge=2)
     """A pathway or location takes part with so many of the predicted genes (the paper: more than 10)."""
     shown: int = Field(default=5, ge=1, le=50)

@@ -14,19 +14,17 @@ from framework.evaluate import rank_genes, rankable
 from framework.format import count
 from framework.report.canvas import INK, LINE, SOFT, figure, shortened
 from framework.report.drawn import Drawn
-from framework.report.figure import FIGURES, FigureConfig, FigureKind
+from framework.report.figure import FIGURES, FigureKind
 from framework.report.figure_inputs import FigureInputs
-from framework.report.omics.chosen import chosen_targets
+from framework.report.omics.chosen import OfTargets, chosen_targets
 from framework.report.omics.panels import WIDTH, spoken
 
 _LINE_INCHES = 0.185
 
 
-class RanksConfig(FigureConfig):
+class RanksConfig(OfTargets):
     """Options of ``omics_ranks``."""
 
-    targets: tuple[str, ...] = ()
-    """Which targets get a table; none named: all."""
     count: int = Field(default=10, ge=1, le=100)
     """Genes in each half."""
 

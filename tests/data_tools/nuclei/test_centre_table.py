@@ -15,20 +15,11 @@ from fixtures.labelled_plate import (
     built,
     frame,
     table,
-    write_labelled_plate,
 )
 
 from data_tools.pipeline import ingest
 from data_tools.pipeline.plates.config import IngestConfig
 from framework.errors import InputError, WellstreamError
-
-
-@pytest.fixture
-def plate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabelledPlate:
-    monkeypatch.chdir(tmp_path)
-    made = write_labelled_plate(tmp_path)
-    (tmp_path / "labels").mkdir()
-    return made
 
 
 def test_tiles_are_cut_around_the_rows_of_a_table(plate: LabelledPlate) -> None:

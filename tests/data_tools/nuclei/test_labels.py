@@ -16,7 +16,6 @@ from fixtures.labelled_plate import (
     images,
     table,
     with_labels,
-    write_labelled_plate,
 )
 
 from data_tools.pipeline import ingest
@@ -28,14 +27,6 @@ from framework.config import load_config
 from framework.data.dataset import Dataset
 from framework.data.store import TileStore
 from framework.errors import ConfigError, InputError
-
-
-@pytest.fixture
-def plate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabelledPlate:
-    monkeypatch.chdir(tmp_path)
-    made = write_labelled_plate(tmp_path)
-    (tmp_path / "labels").mkdir()
-    return made
 
 
 def test_tiles_are_cut_around_the_labels(plate: LabelledPlate) -> None:

@@ -11,8 +11,9 @@ import pytest
 import tifffile
 
 from data_tools.readers.plates.base import ImageError, ImageRef, read_image
-from data_tools.readers.plates.choice import SomePlanes, choose
+from data_tools.readers.plates.choice import choose
 from data_tools.readers.plates.filenames import FilenamesConfig, read_filenames
+from data_tools.readers.plates.options import SomePlanes
 from framework.config import parse_config
 from framework.errors import ConfigError, InputError
 

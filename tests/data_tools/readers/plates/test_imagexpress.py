@@ -172,7 +172,7 @@ def test_several_measurements_are_never_read_as_one(tmp_path: Path) -> None:
 
 def test_channels_of_one_name_and_other_names_are_refused(tmp_path: Path) -> None:
     folder = plate(tmp_path / "a", HTD.replace("Texas Red", "DAPI"))
-    with pytest.raises(InputError, match=r"wavelengths w1, w2 are all called 'DAPI'"):
+    with pytest.raises(InputError, match=r"channels w1, w2 are all called 'DAPI'"):
         read(folder)
     assert read(folder, channel_names={"w2": "Actin"}).channels == ("DAPI", "Actin")
     image(tmp_path / "b", "cells.tif")

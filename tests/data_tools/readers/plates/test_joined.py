@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fixtures.harmony_index import (
@@ -13,22 +12,17 @@ from fixtures.harmony_index import (
     image_v5,
     index_document,
     plate_element,
+    read,
 )
 
-from data_tools.readers.plates.base import Export
-from data_tools.readers.plates.harmony import HarmonyConfig, read_harmony
 from framework.errors import InputError
-
-
-def _read(folder: Path, **options: Any) -> Export:
-    return read_harmony(HarmonyConfig.from_plain({"name": "harmony", "path": str(folder), **options}))
 
 
 def test_measurements_that_are_named_are_joined(tmp_path: Path) -> None:
     _write_measurements(
         tmp_path, m1=image_v5() + image_v5(channel=2), m2=image_v5(site=2) + image_v5(site=2, channel=2)
     )
-    export = _read(tmp_path, measurement=["m1", "m2"])
+    export = read(tmp_path, measurement=["m1", "m2"])
     assert [(ref.well, ref.site, ref.channel, ref.file.parts[-3]) for ref in export.refs] == [
         ("B03", 1, "Hoechst", "m1"),
         ("B03", 1, "Actin", "m1"),
@@ -45,8 +39,8 @@ def test_measurements_that_are_named_are_joined(tmp_path: Path) -> None:
 def test_channels_of_a_second_round_need_names_of_their_own(tmp_path: Path) -> None:
     _write_measurements(tmp_path, m1=image_v5(), m2=image_v5() + image_v5(channel=2))
     with pytest.raises(InputError, match=r"well B03 site 1 has images of channel 'Hoechst' in .*'m1' and 'm2'; call"):
-        _read(tmp_path, measurement=["m1", "m2"])
-    export = _read(tmp_path, measurement=["m1", "m2"], rename={"m2": {"Hoechst": "Hoechst 2"}})
+        read(tmp_path, measurement=["m1", "m2"])
+    export = read(tmp_path, measurement=["m1", "m2"], rename={"m2": {"Hoechst": "Hoechst 2"}})
     assert export.channels == ("Hoechst", "Hoechst 2", "Actin")
     assert {channel: ref.file.parts[-3] for channel, ref in export.images("B03", 1).items()} == {
         "Hoechst": "m1",
@@ -54,21 +48,21 @@ def test_channels_of_a_second_round_need_names_of_their_own(tmp_path: Path) -> N
         "Actin": "m2",
     }
     with pytest.raises(InputError, match=r"'rename' names channel 'Hoecht' of measurement 'm2', .*did you mean"):
-        _read(tmp_path, measurement=["m1", "m2"], rename={"m2": {"Hoecht": "x"}})
+        read(tmp_path, measurement=["m1", "m2"], rename={"m2": {"Hoecht": "x"}})
     with pytest.raises(ValueError, match="'rename' names 'm3', which is none of the joined measurements"):
-        _read(tmp_path, measurement=["m1", "m2"], rename={"m3": {}})
+        read(tmp_path, measurement=["m1", "m2"], rename={"m3": {}})
     with pytest.raises(ValueError, match="'measurement' names one twice: m1, m1"):
-        _read(tmp_path, measurement=["m1", "m1"])
+        read(tmp_path, measurement=["m1", "m1"])
 
 
 def test_measurements_of_different_plates_or_pixels_are_not_joined(tmp_path: Path) -> None:
     _write_measurements(tmp_path, m1=image_v5(), m2=image(image_facts(1, size="1E-06"), site=2))
     with pytest.raises(InputError, match=r"different pixel sizes \('m1': 0\.5, 'm2': 1\.0\) are not joined"):
-        _read(tmp_path, measurement=["m1", "m2"])
+        read(tmp_path, measurement=["m1", "m2"])
     (tmp_path / "m2/Images/Index.idx.xml").write_text(index_document(image_v5(site=2), plates=plate_element("P2")))
     with pytest.raises(InputError, match=r"different plates \('m1': P1, 'm2': P2\) are not joined; if they are one"):
-        _read(tmp_path, measurement=["m1", "m2"])
-    assert _read(tmp_path, measurement=["m1", "m2"], plate="P").plate == "P"
+        read(tmp_path, measurement=["m1", "m2"])
+    assert read(tmp_path, measurement=["m1", "m2"], plate="P").plate == "P"
 
 
 def _write_measurements(folder: Path, **images: str) -> None:

@@ -7,15 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from fixtures.cached import NAMES, cache, fetch, kept, part_of, record, write_content
+from fixtures.cached import NAMES, cache, fetch, kept, part_of, record
 from fixtures.tiny_run import environment
-from fixtures.web import Nginx, Proxy, needs_nginx, serve
+from fixtures.web import Nginx, Proxy, needs_nginx
 
 from framework.data.format.schema import FileRecord
 from framework.data.remote.cache import FileCache
@@ -23,17 +22,6 @@ from framework.data.remote.download import RemoteFolder
 from framework.errors import DatasetError
 
 pytestmark = needs_nginx
-
-
-@pytest.fixture
-def content(tmp_path: Path) -> Path:
-    return write_content(tmp_path / "content")
-
-
-@pytest.fixture
-def web(content: Path, tmp_path: Path) -> Iterator[Nginx]:
-    with serve(content, tmp_path / "nginx") as server:
-        yield server
 
 
 def test_a_file_is_fetched_once(content: Path, web: Nginx, tmp_path: Path) -> None:

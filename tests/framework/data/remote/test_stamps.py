@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from fixtures.cached import NAMES, cache, fetch, kept, part_of, record, write_content
-from fixtures.web import Nginx, needs_nginx, serve
+from fixtures.cached import NAMES, cache, fetch, kept, part_of, record
+from fixtures.web import Nginx, needs_nginx
 
 from framework.data.format.checksum import content_checksum
 from framework.data.remote import stamps as cache_stamps
@@ -20,17 +19,6 @@ from framework.data.remote.download import RemoteFolder
 from framework.errors import DatasetError
 
 pytestmark = needs_nginx
-
-
-@pytest.fixture
-def content(tmp_path: Path) -> Path:
-    return write_content(tmp_path / "content")
-
-
-@pytest.fixture
-def web(content: Path, tmp_path: Path) -> Iterator[Nginx]:
-    with serve(content, tmp_path / "nginx") as server:
-        yield server
 
 
 def test_only_the_caches_own_files_are_counted_and_removed(content: Path, web: Nginx, tmp_path: Path) -> None:

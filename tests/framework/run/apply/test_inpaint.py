@@ -14,11 +14,9 @@ import numpy as np
 import pytest
 import torch
 from fixtures.tiny_dataset import make_dataset
-from fixtures.tiny_run import MARKERS, PAIRS, TRIPLET, config, tiny_data
+from fixtures.tiny_run import MARKERS, PAIRS, TRIPLET, by_hand, config, tiny_data
 
 from framework.data.dataset import Dataset
-from framework.data.loading.transform import scale
-from framework.data.store import TileStore
 from framework.errors import ConfigError, RunError
 from framework.models import pooled_layers
 from framework.objectives import PairedInpainting
@@ -35,15 +33,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_data(folder / "data")
     fit(config(PAIRS, run=folder / "pairs", data=folder / "data"))
     return folder
-
-
-def by_hand(run: Path, dataset: Dataset, tile_ids: np.ndarray) -> torch.Tensor:
-    """Scaled tiles (n, C, H, W) as the run sees them."""
-    opened = open_run(run)
-    store = TileStore(dataset, opened.scale.channels)
-    out = np.empty((len(tile_ids), *store.sample_shape), dtype=store.dtype)
-    store.gather(tile_ids, out)
-    return scale(torch.from_numpy(out), opened.scale)
 
 
 def test_it_learns_and_every_pair_is_proved(root: Path) -> None:

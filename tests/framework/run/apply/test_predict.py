@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 import torch
 from fixtures.tiny_dataset import edit_manifest
-from fixtures.tiny_run import HEADS, MARKERS, TRIPLET, config, tiny_data
+from fixtures.tiny_run import HEADS, MARKERS, TRIPLET, by_hand, config, tiny_data
 
 from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.data.format.checksum import file_checksum
-from framework.data.loading.transform import scale
-from framework.data.store import EmbeddingStore, TileStore
+from framework.data.store import EmbeddingStore
 from framework.errors import ConfigError, DatasetError, RunError
 from framework.objectives import OBJECTIVES, Gather, Losses, ObjectiveConfig, Output, Predicts
 from framework.run import embed, embed_layers, fit, open_run, predict
@@ -38,15 +37,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fit(config(HEADS, run=folder / "heads", **places))
     fit(config(MARKERS, run=folder / "markers", data=folder / "data"))
     return folder
-
-
-def by_hand(run: Path, dataset: Dataset, tile_ids: np.ndarray) -> torch.Tensor:
-    """Scaled tiles (n, C, H, W) as the run sees them."""
-    opened = open_run(run)
-    store = TileStore(dataset, opened.scale.channels)
-    out = np.empty((len(tile_ids), *store.sample_shape), dtype=store.dtype)
-    store.gather(tile_ids, out)
-    return scale(torch.from_numpy(out), opened.scale)
 
 
 def test_tile_embeddings_are_the_objectives_and_can_be_trained_on(root: Path, tmp_path: Path) -> None:
