@@ -41,7 +41,7 @@ from data_tools.pipeline.build.runner import local_cluster
 from data_tools.pipeline.build.shard_file import DirectWriter
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.fields import cut_tiles
-from data_tools.shards.stream import SummedStream
+from data_tools.shards.base import SummedStream
 from data_tools.simulate import PlateConfig, simulate_plate
 from framework.data.dataset import Dataset
 from framework.data.store import dataset_digest

@@ -20,7 +20,7 @@ from skimage.filters import threshold_otsu
 from benchmarks.harness import Arm, Finding, Measured, Target, WrongPixels, measure
 from data_tools.nuclei import IntensityPeaksConfig, LogBinaryConfig, NucleiConfig, find_nuclei, match_centres
 from data_tools.tiles import tiles_inside
-from framework.data.format.tile_place import tile_corner
+from framework.data.format.tile_index import tile_corner
 
 DIAMETER_PX = 24.0
 N_NUCLEI = 150

@@ -14,15 +14,14 @@ from typing import Literal
 import pandas as pd
 from pydantic import Field, model_validator
 
-from data_tools.assay_layout import is_assay_layout, read_assay_layout
-from data_tools.barcode_platemap import is_barcode_platemap, with_maps
+from data_tools.platemap_forms import is_assay_layout, is_barcode_platemap, read_assay_layout, with_maps
 from data_tools.readers.problem import Problem
 from data_tools.wells import is_well, normalise_well, well_order
 from framework.config import StrictModel, UniqueNames
 from framework.data.format.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean, some_of
 from framework.files.delimited import TextTable, read_text_table
-from framework.files.matching import near_names
+from framework.files.names import near_names
 
 _PREFIX = "Metadata_"
 _DEFAULTS = {STIMULATION: "none", CONTROL_TYPE: "treatment", PLATE: ""}

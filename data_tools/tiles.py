@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from framework.config import StrictModel
-from framework.data.format.tile_place import tile_corner
+from framework.data.format.tile_index import tile_corner
 
 HAS_TILE = "tile"
 """Status of a cell or nucleus that has a tile; any other status says why there is none."""

@@ -1,6 +1,10 @@
 """Files that are whole or absent, and on the disk when a call returns: written beside, synced, renamed, folder synced.
 
 For folders and files with one writer at a time there is ``sole_writer``.
+
+Their checksum is BLAKE3, 256 bits, as ``b3sum`` prints it. Every byte of a dataset passes through it once when it is
+made and once when it is fetched. It goes at three times the rate of SHA-256 on processors with instructions for that,
+at ten times on those without.
 """
 
 from __future__ import annotations
@@ -16,11 +20,13 @@ import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from blake3 import blake3
 
 TEMPORARY_PREFIX = ".partial-"
 """What names of files begin with that are not yet in their place."""
@@ -263,3 +269,21 @@ def write_json(file: Path, value: Any) -> None:
 def json_text(value: Any) -> str:
     """Return readable JSON with sorted keys and a final newline: equal values, equal text."""
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+_BUFFER = 1 << 18
+
+
+def content_checksum(stream: BufferedIOBase) -> str:
+    """Return the checksum of what is left of an open file, as 64 hex digits."""
+    digest = blake3()
+    buffer = memoryview(bytearray(_BUFFER))
+    while size := stream.readinto(buffer):
+        digest.update(buffer[:size])
+    return digest.hexdigest()
+
+
+def file_checksum(file: Path) -> str:
+    """Return the checksum of a file, as 64 hex digits."""
+    with file.open("rb") as stream:
+        return content_checksum(stream)

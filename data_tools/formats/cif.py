@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from data_tools.formats.cif_codec import BITMASK, GREYSCALE, U8, U16, CodecError, decode_bitmask, decode_greyscale
-from data_tools.formats.image_file import NoOrdinaryFile, open_ordinary
 from data_tools.formats.tiff_directory import (
     BITS_PER_SAMPLE,
     COMPRESSION,
@@ -31,6 +30,7 @@ from data_tools.formats.tiff_directory import (
 )
 from data_tools.formats.xml_file import xml_of_text
 from framework.errors import InputError
+from framework.files.failures import NoOrdinaryFile, open_ordinary
 
 I64 = npt.NDArray[np.int64]
 

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from data_tools.formats.image_file import read_bytes
 from data_tools.formats.plain_tiff import decode_page
 from data_tools.formats.tiff_directory import BytesSource, Directory, TiffDirectories, TiffError
 from data_tools.formats.tiff_page import LZW, MOST_BYTES, Page, read_page
 from framework.errors import InputError
+from framework.files.failures import read_bytes
 
 _HARMLESS_TAGS = ("FILLORDER", "subfiletype")
 _SHOWN_PAGES = 4

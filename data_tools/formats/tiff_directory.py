@@ -15,7 +15,7 @@ from operator import add
 from typing import Protocol
 
 from framework.errors import InputError
-from framework.files.kinds import HEAD_BYTES, recognised
+from framework.files.failures import HEAD_BYTES, recognised
 
 IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE, COMPRESSION = 256, 257, 258, 259
 STRIP_OFFSETS, SAMPLES_PER_PIXEL, ROWS_PER_STRIP, STRIP_BYTE_COUNTS, SAMPLE_FORMAT = 273, 277, 278, 279, 339

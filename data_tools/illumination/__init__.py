@@ -4,9 +4,8 @@ Flow: workers ``add`` images to a ``StreamingMean`` each and ``merge`` them; a m
 mean into a flat-field; ``correct`` divides by it. One file per method.
 """
 
-from data_tools.illumination.base import ILLUMINATIONS, IlluminationConfig
+from data_tools.illumination.base import ILLUMINATIONS, FloatImage, IlluminationConfig, StreamingMean, correct
 from data_tools.illumination.export import ExportIlluminationConfig
-from data_tools.illumination.images import FloatImage, StreamingMean, correct
 from data_tools.illumination.none import NoIlluminationConfig
 from data_tools.illumination.percentile_gaussian import PercentileGaussianConfig, fit_flatfield
 from data_tools.illumination.profiles import Profile

@@ -6,8 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from data_tools.illumination.base import ILLUMINATIONS, IlluminationConfig
-from data_tools.illumination.images import FloatImage
+from data_tools.illumination.base import ILLUMINATIONS, FloatImage, IlluminationConfig
 from framework.errors import InputError
 
 

@@ -7,8 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from data_tools.illumination.base import ILLUMINATIONS, IlluminationConfig
-from data_tools.illumination.images import FloatImage
+from data_tools.illumination.base import ILLUMINATIONS, FloatImage, IlluminationConfig
 
 
 class NoIlluminationConfig(IlluminationConfig):

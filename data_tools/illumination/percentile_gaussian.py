@@ -15,8 +15,7 @@ from pydantic import Field
 from scipy import ndimage
 from scipy.interpolate import make_interp_spline
 
-from data_tools.illumination.base import ILLUMINATIONS, IlluminationConfig
-from data_tools.illumination.images import FloatImage
+from data_tools.illumination.base import ILLUMINATIONS, FloatImage, IlluminationConfig
 from framework.compiled import compiled
 from framework.errors import InputError
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from data_tools.illumination.images import FloatImage
+from data_tools.illumination.base import FloatImage
 from framework.errors import InputError
 from framework.files.npz import load_npy
 

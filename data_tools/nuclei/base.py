@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
@@ -192,3 +193,30 @@ def find_nuclei(image: npt.NDArray[Any], config: NucleiConfig, pixel_size_um: fl
     """
     alone = FieldOfView(plate="", well="", site=0, pixel_size_um=pixel_size_um)
     return NUCLEI.get(config.method).build(config).find(image, alone)
+
+
+def maxima(response: FloatImage, allowed: npt.NDArray[np.bool_], reach: float) -> npt.NDArray[np.int64]:
+    """Return int64 (n, 2): pixels that no pixel of the square of half-edge ``reach`` around exceeds; one a plateau."""
+    edge = 2 * max(1, round(reach)) + 1
+    highest = cv2.dilate(response, np.ones((edge, edge), np.uint8))
+    top = response == highest
+    top &= allowed
+    at = np.flatnonzero(top)
+    y, x = np.divmod(at, top.shape[1])
+    if not _touch(top, y, x):
+        return np.stack([y, x], axis=1)
+    count, labels = cv2.connectedComponents(top.view(np.uint8), connectivity=8)
+    member = labels.ravel()[at]
+    size = np.maximum(np.bincount(member, minlength=count), 1)
+    middle = [np.bincount(member, weights=axis, minlength=count) / size for axis in (y, x)]
+    # of a plateau take the member nearest to its centroid, the first where several are
+    distance = np.hypot(y - middle[0][member], x - middle[1][member])
+    order = np.lexsort((x, y, distance, member))
+    first = order[np.searchsorted(member[order], np.arange(1, count))]
+    return np.stack([y[first], x[first]], axis=1).astype(np.int64)
+
+
+def _touch(top: npt.NDArray[np.bool_], y: npt.NDArray[np.int64], x: npt.NDArray[np.int64]) -> bool:
+    """Return whether any two of the pixels (y, x), those set in ``top``, are neighbours."""
+    padded = np.pad(top, 1)
+    return any(bool(padded[y + dy, x + dx].any()) for dy, dx in ((1, 2), (2, 0), (2, 1), (2, 2)))

@@ -15,9 +15,8 @@ import numpy.typing as npt
 from pydantic import Field
 from scipy.spatial import cKDTree
 
-from data_tools.nuclei.base import NUCLEI, FloatImage
-from data_tools.nuclei.sized import Points, SizedConfig, SizedMethod
-from data_tools.nuclei.threshold import Levels, maxima
+from data_tools.nuclei.base import NUCLEI, FloatImage, maxima
+from data_tools.nuclei.sized import Levels, Points, SizedConfig, SizedMethod
 
 DEFAULT_MIN_AREA = 0.25
 _PEAK_SIGMA = 0.15

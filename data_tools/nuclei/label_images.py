@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from data_tools.formats.image_file import read_bytes
 from data_tools.formats.tiff import decode_labels, described
 from data_tools.nuclei.base import FieldKey, FieldOfView, FieldSurvey, Nuclei, nuclei_at
 from data_tools.nuclei.field_keys import FieldIndex, Key, Part, check_site_numbers, index_fields, stem
@@ -22,6 +21,7 @@ from data_tools.readers.problem import Problem
 from data_tools.wells import normalise_well, row_number
 from framework.config import StrictModel
 from framework.errors import InputError
+from framework.files.failures import read_bytes
 from framework.files.npz import load_npy
 
 _SUFFIXES = (".tif", ".tiff", ".png", ".npy")

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from data_tools.nuclei.base import FloatImage
-from data_tools.nuclei.sized import Points, SizedConfig, SizedMethod, reduced
-from data_tools.nuclei.threshold import Levels, maxima
+from data_tools.nuclei.base import FloatImage, maxima
+from data_tools.nuclei.sized import Levels, Points, SizedConfig, SizedMethod, reduced
 
 _WORK_SIGMA_PX = 2.0
 

@@ -22,8 +22,7 @@ from data_tools.omics.table import OmicsTable, read_omics
 from data_tools.shards import random_order
 from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean
-from framework.files.matching import plain
-from framework.files.safe_names import safe_names
+from framework.files.names import plain, safe_names
 
 _SHOWN = 5
 _SCALES = {"counts": "log2(count / size factor + 1)", "log2": "log2, as in the table", "prepared": "as in the table"}

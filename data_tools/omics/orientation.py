@@ -12,7 +12,7 @@ from data_tools.omics.config import OmicsConfig
 from data_tools.omics.raw import F64, RawOmics
 from framework.errors import InputError
 from framework.files.delimited import TextTable
-from framework.files.matching import why_unmatched
+from framework.files.names import why_unmatched
 
 _SHOWN = 5
 

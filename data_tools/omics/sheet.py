@@ -13,7 +13,7 @@ from data_tools.omics.config import OmicsConfig
 from data_tools.omics.raw import RawOmics
 from framework.errors import InputError
 from framework.files.delimited import TextTable
-from framework.files.matching import left_over, why_unmatched
+from framework.files.names import left_over, why_unmatched
 from framework.files.typed_tables import read_as_text
 
 WHAT = "a sample sheet"

@@ -15,7 +15,7 @@ import numpy as np
 from data_tools.omics.config import OmicsConfig, SymbolTable
 from data_tools.omics.raw import RawOmics
 from framework.errors import InputError
-from framework.files.matching import left_over, why_unmatched
+from framework.files.names import left_over, why_unmatched
 from framework.files.typed_tables import read_as_text
 
 _VERSION = re.compile(r"(ENS[A-Z]*\d{11})\.\d+(_PAR_Y)?")

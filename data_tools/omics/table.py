@@ -16,7 +16,7 @@ from data_tools.omics.raw import F64, RawOmics
 from data_tools.omics.sheet import read_sheet, sheet_names, with_sheet
 from data_tools.omics.symbols import with_symbols
 from framework.errors import InputError
-from framework.files.matching import near_names
+from framework.files.names import near_names
 
 _PREFIX = "Metadata_"
 

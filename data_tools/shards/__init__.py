@@ -4,8 +4,8 @@ Layout ``tar`` (``ShardWriter``) is read by WebDataset, layout ``zarr`` (``ZarrS
 a byte range of the file, known as it is written.
 """
 
+from data_tools.shards.base import random_order
 from data_tools.shards.config import ShardsConfig
-from data_tools.shards.order import random_order
 from data_tools.shards.tar import ShardWriter, ustar_header
 from data_tools.shards.zarr import DATA_KEY, ZarrShardWriter
 

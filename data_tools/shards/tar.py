@@ -18,7 +18,7 @@ import numpy as np
 import numpy.lib.format as npy_format
 import numpy.typing as npt
 
-from data_tools.shards.stream import Offsets, Shard
+from data_tools.shards.base import Offsets, Shard
 from framework.errors import InputError
 
 _BLOCK = 512

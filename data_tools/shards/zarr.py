@@ -15,7 +15,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from data_tools.shards.stream import Offsets, Shard, Writable
+from data_tools.shards.base import Offsets, Shard, Writable
 from framework.data.format.schema import BloscCodec
 from framework.errors import InputError
 

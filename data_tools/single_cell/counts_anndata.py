@@ -14,7 +14,7 @@ from scipy import sparse
 from data_tools.single_cell.counts import GENE, PROTEIN, Counts, counts_of, csr, kind_of
 from framework.errors import InputError, did_you_mean, some_of
 from framework.files.hdf5 import open_hdf5
-from framework.files.matching import left_over
+from framework.files.names import left_over
 from framework.files.sparse import check_groups
 
 RAW = "raw"

@@ -14,7 +14,7 @@ from data_tools.single_cell.counts import GENE, LANES, PROTEIN, Counts
 from data_tools.single_cell.counts_anndata import proteins_elsewhere
 from framework.errors import InputError, did_you_mean, some_of
 from framework.files.delimited import read_text_table
-from framework.files.matching import left_over, why_unmatched
+from framework.files.names import left_over, why_unmatched
 
 _MOST_PROTEINS = 1000
 """Panels of antibodies have some hundreds; a table with more is one of genes."""

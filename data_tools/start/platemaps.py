@@ -10,9 +10,8 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from data_tools.assay_layout import is_assay_layout
-from data_tools.barcode_platemap import is_barcode_platemap
 from data_tools.platemap import PlatemapConfig, join, read_platemap
+from data_tools.platemap_forms import is_assay_layout, is_barcode_platemap
 from data_tools.readers.plates import Export
 from data_tools.wells import is_well
 from framework.data.format.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL

@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from framework.data.dataset import Dataset, local_folder
 from framework.data.format.block_sums import RecordedSums, block_sums, recorded_sums
-from framework.data.format.checksum import file_checksum
 from framework.data.format.schema import (
     BAG,
     BAGS_NAME,
@@ -38,6 +37,7 @@ from framework.data.format.tile_index import differs
 from framework.data.remote.download import is_url
 from framework.data.verify_remote import verify_remote
 from framework.data.verify_tables import check_tables
+from framework.durable import file_checksum
 from framework.errors import DatasetError
 from framework.files.failures import is_inside
 from framework.files.json_file import read_text

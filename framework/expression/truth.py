@@ -13,7 +13,7 @@ from framework.errors import InputError, did_you_mean, some_of
 from framework.evaluate.metrics import pearson, rmse
 from framework.expression.config import Truth
 from framework.files.h5ad import read_h5ad
-from framework.files.matching import why_unmatched
+from framework.files.names import why_unmatched
 
 Single = npt.NDArray[np.float32]
 MEAN = "mean"

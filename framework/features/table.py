@@ -21,9 +21,9 @@ from pandas.api.types import is_numeric_dtype
 from framework.data.format.schema import BAG, SOURCE
 from framework.errors import InputError, did_you_mean
 from framework.files.delimited import TextTable, read_text_table
+from framework.files.failures import found_instead
 from framework.files.h5ad import read_h5ad
-from framework.files.kinds import found_instead
-from framework.files.matching import why_unmatched
+from framework.files.names import why_unmatched
 from framework.files.parquet import read_parquet
 from framework.files.text_values import text_values
 from framework.files.typed_tables import as_text, flat, is_parquet

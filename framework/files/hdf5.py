@@ -16,9 +16,8 @@ import numpy as np
 from h5py import h5d, h5o
 
 from framework.errors import DatasetError, WellstreamError
-from framework.files.failures import AGAIN, check_regular, first_bytes, reading
+from framework.files.failures import AGAIN, check_regular, first_bytes, found_instead, reading
 from framework.files.hdf5_heaps import check_heaps
-from framework.files.kinds import found_instead
 
 MOST_EXPANSION = 1100
 """Bytes that a stored byte may become; deflate, of all filters of HDF5, packs tightest: 1,032 to 1."""

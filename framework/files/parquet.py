@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from framework.errors import DatasetError, WellstreamError, some_of
-from framework.files.failures import AGAIN, check_memory, check_regular, reading
-from framework.files.kinds import found_instead
+from framework.files.failures import AGAIN, check_memory, check_regular, found_instead, reading
 
 _MARK = b"PAR1"
 _LEAST_BYTES = 1

@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from framework.errors import InputError, WellstreamError
-from framework.files.failures import check_regular
-from framework.files.kinds import HEAD_BYTES, inside_zip, recognised
+from framework.files.failures import HEAD_BYTES, check_regular, inside_zip, recognised
 
 _BLOCK = 1 << 20
 LONGEST_LINE = 1 << 26

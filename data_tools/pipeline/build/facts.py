@@ -18,9 +18,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from data_tools.pipeline.build.folder import writing
 from data_tools.readers.problem import Problem
-from framework.data.format.checksum import file_checksum
 from framework.data.format.schema import BAG, SOURCE, FileRecord, ShardRecord
-from framework.durable import json_text, write_json
+from framework.durable import file_checksum, json_text, write_json
 from framework.errors import DatasetError
 from framework.files.json_file import read_mapping
 

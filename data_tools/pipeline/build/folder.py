@@ -25,9 +25,8 @@ import numpy.typing as npt
 from data_tools.pipeline.build.changes import changed_keys, of_pixels, value_at
 from framework import __version__
 from framework.config import StrictModel
-from framework.data.format.checksum import file_checksum
 from framework.data.format.schema import MANIFEST_NAME, FileRecord, Manifest, read_manifest
-from framework.durable import TEMPORARY_PREFIX, sole_writer, write_json
+from framework.durable import TEMPORARY_PREFIX, file_checksum, sole_writer, write_json
 from framework.errors import DatasetError
 from framework.files.json_file import read_mapping
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from data_tools.readers.cells.base import CELL
 from framework.errors import InputError
-from framework.files.matching import left_over, why_unmatched
+from framework.files.names import left_over, why_unmatched
 
 _WHOLE = r"[0-9]{1,18}"
 _SHOWN_ROWS = 10_000

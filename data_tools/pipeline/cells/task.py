@@ -31,7 +31,7 @@ from data_tools.readers.problem import Problem
 from data_tools.tiles import HAS_TILE
 from framework.data.format.schema import BAG, MARKER_PREFIX, SOURCE
 from framework.errors import InputError
-from framework.files.safe_names import safe_name
+from framework.files.names import safe_name
 
 _FEW = "few_cells"
 _DTYPES = (np.uint8, np.uint16, np.float32)

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data_tools.pipeline.plates.config import IngestConfig
-from data_tools.pipeline.plates.plate import Bag, Plate, Site
-from data_tools.pipeline.plates.site import SiteError, field_of, find_centres, load_site
+from data_tools.pipeline.plates.plate import Bag, Plate, Site, SiteError, field_of, find_centres, load_site
 from data_tools.pipeline.plates.survey import Survey
 from data_tools.readers.problem import Problem
 from data_tools.shards import random_order

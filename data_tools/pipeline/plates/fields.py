@@ -23,9 +23,9 @@ from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.plate import Bag, Plate, Site
 from data_tools.shards import random_order
 from framework.compiled import compiled, load_word, store_word
-from framework.data.format.tile_place import tile_corner
+from framework.data.format.tile_index import tile_corner
 from framework.durable import replacing
-from framework.files.safe_names import safe_names
+from framework.files.names import safe_names
 
 _IN_MEMORY = 256 << 20
 

@@ -22,7 +22,7 @@ from data_tools.pipeline.build.shard_file import ShardFiles
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.estimate import estimate
 from data_tools.pipeline.plates.fields import overview_sites
-from data_tools.pipeline.plates.plate import Bag, Plate
+from data_tools.pipeline.plates.plate import Bag, Plate, remark_notes, sites_digest
 from data_tools.pipeline.plates.preview import look_at
 from data_tools.pipeline.plates.shading import (
     ImageKind,
@@ -31,7 +31,6 @@ from data_tools.pipeline.plates.shading import (
     image_kind,
     stored_flatfields,
 )
-from data_tools.pipeline.plates.site import remark_notes, sites_digest
 from data_tools.pipeline.plates.survey import Survey, survey
 from data_tools.pipeline.plates.task import ShardJob, make_shard
 from framework.data.format.schema import FileRecord, Manifest

@@ -14,9 +14,8 @@ from data_tools.illumination import ILLUMINATIONS, StreamingMean
 from data_tools.nuclei import SizedConfig
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.estimate import drawn
-from data_tools.pipeline.plates.plate import Bag, Plate, Site
+from data_tools.pipeline.plates.plate import Bag, Plate, Site, SiteError, field_of, find_centres, load_site
 from data_tools.pipeline.plates.shading import mean_sites
-from data_tools.pipeline.plates.site import SiteError, field_of, find_centres, load_site
 from data_tools.pipeline.plates.survey import Survey
 from data_tools.tiles import tiles_inside
 from framework.errors import InputError

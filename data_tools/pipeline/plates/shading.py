@@ -17,14 +17,13 @@ from data_tools.pipeline.build.folder import BuildFolder, explained, record, wri
 from data_tools.pipeline.build.repair import anew
 from data_tools.pipeline.build.runner import Runner
 from data_tools.pipeline.plates.config import IngestConfig
-from data_tools.pipeline.plates.plate import Plate, Site
-from data_tools.pipeline.plates.site import SiteError, load_site, sites_digest
+from data_tools.pipeline.plates.plate import Plate, Site, SiteError, load_site, sites_digest
 from data_tools.shards import random_order
 from framework.data.format.schema import FileRecord, Manifest
 from framework.durable import replacing
 from framework.errors import DatasetError, InputError
+from framework.files.names import safe_names
 from framework.files.npz import load_npy
-from framework.files.safe_names import safe_names
 from framework.progress import OnProgress
 
 _BLOCK_SITES, _MOST_BLOCKS = 24, 64

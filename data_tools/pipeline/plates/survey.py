@@ -19,8 +19,7 @@ from data_tools.omics import OmicsTable, Target, build_targets, join_notes, read
 from data_tools.pipeline.build.kind import Mistakes, check_pixel_sizes
 from data_tools.pipeline.plates.config import IngestConfig, PlateEntry
 from data_tools.pipeline.plates.measured import check_cell_tables
-from data_tools.pipeline.plates.plate import PLANE_LABEL, Bag, Plate, Site
-from data_tools.pipeline.plates.site import check_size, with_files
+from data_tools.pipeline.plates.plate import PLANE_LABEL, Bag, Plate, Site, check_size, with_files
 from data_tools.platemap import join, join_note, read_platemap
 from data_tools.readers.plates import READERS, Export, ImageRef
 from data_tools.readers.problem import Problem, relative_text
@@ -28,7 +27,7 @@ from data_tools.single_cell import CellsConfig
 from data_tools.wells import well_order
 from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, PLATE, SOURCE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean, some_of
-from framework.files.safe_names import safe_names
+from framework.files.names import safe_names
 
 _SHOWN = 6
 """Wells that a sentence names."""

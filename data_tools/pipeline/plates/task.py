@@ -22,15 +22,24 @@ from data_tools.pipeline.build.new_shard import BagCells, NewShard, new_shard
 from data_tools.pipeline.build.parts import concatenated
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.fields import cut_tiles, open_fields, write_overview
-from data_tools.pipeline.plates.plate import PLANE_LABEL, Bag, Plate, Site
+from data_tools.pipeline.plates.plate import (
+    PLANE_LABEL,
+    Bag,
+    Plate,
+    Site,
+    SiteError,
+    correct_site,
+    field_of,
+    find_centres,
+    load_site,
+)
 from data_tools.pipeline.plates.shading import read_flatfields
-from data_tools.pipeline.plates.site import SiteError, correct_site, field_of, find_centres, load_site
 from data_tools.readers.problem import Problem
 from data_tools.single_cell import CellsConfig, CellTable, join_cells, read_cells
 from data_tools.tiles import HAS_TILE, tiles_inside
 from framework.data.format.schema import FileRecord
 from framework.errors import InputError
-from framework.files.safe_names import safe_name
+from framework.files.names import safe_name
 
 AT_BORDER = "border"
 """Status of a nucleus whose tile would not lie inside the image."""

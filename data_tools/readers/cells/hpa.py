@@ -24,7 +24,6 @@ import pandas as pd
 from pydantic import Field, model_validator
 from skimage.filters import threshold_otsu
 
-from data_tools.formats.image_file import read_bytes
 from data_tools.formats.stated_axes import decode_colours
 from data_tools.formats.tiff_page import MOST_BYTES
 from data_tools.readers.cells.base import (
@@ -41,6 +40,7 @@ from data_tools.readers.cells.base import (
 from data_tools.readers.cells.names import CHANNEL, check_pattern, files_of_rows, join_channels, named_images
 from framework.config import StrictModel
 from framework.errors import InputError
+from framework.files.failures import read_bytes
 
 _SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 _BORDER, _SMALL, _LARGE = "border", "small", "large"

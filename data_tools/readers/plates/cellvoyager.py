@@ -22,9 +22,8 @@ from data_tools.readers.channel_names import need_distinct
 from data_tools.readers.folder import images_below
 from data_tools.readers.patterns import missed_note
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
-from data_tools.readers.plates.choice import choose
+from data_tools.readers.plates.choice import check_listed, choose, one_measurement
 from data_tools.readers.plates.facts import pixel_size_of
-from data_tools.readers.plates.listed import check_listed, one_measurement
 from data_tools.readers.plates.options import OneMeasurement, SizedPixels
 from data_tools.readers.plates.places import ImageFile
 from data_tools.readers.problem import Problem

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element  # types only: defusedxml parses
 
-from data_tools.formats.image_file import read_bytes
 from data_tools.formats.stated_axes import missing_planes
 from data_tools.formats.tiff_directory import BytesSource, Directory, TiffDirectories
 from data_tools.formats.tiff_page import DESCRIPTION, MOST_BYTES
@@ -20,6 +19,7 @@ from data_tools.formats.xml_file import MOST_TEXT, name_of, xml_root
 from data_tools.readers.plates.htd import is_htd, read_htd
 from data_tools.readers.plates.places import ImageFile
 from framework.errors import InputError
+from framework.files.failures import read_bytes
 
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 282, 283, 296
 _RATIONAL = 5

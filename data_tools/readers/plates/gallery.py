@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import Field
 
 from data_tools.formats.remote_file import RemoteFacts, check_url, fetch, is_url, listed
-from data_tools.illumination.images import FloatImage
+from data_tools.illumination.base import FloatImage
 from data_tools.illumination.profiles import NpyFile, Profile
 from data_tools.readers.channel_names import renamed
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble

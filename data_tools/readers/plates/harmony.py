@@ -23,10 +23,9 @@ from data_tools.illumination.profiles import HarmonyProfile, Profile
 from data_tools.readers.channel_names import need_distinct
 from data_tools.readers.folder import images_below
 from data_tools.readers.plates.base import READERS, Export, ImageRef, assemble
-from data_tools.readers.plates.choice import Choice, choose
+from data_tools.readers.plates.choice import Choice, check_listed, choose, one_measurement
 from data_tools.readers.plates.harmony_index import Index, IndexImage, IndexPlate, read_index
 from data_tools.readers.plates.joined import join_measurements
-from data_tools.readers.plates.listed import check_listed, one_measurement
 from data_tools.readers.plates.options import SomePlanes, TakesPlanes
 from data_tools.readers.plates.projection import Projection
 from data_tools.readers.problem import Problem

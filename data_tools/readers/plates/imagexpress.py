@@ -19,7 +19,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from data_tools.formats.image_file import read_bytes
 from data_tools.readers.channel_names import need_distinct
 from data_tools.readers.folder import Listing, images_below
 from data_tools.readers.patterns import missed_note
@@ -32,6 +31,7 @@ from data_tools.readers.problem import Problem
 from data_tools.readers.recognition import Claim, Sight, Undecided, by_names
 from data_tools.wells import normalise_well
 from framework.errors import InputError, did_you_mean
+from framework.files.failures import read_bytes
 
 _GUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _NAME = re.compile(

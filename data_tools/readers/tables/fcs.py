@@ -15,8 +15,7 @@ from data_tools.formats.fcs import read_events
 from data_tools.readers.tables.base import CELL_TABLES, NumberTable
 from framework.config import StrictModel
 from framework.errors import InputError
-from framework.files.failures import check_regular, reading, reason
-from framework.files.kinds import found_instead
+from framework.files.failures import check_regular, found_instead, reading, reason
 
 _MOST_SETS = 1000
 _SPILLOVER = ("spillover", "spill", "comp")

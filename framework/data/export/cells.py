@@ -15,7 +15,7 @@ from framework.data.dataset import Dataset
 from framework.data.format.schema import BAG, CHECKSUMS_NAME, MARKER_PREFIX, SOURCE
 from framework.data.permutation import I64
 from framework.data.store import TileStore
-from framework.files.safe_names import safe_names
+from framework.files.names import safe_names
 
 _BLOCK_BYTES = 64 << 20
 _PLACES = ("site", "y_px", "x_px", "cell")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from framework.data.export.cells import Bag, CellSource
 from framework.data.format.schema import of_plates
-from framework.data.format.tile_place import tile_corner
+from framework.data.format.tile_index import tile_corner
 from framework.data.permutation import I64
 
 _MOST_EDGE = 1 << 15

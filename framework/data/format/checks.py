@@ -12,7 +12,6 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from framework.data.format.checksum import file_checksum
 from framework.data.format.schema import (
     BAG,
     BAG_COLUMNS,
@@ -24,6 +23,7 @@ from framework.data.format.schema import (
     FileRecord,
     Manifest,
 )
+from framework.durable import file_checksum
 from framework.errors import DatasetError
 from framework.files.failures import reading
 

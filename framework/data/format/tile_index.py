@@ -1,5 +1,6 @@
-"""Where every tile lies, in a file that is mapped: ranks of a node share its pages, and opening it reads few of them.
+"""Where every tile lies, in its field of view and in its shard.
 
+The latter is a file that is mapped: ranks of a node share its pages, and opening it reads few of them.
 ``tiles.arrow`` repeats the columns of tiles.parquet that reading tiles needs: an Arrow IPC file with one record batch,
 int32 ``bag``, int32 ``shard``, int64 ``offset``, and int32 ``nbytes`` where the dataset has a codec. Its metadata name
 the tiles.parquet it was made from by its BLAKE3, so that an index of another build is refused without a look at its
@@ -22,6 +23,20 @@ import pyarrow as pa
 from framework.errors import DatasetError
 from framework.files.failures import check_regular, reading
 from framework.files.parquet import open_parquet
+
+
+def tile_corner(centre_px: npt.NDArray[Any], size_px: int) -> npt.NDArray[np.int64]:
+    """Return the first row (or column) of the tile around each centre.
+
+    Args:
+        centre_px: (K,) positions, 0 is the middle of the first pixel.
+        size_px: edge of a tile.
+
+    Returns:
+        int64 (K,); for an even edge the rounded centre is the pixel right after the middle of the tile.
+    """
+    return np.floor(np.asarray(centre_px, dtype=np.float64) + 0.5).astype(np.int64) - size_px // 2
+
 
 _SOURCE = b"tiles.parquet"
 _TYPES = {"bag": pa.int32(), "shard": pa.int32(), "offset": pa.int64(), "nbytes": pa.int32()}

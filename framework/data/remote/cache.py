@@ -28,7 +28,6 @@ from typing import BinaryIO
 from pydantic import Field
 
 from framework.config import StrictModel
-from framework.data.format.checksum import content_checksum
 from framework.data.format.schema import FileRecord
 from framework.data.remote.download import Patience, RemoteFolder
 from framework.data.remote.entries import (
@@ -42,6 +41,7 @@ from framework.data.remote.entries import (
 )
 from framework.data.remote.folder import FILES, LOCK, PRIVATE_FOLDER, cache_root, claim, folder, own_folder
 from framework.data.remote.stamps import Stamps
+from framework.durable import content_checksum
 from framework.errors import DatasetError
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from framework.data.format.checksum import content_checksum
 from framework.data.remote.entries import Opened
+from framework.durable import content_checksum
 
 _BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
 _LONGEST = 512

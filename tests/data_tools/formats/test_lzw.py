@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_tools.formats.lzw import SLACK, decode_strip
+from data_tools.formats.plain_tiff import SLACK, decode_strip
 
 CLEAR, END = 256, 257
 GUARD, BEFORE = 0xA5, 16

@@ -23,7 +23,7 @@ from fixtures.labelled_plate import (
 from data_tools.nuclei import FieldOfView
 from data_tools.nuclei.label_images import NO_LABEL, nuclei_of_labels
 from data_tools.pipeline.plates.config import IngestConfig
-from data_tools.pipeline.plates.site import sites_digest
+from data_tools.pipeline.plates.plate import sites_digest
 from data_tools.pipeline.plates.survey import survey
 from framework.errors import InputError
 

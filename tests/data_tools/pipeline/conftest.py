@@ -12,7 +12,7 @@ import pytest
 import tifffile
 
 from data_tools.pipeline import IngestConfig, ingest
-from framework.data.format.checksum import file_checksum
+from framework.durable import file_checksum
 
 WELLS = ("A01", "A02", "A10", "B01", "B02")
 SIZE, DISC = 96, 10

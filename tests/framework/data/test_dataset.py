@@ -14,9 +14,9 @@ from fixtures.tiny_dataset import edit_manifest, make_dataset, resealed
 
 from framework.data.dataset import Dataset
 from framework.data.format.checks import check_content
-from framework.data.format.checksum import file_checksum
 from framework.data.format.schema import PERCENTILES, FileRecord, TileFormat, read_manifest
 from framework.data.verify import verify_dataset
+from framework.durable import file_checksum
 from framework.errors import DatasetError
 
 FLAT = {"mean": 1.0, "sd": 1.0, "percentiles": dict.fromkeys(PERCENTILES, 1.0)}

@@ -33,7 +33,7 @@ def finished(request: pytest.FixtureRequest, two_plates: Any, tmp_path_factory: 
     experiment = replace(two_plates, plain={**two_plates.plain, "shards": request.param})
     out = tmp_path_factory.mktemp("finished") / "data"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("data_tools.shards.stream.CHECKSUM_BLOCK_BYTES", BLOCK)
+        patch.setattr("data_tools.shards.base.CHECKSUM_BLOCK_BYTES", BLOCK)
         patch.setattr(
             "data_tools.pipeline.build.joining.BlockSums",
             lambda **facts: schema.BlockSums(block_bytes=BLOCK, **facts),

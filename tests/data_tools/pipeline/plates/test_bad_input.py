@@ -12,7 +12,7 @@ import pytest
 import tifffile
 
 from data_tools.pipeline import ingest
-from data_tools.pipeline.plates.site import SiteError
+from data_tools.pipeline.plates.plate import SiteError
 from data_tools.readers.plates import Problem
 from framework.data.dataset import Dataset
 from framework.errors import InputError

@@ -11,7 +11,7 @@ import pytest
 from data_tools.pipeline import IngestConfig, ingest
 from data_tools.simulate import PlateConfig, simulate_plate
 from data_tools.simulate.layouts import LAYOUTS
-from framework.data.format.checksum import file_checksum
+from framework.durable import file_checksum
 
 CONFIG = {
     "rows": 2, "columns": 4, "perturbations": 3, "stimulations": ("M1",), "replicates": 1, "sites": 2, "size_px": 96,

@@ -17,10 +17,17 @@ from fixtures.tiny_dataset import edit_manifest, make_dataset
 
 from framework.data.dataset import Dataset
 from framework.data.format import tile_index
-from framework.data.format.checksum import file_checksum
-from framework.data.format.tile_index import TileIndex, differs, map_index, write_index
+from framework.data.format.tile_index import TileIndex, differs, map_index, tile_corner, write_index
 from framework.data.verify import _arrays_in_tar, verify_dataset
+from framework.durable import file_checksum
 from framework.errors import DatasetError
+
+
+def test_corner_rounds_the_centre_half_up() -> None:
+    centres = np.array([4.0, 4.49, 4.5, 5.2])
+    np.testing.assert_array_equal(tile_corner(centres, 8), [0, 0, 1, 1])
+    np.testing.assert_array_equal(tile_corner(centres, 7), [1, 1, 2, 2])
+
 
 BAGS = [0, 0, 2, 2, 2]
 """Bag 1 and the last of four are empty."""

@@ -12,10 +12,10 @@ import pytest
 from fixtures.cached import NAMES, cache, fetch, kept, part_of, record
 from fixtures.web import Nginx, needs_nginx
 
-from framework.data.format.checksum import content_checksum
 from framework.data.remote import stamps as cache_stamps
 from framework.data.remote.cache import CacheConfig, held_in
 from framework.data.remote.download import RemoteFolder
+from framework.durable import content_checksum
 from framework.errors import DatasetError
 
 pytestmark = needs_nginx

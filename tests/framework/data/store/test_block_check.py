@@ -11,8 +11,8 @@ import pytest
 from fixtures.tiny_dataset import edit_manifest, make_dataset
 
 from framework.data.dataset import Dataset
-from framework.data.format.checksum import file_checksum
 from framework.data.store.tiles import TileStore
+from framework.durable import file_checksum
 from framework.errors import DatasetError
 
 BLOCK = 1000

@@ -19,8 +19,8 @@ from fixtures.tiny_run import HEADS, MARKERS, TRIPLET, by_hand, config, tiny_dat
 
 from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
-from framework.data.format.checksum import file_checksum
 from framework.data.store import EmbeddingStore
+from framework.durable import file_checksum
 from framework.errors import ConfigError, DatasetError, RunError
 from framework.objectives import OBJECTIVES, Gather, Losses, ObjectiveConfig, Output, Predicts
 from framework.run import embed, embed_layers, fit, open_run, predict

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from data_tools.formats.image_file import NoOrdinaryFile, read_bytes
 from data_tools.formats.plain_tiff import read_plain
 from data_tools.readers.plates.base import ImageError, ImageRef, read_image
+from framework.files.failures import NoOrdinaryFile, read_bytes
 
 
 def ref(file: Path) -> ImageRef:

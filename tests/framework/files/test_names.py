@@ -1,10 +1,10 @@
-"""Why names of two files do not match: the way of writing by which they would."""
+"""Names: the way of writing by which those of two files would match, and safe names of files."""
 
 from __future__ import annotations
 
 import pytest
 
-from framework.files.matching import left_over, near_names, why_unmatched
+from framework.files.names import left_over, near_names, safe_names, why_unmatched
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,7 @@ def test_names_that_nobody_can_tell_apart_are_shown_so_that_one_can(names: list[
 
 def test_invisible_characters_are_a_way_to_match() -> None:
     assert "invisible characters" in why_unmatched(["caf\u00e9", "b"], ["cafe\u0301", "\ufeffb"])
+
+
+def test_safe_names_stay_distinct() -> None:
+    assert safe_names(["a.b", "a b", "A_B", "c"]) == {"a.b": "a_b", "a b": "a_b-2", "A_B": "A_B-3", "c": "c"}

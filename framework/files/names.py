@@ -1,4 +1,8 @@
-"""Names that two files should share: how many do, examples of those that do not, and why they may not."""
+"""Names: those that two files should share, and those that files get.
+
+Of names that should match: how many do, examples of those that do not, and why they may not. Plates, wells and proteins
+are called as people like, so the names of their files are made from these.
+"""
 
 from __future__ import annotations
 
@@ -77,3 +81,26 @@ def near_names(names: Iterable[str], what: str) -> tuple[str, ...]:
 def left_over(count: int, what: str, example: str) -> str:
     """Return what to add about names without a match: ``; 3 rows have no cell, as x``; empty where ``count`` is 0."""
     return f"; {count} {what}, as {example}" if count else ""
+
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def safe_name(text: str) -> str:
+    """Return ``text`` as a part of a file name or sample key: letters, digits, ``_`` and ``-``, at most 60 of them."""
+    return _UNSAFE.sub("_", text)[:60] or "_"
+
+
+def safe_names(texts: Sequence[str]) -> dict[str, str]:
+    """Return a distinct safe name for each distinct text; the second of two that become alike gets ``-2``."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for text in dict.fromkeys(texts):
+        base = name = safe_name(text)
+        count = 1
+        while name.lower() in taken:  # file systems that ignore case
+            count += 1
+            name = f"{base}-{count}"
+        taken.add(name.lower())
+        names[text] = name
+    return names
