@@ -252,7 +252,7 @@ def _sign(handle: int, place: Path) -> None:
 
 
 def write_arrays(file: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Replace ``file`` by a compressed ``.npz`` of ``arrays``, in one step."""
+    """Replace ``file`` by a compressed ``.npz`` of ``arrays``, of any shape, in one step."""
 
     def write(path: Path) -> None:
         with path.open("wb") as stream:  # given a path, NumPy would add .npz to its temporary name

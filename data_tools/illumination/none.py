@@ -29,5 +29,5 @@ class NoIlluminationConfig(IlluminationConfig):
 
 @ILLUMINATIONS.register("none", NoIlluminationConfig)
 def none(mean: FloatImage, options: NoIlluminationConfig, channel: str) -> FloatImage:
-    """Return a flat-field that changes nothing."""
+    """Return a flat-field that changes nothing: float32 (H, W), 1 everywhere."""
     return np.ones_like(mean)

@@ -41,7 +41,7 @@ class PercentileGaussianConfig(IlluminationConfig):
 
 @ILLUMINATIONS.register("percentile_gaussian", PercentileGaussianConfig)
 def percentile_gaussian(mean: FloatImage, options: PercentileGaussianConfig, channel: str) -> FloatImage:
-    """Return ``fit_flatfield`` of the mean image."""
+    """Return ``fit_flatfield`` of the mean image (H, W): float32 (H, W), mean 1."""
     return fit_flatfield(
         mean,
         percentile=options.percentile,

@@ -55,7 +55,7 @@ class Polynomial:
     where: str
 
     def image(self, shape: tuple[int, int]) -> FloatImage:
-        """Return the polynomial at every pixel."""
+        """Return the polynomial at every pixel, float32 (H, W). Raises InputError: it is for images of other sizes."""
         if shape != self.dims[::-1]:
             raise InputError(
                 f"{self.where}: the flat-field is for images of {self.dims[0]} x {self.dims[1]} px (width x height), "
@@ -81,7 +81,7 @@ class NpyFile:
     file: Path
 
     def image(self, shape: tuple[int, int]) -> FloatImage:
-        """Return the array of the file."""
+        """Return the array of the file, float32 (H, W). Raises InputError: it has another shape, or no numbers."""
         array = load_npy(self.file, error=InputError, what="an illumination function (.npy)")
         if array.shape != shape or array.dtype.kind not in "fiu":
             raise InputError(
@@ -111,7 +111,7 @@ class HarmonyProfile:
     where: str
 
     def image(self, shape: tuple[int, int]) -> FloatImage:
-        """Return the polynomial at every pixel."""
+        """Return the polynomial at every pixel, float32 (H, W). Raises InputError: it is for images of other sizes."""
         polynomial = harmony_polynomial(self.text, self.part, self.where)
         return np.ones(shape, dtype=np.float32) if polynomial is None else polynomial.image(shape)
 

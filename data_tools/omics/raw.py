@@ -50,7 +50,7 @@ class RawOmics:
     decimals: Mapping[str, str] = field(default_factory=dict)
 
     def fact(self, name: str, key: str) -> npt.NDArray[np.object_]:
-        """Return a column of facts that every sample must have.
+        """Return a column of facts that every sample must have, (n,).
 
         Raises:
             InputError: no such column, or a blank in it; names the row.

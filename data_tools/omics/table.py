@@ -46,7 +46,7 @@ class OmicsTable:
     notes: tuple[str, ...] = ()
 
     def rows(self, mask: npt.NDArray[np.bool_]) -> OmicsTable:
-        """Return the samples where ``mask`` is true."""
+        """Return the samples where ``mask``, bool (n,), is true."""
         return OmicsTable(
             values=self.values[mask],
             genes=self.genes,

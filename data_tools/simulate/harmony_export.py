@@ -56,7 +56,7 @@ def image_name(row: int, column: int, site: int, channel: int) -> str:
 
 
 def write_image(file: Path, image: npt.NDArray[np.uint16], pixel_size_um: float) -> None:
-    """Write one plane as an LZW TIFF without date or software tag, so equal pixels give equal bytes."""
+    """Write one plane (H, W) as an LZW TIFF without date or software tag, so equal pixels give equal bytes."""
     per_cm = 1e4 / pixel_size_um
     tifffile.imwrite(
         file,

@@ -25,7 +25,7 @@ def image_name(sample: str, number: int, channel: int) -> str:
 
 
 def write_image(file: Path, image: npt.NDArray[np.uint16], number: int) -> None:
-    """Write one uncompressed 16-bit greyscale TIFF of object ``number``."""
+    """Write object ``number``, (H, W), as an uncompressed 16-bit greyscale TIFF."""
     height, width = image.shape
     pixels = image.astype("<u2").tobytes()
     tags = [

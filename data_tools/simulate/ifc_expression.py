@@ -142,7 +142,7 @@ def draw_surface_proteins(config: IfcConfig, cells: LatentCells) -> pd.DataFrame
 
 
 def with_foreign_cells(config: IfcConfig, counts: I64, names: tuple[str, ...]) -> tuple[I64, tuple[str, ...]]:
-    """Return counts and genes with those of the other species added: cells at the end, genes behind the others.
+    """Return counts (n, G) and genes with those of the other species added: cells at the end, genes behind the others.
 
     Cells of each species also get stray counts of the other one, as droplets do.
     """

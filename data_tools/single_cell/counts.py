@@ -66,11 +66,11 @@ class Counts:
         return self.columns(self.kinds == kind)
 
     def rows(self, chosen: npt.NDArray[Any]) -> Counts:
-        """Return the cells of a mask or of positions."""
+        """Return the cells of a mask, bool (n,), or of positions."""
         return replace(self, values=self.values[chosen], cells=self.cells[chosen])
 
     def columns(self, chosen: npt.NDArray[Any]) -> Counts:
-        """Return the features of a mask or of positions."""
+        """Return the features of a mask, bool (d,), or of positions."""
         return replace(self, values=self.values[:, chosen], features=self.features[chosen], kinds=self.kinds[chosen])
 
 

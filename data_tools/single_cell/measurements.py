@@ -155,7 +155,7 @@ def read_cell_table(config: CellsConfig, file: Path) -> TextTable:
 
 
 def wells_of(config: CellsConfig, table: TextTable) -> npt.NDArray[np.object_] | None:
-    """Return the well of each row, ``A01``; None where the file is that of one well.
+    """Return the well of each row, text (n,) as ``A01``; None where the file is that of one well.
 
     Raises:
         InputError: a cell of that column is no well; names the line.

@@ -121,7 +121,7 @@ class Batch:
         return self.tiles, self.bags, self.tile_ids, self.weights, *self.labels.values()
 
     def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
-        """Return the batch with each of its tensors in another place."""
+        """Return the batch with each of its tensors in another place, their shapes as they are."""
         return replace(
             self,
             tiles=move(self.tiles),

@@ -121,7 +121,7 @@ def assign(bags: pd.DataFrame, config: SplitConfig) -> Parts:
 
 
 def bags_in(parts: Parts, part: str) -> npt.NDArray[np.int64]:
-    """Return the bags of a part, increasing; ``all`` gives every bag."""
+    """Return the bags of a part, int64 (n,), increasing; ``all`` gives every bag."""
     return np.flatnonzero(np.ones(len(parts), bool) if part == "all" else parts == part).astype(np.int64)
 
 

@@ -21,7 +21,7 @@ class GatherRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: torch.Tensor) -> torch.Tensor:
-        """Gather; every rank must hold as many rows."""
+        """Gather rows (K, ...); every rank must hold as many."""
         ctx.count = len(rows)
         gathered = rows.new_empty((dist.get_world_size() * len(rows), *rows.shape[1:]))
         _gather_into(gathered, rows.contiguous())
@@ -29,7 +29,7 @@ class GatherRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> torch.Tensor:
-        """Sum the gradients of all ranks and return those of this rank's rows."""
+        """Sum the gradients (world * K, ...) of all ranks and return those of this rank's rows, (K, ...)."""
         total = gradients[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         first = dist.get_rank() * ctx.count
@@ -38,6 +38,6 @@ class GatherRows(torch.autograd.Function):
 
 
 def gather_rows(rows: torch.Tensor) -> torch.Tensor:
-    """Apply ``GatherRows``; needs an open process group."""
+    """Apply ``GatherRows`` to (K, ...); needs an open process group."""
     gathered: torch.Tensor = GatherRows.apply(rows)  # type: ignore[no-untyped-call]
     return gathered

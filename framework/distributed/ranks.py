@@ -165,11 +165,11 @@ class Ranks:
         return nullcontext() if self.watch is None else self.watch.waiting(name)
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
-        """Return ``values`` summed over ranks, without gradient."""
+        """Return ``values`` (any shape, the same on all ranks) summed over ranks, without gradient."""
         return self._reduced(values, dist.ReduceOp.SUM)
 
     def max(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the element-wise maximum of ``values`` over ranks, without gradient."""
+        """Return the element-wise maximum of ``values`` (any shape, the same on all) over ranks, without gradient."""
         return self._reduced(values, dist.ReduceOp.MAX)
 
     def gather_objects(self, fact: Any) -> list[Any]:

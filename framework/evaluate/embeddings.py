@@ -109,7 +109,7 @@ def aligned(vectors: Floats, wells: pd.DataFrame, by: By) -> tuple[Floats, list[
 
 
 def standard(vectors: Floats) -> Floats:
-    """Return vectors whose features have mean 0 and variance 1; constant ones are 0."""
+    """Return vectors (n, d) whose features have mean 0 and variance 1; constant features become 0."""
     centred = vectors - vectors.mean(axis=0)
     sd = centred.std(axis=0)
     scaled: Floats = np.divide(centred, sd, out=np.zeros_like(centred), where=sd > 0)

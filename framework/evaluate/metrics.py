@@ -47,7 +47,10 @@ def smape_terms(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Floats:
 
 
 def pearson(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Floats:
-    """Return Pearson's r in -1..1; NaN where either column is constant or has fewer than two pairs."""
+    """Return Pearson's r of each column, (n, G) -> (G,) in -1..1.
+
+    NaN where either column is constant or has fewer than two pairs.
+    """
     left, right = paired(predicted, measured)
     varies = _varies(left) & _varies(right)
     left = left - column_mean(left)
@@ -60,26 +63,29 @@ def pearson(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Floats:
 
 
 def r2(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Floats:
-    """Return the squared Pearson correlation in 0..1 (the paper's: never negative, blind to slope and offset)."""
+    """Return the squared Pearson correlation, (n, G) -> (G,) in 0..1.
+
+    It is the paper's r2: never negative, and blind to slope and offset.
+    """
     squared: Floats = pearson(predicted, measured) ** 2
     return squared
 
 
 def spearman(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Floats:
-    """Return Spearman's rank correlation in -1..1, ties at their average rank; NaN as for ``pearson``."""
+    """Return Spearman's rank correlation, (n, G) -> (G,) in -1..1; ties at their mean rank, NaN as ``pearson``."""
     left, right = paired(predicted, measured)
     return pearson(_ranks(left), _ranks(right))
 
 
 def rmse(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Floats:
-    """Return the root mean squared error in the units of the column."""
+    """Return the root mean squared error, (n, G) -> (G,), in the unit of the column."""
     left, right = paired(predicted, measured)
     root: Floats = np.sqrt(column_mean((left - right) ** 2))
     return root
 
 
 def mae(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Floats:
-    """Return the mean absolute error in the units of the column."""
+    """Return the mean absolute error, (n, G) -> (G,), in the unit of the column."""
     left, right = paired(predicted, measured)
     return column_mean(np.abs(left - right))
 

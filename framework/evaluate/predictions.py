@@ -108,7 +108,7 @@ class Predictions:
         return self.columns["train_mean"].to_numpy(dtype=np.float64)
 
     def targets(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return target name -> positions of its columns; ``var["target"]`` names them when a file holds several."""
+        """Return target name -> its columns, int64 (n,); ``var["target"]`` names them when a file holds several."""
         if "target" not in self.columns.columns:
             name = self.facts.get("target") or self._only_target() or Path(self.name).stem
             return {str(name): np.arange(len(self.columns))}

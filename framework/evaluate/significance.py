@@ -101,7 +101,7 @@ def mann_whitney_less(model: npt.ArrayLike, baseline: npt.ArrayLike) -> Floats:
     """Return p-values of the one-sided Mann-Whitney U test that the model's errors are smaller.
 
     The test the paper names; it ignores that both errors come from the same well and so finds less than the paired one.
-    Arguments and result as ``wilcoxon_less``; genes whose errors are all equal have p = 1.
+    Arguments (wells, G) and result (G,) as of ``wilcoxon_less``; genes whose errors are all equal have p = 1.
     """
     left, right = paired(model, baseline)
     known = ~np.isnan(left.T)
@@ -141,7 +141,7 @@ def regression_p(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> Floats:
 
 
 def benjamini_hochberg(p: npt.ArrayLike) -> Floats:
-    """Return false-discovery-adjusted p-values (Benjamini & Hochberg 1995); NaN entries stay NaN and do not count."""
+    """Return p adjusted for false discovery, (G,) in 0..1 (Benjamini & Hochberg 1995); NaN stays, uncounted."""
     values = np.asarray(p, dtype=np.float64)
     q: Floats = np.full(values.shape, np.nan)
     tested = ~np.isnan(values)

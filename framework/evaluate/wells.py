@@ -48,7 +48,7 @@ def well_means(data: anndata.AnnData) -> pd.DataFrame:
 
 
 def negative_controls(wells: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Return which wells are negative controls; none in a table that does not say."""
+    """Return which wells are negative controls, bool (n,); none in a table that does not say."""
     if CONTROL_TYPE not in wells.columns:
         return np.zeros(len(wells), dtype=np.bool_)
     return (wells[CONTROL_TYPE].astype(str) == NEGATIVE).to_numpy()

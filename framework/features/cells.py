@@ -90,7 +90,7 @@ def choose_cells(table: FeatureTable, config: FeatureEvaluateConfig) -> Cells:
 
 
 def field_codes(table: FeatureTable, group: tuple[str, ...]) -> tuple[Ints, tuple[str, ...]]:
-    """Return a number for the field of each cell, and the columns that name fields; without any, cells are alone."""
+    """Return the number of each cell's field, (n,), and the columns that name fields; without any, cells are alone."""
     chosen = group or tuple(name for name in ("bag", "site") if name in table.cells.columns)
     if not chosen:
         return np.arange(len(table.cells), dtype=np.int64), ()

@@ -32,7 +32,7 @@ def recalls(truth: Ints, predicted: Ints, classes: int) -> Floats:
 
 
 def balanced_accuracy(truth: Ints, predicted: Ints, classes: int) -> float:
-    """Return the mean recall of the classes that have cells, 0..1; NaN without cells."""
+    """Return the mean recall of the classes that have cells, from classes (n,): 0..1; NaN without cells."""
     share = recalls(truth, predicted, classes)
     known = share[~np.isnan(share)]
     return float(known.mean()) if len(known) else float("nan")

@@ -45,14 +45,14 @@ def ward_tree(values: Floats) -> Floats:
 
 
 def ward_order(values: Floats) -> Ints:
-    """Return an order of the rows in which similar ones lie together."""
+    """Return an order of rows (m, d) in which similar ones lie together, int64 (m,)."""
     if len(values) < 3:
         return np.arange(len(values), dtype=np.int64)
     return np.asarray(leaves_list(ward_tree(values)), dtype=np.int64)
 
 
 def spread_sample(label: Ints, most: int, seed: int = 0) -> Ints:
-    """Return up to ``most`` sorted rows with about equally many of each label, drawn without replacement."""
+    """Return up to ``most`` rows of labels (n,), sorted, with about equally many of each, drawn without replacement."""
     if len(label) <= most:
         return np.arange(len(label), dtype=np.int64)
     order = np.random.default_rng(seed).permutation(len(label))

@@ -112,7 +112,7 @@ class TextTable:
         return values.astype(np.float64).reshape(cells.shape)
 
     def is_number(self, name: str) -> npt.NDArray[np.bool_]:
-        """Return, for each row, whether the cell of a column is a number or missing."""
+        """Return whether the cell of a column is a number or missing, bool (rows,)."""
         return np.array([self._number(cell) is not None for cell in self.column(name)], dtype=bool)
 
     def where(self, row: int) -> str:

@@ -21,7 +21,7 @@ def load_tensors(
     what: str = "a file of weights",
     then: str = AGAIN,
 ) -> dict[str, torch.Tensor]:
-    """Return the tensors of a file by name, on the CPU.
+    """Return the tensors of a file by name, of any shape, on the CPU.
 
     Raises:
         WellstreamError: of class ``error``: no such regular file, or no whole ``.safetensors``.

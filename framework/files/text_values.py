@@ -10,7 +10,7 @@ import pandas as pd
 
 
 def text_values(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
-    """Return a column as text: what is missing is empty, ``10.0`` is ``10``, blanks around text are removed.
+    """Return a column (n,) as text: what is missing is empty, ``10.0`` is ``10``, blanks around text are removed.
 
     A column of identifiers must meet the same identifiers of another file, whatever type a program has stored it in.
     """

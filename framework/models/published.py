@@ -75,7 +75,7 @@ def from_torchvision(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.
 
 
 def is_efficientnet(state_dict: Mapping[str, torch.Tensor]) -> bool:
-    """Whether the names are those of EfficientNet-PyTorch."""
+    """Return whether the names of a state dict are those of EfficientNet-PyTorch; shapes do not matter."""
     return _EFFICIENTNET_STEM in state_dict
 
 

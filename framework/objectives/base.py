@@ -326,7 +326,10 @@ ROLE_OF: Mapping[str, type[Objective]] = {
 
 
 def at_least_float32(values: torch.Tensor) -> torch.Tensor:
-    """Return what autocast computed in half precision as float32, in which losses are summed; float64 stays."""
+    """Return values (any shape) that autocast computed in half precision as float32, in which losses are summed.
+
+    float64 stays.
+    """
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 

@@ -110,7 +110,7 @@ class CellExpression(EncodesBags, Predicts):
         train_bags: npt.NDArray[np.int64],
         pretrained: PretrainedBackbone | None = None,
     ) -> CellExpressionProfile:
-        """Choose the genes and measure them on the tiles of the training bags.
+        """Choose the genes and measure them on the tiles of the training bags, (n,).
 
         Raises:
             DatasetError: ``total`` is no marker of the dataset.

@@ -95,7 +95,7 @@ class MarkerRegression(EncodesBags, Predicts):
         train_bags: npt.NDArray[np.int64],
         pretrained: PretrainedBackbone | None = None,
     ) -> MarkerRegressionProfile:
-        """Measure every marker on the tiles of the training bags.
+        """Measure every marker on the tiles of the training bags, (n,).
 
         Raises:
             DatasetError: a marker the dataset does not have.

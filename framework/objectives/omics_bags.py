@@ -109,7 +109,7 @@ class OmicsBags(PredictsTargets):
         train_bags: npt.NDArray[np.int64],
         pretrained: PretrainedBackbone | None = None,
     ) -> OmicsBagsProfile:
-        """Choose the network and measure every gene on the training bags.
+        """Choose the network and measure every gene on the training bags, (n,).
 
         Raises:
             RunError: a pretrained backbone of other channels, or a target without a measured training bag.

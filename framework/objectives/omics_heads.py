@@ -72,7 +72,7 @@ class OmicsHeads(PredictsTargets):
         train_bags: npt.NDArray[np.int64],
         pretrained: PretrainedBackbone | None = None,
     ) -> OmicsHeadsProfile:
-        """Measure every gene on the training bags.
+        """Measure every gene on the training bags, (n,).
 
         Raises:
             RunError: no pretrained backbone, one of other channels, or a target without a measured training bag.

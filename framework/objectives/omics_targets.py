@@ -113,7 +113,7 @@ class TargetTable:
         )
 
     def measure(self, train_bags: npt.NDArray[np.int64]) -> TargetFacts:
-        """Measure every gene on the training bags.
+        """Measure every gene on the training bags, (n,).
 
         Raises:
             RunError: no training bag has the target.

@@ -106,7 +106,7 @@ class TripletMIL(EncodesBags):
         train_bags: npt.NDArray[np.int64],
         pretrained: PretrainedBackbone | None = None,
     ) -> TripletMILProfile:
-        """Name the conditions of the training bags.
+        """Name the conditions of the training bags, (n,).
 
         Raises:
             RunError: a column of ``by`` that bags.parquet lacks, or training bags from which no triplet can be formed.

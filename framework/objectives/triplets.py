@@ -43,7 +43,7 @@ class RowFacts:
 
     @classmethod
     def unpacked(cls, packed: torch.Tensor) -> RowFacts:
-        """Undo ``packed``."""
+        """Return the facts that ``packed`` made a tensor (K, columns) of."""
         condition, bag, sample, counted = packed.unbind(dim=1)
         return cls(condition=condition, bag=bag, sample=sample, counted=counted)
 

@@ -93,7 +93,11 @@ def mean_average_precision(
 
 
 def random_precision(positives: int, total: int, draws: int, random: np.random.Generator) -> Floats:
-    """Return the average precision of ``draws`` random orders of ``total`` candidates with so many positives."""
+    """Return the average precision, 0..1, of ``draws`` random orders of ``total`` candidates with so many positives.
+
+    Returns:
+        float64 (draws,).
+    """
     step = max(1, _DRAWN // total)
     parts = []
     for start in range(0, draws, step):

@@ -96,7 +96,7 @@ def fit_chain(
 
 
 def with_groups(fit: FittedChain, values: Floats, groups: Names, controls: Mask) -> FittedChain:
-    """Return a chain that also knows new groups, each by its own control rows; what groups share stays as it is.
+    """Return a chain that also knows new groups, each by its own control rows (m, d); what groups share stays.
 
     Arguments as of ``fit_chain``; groups that the chain knows already keep what they have.
 

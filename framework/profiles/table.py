@@ -45,7 +45,7 @@ class ProfileTable:
     uns: dict[str, Any]
 
     def column(self, name: str) -> npt.NDArray[np.object_]:
-        """Return a column of ``obs`` as text, empty where it is missing. Raises InputError: there is none."""
+        """Return a column of ``obs`` as text, (n,), empty where it is missing. Raises InputError: there is none."""
         if name not in self.obs.columns:
             known = [str(item) for item in self.obs.columns]
             raise InputError(f"{self.name}: no column '{name}'; there are {some_of(known)}" + did_you_mean(name, known))
@@ -92,7 +92,7 @@ def open_profiles(source: Path | str | anndata.AnnData) -> ProfileTable:
 
 
 def as_anndata(table: ProfileTable, values: Floats, features: Sequence[str], uns: dict[str, Any]) -> anndata.AnnData:
-    """Return rows of a table with other features as AnnData; numbers are float32, ``obs`` stays as it is."""
+    """Return a table with other features (n, d) as AnnData; numbers are float32, ``obs`` stays as it is."""
     return anndata.AnnData(
         X=values.astype(np.float32),
         obs=table.obs.set_axis(table.obs.index.astype(str)),

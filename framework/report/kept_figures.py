@@ -31,6 +31,6 @@ def kept_figures(dataset: Dataset, name: str, keys: tuple[str, ...]) -> list[Map
 
 
 def evenly(start: int, stop: int, most: int) -> npt.NDArray[np.int64]:
-    """Return up to ``most`` evenly spaced whole numbers of [start, stop), each once."""
+    """Return up to ``most`` evenly spaced whole numbers of [start, stop), each once, int64 (n,)."""
     n = min(most, stop - start)
     return start + (np.arange(n, dtype=np.int64) * (stop - start)) // max(n, 1)

@@ -62,5 +62,5 @@ class Average:
             weight.data, self._averages[name] = self._averages[name], weight.data
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Return name -> average, for a checkpoint."""
+        """Return name of a weight -> its average, of the same shape, for a checkpoint."""
         return dict(self._averages)

@@ -98,7 +98,7 @@ class IlluminationContract(EntryContract):
 
     @pytest.fixture
     def mean(self) -> npt.NDArray[np.float32]:
-        """The mean image of a plate, brighter in its middle."""
+        """The mean image of a plate, (H, W), brighter in its middle."""
         rows, columns = np.mgrid[:60, :80]
         fall = 1 - 0.5 * (np.hypot(rows - 30, columns - 40) / 50) ** 2
         noise = np.random.default_rng(1).normal(0, 1, fall.shape)

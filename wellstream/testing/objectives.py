@@ -253,7 +253,7 @@ def frozen(objective: Objective) -> Objective:
 
 
 def gradients(objective: Objective) -> dict[str, torch.Tensor]:
-    """Return the gradients by name of the weight."""
+    """Return the gradients by name of the weight, in its shape."""
     return {name: p.grad.clone() for name, p in objective.named_parameters() if p.grad is not None}
 
 

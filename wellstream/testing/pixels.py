@@ -27,7 +27,7 @@ class ScaleContract(EntryContract):
 
     @pytest.fixture
     def tiles(self, store: TileStore) -> torch.Tensor:
-        """The first stored tiles."""
+        """The first stored tiles, (n, C, H, W)."""
         tiles = np.empty((min(len(store), 6), *store.sample_shape), dtype=store.dtype)
         store.gather(np.arange(len(tiles)), tiles)
         return torch.from_numpy(tiles)
@@ -69,12 +69,12 @@ class AugmentationContract(EntryContract):
 
     @pytest.fixture
     def tiles(self, options: Any) -> torch.Tensor:
-        """12 different tiles, stored or scaled as the augmentation takes them."""
+        """12 different tiles, (12, C, H, W), stored or scaled as the augmentation takes them."""
         values = torch.randn(12, 2, 8, 8, generator=torch.Generator().manual_seed(0))
         return values if options.after_scale else (values * 1000 + 5000).to(torch.int32).to(torch.uint16)
 
     def changed(self, tiles: torch.Tensor, positions: Any, key: int, options: Any) -> torch.Tensor:
-        """Apply the augmentation."""
+        """Return tiles (n, C, H, W) as the augmentation changes them."""
         result: torch.Tensor = self.entry(options).build(tiles, positions, key, options)
         return result
 

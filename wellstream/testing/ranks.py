@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 def alone(rows: torch.Tensor) -> torch.Tensor:
-    """Gather of a single process."""
+    """Gather of a single process: rows (K, ...) as they are."""
     return rows
 
 

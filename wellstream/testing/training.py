@@ -55,7 +55,7 @@ class PoolContract(EntryContract):
 
     @pytest.fixture
     def embedded(self) -> torch.Tensor:
-        """Three bags of five tiles."""
+        """Three bags of five tiles, (3, 5, D)."""
         return torch.randn(3, 5, self.width, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
     def test_one_vector_per_bag_and_shares_that_sum_to_one(self, pool: BagPool, embedded: torch.Tensor) -> None:

@@ -71,7 +71,7 @@ def bags_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 def table_of(columns: Mapping[str, npt.NDArray[Any] | Sequence[Any]], schema: pa.Schema) -> pa.Table:
-    """Return a table of columns cast to ``schema``."""
+    """Return a table of columns, (n,) each, cast to ``schema``."""
     arrays = []
     for field in schema:
         values = columns[field.name]
@@ -89,7 +89,7 @@ def write_tables(file: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> N
 
 
 def concatenated(parts: Sequence[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
-    """Return the parts as one array of ``dtype``; an empty one if there are none."""
+    """Return parts (n,) as one array of ``dtype`` (N,); an empty one if there are none."""
     return np.concatenate([np.asarray(part, dtype=dtype) for part in parts]) if parts else np.zeros(0, dtype=dtype)
 
 
@@ -119,7 +119,7 @@ class PixelCounts:
 
     @property
     def used(self) -> npt.NDArray[np.int64]:
-        """The bins that hold a pixel of any channel, in order: a camera fills few of them."""
+        """The bins that hold a pixel of any channel, int64 (n,), in order: a camera fills few of them."""
         return np.flatnonzero(self.counts.any(axis=0))
 
     def add(self, tiles: npt.NDArray[Any]) -> None:

@@ -153,7 +153,7 @@ def _rows_by(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[npt.NDA
 
 
 def stored_values(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """Return numbers as float32; infinite ones, and those beyond its range (3.4e38), as NaN."""
+    """Return numbers (n,) as float32; infinite ones, and those beyond its range (3.4e38), as NaN."""
     with np.errstate(over="ignore"):
         stored: npt.NDArray[np.float32] = values.astype(np.float32)
     return np.where(np.isfinite(stored), stored, np.float32(np.nan)).astype(np.float32)

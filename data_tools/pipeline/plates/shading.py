@@ -220,10 +220,7 @@ def fit_plate(
         progress(len(chosen))
         return list(known.files)
     jobs = [] if plate.profiles else _mean_jobs(plate, config, build, kind, chosen)
-    blocks = []
-    for job, sums in zip(jobs, runner.each(add_up, jobs), strict=True):
-        blocks.append(sums)
-        progress(len(job.sites))
+    blocks = _added_up(jobs, runner, progress)
     if plate.profiles:
         progress(len(chosen))
     profiles = plate.profiles or (None,) * len(files)
@@ -248,6 +245,15 @@ def fit_plate(
             for file in job.files:
                 file.unlink(missing_ok=True)
     return records
+
+
+def _added_up(jobs: Sequence[MeanJob], runner: Runner, progress: Callable[[int], None]) -> list[list[BlockSum]]:
+    """Return the sums of each job; ``progress`` is called with the number of its sites."""
+    blocks = []
+    for job, sums in zip(jobs, runner.each(add_up, jobs), strict=True):
+        blocks.append(sums)
+        progress(len(job.sites))
+    return blocks
 
 
 def _mean_jobs(

@@ -169,7 +169,7 @@ def text_column(values: Iterable[str | None]) -> pd.Series[Any]:
 
 
 def file_columns(files: Sequence[Path]) -> dict[str, npt.NDArray[np.int64]]:
-    """Return size and time of change of files, int64 each: what tells a changed file from an unchanged one."""
+    """Return size and time of change of files, int64 (n,) each: what tells a changed file from an unchanged one."""
     facts = [file.stat() for file in files]
     return {
         "bytes": np.asarray([fact.st_size for fact in facts], dtype=np.int64),

@@ -44,7 +44,7 @@ class NamedImages:
     notes: tuple[str, ...]
 
     def places(self, numbers: npt.NDArray[np.int64], suffix: str = "") -> dict[str, Any]:
-        """Return the columns ``file``, ``bytes`` and ``mtime_ns`` of some images, each name followed by ``suffix``."""
+        """Return the columns ``file``, ``bytes`` and ``mtime_ns`` of images (n,), each name followed by ``suffix``."""
         files = pd.Series([str(self.root / self.names[number]) for number in numbers], dtype=TEXT)
         sizes, times = self.facts[numbers].T
         return {f"file{suffix}": files, f"bytes{suffix}": sizes, f"mtime_ns{suffix}": times}

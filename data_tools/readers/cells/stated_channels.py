@@ -95,7 +95,7 @@ def _are_moved(stated: Sequence[str], channels: Sequence[str]) -> bool:
 
 
 def channel_planes(tiff: Tiff, order: Sequence[int], n: int, *, with_alpha: bool) -> list[npt.NDArray[Any]]:
-    """Return the planes of a file: its pages, or the samples of its only page.
+    """Return the planes of a file, (H, W) each: its pages, or the samples of its only page.
 
     Args:
         tiff: the file.

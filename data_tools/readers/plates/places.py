@@ -81,7 +81,7 @@ class RemoteImage(Place):
         return f"{self.url} {self.facts}"
 
     def pixels(self) -> npt.NDArray[Any]:
-        """Return its pixels."""
+        """Return its pixels, (H, W)."""
         return decode_grey(Path(self.name), fetch(self.url, MOST_BYTES, anonymous=self.anonymous))
 
 
@@ -89,5 +89,5 @@ ImageFile = Path | Place
 
 
 def pixels_of(file: ImageFile) -> npt.NDArray[np.generic]:
-    """Return the pixels of an image, wherever it lies."""
+    """Return the pixels of an image, (H, W), wherever it lies."""
     return file.pixels() if isinstance(file, Place) else decode_grey(file)

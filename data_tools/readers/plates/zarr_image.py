@@ -48,5 +48,5 @@ class ZarrImage(Place):
         return f"{self} absent" if facts is None else f"{self} {facts.st_size} {facts.st_mtime_ns}"
 
     def pixels(self) -> npt.NDArray[Any]:
-        """Return its pixels."""
+        """Return its pixels, (H, W)."""
         return zarr_plane(self.array, self.index)

@@ -75,7 +75,10 @@ def symmetries(tiles: torch.Tensor, positions: I64, key: int, options: Symmetrie
 
 
 def turned(tiles: torch.Tensor, code: int, options: SymmetriesConfig) -> torch.Tensor:
-    """Three bits: mirror rows, mirror columns, transpose; all eight together are the symmetries of the square."""
+    """Return tiles (..., S, S) as three bits say: mirror rows, mirror columns, transpose.
+
+    All eight codes together are the symmetries of the square.
+    """
     rows, columns, transpose = bool(code & ROWS), bool(code & COLUMNS), bool(code & TRANSPOSE)
     if not options.rotate90:
         transpose = False

@@ -44,7 +44,7 @@ class RecordedSums:
 
 
 def crc32(data: npt.NDArray[np.uint8], before: int) -> int:
-    """Return the CRC-32 of what had the sum ``before``, continued by ``data``."""
+    """Return the CRC-32 of what had the sum ``before``, continued by bytes ``data``, (n,)."""
     # It takes any buffer; its annotation names fewer.
     return deflate_crc32(data, before)  # type: ignore[arg-type]
 

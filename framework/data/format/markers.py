@@ -22,7 +22,7 @@ MarkerTransform: TypeAlias = Literal["none", "log10p1"]
 
 
 def transformed(values: npt.ArrayLike, transform: MarkerTransform) -> Floats:
-    """Return ``values`` or log10(values + 1); -1 becomes -inf and smaller ones NaN, as in the authors' code."""
+    """Return ``values`` (n,) or log10(values + 1); -1 becomes -inf, smaller ones NaN, as in the authors' code."""
     numbers = np.asarray(values, dtype=np.float64)
     if transform == "none":
         return numbers
@@ -62,7 +62,7 @@ class MarkerRange(StrictModel):
         return cls(marker=marker, transform=transform, low=float(found.min()), high=float(found.max()))
 
     def apply(self, values: npt.ArrayLike) -> Floats:
-        """Return (x - low) / (high - low) of the transformed values; NaN becomes 0, as in the authors' code.
+        """Return (x - low) / (high - low) of transformed values (n,); NaN becomes 0, as in the authors' code.
 
         Cells outside the fitted range fall outside [0, 1].
         """
@@ -89,7 +89,7 @@ class Interval(StrictModel):
         return self
 
     def holds(self, values: Floats) -> npt.NDArray[np.bool_]:
-        """Return which values lie inside; NaN never does."""
+        """Return which of values (n,) lie inside, bool (n,); NaN never does."""
         inside = ~np.isnan(values)
         if self.low is not None:
             inside &= values >= self.low

@@ -54,7 +54,7 @@ def scale(tiles: torch.Tensor, profile: ScaleProfile, out: torch.Tensor | None =
 
 
 def as_float(tiles: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-    """Return a float32 copy of stored pixels, in ``out`` where that is given."""
+    """Return a float32 copy of stored pixels of any shape, in ``out`` (of the same shape) where that is given."""
     if out is not None:
         return out.copy_(tiles)
     if tiles.dtype == torch.uint16 and tiles.device.type != "cpu":
@@ -63,7 +63,7 @@ def as_float(tiles: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tens
 
 
 def from_signed(bits: torch.Tensor) -> torch.Tensor:
-    """Return the values of uint16 pixels that are held as int16 bits, as float32.
+    """Return the values of uint16 pixels (any shape) that are held as int16 bits, as float32.
 
     PyTorch computes with uint16 on few devices, and with int16 on all.
     """

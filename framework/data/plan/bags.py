@@ -59,7 +59,7 @@ class BagsPlan:
         return step_rows(step, epoch, bags, self.drawn(epoch, bags), self.rows)
 
     def order(self, epoch: int) -> I64:
-        """Return all allowed bags in the order of an epoch; each step takes the next ``rows`` of them."""
+        """Return all allowed bags in the order of an epoch, int64 (n,); each step takes the next ``rows`` of them."""
         order: I64 = self.orders(epoch, epoch + 1)[0]
         return order
 
@@ -80,7 +80,7 @@ class BagsPlan:
         return bags
 
     def visits(self, rows: StepRows) -> I64:
-        """Return the bags that count."""
+        """Return the bags that count, int64 (n,)."""
         return counted(rows.bags, rows)
 
 
@@ -116,5 +116,5 @@ class EveryBag:
         return step_rows(step, epoch, bags, tiles, self.rows)
 
     def visits(self, rows: StepRows) -> I64:
-        """Return the bags that count."""
+        """Return the bags that count, int64 (n,)."""
         return counted(rows.bags, rows)

@@ -96,7 +96,7 @@ class BalancedBagsPlan:
         return step_rows(step, epoch, bags, tiles, self.rows)
 
     def visits(self, rows: StepRows) -> I64:
-        """Return the conditions (ids of ``PlanUniverse.group``) that count."""
+        """Return the conditions (ids of ``PlanUniverse.group``) that count, int64 (n,)."""
         return counted(self._groups[np.searchsorted(self._bags, rows.bags)], rows)
 
 

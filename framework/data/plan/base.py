@@ -39,7 +39,7 @@ class Plan(Protocol):
         ...
 
     def visits(self, rows: StepRows) -> I64:
-        """Return the distinct units that the counted rows visit, increasing."""
+        """Return the distinct units that the counted rows visit, int64 (n,), increasing."""
         ...
 
 

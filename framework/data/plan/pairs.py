@@ -72,12 +72,12 @@ class TilePools:
         return bags, self._bag_start[bags] + place - self._begin[which]
 
     def place_of(self, bags: I64, tiles: I64) -> I64:
-        """Return where tiles of these bags stand on the line."""
+        """Return where tiles (n,) of bags (n,) stand on the line, int64 (n,)."""
         places: I64 = self._place_of_bag[np.searchsorted(self._sorted, bags)] + tiles - self._bag_start[bags]
         return places
 
     def pool_of(self, place: I64) -> I64:
-        """Return the pool of each place."""
+        """Return the pool of each place (n,), int64 (n,)."""
         return np.searchsorted(self.begin, place, side="right").astype(np.int64) - 1
 
 
@@ -113,7 +113,7 @@ class PairsPlan:
         return step_rows(step, epoch, bags, np.stack([sources, targets], axis=1), self.rows)
 
     def visits(self, rows: StepRows) -> I64:
-        """Return the source tiles that count."""
+        """Return the source tiles that count, int64 (n,)."""
         return counted(rows.tiles[:, 0], rows)
 
     def _sources(self, step: int) -> tuple[int, I64, I64, I64]:
@@ -163,7 +163,7 @@ class MismatchedPairs:
         return replace(rows, tiles=np.stack([sources, rows.tiles[:, 1]], axis=1))
 
     def visits(self, rows: StepRows) -> I64:
-        """Return the target tiles that count."""
+        """Return the target tiles that count, int64 (n,)."""
         return counted(rows.tiles[:, 1], rows)
 
 

@@ -67,7 +67,7 @@ class TilesPlan:
         return step_rows(step, epoch, bags, tiles[:, None], self.rows)
 
     def visits(self, rows: StepRows) -> I64:
-        """Return the tiles that count."""
+        """Return the tiles that count, int64 (n,)."""
         return counted(rows.tiles[:, 0], rows)
 
 
@@ -90,7 +90,7 @@ class EveryTile:
         return step_rows(step, epoch, bags, tiles[:, None], self.rows)
 
     def visits(self, rows: StepRows) -> I64:
-        """Return the tiles that count."""
+        """Return the tiles that count, int64 (n,)."""
         return counted(rows.tiles[:, 0], rows)
 
 

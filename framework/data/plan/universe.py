@@ -107,7 +107,7 @@ class PlanUniverse:
 
 
 def bags_of(bag_start: I64, tiles: I64) -> I64:
-    """Return the bag of each tile, from where the bags begin."""
+    """Return the bag of each tile (n,), int64 (n,), from where the bags begin, ``bag_start`` (B + 1,)."""
     return np.searchsorted(bag_start, tiles, side="right").astype(np.int64) - 1
 
 

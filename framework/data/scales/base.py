@@ -179,7 +179,7 @@ def plane(values: tuple[float, ...], like: torch.Tensor) -> torch.Tensor:
 
 
 def standardise_each(x: torch.Tensor) -> torch.Tensor:
-    """Bring each tile and channel to mean 0 and (population) sd 1, in place."""
+    """Bring each tile and channel of (..., C, H, W) to mean 0 and (population) sd 1, in place."""
     pixels = x.shape[-1] * x.shape[-2]
     x -= x.mean(dim=(-2, -1), keepdim=True)
     sd = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).div_(pixels**0.5)

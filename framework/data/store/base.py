@@ -27,7 +27,7 @@ class Store(Protocol):
     def __len__(self) -> int: ...
 
     def gather(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
-        """Write sample ``tile_ids[i]`` to ``out[i]``; ids may repeat and come in any order."""
+        """Write sample ``tile_ids[i]`` of (n,) to ``out[i]`` of (n, ...); ids may repeat and come in any order."""
         ...
 
 

@@ -51,11 +51,11 @@ class Asinh(Method[AsinhOptions]):
         return {"scale": np.array([float(np.exp(best.x))])}
 
     def learn_group(self, values: Floats, shared: State) -> State:
-        """Nothing."""
+        """Learn nothing of control rows (m, d)."""
         return {}
 
     def apply(self, values: Floats, shared: State, own: State) -> Floats:
-        """Return compressed rows."""
+        """Return rows (m, d) compressed."""
         scale = float(shared["scale"][0])
         compressed: Floats = scale * np.arcsinh(values / scale)
         return compressed

@@ -53,7 +53,7 @@ class CoralMethod(Method[CoralOptions]):
         return {"centre": centre, "rows": divided(values - centre, shared["sd"]) @ shared["directions"].T}
 
     def apply(self, values: Floats, shared: State, own: State) -> Floats:
-        """Return aligned rows; features that are constant on all controls become 0."""
+        """Return rows (m, d) aligned; features that are constant on all controls become 0."""
         scaled = divided(values - own["centre"], shared["sd"])
         return aligned(scaled, own["rows"], shared["directions"], shared["variances"], self.options)
 

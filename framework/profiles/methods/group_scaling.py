@@ -57,7 +57,7 @@ class GroupScaling(Method[S]):
         return {"spread": np.where(pooled > 0, pooled, sd)}
 
     def learn_group(self, values: Floats, shared: State) -> State:
-        """Return zero point and moderated spread."""
+        """Return zero point and moderated spread of control rows (m, d), (d,) each."""
         rows, prior = len(values) - 1, self.options.prior
         if rows + prior == 0:
             raise InputError(
@@ -69,5 +69,5 @@ class GroupScaling(Method[S]):
         return {"zero": self.zero(values), "spread": np.where(moderated > 0, moderated, pooled)}
 
     def apply(self, values: Floats, shared: State, own: State) -> Floats:
-        """Return scaled rows; features that are constant on all controls become 0."""
+        """Return rows (m, d) scaled; features that are constant on all controls become 0."""
         return divided(values - own["zero"], np.where(shared["spread"] > 0, own["spread"], 0.0))

@@ -78,7 +78,7 @@ class HarmonyMethod(Method[HarmonyOptions]):
         return {"centre": centre, "shift": off / (weights + self.options.ridge)}
 
     def apply(self, values: Floats, shared: State, own: State) -> Floats:
-        """Return corrected rows; features that are constant on all controls become 0."""
+        """Return rows (m, d) corrected; features that are constant on all controls become 0."""
         scaled = divided(values - own["centre"], shared["sd"])
         corrected: Floats = scaled - _shares(scaled, shared["centroids"]) @ own["shift"]
         return corrected

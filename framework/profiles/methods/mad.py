@@ -24,15 +24,15 @@ class Mad(GroupScaling[MadOptions]):
     """(value - median) / (1.4826 MAD) of the controls."""
 
     def zero(self, values: Floats) -> Floats:
-        """Return the median."""
+        """Return the median of rows (m, d), (d,)."""
         median: Floats = np.median(values, axis=0)
         return median
 
     def middle(self, values: Floats) -> Floats:
-        """Return the median."""
+        """Return the median of rows (m, d), (d,)."""
         return self.zero(values)
 
     def spread(self, values: Floats) -> Floats:
-        """Return 1.4826 times the median distance from the median."""
+        """Return 1.4826 times the median distance of rows (m, d) from their median, (d,)."""
         spread: Floats = _NORMAL * np.median(np.abs(values - np.median(values, axis=0)), axis=0)
         return spread

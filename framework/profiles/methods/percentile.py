@@ -35,17 +35,17 @@ class Percentile(GroupScaling[PercentileOptions]):
     """(value - low percentile) / (high percentile - low percentile) of the controls."""
 
     def zero(self, values: Floats) -> Floats:
-        """Return the low percentile."""
+        """Return the low percentile of rows (m, d), (d,)."""
         low: Floats = np.percentile(values, self.options.low, axis=0)
         return low
 
     def middle(self, values: Floats) -> Floats:
-        """Return the mean."""
+        """Return the mean of rows (m, d), (d,)."""
         mean: Floats = values.mean(axis=0)
         return mean
 
     def spread(self, values: Floats) -> Floats:
-        """Return the distance between the percentiles."""
+        """Return the distance between the percentiles of rows (m, d), (d,)."""
         low, high = np.percentile(values, [self.options.low, self.options.high], axis=0)
         width: Floats = high - low
         return width

@@ -73,7 +73,10 @@ def choose_strength(centred: Floats, folds: Ints, strengths: Sequence[float] = S
 
 
 def deal_folds(groups: Ints, most: int) -> Ints:
-    """Return a fold per row: whole groups where there are two or more, else rows; groups are dealt in their order."""
+    """Return the fold of each row, (n,), from its group: whole groups where there are two or more, else single rows.
+
+    Groups are dealt in their order.
+    """
     names = np.unique(groups)
     units = groups if len(names) > 1 else np.arange(len(groups))
     _, place = np.unique(units, return_inverse=True)

@@ -53,7 +53,7 @@ class Tvn(Method[TvnOptions]):
         return {**own, "rows": whitened @ shared["aligned_directions"].T}
 
     def apply(self, values: Floats, shared: State, own: State) -> Floats:
-        """Return whitened and aligned rows."""
+        """Return rows (m, d) whitened and aligned."""
         whitened = self._whiten().apply(values, shared, own)
         spectrum = shared["aligned_directions"], shared["aligned_variances"]
         return aligned(whitened, own["rows"], *spectrum, self.options)

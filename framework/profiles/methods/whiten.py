@@ -67,11 +67,11 @@ class Whiten(Method[WhitenOptions]):
         }
 
     def learn_group(self, values: Floats, shared: State) -> State:
-        """Return the mean of the controls."""
+        """Return the mean of control rows (m, d), (d,)."""
         return {"centre": values.mean(axis=0)}
 
     def apply(self, values: Floats, shared: State, own: State) -> Floats:
-        """Return whitened rows; features that are constant on all controls become 0."""
+        """Return rows (m, d) whitened; features that are constant on all controls become 0."""
         scaled = divided(values - own["centre"], shared["sd"])
         along = scaled @ shared["directions"].T
         rest = float(shared["rest"][0])

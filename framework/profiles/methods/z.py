@@ -21,12 +21,12 @@ class Z(GroupScaling[ZOptions]):
     """(value - mean) / standard deviation (n - 1) of the controls."""
 
     def zero(self, values: Floats) -> Floats:
-        """Return the mean."""
+        """Return the mean of rows (m, d), (d,)."""
         mean: Floats = values.mean(axis=0)
         return mean
 
     def middle(self, values: Floats) -> Floats:
-        """Return the mean."""
+        """Return the mean of rows (m, d), (d,)."""
         return self.zero(values)
 
     def spread(self, values: Floats) -> Floats:

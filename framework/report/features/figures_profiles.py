@@ -62,7 +62,7 @@ def cell_maps(points: Mapping[str, Floats], method: str, labels: Sequence[str]) 
 def protein_map(
     points: Floats, method: str, names: Sequence[str], colour_by: Sequence[str] | None, title: str
 ) -> Picture:
-    """Draw average cells, one point per protein."""
+    """Draw average cells, one point of (n, 2) per protein."""
     drawn, axes = figure(4.2, 3.8)
     panel = axes[0, 0]
     bare(panel)
@@ -91,7 +91,7 @@ def protein_map(
 
 @styled
 def profile_heat_map(profiles: Floats, names: Sequence[str], title: str) -> Picture:
-    """Draw the average features of proteins, rows and columns in the order of Ward's tree."""
+    """Draw the average features of proteins, (n, d), rows and columns in the order of Ward's tree."""
     rows, columns = ward_order(profiles), ward_order(profiles.T)
     named = len(names) <= _NAMED_ROWS
     drawn, axes = figure(8.6, min(9.0, 1.1 + max(0.2 * len(names), 0.9)) if named else 7.0)

@@ -76,7 +76,7 @@ def project(
 
 @styled
 def embedding_map(points: Floats, method: str, colourings: Mapping[str, Colouring]) -> Picture:
-    """Draw the points once for each colouring: title -> labels."""
+    """Draw points (n, 2) once for each colouring: title -> labels."""
     drawn, axes = figure(8.6, 4.4, columns=len(colourings))
     for panel, (title, colouring) in zip(axes[0], colourings.items(), strict=True):
         named = colouring.labels.astype(str).to_numpy()

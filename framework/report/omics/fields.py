@@ -83,7 +83,7 @@ def read_field(dataset: Dataset, kept: Mapping[str, Any]) -> Field:
 
 
 def flat_field_of(dataset: Dataset, field: Field, channel: str) -> Floats | None:
-    """Return the flat-field of a plate and channel in the size of the pictures; None where none is kept."""
+    """Return the flat-field of a plate and channel, (H, W) as the pictures, mean 1; None where none is kept."""
     for entry in kept_figures(dataset, "flatfields", ("file", "plate", "channel")):
         if (str(entry["plate"]), str(entry["channel"])) == (field.plate, channel):
             kept = load_npy(dataset.file(str(entry["file"])), error=InputError, what="a flat-field (.npy)", then=_AGAIN)
@@ -103,7 +103,7 @@ def overlay(planes: Sequence[Floats], channels: Sequence[str], ranges: Sequence[
 
 
 def shade(plane: Floats, ends: tuple[float, float]) -> Floats:
-    """Return a plane in 0..1 between the ends of a range."""
+    """Return a plane (H, W) in 0..1 between the ends of a range."""
     shaded: Floats = np.clip((plane - ends[0]) / max(ends[1] - ends[0], 1e-9), 0, 1)
     return shaded
 

@@ -73,7 +73,7 @@ def painted_cells(
 
 
 def structure_colours(structure: Sequence[str]) -> list[npt.NDArray[np.float64]]:
-    """Return a colour for each structure channel: nuclear stains blue, the others red."""
+    """Return a colour per structure channel, RGB in 0..1, (3,): nuclear stains blue, the others red."""
     return [_BLUE if name == "blue" else _RED for name, _ in channel_colours(structure)]
 
 

@@ -39,7 +39,7 @@ class TileAttention:
 
     @classmethod
     def of(cls, on: Application, objective: Predicts, bags: I64) -> TileAttention | None:
-        """Return a table to fill; None for an objective whose tiles all count the same."""
+        """Return a table to fill for bags (n,); None for an objective whose tiles all count the same."""
         if not isinstance(objective, PredictsTargets) or not objective.bag_encoder.attention.learns:
             return None
         return cls(on, objective, bags)

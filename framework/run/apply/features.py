@@ -81,14 +81,10 @@ def features(
         ConfigError: an option that does not exist or does not fit the others.
         WellstreamError: the dataset, the split or the weights cannot be used.
     """
-    _check_names(kind, scale)
+    _check_names(kind, scale, outline)
     check_h5ad_name(Path(out))
-    dataset = Dataset.open(data)
-    if not len(dataset.index):
-        raise ConfigError(f"{dataset.root}: no tiles to measure")
+    dataset = _with_tiles(data)
     proteins, structures = _channels(dataset, kind, tuple(protein), tuple(structure))
-    if outline is not None and kind != "regions":
-        raise ConfigError(f"outline: an object is outlined for kind 'regions' alone, found kind '{kind}'")
     if kind == "regions":
         structures = (_outline(dataset, outline),)
         describe, names = _regions(dataset, proteins, structures[0], tuple(scales_px))
@@ -99,13 +95,11 @@ def features(
     else:
         describe, names = intensity, intensity_names(proteins)
     part = np.full(len(dataset.bags), "unseen") if parts is None else split.read(parts, dataset.bags)
-    facts = {"features": kind, "protein": list(proteins), "structure": list(structures), "scale": scale}
-    if kind == "transfer":
-        facts |= {"weights": Path(str(weights)).name, "layer": layer}
+    facts = _source(dataset) | {"features": kind, "protein": list(proteins), "structure": list(structures)}
+    facts |= {"scale": scale} | ({"weights": Path(str(weights)).name, "layer": layer} if kind == "transfer" else {})
     obs = tile_rows(dataset, part, np.arange(len(dataset.index)))
-    store = TileStore(dataset, (*proteins, *structures))
-    with StreamedTable(Path(out), obs, len(names), _source(dataset) | facts, names) as table:
-        _fill(table, store, describe, scale, progress)
+    with StreamedTable(Path(out), obs, len(names), facts, names) as table:
+        _fill(table, TileStore(dataset, (*proteins, *structures)), describe, scale, progress)
     return FeaturesSummary(file=Path(out), rows=len(obs), columns=len(names), kind=kind, scale=scale)
 
 
@@ -118,10 +112,19 @@ def _source(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _check_names(kind: str, scale: str) -> None:
+def _check_names(kind: str, scale: str, outline: str | None) -> None:
     for option, value, known in (("kind", kind, KINDS), ("scale", scale, SCALES)):
         if value not in known:
             raise ConfigError(f"{option}: expected one of: {', '.join(known)}, found '{value}'")
+    if outline is not None and kind != "regions":
+        raise ConfigError(f"outline: an object is outlined for kind 'regions' alone, found kind '{kind}'")
+
+
+def _with_tiles(data: Path | str) -> Dataset:
+    dataset = Dataset.open(data)
+    if not len(dataset.index):
+        raise ConfigError(f"{dataset.root}: no tiles to measure")
+    return dataset
 
 
 def _fill(table: StreamedTable, store: TileStore, describe: Describe, scale: str, progress: OnProgress | None) -> None:

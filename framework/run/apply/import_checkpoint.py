@@ -31,7 +31,7 @@ from framework.objectives.omics_heads import OmicsHeadsProfile
 from framework.objectives.omics_targets import TargetTable
 from framework.run.apply.results import ImportSummary
 from framework.run.train.config import RunConfig
-from framework.run.train.folder import Measured, RunFolder
+from framework.run.train.folder import Measured, ObjectiveFacts, RunFolder
 from framework.run.train.identity import facts_of_run
 from framework.run.train.prepare import measured_on
 from framework.run.train.pretrained import Foundation
@@ -79,9 +79,7 @@ def import_checkpoint(
     """
     if aggregate not in ORDERS:
         raise ConfigError(f"aggregate: expected one of: {', '.join(ORDERS)}, found '{aggregate}'")
-    path, folder = Path(file), RunFolder(root=Path(out))
-    if folder.root.exists() and any(folder.root.iterdir()):
-        raise RunError(f"{folder.root}: holds something already; name a new folder")
+    path, folder = Path(file), _new_folder(Path(out))
     dataset = Dataset.open(data)
     table = TargetTable.read(dataset, target)
     weight, bias = read_heads(path)
@@ -101,18 +99,8 @@ def import_checkpoint(
     facts = folder.write(config, measured, dataset.bags)
     folder.write_taken(taken)
     folder.write_config(config)
+    state = _state(folder, config, facts, fitted)
     optimiser = build_optimiser(objective, config.optim)
-    state = {
-        "run": facts_of_run(folder, config),
-        "attempt": 0,
-        "seed": 0,
-        "world_size": 1,
-        "objective": facts.plain(),
-        "scale": fitted.plain(),
-        "channels": list(names),
-        "progress": Progress().plain(),
-        "versions": versions(),
-    }
     checkpoint.save(folder.checkpoints, step=0, objective=objective, optimiser=optimiser, scheduler=None, state=state)
     return ImportSummary(
         run=folder.root,
@@ -123,6 +111,27 @@ def import_checkpoint(
         **{part: int((measured.parts == part).sum()) for part in PARTS},
         tensors=len(taken.taken),
     )
+
+
+def _new_folder(out: Path) -> RunFolder:
+    if out.exists() and any(out.iterdir()):
+        raise RunError(f"{out}: holds something already; name a new folder")
+    return RunFolder(root=out)
+
+
+def _state(folder: RunFolder, config: RunConfig, facts: ObjectiveFacts, fitted: ScaleProfile) -> dict[str, Any]:
+    """Return what the checkpoint of a run that made no step keeps."""
+    return {
+        "run": facts_of_run(folder, config),
+        "attempt": 0,
+        "seed": 0,
+        "world_size": 1,
+        "objective": facts.plain(),
+        "scale": fitted.plain(),
+        "channels": list(fitted.channels),
+        "progress": Progress().plain(),
+        "versions": versions(),
+    }
 
 
 def _need_genes(path: Path, weight: torch.Tensor, bias: torch.Tensor, table: TargetTable) -> None:

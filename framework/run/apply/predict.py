@@ -91,33 +91,40 @@ def predict(
         raise ConfigError(f"expected tiles >= 1 and seeds >= 1, found {tiles} and {seeds}")
     seen = need_views(views)
     opened = open_run(run, device=device)
-    objective = opened.having(Predicts)
-    outputs = _outputs(objective)
+    outputs = _outputs(opened.having(Predicts))
     files = _files(outputs, Path(out))
-    for file in files.values():
-        check_can_be_file(file)
     on = opened.on(data, part)
     store: Store = on.store
     if data is None and opened.config.data.embeddings is not None and seen == 1:
         store = open_store(opened.config, on.dataset, opened.scale.channels)
+    rows, attention = _write_predictions(on, store, files, outputs, tiles, seeds, seen, progress)
+    kept = None if attention is None else attention.write(Path(out))
+    size = {"rows": len(rows), "columns": len(outputs), "views": seen}
+    return PredictSummary(files=tuple(files.values()), part=part, step=opened.step, attention=kept, **size)
+
+
+def _write_predictions(
+    on: Application,
+    store: Store,
+    files: dict[str, Path],
+    outputs: Sequence[Output],
+    tiles: int,
+    seeds: int,
+    seen: Views,
+    progress: OnProgress | None,
+) -> tuple[I64, TileAttention | None]:
+    """Predict and write every row; return the bags (or tiles) that these are, and how much each tile counted."""
+    objective = on.run.having(Predicts)
     rows, passes = _planned(on.universe(), objective, tiles, seeds)
     obs = _rows(on, objective, rows)
     predicted = np.zeros((len(rows), len(outputs)), dtype=np.float64)
     attention = TileAttention.of(on, objective, rows)
     for places, values in _predicted(on, objective, store, passes, rows, seen, attention, progress):
-        predicted[places] += _as_many(values, outputs, objective, run)
+        predicted[places] += _as_many(values, outputs, objective, on.run.folder.root)
     facts = facts_of(on, "predictions") | {"views": seen}
     measured = _measured(on, objective, rows, len(outputs))
     _write(files, outputs, facts, obs, predicted.astype(np.float32), measured)
-    return PredictSummary(
-        files=tuple(files.values()),
-        rows=len(rows),
-        columns=len(outputs),
-        part=part,
-        views=seen,
-        step=opened.step,
-        attention=None if attention is None else attention.write(Path(out)),
-    )
+    return rows, attention
 
 
 def _rows(on: Application, objective: Predicts, rows: I64) -> pd.DataFrame:
@@ -232,17 +239,21 @@ def _measured(on: Application, objective: Predicts, rows: I64, outputs: int) -> 
 
 
 def _files(outputs: Sequence[Output], out: Path) -> dict[str, Path]:
-    """Return target -> file."""
+    """Return target -> file, each of which can be written."""
     targets = list(dict.fromkeys(output.target for output in outputs))
     unsafe = [target for target in targets if Path(target).name != target]
     if unsafe:
         raise RunError(f"target '{unsafe[0]}' cannot be a file name; rename it and ingest again")
     if out.suffix != ".h5ad":
-        return {target: out / f"{target}.h5ad" for target in targets}
+        files = {target: out / f"{target}.h5ad" for target in targets}
+        for file in files.values():
+            check_can_be_file(file)
+        return files
     if len(targets) > 1:
         raise RunError(
             f"{out}: this run predicts {len(targets)} targets ({', '.join(targets)}), one file each: name a folder"
         )
+    check_can_be_file(out)
     return dict.fromkeys(targets, out)
 
 

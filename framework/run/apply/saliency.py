@@ -87,20 +87,24 @@ def saliency(
         return bag_saliency(on, Path(out), asked, progress)
     if outputs:
         raise ConfigError("outputs are chosen of runs that predict bags; a run of tiles gets a map of each output")
-    ids = _drawn(on, _TILES if tiles is None else tiles, seed)
-    images = on.pixels(ids)
+    return _write_tiles(on, Path(out), _drawn(on, _TILES if tiles is None else tiles, seed), progress)
+
+
+def _write_tiles(on: Application, out: Path, ids: I64, progress: OnProgress | None) -> SaliencySummary:
+    """Write the guided maps of tiles (n,)."""
+    objective, images = on.run.having(Predicts), on.pixels(ids)
     named = tuple(output.name for output in objective.outputs())
     arrays = {
         "tile": ids,
         "images": images,
         "maps": _maps(on, objective, images, len(named), progress),
         "outputs": np.array(named),
-        "channels": np.array(opened.scale.channels),
+        "channels": np.array(on.run.scale.channels),
         "dataset_digest": np.array(dataset_digest(on.dataset)),
         "pixel_size_um": np.array(on.dataset.manifest.pixel_size_um or np.nan),
     }
-    write_arrays(with_folder(Path(out)), arrays)
-    return SaliencySummary(file=Path(out), tiles=len(ids), outputs=named, step=opened.step)
+    write_arrays(with_folder(out), arrays)
+    return SaliencySummary(file=out, tiles=len(ids), outputs=named, step=on.run.step)
 
 
 def _drawn(on: Application, count: int, seed: int) -> I64:

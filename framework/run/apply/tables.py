@@ -25,13 +25,13 @@ from framework.tracking import versions
 
 
 def bag_rows(dataset: Dataset, parts: Parts, bags: npt.NDArray[np.int64]) -> pd.DataFrame:
-    """Return the bag table of some bags with the column ``part``, ready for ``obs``."""
+    """Return the bag table of bags (n,) with the column ``part``, ready for ``obs``; n rows."""
     table = dataset.bags.iloc[bags].assign(part=parts[bags])
     return _writable(table, [f"bag-{bag}" for bag in bags])
 
 
 def tile_rows(dataset: Dataset, parts: Parts, tiles: npt.NDArray[np.int64]) -> pd.DataFrame:
-    """Return one row per tile: the columns of its bag, then part, tile, site, y_px, x_px and the labels of the tile."""
+    """Return one row per tile of (n,): the columns of its bag, part, tile, site, y_px, x_px and labels."""
     own = dataset.tile_table(["site", "y_px", "x_px", *dataset.tile_labels()]).iloc[tiles].reset_index(drop=True)
     bags = dataset.index.bag[tiles]
     table = dataset.bags.iloc[bags].assign(part=parts[bags], tile=tiles).reset_index(drop=True)
@@ -82,16 +82,16 @@ class StreamedTable:
         self._empty = anndata.AnnData(obs=obs, var=var, uns={"wellstream": facts})
 
     def fill(self, column: str, values: npt.NDArray[Any]) -> None:
-        """Write a column of ``obs`` that is known only once all rows are; ``obs`` had it from the beginning."""
+        """Write a column (n,) of ``obs`` that is known only once all rows are; ``obs`` had it from the beginning."""
         self._columns[column][...] = values
         self._check()
 
     def written(self, start: int, stop: int) -> npt.NDArray[np.float32]:
-        """Return rows that were written already."""
+        """Return rows that were written already, (stop - start, d)."""
         return np.asarray(self._matrix[start:stop], dtype=np.float32)
 
     def append(self, rows: npt.NDArray[np.float32]) -> None:
-        """Write the next rows. Raises OSError where the disk does not take them."""
+        """Write the next rows, (n, d). Raises OSError where the disk does not take them."""
         self._matrix[self.rows : self.rows + len(rows)] = rows
         self._check()
         self.rows += len(rows)

@@ -128,7 +128,7 @@ class Application:
     ranks: Ranks
 
     def bags(self) -> I64:
-        """Return the bags of the part.
+        """Return the bags of the part, int64 (n,), increasing.
 
         Raises:
             RunError: there is none.
@@ -154,7 +154,7 @@ class Application:
             return None
 
     def tiles(self) -> I64:
-        """Return the tiles of the part, increasing.
+        """Return the tiles of the part, int64 (n,), increasing.
 
         Raises:
             RunError: there is none.

@@ -194,7 +194,7 @@ def measured_on(config: RunConfig, dataset: Dataset, base: Foundation | None) ->
 def scale_of(
     config: RunConfig, dataset: Dataset, train: np.ndarray[tuple[int], np.dtype[np.int64]], base: Foundation | None
 ) -> ScaleProfile:
-    """Fit the scaling on the training tiles, or take over that of the run this one builds on."""
+    """Fit the scaling on the training tiles (n,), or take over that of the run this one builds on."""
     asked_scale, channels = config.data.scale, config.data.channels
     name = None if asked_scale is None else asked_scale.name
     if base is not None:
