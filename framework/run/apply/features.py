@@ -85,22 +85,21 @@ def features(
     check_h5ad_name(Path(out))
     dataset = _with_tiles(data)
     proteins, structures = _channels(dataset, kind, tuple(protein), tuple(structure))
-    if kind == "regions":
-        structures = (_outline(dataset, outline),)
-        describe, names = _regions(dataset, proteins, structures[0], tuple(scales_px))
-    elif kind == "transfer":
+    structures = (_outline(dataset, outline),) if kind == "regions" else structures
+    if kind == "transfer":
         describe, names = _transfer(proteins, weights, layer, device_here(device))
-    elif kind == "classic":
-        describe, names = _classic(dataset, proteins, structures, tuple(scales_px))
     else:
-        describe, names = intensity, intensity_names(proteins)
-    part = np.full(len(dataset.bags), "unseen") if parts is None else split.read(parts, dataset.bags)
+        describe, names = _measuring(dataset, kind, proteins, structures, tuple(scales_px))
     facts = _source(dataset) | {"features": kind, "protein": list(proteins), "structure": list(structures)}
     facts |= {"scale": scale} | ({"weights": Path(str(weights)).name, "layer": layer} if kind == "transfer" else {})
-    obs = tile_rows(dataset, part, np.arange(len(dataset.index)))
+    obs = tile_rows(dataset, _parts(dataset, parts), np.arange(len(dataset.index)))
     with StreamedTable(Path(out), obs, len(names), facts, names) as table:
         _fill(table, TileStore(dataset, (*proteins, *structures)), describe, scale, progress)
     return FeaturesSummary(file=Path(out), rows=len(obs), columns=len(names), kind=kind, scale=scale)
+
+
+def _parts(dataset: Dataset, file: Path | str | None) -> split.Parts:
+    return np.full(len(dataset.bags), "unseen") if file is None else split.read(file, dataset.bags)
 
 
 def _source(dataset: Dataset) -> dict[str, Any]:
@@ -170,6 +169,17 @@ def _channels(
     protein = protein or stored
     others = tuple(name for name in stored if name not in protein)
     return protein, (structure or others) if kind == "classic" else ()
+
+
+def _measuring(
+    dataset: Dataset, kind: str, protein: tuple[str, ...], structure: tuple[str, ...], scales_px: tuple[int, ...]
+) -> tuple[Describe, list[str]]:
+    """Return how tiles are described without a network, and the names of the features."""
+    if kind == "regions":
+        return _regions(dataset, protein, structure[0], scales_px)
+    if kind == "classic":
+        return _classic(dataset, protein, structure, scales_px)
+    return intensity, intensity_names(protein)
 
 
 def _classic(

@@ -31,7 +31,7 @@ from framework.objectives.omics_heads import OmicsHeadsProfile
 from framework.objectives.omics_targets import TargetTable
 from framework.run.apply.results import ImportSummary
 from framework.run.train.config import RunConfig
-from framework.run.train.folder import Measured, ObjectiveFacts, RunFolder
+from framework.run.train.folder import Measured, RunFolder
 from framework.run.train.identity import facts_of_run
 from framework.run.train.prepare import measured_on
 from framework.run.train.pretrained import Foundation
@@ -89,19 +89,13 @@ def import_checkpoint(
     by = split_by or f"Metadata_Fold_{target}"
     config = _config(folder, data, target, names, scale, _split(dataset, by)).resolved()
     train = split.bags_in(split.assign(dataset.bags, config.split), "train")
-    tiles = np.flatnonzero(np.isin(dataset.index.bag, train))
-    fitted = ScaleProfile.fit(scale, TileStore(dataset, names), tiles)
+    fitted = ScaleProfile.fit(scale, TileStore(dataset, names), np.flatnonzero(np.isin(dataset.index.bag, train)))
     base = Foundation(backbone=backbone, scale=fitted, weights=taken.sha256)
     measured = measured_on(config, dataset, base)
     objective = _run_of(config, measured, backbone)
     kept = torch.from_numpy(table.genes.get_indexer(pd.Index(objective.targets[0].genes)))
     objective.heads[0].load_state_dict({"weight": weight[kept].float(), "bias": bias[kept].float()})
-    facts = folder.write(config, measured, dataset.bags)
-    folder.write_taken(taken)
-    folder.write_config(config)
-    state = _state(folder, config, facts, fitted)
-    optimiser = build_optimiser(objective, config.optim)
-    checkpoint.save(folder.checkpoints, step=0, objective=objective, optimiser=optimiser, scheduler=None, state=state)
+    _write(folder, config, measured, dataset, objective, taken)
     return ImportSummary(
         run=folder.root,
         target=target,
@@ -119,19 +113,26 @@ def _new_folder(out: Path) -> RunFolder:
     return RunFolder(root=out)
 
 
-def _state(folder: RunFolder, config: RunConfig, facts: ObjectiveFacts, fitted: ScaleProfile) -> dict[str, Any]:
-    """Return what the checkpoint of a run that made no step keeps."""
-    return {
+def _write(
+    folder: RunFolder, config: RunConfig, measured: Measured, dataset: Dataset, objective: OmicsHeads, taken: Taken
+) -> None:
+    """Write the run as one that made no step."""
+    facts = folder.write(config, measured, dataset.bags)
+    folder.write_taken(taken)
+    folder.write_config(config)
+    state = {
         "run": facts_of_run(folder, config),
         "attempt": 0,
         "seed": 0,
         "world_size": 1,
         "objective": facts.plain(),
-        "scale": fitted.plain(),
-        "channels": list(fitted.channels),
+        "scale": measured.scale.plain(),
+        "channels": list(measured.scale.channels),
         "progress": Progress().plain(),
         "versions": versions(),
     }
+    optimiser = build_optimiser(objective, config.optim)
+    checkpoint.save(folder.checkpoints, step=0, objective=objective, optimiser=optimiser, scheduler=None, state=state)
 
 
 def _need_genes(path: Path, weight: torch.Tensor, bias: torch.Tensor, table: TargetTable) -> None:

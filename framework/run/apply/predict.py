@@ -99,8 +99,10 @@ def predict(
         store = open_store(opened.config, on.dataset, opened.scale.channels)
     rows, attention = _write_predictions(on, store, files, outputs, tiles, seeds, seen, progress)
     kept = None if attention is None else attention.write(Path(out))
-    size = {"rows": len(rows), "columns": len(outputs), "views": seen}
-    return PredictSummary(files=tuple(files.values()), part=part, step=opened.step, attention=kept, **size)
+    named, n = tuple(files.values()), len(outputs)
+    return PredictSummary(
+        files=named, rows=len(rows), columns=n, part=part, views=seen, step=opened.step, attention=kept
+    )
 
 
 def _write_predictions(
