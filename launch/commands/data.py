@@ -75,10 +75,10 @@ def simulate_crops(
 
 def init(
     export: Annotated[Path, typer.Argument(help="folder of a microscope's export, or a file of it")],
-    platemap: Annotated[Path | None, typer.Option(help="what was done to each well; without it: a template")] = None,
+    platemap: Annotated[Path | None, typer.Option(help="what was done to each well; default: a template")] = None,
     omics: Annotated[Path | None, typer.Option(help="a table of genes of the same conditions")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="folder to write; without it: one called as the plate")
+        Path | None, typer.Option("--out", "-o", help="folder to write; default: one called as the plate")
     ] = None,
     reader: Annotated[str | None, typer.Option(help="the reader to take, where several know the export")] = None,
 ) -> None:

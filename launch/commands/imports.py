@@ -42,10 +42,10 @@ def import_checkpoint(
     target: Annotated[str, typer.Option(help="that the checkpoint predicts, as transcriptomics_m1")],
     out: Annotated[Path, typer.Option("--out", "-o", help="run folder to write")],
     channels: Annotated[
-        str | None, typer.Option(help="names in the order that the network saw, where it is not that of the dataset")
+        str | None, typer.Option(help="names in the order that the network saw; default: those of the dataset")
     ] = None,
     split_by: Annotated[
-        str | None, typer.Option(help="column of the wells with train, val and test; without it Metadata_Fold_TARGET")
+        str | None, typer.Option(help="column of the wells with train, val and test; default: Metadata_Fold_TARGET")
     ] = None,
     aggregate: Annotated[
         str, typer.Option(help="where tiles are averaged: backbone (the authors' code) or tile_embedding (the paper)")

@@ -138,7 +138,7 @@ def saliency(
     data: DatasetOfRun = None,
     part: Part = "test",
     tiles: Annotated[
-        int | None, typer.Option(min=1, help="how many tiles, drawn by --seed: 256, or 9 per bag, unless told")
+        int | None, typer.Option(min=1, help="how many tiles, drawn by --seed; default: 256, or 9 per bag")
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = None,

@@ -16,6 +16,9 @@ CLAIMS = {
     **{(f"simulate {kind}", "config"): "the built-in ones" for kind in ("plate", "ifc", "crops")},
     ("ingest", "scheduler"): "workers on this machine",
     ("ingest", "workers"): "one per core",
+    # Both are tried in tests/wellstream/test_starts.py.
+    ("init", "out"): "one called as the plate",
+    ("init", "platemap"): "a template",
 }
 """(command, option) -> what its help says the default is."""
 

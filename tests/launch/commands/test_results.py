@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 from framework.data.format.schema import BAG, PERTURBATION, SOURCE
 from framework.errors import ConfigError, WellstreamError
 from framework.evaluate import EvaluateConfig
+from framework.run.apply.bag_saliency import BagMaps
+from framework.run.apply.saliency import _TILES
 from launch.cli import app
 
 CLAIMS = {
@@ -28,6 +30,7 @@ CLAIMS = {
         for command in ("embed", "predict", "inpaint", "saliency")
     },
     ("inpaint", "out"): "inpainting in the run",
+    ("saliency", "tiles"): f"{_TILES}, or {BagMaps.tiles} per bag",
     **{
         ("evaluate", name): str(EvaluateConfig.model_fields[name].default)
         for name in ("test", "unit", "correction", "alpha", "interval", "ranked")
