@@ -32,6 +32,7 @@ LEVELS = {
     "framework.files": 1,
     "framework.look": 1,
     "framework.data.format": 2,
+    "framework.data.cores": 2,
     "framework.data.remote": 3,
     "framework.models": 3,
     "framework.models.pools": 2,
