@@ -14,14 +14,14 @@ _UNIT = (
     "well|tile|bag|cell|row|shard|rank|step|epoch|plate|site|field|file|gene|channel|image|thread|worker|process|node|"
     "core|GPU|request|machine|job|task|object|sample|second|minute|line|run|condition|protein|page|column|pixel|crop|"
     "block|batch|tree|source|group|population|chunk|part|stage|layer|marker|class|folder|perturbation|seed|target|pair|"
-    "nucleus|fold|arm|mistake|modality|attribute|connection"
+    "nucleus|fold|arm|mistake|modality|attribute|connection|format|vendor|dataset|chapter"
 )
 _COUNTED = (
     "rows?|files?|bytes|tiles?|cells?|bags?|shards?|values?|numbers?|columns?|lines?|tasks?|threads?|pages?|images?|"
     "pixels?|nuclei|nucleus|wells?|sites?|KB|MB|GB|ms|seconds?|draws?|steps?|tables?|points?|panels?|splits?|fields?|"
     "reads?|requests?|samples?|jobs?|processes|folders?|genes?|arrays?|calls?|epochs?|vectors?|markers?|channels?|"
     "heads?|trees?|maps?|chunks?|blocks?|scores?|counts?|bars?|crops?|proteins?|records?|fits?|mappings?|entry|entries|"
-    "PNGs?|pictures?|sentences?|objects?|names?|notes?|models?|tensors?|problems?"
+    "PNGs?|pictures?|sentences?|objects?|names?|notes?|models?|tensors?|problems?|readers?|modules?|tests?|copies|copy"
 )
 _QUANTITY = r"(?:a|an|one|two|three|\d[\d,.]*|many|few|some|most|no|each|every)"
 _BETWEEN = r"(?:\([^)]*\) |(?:[\w-]+ ){1,3}?)"

@@ -36,8 +36,7 @@ from framework.checkpoint.listing import (
 from framework.errors import CheckpointError
 from framework.files.failures import reading
 from framework.files.json_file import read_mapping
-from framework.files.safetensors_file import load_tensors
-from framework.files.torch_file import load_weights_only
+from framework.files.tensors import load_tensors, load_weights_only
 
 _OLDER = "resume from an older checkpoint"
 F = TypeVar("F", int, dict[str, Any])

@@ -16,8 +16,7 @@ from framework.checkpoint.contents import Contents, contents_of
 from framework.checkpoint.listing import MANIFEST, OPTIMISER, STATE, record_of, write_pointer
 from framework.durable import sync_folder, write_json
 from framework.errors import CheckpointError
-from framework.files.safetensors_file import load_tensors, save_tensors
-from framework.files.torch_file import load_weights_only, save_plain
+from framework.files.tensors import load_tensors, load_weights_only, save_plain, save_tensors
 
 _LITTLE_MB = 100.0
 

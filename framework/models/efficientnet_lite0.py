@@ -131,8 +131,8 @@ class InvertedBlock(nn.Module):
         if self.expand is not None and self.expand_norm is not None:
             y = functional.relu6(self.expand_norm(self.expand(y)))
         y = functional.relu6(self.depthwise_norm(self.depthwise(y)))
-        y = self.project_norm(self.project(y))
-        return x + y if self.adds else y
+        projected: torch.Tensor = self.project_norm(self.project(y))
+        return x + projected if self.adds else projected
 
 
 class EfficientNetLite0Trunk(nn.Module):

@@ -13,8 +13,7 @@ import torch
 from framework.errors import CheckpointError
 from framework.files.failures import check_regular
 from framework.files.json_file import read_mapping
-from framework.files.safetensors_file import load_tensors
-from framework.files.torch_file import load_weights_only
+from framework.files.tensors import load_tensors, load_weights_only
 from framework.models.published import LICENCES, from_efficientnet, from_image2omics, from_torchvision, is_efficientnet
 
 MODEL_FILE, TENSORS_FILE = "model.json", "model.safetensors"

@@ -2,7 +2,7 @@
 
 from framework.tracking.audit import AuditLog, heads_in, next_attempt
 from framework.tracking.audit_file import AuditTrail, RankFile, Stretch, read_audit
-from framework.tracking.chain import Head, heads_of_state, heads_to_plain
+from framework.tracking.lines import Head, heads_of_state, heads_to_plain
 from framework.tracking.metrics import read_metrics
 from framework.tracking.tracker import Tracker, TrackingConfig
 from framework.tracking.versions import versions

@@ -2,7 +2,7 @@
 
 Each rank appends to ``audit/rank-00000.jsonl``: one header per attempt (a start of the run), then one record per step
 with a digest of the rows it trained on. Records of a step are on the disk before a checkpoint of that step is
-published, and the checkpoint holds the head of each rank's chain (``framework.tracking.chain``). A step that a dead
+published, and the checkpoint holds the head of each rank's chain (``framework.tracking.lines``). A step that a dead
 attempt did after its last checkpoint was done again by the next; which record counts follows from the headers.
 """
 
@@ -15,8 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from framework.tracking.chain import Chain, Head
-from framework.tracking.lines import Lines, raw_lines
+from framework.tracking.lines import Chain, Head, Lines, raw_lines
 
 log = logging.getLogger(__name__)
 

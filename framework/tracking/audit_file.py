@@ -14,8 +14,7 @@ from pathlib import Path
 
 from framework.errors import RunError
 from framework.tracking.audit import AUDIT_NAME, LONGEST_LINE, Header, audit_file
-from framework.tracking.chain import Chain, Head
-from framework.tracking.lines import raw_lines
+from framework.tracking.lines import Chain, Head, raw_lines
 
 _NAME = re.compile(r"rank-(\d{5})\.jsonl")
 _LINK = rb'(?:,"link":"[0-9a-f]{16}")?\}'

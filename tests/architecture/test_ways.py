@@ -1,4 +1,4 @@
-"""How many modules a plate and a training pass, and that they are passed from the top to the bottom.
+"""How many modules an ingest of a plate and a training pass, and that these are passed from the top to the bottom.
 
 Counted from the call in Python to its end, with tasks in this process, by the functions that run (``ways``). A cap is
 what the way has today: a change that makes one longer says so here, and why, in ARCHITECTURE.md.

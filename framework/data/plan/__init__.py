@@ -6,9 +6,8 @@ plan can be recomputed later to prove what was consumed.
 
 from framework.data.plan.bags import BagsConfig, BagsPlan, EveryBag
 from framework.data.plan.balanced import BalancedBagsConfig
-from framework.data.plan.base import PLANS, Plan, PlanConfig, build_plan, plan_over
+from framework.data.plan.base import PLANS, Plan, PlanConfig, StepRows, build_plan, digest_rows, digest_tiles, plan_over
 from framework.data.plan.pairs import MismatchedPairs, PairsConfig, PairsPlan
-from framework.data.plan.rows import StepRows, digest_rows, digest_tiles
 from framework.data.plan.tiles import EveryTile, TilesConfig
 from framework.data.plan.universe import Exclusion, PlanUniverse
 

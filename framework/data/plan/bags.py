@@ -14,12 +14,12 @@ from framework.data.plan.base import (
     PLANS,
     TILES_OF_BAG,
     PlanConfig,
+    StepRows,
     counted,
     draw_tiles,
     step_rows,
     whole_bags,
 )
-from framework.data.plan.rows import StepRows
 from framework.data.plan.universe import PlanUniverse
 
 

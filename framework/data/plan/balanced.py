@@ -15,12 +15,12 @@ from framework.data.plan.base import (
     TILES_OF_BAG,
     WELLS,
     PlanConfig,
+    StepRows,
     counted,
     draw_tiles,
     step_rows,
     whole_bags,
 )
-from framework.data.plan.rows import StepRows
 from framework.data.plan.universe import Exclusion, PlanUniverse
 from framework.errors import RunError
 

@@ -11,8 +11,17 @@ from pydantic import Field
 
 from framework.config import UniqueNames
 from framework.data.permutation import I64, U64, hash_u64, permute
-from framework.data.plan.base import EPOCH_ORDER, PARTNERS, PLANS, STRANGERS, PlanConfig, counted, step_rows, whole_bags
-from framework.data.plan.rows import StepRows
+from framework.data.plan.base import (
+    EPOCH_ORDER,
+    PARTNERS,
+    PLANS,
+    STRANGERS,
+    PlanConfig,
+    StepRows,
+    counted,
+    step_rows,
+    whole_bags,
+)
 from framework.data.plan.universe import Exclusion, PlanUniverse, bags_of
 from framework.errors import RunError
 

@@ -8,8 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from framework.data.permutation import I64, hash_u64, permute
-from framework.data.plan.base import EPOCH_ORDER, PLANS, PlanConfig, counted, step_rows
-from framework.data.plan.rows import StepRows
+from framework.data.plan.base import EPOCH_ORDER, PLANS, PlanConfig, StepRows, counted, step_rows
 from framework.data.plan.universe import PlanUniverse, bags_of
 from framework.errors import RunError
 

@@ -23,7 +23,7 @@ import torch
 from framework.data.format.schema import Manifest
 from framework.durable import check_can_be_folder, sync_file, sync_folder, temporary_name, write_json, write_text
 from framework.errors import RunError
-from framework.files.safetensors_file import save_tensors
+from framework.files.tensors import save_tensors
 from framework.models import NetworkOptions
 from framework.models.weights_file import KIND, MODEL_FILE, TENSORS_FILE
 from framework.objectives import Embeds

@@ -18,7 +18,7 @@ from framework import checkpoint
 from framework.checkpoint import Contents, Writer, contents_of, writing
 from framework.checkpoint.contents import Buffers
 from framework.errors import CheckpointError
-from framework.files.safetensors_file import save_tensors
+from framework.files.tensors import save_tensors
 
 
 class Training:

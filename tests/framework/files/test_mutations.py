@@ -30,8 +30,7 @@ from framework.files.hdf5 import datasets, open_hdf5
 from framework.files.json_file import read_json
 from framework.files.npz import load_npy, load_npz
 from framework.files.parquet import read_parquet
-from framework.files.safetensors_file import load_tensors
-from framework.files.torch_file import load_weights_only
+from framework.files.tensors import load_tensors, load_weights_only
 
 MUTATIONS = 60
 

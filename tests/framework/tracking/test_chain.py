@@ -11,7 +11,7 @@ import pytest
 from framework.errors import RunError
 from framework.tracking import AuditLog, Head, heads_in, heads_of_state, heads_to_plain, read_audit
 from framework.tracking.audit import Header
-from framework.tracking.chain import Chain
+from framework.tracking.lines import Chain
 
 FRESH = Header(start=0, parent=None, world=1)
 

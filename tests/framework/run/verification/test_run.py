@@ -17,7 +17,7 @@ from framework.config import to_yaml
 from framework.errors import CheckpointError, RunError
 from framework.run import fit, verify_run
 from framework.run.train.folder import RunFolder
-from framework.tracking.chain import Chain
+from framework.tracking.lines import Chain
 from launch.cli import app
 
 Lines = list[dict[str, object]]

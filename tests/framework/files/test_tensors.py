@@ -1,4 +1,4 @@
-"""What torch saved: weights come back, code is refused, damage is a sentence."""
+"""Tensors of both formats: what is loaded, and what is refused."""
 
 from __future__ import annotations
 
@@ -6,9 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from framework.errors import CheckpointError
-from framework.files.torch_file import load_weights_only
+from framework.files.tensors import load_tensors, load_weights_only
+
+
+def test_tensors_come_back_and_a_cut_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    save_file({"w": torch.arange(4.0)}, file)
+    assert load_tensors(file)["w"].tolist() == [0, 1, 2, 3]
+    for data in (file.read_bytes()[:-1], b"\xff" * 100, b""):
+        file.write_bytes(data)
+        with pytest.raises(CheckpointError, match=r"w\.safetensors: not readable as a file of weights"):
+            load_tensors(file)
 
 
 def test_weights_come_back_and_code_is_refused(tmp_path: Path) -> None:
