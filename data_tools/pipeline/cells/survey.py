@@ -26,6 +26,7 @@ from data_tools.readers.cells.base import CELL, PLACE_COLUMNS, TEXT
 from data_tools.readers.problem import Problem, relative_text
 from framework.data.format.schema import BAG_COLUMNS, MARKER_PREFIX, SOURCE
 from framework.errors import InputError, some_of
+from framework.files.matching import near_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,9 +112,18 @@ def survey_cells(config: CellsIngestConfig, base: Path) -> CellSurvey:
         bags=table[[*(name for name in BAG_COLUMNS if name in table), *(n for n in table if n not in BAG_COLUMNS)]],
         labels=tuple(varying),
         problems=tuple(problem.relative_to(base) for item in found for problem in item.problems),
-        notes=tuple(relative_text(note, base) for item in found for note in item.notes),
+        notes=(*(relative_text(note, base) for item in found for note in item.notes), *_near(config, table)),
         matched=tuple(relative_text(text, base) for item in found for text in item.matched),
         markers=config.markers,
+    )
+
+
+def _near(config: CellsIngestConfig, bags: pd.DataFrame) -> tuple[str, ...]:
+    """Return notes about bags that are perhaps one: their names differ in what no reader sees. Numbers are no names."""
+    return tuple(
+        note
+        for column in config.bags.by
+        for note in near_names([text for text in bags[column].astype(str) if any(map(str.isalpha, text))], column)
     )
 
 
