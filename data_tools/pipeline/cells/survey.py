@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from framework.files.matching import near_names
 
 from data_tools.pipeline.build.kind import check_pixel_sizes
 from data_tools.pipeline.cells.bags import BaggedCells, into_bags
@@ -27,6 +26,7 @@ from data_tools.readers.cells.base import CELL, PLACE_COLUMNS, TEXT
 from data_tools.readers.problem import Problem, relative_text
 from framework.data.format.schema import BAG_COLUMNS, MARKER_PREFIX, SOURCE
 from framework.errors import InputError, some_of
+from framework.files.names import near_names
 
 
 @dataclass(frozen=True, kw_only=True)
