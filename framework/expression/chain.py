@@ -85,6 +85,7 @@ def express(
     imaged = open_imaged_cells(config.images, config.markers) if config.images else None
     truth, maps = _beside_images(config, cells, imaged)
     folder.mkdir(parents=True, exist_ok=True)
+    _forget_earlier(folder)
     forest = fit_forest(
         cells.scaled[cells.train],
         cells.expression[cells.train],
@@ -113,6 +114,13 @@ def express(
     result = _summary(config, cells, imaged, summary, folder)
     write_json(folder / "expression.json", _facts(result))
     return result
+
+
+def _forget_earlier(folder: Path) -> None:
+    """Remove what tells of an earlier call and may not be written by this one: a page would show both as one."""
+    maybe = (f"{name}.csv" for name in ("agreement", "markers", "truth"))
+    for name in ("expression.json", *maybe, "saliency.npz", *(f"expression_{mode}.h5ad" for mode in MODES)):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _beside_images(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from framework.errors import InputError
-from framework.expression import ExpressionConfig, express
+from framework.expression import ExpressionConfig, chain, express
 from framework.report import write_expression_report
 
 GATES = {"transform": "none", "populations": {"high": {"CD3": {"low": 60.0}}}}
@@ -121,6 +122,27 @@ def test_equal_configs_give_equal_tables(done: Path, tmp_path: Path) -> None:
     express(config, tmp_path / "out")
     for name in ("per_gene.csv", "populations.csv", "similarity.csv"):
         assert (tmp_path / "out" / name).read_bytes() == (done / name).read_bytes()
+
+
+def test_nothing_of_an_earlier_call_stays_beside_a_later_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = plain(tmp_path)
+    express(ExpressionConfig.from_plain(settings), tmp_path / "out")
+    assert {"agreement.csv", "markers.csv"} < {file.name for file in (tmp_path / "out").iterdir()}
+    alone = ExpressionConfig.from_plain({**settings, "images": None})
+
+    def full(file: Path, table: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(chain, "write_csv", full)
+        with pytest.raises(OSError, match="No space left"):
+            express(alone, tmp_path / "out")
+    assert not (tmp_path / "out" / "expression.json").exists(), "tables of two calls are no expression"
+    express(alone, tmp_path / "out")
+    left = {file.name for file in (tmp_path / "out").iterdir()}
+    assert "expression.json" in left
+    assert not left & {"agreement.csv", "markers.csv", "truth.csv", "saliency.npz"}
+    assert not any(name.endswith(".h5ad") for name in left)
 
 
 @pytest.mark.parametrize("scale", ["modality", "train", "part"])
