@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ from framework.report.omics.panels import WIDTH, spoken
 PATHWAY, LOCATION, ABUNDANCE = "pathway", "location", "abundance"
 _ABUNDANCE_TERM = "mean abundance (0 to 1)"
 _LINE_INCHES = 0.19
+_SHORT, _LONG = 40, 48
+"""Characters of a line of a term's name, at the size of names of one line and of two."""
 
 
 class PredictorsConfig(OfTargets):
@@ -172,9 +175,20 @@ def _panel(panel: Axes, table: pd.DataFrame, alpha: float) -> None:
     for line in range(1, len(kinds)):
         if kinds[line] != kinds[line - 1]:
             panel.axhline(line - 0.5, color=LINE, linewidth=1.2)
-    panel.set_yticks(range(len(table)), [shortened(name, 40) for name in table["term"]], fontsize=7.5, color=INK)
+    panel.set_yticks(range(len(table)), [_in_two_lines(name) for name in table["term"]], fontsize=7.5, color=INK)
+    for label in panel.get_yticklabels():
+        if "\n" in label.get_text():
+            label.set(fontsize=6, linespacing=0.95)
     panel.set_ylim(len(table) - 0.5, -0.5)
     faint_grid(panel, "x")
+
+
+def _in_two_lines(name: str) -> str:
+    """Return a term's name, over two lines where it is long: names of pathways differ at their ends, too."""
+    if len(name) <= _SHORT:
+        return name
+    first, *more = textwrap.wrap(name, _LONG)
+    return first if not more else f"{first}\n{shortened(' '.join(more), _LONG)}"
 
 
 def _told(name: str, table: pd.DataFrame, alpha: float) -> str:
