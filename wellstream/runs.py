@@ -14,7 +14,7 @@ from torch import nn
 
 from framework import run as rooms
 from framework.distributed import start_processes
-from framework.errors import RunError
+from framework.errors import ConfigError, RunError
 from framework.files.h5ad import read_h5ad
 from framework.progress import OnProgress
 from framework.run import (
@@ -119,6 +119,8 @@ class Run:
         tiles: int = 512,
         seeds: int = 3,
         views: int | str = 1,
+        interval: float | None = None,
+        interval_by: Sequence[str] = (),
         progress: OnProgress | None = None,
     ) -> Any:
         """Return predictions as AnnData, with what was measured in ``layers["measured"]``.
@@ -132,6 +134,9 @@ class Run:
             tiles: tiles drawn per bag.
             seeds: draws averaged.
             views: mean over 1, 4 or 8 mirror images, or ``image2omics``.
+            interval: share of measured values that ``layers["lower"]`` to ``layers["upper"]`` shall hold, as 0.9;
+                errors of the part ``val`` calibrate it. Default: no such layers.
+            interval_by: columns whose values have intervals of their own.
             progress: called with (stage, done, total).
 
         Raises:
@@ -140,7 +145,15 @@ class Run:
         with tempfile.TemporaryDirectory() as beside:
             file = Path(out) if out is not None else Path(beside) / "predictions"
             made = self.write_predictions(
-                file, data=data, part=part, tiles=tiles, seeds=seeds, views=views, progress=progress
+                file,
+                data=data,
+                part=part,
+                tiles=tiles,
+                seeds=seeds,
+                views=views,
+                interval=interval,
+                interval_by=interval_by,
+                progress=progress,
             )
             return _read(made.files[0]) if len(made.files) == 1 else {each.stem: _read(each) for each in made.files}
 
@@ -189,9 +202,27 @@ class Run:
         tiles: int = 512,
         seeds: int = 3,
         views: int | str = 1,
+        interval: float | None = None,
+        interval_by: Sequence[str] = (),
         progress: OnProgress | None = None,
     ) -> PredictSummary:
         """Write predictions (``.h5ad``; a folder for several targets). Arguments and errors as ``predict``."""
+        if interval is not None:
+            return rooms.predict_with_intervals(
+                self.folder,
+                data,
+                out,
+                part,
+                tiles,
+                seeds,
+                views,
+                progress,
+                level=interval,
+                by=tuple(interval_by),
+                device=self.device,
+            )
+        if interval_by:
+            raise ConfigError("interval_by says whose intervals are their own: give interval, such as 0.9")
         return rooms.predict(self.folder, data, out, part, tiles, seeds, views, progress, device=self.device)
 
     def inpaint(

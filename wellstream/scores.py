@@ -19,7 +19,7 @@ from framework.plugins import load_plugins
 from framework.progress import OnProgress
 from framework.run import RunFolder, open_run, predict
 
-_OF_BASELINES = "baselines."
+_OF_BASELINES, _ASKED = "baselines.", "baselines="
 
 
 def evaluate(
@@ -44,7 +44,8 @@ def evaluate(
         out: folder to write the evaluation to; default: ``evaluation`` in the run, else nowhere.
         kind: entry of ``EVALUATIONS``; default: the only one that takes these files.
         plugins: entry points, or files after ``framework.plugins.permit_code``, that add entries to ``EVALUATIONS``.
-        overrides: options as text, as ``["alpha=0.01"]``; those of baselines as ``["baselines.resamples=500"]``.
+        overrides: options as text, as ``["alpha=0.01"]``; those of baselines as
+            ``["baselines.resamples=500"]``, and which ones as ``["baselines=all"]``.
         baselines: ``"all"``, or names of ``BASELINES``, also as ``"count,intensity"``: each is scored on the same rows
             by the same test, and the headline says whether the model is above the best one.
         run: folder of the run that made the predictions, for baselines; default: the one that they name.
@@ -63,6 +64,9 @@ def evaluate(
             raise InputError(f"{runs[0]}: a run is evaluated alone; give prediction files to evaluate several")
         run, out = run or runs[0], out or runs[0] / "evaluation"
         files = list(predictions_of_run(runs[0], data, progress))
+    asked = [word.removeprefix(_ASKED) for word in overrides if word.startswith(_ASKED)]
+    overrides = [word for word in overrides if not word.startswith(_ASKED)]
+    baselines = baselines or ",".join(asked)
     of_baselines = [word.removeprefix(_OF_BASELINES) for word in overrides if word.startswith(_OF_BASELINES)]
     others = [word for word in overrides if not word.startswith(_OF_BASELINES)]
     names = tuple(name for name in (baselines.split(",") if isinstance(baselines, str) else baselines) if name)

@@ -33,7 +33,8 @@ def run(export: Path, out: Path, protocol: Protocol) -> None:
     settings = overrides(run_dir=trained, data__path=dataset)
     protocol.run("Train", "train", CONFIGS / "train.yaml", *settings)
     protocol.run("Predict", "predict", trained, "--out", out / "predictions.h5ad", "--part", "test", "--views", 8)
-    protocol.run("Evaluate", "evaluate", out / "predictions.h5ad", "--out", evaluation, "--data", dataset)
+    beside = ("--data", dataset, "--baselines", "all")
+    protocol.run("Evaluate", "evaluate", out / "predictions.h5ad", "--out", evaluation, *beside)
     page = out / "report.html"
     protocol.run("Report", "report", trained, "--data", dataset, "--evaluation", evaluation, "--out", page)
     protocol.console.print(protocol.times())

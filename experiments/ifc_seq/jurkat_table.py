@@ -107,7 +107,9 @@ def _score(run: Path, data: Path, views: int, protocol: Protocol) -> None:
         return
     file = run / f"dna-{views}.h5ad"
     protocol.run(f"Predict {run.name}, {views} views", "predict", run, "--views", views, "--out", file)
-    protocol.run(f"Evaluate {run.name}, {views} views", "evaluate", file, "--data", data, "--out", folder)
+    # Baselines are the same for all variants, so one of them has them.
+    beside = ("--baselines", "all") if run.name == COMMITTED.name and views == VIEWS[0] else ()
+    protocol.run(f"Evaluate {run.name}, {views} views", "evaluate", file, "--data", data, "--out", folder, *beside)
 
 
 def _embed(config: str, data: Path, run: Path, changes: Sequence[str], protocol: Protocol) -> None:
@@ -129,7 +131,8 @@ def collect(out: Path) -> dict[str, Any]:
 
     Returns:
         ``dna``: one row per variant, with its changes, the step of the weights used and the scores from one and eight
-        views; ``phase``: scores of neighbours in features that saw phases; ``features``: in those that saw none.
+        views; ``baselines``: what stands beside the committed one; ``phase``: scores of neighbours in features that saw
+        phases; ``features``: in those that saw none.
 
     Raises:
         WellstreamError: something is missing or damaged.
@@ -139,6 +142,7 @@ def collect(out: Path) -> dict[str, Any]:
         "dna": [_row(out / one.name, one) for one in VARIANTS],
         "phase": _phases(out / "data-phase", folds),
         "features": _phases(out / "data", [_embedded(out / "features")]),
+        "baselines": _summary(_evaluation(out / COMMITTED.name, VIEWS[0])).get("baselines", {}),
     }
 
 
@@ -150,10 +154,15 @@ def _row(run: Path, one: Variant) -> dict[str, Any]:
 
 
 def _scores(folder: Path) -> dict[str, Any]:
-    rows: list[dict[str, Any]] = json.loads((folder / SUMMARY_NAME).read_text(encoding="utf-8"))["rows"]
+    rows: list[dict[str, Any]] = _summary(folder)["rows"]
     if len(rows) != 1:
         raise InputError(f"{folder}: expected the scores of one marker, found {len(rows)}; remove the folder")
     return rows[0]
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads((folder / SUMMARY_NAME).read_text(encoding="utf-8"))
+    return summary
 
 
 def _phases(data: Path, files: Sequence[Path]) -> list[dict[str, Any]]:

@@ -30,6 +30,8 @@ from framework.terminal import Terminal, visible
 
 SUMMARY_NAME = "evaluation.json"
 FORMAT_VERSION = 3
+_ALWAYS_CSV = frozenset({BASELINES, "coverage"})
+"""Tables that any kind of evaluation may have, and people read."""
 _WIDTH = 110
 
 
@@ -72,7 +74,7 @@ def write_evaluation(folder: Path | str, evaluation: Evaluation) -> Path:
     (target / SUMMARY_NAME).unlink(missing_ok=True)
     for name, table in evaluation.tables.items():
         write_with(target / f"{name}.parquet", partial(table.to_parquet, index=False))
-        if name in also_csv or name == BASELINES:
+        if name in also_csv or name in _ALWAYS_CSV:
             write_csv(target / f"{name}.csv", table)
     summary = _plain(
         {

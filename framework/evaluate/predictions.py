@@ -15,6 +15,7 @@ import pandas as pd
 from framework.config.source import parse_yaml
 from framework.data.format.schema import BAG, PERTURBATION, SOURCE, names_of_bags
 from framework.errors import ConfigError, InputError
+from framework.evaluate.conformal import LOWER, UPPER
 from framework.evaluate.intervals import check_one_row_per_key
 from framework.evaluate.metrics import Floats
 from framework.files.h5ad import read_h5ad
@@ -33,6 +34,7 @@ class Predictions:
         columns: ``var``: ``train_mean``, ``train_sd``, index = gene or marker.
         predicted: (rows, columns).
         measured: (rows, columns), NaN where unknown.
+        lower, upper: (rows, columns), ends of intervals; None where the file has none.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Predictions:
     columns: pd.DataFrame
     predicted: Floats
     measured: Floats
+    lower: Floats | None = None
+    upper: Floats | None = None
 
     @property
     def level(self) -> Literal["bag", "tile"]:
@@ -163,6 +167,7 @@ def open_predictions(source: anndata.AnnData | Path | str, position: int = 0) ->
         columns=data.var,
         predicted=_dense(data.X),
         measured=_dense(data.layers["measured"]),
+        **{name: _dense(data.layers[name]) for name in (LOWER, UPPER) if {LOWER, UPPER} <= set(data.layers)},
     )
     _check_values(predictions)
     return predictions

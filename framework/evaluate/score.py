@@ -13,6 +13,7 @@ from framework.config import StrictModel, load_config
 from framework.data.dataset import Dataset
 from framework.durable import check_can_be_folder
 from framework.errors import InputError
+from framework.evaluate.covered import COVERAGE, coverage_of
 from framework.evaluate.evaluation import Evaluation, write_evaluation
 from framework.evaluate.kinds import EVALUATIONS, Scored, ScoresPredictions, kind_for
 from framework.evaluate.named_dataset import dataset_of
@@ -80,7 +81,11 @@ class Scoring:
         """Return the evaluation. Raises InputError for files that do not go together."""
         scored = self.scores.score(self.opened, self.dataset, self.options)
         summary = _summary(self.kind, self.opened, self.options, scored, self.notes)
-        return Evaluation(kind=self.kind, summary=summary, tables=scored.tables)
+        found = coverage_of(self.opened)
+        if found is None:
+            return Evaluation(kind=self.kind, summary=summary, tables=scored.tables)
+        summary = {**summary, COVERAGE: found.summary, "notes": [*summary["notes"], *found.notes]}
+        return Evaluation(kind=self.kind, summary=summary, tables={**scored.tables, COVERAGE: found.table})
 
 
 def prepare(

@@ -5,6 +5,7 @@ from framework.run.apply.export import export
 from framework.run.apply.features import features
 from framework.run.apply.import_checkpoint import import_checkpoint
 from framework.run.apply.inpaint import inpaint
+from framework.run.apply.intervals import predict_with_intervals, with_intervals
 from framework.run.apply.layers import embed_layers
 from framework.run.apply.predict import predict
 from framework.run.apply.results import (
@@ -59,7 +60,9 @@ __all__ = [
     "open_run",
     "parse_run_config",
     "predict",
+    "predict_with_intervals",
     "rehearse",
     "saliency",
     "verify_run",
+    "with_intervals",
 ]

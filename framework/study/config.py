@@ -84,7 +84,8 @@ class StudyConfig(StrictModel):
     predict: PredictStage = PredictStage()
     """Predictions of wells."""
     evaluate: dict[str, Any] = Field(default_factory=dict)
-    """Options of ``wellstream evaluate``, as ``{test: mann_whitney, unit: condition}``."""
+    """Options of ``wellstream evaluate``, as ``{test: mann_whitney, unit: condition}``; ``{baselines: all}`` sets the
+    model beside its baselines."""
     figures: FiguresStage | None = None
     """What to draw into ``{out}/figures``; the page shows it too."""
     report: bool = True

@@ -81,6 +81,13 @@ def predict(
     tiles: Annotated[int, typer.Option(min=1, help="tiles sampled per bag (Mehrizi 2023: 512)")] = 512,
     seeds: Annotated[int, typer.Option(min=1, help="draws averaged (Mehrizi 2023: 3)")] = 3,
     views: Views = "1",
+    interval: Annotated[
+        float | None,
+        typer.Option("--interval", help="share of measured values that layers lower and upper shall hold, such as 0.9"),
+    ] = None,
+    interval_by: Annotated[
+        str, typer.Option("--interval-by", help="columns whose values have intervals of their own: Metadata_Plate")
+    ] = "",
     device: Device = None,
 ) -> None:
     """Write predictions as AnnData, with the measured values beside them where the dataset has them.
@@ -93,7 +100,15 @@ def predict(
     """
     with show.progress() as report:
         summary = ws.Run(run, device).write_predictions(
-            out, data=data, part=part, tiles=tiles, seeds=seeds, views=views, progress=report
+            out,
+            data=data,
+            part=part,
+            tiles=tiles,
+            seeds=seeds,
+            views=views,
+            interval=interval,
+            interval_by=listed(interval_by),
+            progress=report,
         )
     show.summary(summary)
 

@@ -58,6 +58,7 @@ class PredictSummary(Result):
         views: mirror images that were averaged.
         step: completed steps of the weights.
         attention: table of how much each tile counted, where the run has learned it.
+        level: of the intervals, where they were asked for.
     """
 
     files: tuple[Path, ...]
@@ -67,6 +68,7 @@ class PredictSummary(Result):
     views: int | str
     step: int
     attention: Path | None = None
+    level: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

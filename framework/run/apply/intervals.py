@@ -1,0 +1,105 @@
+"""Intervals for predictions: errors of the part ``val``, which taught the model nothing, calibrate them."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+
+from framework.data.format.schema import SOURCE
+from framework.durable import check_can_be_file
+from framework.errors import ConfigError, RunError
+from framework.evaluate.conformal import INTERVALS, LOWER, UPPER, group_names, least_rows, widths_for
+from framework.files.h5ad import read_h5ad
+from framework.progress import OnProgress
+from framework.run.apply.predict import predict
+from framework.run.apply.results import PredictSummary
+from framework.run.apply.tables import write_table
+
+CALIBRATION = "val"
+
+
+def predict_with_intervals(
+    run: Path | str,
+    data: Path | str | None,
+    out: Path | str,
+    part: str = "test",
+    tiles: int = 512,
+    seeds: int = 3,
+    views: int | str = 1,
+    progress: OnProgress | None = None,
+    *,
+    level: float,
+    by: tuple[str, ...] = (),
+    device: str | None = None,
+) -> PredictSummary:
+    """Write predictions with layers ``lower`` and ``upper``; other arguments and errors as ``predict``.
+
+    The part ``val`` of the run's own dataset calibrates, predicted in the same way. A run that chose its weights by its
+    validation loss has seen that part a little, so its intervals are somewhat narrow.
+
+    Args:
+        run, data, out, part, tiles, seeds, views, progress, device: as ``predict``.
+        level: share of measured values that an interval shall hold, 0..1.
+        by: columns whose values have intervals of their own, as ``Metadata_Plate``; none: one for all.
+
+    Raises:
+        ConfigError: a level out of range, or a column that the rows do not have.
+        RunError: no part ``val``, nothing measured there, or too few rows for this level.
+    """
+    if not 0 < level < 1:
+        raise ConfigError(f"--level: expected a share between 0 and 1, such as 0.9, found {level:g}")
+    check_can_be_file(out)
+    with tempfile.TemporaryDirectory() as beside:
+        known = predict(run, None, Path(beside) / "known", CALIBRATION, tiles, seeds, views, progress, device=device)
+        calibration = {file.stem: _read(file) for file in known.files}
+    summary = predict(run, data, out, part, tiles, seeds, views, progress, device=device)
+    for file in summary.files:
+        target = str(_read(file).uns["wellstream"]["target"])
+        write_table(file, with_intervals(_read(file), calibration[target], level, by))
+    return replace(summary, level=level)
+
+
+def with_intervals(
+    new: anndata.AnnData, calibration: anndata.AnnData, level: float, by: tuple[str, ...] = ()
+) -> anndata.AnnData:
+    """Return predictions with layers ``lower`` and ``upper``, from those of calibration rows beside what was measured.
+
+    Raises:
+        ConfigError, RunError: see ``predict_with_intervals``.
+    """
+    for column in by:
+        if column not in new.obs or column not in calibration.obs:
+            raise ConfigError(f"--interval-by: the rows have no column '{column}'; found: {', '.join(new.obs)}")
+    errors = np.abs(_dense(calibration.X) - _dense(calibration.layers["measured"]))
+    rows = int(np.isfinite(errors).any(axis=1).sum())
+    if rows < least_rows(level):
+        raise RunError(
+            f"an interval of level {level:g} needs {least_rows(level)} rows of part '{CALIBRATION}' that were "
+            f"measured, found {rows}; give the split a larger part val, or ask for a lower --level"
+        )
+    widths = widths_for(errors, group_names(calibration.obs, by), group_names(new.obs, by), level)
+    made, middle = new.copy(), _dense(new.X)
+    made.layers[LOWER] = (middle - widths.values).astype(np.float32)
+    made.layers[UPPER] = (middle + widths.values).astype(np.float32)
+    facts = {
+        "level": level,
+        "by": list(by),
+        "rows": rows,
+        "sources": sorted(set(calibration.obs[SOURCE].astype(str))),
+        "pooled": list(widths.pooled),
+    }
+    made.uns["wellstream"] = {**made.uns["wellstream"], INTERVALS: facts}
+    return made
+
+
+def _dense(values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.asarray(values, dtype=np.float64)
+
+
+def _read(file: Path) -> anndata.AnnData:
+    return read_h5ad(file, error=RunError, what="predictions (.h5ad)", then="predict again")
