@@ -20,7 +20,7 @@ _ROW_INCHES = 0.34
 class BaselinesSection(ReportSection):
     """The model beside predictors that know less."""
 
-    order = 11
+    order = 8
 
     def build(self, inputs: Inputs) -> Section | Note | None:
         """Return the section of the evaluation's baselines, or how to make them."""
