@@ -36,6 +36,8 @@ CLAIMS = {
         for name in ("test", "unit", "correction", "alpha", "interval", "ranked")
     },
     ("evaluate", "data"): "the one that the predictions name",
+    ("evaluate", "run"): "as they name it",
+    ("evaluate", "out"): "in the run",
     ("evaluate", "kind"): "the only one that takes these files",
     ("report", "evaluation"): "evaluation in the run",
     ("report", "figures"): "figures in the run",
