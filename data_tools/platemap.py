@@ -235,7 +235,7 @@ def _column(config: PlatemapConfig, raw: TextTable, name: str) -> pd.Series:
         return pd.Series(value, index=raw.text.index, dtype=object)
     raise InputError(
         f"{raw.file}: no column '{source}' for {name}; the file has {some_of(raw.names)}"
-        f"{did_you_mean(source, raw.names)}; {_way_out(raw, name)}"
+        f"{did_you_mean(source, [each for each in raw.names if each not in _ORDER])}; {_way_out(raw, name)}"
     )
 
 

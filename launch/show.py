@@ -163,9 +163,18 @@ def log_lines(level: int) -> None:
     """Print what modules log from ``level`` on, each message as a line on standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines("%(message)s"))
-    # Dask sets the level of its own loggers when it is loaded, which is later than this.
-    handler.addFilter(lambda record: record.levelno >= logging.WARNING or not record.name.startswith("distributed"))
+    handler.addFilter(_is_for_people)
     logging.basicConfig(level=level, handlers=[handler])
+
+
+def _is_for_people(record: logging.LogRecord) -> bool:
+    """Whether a line says something to who typed the command.
+
+    Dask sets the level of its own loggers when it is loaded, which is later than this; its nannies warn of workers that
+    take some seconds to end, after all work is done.
+    """
+    least = logging.ERROR if record.name == "distributed.nanny" else logging.WARNING
+    return record.levelno >= least or not record.name.startswith("distributed")
 
 
 def ending(ended: Ending, *, debug: bool) -> None:

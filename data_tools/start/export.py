@@ -109,9 +109,15 @@ def _only_one(path: str, answers: list[Recognised[Any]], sight: Sight) -> Recogn
     ranks = sorted(opened, key=_rank)
     if not ranks:
         lines = "\n".join(f"  {sentence}" for sentence in refusals(answers)) or "  no reader saw anything like its own"
+        pictures = sight.ending(".jpg", ".jpeg", ".png") and not sight.images
+        lossy = (
+            "\nJPEG and PNG pictures are not read as plates: export TIFFs, which keep the counts of the camera"
+            if pictures
+            else ""
+        )
         raise InputError(
-            f"{path}: no reader knows this export; it holds {sight.kinds()}\n{lines}\ndocs/microscopes.md says what "
-            "each reader takes; write a config by hand, or name one with --reader"
+            f"{path}: no reader knows this export; it holds {sight.kinds()}\n{lines}{lossy}\n"
+            "docs/microscopes.md says what each reader takes; write a config by hand, or name one with --reader"
         )
     equal = [one for one in ranks if _rank(one) == _rank(ranks[0])]
     if len(equal) > 1:

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from framework.config.yaml_rules import MOST_BYTES, Loader, Refused, check_events
-from framework.errors import ConfigError, did_you_mean
-from framework.files.failures import check_regular, reason
+from framework.errors import ConfigError
+from framework.files.failures import check_regular, near_name, reason
 
 _NO_TABS = "tabs are not allowed before a key or value; use spaces"
 KeyPath = tuple[str | int, ...]
@@ -132,6 +132,17 @@ def parse_yaml(text: str, name: str) -> Source:
     return Source(name=name, data=data, lines=lines)
 
 
+_IN_WORDS = {
+    "mapping values are not allowed": "a key where none can stand: is a space missing after the colon of the line "
+    "before (name: value), or is this line indented too far?",
+    "did not find expected ',' or ']'": "a list that does not end: is a ']' or a comma missing here or in the line "
+    "before?",
+    "did not find expected ',' or '}'": "a section that does not end: is a '}' or a comma missing here or in the line "
+    "before?",
+    "did not find expected key": "no key where one is expected: is this line indented as those before it?",
+}
+
+
 def _why(error: yaml.MarkedYAMLError, text: str) -> str:
     """Return what is wrong, in words for somebody who has never heard of tokens."""
     mark = error.problem_mark
@@ -144,7 +155,8 @@ def _why(error: yaml.MarkedYAMLError, text: str) -> str:
             return _NO_TABS
         if letter:
             return f"a value cannot begin with {letter}; write it in quotes"
-    return str(error.problem or error.context)
+    said = str(error.problem or error.context)
+    return next((words for part, words in _IN_WORDS.items() if part in said), said)
 
 
 def read_yaml(path: Path | str | Mapping[str, Any]) -> Source:
@@ -158,7 +170,7 @@ def read_yaml(path: Path | str | Mapping[str, Any]) -> Source:
     file = Path(path)
     try:
         if not file.exists():
-            raise ConfigError(f"{path}: no such config file{_nearest_file(file)}")
+            raise ConfigError(f"{path}: no such config file{near_name(file, ('.yaml', '.yml'))}")
         if check_regular(file, ConfigError, "a config file (YAML)") > 4 * MOST_BYTES:
             raise ConfigError(f"{path}: too large for a config file; expected at most {MOST_BYTES} bytes of YAML")
         text = file.read_text(encoding="utf-8")
@@ -170,11 +182,3 @@ def read_yaml(path: Path | str | Mapping[str, Any]) -> Source:
 def parse_scalar(text: str, name: str) -> Any:
     """Parse the right-hand side of a command-line override by the same YAML rules."""
     return parse_yaml(text, name).data if text.strip() else None
-
-
-def _nearest_file(file: Path) -> str:
-    if not file.parent.is_dir():
-        return ""
-    return did_you_mean(
-        file.name, [p.name for p in file.parent.iterdir() if p.suffix in {".yaml", ".yml"} and p.exists()]
-    )

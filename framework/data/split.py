@@ -236,4 +236,7 @@ def _by_name(values: list[str], config: SplitConfig) -> dict[str, str]:
 def _check_known(named: tuple[str, ...], values: set[str], by: str, part: str) -> None:
     for value in named:
         if value not in values:
-            raise RunError(f"split.{part}: no bag has {by} '{value}'" + did_you_mean(value, sorted(values)))
+            raise RunError(
+                f"split.{part}: no bag has {by} '{value}'; there is {some_of(sorted(values), 8)}"
+                + did_you_mean(value, sorted(values))
+            )

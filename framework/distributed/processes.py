@@ -24,12 +24,15 @@ from framework.distributed.loopback import loopback_only
 from framework.distributed.ranks import RENDEZVOUS_VARIABLE
 from framework.distributed.verdict import Ending, killed, verdict
 from framework.distributed.watch import stack_file
+from framework.errors import ConfigError
 from framework.exit_codes import EXIT_STALLED
 from framework.interpreter import LAUNCHER_VARIABLE, python_on
 
 GRACE_S = 6.0
 """From the first sign of trouble until the other ranks are ended: time to say what they know."""
 _POLL_S = 0.05
+_PER_CORE = 8
+"""Processes per core that are taken for meant; more would fill the memory before the first step."""
 _STACK_S = 2.0
 _FORWARDED = (signal.SIGINT, signal.SIGTERM)
 
@@ -46,7 +49,16 @@ def start_processes(module: str, arguments: Sequence[str], count: int) -> Ending
 
     Returns:
         How the ranks ended; nothing is printed.
+
+    Raises:
+        ConfigError: far more processes than cores; nothing was started.
     """
+    cores = len(os.sched_getaffinity(0))
+    if count > _PER_CORE * cores:
+        raise ConfigError(
+            f"{count} processes on {cores} cores: each would wait for the others, and all of them fill the memory; "
+            f"take one per GPU, or without a GPU at most one per core: --nproc {cores}"
+        )
     with tempfile.TemporaryDirectory(prefix="wellstream-ranks-") as folder:
         group = _Group(folder=Path(folder), count=count)
         try:

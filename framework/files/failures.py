@@ -12,14 +12,14 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from framework.errors import DatasetError, InputError, WellstreamError
+from framework.errors import DatasetError, InputError, WellstreamError, did_you_mean
 
 AGAIN = "copy or export it again"
 _MOST_LETTERS = 200
@@ -48,7 +48,8 @@ def reading(
     except WellstreamError:
         raise
     except FileNotFoundError:
-        raise error(f"{file}: no such file; expected {what}{'' if then == AGAIN else f'; {then}'}") from None
+        more = "" if then == AGAIN else f"; {then}"
+        raise error(f"{file}: no such file{near_name(file)}; expected {what}{more}") from None
     except MemoryError:
         raise error(
             f"{file}: reading it as {what} takes more memory than there is; if it is not that large, it is damaged: "
@@ -104,6 +105,21 @@ def check_regular(
     if not stat.S_ISREG(found.st_mode):
         raise error(f"{file}: a pipe, socket or device, which is not read; expected {what} in a regular file")
     return found.st_size
+
+
+def near_name(path: Path | str, endings: Container[str] | None = None) -> str:
+    """Return ``"; did you mean 'x'?"`` for what lies beside a path that does not exist and is called nearly so.
+
+    Args:
+        path: that does not exist.
+        endings: of the files that are meant, as ``.yaml``; None: any.
+    """
+    place = Path(path)
+    try:
+        there = sorted(name.name for name in place.parent.iterdir() if endings is None or name.suffix in endings)
+    except OSError:
+        return ""
+    return did_you_mean(place.name, there)
 
 
 def first_bytes(file: Path | str, size: int) -> bytes:

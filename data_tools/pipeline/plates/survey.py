@@ -147,12 +147,13 @@ def targets_of(
 
 def _read(entry: PlateEntry, config: IngestConfig) -> Export:
     export = READERS.get(entry.source.name).build(entry.source)
-    for name in config.read_channels:
-        if name not in export.channels:
-            raise InputError(
-                f"plate '{export.plate}': no channel '{name}'; the export has {some_of(export.channels)}"
-                + did_you_mean(name, export.channels)
-            )
+    missing = [name for name in config.read_channels if name not in export.channels]
+    if missing:
+        near = [did_you_mean(name, export.channels) for name in missing]
+        raise InputError(
+            f"plate '{export.plate}': no channel {', '.join(map(repr, missing))}; the export has "
+            f"{some_of(export.channels)}{''.join(near)}"
+        )
     check_size(config, export.pixel_size_um)
     return export
 

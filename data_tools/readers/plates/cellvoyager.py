@@ -30,6 +30,7 @@ from data_tools.readers.problem import Problem
 from data_tools.readers.recognition import Claim, Sight, by_names
 from data_tools.wells import normalise_well
 from framework.errors import InputError, did_you_mean
+from framework.files.failures import near_name
 
 LIST_NAME, DETAIL_NAME = "MeasurementData.mlf", "MeasurementDetail.mrf"
 _NAME = re.compile(
@@ -121,7 +122,7 @@ def _list_file(path: Path, measurement: str | None) -> Path | None:
     if path.is_file() and path.suffix.lower() == ".mlf":
         return path
     if not path.is_dir():
-        raise InputError(f"{path}: no such export folder or {LIST_NAME}; correct 'path'")
+        raise InputError(f"{path}: no such export folder or {LIST_NAME}{near_name(path)}; correct 'path'")
     found = [
         file for deep in ("", "*/", "*/*/", "*/*/*/") for file in path.glob(deep + LIST_NAME) if os.path.lexists(file)
     ]

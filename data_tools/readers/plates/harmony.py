@@ -32,6 +32,7 @@ from data_tools.readers.problem import Problem
 from data_tools.readers.recognition import Claim, Sight, Undecided, by_names
 from data_tools.wells import normalise_well
 from framework.errors import InputError, did_you_mean, some_of
+from framework.files.failures import near_name
 
 INDEX_NAMES = ("Index.idx.xml", "Index.xml")
 _SIZE_TOLERANCE = 1e-3
@@ -160,7 +161,7 @@ def find_index(path: Path, measurement: str | None = None) -> Path | None:
     if path.is_file() and path.suffix.lower() == ".xml":
         return path
     if not path.is_dir():
-        raise InputError(f"{path}: no such export folder or index file")
+        raise InputError(f"{path}: no such export folder or index file{near_name(path)}; correct 'path'")
     for folder in () if measurement else (path, path / "Images", path / "images"):
         found = [folder / name for name in INDEX_NAMES if os.path.lexists(folder / name)]
         if len(found) > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,8 +21,8 @@ def genes_section(evaluation: Evaluation) -> Section:
     """Return shares, ranks and scatter plots of genes."""
     rows, options = evaluation.summary["rows"], evaluation.summary["options"]
     genes, wells = evaluation.tables["per_gene"], evaluation.tables["per_well"]
-    blocks: list[Block] = [Note(text=note) for note in evaluation.summary["notes"]]
-    blocks += [share_bars(rows, float(options["alpha"])), _omics_headline(rows, options)]
+    blocks: list[Block] = [share_bars(rows, float(options["alpha"])), _omics_headline(rows, options)]
+    blocks += [Note(text=note) for note in _said_once(evaluation.summary["notes"], [row["target"] for row in rows])]
     violins = r2_violins(genes)
     if violins is not None:
         blocks += [violins, error_scatter(genes, wide=violins.width == "full")]
@@ -34,6 +34,16 @@ def genes_section(evaluation: Evaluation) -> Section:
         lead="Which abundances can be read from the images of perturbations the model never saw?",
         blocks=blocks,
     )
+
+
+def _said_once(notes: Sequence[str], targets: Sequence[str]) -> list[str]:
+    """Return notes, those that say the same of several targets as one: ``a, b: what``."""
+    of_text: dict[str, list[str]] = {}
+    for note in notes:
+        target, colon, text = note.partition(": ")
+        known = bool(colon) and target in targets
+        of_text.setdefault(text if known else note, []).extend([target] if known else [])
+    return [f"{', '.join(names)}: {text}" if names else text for text, names in of_text.items()]
 
 
 def _ranked_genes(
@@ -67,7 +77,7 @@ def _omics_headline(rows: list[Mapping[str, Any]], options: Mapping[str, Any]) -
     share, meaning = headline_share(options)
     spread = f"share over {splits} splits: {meaning}" if splits > 1 else "one split, so no interval over splits"
     return Grid(
-        headers=("target", "test wells", "genes", "significant", "share", "median r²", "SMAPE", "SMAPE of train mean"),
+        headers=("target", "test wells", "genes", "significant", "share", "median r²", "SMAPE", "of train mean"),
         rows=[
             (
                 row["target"],

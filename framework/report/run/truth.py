@@ -107,11 +107,11 @@ def _missed(found: pd.DataFrame) -> list[Block]:
     strong = found[(found["class"] == "strong") & ~found["significant"]]
     false = found[(found["class"] == "independent") & found["significant"]]
     told = [
-        f"{what}: {count(len(rows))}, {_names(rows)}"
+        f"{what} ({count(len(rows))}): {_names(rows)}"
         for what, rows in (("Strong genes that were missed", strong), ("Independent genes that were called", false))
         if len(rows)
     ]
-    return [Note(text=f"{'. '.join(told)}.")] if told else []
+    return [Note(text=each) for each in told]
 
 
 def _names(rows: pd.DataFrame) -> str:

@@ -24,6 +24,7 @@ from framework.data.remote.cache import CacheConfig
 from framework.data.remote.download import checked_url, is_url
 from framework.data.scales import SCALES, ScaleConfig, unit_scales
 from framework.data.split import SplitConfig
+from framework.errors import ConfigError
 from framework.objectives import OBJECTIVES, ObjectiveConfig
 from framework.tracking import TrackingConfig
 from framework.trainer import OPTIMISERS, AdamWConfig, OptimConfig, TrainConfig
@@ -220,8 +221,20 @@ def parse_run_config(
     return _checked(apply_overrides(parse_yaml(text, name), overrides), debug)
 
 
+def _refuse_ingest(source: Source) -> None:
+    """Say once that a config is of another kind, in place of a sentence per key."""
+    keys = source.data if isinstance(source.data, dict) else {}
+    found = [key for key in ("plates", "sources") if key in keys]
+    if found and "objective" not in keys:
+        raise ConfigError(
+            f"{source.name}: a config to ingest (it has '{found[0]}'), expected one to train; type: wellstream ingest "
+            f"{source.name} --out DATASET, and train with the train.yaml that wellstream init wrote"
+        )
+
+
 def _checked(source: Source, debug: bool) -> RunConfig:
     data = source.data
+    _refuse_ingest(source)
     if isinstance(data, dict):
         changes = data.get("debug")
         if debug and isinstance(changes, Mapping):

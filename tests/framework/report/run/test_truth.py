@@ -41,7 +41,7 @@ def test_shares_stand_beside_what_is_true(world, truth: Path) -> None:
     assert isinstance(by_target, Grid)
     assert by_target.rows[0][:2] == ("transcripts_M1", f"{known['strong']} of {known['strong']}")
     assert isinstance(note, Note)
-    assert f"Independent genes that were called: {known['independent']}, " in note.text
+    assert f"Independent genes that were called ({known['independent']}): " in note.text
     assert "missed" not in note.text
 
 
