@@ -25,13 +25,15 @@ from data_tools.readers.cells.base import (
     check_channels,
     tiff_problem,
 )
+from data_tools.readers.cells.guessed_names import crops_claim
 from data_tools.readers.cells.names import CHANNEL, check_pattern, files_of_rows, join_channels, named_images
 from data_tools.readers.channel_names import check_distinct
+from data_tools.readers.recognition import Claim, KnowsExports, Sight
 from framework.config import StrictModel
 from framework.errors import InputError, some_of
 
 
-class CropsConfig(StrictModel):
+class CropsConfig(StrictModel, KnowsExports):
     """A folder of single-channel crops, read recursively.
 
     ``pattern`` must match the whole path below ``path`` (folders separated by ``/``).
@@ -52,6 +54,11 @@ class CropsConfig(StrictModel):
         check_pattern(self.pattern, ("cell", CHANNEL), self.lower_case)
         check_distinct(self.channel_names.values(), "channel_names")
         return self
+
+    @classmethod
+    def recognise(cls, sight: Sight) -> Claim | str:
+        """Look for small TIFFs whose names end in a channel."""
+        return crops_claim(sight)
 
 
 @CELL_READERS.register("crops", CropsConfig)

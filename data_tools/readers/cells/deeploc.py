@@ -29,6 +29,7 @@ from data_tools.readers.cells.base import (
     metadata_name,
     rows_of_file,
 )
+from data_tools.readers.recognition import Claim, KnowsExports, Sight
 from framework.config import StrictModel, UniqueNames
 from framework.errors import InputError
 from framework.files.hdf5 import open_hdf5
@@ -37,7 +38,7 @@ _WHAT, _AGAIN = "a DeepLoc archive (HDF5)", "correct 'path', or download it agai
 _DATA = re.compile(r"data([0-9]+)")
 
 
-class DeepLocConfig(StrictModel):
+class DeepLocConfig(StrictModel, KnowsExports):
     """One archive.
 
     Attributes:
@@ -65,6 +66,23 @@ class DeepLocConfig(StrictModel):
         if metadata_name(self.label) == CELL:
             raise ValueError(f"'label' makes the column {CELL}, which holds the place of the cell")
         return self
+
+    @classmethod
+    def recognise(cls, sight: Sight) -> Claim | str:
+        """Look for an archive, which names neither its channels nor its classes."""
+        for name in sight.ending(".h5", ".hdf5")[:1]:
+            path = str(sight.root / name)
+            try:
+                with open_hdf5(path, error=InputError, what=_WHAT, then=_AGAIN) as file:
+                    names = set(file)
+            except InputError:
+                return ""
+            if {"data1", "Index1"} <= names:
+                return (
+                    f"{path} holds data1 and Index1, as archives of DeepLoc do, and does not name its channels; write "
+                    f"them into a config of kind cells: reader: {{name: deeploc, path: {path}, channels: [...]}}"
+                )
+        return ""
 
 
 @CELL_READERS.register("deeploc", DeepLocConfig)

@@ -38,6 +38,7 @@ from data_tools.readers.cells.base import (
     tiff_problem,
 )
 from data_tools.readers.cells.names import CHANNEL, check_pattern, files_of_rows, join_channels, named_images
+from data_tools.readers.recognition import Claim, KnowsExports, Sight
 from framework.config import StrictModel
 from framework.errors import InputError
 from framework.files.failures import read_bytes
@@ -45,6 +46,8 @@ from framework.files.failures import read_bytes
 _SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 _BORDER, _SMALL, _LARGE = "border", "small", "large"
 _COLOURS = 3
+_ATLAS = {"blue": "nucleus", "green": "protein", "red": "microtubules", "yellow": "reticulum"}
+"""Colour in the name of a file of the Human Protein Atlas -> what is stained."""
 
 
 class NucleusCropsConfig(StrictModel):
@@ -90,7 +93,7 @@ _VARIANTS = {
 }
 
 
-class HpaConfig(StrictModel):
+class HpaConfig(StrictModel, KnowsExports):
     """A folder of fields, read recursively; ``pattern`` must match the whole path below ``path``.
 
     Attributes:
@@ -111,6 +114,21 @@ class HpaConfig(StrictModel):
     crops: NucleusCropsConfig = NucleusCropsConfig()
     pixel_size_um: float | None = Field(default=None, gt=0)
     """Edge of a pixel in the plane of the sample."""
+
+    @classmethod
+    def recognise(cls, sight: Sight) -> Claim | str:
+        """Look for fields with a file per colour, as the Human Protein Atlas gives them."""
+        colours = "|".join(_ATLAS)
+        name = re.compile(rf"(?P<field>.+)_(?P<channel>{colours})\.(?:tif|tiff|png|jpg|jpeg)")
+        images = sight.ending(*_SUFFIXES)
+        found = [match for match in map(name.fullmatch, images) if match]
+        seen = {match["channel"] for match in found}
+        if not {"blue", "green"} <= seen or 2 * len(found) < len(images):
+            return ""
+        named = {colour: channel for colour, channel in _ATLAS.items() if colour in seen}
+        options = {"path": sight.path, "pattern": name.pattern, "channel_names": named, "nucleus": _ATLAS["blue"]}
+        why = f"{len(found)} images named as 1_A1_1_blue.png: fields of the Human Protein Atlas"
+        return Claim(options=options, rank="own names", why=why)
 
     @model_validator(mode="after")
     def _check(self) -> HpaConfig:

@@ -27,6 +27,7 @@ from data_tools.readers.cells.base import (
     check_channels,
     tiff_problem,
 )
+from data_tools.readers.cells.guessed_names import multipage_claim
 from data_tools.readers.cells.names import NUMBER, check_pattern, labels_of, named_images
 from data_tools.readers.cells.stated_channels import (
     PlanesError,
@@ -36,13 +37,14 @@ from data_tools.readers.cells.stated_channels import (
     statement_notes,
 )
 from data_tools.readers.channel_names import check_distinct
+from data_tools.readers.recognition import Claim, KnowsExports, Sight
 from framework.config import StrictModel, UniqueNames
 
 _NAMES, _SEPARATOR = "channel names", "\n"
 """Column of places with the names that the first file states for its channels."""
 
 
-class MultipageConfig(StrictModel):
+class MultipageConfig(StrictModel, KnowsExports):
     """A folder of multi-page TIFFs, read recursively; ``pattern`` must match the whole path below ``path``.
 
     Attributes:
@@ -68,6 +70,11 @@ class MultipageConfig(StrictModel):
         check_pattern(self.pattern, ("cell",), self.lower_case)
         check_distinct(self.channels, "channels")
         return self
+
+    @classmethod
+    def recognise(cls, sight: Sight) -> Claim | str:
+        """Look for small TIFFs of several pages."""
+        return multipage_claim(sight)
 
 
 @CELL_READERS.register("multipage", MultipageConfig)
