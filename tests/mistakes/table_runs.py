@@ -36,7 +36,7 @@ TRAINING = (
 )  # fmt: skip
 
 RESULTS = (
-    Mistake(done="A command that is not there", typed="fit run.yaml"),
+    Mistake(done="A typo in the command", typed="trian run.yaml"),
     Mistake(done="An option that is not there", typed="embed run --output wells.h5ad"),
     Mistake(done="No file to write", typed="embed run"),
     Mistake(done="A file of another kind", typed="embed run --out wells.csv"),
@@ -48,6 +48,5 @@ RESULTS = (
     Mistake(done="An evaluation of something else", typed="evaluate transcripts.csv --out scores"),
     Mistake(done="A page of a folder that is no run", typed="report raw"),
     Mistake(done="A proof of something else", typed="verify raw"),
-    Mistake(done="A config that is not there", typed="config plate"),
     Mistake(done="Profiles by a control that is not there", typed="normalise wells.h5ad --to DMSO --out z.h5ad"),
 )  # fmt: skip
