@@ -14,7 +14,7 @@ XENIUM ?= xenium
 SITES ?= 1
 JOBS ?= 2
 
-.PHONY: help demo ifc demo-real yeast jurkat bbbc021 xenium truth test test-slow fuzz lint types docs check bench bench-quick gpu-check constraints clean
+.PHONY: help demo ifc demo-real yeast jurkat bbbc021 xenium truth test test-slow test-slurm fuzz lint types docs check bench bench-quick gpu-check constraints clean
 help:
 	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 10 minutes on 2 cores)"
 	@echo "make ifc                      simulate images and sequenced cells, predict expression from images (minutes)"
@@ -26,6 +26,7 @@ help:
 	@echo "make truth [SITES=16]         Image2Omics on a simulation of the paper's shape: what it finds of what is true (an hour on 2 cores)"
 	@echo "make test                     the test suite (minutes)"
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
+	@echo "make test-slurm               jobs on a Slurm of this machine (Debian: slurm-wlm, munge), a cut link between two network namespaces; needs root"
 	@echo "make fuzz                     2,000 spoiled files of every kind the product reads: a value or a sentence, never more"
 	@echo "make lint types               ruff; mypy --strict on framework and data_tools"
 	@echo "make docs                     the documentation as a site: site/index.html; a broken link is an error, no network is used"
@@ -78,6 +79,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m slow -ra $(ARGS)
+
+test-slurm: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm tests/launch/test_hosts.py -ra $(ARGS)
 
 fuzz: $(READY)
 	PYTHONPATH=.:tests OMP_NUM_THREADS=1 $(BIN)/python -m fuzz $(ARGS)

@@ -12,7 +12,8 @@ EXIT_MISTAKE = 2
 EXIT_REQUEUE = 75
 """Training was stopped by SIGTERM; the same command goes on where it stopped (``EX_TEMPFAIL``)."""
 EXIT_STALLED = 124
-"""A rank did not move for too long; its name and stack were printed. As the command ``timeout``."""
+"""A rank did not move for too long; its name and stack were printed. Or another machine of the run is gone. As the
+command ``timeout``."""
 EXIT_SIGNAL = 128
 """Plus the number of the signal that ended a rank: 137 is SIGKILL, most often for want of memory."""
 EXIT_INTERRUPTED = 130

@@ -39,6 +39,8 @@ def _carried_out(arguments: list[str]) -> int:
         _print_any_name()
         # What the libraries start as ``python -c`` or ``python -m`` must not import from the working folder either.
         os.environ.setdefault("PYTHONSAFEPATH", "1")
+        # PyTorch's sockets write of every name that they cannot look up.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         words = importlib.import_module("launch.switches").without_switches(arguments)
         importlib.import_module("launch.cli").app(words, prog_name="wellstream")
     except KeyboardInterrupt:

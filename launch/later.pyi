@@ -2,6 +2,8 @@
 
 from framework.data.dataset import Dataset as Dataset
 from framework.data.format.schema import of_plates as of_plates
+from framework.distributed import Meeting as Meeting
+from framework.distributed import place_of_master as place_of_master
 from framework.distributed import start_processes as start_processes
 from framework.evaluate import beside_baselines as beside_baselines
 from framework.evaluate import evaluation_kind as evaluation_kind
@@ -10,4 +12,6 @@ from framework.evaluate import render_baselines as render_baselines
 from framework.run import load_run_config as load_run_config
 from framework.study import StepFailed as StepFailed
 from launch.doctor import doctor as doctor
+from launch.submit import ingest_elsewhere as ingest_elsewhere
+from launch.submit import train_elsewhere as train_elsewhere
 from launch.train import train as train

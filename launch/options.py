@@ -32,7 +32,9 @@ Device = Annotated[
 Views = Annotated[
     str, typer.Option(help="average over 4 mirror images of a tile, all 8 symmetries, or the four of image2omics")
 ]
-Scheduler = Annotated[str | None, typer.Option(help="address of a Dask scheduler; default: workers on this machine")]
+Scheduler = Annotated[
+    str | None, typer.Option(help="address of a Dask scheduler, or its scheduler file; default: workers here")
+]
 Plugins = Annotated[
     list[str] | None,
     typer.Option("--plugin", help="entry point, or with --allow-code a file, that adds entries; repeat for more"),

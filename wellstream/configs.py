@@ -10,6 +10,7 @@ from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.simulate import CropsConfig, IfcConfig, PlateConfig
 from data_tools.single_cell import SingleCellConfig
 from framework.baselines import BaselinesConfig
+from framework.cluster import ClusterConfig
 from framework.config import StrictModel
 from framework.config.describe import sections_of
 from framework.config.template import template
@@ -39,6 +40,7 @@ KINDS: Mapping[str, type[StrictModel]] = {
     "normalise": NormaliseConfig,
     "aggregate": AggregateConfig,
     "retrieve": RetrieveConfig,
+    "cluster": ClusterConfig,
     "simulate-plate": PlateConfig,
     "simulate-ifc": IfcConfig,
     "simulate-crops": CropsConfig,

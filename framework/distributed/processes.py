@@ -1,7 +1,8 @@
 """Starting the ranks of a run on this machine, and saying in one sentence what became of them.
 
 Ranks meet through a file in a folder that only this user can read, and talk over the loopback interface; nothing can be
-reached from another machine. They end with this process, whatever ends it.
+reached from another machine. They end with this process, whatever ends it. A run of several machines is the exception:
+its ranks meet in the store of ``nodes`` and listen on the interface that the machines share.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -21,6 +22,8 @@ from typing import Any
 
 from framework.distributed.failures import REPORTS_VARIABLE, Failure, notes
 from framework.distributed.loopback import loopback_only
+from framework.distributed.neighbours import Neighbours
+from framework.distributed.nodes import Joined, Meeting, join
 from framework.distributed.ranks import RENDEZVOUS_VARIABLE
 from framework.distributed.verdict import Ending, killed, verdict
 from framework.distributed.watch import stack_file
@@ -37,7 +40,7 @@ _STACK_S = 2.0
 _FORWARDED = (signal.SIGINT, signal.SIGTERM)
 
 
-def start_processes(module: str, arguments: Sequence[str], count: int) -> Ending:
+def start_processes(module: str, arguments: Sequence[str], count: int, meeting: Meeting | None = None) -> Ending:
     """Run ``python -m module arguments`` as ``count`` ranks and wait for them.
 
     Ctrl-C and SIGTERM are passed on, so that ranks save and end; a second Ctrl-C ends them at once.
@@ -46,12 +49,14 @@ def start_processes(module: str, arguments: Sequence[str], count: int) -> Ending
         module: importable module of this installation with a main part, as ``launch.train``.
         arguments: of every rank.
         count: processes on this machine, >= 1.
+        meeting: where the other machines of the run are met, each of which makes the same call; None: there are none.
 
     Returns:
-        How the ranks ended; nothing is printed.
+        How the ranks of all machines ended; nothing is printed.
 
     Raises:
         ConfigError: far more processes than cores; nothing was started.
+        RunError: the other machines are not all there, or cannot reach each other.
     """
     cores = len(os.sched_getaffinity(0))
     if count > _PER_CORE * cores:
@@ -59,15 +64,17 @@ def start_processes(module: str, arguments: Sequence[str], count: int) -> Ending
             f"{count} processes on {cores} cores: each would wait for the others, and all of them fill the memory; "
             f"take one per GPU, or without a GPU at most one per core: --nproc {cores}"
         )
-    with tempfile.TemporaryDirectory(prefix="wellstream-ranks-") as folder:
-        group = _Group(folder=Path(folder), count=count)
+    with tempfile.TemporaryDirectory(prefix="wellstream-ranks-") as folder, ExitStack() as others:
+        joined = None if meeting is None else others.enter_context(join(meeting, count))
+        group = _Group(folder=Path(folder), count=count, joined=joined)
         try:
             with group.passing_on_signals():
                 group.start(python_on(module, arguments))
                 group.wait()
+                group.kill()
+                return group.ending()
         finally:
             group.kill()
-        return verdict(count, group.codes(), group.failures(), group.heard)
 
 
 @dataclass(kw_only=True)
@@ -82,18 +89,34 @@ class _Group:
         heard: signals this process was sent.
         ended_here: ranks that this process killed.
         stalled: ranks that were found standing still.
+        joined: the machines of the run; None where there is only this one.
+        neighbours: what the other machines tell.
     """
 
     folder: Path
     count: int
+    joined: Joined | None = None
+    neighbours: Neighbours | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     ended: dict[int, float] = field(default_factory=dict)
     heard: list[int] = field(default_factory=list)
     ended_here: set[int] = field(default_factory=set)
     stalled: list[Failure] = field(default_factory=list)
 
+    @property
+    def first(self) -> int:
+        """Rank of the first process of this machine."""
+        return 0 if self.joined is None else self.joined.first_rank
+
+    @property
+    def world(self) -> int:
+        """Ranks of the run."""
+        return self.count if self.joined is None else self.joined.world
+
     def start(self, command: list[str]) -> None:
         """Start all ranks; Ctrl-C is held back in each until it can answer."""
+        if self.joined is not None:
+            self.neighbours = Neighbours(self.joined)
         held = signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
         try:
             for rank in range(self.count):
@@ -103,16 +126,21 @@ class _Group:
 
     def _environment(self, rank: int) -> dict[str, str]:
         outer = {key: value for key, value in os.environ.items() if not key.startswith(("TORCHELASTIC_", "MASTER_"))}
+        if self.joined is not None:
+            place = self.joined.environment()
+        else:
+            place = {**loopback_only(), RENDEZVOUS_VARIABLE: f"file://{self.folder}/rendezvous"}
         return {
             "OMP_NUM_THREADS": "1",  # else every rank takes all cores
             "TORCH_CPP_LOG_LEVEL": "ERROR",
-            **loopback_only(),
+            **place,
             **outer,
-            "RANK": str(rank),
+            # An interface that the user named stays; where ranks meet does not.
+            **{name: value for name, value in place.items() if not name.endswith("_IFNAME")},
+            "RANK": str(self.first + rank),
             "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": str(self.count),
+            "WORLD_SIZE": str(self.world),
             "LOCAL_WORLD_SIZE": str(self.count),
-            RENDEZVOUS_VARIABLE: f"file://{self.folder}/rendezvous",
             REPORTS_VARIABLE: str(self.folder),
             LAUNCHER_VARIABLE: str(os.getpid()),
         }
@@ -123,7 +151,7 @@ class _Group:
         while self._running():
             if trouble is None and self._has_trouble():
                 trouble = time.monotonic()
-            if trouble is not None and time.monotonic() - trouble > GRACE_S:
+            if trouble is not None and time.monotonic() - trouble > self._grace_s():
                 self._ask_who_stands_still()
                 return
             if self.heard.count(signal.SIGINT) > 1:
@@ -138,14 +166,27 @@ class _Group:
 
     def _has_trouble(self) -> bool:
         failed = any(self.processes[rank].returncode for rank in self.ended)
-        return failed or any(note.kind != "stopped" for note in notes(self.folder).values())
+        here = failed or any(note.kind != "stopped" for note in notes(self.folder).values())
+        return here or (self.neighbours is not None and any(one.is_cause for one in self.neighbours.failures()))
+
+    def _grace_s(self) -> float:
+        """Return how long the others may take to say what they know: longer where the cause lies on another machine."""
+        if self.neighbours is None or self.joined is None:
+            return GRACE_S
+        mine = self.failures()
+        self.neighbours.tell(mine)
+        if self.neighbours.are_lost():
+            return 0.0  # that took its time, and ranks can add nothing
+        known = any(one.is_cause for one in [*mine, *self.neighbours.failures()])
+        return GRACE_S if known else GRACE_S + self.joined.meeting.node_timeout_s
 
     def _ask_who_stands_still(self) -> None:
         """Get the stack of ranks that others waited for in vain, even of one that was halted by SIGSTOP."""
         told = notes(self.folder)
         if not told or any(note.is_cause for note in told.values()):
             return
-        silent = [rank for rank in self._running() if rank not in told and hasattr(signal, "SIGUSR1")]
+        running = self._running() if hasattr(signal, "SIGUSR1") else []
+        silent = [rank for rank in running if self.first + rank not in told]
         for rank in silent:
             for number in (signal.SIGUSR1, signal.SIGCONT):
                 self.processes[rank].send_signal(number)
@@ -156,7 +197,7 @@ class _Group:
         if waited is not None:
             self.stalled = [
                 Failure(
-                    rank=rank,
+                    rank=self.first + rank,
                     kind="stalled",
                     message=f"does not move (rank {waited.rank} {waited.message})",
                     code=EXIT_STALLED,
@@ -169,7 +210,7 @@ class _Group:
     def _stack(self, rank: int) -> str:
         """Return what a rank wrote of its stack: complete once the file ends with a line's end."""
         try:
-            text = stack_file(self.folder, rank).read_text(encoding="utf-8")
+            text = stack_file(self.folder, self.first + rank).read_text(encoding="utf-8")
         except OSError:
             return ""
         return "".join(f"  {line.strip()}\n" for line in text.splitlines()[1:])
@@ -185,16 +226,36 @@ class _Group:
 
     def codes(self) -> dict[int, int]:
         """Return rank -> exit code (minus a signal) of the ranks that ended by themselves."""
-        return {rank: process.returncode for rank, process in enumerate(self.processes) if rank not in self.ended_here}
+        return {
+            self.first + rank: process.returncode
+            for rank, process in enumerate(self.processes)
+            if rank not in self.ended_here and process.returncode is not None
+        }
 
     def failures(self) -> list[Failure]:
-        """Return what is known of ranks that failed."""
+        """Return what is known of ranks of this machine that failed."""
         told = notes(self.folder)
         found = [*told.values(), *(one for one in self.stalled if one.rank not in told)]
         for rank, code in self.codes().items():
             by_us = -code in self.heard
             if code and rank not in told and not by_us:
-                found.append(killed(rank, code, self.ended.get(rank, time.time())))
+                found.append(killed(rank, code, self.ended.get(rank - self.first, time.time())))
+        return found
+
+    def ending(self) -> Ending:
+        """Return how the ranks of all machines ended; those of this one have."""
+        failures = self.failures()
+        if self.neighbours is not None:
+            failures += self._told_elsewhere(self.neighbours, failures)
+        return verdict(self.world, self.codes(), failures, self.heard)
+
+    def _told_elsewhere(self, neighbours: Neighbours, failures: Sequence[Failure]) -> list[Failure]:
+        """Wait until the other machines have ended too, or until they are lost, and return what failed there."""
+        neighbours.end(failures)
+        while not neighbours.are_over() and self.heard.count(signal.SIGINT) < 2:
+            time.sleep(_POLL_S)
+        found = neighbours.failures()
+        neighbours.leave()
         return found
 
     @contextmanager

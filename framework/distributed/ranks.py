@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypeVar, cast
+from urllib.parse import urlsplit
 
 import torch
 import torch.distributed as dist
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 RENDEZVOUS_VARIABLE = "WELLSTREAM_RENDEZVOUS"
 """URL that ranks meet at, set by our launcher; torchrun sets MASTER_ADDR and MASTER_PORT instead."""
+STORE_SCHEME = "store://"
+"""Of a URL that names the store which the launcher of node 0 keeps."""
 TIMEOUT_VARIABLE = "WELLSTREAM_TIMEOUT_S"
 DEFAULT_TIMEOUT_S = 1800.0
 """What one rank may take to prepare, to compile or to save while the others wait for it."""
@@ -100,7 +103,11 @@ class Ranks:
                 os.environ.setdefault(name, value)
         init_method = init_method or os.environ.get(RENDEZVOUS_VARIABLE)
         if init_method is not None:
-            group |= {"init_method": init_method, "rank": _env("RANK", 0), "world_size": _env("WORLD_SIZE", 1)}
+            group |= {"rank": _env("RANK", 0), "world_size": _env("WORLD_SIZE", 1)}
+            if init_method.startswith(STORE_SCHEME):
+                group["store"] = _store_at(init_method, group["timeout"])
+            else:
+                group["init_method"] = init_method
         # Without it, Accelerate counts the cores itself and warns on the CPU.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         if not cpu:
@@ -268,6 +275,18 @@ class Ranks:
             with self.meeting("all_reduce"):
                 dist.all_reduce(total, op=operation)
         return total
+
+
+def _store_at(url: str, timeout: timedelta) -> Any:
+    """Return the part for ranks of the store that launchers of several machines share."""
+    place = urlsplit(url)
+    try:
+        client = dist.TCPStore(  # type: ignore[attr-defined]
+            str(place.hostname), place.port, is_master=False, timeout=timeout
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        raise RunError(f"node 0 does not answer at {place.netloc} any more; start all nodes again") from error
+    return dist.PrefixStore("ranks", client)  # type: ignore[attr-defined]
 
 
 def _join_with_cuda(group: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import typer
 import wellstream as ws
 from launch import later, show
 from launch.command import add
+from launch.elsewhere import Elsewhere
 from launch.options import ConfigOption, Overrides, Scheduler
 
 PANEL = "From raw exports to a dataset"
@@ -96,18 +97,34 @@ def ingest(
     options: Overrides = None,
     scheduler: Scheduler = None,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="local worker processes; 0: this process; default: one per core")
+        int | None,
+        typer.Option(
+            min=0,
+            help="worker processes here; 0: this process; default: one per core. With --scheduler: how many to wait "
+            "for, up to a minute; with --on: on each machine",
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="check every input and write OUT.preview.html; build nothing")
+        bool,
+        typer.Option(
+            "--dry-run", help="check every input and write OUT.preview.html; with --on: show the job; no build"
+        ),
     ] = False,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="with --on: machines of the job", rich_help_panel="On a cluster")
+    ] = 1,
+    where: Elsewhere = Elsewhere(),  # noqa: B008 - frozen
 ) -> None:
     """Turn raw exports into a dataset: flat-field, nuclei, tiles, shards, targets. Run again to continue after a stop.
 
-    A config with ``kind: cells`` takes cells that are cropped already.
+    A config with ``kind: cells`` takes cells that are cropped already. With workers on all machines of a Slurm job:
+    wellstream ingest CONFIG -o DATASET --nodes 4 --on slurm --dry-run
 
     Python: wellstream.ingest(config, out)
     """
+    if where.needed():
+        later.ingest_elsewhere(where, config, out, options or [], nodes=nodes, workers=workers, dry_run=dry_run)
+        return
     if dry_run:
         _preview(config, out, options or ())
         return

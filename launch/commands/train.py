@@ -10,7 +10,9 @@ import typer
 import wellstream as ws
 from launch import later, show
 from launch.command import add
+from launch.elsewhere import Elsewhere
 from launch.options import Overrides
+from launch.several import Machines
 from launch.switches import debugging
 
 PANEL = "Training"
@@ -31,29 +33,42 @@ def register(app: typer.Typer) -> None:
 def train(
     config: Annotated[Path, typer.Argument(help="run YAML; see experiments/*/*.yaml")],
     options: Overrides = None,
-    nproc: Annotated[
-        int, typer.Option(min=1, help="processes on this machine (one per GPU), reached from no other machine")
-    ] = 1,
+    nproc: Annotated[int, typer.Option(min=1, help="processes on this machine, one per GPU")] = 1,
     resume: Annotated[
         str, typer.Option(help="auto: newest valid checkpoint of the run; none: start new; or a PATH")
     ] = "auto",
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="make a few steps, say their time and memory and what would need less; no run"),
+        typer.Option(
+            "--dry-run",
+            help="make a few steps, say their time and memory and what would need less; with --on: show the job",
+        ),
     ] = False,
+    machines: Machines = Machines(),  # noqa: B008 - frozen
+    where: Elsewhere = Elsewhere(),  # noqa: B008 - frozen
 ) -> None:
-    """Train what a YAML describes. Over several machines: torchrun --nproc-per-node N -m launch.train CONFIG.
+    """Train what a YAML describes.
+
+    Processes of one machine are reached from no other. Over several machines, type the same command on each, with its
+    own number: wellstream train CONFIG --nodes 2 --nproc 8 --node-rank 0 --master HOST. All of them must see the same
+    run_dir. As a job of a cluster: wellstream train CONFIG --nodes 2 --nproc 8 --on slurm --dry-run
 
     Python: wellstream.fit(config), wellstream.rehearse(config)
     """
+    if where.needed():
+        later.load_run_config(config, options or [])
+        words = [*(options or []), "--resume", resume]
+        later.train_elsewhere(where, config, words, nodes=machines.nodes, nproc=nproc, dry_run=dry_run)
+        return
     if dry_run:
         show.summary(ws.rehearse(config, overrides=options or ()))
         return
     arguments = [str(config), *(options or []), "--resume", resume]
-    if nproc == 1:
+    meeting = machines.meeting()
+    if nproc == 1 and meeting is None:
         raise typer.Exit(later.train(arguments))
     later.load_run_config(config, options or [])  # a mistake is said once, not by every rank
-    ending = later.start_processes("launch.train", arguments, nproc)
+    ending = later.start_processes("launch.train", arguments, nproc, meeting)
     show.ending(ending, debug=debugging())
     raise typer.Exit(ending.code)
 

@@ -34,6 +34,7 @@ LEVELS = {
     "framework.data.format": 2,
     "framework.data.cores": 2,
     "framework.data.remote": 3,
+    "framework.cluster": 2,
     "framework.models": 3,
     "framework.models.pools": 2,
     "framework.data": 4,

@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 import yaml
+from fixtures.tiny_run import TRIPLET
 from typer.testing import CliRunner
 
 from data_tools.pipeline.plates.config import IngestConfig
+from framework.cluster import ClusterConfig, SlurmConfig
 from framework.config import parse_config
 from framework.objectives import OBJECTIVES, Embeds, Paints, Predicts
 from framework.tracking import TrackingConfig
+from launch import slurm
 from launch.cli import app
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -74,13 +77,17 @@ def test_every_objective_has_a_row_with_what_it_can_do() -> None:
             assert (command in afterwards) == issubclass(kind, role), f"{name}: {command}"
 
 
-@pytest.mark.parametrize("ends", ["trained", "stopped"])
+@pytest.mark.parametrize("ends", ["trained", "stopped", "cancelled"])
 def test_the_slurm_script_asks_for_the_queue_only_when_it_was_stopped(tmp_path: Path, ends: str) -> None:
-    (script,) = blocks("howto/slurm.md", "bash")
+    command = slurm.Command(here=["wellstream"], words=["train", "my.yaml"])
+    script = slurm.training(SlurmConfig(), "job", command, nodes=1, folder=tmp_path)
     (tmp_path / "job.sh").write_text(script)
     stand_ins = {
+        "srun": 'echo $$ > pid\nexec "${@:2}"',
         "wellstream": "trap 'sleep 0.3; exit 75' TERM\nsleep 0.5\ntouch started\n"
         + ("exit 0" if ends == "trained" else "while :; do sleep 0.05; done"),
+        "scancel": 'test "$*" = "--signal=TERM 42" && kill -TERM $(cat pid)',
+        "squeue": "echo " + ("COMPLETING" if ends == "cancelled" else "RUNNING"),
         "scontrol": 'echo "$@" > queued',
     }
     for name, text in stand_ins.items():
@@ -91,8 +98,26 @@ def test_the_slurm_script_asks_for_the_queue_only_when_it_was_stopped(tmp_path: 
         deadline = time.monotonic() + 30
         while not (tmp_path / "started").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
-        if ends == "stopped":
+        if ends != "trained":
             job.send_signal(signal.SIGTERM)
         code = job.wait(60)
     queued = (tmp_path / "queued").read_text() if (tmp_path / "queued").exists() else ""
-    assert (code, queued) == ((0, "") if ends == "trained" else (75, "requeue 42\n"))
+    expected = {"trained": (0, ""), "stopped": (75, "requeue 42\n"), "cancelled": (75, "")}
+    assert (code, queued) == expected[ends]
+
+
+@pytest.mark.parametrize("page", ["howto/slurm.md", "howto/kubernetes.md"])
+def test_clusters_are_configs_and_the_commands_show_a_job(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (text,) = blocks(page, "yaml")
+    parse_config(text, ClusterConfig, name=page)
+    Path("cluster.yaml").write_text(text)
+    Path("my.yaml").write_text(TRIPLET.format(run="run", data="data"))
+    shown = [words for words in typed(page) if words[0] == "wellstream" and "--dry-run" in words]
+    assert shown
+    for words in shown:
+        result = CliRunner().invoke(app, words[1:])
+        assert result.exit_code == 0, f"{shlex.join(words)}: {result.output}{result.exception!r}"
+        assert ("#SBATCH --partition=gpu" if "slurm" in words else "image: registry.my-lab.org") in result.output

@@ -7,6 +7,7 @@ faster, and the error raised is always that of the first job that fails.
 from __future__ import annotations
 
 import ctypes
+import json
 import logging
 import os
 import signal
@@ -36,6 +37,7 @@ CONTINUE = "run the same command again, it continues"
 NO_WORKER_S = 60.0
 """How long a build waits while there is no worker at all: local ones are started again within seconds."""
 _LOOK_S = 5.0
+_FILE_S = 0.2
 _ANSWER_S = 30.0
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES, _HEAP_BYTES = 1 << 29, 1 << 25
@@ -199,8 +201,10 @@ def open_runner(
     """Open the place tasks run at and close it on the way out, also on Ctrl-C.
 
     Args:
-        scheduler: address of a Dask scheduler whose workers see the same files; None for workers on this machine.
-        workers: local processes; 0 runs all in this process; None is one per core.
+        scheduler: address of a Dask scheduler whose workers see the same files, or the file (``.json``) that it writes
+            when it starts; None for workers on this machine.
+        workers: local processes; 0 runs all in this process; None is one per core. With a scheduler: how many to wait
+            for, up to ``NO_WORKER_S``.
         jobs: tasks there will be at most; no more processes are started than that.
         scratch: folder for Dask's own files; the build removes it.
         again: what to do after workers or scheduler have ended.
@@ -212,12 +216,16 @@ def open_runner(
         # What happens to scheduler and workers is said once, by us.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         try:
-            client = Client(scheduler, set_as_default=False, timeout="20s")  # type: ignore[no-untyped-call]
+            address = _address_in(Path(scheduler)) if scheduler.endswith(".json") else scheduler
+            client = Client(address, set_as_default=False, timeout="20s")  # type: ignore[no-untyped-call]
         except (OSError, TimeoutError, ValueError) as error:
             raise PipelineError(
                 f"no Dask scheduler answers at '{scheduler}' ({error}); start one with: dask scheduler"
             ) from error
         with client:
+            if workers:
+                with suppress(TimeoutError):  # those that are there begin
+                    client.wait_for_workers(min(workers, jobs), timeout=NO_WORKER_S)  # type: ignore[no-untyped-call]
             yield DaskRunner(client, again)
         return
     count = len(os.sched_getaffinity(0)) if workers is None else workers
@@ -229,6 +237,25 @@ def open_runner(
         Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
     ):
         yield DaskRunner(client, again)
+
+
+def _address_in(file: Path) -> str:
+    """Return the address in the file of a scheduler that may still be starting.
+
+    Raises:
+        PipelineError: the file does not come, or holds no address.
+    """
+    until = time.monotonic() + NO_WORKER_S
+    while time.monotonic() < until:
+        with suppress(OSError, ValueError):  # not there yet, or not yet whole
+            plain = json.loads(file.read_text(encoding="utf-8"))
+            if isinstance(plain, dict) and isinstance(plain.get("address"), str):
+                return str(plain["address"])
+        time.sleep(_FILE_S)
+    raise PipelineError(
+        f"{file}: no file of a Dask scheduler within {NO_WORKER_S:g} s; it is written by: dask scheduler "
+        f"--scheduler-file {file}"
+    )
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from framework.distributed import Ranks, failure_of, tell
 from framework.durable import write_json
 from framework.errors import ConfigError, RunError
 from framework.files.json_file import read_mapping
+from framework.run.train.agreement import need_same_config, need_shared_folder
 from framework.run.train.build import build
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import RunFolder
@@ -72,9 +73,13 @@ def _fit(config: RunConfig, resume: str, ranks: Ranks) -> Path:
     folder = RunFolder(root=Path(config.run_dir))
     with ExitStack() as held:
         ranks.at("preparing the run")
+        if ranks.world_size > 1:
+            need_same_config(config, ranks)
         held.callback(ranks.rest)
         # Rank 0 is the writer; what it raises here reaches the other ranks too.
         ranks.on_main(lambda: held.enter_context(folder.sole_writer()))
+        if ranks.world_size > 1:
+            need_shared_folder(folder.root, ranks)
         return _fit_alone(config, folder, resume, ranks)
 
 

@@ -21,6 +21,7 @@ from framework.data.store import TileStore, dataset_digest
 from framework.distributed import Ranks
 from framework.errors import CheckpointError, RunError
 from framework.objectives import OBJECTIVES
+from framework.run.train.agreement import need_same_data
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import Measured, ObjectiveFacts, RunFolder, plain_profile
 from framework.run.train.identity import facts_of_run, need_facts_of, need_same_run
@@ -91,6 +92,8 @@ def prepare(config: RunConfig, folder: RunFolder, resume: str, ranks: Ranks) -> 
     base = cache(lambda: foundation_to_train_on(config))
     read: list[Checkpoint] = []
     start = ranks.on_main(lambda: _begin(config, folder, resume, opened, base, read))
+    if ranks.world_size > 1:
+        need_same_data(opened(), ranks)
     return Prepared(
         start=start,
         dataset=opened(),
