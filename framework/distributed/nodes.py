@@ -237,7 +237,7 @@ def _store(meeting: Meeting, address: str, listener: socket.socket | None) -> An
 
 def _need_same_run(store: Any, meeting: Meeting, until: float) -> None:
     expected = f"{meeting.run_id} of {meeting.nodes} nodes"
-    found = _waited_for(store, "run", until, lambda: f"node 0 at {meeting.place} does not say which run it is")
+    found = _waited_for(store, "run", until, f"node 0 at {meeting.place} does not say which run it is")
     if found != expected:
         raise RunError(
             f"another run meets at {meeting.place}: expected '{expected}', found '{found}'; give all nodes of a run "
@@ -279,7 +279,7 @@ def _typed(meeting: Meeting, node: int) -> str:
 def _list_of_nodes(store: Any, meeting: Meeting, until: float) -> tuple[Node, ...]:
     """Wait, as another node than 0, for the list of all."""
     late = until + _LATER_S
-    found = json.loads(_waited_for(store, "nodes", late, lambda: f"node 0 at {meeting.place} has stopped answering"))
+    found = json.loads(_waited_for(store, "nodes", late, f"node 0 at {meeting.place} has stopped answering"))
     if isinstance(found, str):
         store.add("left", 1)
         raise RunError(found)
@@ -293,9 +293,8 @@ def _need_paths(store: Any, meeting: Meeting, nodes: Sequence[Node], me: Node) -
     until = time.monotonic() + _PROBE_S * (len(nodes) + 1)
     told: list[str] = []
     for node in nodes:
-        found = json.loads(
-            _waited_for(store, f"blocked/{node.number}", until, lambda node=node: f"{node} has stopped answering")
-        )
+        silent = f"{node} has stopped answering"
+        found = json.loads(_waited_for(store, f"blocked/{node.number}", until, silent))
         told += [f"{node} cannot reach {nodes[other]}" for other in found]
     # Node 0 keeps the store until all have read it.
     store.add("left", 1)
@@ -316,14 +315,14 @@ def _reaches(node: Node) -> bool:
     return True
 
 
-def _waited_for(store: Any, key: str, until: float, sentence: Callable[[], str]) -> str:
+def _waited_for(store: Any, key: str, until: float, sentence: str) -> str:
     """Return the text of a key, once it is there; Ctrl-C is answered meanwhile, as a wait of the store does not."""
     with suppress(RuntimeError):  # its other end has left
         while time.monotonic() < until:
             if store.check([key]):
                 return str(store.get(key).decode())
             time.sleep(_POLL_S)
-    raise RunError(f"{sentence()}; start all nodes again")
+    raise RunError(f"{sentence}; start all nodes again")
 
 
 def _until(done: Callable[[], bool], seconds: float) -> None:

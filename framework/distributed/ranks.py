@@ -282,7 +282,7 @@ def _store_at(url: str, timeout: timedelta) -> Any:
     place = urlsplit(url)
     try:
         client = dist.TCPStore(  # type: ignore[attr-defined]
-            str(place.hostname), place.port, is_master=False, timeout=timeout
+            str(place.hostname), int(place.port or 0), is_master=False, timeout=timeout
         )
     except (RuntimeError, ValueError, OSError) as error:
         raise RunError(f"node 0 does not answer at {place.netloc} any more; start all nodes again") from error

@@ -225,7 +225,7 @@ def open_runner(
         with client:
             if workers:
                 with suppress(TimeoutError):  # those that are there begin
-                    client.wait_for_workers(min(workers, jobs), timeout=NO_WORKER_S)  # type: ignore[no-untyped-call]
+                    client.wait_for_workers(min(workers, jobs), timeout=NO_WORKER_S)
             yield DaskRunner(client, again)
         return
     count = len(os.sched_getaffinity(0)) if workers is None else workers
