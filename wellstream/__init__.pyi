@@ -34,6 +34,7 @@ from wellstream.expression import express as express
 from wellstream.feature_sets import evaluate_features as evaluate_features
 from wellstream.looks import preview as preview
 from wellstream.pages import report as report
+from wellstream.pages import track as track
 from wellstream.profiles import aggregate as aggregate
 from wellstream.profiles import normalise as normalise
 from wellstream.profiles import retrieve as retrieve

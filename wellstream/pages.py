@@ -1,14 +1,17 @@
-"""Pages about runs and datasets."""
+"""Pages about runs and datasets, and runs shown elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from framework import report as pages
+from framework import run as rooms
 from framework.data.format.schema import MANIFEST_NAME
 from framework.errors import ConfigError
 from framework.plugins import load_plugins
+from framework.tracking import ReplaySummary, TrackingConfig
 
 
 def report(
@@ -66,3 +69,29 @@ def report(
         out=out,
         map_out=map_out,
     )
+
+
+def track(
+    run: Path | str,
+    out: Path | str | None = None,
+    *,
+    wandb: Literal["offline", "online", "disabled"] = "offline",
+    tensorboard: bool = False,
+    project: str = "wellstream",
+    name: str | None = None,
+) -> ReplaySummary:
+    """Send curves, tables of ``evaluate`` and figures of a run folder to a tracker, as a fresh run.
+
+    Args:
+        run: the run folder.
+        out: folder for the files of the fresh run; default: ``tracked`` in the run folder.
+        wandb: ``offline`` writes files that ``wandb sync`` uploads.
+        tensorboard: also write files for TensorBoard; needs the package.
+        project: of wandb.
+        name: of the fresh run; default: that of the run folder.
+
+    Raises:
+        WellstreamError: no run, or nowhere to send it.
+    """
+    config = TrackingConfig(wandb=wandb, tensorboard=tensorboard, project=project, name=name)
+    return rooms.track(run, Path(run) / "tracked" if out is None else out, config)

@@ -167,6 +167,11 @@ class Ranks:
         if self.watch is not None:
             self.watch.at(None)
 
+    @property
+    def met_s(self) -> float:
+        """Seconds that this rank has spent in meetings, where it may have waited for others; 0 alone."""
+        return 0.0 if self.watch is None else self.watch.met_s
+
     def meeting(self, name: str) -> AbstractContextManager[None]:
         """Return a context in which this rank may be waiting for the others, so that it is not the one to blame."""
         return nullcontext() if self.watch is None else self.watch.waiting(name)

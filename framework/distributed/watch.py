@@ -54,6 +54,8 @@ class Watch:
         self._watched = threading.get_ident()
         self._mark: Mark | None = None
         self._waits: str | None = None
+        self.met_s = 0.0
+        """Seconds spent in ``waiting``."""
         self._moves = 0
         self._over = threading.Event()
         self._stacks = _stack_on_request(rank)
@@ -67,11 +69,12 @@ class Watch:
     @contextmanager
     def waiting(self, name: str) -> Iterator[None]:
         """Note that this rank waits for the others in ``name``."""
-        self._waits = name
+        self._waits, began = name, time.perf_counter()
         try:
             yield
         finally:
             self._waits = None
+            self.met_s += time.perf_counter() - began
             self._moves += 1
 
     def close(self) -> None:

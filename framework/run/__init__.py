@@ -27,6 +27,7 @@ from framework.run.train.folder import RunFolder
 from framework.run.train.opened import Application, OpenedRun
 from framework.run.train.pretrained import open_run
 from framework.run.train.rehearsal import Rehearsal, rehearse
+from framework.run.train.tracked import track
 from framework.run.verification.run import verify_run
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "predict_with_intervals",
     "rehearse",
     "saliency",
+    "track",
     "verify_run",
     "with_intervals",
 ]

@@ -1,24 +1,21 @@
-"""The tracker: metrics.jsonl always, Weights & Biases beside it, and training never stops because of either's moods."""
+"""The tracker: metrics.jsonl always, Weights & Biases or TensorBoard beside it, whose failures never stop training."""
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import wandb
+import pandas as pd
 
 from framework.config import StrictModel
 from framework.durable import write_text
-from framework.tracking.lines import Lines
+from framework.tracking.lines import Lines, read_lines
 from framework.tracking.metrics import METRICS_NAME
-
-log = logging.getLogger(__name__)
+from framework.tracking.places import Guarded, Place, TensorBoard, Wandb
 
 ID_NAME = "wandb-id"
 _LONGEST_ID = 128
@@ -31,6 +28,8 @@ class TrackingConfig(StrictModel):
     """``offline`` writes files into the run folder that ``wandb sync`` uploads; ``online`` needs a login."""
     project: str = "wellstream"
     """Project of wandb that the run belongs to."""
+    tensorboard: bool = False
+    """Whether to write files for TensorBoard into the folder ``tensorboard`` of the run; needs the package."""
     name: str | None = None
     """Name shown by wandb; default: the name of the run folder."""
 
@@ -42,10 +41,13 @@ class Tracker:
         wandb_id: the run's id at wandb, the same after every restart; empty where wandb is not used.
     """
 
-    def __init__(self, lines: Lines | None, run: Any | None, wandb_id: str, attempt: int) -> None:
+    def __init__(
+        self, lines: Lines | None, places: Sequence[Guarded], wandb_id: str, attempt: int, sent: int = -1
+    ) -> None:
         self._lines = lines
-        self._run = run
+        self._places = tuple(places)
         self._attempt = attempt
+        self._sent = sent
         self.wandb_id = wandb_id
 
     @classmethod
@@ -61,36 +63,43 @@ class Tracker:
     ) -> Tracker:
         """Begin or continue the records of a run.
 
+        A restart does the steps after its checkpoint again, to the same numbers. Places were sent them already, and
+        refuse to go back, so they get numbers of later steps alone; ``metrics.jsonl`` gets all.
+
         Args:
             run_dir: the run folder.
             config: section ``tracking``.
             is_main: whether this is rank 0, the only one that writes.
             attempt: number of this start of the run.
             start: step this attempt resumes from; what older attempts logged after it no longer counts.
-            settings: the resolved config, shown by wandb.
+            settings: the resolved config and what belongs to it, shown by the places.
+
+        Raises:
+            RunError: a place is asked for that is not installed.
         """
         folder = Path(run_dir)
         if not is_main:
-            return cls(None, None, "", attempt)
-        lines = Lines(folder / METRICS_NAME)
+            return cls(None, (), "", attempt)
+        file = folder / METRICS_NAME
+        lines = Lines(file)
+        sent = max((int(each["step"]) for each in read_lines(file) if type(each.get("step")) is int), default=-1)
+        wandb_id = "" if config.wandb == "disabled" else _stable_id(folder / ID_NAME)
+        places = open_places(folder, config, settings or {}, wandb_id)
         lines.append({"attempt": attempt, "start": start})
-        if config.wandb == "disabled":
-            return cls(lines, None, "", attempt)
-        wandb_id = _stable_id(folder / ID_NAME)
-        run = _guarded(lambda: _start(folder, config, wandb_id, settings or {}))
-        return cls(lines, run, wandb_id, attempt)
+        return cls(lines, places, wandb_id, attempt, sent)
 
     def log(self, step: int, values: Mapping[str, float | int | str]) -> None:
         """Record named values after ``step`` completed steps; non-finite numbers become null."""
         if self._lines is None:
             return
-        clean = {name: _finite(value) for name, value in values.items()}
+        clean = {name: finite(value) for name, value in values.items()}
         self._lines.append({"step": step, "attempt": self._attempt, **clean})
-        self._to_wandb(lambda run: run.log({"step": step, **clean}))
+        if step > self._sent:
+            self._do(lambda place: place.log(step, clean))
 
-    def summary(self, values: Mapping[str, Any]) -> None:
-        """Show final values at wandb; the run folder has them in summary.json."""
-        self._to_wandb(lambda run: run.summary.update(dict(values)))
+    def table(self, name: str, table: pd.DataFrame, step: int) -> None:
+        """Show a table at the places."""
+        self._do(lambda place: place.table(name, table, step))
 
     def sync(self) -> None:
         """Make everything logged so far survive a power cut."""
@@ -98,44 +107,47 @@ class Tracker:
             self._lines.sync()
 
     def close(self, exit_code: int = 0) -> None:
-        """Close the files and end the wandb run; nothing happens the second time."""
+        """Close the files and end the places; nothing happens the second time."""
         if self._lines is not None:
             self._lines.close()
-        self._to_wandb(lambda run: run.finish(exit_code=exit_code))
-        self._run = None
+        self._do(lambda place: place.close(exit_code))
+        self._places = ()
 
-    def _to_wandb(self, act: Callable[[Any], Any]) -> None:
-        run = self._run
-        if run is not None and _guarded(lambda: act(run) or run) is None:
-            self._run = None
-
-
-def _guarded(act: Callable[[], Any]) -> Any | None:
-    """Return what ``act`` returns; when wandb fails in whatever way, say so once and go on without it."""
-    try:
-        return act()
-    except Exception as error:
-        log.warning("wandb failed and is left out from here on: %s; metrics.jsonl is complete", error)
-        return None
+    def _do(self, act: Callable[[Place], None]) -> None:
+        for place in self._places:
+            place.do(act)
 
 
-def _start(folder: Path, config: TrackingConfig, wandb_id: str, settings: Mapping[str, Any]) -> Any:
-    os.environ.setdefault("WANDB_SILENT", "true")
-    run = wandb.init(
-        project=config.project,
-        name=config.name or folder.resolve().name,
-        id=wandb_id,
-        dir=str(folder),
-        mode="online" if config.wandb == "online" else "offline",
-        # Offline, wandb joins the parts of one id when they are synced; asking it to resume there is an error.
-        resume="allow" if config.wandb == "online" else None,
-        config=dict(settings),
-        settings=wandb.Settings(console="off", silent=True),
-    )
-    # A restart goes back to its checkpoint, which wandb's own step counter refuses; ours is the axis instead.
-    run.define_metric("step")
-    run.define_metric("*", step_metric="step")
-    return run
+def open_places(folder: Path, config: TrackingConfig, settings: Mapping[str, Any], wandb_id: str) -> list[Guarded]:
+    """Open the places that a config asks for.
+
+    Args:
+        folder: of the run, which also holds the files of the places.
+        config: section ``tracking``.
+        settings: shown beside the curves.
+        wandb_id: of the run at wandb.
+
+    Raises:
+        RunError: a place that is not installed.
+    """
+    name, found = config.name or folder.resolve().name, []
+    if config.tensorboard:
+        found.append(Guarded("tensorboard", lambda: TensorBoard(folder / "tensorboard", settings)))
+    if config.wandb != "disabled":
+        found.append(
+            Guarded(
+                "wandb",
+                lambda: Wandb(
+                    folder,
+                    mode=config.wandb,
+                    project=config.project,
+                    name=name,
+                    identifier=wandb_id,
+                    settings=settings,
+                ),
+            )
+        )
+    return found
 
 
 def _stable_id(file: Path) -> str:
@@ -148,5 +160,6 @@ def _stable_id(file: Path) -> str:
     return made
 
 
-def _finite(value: float | int | str) -> float | int | str | None:
+def finite(value: float | int | str) -> float | int | str | None:
+    """Return a value as JSON has it: a number that is none becomes None."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

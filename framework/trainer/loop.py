@@ -89,7 +89,7 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
             run.writer.check()
             if progress.step > first:
                 run.ranks.at(f"step {progress.step + 1}", train.timeout_s, _TIMEOUT)
-            started, waited_before = time.perf_counter(), run.loader.wait_s
+            started, waited_before, met_before = time.perf_counter(), run.loader.wait_s, run.ranks.met_s
             batch = next(batches)
             waited_s = run.loader.wait_s - waited_before
             facts = train_step(run, model, batch, train, optim, signals)
@@ -97,7 +97,8 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
             counted = int((rows.weights > 0).sum())
             run.audit.append(batch.step, counted, digest_rows(rows))
             for clock in (interval,) if progress.step < first + WARM_UP_STEPS else (interval, steady):
-                clock.add(time.perf_counter() - started, waited_s, counted * rows.tiles.shape[1])
+                seconds, tiles = time.perf_counter() - started, counted * rows.tiles.shape[1]
+                clock.add(seconds, waited_s, tiles, run.ranks.met_s - met_before)
             meter.add(facts.losses)
             progress = progress.after_step()
             if run.average is not None:
@@ -232,7 +233,7 @@ def _log(
     values = meter.read(run.ranks)
     speed = interval.read(run.ranks)
     if speed:
-        values |= {"tiles_per_s": speed.tiles_per_s, "wait_share": speed.wait_share, "wait_rank": speed.wait_rank}
+        values |= speed.values()
     values |= {"lr": rate, "grad_norm": gradient_norm}
     if run.scaler.is_enabled():
         values["loss_scale"] = run.scaler.get_scale()

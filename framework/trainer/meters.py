@@ -50,11 +50,25 @@ class Speed:
         tiles_per_s: counted tiles of all ranks per second.
         wait_share: the largest share of its time that a rank waited for data, [0, 1].
         wait_rank: that rank.
+        wait_shares: that share of every rank, in rank order; empty where it is not known.
+        slow_rank: the rank that took longest outside of exchanges with the others.
+        slow_share: share of its time that the mean rank took less there, [0, 1]: others wait for it that long.
     """
 
     tiles_per_s: float
     wait_share: float
     wait_rank: int
+    wait_shares: tuple[float, ...] = ()
+    slow_rank: int = 0
+    slow_share: float = 0.0
+
+    def values(self) -> dict[str, float]:
+        """Return what metrics name of it; what compares ranks only where there are several."""
+        found = {"tiles_per_s": self.tiles_per_s, "wait_share": self.wait_share, "wait_rank": self.wait_rank}
+        if len(self.wait_shares) > 1:
+            found |= {"slow_rank": self.slow_rank, "slow_share": self.slow_share}
+            found |= {f"wait_share_rank{rank}": share for rank, share in enumerate(self.wait_shares)}
+        return found
 
 
 class Clock:
@@ -67,25 +81,34 @@ class Clock:
     def __init__(self) -> None:
         self.reset()
 
-    def add(self, seconds: float, waited_s: float, tiles: int) -> None:
-        """Add a step of this rank: how long it took, the wait for data within that, and the tiles that counted."""
+    def add(self, seconds: float, waited_s: float, tiles: int, met_s: float = 0.0) -> None:
+        """Add a step of this rank: how long it took, and the tiles that counted.
+
+        Within that time are the wait for data, and the time ``met_s`` of exchanges with other ranks.
+        """
         self.seconds += seconds
+        self.own_s += seconds - met_s
         self.waited_s += waited_s
         self.tiles += tiles
         self.steps += 1
 
     def read(self, ranks: Ranks) -> Speed | None:
         """Return the speed since the last reset, None before the first step; a collective."""
-        every: list[tuple[float, float, int]] = ranks.gather_objects((self.seconds, self.waited_s, self.tiles))
-        if min(seconds for seconds, _, _ in every) <= 0:
+        mine = (self.seconds, self.waited_s, self.own_s, float(self.tiles))
+        seconds, waited, own, tiles = zip(*ranks.gather_objects(mine), strict=True)
+        if min(seconds) <= 0:
             return None
-        shares = [min(1.0, waited / seconds) for seconds, waited, _ in every]
+        shares = tuple(min(1.0, wait / whole) for wait, whole in zip(waited, seconds, strict=True))
+        slow = own.index(max(own))
         return Speed(
-            tiles_per_s=sum(tiles for _, _, tiles in every) / max(seconds for seconds, _, _ in every),
+            tiles_per_s=sum(tiles) / max(seconds),
             wait_share=max(shares),
             wait_rank=shares.index(max(shares)),
+            wait_shares=shares,
+            slow_rank=slow,
+            slow_share=(own[slow] - sum(own) / len(own)) / seconds[slow],
         )
 
     def reset(self) -> None:
         """Forget everything measured."""
-        self.seconds, self.waited_s, self.tiles, self.steps = 0.0, 0.0, 0, 0
+        self.seconds, self.waited_s, self.own_s, self.tiles, self.steps = 0.0, 0.0, 0.0, 0, 0

@@ -1,11 +1,11 @@
-"""What comes after training: embed, predict, inpaint, saliency, report, figure."""
+"""What comes after training: embed, predict, inpaint, saliency, report, figure, track."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,7 +23,7 @@ _KEY = re.compile(r"[A-Za-z_][\w.]*=")
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``wellstream``."""
-    for command in (embed, predict, inpaint, saliency, report, figure):
+    for command in (embed, predict, inpaint, saliency, report, figure, track):
         add(app, command, panel=PANEL, runs_code=True)
 
 
@@ -290,3 +290,36 @@ def figure(
             **given(files),
         )
     show.summary(made)
+
+
+def track(
+    run: RunFolder,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="folder for the files; default: tracked in the run folder")
+    ] = None,
+    to: Annotated[
+        str, typer.Option(help="wandb, tensorboard, or both with a comma between", metavar="PLACE")
+    ] = "wandb",
+    online: Annotated[bool, typer.Option("--online", help="send to wandb now; needs: wandb login")] = False,
+    project: Annotated[str, typer.Option(help="project of wandb")] = "wellstream",
+    name: Annotated[str | None, typer.Option(help="name of the fresh run; default: that of the run folder")] = None,
+) -> None:
+    """Send curves, tables of evaluate and figures of a run folder to wandb or TensorBoard, as a fresh run.
+
+    Python: wellstream.track(run)
+    """
+    places = listed(to)
+    unknown = [place for place in places if place not in ("wandb", "tensorboard")]
+    if unknown or not places:
+        raise ConfigError(f"--to: expected wandb, tensorboard or both, found '{to}'")
+    mode: Literal["offline", "online", "disabled"] = "online" if online else "offline"
+    show.summary(
+        ws.track(
+            run,
+            out,
+            wandb=mode if "wandb" in places else "disabled",
+            tensorboard="tensorboard" in places,
+            project=project,
+            name=name,
+        )
+    )

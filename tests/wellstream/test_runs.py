@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fixtures.tiny_run import MARKERS, config, tiny_data
+from fixtures.wandb_file import read_offline
+from typer.testing import CliRunner
 
 import wellstream as ws
 from framework.errors import RunError
 from framework.files.h5ad import read_h5ad
+from launch.cli import app
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,22 @@ def test_embeddings_and_predictions_are_those_of_the_files(run: ws.Run, tmp_path
     assert list(predicted.var_names) == ["m1", "m2"]
     kept = run.predict(tmp_path / "q.h5ad", part="all")
     assert np.array_equal(kept.X, predicted.X)
+
+
+def test_a_run_is_shown_again_in_wandb(run: ws.Run, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["track", str(run.folder), "--out", str(tmp_path / "shown"), "--name", "again"])
+    assert done.exit_code == 0, done.output
+    files = list((tmp_path / "shown" / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert len(files) == 1
+    deadline = time.monotonic() + 30
+    while not (found := read_offline(files[0]))["is_ended"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [row["step"] for row in found["history"] if "loss" in row] == run.metrics["step"].tolist() == [2]
+    data = run.opened.folder.objective_facts()
+    assert found["config"]["lineage"]["dataset_digest"] == data.dataset_digest
+    assert found["config"]["objective"]["name"] == "marker_regression"
+    with pytest.raises(RunError, match="nowhere to send the run to"):
+        ws.track(run.folder, tmp_path / "none", wandb="disabled")
 
 
 def test_what_comes_after_reads_the_dataset_that_is_named(run: ws.Run) -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 
 from framework import checkpoint
 from framework.checkpoint import Checkpoint
 from framework.config import config_digest
+from framework.data.dataset import Dataset
 from framework.data.loading.loader import Loader
 from framework.data.plan import Plan
+from framework.data.split import Parts
 from framework.distributed import Ranks, single_value_batch_norm, sync_batch_norm
 from framework.errors import CheckpointError, RunError
 from framework.files.failures import reading
@@ -22,7 +27,8 @@ from framework.run.train.config import Draw, RunConfig
 from framework.run.train.folder import Measured, RunFolder
 from framework.run.train.objective import initial_objective, placed
 from framework.run.train.prepare import Prepared, Start
-from framework.tracking import AuditLog, Head, Tracker, heads_in, heads_of_state, versions
+from framework.run.train.tracked import settings_of_run
+from framework.tracking import AuditLog, Head, Tracker, commit_of, heads_in, heads_of_state, versions
 from framework.trainer import (
     Average,
     Collaborators,
@@ -84,8 +90,10 @@ def build(config: RunConfig, folder: RunFolder, prepared: Prepared, ranks: Ranks
         ranks.is_main,
         attempt=start.attempt,
         start=start.step,
-        settings={**config.plain(), "world_size": ranks.world_size},
+        settings=settings_of_run(config, measured.facts, ranks.world_size, commit_of(Path.cwd())),
     )
+    if start.checkpoint is None:
+        tracker.table("split", _split_table(measured.parts, prepared.dataset), step=0)
     collaborators = Collaborators(
         ranks=ranks,
         loader=loader,
@@ -145,6 +153,12 @@ def _warn_of_few_tiles(config: RunConfig, plan: Plan, world_size: int) -> None:
             world_size,
             tiles,
         )
+
+
+def _split_table(parts: Parts, dataset: Dataset) -> pd.DataFrame:
+    """Return bags and tiles of each part."""
+    table = pd.DataFrame({"part": parts, "bags": 1, "tiles": np.diff(dataset.index.bag_start)})
+    return table.groupby("part", as_index=False).sum()
 
 
 def checkpoint_facts(

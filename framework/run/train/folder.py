@@ -242,6 +242,11 @@ class RunFolder:
         """Replace ``config.yaml``, in one step."""
         write_text(self.config_file, to_yaml(config))
 
+    def world_size(self) -> int:
+        """Return the ranks of the last attempt that ended, 1 where none did."""
+        found = read_mapping(self.summary_file, error=RunError).get("world_size") if self.summary_file.exists() else 1
+        return found if type(found) is int else 1
+
     def chosen_checkpoint(self) -> Path:
         """Return the checkpoint to use the run with: the best where patience chose one, else the newest valid.
 

@@ -33,19 +33,35 @@ class Three(Ranks):
     """Stands for three ranks of which this one is told what the others measured."""
 
     def gather_objects(self, fact: Any) -> list[Any]:
-        return [fact, (4.0, 2.0, 10), (5.0, 1.0, 10)]
+        return [fact, (4.0, 2.0, 3.0, 10), (5.0, 1.0, 2.0, 10)]
 
 
 def test_speed_names_the_rank_that_waits_longest() -> None:
     clock = Clock()
-    clock.add(3.0, 0.0, 5)
-    clock.add(1.0, 0.4, 5)
+    clock.add(3.0, 0.0, 5, 2.0)
+    clock.add(1.0, 0.4, 5, 1.0)
     solo = Ranks.solo()
     ranks = Three(rank=0, world_size=3, local_rank=0, device=solo.device)
     speed = clock.read(ranks)
     assert speed is not None
     assert (speed.wait_share, speed.wait_rank) == (0.5, 1)
     assert speed.tiles_per_s == pytest.approx(30 / 5.0)
+    # Outside of exchanges this rank took 1 s, the others 3 and 2: of the 4 s of the slowest, 1 s more than the mean.
+    assert speed.values() == pytest.approx(
+        {
+            "tiles_per_s": 6.0,
+            "wait_share": 0.5,
+            "wait_rank": 1,
+            "slow_rank": 1,
+            "slow_share": 0.25,
+            "wait_share_rank0": 0.1,
+            "wait_share_rank1": 0.5,
+            "wait_share_rank2": 0.2,
+        }
+    )
+    alone = clock.read(solo)
+    assert alone is not None
+    assert set(alone.values()) == {"tiles_per_s", "wait_share", "wait_rank"}
     clock.reset()
     assert clock.read(solo) is None
 

@@ -42,6 +42,8 @@ CLAIMS = {
     ("report", "evaluation"): "evaluation in the run",
     ("report", "figures"): "figures in the run",
     ("report", "out"): "report.html in the run",
+    ("track", "out"): "tracked in the run folder",
+    ("track", "name"): "that of the run folder",
 }
 """(command, option) -> what its help says the default is."""
 
