@@ -31,6 +31,7 @@ JOIN_TIMEOUT_S = 300.0
 NODE_TIMEOUT_S = 60.0
 _PROBE_S = 5.0
 _POLL_S = 0.2
+_NAME_S = 30.0
 _LATER_S = 15.0
 """What node 0 needs to tell the others that somebody is missing."""
 
@@ -189,7 +190,7 @@ def join(meeting: Meeting, nproc: int) -> Iterator[Joined]:
 
 def _listener(meeting: Meeting) -> socket.socket:
     """Return the socket of node 0, bound to the one address that the others know."""
-    address = address_towards(meeting.host, meeting.port)
+    address = _own_address(meeting)
     try:
         return socket.create_server((address, meeting.port), family=_family(address), backlog=meeting.nodes * 16)
     except OSError as error:
@@ -199,16 +200,24 @@ def _listener(meeting: Meeting) -> socket.socket:
         ) from error
 
 
+def _own_address(meeting: Meeting) -> str:
+    """Return the address of node 0; its name may be new and not known everywhere, as that of a pod that just began."""
+    until = time.monotonic() + min(meeting.join_timeout_s, _NAME_S)
+    while True:
+        try:
+            return address_towards(meeting.host, meeting.port)
+        except RunError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(_POLL_S)
+
+
 def _reached(meeting: Meeting, until: float) -> socket.socket:
     """Return a connection to node 0, which may start later than this node."""
     reason = ""
     while time.monotonic() < until:
         try:
             return socket.create_connection((meeting.host, meeting.port), timeout=min(_PROBE_S, meeting.join_timeout_s))
-        except socket.gaierror as error:
-            raise RunError(
-                f"--master: no machine is called '{meeting.host}' here ({error.strerror}); give the address of node 0"
-            ) from error
         except TimeoutError:
             reason = "no answer"
         except OSError as error:

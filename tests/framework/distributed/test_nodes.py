@@ -173,6 +173,20 @@ def test_a_launcher_that_vanishes_is_named_by_the_other(port: int, gone: int) ->
     assert said == f"node {gone} ({socket.gethostname()}, 127.0.0.1) {why}: {LOST} to continue\n"
 
 
+def test_a_name_that_is_known_only_later_is_waited_for(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, known = [], nodes.address_towards
+
+    def late(host: str, number: int) -> str:
+        looked.append(host)
+        if len(looked) < 3:
+            raise RunError("--master: no machine is called so")
+        return known(host, number)
+
+    monkeypatch.setattr(nodes, "address_towards", late)
+    assert together(port, ["done"], ["done"]) == [Ending(code=0), Ending(code=0)]
+    assert len(looked) == 3
+
+
 INSIDE = SimpleNamespace(family=socket.AF_INET, address="127.0.0.1")
 OUTSIDE = SimpleNamespace(family=socket.AF_INET, address="192.0.2.7")
 
