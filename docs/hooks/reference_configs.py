@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "wellstream train FILE",
     "heads": "wellstream heads FILE",
     "study": "wellstream study FILE",
+    "cluster": "wellstream train CONFIG --on slurm --cluster FILE",
     "prepare": "wellstream prepare FILE --out X.h5ad",
     "express": "wellstream express FILE --out FOLDER",
     "evaluate": "wellstream evaluate PREDICTIONS --out FOLDER key=value",
