@@ -1,11 +1,11 @@
-"""What comes after training: embed, predict, inpaint, saliency, report, figure, track."""
+"""What comes after training: embed, predict, inpaint, saliency."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -14,7 +14,7 @@ from framework.errors import ConfigError
 from framework.result import Result
 from launch import show
 from launch.command import add
-from launch.options import DatasetOfRun, Device, Part, Plugins, RunFolder, Views, given, listed
+from launch.options import DatasetOfRun, Device, Part, RunFolder, Views, listed
 
 PANEL = "Results of a run"
 ORDER = 30
@@ -23,7 +23,7 @@ _KEY = re.compile(r"[A-Za-z_][\w.]*=")
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``wellstream``."""
-    for command in (embed, predict, inpaint, saliency, report, figure, track):
+    for command in (embed, predict, inpaint, saliency):
         add(app, command, panel=PANEL, runs_code=True)
 
 
@@ -73,21 +73,28 @@ def embed(
     show.summary(written)
 
 
-def predict(
-    run: RunFolder,
-    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write (a folder when there are several targets)")],
-    data: DatasetOfRun = None,
-    part: Part = "test",
-    tiles: Annotated[int, typer.Option(min=1, help="tiles sampled per bag (Mehrizi 2023: 512)")] = 512,
-    seeds: Annotated[int, typer.Option(min=1, help="draws averaged (Mehrizi 2023: 3)")] = 3,
-    views: Views = "1",
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """What is averaged, and how sure of it one may be."""
+
+    tiles: Annotated[int, typer.Option(min=1, help="tiles sampled per bag (Mehrizi 2023: 512)")] = 512
+    seeds: Annotated[int, typer.Option(min=1, help="draws averaged (Mehrizi 2023: 3)")] = 3
+    views: Views = "1"
     interval: Annotated[
         float | None,
         typer.Option("--interval", help="share of measured values that layers lower and upper shall hold, such as 0.9"),
-    ] = None,
+    ] = None
     interval_by: Annotated[
         str, typer.Option("--interval-by", help="columns whose values have intervals of their own: Metadata_Plate")
-    ] = "",
+    ] = ""
+
+
+def predict(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write (a folder when there are several targets)")],
+    options: PredictOptions,
+    data: DatasetOfRun = None,
+    part: Part = "test",
     device: Device = None,
 ) -> None:
     """Write predictions as AnnData, with the measured values beside them where the dataset has them.
@@ -103,11 +110,11 @@ def predict(
             out,
             data=data,
             part=part,
-            tiles=tiles,
-            seeds=seeds,
-            views=views,
-            interval=interval,
-            interval_by=listed(interval_by),
+            tiles=options.tiles,
+            seeds=options.seeds,
+            views=options.views,
+            interval=options.interval,
+            interval_by=listed(options.interval_by),
             progress=report,
         )
     show.summary(summary)
@@ -186,140 +193,3 @@ def saliency(
     if summary.bags is not None:
         made = ws.figure("tile_votes", out.with_suffix(".figures"), saliency=out)
         show.console.print(f"picture: {made.files[0]}")
-
-
-def report(
-    run: Annotated[str, typer.Argument(metavar="RUN or DATASET", help="run folder, or dataset folder or URL")],
-    data: DatasetOfRun = None,
-    evaluation: Annotated[
-        Path | None, typer.Option(help="folder written by wellstream evaluate; default: evaluation in the run")
-    ] = None,
-    embeddings: Annotated[Path | None, typer.Option(help="bag embeddings .h5ad for the map of wells")] = None,
-    figures: Annotated[
-        Path | None, typer.Option(help="folder written by wellstream figure; default: figures in the run")
-    ] = None,
-    truth: Annotated[
-        Path | None,
-        typer.Option(help="truth.parquet of a simulated plate: which genes follow the cells, and were they found"),
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file; default: report.html in the run")] = None,
-    map_out: Annotated[
-        Path | None,
-        typer.Option("--map", help="HTML file: a map of --embeddings whose points show their cells and their well"),
-    ] = None,
-    plugin: Plugins = None,
-) -> None:
-    """Write a self-contained HTML report of a run, or of a finished dataset.
-
-    Python: wellstream.report(run)
-    """
-    page = ws.report(
-        run,
-        data=data,
-        evaluation=evaluation,
-        embeddings=embeddings,
-        figures=figures,
-        truth=truth,
-        out=out,
-        map_out=map_out,
-        plugins=plugin or (),
-    )
-    show.console.print(f"report: {page}")
-    if map_out is not None:
-        show.console.print(f"map: {map_out}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FigureFiles:
-    """What figures are drawn from; ``wellstream figure --list`` says which takes what."""
-
-    predictions: Annotated[
-        list[str] | None,
-        typer.Option("--predictions", help="files of wellstream predict, or folders of them; repeat for more"),
-    ] = None
-    evaluation: Annotated[Path | None, typer.Option(help="folder of wellstream evaluate, in place of them")] = None
-    data: Annotated[str | None, typer.Option("--data", help="dataset folder or URL")] = None
-    embeddings: Annotated[Path | None, typer.Option(help="embeddings .h5ad of wells or tiles")] = None
-    features: Annotated[Path | None, typer.Option(help="features .h5ad of tiles")] = None
-    saliency: Annotated[
-        list[Path] | None, typer.Option("--saliency", help="maps .npz of wellstream saliency; repeat for more")
-    ] = None
-    locations: Annotated[Path | None, typer.Option(help="subcellular_location.tsv of the Human Protein Atlas")] = None
-    pathways: Annotated[Path | None, typer.Option(help="gene sets .gmt, such as ReactomePathways.gmt")] = None
-    before: Annotated[Path | None, typer.Option(help="omics of wells before batch correction")] = None
-    after: Annotated[Path | None, typer.Option(help="omics of the same wells after batch correction")] = None
-    published: Annotated[Path | None, typer.Option(help="published scores of genes: CSV, one row per gene")] = None
-
-
-def figure(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="NAME|key=value",
-            help="figures, or all: each whose inputs are given; key=value: an option of the one figure that is named",
-        ),
-    ] = None,
-    *,
-    files: FigureFiles,
-    out: Annotated[Path, typer.Option("--out", "-o", help="folder for NAME.png, NAME.svg and NAME.csv")] = Path(
-        "figures"
-    ),
-    listing: Annotated[
-        bool, typer.Option("--list", help="say what each figure shows, and which inputs it takes")
-    ] = False,
-    plugin: Plugins = None,
-) -> None:
-    """Draw figures and tables of the paper from results: PNG, SVG and CSV of each.
-
-    wellstream report RUN --figures FOLDER shows them on the page of a run.
-
-    Python: wellstream.figure(name, out, predictions=...)
-    """
-    if listing:
-        show.rows(ws.list_figures(plugin or ()))
-        return
-    words = names or []
-    overrides = [word for word in words if _KEY.match(word)]
-    with show.progress() as report:
-        made = ws.figure(
-            [word for word in words if word not in overrides],
-            out,
-            plugins=plugin or (),
-            overrides=overrides,
-            progress=report,
-            **given(files),
-        )
-    show.summary(made)
-
-
-def track(
-    run: RunFolder,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="folder for the files; default: tracked in the run folder")
-    ] = None,
-    to: Annotated[
-        str, typer.Option(help="wandb, tensorboard, or both with a comma between", metavar="PLACE")
-    ] = "wandb",
-    online: Annotated[bool, typer.Option("--online", help="send to wandb now; needs: wandb login")] = False,
-    project: Annotated[str, typer.Option(help="project of wandb")] = "wellstream",
-    name: Annotated[str | None, typer.Option(help="name of the fresh run; default: that of the run folder")] = None,
-) -> None:
-    """Send curves, tables of evaluate and figures of a run folder to wandb or TensorBoard, as a fresh run.
-
-    Python: wellstream.track(run)
-    """
-    places = listed(to)
-    unknown = [place for place in places if place not in ("wandb", "tensorboard")]
-    if unknown or not places:
-        raise ConfigError(f"--to: expected wandb, tensorboard or both, found '{to}'")
-    mode: Literal["offline", "online", "disabled"] = "online" if online else "offline"
-    show.summary(
-        ws.track(
-            run,
-            out,
-            wandb=mode if "wandb" in places else "disabled",
-            tensorboard="tensorboard" in places,
-            project=project,
-            name=name,
-        )
-    )

@@ -68,7 +68,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["trian"], "No such command 'trian'. Did you mean 'train'?"),
+        (["trian"], "No such command 'trian'. Did you mean 'train', 'track'?"),
         (["fit"], "No such command 'fit'. There are simulate, init, ingest, update, inspect, convert,"),
         (["simulate", "plat"], "No such command 'plat'. Did you mean 'plate'?"),
         (["train", "x.yaml", "--out", "run"], "a run is written to run_dir of its config"),
