@@ -100,8 +100,8 @@ def ingest(
         int | None,
         typer.Option(
             min=0,
-            help="worker processes here; 0: this process; default: one per core. With --scheduler: how many to wait "
-            "for, up to a minute; with --on: on each machine",
+            help="worker processes here (0: this process), with --scheduler how many to wait for up to a minute, with "
+            "--on those of each machine; default: one per core",
         ),
     ] = None,
     dry_run: Annotated[
