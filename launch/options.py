@@ -33,7 +33,8 @@ Views = Annotated[
     str, typer.Option(help="average over 4 mirror images of a tile, all 8 symmetries, or the four of image2omics")
 ]
 Scheduler = Annotated[
-    str | None, typer.Option(help="address of a Dask scheduler, or its scheduler file; default: workers on this machine")
+    str | None,
+    typer.Option(help="address of a Dask scheduler, or its scheduler file; default: workers on this machine"),
 ]
 Plugins = Annotated[
     list[str] | None,
