@@ -97,8 +97,6 @@ class PlateConfig(StrictModel):
 
     @model_validator(mode="after")
     def _names_are_usable(self) -> PlateConfig:
-        if len(set(self.stimulations)) != len(self.stimulations):
-            raise ValueError(f"stimulations must differ from each other, found {', '.join(self.stimulations)}")
         for name in self.stimulations:
             if name.strip().lower() in _READ_AS_MISSING or any(sign in name for sign in ',"\n\r'):
                 raise ValueError(

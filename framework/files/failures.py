@@ -110,16 +110,20 @@ def check_regular(
 def near_name(path: Path | str, endings: Container[str] | None = None) -> str:
     """Return ``"; did you mean 'x'?"`` for what lies beside a path that does not exist and is called nearly so.
 
+    Names are compared without their endings, which make any two files of a kind alike; numbers are no names.
+
     Args:
         path: that does not exist.
         endings: of the files that are meant, as ``.yaml``; None: any.
     """
     place = Path(path)
     try:
-        there = sorted(name.name for name in place.parent.iterdir() if endings is None or name.suffix in endings)
+        there = sorted(name for name in place.parent.iterdir() if endings is None or name.suffix in endings)
     except OSError:
         return ""
-    return did_you_mean(place.name, there)
+    near = {name.stem: name.name for name in there if not name.stem.isdigit()}
+    said = did_you_mean(place.stem, near)
+    return next((f"; did you mean '{name}'?" for stem, name in near.items() if said.endswith(f"'{stem}'?")), "")
 
 
 def first_bytes(file: Path | str, size: int) -> bytes:

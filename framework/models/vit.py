@@ -1,4 +1,4 @@
-"""Vision transformer with fixed positions and a mean over patches, for tiles of any size that patches divide.
+"""Vision transformer with fixed positions and a mean over patches, for tiles of any size.
 
 Positions are sines and cosines of the place of a patch, so nothing has to be learned anew for tiles of another size,
 and the mean over patches takes the place of a class token. Sources: Dosovitskiy et al. 2021 (the network; ViT-S is
@@ -14,7 +14,6 @@ from pydantic import Field, model_validator
 from torch import nn
 from torch.nn import functional
 
-from framework.errors import RunError
 from framework.models.base import BACKBONES, TileEncoder, dense_head
 from framework.models.options import NetworkOptions
 
@@ -29,7 +28,8 @@ class VitConfig(NetworkOptions):
 
     name: Literal["vit"] = "vit"
     patch_px: int = Field(default=16, ge=1)
-    """Edge of a patch; height and width of a tile are multiples of it. Small tiles want small patches: 8 for 64 px."""
+    """Edge of a patch. Tiles whose height or width is no multiple of it get a border of zeros, so choose a divisor;
+    small tiles want small patches: 8 for 64 px."""
     width: int = Field(default=384, ge=4)
     """Numbers per patch; a multiple of 4 and of ``heads``."""
     depth: int = Field(default=12, ge=1)
@@ -104,17 +104,10 @@ class VitTrunk(nn.Module):
                     nn.init.zeros_(layer.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, C, H, W) float -> (n, width).
-
-        Raises:
-            RunError: H or W is no multiple of the patches' edge.
-        """
-        height, width = x.shape[-2:]
-        if height % self.patch_px or width % self.patch_px:
-            raise RunError(
-                f"backbone vit: tiles of {height} x {width} px are not cut by patches of {self.patch_px} px; set "
-                "objective.backbone.patch_px to a divisor of both"
-            )
+        """(n, C, H, W) float -> (n, width); tiles that patches do not divide are seen with a border of zeros."""
+        lacks_y, lacks_x = (-size % self.patch_px for size in x.shape[-2:])
+        if lacks_y or lacks_x:
+            x = functional.pad(x, (lacks_x // 2, lacks_x - lacks_x // 2, lacks_y // 2, lacks_y - lacks_y // 2))
         maps = self.patches(x)
         rows, columns = maps.shape[-2:]
         tokens = maps.flatten(2).transpose(1, 2)

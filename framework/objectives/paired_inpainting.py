@@ -47,10 +47,6 @@ class PairedInpaintingConfig(PaintingConfig):
         both = [name for name in self.structure if name in self.protein]
         if both:
             raise ValueError(f"'{both[0]}' is under structure and under protein: a channel is given or predicted")
-        for key in ("structure", "protein", "source"):
-            names = getattr(self, key) or ()
-            if len(set(names)) < len(names):
-                raise ValueError(f"{key}: list each channel once")
         return self
 
 

@@ -13,7 +13,7 @@ PLACES = ("framework", "data_tools", "launch", "wellstream")
 CALLS = {"write_bytes", "write_text", "to_csv", "to_parquet", "savez", "savez_compressed", "savefig", "save_file"}
 ALLOWED = {
     "framework/durable.py",
-    "framework/files/safetensors_file.py",
+    "framework/files/tensors.py",
     # A rank that fails leaves its note while others wait; it is renamed there.
     "framework/distributed/failures.py",
     # Into memory.

@@ -164,7 +164,10 @@ def test_a_rank_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_costs_of_ranks_add_up() -> None:
-    ranks = [RankFacts(seconds=[1.0, 2.0], waited_s=[0, 0], cpu_s=[0.5, 0.75], peak_mb=100.0) for _ in range(2)]
+    ranks = [
+        RankFacts(seconds=[1.0, 2.0], waited_s=[0, 0], cpu_s=[0.5, 0.75], peak_mb=100.0, exchange_s=[])
+        for _ in range(2)
+    ]
     costs = rank_costs({2: [ranks, ranks]})
     assert costs.seconds == {"2 ranks": [1.0, 2.0, 1.0, 2.0]}
     assert costs.cpu_seconds == {"2 ranks": [1.0, 1.5, 1.0, 1.5]}

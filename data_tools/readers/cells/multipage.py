@@ -36,7 +36,6 @@ from data_tools.readers.cells.stated_channels import (
     first_statement,
     statement_notes,
 )
-from data_tools.readers.channel_names import check_distinct
 from data_tools.readers.recognition import Claim, KnowsExports, Sight
 from framework.config import StrictModel, UniqueNames
 
@@ -68,7 +67,6 @@ class MultipageConfig(StrictModel, KnowsExports):
     @model_validator(mode="after")
     def _check(self) -> MultipageConfig:
         check_pattern(self.pattern, ("cell",), self.lower_case)
-        check_distinct(self.channels, "channels")
         return self
 
     @classmethod

@@ -30,7 +30,6 @@ from data_tools.readers.cells.base import (
     check_channels,
     rows_of_file,
 )
-from data_tools.readers.channel_names import check_distinct
 from data_tools.readers.recognition import Claim, KnowsExports, Sight
 from framework.config import StrictModel, UniqueNames
 from framework.errors import InputError, did_you_mean, some_of
@@ -80,7 +79,6 @@ class StackConfig(StrictModel, KnowsExports):
 
     @model_validator(mode="after")
     def _check(self) -> StackConfig:
-        check_distinct(self.channels, "channels")
         if self.layout == "nhw" and len(self.channels) > 1:
             raise ValueError(f"layout nhw has one channel, 'channels' names {len(self.channels)}")
         for key, names in (("labels", tuple(self.labels)), ("copies", (self.copies,) if self.copies else ())):

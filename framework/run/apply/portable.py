@@ -12,6 +12,7 @@ from torch import nn
 
 from framework.data.loading.transform import scale
 from framework.data.scales import ScaleProfile
+from framework.durable import write_with
 from framework.errors import RunError
 from framework.objectives import Embeds
 
@@ -71,4 +72,4 @@ def write_program(module: Portable, file: Path, shape: tuple[int, int, int]) -> 
         raise RunError(f"{file}: torch.export cannot trace this network ({text}); export without it") from error
     finally:
         quiet.setLevel(level)
-    file.write_bytes(whole.getbuffer())
+    write_with(file, lambda part: part.write_bytes(whole.getbuffer()))

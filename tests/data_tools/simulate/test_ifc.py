@@ -156,7 +156,7 @@ def test_looks_are_seen_in_brightfield_and_levels_are_not() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("markers: [A, A]", "must differ"),
+        ("markers: [A, A]", "names 'A' twice"),
         ("markers: [Brightfield]", "must differ"),
         ("markers: [A]", r"'populations.CMP.levels' names CD34, FcgR; expected a level of each marker: A"),
         ("markers: [A]\npopulations: {p: {share: 1, levels: {A: 1.5}}}", r"populations.p.levels.A' must lie in 0 to 1"),

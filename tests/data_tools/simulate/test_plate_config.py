@@ -36,7 +36,7 @@ def test_config_survives_yaml() -> None:
         ),
         (
             "stimulations: [M1, M1]",
-            "config:1: (top level): stimulations must differ from each other, found M1, M1",
+            "config:1: stimulations: names 'M1' twice; name each once",
         ),
         (
             "stimulations: [none]",

@@ -9,7 +9,6 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from framework.errors import RunError
 from framework.models import VitConfig, build_backbone
 from framework.models.vit import Attention, positions
 from wellstream.testing import BackboneContract
@@ -48,12 +47,18 @@ def test_positions_are_sines_and_cosines_of_column_and_row() -> None:
     assert len({tuple(row) for row in found.tolist()}) == 6
 
 
-def test_tiles_of_any_size_that_patches_divide() -> None:
+def test_tiles_of_any_size() -> None:
     network = build_backbone(VitConfig(patch_px=8, width=8, depth=1, heads=2, dense=(4,)), 2).eval()
     for height, width in ((8, 8), (32, 16), (24, 40)):
         assert network(torch.randn(2, 2, height, width)).shape == (2, 4)
-    with pytest.raises(RunError, match=r"tiles of 24 x 20 px are not cut by patches of 8 px; set .*patch_px"):
-        network(torch.randn(1, 2, 24, 20))
+
+
+def test_a_tile_that_patches_do_not_divide_has_a_border_of_zeros() -> None:
+    network = build_backbone(VitConfig(patch_px=8, width=8, depth=1, heads=2, dense=(4,)), 2).eval()
+    tile = torch.randn(1, 2, 21, 8)
+    bordered = torch.zeros(1, 2, 24, 8)
+    bordered[:, :, 1:22] = tile
+    torch.testing.assert_close(network(tile), network(bordered))
 
 
 def test_where_a_cell_lies_matters() -> None:

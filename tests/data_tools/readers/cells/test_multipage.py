@@ -62,7 +62,7 @@ def test_unknown_channels_and_contradictions(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "x-1.tif", PAGES, photometric="minisblack")
     with pytest.raises(InputError, match="no channel 'D'; there is A, B, C"):
         reader(tmp_path).survey(("D",))
-    with pytest.raises(ValidationError, match="two channels the same name"):
+    with pytest.raises(ValidationError, match="names 'A' twice; name each once"):
         reader(tmp_path, channels=["A", "A"])
     with pytest.raises(ValidationError, match=r"lacks the group\(s\) \(\?P<cell>"):
         reader(tmp_path, pattern=".*")

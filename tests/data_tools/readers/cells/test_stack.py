@@ -122,7 +122,7 @@ def test_damaged_and_strange_files_are_refused(tmp_path: Path) -> None:
 
 def test_contradictions_in_the_config(tmp_path: Path) -> None:
     for options, words in (
-        ({"channels": ["A", "A"]}, "two channels the same name"),
+        ({"channels": ["A", "A"]}, "names 'A' twice; name each once"),
         ({"layout": "nhw"}, "names 2"),
         ({"labels": {"Phase": "phase"}}, "begin with Metadata_"),
         ({"copies": "Copy"}, "begin with Metadata_"),

@@ -68,8 +68,10 @@ def test_a_whole_page_has_every_section(whole: Path) -> None:
     assert page.open == []
     assert page.sections == [
         "overview", "genes", "tiles", "plates", "embeddings", "nuclei", "illumination", "skipped", "training",
-        "reproduce",
+        "reproduce", "missing",
     ]  # fmt: skip
+    # An evaluation without baselines says how to have them.
+    assert "--baselines all" in whole.read_text()
     linked = [attributes["href"] for attributes in page.all("a")]
     assert linked == [f"#{name}" for name in page.sections]
 
