@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +20,33 @@ import anndata
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from rich.console import Console
 from rich.table import Table
-from scipy.spatial import cKDTree
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
-from torch import nn
 
 from experiments.demo.steps import Protocol, overrides, table_made
+from experiments.xenium_breast.features import (
+    BLOCK,
+    COUNTED,
+    FILTERS,
+    STATISTICS,
+    Field,
+    density,
+    features,
+    of_neighbours,
+)
 from framework.data.dataset import Dataset
-from framework.data.store import TileStore
 from framework.evaluate.intervals import quantile_interval
 from framework.evaluate.metrics import pearson
 from framework.files.h5ad import read_h5ad
-from framework.models.filter_bank import FilterBank, FilterBankConfig
-from framework.objectives.cell_expression import log_share
+from framework.models.filter_bank import FilterBankConfig
 from framework.terminal import Terminal
 
 CONFIGS = Path(__file__).parent
-TOTAL, BLOCK = "transcripts", "Metadata_Block"
-MIN_CELLS = 50
 ALPHA = 100.0
 _NUCLEUS_PX = 22
 """Rings to here are the nucleus; nuclei of this field are about 9 um, or 42 px, wide."""
-_CHUNK = 64
-_INNER_RINGS = 7
 Floats = npt.NDArray[np.float64]
 
 
@@ -62,55 +62,6 @@ NETWORKS: dict[str, tuple[str, ...]] = {
     "surroundings alone": (f"objective.backbone.rings_px={_rings(nucleus=False)}",),
 }
 """Row of the table -> what its training changes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Field:
-    """The cells of the dataset.
-
-    Attributes:
-        dataset: as it was ingested.
-        strip: (T,) text, the block of each cell.
-        place: (T, 2), y and x in pixels.
-        total: (T,), all its transcripts.
-        genes: those seen in ``MIN_CELLS`` cells and more.
-        measured: (T, G), log(1 + 100 share).
-        neighbours: (n, 2), y and x of every cell that was listed.
-    """
-
-    dataset: Dataset
-    strip: npt.NDArray[np.object_]
-    place: Floats
-    total: Floats
-    genes: list[str]
-    measured: Floats
-    neighbours: Floats
-
-    @classmethod
-    def read(cls, data: Path) -> Field:
-        """Read the dataset of ``ingest.yaml``."""
-        dataset = Dataset.open(data)
-        tiles = dataset.tile_table()
-        names = [name for name in dataset.manifest.markers if name != TOTAL]
-        counts = dataset.markers(tuple(names)).astype(np.float64)
-        kept = (counts > 0).sum(axis=0) >= MIN_CELLS
-        total = dataset.markers((TOTAL,))[:, 0].astype(np.float64)
-        blocks = dataset.bags.set_index("bag")[BLOCK].astype(str)
-        cells = pd.read_parquet(data / "cells.parquet", columns=["y_px", "x_px"])
-        return cls(
-            dataset=dataset,
-            strip=blocks.loc[tiles["bag"]].to_numpy(dtype=object),
-            place=tiles[["y_px", "x_px"]].to_numpy(np.float64),
-            total=total,
-            genes=[name for name, keep in zip(names, kept, strict=True) if keep],
-            measured=log_share(counts[:, kept], total),
-            neighbours=cells.to_numpy(np.float64),
-        )
-
-    @property
-    def strips(self) -> list[str]:
-        """The names of the strips."""
-        return sorted(set(self.strip.tolist()))
 
 
 def make(field: Path, out: Path, seeds: Sequence[int], protocol: Protocol) -> None:
@@ -145,28 +96,29 @@ def compare(out: Path, seeds: Sequence[int], resamples: int = 300) -> dict[str, 
 
     Returns:
         ``rows``: one per network and baseline: median r with interval, genes above 0.2, 0.3 and 0.4, r of each seed,
-        and by how much the network is above it; ``genes``: r of each gene; ``cells``: per strip.
+        by how much the network is above it, and the median of what ``_beyond_region`` leaves; ``genes``: r of each
+        gene; ``genes_beyond_region``: likewise; ``cells``: per strip.
 
     Raises:
         WellstreamError: predictions that cannot be read.
     """
     field = Field.read(out / "data")
-    predicted: dict[str, list[Floats]] = {
-        network: [_predictions(field, out, network, seed) for seed in _seeds(network, seeds)] for network in NETWORKS
-    }
-    predicted |= {name: [_ridge(field, features, shuffled)] for name, (features, shuffled) in _baselines(field).items()}
-    draws = _draws(field, resamples)
+    predicted = _all_predicted(field, out, seeds)
+    draws, region = _draws(field, resamples), _region(field)
     medians = {
         name: np.mean([_medians(field, one, draws) for one in several], axis=0) for name, several in predicted.items()
     }
-    first, rows, genes = next(iter(predicted)), [], {}
     of_genes = {name: np.array([_scores(field, one) for one in several]) for name, several in predicted.items()}
+    beyond = {
+        name: np.mean([_beyond_region(field, one, region) for one in several], axis=0)
+        for name, several in predicted.items()
+    }
+    first = next(iter(predicted))
+    top = float(np.median(of_genes[first], axis=1).mean())
+    rows = []
     for name, scores in of_genes.items():
-        mean = scores.mean(axis=0)
-        genes[name] = dict(zip(field.genes, np.round(mean, 4).tolist(), strict=True))
+        mean, middle = scores.mean(axis=0), float(np.median(scores, axis=1).mean())
         low, high = quantile_interval(medians[name])
-        above = quantile_interval(medians[first] - medians[name])
-        middle = float(np.median(scores, axis=1).mean())
         rows.append(
             {
                 "row": name,
@@ -176,11 +128,78 @@ def compare(out: Path, seeds: Sequence[int], resamples: int = 300) -> dict[str, 
                 "of_seeds": [float(np.median(each)) for each in scores],
                 "above_0.3_of_seeds": [int((each > 0.3).sum()) for each in scores],
                 **{f"above_{limit}": int((mean > limit).sum()) for limit in (0.2, 0.3, 0.4)},
-                "network_is_above_by": [float(np.median(of_genes[first], axis=1).mean()) - middle, *above],
+                "network_is_above_by": [top - middle, *quantile_interval(medians[first] - medians[name])],
+                "median_r_beyond_region": float(np.median(beyond[name])),
             }
         )
-    cells = {strip: int((field.strip == strip).sum()) for strip in field.strips}
-    return {"cells": cells, "genes_scored": len(field.genes), "rows": rows, "genes": genes}
+    return {
+        "cells": {strip: len(field.rows(strip)) for strip in field.strips},
+        "genes_scored": len(field.genes),
+        "rows": rows,
+        "genes": {name: _by_gene(field, scores.mean(axis=0)) for name, scores in of_genes.items()},
+        "genes_beyond_region": {name: _by_gene(field, beyond[name]) for name in NETWORKS},
+    }
+
+
+def _all_predicted(field: Field, out: Path, seeds: Sequence[int]) -> dict[str, list[Floats]]:
+    """Return row -> (T, G) of each of its seeds; the first row is the network."""
+    found = {
+        network: [_predictions(field, out, network, seed) for seed in _seeds(network, seeds)] for network in NETWORKS
+    }
+    networks = next(iter(found.values()))
+    values = features(field)
+    measured = {name: _ridge(field, each, shuffled=False) for name, each in values.items()}
+    statistics, counted = measured[STATISTICS], measured[COUNTED]
+    found["seeds averaged"] = [np.mean(networks, axis=0)]
+    found["network and statistics, averaged"] = [_together(field, one, statistics) for one in networks]
+    found["network and density, averaged"] = [_together(field, one, counted) for one in networks]
+    found |= {name: [one] for name, one in measured.items()}
+    found["the filters, cells shuffled within strips"] = [_ridge(field, values[FILTERS], shuffled=True)]
+    found["its neighbours' transcripts (no prediction)"] = [of_neighbours(field)]
+    return found
+
+
+def _together(field: Field, *several: Floats) -> Floats:
+    """Return the mean of predictions that are standardised per strip and gene."""
+    found = np.zeros_like(several[0])
+    for strip in field.strips:
+        rows = field.rows(strip)
+        for one in several:
+            spread = one[rows].std(axis=0)
+            found[rows] += (one[rows] - one[rows].mean(axis=0)) / np.where(spread > 0, spread, 1.0) / len(several)
+    return found
+
+
+def _region(field: Field) -> tuple[Floats, Floats]:
+    """Return what says where a cell lies: (T, 8) density and place, and (T, G) what its neighbours express."""
+    y, x = field.place.T
+    where = np.column_stack([density(field), y, x, x * y, x * x, y * y])
+    return where, of_neighbours(field)
+
+
+def _beyond_region(field: Field, predicted: Floats, region: tuple[Floats, Floats]) -> Floats:
+    """Return r (G,) between what predictions and measurements hold beyond the region of a cell, the mean over strips.
+
+    Both are residuals of a linear regression, within the strip, on density, place and the mean of the same gene in the
+    nearest cells.
+    """
+    where, around = region
+    found = np.zeros(len(field.genes))
+    for strip in field.strips:
+        rows = field.rows(strip)
+        known = StandardScaler().fit_transform(where[rows])
+        for gene in range(len(field.genes)):
+            design = np.column_stack([np.ones(len(rows)), known, around[rows, gene]])
+            both = np.column_stack([predicted[rows, gene], field.measured[rows, gene]])
+            left = both - design @ np.linalg.lstsq(design, both, rcond=None)[0]
+            # A prediction that the region explains to the last digit holds nothing beyond it.
+            if left[:, 0].std() > 1e-6 * max(float(both[:, 0].std()), 1e-12):
+                found[gene] += float(np.nan_to_num(pearson(left[:, :1], left[:, 1:])[0])) / len(field.strips)
+    return found
+
+
+def _by_gene(field: Field, values: Floats) -> dict[str, float]:
+    return dict(zip(field.genes, np.round(values, 4).tolist(), strict=True))
 
 
 def _seeds(network: str, seeds: Sequence[int]) -> Sequence[int]:
@@ -203,45 +222,15 @@ def _predictions(field: Field, out: Path, network: str, seed: int) -> Floats:
     return found
 
 
-def _baselines(field: Field) -> dict[str, tuple[Floats, bool]]:
-    """Return name -> features (T, F) for a ridge regression, and whether its cells are shuffled within strips."""
-    filters = _filters(field)
-    y, x = field.place.T
-    tree = cKDTree(field.neighbours)
-    density = [tree.query_ball_point(field.place, radius, return_length=True) - 1.0 for radius in (60, 120, 240)]
-    return {
-        "the filters, ridge": (filters, False),
-        "brightness of rings": (filters[:, : 2 * _INNER_RINGS], False),
-        "log of all transcripts (no image)": (np.log(field.total)[:, None], False),
-        "density of cells within 60, 120, 240 px": (np.stack(density, axis=1), False),
-        "position x, y, xy, xx, yy": (np.stack([x, y, x * y, x * x, y * y], axis=1), False),
-        "the filters, cells shuffled within strips": (filters, True),
-    }
-
-
-def _filters(field: Field) -> Floats:
-    """Return what the filter bank says of each tile, (T, F); the first numbers are brightness and spread of rings."""
-    bank = FilterBank(1, FilterBankConfig())
-    bank.standard = nn.Identity()
-    store, found = TileStore(field.dataset), []
-    for start in range(0, len(field.total), _CHUNK):
-        ids = np.arange(start, min(start + _CHUNK, len(field.total)))
-        tiles = np.empty((len(ids), *store.sample_shape), dtype=store.dtype)
-        store.gather(ids, tiles)
-        with torch.no_grad():
-            found.append(bank(torch.from_numpy(np.log1p(tiles.astype(np.float32)))).numpy())
-    return np.concatenate(found).astype(np.float64)
-
-
-def _ridge(field: Field, features: Floats, shuffled: bool) -> Floats:
+def _ridge(field: Field, values: Floats, *, shuffled: bool) -> Floats:
     """Return (T, G), each strip predicted by a ridge regression on the others."""
-    found, order = np.zeros_like(field.measured), np.arange(len(features))
+    found, order = np.zeros_like(field.measured), np.arange(len(values))
     if shuffled:
         random = np.random.default_rng(0)
         for strip in field.strips:
             rows = np.flatnonzero(field.strip == strip)
             order[rows] = random.permutation(rows)
-    mixed = features[order]
+    mixed = values[order]
     for strip in field.strips:
         test = field.strip == strip
         scale = StandardScaler().fit(mixed[~test])
@@ -270,7 +259,9 @@ def _medians(field: Field, predicted: Floats, draws: Sequence[dict[str, npt.NDAr
 
 def show(console: Console, found: dict[str, Any]) -> None:
     """Print the rows."""
-    table = Table("row", "median r [95 %]", "seeds", "> .2", "> .3", "> .4", "network is above by", box=None)
+    table = Table(
+        "row", "median r [95 %]", "seeds", "> .2", "> .3", "> .4", "network is above by", "beyond region", box=None
+    )
     for row in found["rows"]:
         table.add_row(
             row["row"],
@@ -278,6 +269,7 @@ def show(console: Console, found: dict[str, Any]) -> None:
             " ".join(f"{each:.3f}" for each in row["of_seeds"]),
             *(str(row[f"above_{limit}"]) for limit in (0.2, 0.3, 0.4)),
             "{:+.3f} [{:+.2f}, {:+.2f}]".format(*row["network_is_above_by"]),
+            f"{row['median_r_beyond_region']:.3f}",
         )
     console.print(table, soft_wrap=True)
 
