@@ -3,9 +3,10 @@
     python -m experiments.xenium_breast.strips --field FOLDER --out xenium
 
 ``FOLDER`` holds ``morphology_mip.tif`` and ``transcripts.csv.gz``. Ingest -> train and predict for each strip and seed
--> the same network that sees only the nucleus, or only what surrounds it -> ridge regression (alpha 100) on what knows
-less. Run again, it continues. Score: Pearson r per gene within the held-out strip, mean over the strips; genes are
-those seen in at least 50 cells of the field. Intervals resample cells within strips, the same ones for all rows.
+-> the same network that sees only the nucleus, or only what surrounds it -> ridge regression on what knows less, its
+strength chosen among the training strips. Run again, it continues. Score: Pearson r per gene within the held-out strip,
+mean over the strips; genes are those seen in at least 50 cells of the field. Intervals resample cells within strips,
+the same ones for all rows.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ from framework.models.filter_bank import FilterBankConfig
 from framework.terminal import Terminal
 
 CONFIGS = Path(__file__).parent
-ALPHA = 100.0
+ALPHAS = (10.0, 100.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0)
+"""Strengths of the regression, of which each row has the best on its training strips."""
 _NUCLEUS_PX = 22
 """Rings to here are the nucleus; nuclei of this field are about 9 um, or 42 px, wide."""
 Floats = npt.NDArray[np.float64]
@@ -223,7 +225,10 @@ def _predictions(field: Field, out: Path, network: str, seed: int) -> Floats:
 
 
 def _ridge(field: Field, values: Floats, *, shuffled: bool) -> Floats:
-    """Return (T, G), each strip predicted by a ridge regression on the others."""
+    """Return (T, G), each strip predicted by a ridge regression on the others.
+
+    Its strength is the one that predicts each of those from the rest of them best.
+    """
     found, order = np.zeros_like(field.measured), np.arange(len(values))
     if shuffled:
         random = np.random.default_rng(0)
@@ -233,10 +238,31 @@ def _ridge(field: Field, values: Floats, *, shuffled: bool) -> Floats:
     mixed = values[order]
     for strip in field.strips:
         test = field.strip == strip
-        scale = StandardScaler().fit(mixed[~test])
-        model = Ridge(alpha=ALPHA).fit(scale.transform(mixed[~test]), field.measured[~test])
-        found[test] = model.predict(scale.transform(mixed[test]))
+        inner = {
+            other: (mixed, field.measured, (field.strip != other) & ~test, field.strip == other)
+            for other in field.strips
+            if other != strip
+        }
+        scores = [
+            np.median(
+                np.mean(
+                    [np.nan_to_num(pearson(_fitted(*of, alpha), field.measured[of[3]])) for of in inner.values()],
+                    axis=0,
+                )
+            )
+            for alpha in ALPHAS
+        ]
+        found[test] = _fitted(mixed, field.measured, ~test, test, ALPHAS[int(np.argmax(scores))])
     return found
+
+
+def _fitted(
+    values: Floats, measured: Floats, train: npt.NDArray[np.bool_], test: npt.NDArray[np.bool_], alpha: float
+) -> Floats:
+    """Return what a ridge regression on some rows predicts of others, (n, G)."""
+    scale = StandardScaler().fit(values[train])
+    model = Ridge(alpha=alpha).fit(scale.transform(values[train]), measured[train])
+    return np.asarray(model.predict(scale.transform(values[test])), dtype=np.float64)
 
 
 def _scores(field: Field, predicted: Floats, cells: Callable[[str], npt.NDArray[np.int64]] | None = None) -> Floats:
