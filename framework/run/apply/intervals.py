@@ -52,7 +52,7 @@ def predict_with_intervals(
         RunError: no part ``val``, nothing measured there, or too few rows for this level.
     """
     if not 0 < level < 1:
-        raise ConfigError(f"--level: expected a share between 0 and 1, such as 0.9, found {level:g}")
+        raise ConfigError(f"interval: expected a share between 0 and 1, such as 0.9, found {level:g}")
     check_can_be_file(out)
     with tempfile.TemporaryDirectory() as beside:
         known = predict(run, None, Path(beside) / "known", CALIBRATION, tiles, seeds, views, progress, device=device)
