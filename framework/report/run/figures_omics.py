@@ -92,7 +92,8 @@ def r2_violins(genes: pd.DataFrame) -> Picture | None:
         source=uri(drawn, "svg"),
         alt=f"Violins of r2 over genes, medians: {medians}",
         caption="Squared correlation of predicted and measured abundance over the held-out wells, one violin per "
-        "target (bar: middle half of the genes, dot: median). Look at the upper tail: most genes need not follow morphology.",
+        "target (bar: middle half of the genes, dot: median). Look at the upper tail: most genes need not "
+        "follow morphology.",
         width="half" if few else "full",
     )
 

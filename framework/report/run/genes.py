@@ -93,7 +93,8 @@ def _omics_headline(rows: list[Mapping[str, Any]], options: Mapping[str, Any]) -
         ],
         numeric=frozenset(range(1, 8)),
         caption=f"Each gene is tested one-sided for a smaller error than its train mean ({test}{adjusted}, one "
-        f"observation per {options['unit']}, alpha {significant(options['alpha'], 6)}); {spread}. SMAPE runs from 0 (perfect) to 100.",
+        f"observation per {options['unit']}, alpha {significant(options['alpha'], 6)}); {spread}. "
+        "SMAPE runs from 0 (perfect) to 100.",
     )
 
 
