@@ -70,7 +70,7 @@ def launch(
         told = [str(dataset), str(out), json.dumps(asdict(setting)), str(steps), str(repetitions), str(threads or 0)]
         done = subprocess.run(  # noqa: S603
             [sys.executable, *started, *told],
-            cwd=Path(__file__).parents[1],
+            env=found_here(),
             capture_output=True,
             text=True,
             timeout=LIMIT_S,
@@ -79,6 +79,12 @@ def launch(
         if done.returncode:
             raise RuntimeError(f"training on {world} ranks failed:\n{done.stderr[-2000:]}")
         return [RankFacts(**facts) for facts in json.loads(out.read_text(encoding="utf-8"))]
+
+
+def found_here() -> dict[str, str]:
+    """Return the environment of a rank: it finds this package, whatever folder it starts in and is told to trust."""
+    places = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
 
 
 def rank_costs(facts: dict[int, list[list[RankFacts]]]) -> Costs:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -22,6 +21,7 @@ import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmarks.ranks import found_here
 from framework.data.dataset import Dataset
 from framework.distributed import Ranks
 from framework.run.train.config import RunConfig
@@ -78,12 +78,11 @@ def count(config: RunConfig, folder: Path, world: int = 2) -> dict[str, Any]:
     started = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}", "-m", __name__]
     done = subprocess.run(  # noqa: S603
         [sys.executable, *started, str(file), str(out)],
-        cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
         check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**found_here(), "OMP_NUM_THREADS": "1"},
     )
     if done.returncode:
         raise RuntimeError(f"training on {world} ranks failed:\n{done.stderr[-2000:]}")

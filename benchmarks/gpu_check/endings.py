@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,9 +14,9 @@ import torch
 
 from benchmarks.gpu_check.check import Check, Verdict
 from benchmarks.gpu_check.scene import Scene, ended
+from benchmarks.ranks import found_here
 from framework.exit_codes import EXIT_MISTAKE, EXIT_REQUEUE
 
-_ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE_S = 120.0
 _LEFT_FREE = 1 << 30
 """Bytes of the GPU that the process which runs out finds free, beside what CUDA takes for itself."""
@@ -39,9 +38,8 @@ def group_of_one(scene: Scene) -> Verdict:
     alone = ended(scene.command(scene.config("triplet_mil", train=train), "alone"))
     config = scene.command(scene.config("triplet_mil", train=train), "group")[-1]
     run = ["-m", "torch.distributed.run", "--nproc-per-node", "1", "-m", "launch.train", config]
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
     group = subprocess.run(  # noqa: S603
-        [sys.executable, *run], capture_output=True, text=True, timeout=_PATIENCE_S, check=False, env=environment
+        [sys.executable, *run], capture_output=True, text=True, timeout=_PATIENCE_S, check=False, env=found_here()
     )
     found: dict[str, Any] = {"exit_codes": [alone.returncode, group.returncode]}
     passed = found["exit_codes"] == [0, 0]

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import pandas as pd
 from mistakes.mistake import Mistake
@@ -88,7 +89,8 @@ def _write_tables() -> None:
 
 def commanded(words: str) -> int:
     """Carry out a command of ``wellstream`` in this process, and return its exit code."""
-    return entry._carried_out(shlex.split(words))
+    with patch.dict(os.environ):  # the command sets variables for its processes
+        return entry._carried_out(shlex.split(words))
 
 
 def spoilt(mistake: Mistake, world: Path, folder: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -61,7 +63,8 @@ def command(world: World, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 def in_this_process(words: Sequence[str]) -> int:
     quick = ["--workers", "0"] if words[0] == "ingest" else []  # no processes of Dask
-    return entry._carried_out([*words, *quick])
+    with patch.dict(os.environ):  # the command sets variables for its processes
+        return entry._carried_out([*words, *quick])
 
 
 def draw_plate(folder: Path, wells: Sequence[str]) -> None:
