@@ -207,23 +207,15 @@ class Run:
         progress: OnProgress | None = None,
     ) -> PredictSummary:
         """Write predictions (``.h5ad``; a folder for several targets). Arguments and errors as ``predict``."""
+
+        def predicted(of: Path | str | None, to: Path | str, which: str) -> PredictSummary:
+            return rooms.predict(self.folder, of, to, which, tiles, seeds, views, progress, device=self.device)
+
         if interval is not None:
-            return rooms.predict_with_intervals(
-                self.folder,
-                data,
-                out,
-                part,
-                tiles,
-                seeds,
-                views,
-                progress,
-                level=interval,
-                by=tuple(interval_by),
-                device=self.device,
-            )
+            return rooms.predict_with_intervals(predicted, data, out, part, level=interval, by=tuple(interval_by))
         if interval_by:
             raise ConfigError("interval_by says whose intervals are their own: give interval, such as 0.9")
-        return rooms.predict(self.folder, data, out, part, tiles, seeds, views, progress, device=self.device)
+        return predicted(data, out, part)
 
     def inpaint(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,10 @@ import anndata
 import numpy as np
 
 from framework.data.format.schema import SOURCE
-from framework.durable import check_can_be_file
+from framework.durable import check_can_be_file, check_can_be_folder
 from framework.errors import ConfigError, RunError
 from framework.evaluate.conformal import INTERVALS, LOWER, UPPER, group_names, least_rows, widths_for
 from framework.files.h5ad import read_h5ad
-from framework.progress import OnProgress
-from framework.run.apply.predict import predict
 from framework.run.apply.results import PredictSummary
 from framework.run.apply.tables import write_table
 
@@ -24,43 +23,41 @@ CALIBRATION = "val"
 
 
 def predict_with_intervals(
-    run: Path | str,
+    predicted: Callable[[Path | str | None, Path | str, str], PredictSummary],
     data: Path | str | None,
     out: Path | str,
-    part: str = "test",
-    tiles: int = 512,
-    seeds: int = 3,
-    views: int | str = 1,
-    progress: OnProgress | None = None,
+    part: str,
     *,
     level: float,
     by: tuple[str, ...] = (),
-    device: str | None = None,
 ) -> PredictSummary:
-    """Write predictions with layers ``lower`` and ``upper``; other arguments and errors as ``predict``.
+    """Write predictions with layers ``lower`` and ``upper``.
 
     The part ``val`` of the run's own dataset calibrates, predicted in the same way. A run that chose its weights by its
     validation loss has seen that part a little, so its intervals are somewhat narrow.
 
     Args:
-        run, data, out, part, tiles, seeds, views, progress, device: as ``predict``.
+        predicted: ``predict`` of a run, called with data, out and part.
+        data, out, part: as ``predict``.
         level: share of measured values that an interval shall hold, 0..1.
         by: columns whose values have intervals of their own, as ``Metadata_Plate``; none: one for all.
 
     Raises:
         ConfigError: a level out of range, or a column that the rows do not have.
         RunError: no part ``val``, nothing measured there, or too few rows for this level.
+        WellstreamError: as ``predict``.
     """
     if not 0 < level < 1:
         raise ConfigError(f"interval: expected a share between 0 and 1, such as 0.9, found {level:g}")
-    check_can_be_file(out)
+    # Before the calibration; a run of several targets writes a folder.
+    (check_can_be_file if Path(out).suffix == ".h5ad" else check_can_be_folder)(out)
     with tempfile.TemporaryDirectory() as beside:
-        known = predict(run, None, Path(beside) / "known", CALIBRATION, tiles, seeds, views, progress, device=device)
+        known = predicted(None, Path(beside) / "known", CALIBRATION)
         calibration = {file.stem: _read(file) for file in known.files}
-    summary = predict(run, data, out, part, tiles, seeds, views, progress, device=device)
+    summary = predicted(data, out, part)
     for file in summary.files:
-        target = str(_read(file).uns["wellstream"]["target"])
-        write_table(file, with_intervals(_read(file), calibration[target], level, by))
+        new = _read(file)
+        write_table(file, with_intervals(new, calibration[str(new.uns["wellstream"]["target"])], level, by))
     return replace(summary, level=level)
 
 
@@ -80,7 +77,7 @@ def with_intervals(
     if rows < least_rows(level):
         raise RunError(
             f"an interval of level {level:g} needs {least_rows(level)} rows of part '{CALIBRATION}' that were "
-            f"measured, found {rows}; give the split a larger part val, or ask for a lower --level"
+            f"measured, found {rows}; give the split a larger part val, or ask for a lower --interval"
         )
     widths = widths_for(errors, group_names(calibration.obs, by), group_names(new.obs, by), level)
     made, middle = new.copy(), _dense(new.X)
