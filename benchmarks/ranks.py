@@ -66,19 +66,28 @@ def launch(
     """
     with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name:
         out = Path(name) / "facts.json"
-        started = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}", "-m", __name__]
         told = [str(dataset), str(out), json.dumps(asdict(setting)), str(steps), str(repetitions), str(threads or 0)]
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, *started, *told],
-            env=found_here(),
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"training on {world} ranks failed:\n{done.stderr[-2000:]}")
+        on_ranks(__name__, told, world)
         return [RankFacts(**facts) for facts in json.loads(out.read_text(encoding="utf-8"))]
+
+
+def on_ranks(module: str, words: Sequence[str], world: int, **variables: str) -> None:
+    """Run ``python -m module words`` as ``world`` ranks of this machine, with these variables too.
+
+    Raises:
+        RuntimeError: a rank failed; with what it printed.
+    """
+    started = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}", "-m", module]
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, *started, *words],
+        env={**found_here(), **variables},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"training on {world} ranks failed:\n{done.stderr[-2000:]}")
 
 
 def found_here() -> dict[str, str]:

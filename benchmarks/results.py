@@ -225,12 +225,21 @@ def update_page(page: Path, folder: Path = RESULTS) -> None:
     Raises:
         ValueError: it has no markers, or a results file is not one.
     """
+    put_between(page, MARKERS, page_table(folder))
+
+
+def put_between(page: Path, markers: tuple[str, str], content: str) -> None:
+    """Replace what stands between two lines of a page.
+
+    Raises:
+        ValueError: it does not have both of them, once each.
+    """
     text = page.read_text(encoding="utf-8")
-    if any(text.count(marker) != 1 for marker in MARKERS):
-        raise ValueError(f"{page}: expected the lines {MARKERS[0]} and {MARKERS[1]}, once each")
-    before, rest = text.split(MARKERS[0])
-    after = rest.split(MARKERS[1])[1]
-    page.write_text(f"{before}{MARKERS[0]}\n{page_table(folder)}\n{MARKERS[1]}{after}", encoding="utf-8")
+    if any(text.count(marker) != 1 for marker in markers):
+        raise ValueError(f"{page}: expected the lines {markers[0]} and {markers[1]}, once each")
+    before, rest = text.split(markers[0])
+    after = rest.split(markers[1])[1]
+    page.write_text(f"{before}{markers[0]}\n{content}\n{markers[1]}{after}", encoding="utf-8")
 
 
 def _newest(folder: Path) -> list[tuple[Path, dict[str, Any]]]:

@@ -17,6 +17,7 @@ from benchmarks.gpu_check.scene import OBJECTIVES, Scene
 from benchmarks.harness import Finding, Measured
 from benchmarks.projection import page_tables
 from benchmarks.ranks import RankFacts, launch, named, rank_costs
+from benchmarks.results import put_between
 from benchmarks.steps import Setting
 from benchmarks.synthetic import draw_pixels, write_dataset
 from benchmarks.traffic import count
@@ -102,7 +103,4 @@ def _cores() -> int:
 
 def update_projection(page: Path = PAGE) -> None:
     """Put the projected tables into the page, between its markers."""
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(MARKERS[0])
-    _, _, after = rest.partition(MARKERS[1])
-    page.write_text(f"{before}{MARKERS[0]}\n{page_tables()}\n{MARKERS[1]}{after}", encoding="utf-8")
+    put_between(page, MARKERS, page_tables())

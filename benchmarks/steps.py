@@ -138,7 +138,7 @@ class Trainer:
     def step(self, batch: Batch) -> None:
         """Train on one batch, and note what it held."""
         facts = train_step(self._run, self._model, batch, self._train, self._optim, self._signals)
-        list(self._unread.after(facts, settle=False))
+        self._unread.after(facts, settle=False)
         rows = consumed_rows(batch)
         self._run.audit.append(batch.step, int((rows.weights > 0).sum()), digest_rows(rows))
 

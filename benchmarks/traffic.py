@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +19,14 @@ import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.ranks import found_here
+from benchmarks.ranks import on_ranks
 from framework.data.dataset import Dataset
 from framework.distributed import Ranks
 from framework.run.train.config import RunConfig
-from framework.run.train.rehearsal import in_passing, iter_batches
-from framework.trainer import Signals, train_step
+from framework.run.train.rehearsal import first_steps, in_passing
 
 WARM_UP = 3
 """Steps before the one that counts: gradients are put into their buckets."""
-LIMIT_S = 300.0
 
 
 class Listening(TorchDispatchMode):
@@ -75,17 +71,7 @@ def count(config: RunConfig, folder: Path, world: int = 2) -> dict[str, Any]:
     """
     file, out = folder / "traffic.yaml", folder / "traffic.json"
     file.write_text(yaml.safe_dump(config.plain()))
-    started = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}", "-m", __name__]
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, *started, str(file), str(out)],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-        env={**found_here(), "OMP_NUM_THREADS": "1"},
-    )
-    if done.returncode:
-        raise RuntimeError(f"training on {world} ranks failed:\n{done.stderr[-2000:]}")
+    on_ranks(__name__, [str(file), str(out)], world, OMP_NUM_THREADS="1")
     found: dict[str, Any] = json.loads(out.read_text())
     return found
 
@@ -94,18 +80,12 @@ def one_step(config: RunConfig, ranks: Ranks) -> Mapping[str, Any]:
     """Return what this rank says in a step; a collective."""
     dataset = Dataset.open(config.data.path)
     with in_passing(config, dataset, ranks) as (_, built):
-        run = built.collaborators
-        model = ranks.wrap(run.objective)
-        run.objective.train()
         listening = Listening()
-        with closing(iter_batches(run.loader.batches(0, WARM_UP + 1))) as batches:
-            for number, batch in enumerate(batches):
-                if number < WARM_UP:
-                    train_step(run, model, batch, built.train, config.optim, Signals()).read()
-                    continue
-                with listening:
-                    train_step(run, model, batch, built.train, config.optim, Signals()).read()
-        trains = [value for value in run.objective.parameters() if value.requires_grad]
+        for number, (_, step) in enumerate(first_steps(config, built, WARM_UP + 1)):
+            with listening if number == WARM_UP else nullcontext():
+                step().read()
+        parameters = built.collaborators.objective.parameters()
+        trains = [value for value in parameters if value.requires_grad]
     return {
         "gradient_bytes": sum(value.numel() * value.element_size() for value in trains),
         "said": dict(listening.said),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
+_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
 PARTS = ["train", "val", "test", "all"]
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="key=value", help="dotted overrides of the config")]
@@ -86,6 +88,11 @@ def given(options: Any) -> dict[str, Any]:
         for field in dataclasses.fields(options)
         if (value := getattr(options, field.name)) is not None
     }
+
+
+def is_override(word: str) -> bool:
+    """Whether a word sets a key, as ``key=value``."""
+    return _OVERRIDE.match(word) is not None
 
 
 def listed(text: str) -> list[str]:

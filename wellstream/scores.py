@@ -64,11 +64,9 @@ def evaluate(
             raise InputError(f"{runs[0]}: a run is evaluated alone; give prediction files to evaluate several")
         run, out = run or runs[0], out or runs[0] / "evaluation"
         files = list(predictions_of_run(runs[0], data, progress))
-    asked = [word.removeprefix(_ASKED) for word in overrides if word.startswith(_ASKED)]
-    overrides = [word for word in overrides if not word.startswith(_ASKED)]
+    asked, others = _taken(_ASKED, overrides)
+    of_baselines, others = _taken(_OF_BASELINES, others)
     baselines = baselines or ",".join(asked)
-    of_baselines = [word.removeprefix(_OF_BASELINES) for word in overrides if word.startswith(_OF_BASELINES)]
-    others = [word for word in overrides if not word.startswith(_OF_BASELINES)]
     names = tuple(name for name in (baselines.split(",") if isinstance(baselines, str) else baselines) if name)
     if not names:
         if of_baselines:
@@ -83,6 +81,12 @@ def evaluate(
     if out is not None:
         scoring.write_evaluation(out, made)
     return made
+
+
+def _taken(prefix: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return what follows ``prefix`` in the words that begin with it, and the other words."""
+    mine = [word.removeprefix(prefix) for word in words if word.startswith(prefix)]
+    return mine, [word for word in words if not word.startswith(prefix)]
 
 
 def is_run(place: Path | str) -> bool:

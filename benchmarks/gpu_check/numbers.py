@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +11,7 @@ from benchmarks.gpu_check.check import Check, Verdict
 from benchmarks.gpu_check.scene import OBJECTIVES, Scene
 from framework.data.batch import Batch
 from framework.objectives import Objective
-from framework.run.train.rehearsal import iter_batches
-from framework.trainer import Signals, train_step
+from framework.run.train.rehearsal import first_steps
 
 STEPS = 6
 FARTHEST = 1e-4
@@ -38,12 +36,12 @@ def agrees_with_float64(scene: Scene) -> Verdict:
     """Loss and gradient of one batch in float32 here, and in float64 on the processor, from the same weights."""
     found = {}
     for name in OBJECTIVES:
-        with scene.training(scene.config(name), deterministic=True) as built:
-            run = built.collaborators
-            with closing(iter_batches(run.loader.batches(0, 1))) as batches:
-                batch = next(iter(batches))
-                here = _gradient(run.objective, batch)
-                there = _gradient(run.objective.to("cpu").double(), _on_processor(batch))
+        config = scene.config(name)
+        with scene.training(config, deterministic=True) as built:
+            objective = built.collaborators.objective
+            for batch, _ in first_steps(config, built, 1):
+                here = _gradient(objective, batch)
+                there = _gradient(objective.to("cpu").double(), _on_processor(batch))
         scale = float(there.norm())
         found[name] = float((here.cpu().double() - there).norm()) / scale
     passed = max(found.values()) <= FARTHEST
@@ -53,13 +51,10 @@ def agrees_with_float64(scene: Scene) -> Verdict:
 def _trained(scene: Scene, name: str, deterministic: bool) -> dict[str, torch.Tensor]:
     config = scene.config(name)
     with scene.training(config, deterministic=deterministic) as built:
-        run = built.collaborators
-        model = run.ranks.wrap(run.objective)
-        run.objective.train()
-        with closing(iter_batches(run.loader.batches(0, STEPS))) as batches:
-            for batch in batches:
-                train_step(run, model, batch, built.train, config.optim, Signals()).read()
-        return {key: value.detach().cpu().clone() for key, value in run.objective.state_dict().items()}
+        for _, step in first_steps(config, built, STEPS):
+            step().read()
+        state = built.collaborators.objective.state_dict()
+        return {key: value.detach().cpu().clone() for key, value in state.items()}
 
 
 def _gradient(objective: Objective, batch: Batch) -> torch.Tensor:

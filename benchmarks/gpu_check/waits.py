@@ -10,7 +10,7 @@ from __future__ import annotations
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -22,8 +22,7 @@ from benchmarks.gpu_check.scene import OBJECTIVES, Scene
 from framework.objectives import triplets
 from framework.run.train.build import Built
 from framework.run.train.config import RunConfig
-from framework.run.train.rehearsal import iter_batches
-from framework.trainer import Signals, train_step
+from framework.run.train.rehearsal import first_steps
 from framework.trainer.loop import consumed_rows
 from framework.trainer.step_numbers import Unread
 
@@ -53,19 +52,13 @@ def waits_per_step(scene: Scene) -> Verdict:
 
 def _counted(scene: Scene, config: RunConfig, built: Built) -> tuple[list[int], list[str]]:
     """Return the waits of each counted step, and the lines of ours that asked."""
-    run, counts, where, unread = built.collaborators, [], [], Unread()
-    model = run.ranks.wrap(run.objective)
-    run.objective.train()
-    with closing(iter_batches(run.loader.batches(0, WARM_UP + COUNTED))) as batches:
-        for number, batch in enumerate(batches):
-            if number < WARM_UP:
-                facts = train_step(run, model, batch, built.train, config.optim, Signals())
-                list(unread.after(facts, settle=False))
-                continue
-            with waits(scene) as said:
-                facts = train_step(run, model, batch, built.train, config.optim, Signals())
-                consumed_rows(batch)
-                list(unread.after(facts, settle=False))
+    counts, where, unread = [], [], Unread()
+    for number, (batch, step) in enumerate(first_steps(config, built, WARM_UP + COUNTED)):
+        with waits(scene) as said:
+            facts = step()
+            consumed_rows(batch)
+            unread.after(facts, settle=False)
+        if number >= WARM_UP:
             counts.append(len(said))
             where += said
     return counts, where

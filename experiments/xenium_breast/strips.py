@@ -219,7 +219,7 @@ def _predictions(field: Field, out: Path, network: str, seed: int) -> Floats:
     for strip in field.strips:
         data: anndata.AnnData = read_h5ad(_run(out, network, seed, strip) / "predictions" / "expression.h5ad")
         values = pd.DataFrame(np.asarray(data.X), index=data.obs["tile"].to_numpy(), columns=data.var_names)
-        tiles = np.flatnonzero(field.strip == strip)
+        tiles = field.rows(strip)
         found[tiles] = values.reindex(index=tiles, columns=field.genes).fillna(0.0).to_numpy(np.float64)
     return found
 
@@ -233,7 +233,7 @@ def _ridge(field: Field, values: Floats, *, shuffled: bool) -> Floats:
     if shuffled:
         random = np.random.default_rng(0)
         for strip in field.strips:
-            rows = np.flatnonzero(field.strip == strip)
+            rows = field.rows(strip)
             order[rows] = random.permutation(rows)
     mixed = values[order]
     for strip in field.strips:
@@ -267,7 +267,7 @@ def _fitted(
 
 def _scores(field: Field, predicted: Floats, cells: Callable[[str], npt.NDArray[np.int64]] | None = None) -> Floats:
     """Return r of each gene, the mean over strips; it is 0 in one where predictions or counts are constant."""
-    rows = cells or (lambda strip: np.flatnonzero(field.strip == strip))
+    rows = cells or field.rows
     each = [pearson(predicted[rows(strip)], field.measured[rows(strip)]) for strip in field.strips]
     return np.asarray(np.nan_to_num(each).mean(axis=0))
 
@@ -275,7 +275,7 @@ def _scores(field: Field, predicted: Floats, cells: Callable[[str], npt.NDArray[
 def _draws(field: Field, count: int) -> list[dict[str, npt.NDArray[np.int64]]]:
     """Return resampled cells of each strip."""
     random = np.random.default_rng(0)
-    rows = {strip: np.flatnonzero(field.strip == strip) for strip in field.strips}
+    rows = {strip: field.rows(strip) for strip in field.strips}
     return [{strip: random.choice(of, len(of)) for strip, of in rows.items()} for _ in range(count)]
 
 

@@ -15,7 +15,7 @@ from framework.checkpoint.listing import (
 )
 from framework.checkpoint.store import Checkpoint, load, restore, restore_optimiser
 from framework.checkpoint.writer import Writer
-from framework.checkpoint.writing import save
+from framework.checkpoint.writing import write
 
 __all__ = [
     "AVERAGE",
@@ -33,7 +33,7 @@ __all__ = [
     "read_pointer",
     "restore",
     "restore_optimiser",
-    "save",
     "sound_states",
+    "write",
     "write_pointer",
 ]

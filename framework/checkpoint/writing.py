@@ -10,39 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from framework.checkpoint.contents import Contents, contents_of
+from framework.checkpoint.contents import Contents
 from framework.checkpoint.listing import MANIFEST, OPTIMISER, STATE, record_of, write_pointer
 from framework.durable import sync_folder, write_json
 from framework.errors import CheckpointError
 from framework.files.tensors import load_tensors, load_weights_only, save_plain, save_tensors
 
 _LITTLE_MB = 100.0
-
-
-def save(
-    folder: Path,
-    *,
-    step: int,
-    objective: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler | None,
-    state: Mapping[str, Any],
-    average: Mapping[str, torch.Tensor] | None = None,
-    scaler: Mapping[str, Any] | None = None,
-) -> Path:
-    """Write ``folder/step-<step>`` now; arguments as ``contents_of`` has them, the rest as ``write``."""
-    contents = contents_of(
-        step=step,
-        objective=objective,
-        optimiser=optimiser,
-        scheduler=scheduler,
-        state=state,
-        average=average,
-        scaler=scaler,
-    )
-    return write(folder, contents)
 
 
 def write(folder: Path, contents: Contents) -> Path:

@@ -96,14 +96,14 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
             rows = consumed_rows(batch)
             counted = int((rows.weights > 0).sum())
             run.audit.append(batch.step, counted, digest_rows(rows))
+            took, met = time.perf_counter() - started, run.ranks.met_s - met_before
             for clock in (interval,) if progress.step < first + WARM_UP_STEPS else (interval, steady):
-                seconds, tiles = time.perf_counter() - started, counted * rows.tiles.shape[1]
-                clock.add(seconds, waited_s, tiles, run.ranks.met_s - met_before)
+                clock.add(took, waited_s, counted * rows.tiles.shape[1], met)
             meter.add(facts.losses)
             progress = progress.after_step()
             if run.average is not None:
                 run.average.update(progress.step)
-            read = list(unread.after(facts, settle=_needs_numbers(progress, train)))
+            read = unread.after(facts, settle=_needs_numbers(progress, train))
             for seen in read:
                 display.step(seen.step + 1, seen.loss)
                 stopped_by = seen.stopped_by or stopped_by

@@ -9,7 +9,6 @@ numbers of a step are read at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -98,8 +97,8 @@ class Unread:
     def __init__(self) -> None:
         self._facts: StepFacts | None = None
 
-    def after(self, facts: StepFacts, *, settle: bool) -> Iterator[Seen]:
-        """Yield what is to be read after a step, in order of steps.
+    def after(self, facts: StepFacts, *, settle: bool) -> list[Seen]:
+        """Return what is to be read after a step, in order of steps.
 
         Args:
             facts: of the step that was queued.
@@ -109,14 +108,12 @@ class Unread:
             RunError: as ``StepFacts.read``.
         """
         before, self._facts = self._facts, facts
-        stops = False
-        if before is not None:
-            seen = before.read()
-            stops = seen.stopped_by is not None
-            yield seen
+        seen = [] if before is None else [before.read()]
+        stops = any(each.stopped_by for each in seen)
         if settle or stops or not facts.is_late:
             self._facts = None
-            yield facts.read()
+            seen.append(facts.read())
+        return seen
 
 
 def _was_skipped(scaler: torch.amp.GradScaler, gradient_norm: float) -> bool:

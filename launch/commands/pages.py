@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,10 +13,9 @@ from framework.errors import ConfigError
 from launch import show
 from launch.command import add
 from launch.commands.results import PANEL
-from launch.options import DatasetOfRun, Plugins, RunFolder, given, listed
+from launch.options import DatasetOfRun, Plugins, RunFolder, given, is_override, listed
 
 ORDER = 33
-_KEY = re.compile(r"[A-Za-z_][\w.]*=")
 
 
 def register(app: typer.Typer) -> None:
@@ -114,7 +112,7 @@ def figure(
         show.rows(ws.list_figures(plugin or ()))
         return
     words = names or []
-    overrides = [word for word in words if _KEY.match(word)]
+    overrides = [word for word in words if is_override(word)]
     with show.progress() as report:
         made = ws.figure(
             [word for word in words if word not in overrides],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,6 @@ from launch.options import DatasetOfRun, Device, Part, RunFolder, Views, listed
 
 PANEL = "Results of a run"
 ORDER = 30
-_KEY = re.compile(r"[A-Za-z_][\w.]*=")
 
 
 def register(app: typer.Typer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +13,9 @@ from framework.errors import ConfigError
 from launch import show
 from launch.command import add
 from launch.commands.results import PANEL
-from launch.options import Plugins, given
+from launch.options import Plugins, given, is_override
 
 ORDER = 32
-_KEY = re.compile(r"[A-Za-z_][\w.]*=")
 
 
 def register(app: typer.Typer) -> None:
@@ -92,7 +90,7 @@ def evaluate(
 
     Python: wellstream.evaluate(predictions, out=out, baselines="all", alpha=0.01)
     """
-    overrides = [word for word in predictions if _KEY.match(word) and not Path(word).exists()]
+    overrides = [word for word in predictions if is_override(word) and not Path(word).exists()]
     files = [word for word in predictions if word not in overrides]
     if out is None:
         if len(files) != 1 or not (Path(files[0]) / "config.yaml").is_file():

@@ -132,7 +132,8 @@ def _write(
         "versions": versions(),
     }
     optimiser = build_optimiser(objective, config.optim)
-    checkpoint.save(folder.checkpoints, step=0, objective=objective, optimiser=optimiser, scheduler=None, state=state)
+    contents = checkpoint.contents_of(step=0, objective=objective, optimiser=optimiser, scheduler=None, state=state)
+    checkpoint.write(folder.checkpoints, contents)
 
 
 def _need_genes(path: Path, weight: torch.Tensor, bias: torch.Tensor, table: TargetTable) -> None:

@@ -157,9 +157,10 @@ class RunWriter:
         scheduler = build_scheduler(optimiser, config.optim, config.train.steps_in_all)
         scheduler.load_state_dict(schedule)
         optimiser.load_state_dict({"state": moments, "param_groups": groups})
-        return checkpoint.save(
-            folder.checkpoints, step=step, objective=objective, optimiser=optimiser, scheduler=scheduler, state=facts
+        contents = checkpoint.contents_of(
+            step=step, objective=objective, optimiser=optimiser, scheduler=scheduler, state=facts
         )
+        return checkpoint.write(folder.checkpoints, contents)
 
     def _schedule(self, known: Known, step: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return the states of scheduler and parameter groups after ``step`` steps; those of all models are equal."""

@@ -10,14 +10,16 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from framework.data.batch import Batch
 from framework.data.dataset import Dataset
 from framework.distributed import Ranks
 from framework.format import duration
@@ -30,6 +32,7 @@ from framework.run.train.prepare import Prepared, Start, measured_on
 from framework.run.train.pretrained import foundation_to_train_on
 from framework.tracking import TrackingConfig
 from framework.trainer import Signals, train_step
+from framework.trainer.step_numbers import StepFacts
 
 STEPS = 3
 """The first fills caches and may compile; the others are timed."""
@@ -136,30 +139,42 @@ def in_passing(config: RunConfig, dataset: Dataset, ranks: Ranks) -> Iterator[tu
 def _measure(config: RunConfig, dataset: Dataset, ranks: Ranks) -> _Measured:
     _forget_peak(ranks.device)
     with in_passing(config, dataset, ranks) as (prepared, built):
-        seconds = _seconds(config, built, ranks)
+        seconds = _seconds(config, built)
         later = seconds[1:] or seconds
         lines = header(config, prepared, built, ranks)
         peak = _peak(ranks.device)
     return _Measured(built=built, lines=lines, first_s=seconds[0], later_s=sum(later) / len(later), bytes=peak)
 
 
-def _seconds(config: RunConfig, built: Built, ranks: Ranks) -> list[float]:
-    """Return what each step took, the wait for its batch included."""
-    run, taken = built.collaborators, []
-    model = ranks.wrap(run.objective)
+def first_steps(config: RunConfig, built: Built, count: int) -> Iterator[tuple[Batch, Callable[[], StepFacts]]]:
+    """Yield the first batches of a training, each with the call that makes its step.
+
+    Args:
+        config: of the run.
+        built: what training begins with; its weights change as the steps are made.
+        count: steps.
+    """
+    run = built.collaborators
+    model = run.ranks.wrap(run.objective)
     run.objective.train()
-    began = time.perf_counter()
-    with closing(iter_batches(run.loader.batches(0, min(STEPS, built.train.steps_in_all)))) as batches:
+    with closing(_iterator(run.loader.batches(0, count))) as batches:
         for batch in batches:
-            train_step(run, model, batch, built.train, config.optim, Signals()).read()
-            now = time.perf_counter()
-            taken.append(now - began)
-            began = now
+            yield batch, partial(train_step, run, model, batch, built.train, config.optim, Signals())
+
+
+def _seconds(config: RunConfig, built: Built) -> list[float]:
+    """Return what each step took, the wait for its batch included."""
+    taken, began = [], time.perf_counter()
+    for _, step in first_steps(config, built, min(STEPS, built.train.steps_in_all)):
+        step().read()
+        now = time.perf_counter()
+        taken.append(now - began)
+        began = now
     return taken
 
 
-def iter_batches(batches: Iterator[Any]) -> Any:
-    """Yield from ``batches``, as something that can be closed."""
+def _iterator(batches: Iterator[Batch]) -> Any:
+    """The batches as something that can be closed."""
     yield from batches
 
 

@@ -37,7 +37,11 @@ def trained(seed: int = 0, steps: int = 3) -> tuple[nn.Module, torch.optim.Optim
 def save(folder: Path, step: int, seed: int = 0, attempt: int = 0, **facts: Any) -> Path:
     model, optimiser, scheduler = trained(seed)
     state = {"attempt": attempt, "seed": seed, **facts}
-    return checkpoint.save(folder, step=step, objective=model, optimiser=optimiser, scheduler=scheduler, state=state)
+    return written(folder, step=step, objective=model, optimiser=optimiser, scheduler=scheduler, state=state)
+
+
+def written(folder: Path, **given: Any) -> Path:
+    return checkpoint.write(folder, checkpoint.contents_of(**given))
 
 
 def flip(file: Path, position: int = -1) -> None:
@@ -48,9 +52,7 @@ def flip(file: Path, position: int = -1) -> None:
 
 def test_a_loaded_checkpoint_equals_what_was_saved_bit_for_bit(tmp_path: Path) -> None:
     model, optimiser, scheduler = trained()
-    path = checkpoint.save(
-        tmp_path, step=1000, objective=model, optimiser=optimiser, scheduler=scheduler, state={"seed": 7}
-    )
+    path = written(tmp_path, step=1000, objective=model, optimiser=optimiser, scheduler=scheduler, state={"seed": 7})
     assert path == tmp_path / "step-00001000"
     names = ["manifest.json", "model.safetensors", "optimiser.pt", "state.json"]
     assert sorted(file.name for file in path.iterdir()) == names
@@ -309,7 +311,7 @@ def test_tied_weights_are_saved(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     model[1].weight = model[0].weight
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
-    path = checkpoint.save(tmp_path, step=1, objective=model, optimiser=optimiser, scheduler=None, state={})
+    path = written(tmp_path, step=1, objective=model, optimiser=optimiser, scheduler=None, state={})
     assert torch.equal(checkpoint.load(path).weights["1.weight"], model[0].weight)
 
 

@@ -184,5 +184,6 @@ def test_values_that_are_no_numbers_read_back_as_they_are(tmp_path: Path) -> Non
     with torch.no_grad():
         model.weight[0] = torch.nan
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
-    writing.save(tmp_path, step=1, objective=model, optimiser=optimiser, scheduler=None, state={})
+    contents = checkpoint.contents_of(step=1, objective=model, optimiser=optimiser, scheduler=None, state={})
+    writing.write(tmp_path, contents)
     assert checkpoint.newest_valid(tmp_path) == tmp_path / "step-00000001"

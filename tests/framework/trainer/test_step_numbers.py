@@ -42,19 +42,19 @@ def steps(seen: list[Seen]) -> list[int]:
 
 def test_on_a_processor_each_step_is_read_at_once() -> None:
     unread = Unread()
-    assert list(unread.after(facts(0), settle=False)) == [Seen(step=0, loss=2.0, gradient_norm=2.0, stopped_by=None)]
-    assert steps(list(unread.after(facts(1), settle=False))) == [1]
+    assert unread.after(facts(0), settle=False) == [Seen(step=0, loss=2.0, gradient_norm=2.0, stopped_by=None)]
+    assert steps(unread.after(facts(1), settle=False)) == [1]
 
 
 @pytest.mark.usefixtures("late")
 def test_a_step_is_read_after_the_next_one_or_when_it_is_needed() -> None:
     unread = Unread()
-    assert steps(list(unread.after(facts(0), settle=False))) == []
-    assert steps(list(unread.after(facts(1), settle=False))) == [0]
-    assert steps(list(unread.after(facts(2), settle=True))) == [1, 2]
-    assert steps(list(unread.after(facts(3), settle=False))) == []
+    assert steps(unread.after(facts(0), settle=False)) == []
+    assert steps(unread.after(facts(1), settle=False)) == [0]
+    assert steps(unread.after(facts(2), settle=True)) == [1, 2]
+    assert steps(unread.after(facts(3), settle=False)) == []
     # Whoever was told to stop makes no further step, so the last one is read too.
-    assert steps(list(unread.after(facts(4, told=1.0), settle=False))) == [3]
+    assert steps(unread.after(facts(4, told=1.0), settle=False)) == [3]
     assert [(each.step, each.stopped_by) for each in unread.after(facts(5), settle=False)] == [
         (4, "SIGTERM"),
         (5, None),
@@ -64,9 +64,9 @@ def test_a_step_is_read_after_the_next_one_or_when_it_is_needed() -> None:
 @pytest.mark.usefixtures("late")
 def test_a_number_that_is_none_is_found_a_step_later_with_its_own_step() -> None:
     unread = Unread()
-    assert list(unread.after(facts(7, gradient=float("inf")), settle=False)) == []
+    assert unread.after(facts(7, gradient=float("inf")), settle=False) == []
     with pytest.raises(RunError, match="step 7: the norm of the gradient is inf"):
-        list(unread.after(facts(8), settle=False))
+        unread.after(facts(8), settle=False)
 
 
 @pytest.mark.usefixtures("late")
