@@ -179,19 +179,37 @@ def new_folder(place: Path) -> Iterator[Path]:
             below it.
     """
     check_can_be_folder(place)
-    beside = temporary_name(place)
-    try:
+    with folder_beside(place) as beside:
         beside.mkdir(parents=True)
         yield beside
         os.sync()
         beside.rename(place)
         sync_folder(place.parent)
+
+
+@contextmanager
+def folder_beside(place: Path) -> Iterator[Path]:
+    """Give the name of a folder to make beside ``place``; what is still called so at the end of the block is removed.
+
+    Errors of the block name files as they would be called in ``place``.
+
+    Raises:
+        OSError: something in the block could not be written; it names ``place``, or the file below it.
+    """
+    beside = temporary_name(place)
+    try:
+        yield beside
     except OSError as error:
         name = _seen_below(place, beside, error.filename)
         number = error.errno or (errno.ENOSPC if _is_full(place) else errno.EIO)
         if name is None:
             raise
         raise OSError(number, os.strerror(number), str(name)) from error
+    except Exception as error:
+        error.args = tuple(
+            each.replace(str(beside), str(place)) if isinstance(each, str) else each for each in error.args
+        )
+        raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

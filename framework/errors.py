@@ -15,6 +15,8 @@ from pathlib import Path
 from framework.exit_codes import EXIT_MISTAKE, EXIT_UNEXPECTED
 
 _LONGEST_NAME = 60
+_GPU_OF = re.compile(r"(?:gpus?|cuda|nvidia|rocm|hip)(?::?(\d+))?")
+_GPUS_OF_OTHERS = ("mps", "metal", "xpu", "tpu")
 
 
 class WellstreamError(Exception):
@@ -46,10 +48,28 @@ class RunError(WellstreamError, RuntimeError):
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the option nearest to ``name``, or an empty string when none is near."""
+    """Return ``"; did you mean 'x'?"`` for the option nearest to ``name``, or an empty string when none is near.
+
+    Among devices, GPUs have a name that no spelling of theirs is near to.
+    """
+    options = list(options)
+    if "cuda" in options and (told := _of_gpus(name.lower())):
+        return told
     by_lower = {option.lower(): option for option in options}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean '{by_lower[near[0]]}'?" if near else ""
+
+
+def _of_gpus(name: str) -> str:
+    """Return how a GPU is asked for, where ``name`` means one; else an empty string."""
+    found = _GPU_OF.fullmatch(name)
+    if found is not None:
+        number = found[1]
+        chosen = f"; CUDA_VISIBLE_DEVICES={number} before the command chooses number {number}" if number else ""
+        return f"; 'cuda' is the name for GPUs{chosen}"
+    if name.partition(":")[0] in _GPUS_OF_OTHERS:
+        return f"; 'cuda' is the name for GPUs, and '{name}' is not supported: 'cpu' computes there"
+    return ""
 
 
 def some_of(names: Iterable[object], most: int = 20) -> str:

@@ -6,13 +6,14 @@ Whatever goes wrong in a command ends here: one sentence on standard error and a
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import signal
 import sys
 from types import FrameType
 
-from framework.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED, Terminated
+from framework.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_UNEXPECTED, Terminated
 
 # The module typing alone would take longer to import than all of this one.
 TYPE_CHECKING = False
@@ -21,16 +22,35 @@ if TYPE_CHECKING:
 
 _AGAIN_S = 0.05
 _heard: list[int] = []
+_unwound: list[bool] = []
+_codes: list[int] = []
+"""What the process ends with, once that is known."""
 
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    atexit.register(_leave)
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _on_signal)
-    code = _carried_out(sys.argv[1:])
-    _heard.append(0)
-    sys.exit(code)
+    try:
+        _codes.append(_carried_out(sys.argv[1:]))
+    except KeyboardInterrupt:  # it came when the command had just ended
+        _codes.append(_interrupted())
+    sys.exit(_codes[0])
+
+
+def _leave() -> None:
+    """End the process after all else that was to be done at exit; it was the first to be registered.
+
+    What follows here in Python takes its handlers away, and a signal would then end the process by itself.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # nobody reads it, or it is closed
+            continue
+    os._exit(_codes[0] if _codes else EXIT_UNEXPECTED)
 
 
 def _carried_out(arguments: list[str]) -> int:
@@ -44,17 +64,21 @@ def _carried_out(arguments: list[str]) -> int:
         words = importlib.import_module("launch.switches").without_switches(arguments)
         importlib.import_module("launch.cli").app(words, prog_name="wellstream")
     except KeyboardInterrupt:
-        pass
+        return _interrupted()
     except SystemExit as end:
         if not _heard:
             return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
         return _failed(error)
-    if not _heard:
-        return 0
-    by = "ended by SIGTERM" if _heard[0] == signal.SIGTERM else "interrupted"
-    _say(f"{by}; run the same command again to continue")
-    return EXIT_TERMINATED if _heard[0] == signal.SIGTERM else EXIT_INTERRUPTED
+    return _interrupted() if _heard else 0
+
+
+def _interrupted() -> int:
+    """Say which signal ended the command; return the exit code for it."""
+    _unwound.append(True)
+    terminated = _heard[:1] == [signal.SIGTERM]
+    _say(f"{'ended by SIGTERM' if terminated else 'interrupted'}; run the same command again to continue")
+    return EXIT_TERMINATED if terminated else EXIT_INTERRUPTED
 
 
 def _failed(error: Exception) -> int:
@@ -83,7 +107,12 @@ def _say(text: str) -> None:
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    """The first signal unwinds the command; a second one ends it at once, in case that takes too long."""
+    """The first signal unwinds the command; a second one ends it at once, in case that takes too long.
+
+    After the command a signal ends only what is left to do at exit.
+    """
+    if _codes:
+        os._exit(_codes[0])
     if _heard:
         os._exit(EXIT_TERMINATED if number == signal.SIGTERM else EXIT_INTERRUPTED)
     _heard.append(number)
@@ -93,8 +122,14 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 def _on_unraisable(lost: Any) -> None:
     """Raise an interrupt again that Python could not pass on, as in a callback of a library."""
     if issubclass(lost.exc_type, KeyboardInterrupt) and _heard:
-        again = importlib.import_module("threading").Timer(_AGAIN_S, os.kill, [os.getpid(), _heard.pop()])
+        again = importlib.import_module("threading").Timer(_AGAIN_S, _raise_again)
         again.daemon = True
         again.start()
     else:
         sys.__unraisablehook__(lost)
+
+
+def _raise_again() -> None:
+    """Send this process the signal that was lost, unless the command ends already."""
+    if _heard and not _unwound and not _codes:
+        os.kill(os.getpid(), _heard.pop())

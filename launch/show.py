@@ -161,6 +161,7 @@ class _Lines(logging.Formatter):
 
 def log_lines(level: int) -> None:
     """Print what modules log from ``level`` on, each message as a line on standard error."""
+    logging.raiseExceptions = False  # a log of wandb on a full disk would print tracebacks of its own
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines("%(message)s"))
     handler.addFilter(_is_for_people)

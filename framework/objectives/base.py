@@ -30,6 +30,7 @@ from torch import nn
 from framework.config import NamedOptions, StrictModel
 from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
+from framework.data.plan import Plan
 from framework.errors import RegistryError, RunError
 from framework.models import NetworkOptions
 from framework.objectives.pretrained import PretrainedBackbone
@@ -164,6 +165,18 @@ class Objective(nn.Module, ABC):
         A network in train mode may be shown ``batch.without_padding()`` alone, because batch normalisation lets rows
         influence each other. It must take a batch without rows too. What is gathered needs all rows again:
         ``batch.with_padding(rows)``.
+        """
+
+    def check_plan(self, plan: Plan, labels: Mapping[str, LabelTable], part: str) -> None:
+        """Refuse a plan whose steps hold nothing that this objective could learn from; nothing is checked by default.
+
+        Args:
+            plan: over the bags of ``part``.
+            labels: as ``labels`` gives them.
+            part: of the split, ``train`` or ``val``.
+
+        Raises:
+            RunError: there is nothing to learn; the message says what a step holds, and what to change.
         """
 
     def cache_gradients(self, parts: int) -> None:

@@ -5,6 +5,7 @@ Source: Image2Omics, Backbone Pre-training; mining after Schroff et al. 2015 (Fa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from framework.config import StrictModel, UniqueNames
 from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.data.format.schema import PERTURBATION, STIMULATION
+from framework.data.plan import Plan, StepRows
 from framework.errors import RunError, did_you_mean
 from framework.models import (
     Aggregate,
@@ -30,6 +32,9 @@ from framework.objectives.bag_encoding import EncodesBags
 from framework.objectives.base import OBJECTIVES, Gather, Losses, ObjectiveConfig, at_least_float32
 from framework.objectives.pretrained import PretrainedBackbone
 from framework.objectives.triplets import Mining, RowFacts, sample_digest, triplet_sums
+
+_STEPS_LOOKED_AT = 20
+"""Of an epoch, for a triplet: most plans have one in the first."""
 
 
 class TripletMILConfig(ObjectiveConfig):
@@ -135,6 +140,36 @@ class TripletMIL(EncodesBags):
         values = torch.from_numpy(_conditions(dataset, self.options.by))
         return {"condition": LabelTable(per="bag", values=values)}
 
+    def check_plan(self, plan: Plan, labels: Mapping[str, LabelTable], part: str) -> None:
+        """Refuse a plan of whose first steps none holds a triplet. Raises RunError."""
+        conditions = labels["condition"].values
+        looked = min(plan.steps_per_epoch, _STEPS_LOOKED_AT)
+        for step in range(looked):
+            if self._triplets_in(plan.at(step), conditions):
+                return
+        rows = plan.at(0)
+        bags = np.unique(rows.bags[rows.weights > 0])
+        found, by = len(conditions[torch.from_numpy(bags)].unique()), ", ".join(self.options.by)
+        two = "two draws of one condition" if self.options.same_bag_positives else "two bags of one condition"
+        raise RunError(
+            f"part '{part}': no triplet can be formed, the first step has {_counted(found, 'condition')} by {by} in "
+            f"{_counted(len(bags), 'bag')}, and a triplet is {two}, with different tiles, and one of another; choose "
+            f"fewer columns in objective.by, or plan: {{name: balanced_bags, by: [{by}]}} with at least 2 conditions "
+            "of 2 bags per step" + ("" if part == "train" else ", or leave out train.evaluate_every")
+        )
+
+    def _triplets_in(self, rows: StepRows, conditions: torch.Tensor) -> int:
+        """Count the triplets of a global step: where all embeddings are alike, those that any would give."""
+        facts = RowFacts(
+            condition=conditions[torch.from_numpy(rows.bags)],
+            bag=torch.from_numpy(rows.bags),
+            sample=sample_digest(torch.from_numpy(rows.tiles)),
+            counted=torch.from_numpy(rows.weights > 0).to(torch.int64),
+        )
+        alike, positives = torch.zeros(len(rows.bags), 1), self.options.same_bag_positives
+        sums = triplet_sums(alike, facts, alike, facts, margin=1.0, mining="hard", same_bag_positives=positives)
+        return int(sums.pairs)
+
     def forward(self, batch: Batch, gather: Gather) -> Losses:
         """Return the sum over triplets whose anchor is a row of this rank; positives and negatives are from all."""
         embedding = batch.with_padding(self.embed_bags(self.embed_tiles(batch.without_padding().tiles)))
@@ -175,6 +210,10 @@ class TripletMIL(EncodesBags):
     def embed_bags(self, embedded: torch.Tensor) -> torch.Tensor:
         """(K, N, E) -> (K, D)."""
         return self.bag_encoder.pool(embedded)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _conditions(dataset: Dataset, by: tuple[str, ...]) -> npt.NDArray[np.int64]:

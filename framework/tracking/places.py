@@ -138,10 +138,11 @@ class Guarded:
     Args:
         name: of the place.
         opened: makes it. Errors with a sentence of ours are raised, because they are mistakes of the config.
+        needed: whether the place is what the work is for; then its failure is raised, as RunError.
     """
 
-    def __init__(self, name: str, opened: Callable[[], Place]) -> None:
-        self._name = name
+    def __init__(self, name: str, opened: Callable[[], Place], *, needed: bool = False) -> None:
+        self._name, self._needed = name, needed
         self._place: Place | None = None
         try:
             self._place = opened()
@@ -161,6 +162,8 @@ class Guarded:
 
     def _left_out(self, error: Exception) -> None:
         self._place = None
+        if self._needed:
+            raise RunError(f"{self._name} failed, and what it has of the run is not whole: {error}") from error
         log.warning("%s failed and is left out from here on: %s; metrics.jsonl is complete", self._name, error)
 
 

@@ -56,7 +56,7 @@ def replay_run(
         settings: shown beside the curves.
 
     Raises:
-        RunError: no place, or no metrics; a place that is not installed.
+        RunError: no place, or no metrics; a place that is not installed, or that fails.
     """
     folder = Path(run_dir)
     if config.wandb == "disabled" and not config.tensorboard:
@@ -64,7 +64,7 @@ def replay_run(
     table = read_metrics(folder)
     Path(out).mkdir(parents=True, exist_ok=True)
     named = config.model_copy(update={"name": config.name or folder.resolve().name})
-    places = open_places(Path(out), named, settings, secrets.token_hex(6))
+    places = open_places(Path(out), named, settings, secrets.token_hex(6), needed=True)
     last = int(table["step"].max()) if len(table) else 0
     sent = 0
     for row in table.to_dict("records"):

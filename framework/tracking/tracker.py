@@ -118,7 +118,9 @@ class Tracker:
             place.do(act)
 
 
-def open_places(folder: Path, config: TrackingConfig, settings: Mapping[str, Any], wandb_id: str) -> list[Guarded]:
+def open_places(
+    folder: Path, config: TrackingConfig, settings: Mapping[str, Any], wandb_id: str, *, needed: bool = False
+) -> list[Guarded]:
     """Open the places that a config asks for.
 
     Args:
@@ -126,13 +128,14 @@ def open_places(folder: Path, config: TrackingConfig, settings: Mapping[str, Any
         config: section ``tracking``.
         settings: shown beside the curves.
         wandb_id: of the run at wandb.
+        needed: whether a place that fails is an error, and not left out.
 
     Raises:
         RunError: a place that is not installed.
     """
     name, found = config.name or folder.resolve().name, []
     if config.tensorboard:
-        found.append(Guarded("tensorboard", lambda: TensorBoard(folder / "tensorboard", settings)))
+        found.append(Guarded("tensorboard", lambda: TensorBoard(folder / "tensorboard", settings), needed=needed))
     if config.wandb != "disabled":
         found.append(
             Guarded(
@@ -145,6 +148,7 @@ def open_places(folder: Path, config: TrackingConfig, settings: Mapping[str, Any
                     identifier=wandb_id,
                     settings=settings,
                 ),
+                needed=needed,
             )
         )
     return found

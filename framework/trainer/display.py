@@ -6,6 +6,7 @@ and one every half minute where steps take long.
 
 from __future__ import annotations
 
+import math
 import time
 from types import TracebackType
 
@@ -60,7 +61,8 @@ class Display:
         """Show the numbers of an interval."""
         if not self._shown:
             return
-        text = f"loss {values['loss']:.4g}"
+        loss = values["loss"]
+        text = "nothing counted in a loss" if math.isnan(loss) else f"loss {loss:.4g}"
         if "tiles_per_s" in values:
             text += f"  {values['tiles_per_s']:.0f} tiles/s  waiting {values['wait_share']:.1%}"
         if self._console.is_terminal:

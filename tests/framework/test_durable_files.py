@@ -16,6 +16,7 @@ import pytest
 from framework.durable import (
     check_can_be_file,
     check_can_be_folder,
+    folder_beside,
     is_temporary,
     naming,
     open_in_place,
@@ -27,7 +28,7 @@ from framework.durable import (
     write_text,
     write_with,
 )
-from framework.errors import sentence_of
+from framework.errors import RunError, sentence_of
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -201,3 +202,33 @@ def test_an_error_of_a_library_in_rust_keeps_the_number_of_the_system(tmp_path: 
         raise ValueError("Error while serializing: I/O error: No space left on device (os error 28)")
     assert caught.value.errno == errno.ENOSPC
     assert sentence_of(caught.value).startswith(f"{tmp_path / 'w.st'}: no space left on device; make room")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (lambda beside: OSError(errno.ENOSPC, "", str(beside / "a.txt")), "run/a.txt: no space left"),
+        (lambda beside: OSError(errno.ENOSPC, ""), "run: no space left"),
+        (lambda beside: RunError(f"{beside}/checkpoints: the disk is full"), "run/checkpoints: the disk is full"),
+    ],
+)
+def test_errors_of_a_folder_that_is_made_beside_its_place_name_the_place(
+    tmp_path: Path, error: Callable[[Path], Exception], told: str
+) -> None:
+    def make() -> None:
+        with folder_beside(tmp_path / "run") as beside:
+            beside.mkdir()
+            (beside / "a.txt").write_text("a")
+            raise error(beside)
+
+    with pytest.raises((OSError, RunError)) as caught:
+        make()
+    assert sentence_of(caught.value).startswith(f"{tmp_path}/{told}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_took_its_place_stays(tmp_path: Path) -> None:
+    with folder_beside(tmp_path / "run") as beside:
+        beside.mkdir()
+        beside.rename(tmp_path / "run")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run"]

@@ -68,6 +68,14 @@ def test_ctrl_c_while_it_still_imports_is_a_sentence(module: str, tmp_path: Path
     assert (process.returncode, said) == (130, "wellstream: interrupted; run the same command again to continue\n")
 
 
+@pytest.mark.parametrize("module", ["launch", "wellstream"])
+def test_the_package_runs_as_the_command(module: str) -> None:
+    command = [sys.executable, "-m", module, "inspect", "nowhere"]
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, text=True, capture_output=True, timeout=300, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("wellstream: nowhere: no such dataset folder")
+
+
 def test_its_first_lines_import_next_to_nothing() -> None:
     """What they import is time in which Ctrl-C still shows a traceback."""
     code = (
@@ -78,7 +86,7 @@ def test_its_first_lines_import_next_to_nothing() -> None:
     )
     command = [sys.executable, "-S", "-c", code]
     done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, text=True, capture_output=True, timeout=300, check=True)
-    assert done.stdout == "framework framework.exit_codes launch launch.entry\n"
+    assert done.stdout == "atexit framework framework.exit_codes launch launch.entry\n"
 
 
 def test_a_fault_is_a_sentence_with_its_line_and_a_full_disk_names_the_file() -> None:

@@ -19,6 +19,7 @@ TRAINING = (
     _run("A rate in words", "lr: 1.0e-3", "lr: small"),
     _run("Steps and epochs", "steps: 2", "steps: 2, epochs: 3"),
     _run("A device that is not there", "device: cpu", "device: gpu"),
+    _run("A step of one condition", "conditions: 3", "conditions: 1"),
     _run("A GPU that this machine lacks", "device: cpu", "device: cuda"),
     _run("Channels that the dataset lacks", "path: data", "path: data, channels: [Hoechst, Actin]"),
     _run("A column that the dataset lacks", "by: Metadata_Perturbation, f", "by: Metadata_Compound, f"),

@@ -18,6 +18,12 @@ SIMULATE = (
     "simulate plate raw perturbations=6 rows=4 columns=6 size_px=200 sites=1 cells_per_site=10 replicates=1 "
     "transcripts=40 proteins=20 omics_replicates=1"
 )
+MADE = (
+    "ingest plate.yaml --out data --workers 0",
+    "ingest plate.yaml --out other --workers 0 channels=[Hoechst]",
+    "train run.yaml",
+    "embed run --level bag --out wells.h5ad",
+)
 PLATE = """\
 name: first
 plates:
@@ -37,6 +43,7 @@ split: {by: Metadata_Perturbation, fractions: [0.5, 0.25, 0.25]}
 plan: {name: balanced_bags, by: [Metadata_Perturbation], conditions: 3, bags: 2, tiles: 4}
 objective:
   name: triplet_mil
+  by: [Metadata_Perturbation]
   backbone: {name: small_cnn, widths: [4, 8], dense: [8]}
 optim: {lr: 1.0e-3}
 train: {steps: 2, device: cpu}
@@ -60,15 +67,13 @@ def make_world(folder: Path) -> Path:
     before = Path.cwd()
     os.chdir(folder)
     try:
-        commanded(SIMULATE)
+        assert commanded(SIMULATE) == 0
         shutil.copy("raw/platemap.csv", "platemap.csv")
         _write_tables()
         for name, text in (("plate.yaml", PLATE), ("run.yaml", RUN), ("cells.yaml", CELLS)):
             Path(name).write_text(text)
-        commanded("ingest plate.yaml --out data --workers 0")
-        commanded("ingest plate.yaml --out other --workers 0 channels=[Hoechst]")
-        commanded("train run.yaml")
-        commanded("embed run --level bag --part all --out wells.h5ad")
+        for words in MADE:
+            assert commanded(words) == 0
     finally:
         os.chdir(before)
     return folder

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from data_tools.pipeline.build.folder import explained, writing
@@ -17,14 +19,22 @@ from framework.durable import sync_folder, write_json
 _NAME = ".update"
 
 
-def staging(root: Path) -> Path:
-    """Return an empty folder for new files, after finishing a replacement that was stopped."""
+@contextmanager
+def staging(root: Path) -> Iterator[Path]:
+    """Give an empty folder for new files, after finishing a replacement that was stopped.
+
+    Nothing of it is left at the end of the block, unless ``put_in_place`` has begun and is to go on.
+    """
     finish(root)
     folder = root / _NAME
-    with explained(root):
-        shutil.rmtree(folder, ignore_errors=True)
-    with writing(folder):
-        return folder
+    try:
+        with explained(root):
+            shutil.rmtree(folder, ignore_errors=True)
+        with writing(folder):
+            yield folder
+    finally:
+        if not (folder / MANIFEST_NAME).is_file():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def put_in_place(root: Path, manifest: Manifest) -> None:
@@ -37,12 +47,6 @@ def put_in_place(root: Path, manifest: Manifest) -> None:
         write_json(root / _NAME / MANIFEST_NAME, manifest.model_dump(mode="json"))
         sync_folder(root / _NAME)
     finish(root)
-
-
-def drop(root: Path) -> None:
-    """Remove the staging folder: what was made is what is there."""
-    with explained(root):
-        shutil.rmtree(root / _NAME, ignore_errors=True)
 
 
 def finish(root: Path) -> bool:

@@ -23,7 +23,7 @@ from data_tools.pipeline.build.facts import CellCounts
 from data_tools.pipeline.build.folder import only_writer, record
 from data_tools.pipeline.build.joining import QC_INDEX_NAME, skipped, tile_index
 from data_tools.pipeline.build.parts import bags_table, tiles_schema, write_tables
-from data_tools.pipeline.build.staged import drop, finish, put_in_place, staging
+from data_tools.pipeline.build.staged import finish, put_in_place, staging
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.ingest import write_targets
 from data_tools.pipeline.plates.measured import check_cell_tables
@@ -135,19 +135,18 @@ def update_plates(config: IngestConfig, root: Path, base: Path, report: OnProgre
             raise InputError("\n".join(problem.detail for problem in tables.problems[:5]))
         report("tables", 1, 3)
         old_rows = _bag_rows(root)
-        made = _write(config, manifest, tables, root)
-        report("tables", 2, 3)
-        remade = tuple(item.name for item in made if item not in manifest.files)
-        owned = {item.name for item in manifest.files if item.name.startswith(("targets/", "qc/omics/"))}
-        gone = owned - {item.name for item in made}
-        wells = sum(old != new for old, new in zip(old_rows, tables.rows, strict=True))
-        if changed or remade or gone:
-            new = _manifest(config, manifest, tables, made, gone, changed, remade)
-            put_in_place(root, new)
-            for name in gone:
-                (root / name).unlink(missing_ok=True)
-        else:
-            drop(root)
+        with staging(root) as folder:
+            made = _write(config, manifest, tables, root, folder)
+            report("tables", 2, 3)
+            remade = tuple(item.name for item in made if item not in manifest.files)
+            owned = {item.name for item in manifest.files if item.name.startswith(("targets/", "qc/omics/"))}
+            gone = owned - {item.name for item in made}
+            wells = sum(old != new for old, new in zip(old_rows, tables.rows, strict=True))
+            if changed or remade or gone:
+                new = _manifest(config, manifest, tables, made, gone, changed, remade)
+                put_in_place(root, new)
+                for name in gone:
+                    (root / name).unlink(missing_ok=True)
         report("tables", 3, 3)
     return UpdateSummary(
         state="updated" if changed or remade or gone else "nothing_to_do",
@@ -305,9 +304,8 @@ def _cells(
     return counts, problems, list(notes)
 
 
-def _write(config: IngestConfig, manifest: Manifest, tables: _Tables, root: Path) -> list[FileRecord]:
+def _write(config: IngestConfig, manifest: Manifest, tables: _Tables, root: Path, folder: Path) -> list[FileRecord]:
     """Write the new files into the staging folder, and return their records; what stays the same has the same one."""
-    folder = staging(root)
     bags = bags_table(tables.rows)
     write_tables(folder / BAGS_NAME, [bags], bags.schema)
     schema = tiles_schema(config.markers, _label_columns(root))

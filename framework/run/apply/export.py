@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from framework.data.format.schema import Manifest
-from framework.durable import check_can_be_folder, sync_file, sync_folder, temporary_name, write_json, write_text
+from framework.durable import check_can_be_folder, folder_beside, sync_file, sync_folder, write_json, write_text
 from framework.errors import RunError
 from framework.files.tensors import save_tensors
 from framework.models import NetworkOptions
@@ -61,20 +61,17 @@ def export(
     Raises:
         RunError: a run that embeds nothing, a folder that holds something else, or a network that cannot be traced.
         WellstreamError: the run cannot be opened.
+        OSError: the folder cannot be written; nothing of the export is left.
     """
     opened, folder = open_run(run, device="cpu"), Path(out)
     opened.having(Embeds)
     _need_free(folder)
     check_can_be_folder(folder)
-    beside = temporary_name(folder)
-    try:
+    manifest = opened.on(data).dataset.manifest
+    with folder_beside(folder) as beside:
         beside.mkdir(parents=True)
-        facts = _write(opened, opened.on(data).dataset.manifest, beside, licence, program)
+        facts = _write(opened, manifest, beside, licence, program)
         _publish(beside, folder)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     files = (TENSORS_FILE, MODEL_FILE, CARD, *((PROGRAM,) if program else ()))
     return ExportSummary(
         folder=folder,

@@ -22,6 +22,7 @@ from framework.data.dataset import Dataset
 from framework.data.scales import ScaleProfile
 from framework.data.split import PARTS
 from framework.data.store import TileStore
+from framework.durable import check_can_be_folder, new_folder
 from framework.errors import CheckpointError, ConfigError, RunError, did_you_mean
 from framework.models import Aggregate, BagEncoder, MeanPoolConfig, ResNet18Config, build_backbone, take_weights
 from framework.models.taking import Taken
@@ -79,7 +80,7 @@ def import_checkpoint(
     """
     if aggregate not in ORDERS:
         raise ConfigError(f"aggregate: expected one of: {', '.join(ORDERS)}, found '{aggregate}'")
-    path, folder = Path(file), _new_folder(Path(out))
+    path, place = Path(file), _free(Path(out))
     dataset = Dataset.open(data)
     table = TargetTable.read(dataset, target)
     weight, bias = read_heads(path)
@@ -87,7 +88,7 @@ def import_checkpoint(
     names = channels or dataset.manifest.tile.channels
     backbone, taken = _backbone(path, names, ORDERS[aggregate])
     by = split_by or f"Metadata_Fold_{target}"
-    config = _config(folder, data, target, names, scale, _split(dataset, by)).resolved()
+    config = _config(place, data, target, names, scale, _split(dataset, by)).resolved()
     train = split.bags_in(split.assign(dataset.bags, config.split), "train")
     fitted = ScaleProfile.fit(scale, TileStore(dataset, names), np.flatnonzero(np.isin(dataset.index.bag, train)))
     base = Foundation(backbone=backbone, scale=fitted, weights=taken.sha256)
@@ -95,9 +96,10 @@ def import_checkpoint(
     objective = _run_of(config, measured, backbone)
     kept = torch.from_numpy(table.genes.get_indexer(pd.Index(objective.targets[0].genes)))
     objective.heads[0].load_state_dict({"weight": weight[kept].float(), "bias": bias[kept].float()})
-    _write(folder, config, measured, dataset, objective, taken)
+    with new_folder(place) as beside:
+        _write(RunFolder(root=beside), config, measured, dataset, objective, taken)
     return ImportSummary(
-        run=folder.root,
+        run=place,
         target=target,
         genes=len(kept),
         excluded=len(table.genes) - len(kept),
@@ -107,10 +109,12 @@ def import_checkpoint(
     )
 
 
-def _new_folder(out: Path) -> RunFolder:
+def _free(out: Path) -> Path:
+    """Return a folder that a run may be written to, before anything is read for it."""
+    check_can_be_folder(out)
     if out.exists() and any(out.iterdir()):
         raise RunError(f"{out}: holds something already; name a new folder")
-    return RunFolder(root=out)
+    return out
 
 
 def _write(
@@ -201,11 +205,11 @@ def _split(dataset: Dataset, by: str) -> dict[str, Any]:
 
 
 def _config(
-    folder: RunFolder, data: Path | str, target: str, channels: Sequence[str], scale: str, parts: dict[str, Any]
+    place: Path, data: Path | str, target: str, channels: Sequence[str], scale: str, parts: dict[str, Any]
 ) -> RunConfig:
     return RunConfig.from_plain(
         {
-            "run_dir": str(folder.root),
+            "run_dir": str(place),
             "data": {"path": str(data), "channels": list(channels), "scale": scale},
             "split": parts,
             "plan": {"name": "bags", "bags": 64, "tiles": 64},

@@ -6,7 +6,6 @@ The folder is made under another name and renamed, so it is whole or absent.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 
 from framework import checkpoint
 from framework.distributed import Ranks
-from framework.durable import sync_folder, temporary_name
+from framework.durable import folder_beside, sync_folder
 from framework.models import BagEncoder
 from framework.objectives import OmicsHeads, OmicsHeadsConfig
 from framework.objectives.omics_heads import OmicsHeadsProfile
@@ -85,12 +84,9 @@ class RunWriter:
             CheckpointError: the disk is full.
         """
         target = Path(known.one.config.run_dir)
-        folder = RunFolder(root=temporary_name(target))
-        try:
-            self._fill(folder, known, trained, seconds)
-            folder.root.rename(target)
-        finally:
-            shutil.rmtree(folder.root, ignore_errors=True)
+        with folder_beside(target) as beside:
+            self._fill(RunFolder(root=beside), known, trained, seconds)
+            beside.rename(target)
         sync_folder(target.parent)
         return target
 

@@ -155,6 +155,25 @@ def _warn_of_few_tiles(config: RunConfig, plan: Plan, world_size: int) -> None:
         )
 
 
+def _warn_of_padding(config: RunConfig, plan: Plan) -> None:
+    """Say where a step asks for more than the whole part has, and is filled up with rows that count nowhere."""
+    first = plan.at(0)
+    counted = int((first.weights > 0).sum())
+    if plan.steps_per_epoch > 1 or counted == plan.rows:
+        return
+    units = len(plan.visits(first))
+    log.warning(
+        "plan '%s' asks for %d rows per step, and part 'train' has %d (%d %s%s): each step is that, and its other rows "
+        "are computed and count nowhere; ask for fewer per step, or give the part more",
+        config.plan.name,
+        plan.rows,
+        counted,
+        units,
+        plan.unit,
+        "" if units == 1 else "s",
+    )
+
+
 def _split_table(parts: Parts, dataset: Dataset) -> pd.DataFrame:
     """Return bags and tiles of each part."""
     table = pd.DataFrame({"part": parts, "bags": 1, "tiles": np.diff(dataset.index.bag_start)})
@@ -192,10 +211,14 @@ def _loaders(
     dataset, parts, scale = prepared.dataset, prepared.measured.parts, prepared.measured.scale
     labels, store = objective.labels(dataset), open_store(config, dataset, scale.channels)
     plan = plan_of(config, dataset, parts, "train", objective, labels, Draw.BATCHES)
+    objective.check_plan(plan, labels, "train")
+    if ranks.is_main:
+        _warn_of_padding(config, plan)
     loader = open_loader(config, store, plan, ranks=ranks, scale=scale, labels=labels, augment=config.data.augment)
     if config.train.evaluate_every is None:
         return plan, loader, None
     held_out = plan_of(config, dataset, parts, "val", objective, labels, Draw.VALIDATION)
+    objective.check_plan(held_out, labels, "val")
     source = open_loader(config, store, held_out, ranks=ranks, scale=scale, labels=labels)
     return plan, loader, (source, held_out.steps_per_epoch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ import torch
 
 from framework.config import StrictModel, parse_config
 from framework.data.dataset import Dataset
+from framework.data.plan import BagsConfig, BalancedBagsConfig, PlanConfig, plan_over
 from framework.errors import ConfigError, RunError
 from framework.models import SmallCnnConfig
 from framework.objectives import TripletMIL, TripletMILConfig
 
+BOTH = ("Metadata_Perturbation", "Metadata_Stimulation")
 SMALL = SmallCnnConfig(widths=(4, 8), norm="group", dense=(8, 6))
 
 
@@ -60,6 +63,42 @@ def test_no_positives_are_refused(dataset: Dataset) -> None:
     config = TripletMILConfig(backbone=SMALL, same_bag_positives=False)
     with pytest.raises(RunError, match="no two training bags share a condition"):
         TripletMIL.measure(config, dataset, ("A", "B"), np.arange(6))
+
+
+@pytest.mark.parametrize(
+    ("plan", "bags", "said"),
+    [
+        # Bags b and b + 6 share a condition of both columns; a step of one condition has no negative.
+        (BalancedBagsConfig(by=BOTH, conditions=1, bags=2, tiles=2), (0, 6, 1, 7), "1 condition by .* in 2 bags"),
+        (BagsConfig(bags=1, tiles=2), range(6), "1 condition by Metadata_Perturbation, Metadata_Stimulation in 1 bag,"),
+        # Six bags of six conditions, and each stands once in an epoch.
+        (BagsConfig(bags=2, tiles=2), range(6), "2 conditions by .* in 2 bags"),
+        (BalancedBagsConfig(by=BOTH, conditions=2, bags=2, tiles=2), (0, 6, 1, 7), None),
+        (BagsConfig(bags=12, tiles=2), range(12), None),
+    ],
+)
+def test_a_plan_without_a_triplet_is_refused_before_the_first_step(
+    dataset: Dataset, plan: PlanConfig, bags: Sequence[int], said: str | None
+) -> None:
+    objective = built(dataset)
+    made, labels = plan_over(plan, dataset, np.array(bags), 0), objective.labels(dataset)
+    if said is None:
+        objective.check_plan(made, labels, "train")
+        return
+    expected = rf"part 'val': no triplet can be formed, the first step has {said}.*evaluate_every"
+    with pytest.raises(RunError, match=expected):
+        objective.check_plan(made, labels, "val")
+
+
+def test_two_draws_of_one_bag_are_a_positive_where_they_show_other_tiles(dataset: Dataset) -> None:
+    """Bag 0 alone has its condition here; the plan draws it twice, with other tiles as long as it has enough."""
+    plan = BalancedBagsConfig(by=("Metadata_Perturbation",), conditions=2, bags=2, tiles=2)
+    made = plan_over(plan, dataset, np.array([0, 3, 1, 4]), 0)
+    alike = built(dataset, by=("Metadata_Perturbation",), same_bag_positives=False)
+    alike.check_plan(made, alike.labels(dataset), "train")
+    apart = built(dataset, same_bag_positives=False)  # bags 0 and 3 differ in their stimulation
+    with pytest.raises(RunError, match=r"4 conditions .* in 4 bags, and a triplet is two bags of one condition"):
+        apart.check_plan(made, apart.labels(dataset), "train")
 
 
 def test_the_paper_is_the_default() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,8 +45,8 @@ class Kept:
 def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
     place = Kept()
     opened = [Guarded("kept", lambda: place)]
-    monkeypatch.setattr(tracker, "open_places", lambda *given: opened)
-    monkeypatch.setattr(replay, "open_places", lambda *given: opened)
+    monkeypatch.setattr(tracker, "open_places", lambda *given, **options: opened)
+    monkeypatch.setattr(replay, "open_places", lambda *given, **options: opened)
     return place
 
 
@@ -80,6 +82,20 @@ def test_a_run_is_shown_again_as_its_last_attempts_made_it(tmp_path: Path, kept:
     assert summary.left_out == ("evaluation/long",)
     with pytest.raises(RunError, match="nowhere to send the run to"):
         replay_run(run, tmp_path / "out", TrackingConfig(wandb="disabled"), {})
+
+
+def test_a_place_that_fails_is_left_out_of_training_and_is_an_error_where_it_is_what_was_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def full(place: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    Guarded("kept", Kept).do(full)
+    assert "kept failed and is left out from here on" in caplog.text
+    with pytest.raises(RunError, match=r"kept failed, and what it has of the run is not whole: .*No space left"):
+        Guarded("kept", Kept, needed=True).do(full)
+    with pytest.raises(RunError, match="kept failed"):
+        Guarded("kept", lambda: full(None), needed=True)  # type: ignore[arg-type, return-value]
 
 
 def test_tensorboard_that_is_not_installed_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

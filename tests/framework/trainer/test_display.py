@@ -27,6 +27,13 @@ def test_a_line_has_loss_rate_and_time_left() -> None:
     assert shown(True).splitlines() == ["step 40/100  loss 0.25  1234 tiles/s  waiting 1.0%  2 min 00 s left", "saved"]
 
 
+def test_an_interval_in_which_nothing_counted_shows_no_nan() -> None:
+    stream = io.StringIO()
+    with Display(shown=True, done=0, steps=100, console=Console(file=stream, width=200)) as display:
+        display.numbers(40, {"loss": float("nan")}, seconds_per_step=2.0)
+    assert stream.getvalue() == "step 40/100  nothing counted in a loss  2 min 00 s left\n"
+
+
 def test_other_ranks_are_silent() -> None:
     assert shown(False) == ""
 

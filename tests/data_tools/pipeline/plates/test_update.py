@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +137,26 @@ def test_a_plate_map_that_changes_which_wells_there_are_is_refused(
     with pytest.raises(InputError, match=re.escape(told)):
         update(raw.config(), out)
     assert tree(out) == before
+
+
+@pytest.mark.parametrize("name", ["bags.parquet", "rna_M2.h5ad", "dataset.json"])
+def test_an_update_that_finds_no_room_leaves_the_dataset_as_it_was(
+    raw: Any, tmp_path: Path, out: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    config, before = raw.config(omics=omics_of(tmp_path / "rna.csv")), tree(out)
+
+    def full(source: Path, target: Path, original: Any = os.replace) -> None:
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        original(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(DatasetError, match="the disk is full"):
+            update(config, out)
+    assert tree(out) == before
+    assert not (out / ".update").exists()
+    assert update(config, out).state == "updated"
 
 
 def test_an_update_that_was_stopped_goes_on(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import resource
 from pathlib import Path
 
 import anndata
@@ -129,3 +131,17 @@ def test_what_does_not_fit_is_refused(root: Path, tmp_path: Path) -> None:
         import_checkpoint(file, data, TARGET, tmp_path / "run", aggregate="mean")
     assert not (tmp_path / "run").exists()
     assert list(ORDERS) == ["backbone", "tile_embedding"]
+
+
+def test_an_import_that_finds_no_room_leaves_nothing_and_is_made_anew(root: Path, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    given = (root / "m1.ckpt", root / "dataset", TARGET, tmp_path / "run")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(CheckpointError, match=rf"^{re.escape(str(tmp_path))}/run/checkpoints/step-00000000: "):
+            import_checkpoint(*given)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+    import_checkpoint(*given)
+    assert open_run(tmp_path / "run").config.run_dir == str(tmp_path / "run")

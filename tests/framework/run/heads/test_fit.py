@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from fixtures.tiny_dataset import make_dataset, resealed
 from fixtures.tiny_run import TRIPLET, config
 
 from framework import checkpoint
-from framework.durable import temporary_name
-from framework.errors import ConfigError, RunError
+from framework.durable import TEMPORARY_PREFIX, temporary_name
+from framework.errors import CheckpointError, ConfigError, RunError, sentence_of
 from framework.run import embed, fit, open_run, predict, verify_run
 from framework.run.heads.config import each_head, load_heads_config
 from framework.run.heads.fit import HeadsSummary, fit_heads
@@ -217,3 +218,17 @@ def test_a_backbone_per_split_is_named_by_the_seed(root: Path, tmp_path: Path) -
     assert models[1].config.objective.builds_on == str(tmp_path / "pretrain-3")
     assert models[1].config.data.embeddings == str(tmp_path / "3" / "tiles.h5ad")
     assert (models[1].config.split.seed, models[1].name) == (3, "rna-split-3")
+
+
+def test_a_full_disk_names_the_folder_of_the_model_and_leaves_nothing_of_it(root: Path, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, before[1]))
+    try:
+        with pytest.raises((OSError, CheckpointError)) as caught:
+            fit_heads(load_heads_config(plain(root, tmp_path / "run")))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert sentence_of(caught.value).startswith(f"{tmp_path}/run/")
+    assert TEMPORARY_PREFIX not in sentence_of(caught.value)
+    assert {entry.name for entry in (tmp_path / "run").iterdir()} <= {".lock"}
+    fit_heads(load_heads_config(plain(root, tmp_path / "run")))
