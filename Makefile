@@ -11,10 +11,11 @@ JURKAT ?= jurkat
 TRUTH ?= truth
 BBBC021 ?= bbbc021
 XENIUM ?= xenium
+COVERAGE ?= coverage
 SITES ?= 1
 JOBS ?= 2
 
-.PHONY: help demo ifc demo-real yeast jurkat bbbc021 xenium truth test test-slow test-slurm fuzz lint types docs check bench bench-quick gpu-check constraints clean
+.PHONY: help demo ifc demo-real yeast jurkat bbbc021 xenium coverage truth test test-slow test-slurm fuzz lint types docs check bench bench-quick gpu-check constraints clean
 help:
 	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 10 minutes on 2 cores)"
 	@echo "make ifc                      simulate images and sequenced cells, predict expression from images (minutes)"
@@ -23,6 +24,7 @@ help:
 	@echo "make jurkat CELLS=FOLDER      IFC-seq on real cells: DNA content and cell cycle from images (about 15 minutes)"
 	@echo "make bbbc021 PROFILES=FOLDER  mechanisms of action from real profiles: every normalisation, NSC and NSB (minutes)"
 	@echo "make xenium FIELD=FOLDER      expression of single cells from DAPI: three strips, three seeds, all baselines (about 20 minutes)"
+	@echo "make coverage                 do intervals of 90 % hold 90 %: 750 simulated perturbations, a new plate; FIELD= and CELLS= add real cells"
 	@echo "make truth [SITES=16]         Image2Omics on a simulation of the paper's shape: what it finds of what is true (an hour on 2 cores)"
 	@echo "make test                     the test suite (minutes)"
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
@@ -66,6 +68,9 @@ jurkat: $(READY)
 xenium: $(READY)
 	@test -d "$(FIELD)" || { echo "usage: make xenium FIELD=<folder with morphology_mip.tif and transcripts.csv.gz>"; exit 2; }
 	$(BIN)/python -m experiments.xenium_breast.strips --field "$(FIELD)" --out $(XENIUM) $(ARGS)
+
+coverage: $(READY)
+	$(BIN)/python -m experiments.coverage --out $(COVERAGE) $(if $(FIELD),--field "$(FIELD)") $(if $(CELLS),--cells "$(CELLS)")
 
 bbbc021: $(READY)
 	@test -d "$(PROFILES)" || { echo "usage: make bbbc021 PROFILES=<folder with wells.csv.gz>"; exit 2; }
@@ -114,4 +119,4 @@ constraints: $(READY)
 	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) site $(DEMO) $(DEMO)-real $(IFC) $(TRUTH) $(BBBC021)
+	rm -rf $(VENV) site $(DEMO) $(DEMO)-real $(IFC) $(TRUTH) $(BBBC021) $(COVERAGE)

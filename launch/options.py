@@ -44,6 +44,23 @@ Plugins = Annotated[
 ]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BaselineOptions:
+    """What stands beside the model."""
+
+    baselines: Annotated[
+        str,
+        typer.Option(
+            help="all, or names such as count,intensity: predictors that know less, scored on the same rows by the "
+            "same test; baselines.KEY=VALUE sets how",
+        ),
+    ] = ""
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", help="run folder that made the files, for --baselines; default: as they name it"),
+    ] = None
+
+
 def flat(command: Callable[..., None], switches: Mapping[str, Any]) -> Callable[..., None]:
     """Return a command whose parameters are single options.
 

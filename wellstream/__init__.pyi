@@ -23,6 +23,7 @@ from framework.report import FIGURES as FIGURES
 from framework.run import features as features
 from framework.run import import_checkpoint as import_checkpoint
 from framework.run import verify_run as verify_run
+from wellstream.calibration import intervals as intervals
 from wellstream.configs import config as config
 from wellstream.configs import config_kinds as config_kinds
 from wellstream.data import Dataset as Dataset

@@ -8,9 +8,11 @@ from typing import Any
 
 from framework import features as feature_sets
 from framework import report as pages
+from framework.baselines import asked, features_with_baselines
 from framework.config import load_config
+from framework.durable import check_can_be_folder
 from framework.errors import ConfigError
-from framework.evaluate import Evaluation
+from framework.evaluate import Evaluation, write_evaluation
 from framework.features import FeatureEvaluateConfig
 from framework.progress import OnProgress
 
@@ -22,6 +24,8 @@ def evaluate_features(
     out: Path | str | None = None,
     data: Path | str | None = None,
     page: bool = False,
+    baselines: str | Sequence[str] = (),
+    run: Path | str | None = None,
     overrides: Sequence[str] = (),
     progress: OnProgress | None = None,
     **options: Any,
@@ -32,9 +36,14 @@ def evaluate_features(
         sets: files (``[NAME=]FILE[#KEY]``) or folders of them, or name -> file; the first is compared with.
         label: column with the class of each cell.
         out: folder to write the evaluation to; default: nowhere.
-        data: the dataset of the cells, for crops on the page.
+        data: the dataset of the cells, for crops on the page and for baselines; default for those: the one that the
+            files name.
         page: write figures and ``report.html`` too, into ``out``.
-        overrides: further options as text, as ``["trees=100"]``.
+        baselines: ``"all"``, or names of ``BASELINES``, also as ``"count,intensity"``: their features are compared on
+            the same cells, and the headline says whether each feature set is above the best one.
+        run: folder of the run that made the features, for baselines; default: the one that the files name.
+        overrides: further options as text, as ``["trees=100"]``; those of baselines as
+            ``["baselines.seed=1"]``.
         progress: called with (stage, done, total).
         options: of ``FeatureEvaluateConfig``, as ``k=5``.
 
@@ -45,9 +54,18 @@ def evaluate_features(
         raise ConfigError("page: a page is written into a folder; name one with out")
     named = sets.items() if isinstance(sets, Mapping) else [("", file) for file in sets]
     files = [f"{name}={file}" if name else str(file) for name, file in named]
-    config = load_config({"label": label, **options}, FeatureEvaluateConfig, overrides)
+    beside, others = asked(baselines, overrides)
+    config = load_config({"label": label, **options}, FeatureEvaluateConfig, others)
+    if out is not None:
+        check_can_be_folder(out)
     tables = feature_sets.open_same_cells(files)
-    evaluation = feature_sets.evaluate_features(tables, config, out, progress=progress)
+    if beside is None:
+        evaluation = feature_sets.evaluate_features(tables, config, progress=progress)
+    else:
+        of_run = None if run is None else Path(run)
+        evaluation = features_with_baselines(tables, config, beside, dataset=data, run=of_run, progress=progress)
+    if out is not None:
+        write_evaluation(out, evaluation)
     if page and out is not None:
         pages.write_feature_report(out, tables, dataset=data, progress=progress)
     return evaluation

@@ -9,17 +9,14 @@ from typing import Any
 import anndata
 
 from framework import evaluate as scoring
-from framework.baselines import BaselinesConfig, chosen, with_baselines
-from framework.config import load_config
+from framework.baselines import asked, with_baselines
 from framework.durable import check_can_be_folder
-from framework.errors import ConfigError, InputError
+from framework.errors import InputError
 from framework.evaluate import Evaluation
 from framework.files.h5ad import read_h5ad
 from framework.plugins import load_plugins
 from framework.progress import OnProgress
 from framework.run import RunFolder, open_run, predict
-
-_OF_BASELINES, _ASKED = "baselines.", "baselines="
 
 
 def evaluate(
@@ -64,16 +61,9 @@ def evaluate(
             raise InputError(f"{runs[0]}: a run is evaluated alone; give prediction files to evaluate several")
         run, out = run or runs[0], out or runs[0] / "evaluation"
         files = list(predictions_of_run(runs[0], data, progress))
-    asked, others = _taken(_ASKED, overrides)
-    of_baselines, others = _taken(_OF_BASELINES, others)
-    baselines = baselines or ",".join(asked)
-    names = tuple(name for name in (baselines.split(",") if isinstance(baselines, str) else baselines) if name)
-    if not names:
-        if of_baselines:
-            raise ConfigError(f"{_OF_BASELINES}{of_baselines[0]}: no baseline was asked for; add --baselines all")
+    config, others = asked(baselines, overrides)
+    if config is None:
         return scoring.evaluate(files, data, out, options, kind, others)
-    config = load_config({"names": list(names)}, BaselinesConfig, of_baselines)
-    chosen(config.names)
     if out is not None:
         check_can_be_folder(out)
     prepared = scoring.prepare(files, data, options, kind, others)
@@ -81,12 +71,6 @@ def evaluate(
     if out is not None:
         scoring.write_evaluation(out, made)
     return made
-
-
-def _taken(prefix: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return what follows ``prefix`` in the words that begin with it, and the other words."""
-    mine = [word.removeprefix(prefix) for word in words if word.startswith(prefix)]
-    return mine, [word for word in words if not word.startswith(prefix)]
 
 
 def is_run(place: Path | str) -> bool:

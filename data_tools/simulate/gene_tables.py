@@ -178,8 +178,9 @@ def noise_ceiling(truth: pd.DataFrame, samples: int) -> pd.Series[float]:
 
 
 def well_name(row: int, column: int) -> str:
-    """Return ``A01`` for row 0, column 0."""
-    return f"{chr(ord('A') + row)}{column + 1:02d}"
+    """Return ``A01`` for row 0, column 0; ``AA01`` follows ``Z01``."""
+    letters = chr(ord("A") + row) if row < 26 else f"A{chr(ord('A') + row - 26)}"
+    return f"{letters}{column + 1:02d}"
 
 
 def _loadings(n: int, n_stimulations: int, n_dependent: int, rng: np.random.Generator) -> F64:

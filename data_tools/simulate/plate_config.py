@@ -29,8 +29,8 @@ class PlateConfig(StrictModel):
 
     plate: str = Field("SIM", pattern=_NAME, max_length=60, description="the plate's name: letters, digits, _ . -")
     n_plates: int = Field(1, ge=1, le=99, description="replicate imaging plates, each with its own batch effect")
-    rows: int = Field(8, ge=1, le=16, description="rows of the plate")
-    columns: int = Field(12, ge=1, le=24, description="columns of the plate")
+    rows: int = Field(8, ge=1, le=32, description="rows of the plate")
+    columns: int = Field(12, ge=1, le=48, description="columns of the plate")
     perturbations: int = Field(23, ge=3, description="perturbations with the controls NT and POS, so 3 or more")
     stimulations: UniqueNames = Field(("M1", "M2"), min_length=1, description="every perturbation is done under each")
     replicates: int = Field(2, ge=1, description="imaging wells per condition on each plate")

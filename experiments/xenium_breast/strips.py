@@ -23,7 +23,6 @@ import numpy.typing as npt
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
-from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from experiments.demo.steps import Protocol, overrides, table_made
@@ -37,6 +36,7 @@ from experiments.xenium_breast.features import (
     features,
     of_neighbours,
 )
+from framework.baselines import ridge
 from framework.data.dataset import Dataset
 from framework.evaluate.intervals import quantile_interval
 from framework.evaluate.metrics import pearson
@@ -235,34 +235,13 @@ def _ridge(field: Field, values: Floats, *, shuffled: bool) -> Floats:
         for strip in field.strips:
             rows = field.rows(strip)
             order[rows] = random.permutation(rows)
-    mixed = values[order]
+    mixed, codes = values[order], np.unique(field.strip.astype(str), return_inverse=True)[1].astype(np.int64)
     for strip in field.strips:
         test = field.strip == strip
-        inner = {
-            other: (mixed, field.measured, (field.strip != other) & ~test, field.strip == other)
-            for other in field.strips
-            if other != strip
-        }
-        scores = [
-            np.median(
-                np.mean(
-                    [np.nan_to_num(pearson(_fitted(*of, alpha), field.measured[of[3]])) for of in inner.values()],
-                    axis=0,
-                )
-            )
-            for alpha in ALPHAS
-        ]
-        found[test] = _fitted(mixed, field.measured, ~test, test, ALPHAS[int(np.argmax(scores))])
+        of_training, folds = (mixed[~test], field.measured[~test]), len(field.strips) - 1
+        fit = ridge(*of_training, mixed[test], codes[~test], folds, strengths=ALPHAS, by="r")
+        found[test] = fit.predicted
     return found
-
-
-def _fitted(
-    values: Floats, measured: Floats, train: npt.NDArray[np.bool_], test: npt.NDArray[np.bool_], alpha: float
-) -> Floats:
-    """Return what a ridge regression on some rows predicts of others, (n, G)."""
-    scale = StandardScaler().fit(values[train])
-    model = Ridge(alpha=alpha).fit(scale.transform(values[train]), measured[train])
-    return np.asarray(model.predict(scale.transform(values[test])), dtype=np.float64)
 
 
 def _scores(field: Field, predicted: Floats, cells: Callable[[str], npt.NDArray[np.int64]] | None = None) -> Floats:

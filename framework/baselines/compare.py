@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 else:
     Tuned = choices(BASELINES, short=True)
 _FEW_RESAMPLES = 100
+SCORE = "r"
+HOW = (
+    "r: median over columns of Pearson's r; a constant prediction has r 0. Every baseline is a ridge regression on the "
+    "same training rows."
+)
 
 
 class BaselinesConfig(StrictModel):
@@ -123,6 +128,13 @@ def chosen(names: Sequence[str]) -> list[str]:
     return BASELINES.names() if ALL in wanted else list(dict.fromkeys(wanted))
 
 
+def built(name: str, options: BaselinesConfig) -> Baseline:
+    """Return a baseline with the options that it is to have."""
+    entry, tuned = BASELINES.get(name), {each.name: each for each in options.tuned}
+    baseline: Baseline = entry.build(tuned.get(name) or entry.config())
+    return baseline
+
+
 def _rows(files: Sequence[Learned], dataset: Dataset, run: Path | None, options: BaselinesConfig) -> Rows:
     ids = np.unique(np.concatenate([np.concatenate([file.train, file.test]) for file in files]))
     return Rows.of(
@@ -140,8 +152,7 @@ def _measure(
     found: _Beside, name: str, rows: Rows, files: Sequence[Learned], scoring: Scoring, options: BaselinesConfig
 ) -> None:
     """Add one baseline, or why it is not there."""
-    entry, tuned = BASELINES.get(name), {each.name: each for each in options.tuned}
-    baseline: Baseline = entry.build(tuned.get(name) or entry.config())
+    baseline = built(name, options)
     try:
         features = baseline.features(rows)
     except BaselineMissing as error:
@@ -222,7 +233,7 @@ def _joined(evaluation: Evaluation, found: _Beside, files: Sequence[Learned], op
         if mine:
             best = max(mine, key=lambda row: float(row["score"]))
             units = len(np.unique(np.concatenate([item.units for item in of_model]).astype(str)))
-            targets.append({"target": target, "model": model, "units": units, "best": best["baseline"], **_told(best)})
+            targets.append({"target": target, "model": model, "units": units, "best": best["baseline"], **told(best)})
     summary = {
         "rows": rows,
         "targets": targets,
@@ -230,6 +241,8 @@ def _joined(evaluation: Evaluation, found: _Beside, files: Sequence[Learned], op
         "unit": files[0].unit,
         "resamples": options.resamples,
         "options": options.plain(),
+        "score": SCORE,
+        "how": HOW,
         "training_rows": [len(file.train) for file in files],
     }
     tables = {KEY: pd.DataFrame(rows), f"{KEY}_per_column": pd.concat(columns, ignore_index=True)}
@@ -248,17 +261,14 @@ def _row(target: str, name: str, value: float, apart: Difference, found: _Beside
         "baseline": name,
         "says": found.says[name],
         "score": value,
-        "difference": apart.value,
-        "difference_low": apart.low,
-        "difference_high": apart.high,
-        "p": apart.p,
-        "verdict": apart.verdict,
+        **apart.plain(),
         "features": found.features[name],
         "strength": float(np.median(found.strengths[name])),
     }
 
 
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+def told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a headline says of the best baseline, from its row."""
     kept = ("says", "score", "difference", "difference_low", "difference_high", "p", "verdict")
     return {key: row[key] for key in kept}
 

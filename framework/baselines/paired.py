@@ -55,6 +55,16 @@ class Difference:
         """``above``, ``level with`` or ``below``: whether the interval leaves 0 out."""
         return "above" if self.low > 0 else "below" if self.high < 0 else "level with"
 
+    def plain(self) -> dict[str, float | str]:
+        """Return it as columns of a row of baselines."""
+        return {
+            "difference": self.value,
+            "difference_low": self.low,
+            "difference_high": self.high,
+            "p": self.p,
+            "verdict": self.verdict,
+        }
+
 
 def column_scores(item: Scored) -> Floats:
     """Return r of each column, (P,); 0 where predictions are constant, NaN where nothing was measured twice."""

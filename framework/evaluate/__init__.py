@@ -31,12 +31,14 @@ from framework.evaluate.kinds import (
 )
 from framework.evaluate.markers import MarkerEvaluation, evaluate_markers, linear_baseline, tile_mean_intensities
 from framework.evaluate.omics import OmicsEvaluation, evaluate_omics, rank_genes, rankable
+from framework.evaluate.over_splits import ENOUGH_SPLITS, IntervalsSummary, write_intervals
 from framework.evaluate.rank_agreement import RankAgreement, rank_agreement
 from framework.evaluate.score import Scoring, evaluate, prepare
 from framework.evaluate.truth import CLASSES, found_of_truth, read_truth
 
 __all__ = [
     "CLASSES",
+    "ENOUGH_SPLITS",
     "EVALUATIONS",
     "AlignSummary",
     "CanonicalCorrelations",
@@ -45,6 +47,7 @@ __all__ = [
     "EvaluateConfig",
     "Evaluation",
     "EvaluationKind",
+    "IntervalsSummary",
     "MarkerEvaluation",
     "MarkersKind",
     "OmicsEvaluation",
@@ -80,4 +83,5 @@ __all__ = [
     "render_baselines",
     "tile_mean_intensities",
     "write_evaluation",
+    "write_intervals",
 ]

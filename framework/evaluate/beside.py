@@ -19,10 +19,10 @@ def beside_baselines(summary: Mapping[str, Any]) -> Verdict | None:
         return None
     said = []
     for target in found["targets"]:
+        scores = f"{found['score']} {number(target['model'], '.3f')} against {number(target['score'], '.3f')}"
         said.append(
             f"{target['target']}: the model is {target['verdict']} the best baseline ({target['best']}, "
-            f"{target['says']}): r {number(target['model'], '.3f')} against {number(target['score'], '.3f')}, "
-            f"difference {interval(target, 'difference', '+.3f', '[]')}"
+            f"{target['says']}): {scores}, difference {interval(target, 'difference', '+.3f', '[]')}"
         )
     holds = all(target["verdict"] == "above" for target in found["targets"])
     return Verdict(text="; ".join(said) + ".", holds=holds)
@@ -51,7 +51,7 @@ def baseline_table(summary: Mapping[str, Any]) -> ScoreTable | None:
     rows += [(f"{name}: not there: {why}", "", "", "") for name, why in found["missing"].items()]
     return ScoreTable(
         title="The model beside its baselines, on the same held-out rows",
-        headers=("predictor", "r", "model above it by [95 %]", "the model is"),
+        headers=("predictor", str(found["score"]), "model above it by [95 %]", "the model is"),
         rows=rows,
         caption=caption(found),
         wraps=True,
@@ -60,9 +60,5 @@ def baseline_table(summary: Mapping[str, Any]) -> ScoreTable | None:
 
 def caption(found: Mapping[str, Any]) -> str:
     """Return what a reader must know of the numbers."""
-    columns = "median over columns of Pearson's r; a constant prediction has r 0"
     drawn = f"{found['resamples']} resamples of test {found['unit']}s"
-    return (
-        f"r: {columns}. Every baseline is a ridge regression on the same training rows. Intervals: {drawn}, the same "
-        "ones for model and baseline; level with: the interval holds 0."
-    )
+    return f"{found['how']} Intervals: {drawn}, the same ones for model and baseline; level with: the interval holds 0."

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from framework.data.format.schema import PERTURBATION, SOURCE, STIMULATION
+from framework.errors import ConfigError
 from framework.evaluate.metrics import Floats
 
 LOWER, UPPER = "lower", "upper"
@@ -36,14 +37,23 @@ def half_widths(errors: Floats, level: float) -> Floats:
     Returns:
         (P,), the k-th smallest error, k = ceil((n + 1) level); infinite where that is more than there are.
     """
-    ordered = np.sort(errors, axis=0)
     known = np.isfinite(errors).sum(axis=0)
     # A product such as 10 x 0.9 must not be rounded up because of its last bit.
     place = np.ceil((known + 1) * level - 1e-9).astype(np.int64)
     widths: Floats = np.full(errors.shape[1], np.inf)
+    if len(errors) and (known == len(errors)).all():
+        # All columns ask for the same place, and nothing else need be in order.
+        return np.partition(errors, place[0] - 1, axis=0)[place[0] - 1] if 0 < place[0] <= len(errors) else widths
+    ordered = np.sort(errors, axis=0)
     enough = (place <= known) & (known > 0)
     widths[enough] = ordered[np.maximum(place[enough], 1) - 1, np.flatnonzero(enough)]
     return widths
+
+
+def need_level(level: float) -> None:
+    """Raises ConfigError: no share between 0 and 1."""
+    if not 0 < level < 1:
+        raise ConfigError(f"interval: expected a share between 0 and 1, such as 0.9, found {level:g}")
 
 
 def least_rows(level: float) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from scipy.stats import binom
 
 from framework.evaluate.conformal import INTERVALS, coverage
 from framework.evaluate.predictions import TEST, Predictions
@@ -64,9 +65,18 @@ def _of_target(target: str, table: pd.DataFrame) -> dict[str, Any]:
     found["covered"] = _mean(table[table["of"] == "all"])
     for name, chosen in (("new_plates", plates["new_plate"]), ("known_plates", ~plates["new_plate"])):
         found[name] = _mean(plates[chosen]) if chosen.any() else None
-    columns = table[table["of"] == "column"].groupby("name", sort=False)["covered"].mean()
+    of_columns, conditions = table[table["of"] == "column"], table[(table["of"] == "condition") & (table["n"] > 0)]
+    rows = int(of_columns.groupby("seed")["n"].max().sum())
+    found["units"] = {"conditions": conditions["name"].nunique()} if len(conditions) else {"rows": rows}
+    columns = of_columns.groupby("name", sort=False)["covered"].mean()
     found["columns"] = {"low": float(columns.quantile(0.025)), "high": float(columns.quantile(0.975))}
     return found
+
+
+def binomial_limits(count: int, level: float) -> tuple[float, float]:
+    """Return between which shares 95 % of counts lie, of ``count`` things that each happen with ``level``."""
+    low, high = binom.interval(0.95, count, level)
+    return float(low) / count, float(high) / count
 
 
 def _mean(rows: pd.DataFrame) -> float:
@@ -77,10 +87,13 @@ def _mean(rows: pd.DataFrame) -> float:
 
 def told(target: Mapping[str, Any]) -> list[str]:
     """Return what a reader must know of the intervals of a target."""
+    (unit, count), level = next(iter(target["units"].items())), target["level"]
+    low, high = binomial_limits(count, level)
     said = [
         f"{target['target']}: intervals of nominal {percent(target['level'])} hold {percent(target['covered'])} of the "
         f"measured values ({percent(target['columns']['low'])} to {percent(target['columns']['high'])} for the middle "
-        "95 % of columns)"
+        f"95 % of columns); a share of {count} {unit} that are each held with {percent(level)} lies between "
+        f"{percent(low)} and {percent(high)} in 95 of 100 cases"
     ]
     if target["new_plates"] is not None:
         gap = target["new_plates"] - target["level"]

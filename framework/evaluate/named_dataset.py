@@ -1,4 +1,4 @@
-"""The dataset of prediction files: the one that is given, or the one that they name."""
+"""The dataset of files of results: the one that is given, or the one that they name."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from framework.data.dataset import Dataset
 from framework.data.remote.cache import CacheConfig
 from framework.data.store import dataset_digest
 from framework.errors import InputError, WellstreamError
-from framework.evaluate.predictions import Predictions
+from framework.evaluate.made_from import MadeFrom
 
 
-def dataset_of(opened: Sequence[Predictions], given: Path | str | None) -> tuple[Dataset | None, tuple[str, ...]]:
+def dataset_of(opened: Sequence[MadeFrom], given: Path | str | None) -> tuple[Dataset | None, tuple[str, ...]]:
     """Return the dataset that predictions were made on, and what a reader must know where it cannot be used.
 
     Raises:
@@ -43,13 +43,13 @@ def dataset_of(opened: Sequence[Predictions], given: Path | str | None) -> tuple
     return dataset, ()
 
 
-def _made_on(item: Predictions, dataset: Dataset) -> bool:
+def _made_on(item: MadeFrom, dataset: Dataset) -> bool:
     """Whether ids of the predictions point at the wells and tiles of the dataset, as far as the file says."""
     told = str(item.facts.get("dataset_digest", ""))
     return not told or told == dataset_digest(dataset)
 
 
-def _cache(opened: Sequence[Predictions]) -> CacheConfig | None:
+def _cache(opened: Sequence[MadeFrom]) -> CacheConfig | None:
     section = opened[0].data.get("cache")
     try:
         return CacheConfig.from_plain(dict(section)) if isinstance(section, Mapping) else None

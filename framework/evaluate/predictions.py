@@ -12,19 +12,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framework.config.source import parse_yaml
 from framework.data.format.schema import BAG, PERTURBATION, SOURCE, names_of_bags
-from framework.errors import ConfigError, InputError
+from framework.errors import InputError
 from framework.evaluate.conformal import LOWER, UPPER
 from framework.evaluate.intervals import check_one_row_per_key
+from framework.evaluate.made_from import MadeFrom
 from framework.evaluate.metrics import Floats
 from framework.files.h5ad import read_h5ad
 
-TEST = "test"
+TEST, UNSEEN = "test", "unseen"
+"""Parts that a run did not learn from; ``unseen``: rows of another dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predictions:
+class Predictions(MadeFrom):
     """One prediction file.
 
     Attributes:
@@ -54,7 +55,7 @@ class Predictions:
     @property
     def split(self) -> Mapping[str, Any]:
         """The split these predictions were made under: the run's config section, or what the file says beside it."""
-        split = self._section("split") or self.facts.get("split", {})
+        split = self.section("split") or self.facts.get("split", {})
         return split if isinstance(split, Mapping) else {}
 
     @property
@@ -71,36 +72,7 @@ class Predictions:
     @property
     def objective(self) -> Mapping[str, Any]:
         """The objective's section of the run's config; empty when the file does not carry it."""
-        return self._section("objective")
-
-    @property
-    def channels(self) -> tuple[str, ...] | None:
-        """Channels the run saw; None for all of its dataset, or where the file does not say."""
-        named = self.data.get("channels")
-        return tuple(map(str, named)) if named else None
-
-    @property
-    def data(self) -> Mapping[str, Any]:
-        """The section ``data`` of the run's config; empty when the file does not carry it."""
-        return self._section("data")
-
-    @property
-    def dataset_path(self) -> str | None:
-        """Folder or URL of the dataset these predictions were made on; None where the file does not say."""
-        told = self.facts.get("dataset_path") or self.data.get("path")
-        return str(told) if told else None
-
-    @property
-    def run_dir(self) -> Path | None:
-        """Folder of the run that made these predictions, as its config names it; it may be gone."""
-        told = self._config().get("run_dir")
-        return Path(str(told)) if told else None
-
-    @property
-    def plugins(self) -> list[str]:
-        """Plugins of the run, as its config keeps them."""
-        named = self._config().get("plugins")
-        return [str(name) for name in named] if isinstance(named, list) else []
+        return self.section("objective")
 
     def part(self, name: str) -> npt.NDArray[np.bool_]:
         """Return which rows belong to ``name`` (train, val, test)."""
@@ -124,17 +96,6 @@ class Predictions:
         named = self.columns["gene"] if "gene" in self.columns.columns else self.columns.index
         return [str(name) for name in named]
 
-    def _section(self, name: str) -> Mapping[str, Any]:
-        section = self._config().get(name)
-        return section if isinstance(section, dict) else {}
-
-    def _config(self) -> Mapping[str, Any]:
-        try:
-            config = parse_yaml(str(self.facts.get("config", "")), self.name).data
-        except ConfigError:
-            return {}
-        return config if isinstance(config, dict) else {}
-
     def _only_target(self) -> str | None:
         targets = self.objective.get("targets")
         return str(targets[0]) if isinstance(targets, list) and len(targets) == 1 else None
@@ -151,7 +112,7 @@ def open_predictions(source: anndata.AnnData | Path | str, position: int = 0) ->
         InputError: no such file, not predictions, nothing measured, no test rows, repeated rows or columns.
     """
     name = f"predictions[{position}]" if isinstance(source, anndata.AnnData) else str(source)
-    data = source if isinstance(source, anndata.AnnData) else _read(Path(source))
+    data = source if isinstance(source, anndata.AnnData) else read_predictions(Path(source))
     facts = data.uns.get("wellstream")
     if not isinstance(facts, Mapping) or facts.get("kind") != "predictions":
         found = facts.get("kind", "nothing") if isinstance(facts, Mapping) else "nothing"
@@ -163,7 +124,7 @@ def open_predictions(source: anndata.AnnData | Path | str, position: int = 0) ->
     predictions = Predictions(
         name=name,
         facts=dict(facts),
-        rows=_named_bags(data.obs.reset_index(drop=True)),
+        rows=_held_out(_named_bags(data.obs.reset_index(drop=True))),
         columns=data.var,
         predicted=_dense(data.X),
         measured=_dense(data.layers["measured"]),
@@ -208,7 +169,13 @@ def _files(source: Predictions | anndata.AnnData | Path | str) -> list[Predictio
     return list(found)
 
 
-def _read(file: Path) -> anndata.AnnData:
+def files_of(sources: Sequence[Path | str]) -> list[Path]:
+    """Return prediction files; a folder stands for those in it, by name. Raises InputError: it has none."""
+    return [file for source in sources for file in _files(source) if isinstance(file, Path)]
+
+
+def read_predictions(file: Path) -> anndata.AnnData:
+    """Read a prediction file as it is. Raises InputError: there is none, or it is damaged."""
     if not file.is_file():
         raise InputError(f"{file}: no such prediction file; make one with: wellstream predict RUN --out {file.name}")
     return read_h5ad(file, error=InputError, what="predictions (.h5ad)", then="predict again")
@@ -222,6 +189,12 @@ def _named_bags(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows with source and name of their bag; a file of other programs may say plate and well instead."""
     named = names_of_bags(rows.columns.tolist())
     return rows if named is None else rows.assign(**{SOURCE: rows[named[0]], BAG: rows[named[1]]})
+
+
+def _held_out(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of which those of another dataset than the run's, which it never saw, are test rows."""
+    part = rows["part"].astype(str)
+    return rows.assign(part=part.where(part != UNSEEN, TEST)) if (part == UNSEEN).any() else rows
 
 
 def _check_tables(name: str, data: anndata.AnnData) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from sklearn.linear_model import LinearRegression
 from framework import __version__
 from framework.config import to_yaml
 from framework.durable import check_can_be_folder, write_json, write_text
+from framework.evaluate.interval_layers import calibrated
 from framework.evaluate.intervals import bootstrap_columns
 from framework.evaluate.metrics import pearson
+from framework.expression.calibration import Calibration, need_held_out
 from framework.expression.config import ExpressionConfig
 from framework.expression.forest import MedianForest, Pool, fit_forest
 from framework.expression.imaged_cells import LABEL_FREE, MODES, STANDARD, Imaged, open_imaged_cells
@@ -82,6 +85,7 @@ def express(
     folder = Path(out)
     check_can_be_folder(folder)
     cells = open_single_cells(config)
+    need_held_out(cells, config.interval)
     imaged = open_imaged_cells(config.images, config.markers) if config.images else None
     truth, maps = _beside_images(config, cells, imaged)
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,23 +99,26 @@ def express(
         progress=(lambda done, total: progress("trees", done, total)) if progress else None,
     )
     table = _score(config, cells, forest)
+    known = None if config.interval is None else Calibration.of(cells, forest, config.interval, config.seed)
+    if known is not None:
+        table["covered"] = known.covered
     summary = summarise(table)
     write_csv(folder / "per_gene.csv", table)
     write_csv(folder / "summary.csv", summary)
-    means = _single_cell_means(cells, forest)
+    means, held = _single_cell_means(cells, forest), {}
     if imaged:
-        means |= _write_imaged(config, cells, forest, imaged, folder, progress)
+        means |= _write_imaged(config, cells, forest, imaged, known, folder, progress)
         write_csv(folder / "markers.csv", _markers(config, imaged))
         compared = [agreement(means["measured"], means[mode]).assign(source=mode) for mode in MODES]
         write_csv(folder / "agreement.csv", pd.concat(compared))
         if truth is not None:
-            write_csv(folder / "truth.csv", _against_truth(cells, forest, imaged, truth))
+            held = _against_truth(cells, forest, imaged, known, truth, folder)
     if maps is not None:
         maps.write(folder / "saliency.npz")
     _write_populations(means, folder)
     write_csv(folder / "cells.csv", _shown(config, cells, imaged))
     write_text(folder / "config.yaml", to_yaml(config))
-    result = _summary(config, cells, imaged, summary, folder)
+    result = _summary(config, cells, imaged, summary, folder, known.notes(held) if known is not None else [])
     write_json(folder / "expression.json", _facts(result))
     return result
 
@@ -178,6 +185,7 @@ def _write_imaged(
     cells: SingleCells,
     forest: MedianForest,
     imaged: Imaged,
+    known: Calibration | None,
     folder: Path,
     progress: OnProgress | None,
 ) -> dict[str, pd.DataFrame]:
@@ -200,6 +208,8 @@ def _write_imaged(
             "config": to_yaml(config),
             "versions": {"wellstream": __version__},
         }
+        if known is not None:
+            data = calibrated(data, known.errors[:, genes], known.level, sources=[Path(config.single_cell).name])
         write_h5ad(folder / f"expression_{mode}.h5ad", data)
         marked = np.isin(genes, _reported(cells))
         means[mode] = population_means(values[:, marked], imaged.population, var.index[marked])
@@ -209,14 +219,26 @@ def _write_imaged(
 
 
 def _against_truth(
-    cells: SingleCells, forest: MedianForest, imaged: Imaged, truth: npt.NDArray[np.float32]
-) -> pd.DataFrame:
-    """Score both chains and the mean predictor on every gene whose truth is known."""
+    cells: SingleCells,
+    forest: MedianForest,
+    imaged: Imaged,
+    known: Calibration | None,
+    truth: npt.NDArray[np.float32],
+    folder: Path,
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Write scores of both chains and the mean predictor on every gene whose truth is known.
+
+    Returns:
+        Kind of markers -> share of the true values that intervals hold, per gene.
+    """
     genes = truth.shape[1]
     predicted = {mode: forest.predict(imaged.scaled[mode])[:, :genes] for mode in MODES}
+    held = {} if known is None else {mode: known.held(values, truth) for mode, values in predicted.items()}
     mean = cells.expression[cells.train, :genes].mean(axis=0)
     predicted[MEAN] = np.broadcast_to(mean, truth.shape)
-    return score_against_truth(predicted, truth, np.array(cells.genes)[:genes], cells.marker_of[:genes])
+    table = score_against_truth(predicted, truth, np.array(cells.genes)[:genes], cells.marker_of[:genes])
+    write_csv(folder / "truth.csv", table.assign(**{f"covered_{mode}": share for mode, share in held.items()}))
+    return held
 
 
 def _markers(config: ExpressionConfig, imaged: Imaged) -> pd.DataFrame:
@@ -261,10 +283,15 @@ def _drawn(
 
 
 def _summary(
-    config: ExpressionConfig, cells: SingleCells, imaged: Imaged | None, summary: pd.DataFrame, folder: Path
+    config: ExpressionConfig,
+    cells: SingleCells,
+    imaged: Imaged | None,
+    summary: pd.DataFrame,
+    folder: Path,
+    more_notes: Sequence[str],
 ) -> ExpressionSummary:
     shown = summary[summary["genes"].isin(("all", "marker genes")) & (summary["n"] > 0)]
-    notes = list(cells.notes)
+    notes = [*cells.notes, *more_notes]
     if imaged and imaged.left_out:
         notes.append(f"{imaged.left_out} imaged cells were left out: a marker was not measured")
     if not cells.marker_genes().any():

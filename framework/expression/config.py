@@ -71,6 +71,8 @@ class ExpressionConfig(WithPlugins):
         resamples: of the bootstrap of each gene's r.
         images: the imaging side; null to score single cells only.
         genes: which genes are written for imaged cells: markers of a population, or all.
+        interval: share of values that the layers ``lower`` to ``upper`` of imaged cells shall hold, as 0.9; held-out
+            single cells calibrate them. Null: no such layers.
     """
 
     single_cell: str
@@ -84,6 +86,7 @@ class ExpressionConfig(WithPlugins):
     resamples: int = Field(default=10_000, ge=100)
     images: ImagedCells | None = None
     genes: Literal["markers", "all"] = "markers"
+    interval: float | None = Field(default=None, gt=0, lt=1)
 
     @model_validator(mode="after")
     def _check(self) -> ExpressionConfig:

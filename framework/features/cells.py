@@ -31,6 +31,7 @@ class Cells:
         protocol: which cells may vote on which.
         test: (n,), cells that are scored; all but under ``train_test``.
         notes: what a reader must know.
+        shown: int64 (n,), classes that classifiers are shown in place of ``label``; None: the true ones.
     """
 
     rows: Ints
@@ -41,6 +42,12 @@ class Cells:
     protocol: Protocol
     test: Bools
     notes: tuple[str, ...]
+    shown: Ints | None = None
+
+    @property
+    def taught(self) -> Ints:
+        """Class that each cell votes for and classifiers learn, (n,)."""
+        return self.label if self.shown is None else self.shown
 
     @property
     def train(self) -> Bools:

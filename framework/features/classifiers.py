@@ -51,7 +51,7 @@ def classify(
         model = _model(name, config)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
-            model.fit(scaled[train], cells.label[train])
+            model.fit(scaled[train], cells.taught[train])
         if any(issubclass(item.category, ConvergenceWarning) for item in caught):
             notes.append(f"{name}: not converged after {_ROUNDS} rounds in some fold")
         predicted[test] = model.predict(scaled[test])

@@ -48,13 +48,17 @@ class _Found:
         votes = neighbour_votes(scaled, cells, (*config.ks, config.k))
         self.by_k += [{"set": name, "k": k, "balanced": _score(cells, voted)} for k, voted in sorted(votes.items())]
         self.predicted[name, "knn"] = votes[config.k]
-        for classifier in config.classifiers:
-            if classifier != "knn":
-                key = name, classifier
-                self.predicted[key], self.folds[key], said = classify(classifier, values, cells, config)
-                self.notes += [f"{name}: {note}" for note in said]
+        for classifier in trained(config):
+            key = name, classifier
+            self.predicted[key], self.folds[key], said = classify(classifier, values, cells, config)
+            self.notes += [f"{name}: {note}" for note in said]
         self.distances.append(_distances(table, scaled, cells, config))
         self.between += [_between(table, scaled, cells, config, pair) for pair in config.compartments]
+
+
+def trained(config: FeatureEvaluateConfig) -> list[str]:
+    """Return the classifiers beside nearest neighbours, which are always asked."""
+    return [name for name in dict.fromkeys(config.classifiers) if name != "knn"]
 
 
 def evaluate_features(
@@ -139,7 +143,7 @@ def neighbour_votes(scaled: npt.NDArray[np.float32], cells: Cells, ks: Sequence[
         reference_groups=own[train] if grouped else None,
     )
     votes = {}
-    for k, voted in vote_for_each(found, cells.label[train], len(cells.classes), possible).items():
+    for k, voted in vote_for_each(found, cells.taught[train], len(cells.classes), possible).items():
         votes[k] = np.full(len(scaled), -1, dtype=np.int64)
         votes[k][test] = voted
     return votes
@@ -200,7 +204,7 @@ def _rows(
             "cells": int(test.sum()),
             "accuracy": float((predicted[table.name, "knn"][test] == truth).mean()),
         }
-        for name in dict.fromkeys(("knn", *config.classifiers)):
+        for name in ("knn", *trained(config)):
             mine, first = resampled[table.name, name], resampled[tables[0].name, name]
             row[name] = _score(cells, predicted[table.name, name])
             row[f"{name}_low"], row[f"{name}_high"] = quantile_interval(mine)

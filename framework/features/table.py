@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pandas.api.types import is_numeric_dtype
 
 from framework.data.format.schema import BAG, SOURCE
 from framework.errors import InputError, did_you_mean
+from framework.evaluate.made_from import MadeFrom
 from framework.files.delimited import TextTable, read_text_table
 from framework.files.failures import found_instead
 from framework.files.h5ad import read_h5ad
@@ -38,7 +39,7 @@ _OF_CELL = ("part", "tile", "bag", SOURCE, BAG, "site", "y_px", "x_px", "cell", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureTable:
+class FeatureTable(MadeFrom):
     """Features of cells.
 
     Attributes:
@@ -49,6 +50,7 @@ class FeatureTable:
         cells: one row per cell: bag and tile columns; index = name of the cell.
         columns: names of the features.
         values: float32 (n, d), finite.
+        facts: ``uns["wellstream"]``; empty when the file does not say.
     """
 
     name: str
@@ -58,6 +60,7 @@ class FeatureTable:
     cells: pd.DataFrame
     columns: tuple[str, ...]
     values: npt.NDArray[np.float32]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_features(source: Path | str, *, finite: bool = True) -> list[FeatureTable]:
@@ -173,6 +176,7 @@ def _from_anndata(path: Path, key: str | None) -> list[FeatureTable]:
                 cells=data.obs,
                 columns=tuple(str(item) for item in names),
                 values=dense,
+                facts=facts,
             )
         )
     return tables

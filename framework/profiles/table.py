@@ -25,6 +25,10 @@ Mask = npt.NDArray[np.bool_]
 CONTROL_COLUMNS = (CONTROL_TYPE, "Metadata_control_type", "Metadata_pert_type")
 """Columns that say which wells are controls: ours, and those of JUMP and of the Broad's plate maps."""
 
+CONTROL_FLAGS = ("Metadata_negcon", "Metadata_Control")
+"""Columns of yes and no that mark negative controls: those of the Broad's notebooks and of mantispy."""
+_YES = ("true", "1", "1.0")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ProfileTable:
@@ -142,12 +146,16 @@ def control_rows(table: ProfileTable, to: str) -> Mask:
         found = np.array([str(value).lower() == to.lower() for value in table.column(column)], dtype=np.bool_)
         if found.any():
             return found
+    for column in [each for each in CONTROL_FLAGS if each in table.obs.columns and to.lower() == "negcon"]:
+        found = np.array([str(value).lower() in _YES for value in table.column(column)], dtype=np.bool_)
+        if found.any():
+            return found
     raise InputError(f"{table.name}: {_no_controls(table, to, columns)}")
 
 
 def _no_controls(table: ProfileTable, to: str, columns: Sequence[str]) -> str:
     said = f"no row is '{to}' in {' or '.join(columns)}" if columns else (
-        f"no column says which rows are controls (looked for {', '.join(CONTROL_COLUMNS)})"
+        f"no column says which rows are controls (looked for {', '.join((*CONTROL_COLUMNS, *CONTROL_FLAGS))})"
     )  # fmt: skip
     have = [str(name) for name in table.obs.columns if (table.column(str(name)) == to).any()]
     example = f"{have[0]}={to}" if have else "Metadata_Compound=DMSO"

@@ -83,6 +83,9 @@ class StudyConfig(StrictModel):
     """Whether heads train on cached embeddings of tiles: the same numbers in a fraction of the time."""
     predict: PredictStage = PredictStage()
     """Predictions of wells."""
+    interval: float | None = Field(default=None, gt=0, lt=1)
+    """Share of measured values that intervals around predictions shall hold, as 0.9. With ten splits and more, what a
+    split tests calibrates (``wellstream intervals``); with fewer, its part ``val`` (``predict --interval``)."""
     evaluate: dict[str, Any] = Field(default_factory=dict)
     """Options of ``wellstream evaluate``, as ``{test: mann_whitney, unit: condition}``; ``{baselines: all}`` sets the
     model beside its baselines."""

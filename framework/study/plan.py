@@ -6,7 +6,7 @@ The folder of a study::
     dataset/                 of ingest
     runs/pretrain, runs/heads-<seed>
     embeddings/tiles.h5ad, embeddings/wells.h5ad
-    predictions/split-<seed>/
+    predictions/split-<seed>/, predictions-with-intervals/split-<seed>/
     evaluation/, figures/, report.html
     steps/                   a record of each step
 
@@ -24,6 +24,7 @@ from typing import Any
 
 from framework.data.format.schema import MANIFEST_NAME
 from framework.data.remote.download import is_url
+from framework.evaluate import ENOUGH_SPLITS
 from framework.study.config import FiguresStage, StageConfig, StudyConfig
 from framework.study.settings import overrides_of, run_settings, stage_settings, targets_of
 from framework.study.step import Step, override, with_contents
@@ -59,7 +60,9 @@ class _Plan:
         for step in self._models():
             yield step
             predictions += [step.name] if step.stage == "predict" else []
-        yield self._evaluate(predictions)
+        if self._calibrates_by_splits:
+            yield self._intervals(predictions)
+        yield self._evaluate(["intervals"] if self._calibrates_by_splits else predictions)
         if self.study.figures is not None:
             yield self._figures(self.study.figures)
         if self.study.report:
@@ -195,6 +198,8 @@ class _Plan:
 
     def _predict(self, name: str, run: Path, out: Path, needed: str) -> Step:
         options = self.study.predict.plain()
+        if self.study.interval is not None and not self._calibrates_by_splits:
+            options |= {"interval": self.study.interval}
         words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
         return Step(
             name=name,
@@ -205,9 +210,24 @@ class _Plan:
             outputs=(out,),
         )
 
+    @property
+    def _calibrates_by_splits(self) -> bool:
+        return self.study.interval is not None and len(self.study.split_seeds) >= ENOUGH_SPLITS
+
+    def _intervals(self, predictions: Sequence[str]) -> Step:
+        files, level = [str(self._predictions(seed)) for seed in self.study.split_seeds], str(self.study.interval)
+        return Step(
+            name="intervals",
+            stage="intervals",
+            words=("intervals", *files, "--level", level, "--out", str(self._with_intervals)),
+            settings={"level": self.study.interval},
+            needs=tuple(predictions),
+            outputs=(self._with_intervals,),
+        )
+
     def _evaluate(self, predictions: Sequence[str]) -> Step:
         options = self.study.evaluate
-        files = [str(self._predictions(seed)) for seed in self.study.split_seeds]
+        files = [str(self._evaluated(seed)) for seed in self.study.split_seeds]
         words = [override(key, value) for key, value in options.items()]
         return Step(
             name="evaluate",
@@ -269,6 +289,14 @@ class _Plan:
 
     def _predictions(self, seed: int) -> Path:
         return self.out / "predictions" / f"split-{seed}"
+
+    @property
+    def _with_intervals(self) -> Path:
+        return self.out / "predictions-with-intervals"
+
+    def _evaluated(self, seed: int) -> Path:
+        known = self._predictions(seed)
+        return self._with_intervals / known.name if self._calibrates_by_splits else known
 
     @property
     def _evaluation(self) -> Path:

@@ -13,7 +13,7 @@ import wellstream as ws
 from framework.errors import ConfigError
 from launch import show
 from launch.command import add
-from launch.options import Overrides, given, listed
+from launch.options import BaselineOptions, Overrides, given, listed
 
 PANEL = "Single cells"
 ORDER = 40
@@ -154,7 +154,10 @@ def evaluate_features(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for evaluation.json, tables, figures, report.html")],
     options: CompareOptions,
-    data: Annotated[str | None, typer.Option("--data", help="dataset folder or URL, for crops in the figures")] = None,
+    beside: BaselineOptions,
+    data: Annotated[
+        str | None, typer.Option("--data", help="dataset folder or URL, for crops in the figures and for --baselines")
+    ] = None,
     further: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="any other option of the comparison, such as trees=100"),
@@ -165,7 +168,8 @@ def evaluate_features(
 
     Nearest neighbours vote on the class of each cell (z-scored features, Euclidean, Lu 2019); the score is the balanced
     accuracy, the mean share of cells recognised in each class. Intervals resample fields, and the last column is the
-    difference to the first file on the same cells.
+    difference to the first file on the same cells. With --baselines the headline says whether each set is above, level
+    with or below the best of what knows less.
 
     Example: wellstream evaluate-features conv4=trained/conv4.h5ad untrained=untrained/conv4.h5ad classic.h5ad
     --label Metadata_Protein --test-where Metadata_Field=4 --out compared
@@ -177,6 +181,8 @@ def evaluate_features(
             out=out,
             data=data,
             page=page,
+            baselines=beside.baselines,
+            run=beside.run,
             overrides=further or (),
             progress=report,
             **options.plain(),

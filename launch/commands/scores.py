@@ -13,7 +13,7 @@ from framework.errors import ConfigError
 from launch import show
 from launch.command import add
 from launch.commands.results import PANEL
-from launch.options import Plugins, given, is_override
+from launch.options import BaselineOptions, Plugins, given, is_override
 
 ORDER = 32
 
@@ -21,6 +21,7 @@ ORDER = 32
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``wellstream``."""
     add(app, evaluate, panel=PANEL, runs_code=True)
+    add(app, intervals, panel=PANEL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,23 +42,6 @@ class EvaluateOptions:
     ranked: Annotated[
         str | None,
         typer.Option(help="genes in the tables of best and worst: significant or all; default: significant"),
-    ] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class BaselineOptions:
-    """What stands beside the model."""
-
-    baselines: Annotated[
-        str,
-        typer.Option(
-            help="all, or names such as count,intensity: predictors that know less, scored on the same rows by the "
-            "same test; baselines.KEY=VALUE sets how",
-        ),
-    ] = ""
-    run: Annotated[
-        Path | None,
-        typer.Option("--run", help="run folder that made the predictions, for --baselines; default: as they name it"),
     ] = None
 
 
@@ -111,3 +95,30 @@ def evaluate(
         )
     show.evaluation(evaluation)
     show.console.print(f"wrote {out}")
+
+
+def intervals(
+    predictions: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE|FOLDER",
+            help="prediction files of several splits (one per target and split), or folders of them",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder for the predictions with layers lower and upper")],
+    level: Annotated[float, typer.Option(help="share of measured values that an interval shall hold")] = 0.9,
+    new: Annotated[
+        list[str] | None,
+        typer.Option(help="predictions of the same runs on other data, which get intervals instead; repeat for more"),
+    ] = None,
+) -> None:
+    """Add intervals that the test parts of several splits calibrate (jackknife+): no part is set aside for them.
+
+    What a split held out calibrates the other rows that it held out, wells of one perturbation never each other.
+
+    Example: wellstream intervals predictions/split-* --out predictions-with-intervals
+    Python: wellstream.intervals(predictions, out, level=0.9)
+    """
+    with show.progress() as report:
+        summary = ws.intervals(predictions, out, level=level, new=new or (), progress=report)
+    show.summary(summary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import anndata
@@ -116,3 +117,27 @@ def test_a_field_that_was_only_imaged(root: Path) -> None:
     assert found.shape == (5, 4)
     assert np.isfinite(found.X).all()
     assert np.isnan(found.layers["measured"]).all()
+
+
+def test_a_strip_without_any_counts(root: Path) -> None:
+    """Image and centres of cells alone, as of a strip whose counts somebody else holds; a run folder that was moved."""
+    words = a_field(root / "fourth", {"OTHER": 40}, 6, 3, 120)
+    table = pd.read_csv(root / "fourth" / "transcripts.csv.gz")
+    centres = table.groupby("cell_id")[["x_px", "y_px"]].median().reset_index()
+    centres.to_csv(root / "fourth" / "cells.csv", index=False)
+    words[1] = f"sources.0.reader.table={root}/fourth/cells.csv"
+    words += ["sources.0.reader.rows=cells", "markers={}"]
+    ingest(load_ingest_config(EXPERIMENT / "ingest.yaml", words), root / "strip", workers=0)
+    moved = root / "moved"
+    shutil.copytree(root / "run", moved)
+    predict(moved, root / "strip", root / "strip.h5ad", part="all")
+    found = anndata.read_h5ad(root / "strip.h5ad")
+    assert found.obs["Metadata_Cell"].tolist() == Dataset.open(root / "strip").tile_table()["Metadata_Cell"].tolist()
+    assert sorted(found.obs["Metadata_Cell"]) == [f"c{cell:03d}" for cell in range(6)]
+    assert list(found.var_names) == sorted(COUNTS)
+    assert np.isnan(found.layers["measured"]).all()
+    # The same cells, listed with a table of transcripts, are predicted to the last bit.
+    counted = a_field(root / "fifth", {"OTHER": 40}, 6, 3, 120)
+    ingest(load_ingest_config(EXPERIMENT / "ingest.yaml", counted), root / "counted", workers=0)
+    predict(root / "run", root / "counted", root / "counted.h5ad", part="all")
+    np.testing.assert_array_equal(found.X, anndata.read_h5ad(root / "counted.h5ad").X)

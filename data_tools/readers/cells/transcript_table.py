@@ -37,6 +37,7 @@ _NAMES: Mapping[str, Mapping[str, Unit | None]] = {
 }
 """Column of a transcript -> the names it has in exports of Xenium, CosMx and MERSCOPE, with the unit of places."""
 _OPTIONAL = ("nucleus", "quality")
+_OF_CELLS = ("cell", "x", "y")
 _NUMBERS = frozenset({"x", "y", "quality"})
 _INSIDE = {"1": True, "true": True, "nuclear": True, "0": False, "false": False, "cytoplasm": False, "membrane": False}
 """Text of the column ``nucleus``, in lower case -> whether the transcript lies over a nucleus."""
@@ -112,6 +113,7 @@ def read_transcripts(
     no_cell: Sequence[str],
     not_genes: Sequence[str],
     min_quality: float | None,
+    of_cells: bool = False,
 ) -> Transcripts:
     """Read a table of transcripts.
 
@@ -121,12 +123,14 @@ def read_transcripts(
         no_cell: names of cells that mean: in none.
         not_genes: patterns of names that are no genes (controls, blanks), ``*`` for any text; capitals do not matter.
         min_quality: transcripts below it are left out; None keeps all.
+        of_cells: a row is the place of a cell, and there is no column of genes: each row counts as a transcript of a
+            gene without a name.
 
     Raises:
         InputError: no such table, a column that is missing, a place that is no number, or not one transcript left.
     """
     file = Path(path)
-    names = _found(path, _header(file), columns)
+    names = _found(path, _header(file), columns, _OF_CELLS if of_cells else tuple(_NAMES))
     patterns = re.compile("|".join(translate(each.lower()) for each in not_genes) or r"(?!)")
     collected = _Collected(no_cell=frozenset(no_cell), not_gene=patterns, min_quality=min_quality)
     for piece in _pieces(file, names):
@@ -141,10 +145,11 @@ def _header(file: Path) -> list[str]:
     return list(next(iterate_text_table(file, what=_WHAT, rows_at_once=1)).names)
 
 
-def _found(path: str, header: Sequence[str], columns: TranscriptColumns) -> dict[str, str]:
-    """Return role -> name of the column, for every role the table has a column of."""
+def _found(path: str, header: Sequence[str], columns: TranscriptColumns, roles: Sequence[str]) -> dict[str, str]:
+    """Return role -> name of the column, for each of ``roles`` that the table has a column of."""
     names: dict[str, str] = {}
-    for role, usual in _NAMES.items():
+    for role in roles:
+        usual = _NAMES[role]
         given = getattr(columns, role)
         name = given or next((each for each in usual if each in header), None)
         if name is None and role in _OPTIONAL:
@@ -195,7 +200,7 @@ class _Collected:
     def add(self, piece: pd.DataFrame, path: str) -> None:
         """Keep the transcripts of a piece that lie in cells, are of genes and good enough."""
         cell, cells = _levels(piece["cell"])
-        gene, genes = _levels(piece["gene"])
+        gene, genes = _levels(piece["gene"] if "gene" in piece else pd.Series([""] * len(piece)))
         control = np.array([bool(self._not_gene.match(name.lower())) for name in genes], dtype=np.bool_)
         self._controls |= {name for name, is_control in zip(genes, control, strict=True) if is_control}
         outside = np.array([name in self._no_cell for name in cells], dtype=np.bool_)[cell]

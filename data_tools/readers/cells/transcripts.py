@@ -11,6 +11,7 @@ known by the names of their columns (``transcript_table``). A worker holds the p
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,6 +66,8 @@ class TranscriptsConfig(StrictModel):
     Attributes:
         images: channel -> TIFF of one plane; all of one size and registered with the places in the table.
         table: .csv (plain or packed) or .parquet.
+        rows: what a row of it is: one of the ``transcripts``, or one of the ``cells`` of a field that was imaged and
+            not counted, with its place. Such cells have no counts, so a run can predict them and nothing is compared.
         columns: names of its columns, where they are not the usual ones.
         unit: of the places in the table; default: what the names of its columns say.
         pixel_size_um: edge of a pixel; needed for places in um.
@@ -83,6 +86,7 @@ class TranscriptsConfig(StrictModel):
     name: Literal["transcripts"] = "transcripts"
     images: dict[str, str] = Field(min_length=1, description="a mapping of channels to TIFFs")
     table: str = Field(description="the table of transcripts, .csv or .parquet")
+    rows: Literal["transcripts", "cells"] = "transcripts"
     columns: TranscriptColumns = TranscriptColumns()
     unit: Unit | None = None
     pixel_size_um: float | None = Field(default=None, gt=0)
@@ -127,16 +131,20 @@ class TranscriptsReader(CellReader[TranscriptsConfig]):
             no_cell=config.no_cell,
             not_genes=config.not_genes,
             min_quality=config.min_quality,
+            of_cells=config.rows == "cells",
         )
         counts, centres = found.counts(), self._centres_px(found)
+        if config.rows == "cells":
+            counts, found = counts[:, :0], replace(found, genes=[])
         total = counts.sum(axis=1)
         placed = np.isfinite(centres).all(axis=1)
-        keep = placed & (total >= config.min_transcripts)
+        keep = placed & ((total >= config.min_transcripts) | (config.rows == "cells"))
         cells: dict[str, Any] = {CELL: pd.Series(np.array(found.cells, dtype=object)[keep], dtype=TEXT)}
         cells["y_px"], cells["x_px"] = centres[keep].T
         if config.blocks is not None:
             cells[_BLOCK] = pd.Series(_blocks(centres[keep], config.blocks), dtype=TEXT)
-        cells[TOTAL] = total[keep].astype(np.float64)
+        if config.rows == "transcripts":
+            cells[TOTAL] = total[keep].astype(np.float64)
         if TOTAL in found.genes:
             raise InputError(f"{config.table}: a gene is called '{TOTAL}', as the sum of all; name it in 'not_genes'")
         genes = dict(zip(found.genes, counts[keep].T, strict=True))
@@ -184,7 +192,8 @@ class TranscriptsReader(CellReader[TranscriptsConfig]):
     def _centres_px(self, found: Transcripts) -> npt.NDArray[np.float64]:
         """Return the centres of cells (y, x) in pixels of the image."""
         config = self.config
-        if config.centre == "nucleus" and not found.has_nucleus:
+        nuclear = config.centre == "nucleus" and config.rows == "transcripts"
+        if nuclear and not found.has_nucleus:
             raise InputError(
                 f"{config.table}: no column says which transcripts lie over nuclei; name it as 'columns: {{nucleus: "
                 "NAME}}', or set 'centre: all'"
@@ -194,7 +203,7 @@ class TranscriptsReader(CellReader[TranscriptsConfig]):
             raise InputError(
                 f"{config.table}: the names of its columns do not say whether places are px or um; set 'unit'"
             )
-        centres = found.centres(nuclear=config.centre == "nucleus")
+        centres = found.centres(nuclear=nuclear)
         if unit == "px":
             return centres
         if config.pixel_size_um is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from framework.evaluate import Evaluation
 from framework.format import count, interval, number
+from framework.report.beside import baselines_shown
 from framework.report.features.figures import (
     CLASSIFIERS,
     accuracy_bars,
@@ -27,7 +28,7 @@ _PROTOCOLS = {
 
 def compared(evaluation: Evaluation) -> list[Section]:
     """Return the sections that need nothing but the evaluation."""
-    sections = [scores(evaluation), classes(evaluation)]
+    sections = [scores(evaluation), baselines_shown(evaluation.summary), classes(evaluation)]
     return [section for section in (*sections, distances(evaluation), between(evaluation)) if section is not None]
 
 

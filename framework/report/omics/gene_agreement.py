@@ -22,6 +22,8 @@ from framework.report.omics.chosen import OfTargets, chosen_targets, one_of
 from framework.report.omics.panels import WIDTH, spoken
 
 _GENE_COLUMNS = ("gene", "Gene", "gene_symbol", "symbol", "pr_gene_symbol", "probe", "l1000_gene")
+_SEVERAL = "///"
+"""Between the genes of a probe that measures several, as in tables of Affymetrix and of L1000."""
 _COLUMNS = 2
 
 
@@ -95,8 +97,10 @@ def read_published(file: Path, gene: str | None, scores: Sequence[str]) -> pd.Da
     """Read a published table of genes.
 
     Args:
-        file: CSV or TSV, one row per gene; of a gene with several rows the mean counts.
-        gene: column with the gene; None: the first of the names that such columns usually have.
+        file: CSV or TSV, one row per gene; of a gene with several rows the mean counts, and a row of several genes
+            (``CALM1///CALM2``) counts for each.
+        gene: column with the gene; None: the first of the names that such columns usually have, or the first column
+            where it has no name, as that of ``supplementary_D.csv`` (Haghighi et al. 2022).
         scores: columns with scores; none: every column of numbers.
 
     Returns:
@@ -106,9 +110,10 @@ def read_published(file: Path, gene: str | None, scores: Sequence[str]) -> pd.Da
         InputError: no such file or column, or no column of numbers.
     """
     table = read_text_table(file, what="a published table with one row per gene")
-    name = gene if gene is not None else next((each for each in _GENE_COLUMNS if each in table.names), None)
+    name = gene if gene is not None else _gene_column(table)
     if name is None:
-        raise InputError(f"{file}: which column names the gene? There are {some_of(table.names)}; write gene=COLUMN")
+        known = some_of([each for each in table.names if each])
+        raise InputError(f"{file}: which column names the gene? There are {known}; write gene=COLUMN")
     names = list(scores) or [each for each in table.names if each not in (name, "") and _is_score(table, each)]
     for each in (name, *names):
         if each not in table.names:
@@ -121,8 +126,17 @@ def read_published(file: Path, gene: str | None, scores: Sequence[str]) -> pd.Da
     for each, values in numbers.items():
         if np.isnan(values).all():
             raise InputError(f"{file}: column '{each}' holds no number; write scores=[COLUMN]")
-    rows = pd.DataFrame({"gene": table.column(name).str.strip().str.upper().to_numpy(), **numbers})
+    rows = pd.DataFrame({"gene": table.column(name).str.upper().str.split(_SEVERAL).to_numpy(), **numbers})
+    rows = rows.explode("gene", ignore_index=True)
+    rows["gene"] = rows["gene"].str.strip()
     return rows[rows["gene"] != ""].groupby("gene", sort=True).mean().reset_index()
+
+
+def _gene_column(table: TextTable) -> str | None:
+    """Return the column of genes: by its name, or the first one where it has words and no name (row names of R)."""
+    named = next((each for each in _GENE_COLUMNS if each in table.names), None)
+    unnamed = table.names[0] == "" and not _is_score(table, "")
+    return named if named is not None else "" if unnamed else None
 
 
 def _is_score(table: TextTable, name: str) -> bool:

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from framework.evaluate import baseline_table, beside_baselines
-from framework.evaluate.beside import KEY
-from framework.report.canvas import PALETTE, SOFT, figure, shortened, styled, uri
-from framework.report.page import Answer, Block, Grid, Note, Picture, Section
+from framework.report.beside import baselines_shown
+from framework.report.page import Note, Section
 from framework.report.page_inputs import Inputs
 from framework.report.sections import SECTIONS, ReportSection, SectionConfig
-
-_MOST_PANELS = 4
-_ROW_INCHES = 0.34
 
 
 @SECTIONS.register("baselines", SectionConfig)
@@ -26,55 +18,7 @@ class BaselinesSection(ReportSection):
         """Return the section of the evaluation's baselines, or how to make them."""
         if inputs.evaluation is None:
             return None
-        summary = inputs.evaluation.summary
-        shown, verdict = baseline_table(summary), beside_baselines(summary)
-        if shown is None:
-            name = inputs.run.path_shown
-            return Note(
-                text="Baselines: none were asked for. Set the model beside cell counts, brightness and others:",
-                command=f"wellstream evaluate {name} --baselines all",
-            )
-        blocks: list[Block] = [Answer(text=verdict.text, good=verdict.holds)] if verdict else []
-        blocks += differences(summary[KEY])
-        width = len(shown.headers)
-        blocks.append(
-            Grid(
-                headers=shown.headers,
-                rows=[[*row, *[""] * (width - len(row))] for row in shown.rows],
-                numeric=frozenset({1, 2}),
-                caption=shown.caption,
-            )
+        return baselines_shown(inputs.evaluation.summary) or Note(
+            text="Baselines: none were asked for. Set the model beside cell counts, brightness and others:",
+            command=f"wellstream evaluate {inputs.run.path_shown} --baselines all",
         )
-        return Section(
-            anchor="baselines",
-            title="Baselines",
-            lead="Is the model better than cell counts, brightness, position, or a network that never saw these data?",
-            blocks=blocks,
-        )
-
-
-def differences(found: Mapping[str, Any]) -> list[Picture]:
-    """Draw by how much the model is above each baseline, a picture per target; of the first few targets."""
-    return [_drawn(found, target) for target in found["targets"][:_MOST_PANELS]]
-
-
-@styled
-def _drawn(found: Mapping[str, Any], target: Mapping[str, Any]) -> Picture:
-    rows = [row for row in found["rows"] if row["target"] == target["target"]]
-    drawn, axes = figure(7.0, 1.0 + _ROW_INCHES * len(rows))
-    panel = axes[0, 0]
-    panel.axvline(0, color=SOFT, linewidth=0.8)
-    for place, row in enumerate(rows):
-        colour = PALETTE[0] if row["verdict"] == "above" else SOFT
-        panel.hlines(place, row["difference_low"], row["difference_high"], color=colour, linewidth=2)
-        panel.plot(row["difference"], place, "o", color=colour, markersize=5)
-    panel.set_yticks(range(len(rows)), [shortened(f"{row['baseline']}, r {row['score']:.2f}", 32) for row in rows])
-    panel.set_ylim(len(rows) - 0.5, -0.5)
-    panel.set_xlabel("r of the model less r of the baseline (95 % interval)")
-    name = shortened(target["target"], 40)
-    return Picture(
-        source=uri(drawn, "svg"),
-        alt=f"By how much the model is above each baseline, {name}",
-        caption=f"{name}: by how much the model is above each baseline, on the same held-out rows. Grey: the interval "
-        "holds 0 or lies below it.",
-    )

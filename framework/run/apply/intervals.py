@@ -14,7 +14,8 @@ import numpy as np
 from framework.data.format.schema import SOURCE
 from framework.durable import check_can_be_file, check_can_be_folder
 from framework.errors import ConfigError, RunError
-from framework.evaluate.conformal import INTERVALS, LOWER, UPPER, group_names, least_rows, widths_for
+from framework.evaluate.conformal import group_names, least_rows, need_level
+from framework.evaluate.interval_layers import calibrated
 from framework.files.h5ad import read_h5ad
 from framework.run.apply.results import PredictSummary
 from framework.run.apply.tables import write_table
@@ -47,8 +48,7 @@ def predict_with_intervals(
         RunError: no part ``val``, nothing measured there, or too few rows for this level.
         WellstreamError: as ``predict``.
     """
-    if not 0 < level < 1:
-        raise ConfigError(f"interval: expected a share between 0 and 1, such as 0.9, found {level:g}")
+    need_level(level)
     # Before the calibration; a run of several targets writes a folder.
     (check_can_be_file if Path(out).suffix == ".h5ad" else check_can_be_folder)(out)
     with tempfile.TemporaryDirectory() as beside:
@@ -79,19 +79,8 @@ def with_intervals(
             f"an interval of level {level:g} needs {least_rows(level)} rows of part '{CALIBRATION}' that were "
             f"measured, found {rows}; give the split a larger part val, or ask for a lower --interval"
         )
-    widths = widths_for(errors, group_names(calibration.obs, by), group_names(new.obs, by), level)
-    made, middle = new.copy(), _dense(new.X)
-    made.layers[LOWER] = (middle - widths.values).astype(np.float32)
-    made.layers[UPPER] = (middle + widths.values).astype(np.float32)
-    facts = {
-        "level": level,
-        "by": list(by),
-        "rows": rows,
-        "sources": sorted(set(calibration.obs[SOURCE].astype(str))),
-        "pooled": list(widths.pooled),
-    }
-    made.uns["wellstream"] = {**made.uns["wellstream"], INTERVALS: facts}
-    return made
+    groups = group_names(calibration.obs, by), group_names(new.obs, by)
+    return calibrated(new, errors, level, sources=calibration.obs[SOURCE].astype(str).tolist(), groups=groups, by=by)
 
 
 def _dense(values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:

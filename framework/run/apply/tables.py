@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ import pandas as pd
 
 from framework.config import to_yaml
 from framework.data.dataset import Dataset
+from framework.data.format.schema import SITE
 from framework.data.split import Parts
 from framework.data.store import dataset_digest
 from framework.durable import check_can_be_file, naming, temporary_name
@@ -23,10 +24,15 @@ from framework.files.h5_writing import write_h5ad, write_h5ad_at, writing_hdf5
 from framework.run.train.opened import Application
 from framework.tracking import versions
 
+OF_BAGS = {"n_cells": "Metadata_CellCount", "n_sites": "Metadata_SiteCount"}
+OF_TILES = {"site": SITE, "y_px": "Metadata_Center_Y", "x_px": "Metadata_Center_X"}
+"""Columns of ours -> what mantispy calls them (its schema 1.0); plates, wells and whatever a plate map brought have the
+names of the convention already."""
+
 
 def bag_rows(dataset: Dataset, parts: Parts, bags: npt.NDArray[np.int64]) -> pd.DataFrame:
     """Return the bag table of bags (n,) with the column ``part``, ready for ``obs``; n rows."""
-    table = dataset.bags.iloc[bags].assign(part=parts[bags])
+    table = _with_names(dataset.bags.iloc[bags].assign(part=parts[bags]), OF_BAGS)
     return _writable(table, [f"bag-{bag}" for bag in bags])
 
 
@@ -35,7 +41,12 @@ def tile_rows(dataset: Dataset, parts: Parts, tiles: npt.NDArray[np.int64]) -> p
     own = dataset.tile_table(["site", "y_px", "x_px", *dataset.tile_labels()]).iloc[tiles].reset_index(drop=True)
     bags = dataset.index.bag[tiles]
     table = dataset.bags.iloc[bags].assign(part=parts[bags], tile=tiles).reset_index(drop=True)
-    return _writable(pd.concat([table, own], axis=1), [f"tile-{tile}" for tile in tiles])
+    return _writable(_with_names(pd.concat([table, own], axis=1), OF_TILES), [f"tile-{tile}" for tile in tiles])
+
+
+def _with_names(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return a table with its columns under the names of others too; a column that is there already stays as it is."""
+    return table.assign(**{theirs: table[ours] for ours, theirs in names.items() if theirs not in table})
 
 
 def facts_of(on: Application, kind: str) -> dict[str, Any]:

@@ -140,6 +140,7 @@ def test_each_condition_has_one_well_on_each_omics_plate(conditions: Conditions)
 
 def test_well_names() -> None:
     assert [well_name(0, 0), well_name(7, 11), well_name(15, 23)] == ["A01", "H12", "P24"]
+    assert [well_name(25, 9), well_name(26, 0), well_name(31, 47)] == ["Z10", "AA01", "AF48"]
 
 
 @pytest.mark.parametrize(("samples", "ceilings"), [(1, (0.5, 0.0)), (2, (0.6, 0.0)), (4, (2 / 3, 0.0))])

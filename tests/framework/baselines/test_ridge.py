@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
 
 from framework.baselines import ridge
 
@@ -53,3 +54,26 @@ def test_missing_features_count_as_the_mean() -> None:
     x = np.array([[1.0], [2.0], [3.0], [np.nan]])
     found = ridge(x, np.array([[1.0], [2.0], [3.0], [2.0]]), np.array([[np.nan], [2.0]]), np.arange(4))
     assert found.predicted[0, 0] == pytest.approx(found.predicted[1, 0]) == pytest.approx(2.0)
+
+
+def test_the_strength_may_be_the_one_of_the_best_correlation_among_given_ones() -> None:
+    random = np.random.default_rng(3)
+    groups = np.repeat(np.arange(3), 20)
+    train, test = random.normal(size=(60, 30)), random.normal(size=(7, 30))
+    labels = train[:, :4] + random.normal(0, 2.0, (60, 4))
+    strengths = (1.0, 30.0, 1_000.0)
+    medians = []
+    for strength in strengths:
+        of_folds = []
+        for group in range(3):
+            scale = StandardScaler().fit(train)
+            model = Ridge(alpha=strength).fit(scale.transform(train[groups != group]), labels[groups != group])
+            said = model.predict(scale.transform(train[groups == group]))
+            of_folds.append([np.corrcoef(said[:, one], labels[groups == group, one])[0, 1] for one in range(4)])
+        medians.append(np.median(np.mean(of_folds, axis=0)))
+    best = strengths[int(np.argmax(medians))]
+    fit = ridge(train, labels, test, groups, 3, strengths=strengths, by="r")
+    assert fit.strength == best
+    scale = StandardScaler().fit(train)
+    expected = Ridge(alpha=best).fit(scale.transform(train), labels).predict(scale.transform(test))
+    np.testing.assert_allclose(fit.predicted, expected, rtol=1e-9)

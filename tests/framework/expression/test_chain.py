@@ -100,6 +100,23 @@ def test_imaged_cells_get_expression_in_both_modes(done: Path) -> None:
     assert not np.array_equal(standard.X, free.X)
 
 
+def test_intervals_of_imaged_cells_have_one_width_per_gene_and_the_page_says_what_is_held(tmp_path: Path) -> None:
+    config = ExpressionConfig.from_plain({**plain(tmp_path), "interval": 0.9})
+    summary = express(config, tmp_path / "out")
+    found = anndata.read_h5ad(tmp_path / "out" / "expression_standard.h5ad")
+    width = found.layers["upper"] - found.X
+    np.testing.assert_allclose(width, np.broadcast_to(width[0], width.shape), atol=1e-5)
+    np.testing.assert_allclose(found.X - found.layers["lower"], width, atol=1e-5)
+    assert (width[0] > 0).all()
+    facts = found.uns["wellstream"]["intervals"]
+    assert (facts["level"], facts["rows"], list(facts["sources"])) == (0.9, 90, ["cells.h5ad"])
+    covered = pd.read_csv(tmp_path / "out" / "per_gene.csv")["covered"]
+    # 45 cells calibrate and 45 are counted: one share strays by some 6 points.
+    assert 0.8 < covered.mean() <= 1
+    (note,) = [note for note in summary.notes if note.startswith("intervals of nominal 90.0% hold")]
+    assert note in write_expression_report(tmp_path / "out").read_text()
+
+
 def test_populations_are_compared_with_measured_single_cells(done: Path) -> None:
     means = pd.read_csv(done / "populations.csv").set_index(["source", "population"])
     assert set(means.index.get_level_values("source")) == {"measured", "predicted", "standard", "label_free"}

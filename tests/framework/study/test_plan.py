@@ -157,3 +157,17 @@ def test_configs_are_found_beside_the_study_from_any_folder(world: World, monkey
     monkeypatch.chdir(other)
     from_there = {step.name: step.command for step in plan_of(world.study())}
     assert from_there["ingest"] == f"wellstream ingest {world.folder / 'ingest.yaml'} --out made/dataset"
+
+
+def test_intervals_are_calibrated_by_val_or_by_ten_splits(world: World) -> None:
+    few = {step.name: step for step in plan_of(world.study("interval=0.9"))}
+    assert few["predict-1"].command.endswith("--part test --interval 0.9")
+    assert "intervals" not in few
+    steps = {step.name: step for step in plan_of(world.study("interval=0.9", f"split_seeds={list(range(10))}"))}
+    assert "--interval" not in steps["predict-1"].words
+    folders = [f"made/predictions/split-{seed}" for seed in range(10)]
+    assert steps["intervals"].words[:11] == ("intervals", *folders)
+    assert steps["intervals"].command.endswith("--level 0.9 --out made/predictions-with-intervals")
+    assert set(steps["intervals"].needs) == {f"predict-{seed}" for seed in range(10)}
+    assert steps["evaluate"].words[1] == "made/predictions-with-intervals/split-0"
+    assert steps["evaluate"].needs == ("intervals",)

@@ -49,6 +49,43 @@ class TestAgreement(testing.FigureContract):
             "proteins_M1, few: 3 genes have a score in both studies; expected 5 or more to compare their order",
         )
 
+    def test_spearman_of_a_table_of_haghighi_2022_is_that_of_pencil_and_paper(
+        self, inputs: FigureInputs, tmp_path: Path
+    ) -> None:
+        ours = inputs.genes[inputs.genes["target"] == "proteins_M1"].sort_values("r2", ascending=False)["gene"].tolist()
+        # Ranks 1 to 6 here are 2, 1, 3, 4, 6, 5 there: the squares of the differences sum to 4, and
+        # rho = 1 - 6 x 4 / (6 x 35) = 31 / 35. The other column has them in reverse: rho = -1.
+        file = haghighi(tmp_path, dict(zip(ours[:6], (60.5, 71.2, 40.0, 12.75, -9.1, -2.0), strict=True)))
+        entry = FIGURES.get(self.name)
+        inputs = replace(inputs, published=file)
+        drawn = entry.build(entry.config(targets=("proteins_M1",), permutations=500)).draw(inputs)
+        numbers = drawn.numbers.set_index("score")
+        assert numbers.loc["LUAD-MLP", "rho"] == pytest.approx(31 / 35)
+        assert numbers.loc["LINCS-Lasso", "rho"] == pytest.approx(-1)
+        assert numbers["shared"].tolist() == [6, 6]
+        assert drawn.notes[0].startswith("proteins_M1, CDRP-bio-Lasso: 2 genes have a score in both studies")
+
+
+def haghighi(folder: Path, luad: dict[str, float]) -> Path:
+    """Write a table laid out as ``supplementary_D.csv``: no name above the genes, a column per data set and model."""
+    lines = [",CDRP-bio-Lasso,LUAD-MLP,LINCS-Lasso"]
+    for place, (gene, score) in enumerate(luad.items()):
+        lines.append(f"{gene},{'' if place > 1 else 5.0 - place},{score},{float(place)}")
+    file = folder / "supplementary_D.csv"
+    file.write_text("\n".join([*lines, "NOT-HERE,1.0,2.0,3.0"]) + "\n")
+    return file
+
+
+def test_the_row_names_of_a_table_are_its_genes_and_a_probe_of_several_counts_for_each(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text(",LUAD-MLP\nCALM1///CALM2,32.71\nAARS1,63.98\nCALM2,30.71\n")
+    table = read_published(file, None, ())
+    assert table["gene"].tolist() == ["AARS1", "CALM1", "CALM2"]
+    assert table["LUAD-MLP"].tolist() == pytest.approx([63.98, 32.71, (32.71 + 30.71) / 2])
+    file.write_text(",score\n0,0.5\n1,0.25\n")
+    with pytest.raises(InputError, match=r"which column names the gene\? There are score; write gene=COLUMN"):
+        read_published(file, None, ())
+
 
 def test_a_gene_with_several_rows_counts_by_its_mean(tmp_path: Path) -> None:
     file = tmp_path / "table.tsv"

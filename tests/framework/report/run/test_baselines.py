@@ -18,6 +18,8 @@ FOUND: dict[str, Any] = {
     "missing": {"imagenet": "not installed"},
     "unit": "condition",
     "resamples": 100,
+    "score": "r",
+    "how": "r: median over columns.",
 }
 
 

@@ -1,0 +1,70 @@
+"""What ``make coverage`` counts, by hand, and the commands that it gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from experiments.coverage.chain import _only, counted, jurkat
+from experiments.demo.steps import Protocol
+from framework.errors import InputError
+from framework.evaluate.predictions import open_predictions
+
+
+def predictions(width: float = 1.0) -> anndata.AnnData:
+    """Two genes of five wells of three perturbations; the errors are 0, 0.5 and 2, and one value was not measured."""
+    measured = np.array([[0.0, 0.5], [2.0, 0.0], [2.0, 2.0], [np.nan, 0.0], [0.0, 2.0]])
+    rows = pd.DataFrame(
+        {
+            "source": "P2",
+            "bag_name": [f"w{row}" for row in range(5)],
+            "Metadata_Perturbation": ["A", "A", "B", "B", "C"],
+            "part": ["test", "test", "test", "test", "train"],
+        },
+        index=[str(row) for row in range(5)],
+    )
+    return anndata.AnnData(
+        X=np.zeros((5, 2), dtype=np.float32),
+        obs=rows,
+        var=pd.DataFrame({"train_mean": 0.0}, index=["g0", "g1"]),
+        layers={"measured": measured, "lower": np.full((5, 2), -width), "upper": np.full((5, 2), width)},
+        uns={"wellstream": {"kind": "predictions", "target": "rna"}},
+    )
+
+
+def test_values_of_test_rows_are_counted_and_perturbations_are_the_units() -> None:
+    row, columns = counted([open_predictions(predictions())])
+    # Of A three of four values are held, of B one of three: 4 of 7; C was learned from.
+    assert row["covered"] == pytest.approx(4 / 7)
+    assert row["units"] == 2
+    assert (row["low"], row["high"]) == pytest.approx((1 / 3, 3 / 4))
+    assert columns.set_index("column")["covered"].to_dict() == pytest.approx({"g0": 1 / 3, "g1": 3 / 4})
+    # The same file of two splits: each perturbation counts once.
+    again, _ = counted([open_predictions(predictions())] * 2)
+    assert (again["units"], again["covered"]) == (2, row["covered"])
+
+
+def test_a_new_plate_is_counted_without_what_its_split_learned_from() -> None:
+    item = _only(open_predictions(predictions()), np.array(["B"], dtype=object))
+    row, _ = counted([item])
+    assert (row["units"], row["covered"]) == (1, pytest.approx(1 / 3))
+
+
+def test_predictions_without_intervals_are_refused() -> None:
+    bare = predictions()
+    del bare.layers["lower"]
+    with pytest.raises(InputError, match=r"predictions\[0\]: no intervals; remove it and run the same command again"):
+        counted([open_predictions(bare)])
+
+
+def test_jurkat_is_predicted_as_its_table_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[list[str]] = []
+    monkeypatch.setattr(Protocol, "run", lambda self, title, *words: said.append([str(word) for word in words]))
+    jurkat(Path("cells"), tmp_path, Protocol(console=Console(quiet=True)))
+    assert [words[0] for words in said] == ["ingest", "train", "predict"]
+    assert said[2][2:6] == ["--views", "8", "--interval", "0.9"]
