@@ -1,4 +1,4 @@
-"""Finds words that make text hard to read: "a" where "per" is meant, and names of constants of the same kind.
+"""Finds words that make text hard to read: "a" where "per" is meant, constants named so, and "is no" for "is not a".
 
 Run by ``make lint`` over all text of the repository. Exit code 1 and one line per finding.
 """
@@ -36,14 +36,21 @@ PATTERNS = (
     re.compile(rf"(?<!\w )\b(?:{_RATES}) an? (?:tile|step|epoch|second|minute|bag|rank|request)\b"),
     re.compile(r"\b_?[A-Z]+(?:_[A-Z]+)*_AN?_[A-Z]+\b"),
 )
+_OTHER_NO = "longer|more|less|greater|better|larger|worse|smaller|slower|faster|higher|lower|different"
+DENIED = re.compile(rf"(?<![Tt]here )\b(?:is|are|was|were) no (?!(?:{_OTHER_NO})\b)[A-Za-z]+")
+"""``is no well``, where English says ``is not a well``; ``there is no well`` and ``is no longer`` are English."""
 
 
-def findings(text: str) -> list[tuple[int, str]]:
-    """Return (line, words) of everything in a text that a pattern finds."""
+_RATE = "write 'per', as in 'one row per well', TILES_PER_STEP"
+_NOT = "write 'is not a'"
+
+
+def findings(text: str) -> list[tuple[int, str, str]]:
+    """Return (line, words, what to write) of everything in a text that a pattern finds."""
     return [
-        (number, match[0])
+        (number, match[0], _NOT if pattern is DENIED else _RATE)
         for number, line in enumerate(text.splitlines(), 1)
-        for pattern in PATTERNS
+        for pattern in (*PATTERNS, DENIED)
         for match in pattern.finditer(line)
     ]
 
@@ -56,8 +63,8 @@ def main() -> int:
     for name in names:
         if not name or name.endswith("words.py"):
             continue  # these hold the patterns
-        for line, words in findings(Path(name).read_text(encoding="utf-8")):
-            print(f"{name}:{line}: '{words}': write 'per', as in 'one row per well', TILES_PER_STEP")
+        for line, words, advice in findings(Path(name).read_text(encoding="utf-8")):
+            print(f"{name}:{line}: '{words}': {advice}")
             bad += 1
     return int(bad > 0)
 

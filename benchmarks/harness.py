@@ -2,7 +2,7 @@
 
 An arm does the work once; outside the clock it gives a digest of what it produced. Arms run A B C A B C ...; the result
 of an arm is the median, over repetitions, of its rate as a ratio to another arm of the same repetition, most often the
-physical limit: what slows the machine for a while slows both. Absolute rates are notes. What is no rate of an arm
+physical limit: what slows the machine for a while slows both. Absolute rates are notes. What is not a rate of an arm
 (memory, a share of waiting) is a ``Finding`` beside its bound.
 """
 
@@ -73,7 +73,7 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A number that is no rate of an arm, with the bound the design asks for.
+    """A number that is not a rate of an arm, with the bound the design asks for.
 
     Attributes:
         name: as printed.
@@ -144,7 +144,7 @@ class Measured:
         limit: name of the limit arm.
         absent: peers that could not run, with the reason.
         targets: ratios that the design asks for.
-        findings: numbers that are no rates.
+        findings: numbers that are not rates.
         notes: sentences a reader of the numbers needs.
     """
 

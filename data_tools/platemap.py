@@ -282,7 +282,9 @@ def _of_two(row: str, column: str) -> str | tuple[int, int]:
     if row.isdecimal() and column.isdecimal():
         return int(row), int(column)
     if not column.isdecimal():
-        raise InputError(f"row '{row}' and column '{column}' are no well; expected letters or a number, and a number")
+        raise InputError(
+            f"row '{row}' and column '{column}' are not a well; expected letters or a number, and a number"
+        )
     return f"{row}{column}"
 
 

@@ -1,4 +1,4 @@
-"""Plate maps that are no plain table, read as one: Harmony's assay layouts, and the maps of the Broad Institute.
+"""Plate maps that are not a plain table, read as one: Harmony's assay layouts, and the maps of the Broad Institute.
 
 An assay layout is an XML file that says, layer by layer, what a well holds. ``barcode_platemap.csv`` says which map
 each plate has, and each map is a table: ``<name>.txt`` (tab-separated), ``.tsv`` or ``.csv``, in ``platemap/`` beside

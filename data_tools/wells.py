@@ -58,7 +58,7 @@ def normalise_well(well: str | tuple[int, int]) -> str:
             return normalise_well((int(both[1]), int(both[2])))
         match = _WELL.match(well)
         if match is None:
-            raise InputError(f"'{well}' is no well; expected letters and a number, as in A01, b7 or r01c01")
+            raise InputError(f"'{well}' is not a well; expected letters and a number, as in A01, b7 or r01c01")
         letters, column = row_letters(row_number(match[1])), int(match[2])
     if not 1 <= column <= _MAX_COLUMNS:
         raise InputError(f"plate column {column}: expected 1 to {_MAX_COLUMNS}")

@@ -91,7 +91,7 @@ def _failed(error: Exception) -> int:
 
 
 def _print_any_name() -> None:
-    """Let every name of a file be printed, also one that is no text in the encoding of the terminal."""
+    """Let every name of a file be printed, also one that is not text in the encoding of the terminal."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             utf8 = (stream.encoding or "").lower().replace("-", "") == "utf8"

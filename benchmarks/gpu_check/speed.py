@@ -107,7 +107,7 @@ def _row(scene: Scene, setting: Setting, size_px: int) -> Verdict:
         "shares": {name: round(share, 3) for name, share in shares.items()},
         "idle_share": None if idle is None else round(idle, 3),
     }
-    expected = "measured only: 'input' and the idle share near 0 mean that data are no limit"
+    expected = "measured only: 'input' and the idle share near 0 mean that data do not limit it"
     return Verdict(passed=None, expected=expected, found=found)
 
 

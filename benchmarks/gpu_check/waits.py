@@ -2,7 +2,7 @@
 
 On CUDA, PyTorch itself says where it does. On the CPU nothing waits; there the operations are counted that would wait
 on a GPU because the processor needs their values (``item``, ``nonzero`` and what is built on it). What a step
-reads with ``tolist`` is no operation there and shows on CUDA only; it is read a step late, when it has arrived.
+reads with ``tolist`` is not an operation there and shows on CUDA only; it is read a step late, when it has arrived.
 """
 
 from __future__ import annotations

@@ -244,7 +244,7 @@ def _metadata(tiff: TiffDirectories, first: Directory) -> Element | None:
     try:
         return xml_of_text(text)
     except ValueError as error:
-        raise tiff.damaged(f"the metadata of tag {METADATA_XML} are no XML ({error})") from None
+        raise tiff.damaged(f"the metadata of tag {METADATA_XML} are not XML ({error})") from None
 
 
 def _in_use(root: Element | None) -> tuple[int, ...]:

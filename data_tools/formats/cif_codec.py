@@ -75,7 +75,7 @@ def decode_bitmask(data: bytes, height: int, width: int) -> U8:
     """
     pixels = _pixels(height, width)
     if len(data) % 2:
-        raise CodecError(f"{len(data)} bytes are no pairs of value and run length")
+        raise CodecError(f"{len(data)} bytes are not pairs of value and run length")
     pairs = np.frombuffer(data, dtype=np.uint8).reshape(-1, 2)
     runs = pairs[:, 1].astype(np.int64) + 1
     if int(runs.sum()) != pixels:

@@ -33,7 +33,7 @@ SLACK = 8 * 1024
 
 _U = np.uint64
 _CLEAR, _FIRST_WIDTH, _LAST_WIDTH = _U(256), _U(9), _U(12)
-_BEFORE_FIRST = _U(257)  # the end of information, last of the codes that are no strings
+_BEFORE_FIRST = _U(257)  # the end of information, last of the codes that are not strings
 # Encoders clear at 4,094 entries; one that does not writes old strings on, and its new ones are of no use to anybody.
 _ENTRIES = 8_000
 _CODES_PER_WORD = 4  # of 12 bits at most, after up to 7 bits of the code before
@@ -98,7 +98,7 @@ def _copy(source: Any, target: Any, length: Any, newest: Any) -> None:
 def _decode(data: Any, begin: Any, end: Any, table: Any) -> Any:
     """Decode into the bytes from address ``begin`` to ``end``; return whether they are full exactly.
 
-    ``table[code]`` is address << 16 | length; codes that are no strings are 0. It is one entry ahead of the encoder's:
+    ``table[code]`` is address << 16 | length; codes that are not strings are 0. It is one entry ahead of the encoder's:
     an entry is made when its string is but for the last byte written.
     """
     bits = _U(len(data)) * _EIGHT

@@ -216,7 +216,7 @@ def _json(tiff: Tiff, text: str) -> dict[str, Any]:
     try:
         facts = json.loads(text)
     except (ValueError, RecursionError):
-        raise refused(tiff, f"{_TIFFFILE} is damaged: it is no JSON") from None
+        raise refused(tiff, f"{_TIFFFILE} is damaged: it is not JSON") from None
     return facts if isinstance(facts, dict) else {}
 
 

@@ -157,7 +157,7 @@ def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return the short kind of what keeps a TIFF from being read; a kind of image that is not read is no damage."""
+    """Return the short kind of what keeps a TIFF from being read; a kind of image that is not read is not damage."""
     return "unsupported_image" if isinstance(error, TiffError) and not error.damaged else "damaged_image"
 
 

@@ -66,7 +66,7 @@ MOST_BYTES = 1 << 31
 _MOST_SAMPLES = 64
 _REDUCED, _MASK = 1, 4
 _TRANSPARENCY = (1, 2)
-"""Extra samples that are no channel: how far the others are to be seen, multiplied into them or not."""
+"""Extra samples that are not a channel: how far the others are to be seen, multiplied into them or not."""
 _WORDS = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}
 
 
@@ -249,7 +249,7 @@ def _is_turned(tiff: TiffDirectories, directory: Directory, page: Page) -> bool:
     """Return whether 0 stands for white.
 
     Raises:
-        TiffError: colours that are no measure of brightness.
+        TiffError: colours that are not a measure of brightness.
     """
     photometric, samples = page.photometric, page.samples
     if photometric == BLACK_IS_ZERO or (photometric == RGB and samples >= 3):

@@ -277,7 +277,7 @@ def _values(config: CentreTableConfig, table: TextTable, part: Part, kept: npt.N
 def _value(config: CentreTableConfig, part: Part, text: str) -> Any:
     if part == "site":
         if not text.isascii() or not text.removesuffix(".0").isdigit():
-            raise InputError(f"'{text}' is no number of a site")
+            raise InputError(f"'{text}' is not a number of a site")
         return int(text.removesuffix(".0")) + (config.site_offset or 0)
     if part == "image":
         return stem(text)

@@ -81,7 +81,7 @@ class Image2OmicsTiles(NucleusMethod):
                 or found.shape[1] < 2
                 or found.dtype.kind not in "iuf"
             ):
-                raise InputError(f"{file}: '{name}' is no table of top row and left column, one row per tile")
+                raise InputError(f"{file}: '{name}' is not a table of top row and left column, one row per tile")
             corners = np.asarray(found[:, :2], dtype=np.float64)
         last = np.array(image.shape) - 1
         if not np.isfinite(corners).all() or (corners < -self.options.size_px).any() or (corners > last).any():

@@ -205,7 +205,7 @@ class SizedMethod(NucleusMethod):
 
 
 def reduced(image: npt.NDArray[Any], factor: int) -> FloatImage:
-    """Average blocks of factor x factor px of (H, W); the last repeat the border where the size is no multiple."""
+    """Average blocks of factor x factor px of (H, W); the last repeat the border where the size is not a multiple."""
     plain = image.astype(np.float32)
     if factor == 1:
         return plain

@@ -74,8 +74,8 @@ class OmicsConfig(StrictModel):
         vsn_from: a dataset (its folder, or one of its ``targets/*.h5ad``) onto whose vsn fit these samples are mapped,
             so that further plates compare with it; null to fit these samples.
         long: columns of a table with one row per sample and gene; null for a wide one.
-        facts: columns of a wide table that hold numbers and are no genes, as ``[RIN, n_counts]``; with genes in rows,
-            columns that are no samples, as ``[Length]``.
+        facts: columns of a wide table that hold numbers and are not genes, as ``[RIN, n_counts]``; with genes in rows,
+            columns that are not samples, as ``[Length]``.
         genes: regular expression that the names of genes match, as ``^ENSG``; all other columns are facts.
         layer: of an AnnData or MuData file, instead of ``X``; ``raw`` for its raw.
         modality: of a MuData file, as ``rna`` or ``prot``, or of a 10x matrix, as ``Gene Expression``; null where it
@@ -159,5 +159,5 @@ class OmicsConfig(StrictModel):
             try:
                 re.compile(self.genes)
             except re.error as error:
-                raise ValueError(f"'genes' is no regular expression: {error}") from None
+                raise ValueError(f"'genes' is not a regular expression: {error}") from None
         return self

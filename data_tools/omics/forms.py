@@ -100,7 +100,7 @@ def _naming(config: OmicsConfig, names: Sequence[str]) -> str:
 
 
 def _of_typed(config: OmicsConfig, frame: pd.DataFrame, file: Path, sheet: frozenset[str] | None) -> RawOmics:
-    """A table whose columns have types: what is no number becomes the text a CSV file would hold."""
+    """A table whose columns have types: what is not a number becomes the text a CSV file would hold."""
     if config.long is not None:
         _refuse_gene_names(config, file)
         return _from_long(config, config.long, as_text(frame, file))
@@ -266,6 +266,6 @@ def _numbers(config: OmicsConfig, table: TextTable, names: list[str]) -> tuple[l
         raise InputError(
             f"{table.where(row)}: column '{name}' reads '{table.text[name].iloc[row]}', expected a number"
             + (f"; so it is with {len(mixed) - 1} more columns: {others}" if others else "")
-            + f"; correct the cell, or write 'facts: [{name}]' where the column is no gene"
+            + f"; correct the cell, or write 'facts: [{name}]' where the column is not a gene"
         )
     return genes, table.matrix(genes)

@@ -67,7 +67,7 @@ class RawOmics:
         """Return a column of facts as numbers.
 
         Raises:
-            InputError: no such column, a blank in it, or text that is no number; names the row.
+            InputError: no such column, a blank in it, or text that is not a number; names the row.
         """
         cells = self.fact(name, "covariates")
         decimal = self.decimals.get(name, self.decimal)

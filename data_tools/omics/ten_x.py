@@ -56,7 +56,9 @@ def read_ten_x(config: OmicsConfig, file: Path, sheet: frozenset[str] | None) ->
         values=values,
         rows=[f"sample '{name}'" for name in names],
         declared=True,
-        notes=(f"{file}: {left} of {len(rows)} barcodes are no samples of the sheet and are left out",) if left else (),
+        notes=(f"{file}: {left} of {len(rows)} barcodes are not samples of the sheet and are left out",)
+        if left
+        else (),
     )
 
 

@@ -2,7 +2,7 @@
 
 - Links to folders and files are followed like the real ones. A folder that is read already, by its own name or by
   another link, is not read again: so circles end, and ``latest -> run_3`` gives no image twice. Real folders go first.
-- Hidden files and those that other systems leave (``._x.tif``, ``@eaDir``, thumbnails) are no images.
+- Hidden files and those that other systems leave (``._x.tif``, ``@eaDir``, thumbnails) are not images.
 - What is passed over is said in a note, with an example.
 """
 
@@ -180,7 +180,7 @@ def _notes(walk: _Walk) -> tuple[str, ...]:
         )
     if walk.hidden:
         notes.append(
-            f"{walk.shown}: {len(walk.hidden)} hidden files, thumbnails or folders of other systems are no images and "
+            f"{walk.shown}: {len(walk.hidden)} hidden files, thumbnails or folders of other systems are not images and "
             f"are not read, as {min(walk.hidden)}"
         )
     if walk.again:

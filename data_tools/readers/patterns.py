@@ -20,7 +20,7 @@ def groups_of(pattern: str, known: Sequence[str] | None = None) -> set[str]:
     try:
         groups = set(re.compile(pattern).groupindex)
     except re.error as error:
-        raise ValueError(f"'pattern' is no regular expression: {error}") from None
+        raise ValueError(f"'pattern' is not a regular expression: {error}") from None
     unknown = sorted(groups - set(known)) if known is not None else []
     if known is not None and unknown:
         raise ValueError(f"'pattern' has unknown group(s) {', '.join(unknown)}; expected {', '.join(known)}")

@@ -1,7 +1,7 @@
 """Counts of single cells, whatever the file: cells x features, sparse, with names and values that are checked.
 
 What a feature is (a gene, a surface protein, anything else) is settled here, once: a protein that stayed among the
-genes would be predicted from itself. Zeros that a file stores are no counts, and go here too.
+genes would be predicted from itself. Zeros that a file stores are not counts, and go here too.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) 
     sums = [name for name in counts.features if name in _NO_GENES]
     if sums:
         raise InputError(
-            f"{file}: '{sums[0]}' counts reads without a gene and is no feature; remove the {len(sums)} rows of this "
-            f"kind: {', '.join(sums)}"
+            f"{file}: '{sums[0]}' counts reads without a gene and is not a feature; remove the {len(sums)} rows of "
+            f"this kind: {', '.join(sums)}"
         )
     counts = replace(counts, notes=(*counts.notes, *changed_names(counts.of_kind(GENE).features, file)))
     data = counts.values.data

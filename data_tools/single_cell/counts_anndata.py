@@ -152,7 +152,9 @@ def _named_matrix(store: h5py.File, obsm: str, file: Path) -> tuple[list[str], A
     table = anndata.io.read_elem(store[f"obsm/{obsm}"])
     if not isinstance(table, pd.DataFrame):
         if table.ndim != 2 or table.dtype.kind not in "iufb":
-            raise InputError(f"{file}: {what} is no matrix of numbers (cells, proteins); expected counts of proteins")
+            raise InputError(
+                f"{file}: {what} is not a matrix of numbers (cells, proteins); expected counts of proteins"
+            )
         key, names = _names_in_uns(store, obsm, table.shape[1], file)
         return names, csr(table, dtype=np.float32), f", called as uns['{key}'] says"
     rows, cells = [str(name) for name in table.index], _index(store["obs"])

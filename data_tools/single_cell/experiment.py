@@ -19,7 +19,7 @@ from framework.files.names import left_over, why_unmatched
 _MOST_PROTEINS = 1000
 """Panels of antibodies have some hundreds; a table with more is one of genes."""
 _LEAST_CELLS = 5
-"""Counts that are the same in so many cells are no chance."""
+"""Counts that are the same in so many cells are not chance."""
 _NUMBER_BEHIND = r"[._-][0-9]+$"
 _OF_ANTIBODY = r"(?i)totalseq|^adt[_-]|[_-]adt$|^anti[-_](?:human|mouse|cd)"
 """How programs and makers call the counts of antibodies; no gene has such a name."""

@@ -158,7 +158,7 @@ def wells_of(config: CellsConfig, table: TextTable) -> npt.NDArray[np.object_] |
     """Return the well of each row, text (n,) as ``A01``; None where the file is that of one well.
 
     Raises:
-        InputError: a cell of that column is no well; names the line.
+        InputError: a cell of that column is not a well; names the line.
     """
     if config.well is None:
         return None

@@ -25,7 +25,7 @@ class PlatesFound:
         why: what it saw.
         plates: as it read them; their names differ.
         measured: what a look at some fields told.
-        apart: sentences on plates that are no part of the dataset, because their channels or pixels differ.
+        apart: sentences on plates that are not part of the dataset, because their channels or pixels differ.
         others: sentences of readers that came near.
     """
 

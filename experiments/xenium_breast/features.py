@@ -122,7 +122,7 @@ def density(field: Field) -> Floats:
 def of_neighbours(field: Field) -> Floats:
     """Return the mean expression of the ``NEAREST`` cells of the same strip around each, (T, G): what its region says.
 
-    It needs the transcripts of the held-out strip, so it is no baseline.
+    It needs the transcripts of the held-out strip, so it is not a baseline.
     """
     found = np.zeros_like(field.measured)
     for strip in field.strips:

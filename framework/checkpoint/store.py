@@ -95,7 +95,7 @@ def load(path: Path | str, *, checked: bool = False) -> Checkpoint:
         checked: whether its bytes were checked just now, and need not be again.
 
     Raises:
-        CheckpointError: missing, incomplete or altered, or weights that are no numbers; the message names the file.
+        CheckpointError: missing, incomplete or altered, or weights that are not numbers; the message names the file.
     """
     folder = Path(path)
     fault = None if checked else fault_of(folder)
@@ -190,9 +190,9 @@ def _need_all_moments(checkpoint: Checkpoint, file: Path) -> None:
 
 
 def _need_moments(file: Path, name: str, value: Any, parameter: torch.Tensor) -> None:
-    """Raises CheckpointError: they do not fit the weights, or are no numbers that training gives."""
+    """Raises CheckpointError: they do not fit the weights, or are not numbers that training gives."""
     if not isinstance(value, torch.Tensor) or value.shape != parameter.shape or not value.is_floating_point():
-        fault = f"is {_form(value) if isinstance(value, torch.Tensor) else 'no tensor'}: it is of another model"
+        fault = f"is {_form(value) if isinstance(value, torch.Tensor) else 'not a tensor'}: it is of another model"
     elif not torch.isfinite(value).all() or (name.endswith("_sq") and (value < 0).any()):
         fault = "holds values that training never gives (NaN, infinite or, of squares, below 0)"
     else:

@@ -85,7 +85,7 @@ def apply_overrides(source: Source, overrides: Sequence[str]) -> Source:
     """Return ``source`` with each ``dotted.path=value`` set; intermediate mappings are made where they are missing.
 
     Raises:
-        ConfigError: the file is no mapping, or an override has no place in it.
+        ConfigError: the file is not a mapping, or an override has no place in it.
     """
     if not isinstance(source.data, dict):
         raise ConfigError(

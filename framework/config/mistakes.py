@@ -20,7 +20,7 @@ from framework.config.source import KeyPath
 from framework.config.structure import choice_in, data_path, models_in
 
 Mistake = dict[str, Any]
-"""As an entry of ``pydantic.ValidationError.errors``; ``loc`` may hold parts that are no keys of the file."""
+"""As an entry of ``pydantic.ValidationError.errors``; ``loc`` may hold parts that are not keys of the file."""
 
 _UNKNOWN = object()
 """What stands for a value with a mistake."""

@@ -56,7 +56,7 @@ def model_at(model: type[BaseModel], path: KeyPath, data: Any) -> type[BaseModel
 
 
 def data_path(loc: tuple[str | int, ...], data: Any) -> KeyPath:
-    """Drop the parts pydantic adds for unions and validators: they are no keys of the file. Keep a missing last key."""
+    """Drop the parts pydantic adds for unions and validators, which are not keys. Keep a missing last key."""
     path: list[str | int] = []
     here = data
     for position, part in enumerate(loc):

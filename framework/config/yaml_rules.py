@@ -88,7 +88,7 @@ def check_events(text: str) -> None:
 
     Raises:
         Refused: it is too large, nested too deeply, has a tag, a NUL or half a letter, or aliases without end.
-        yaml.YAMLError: it is no YAML.
+        yaml.YAMLError: it is not YAML.
     """
     if len(text) > MOST_BYTES:
         raise Refused(1, f"{len(text)} letters; expected a config of at most {MOST_BYTES}")

@@ -241,7 +241,7 @@ def _store(meeting: Meeting, address: str, listener: socket.socket | None) -> An
             master_listen_fd=listener.detach() if listener is not None else None,
         )
     except (RuntimeError, ValueError) as error:
-        raise RunError(f"what answers at {meeting.place} is no node 0 of this program; name another port") from error
+        raise RunError(f"what answers at {meeting.place} is not a node 0 of this program; name another port") from error
 
 
 def _need_same_run(store: Any, meeting: Meeting, until: float) -> None:

@@ -368,7 +368,7 @@ def long_timeout_s() -> float:
     """Return the seconds that ranks wait for one that works alone: ``WELLSTREAM_TIMEOUT_S``, or the default.
 
     Raises:
-        RunError: it is no number above 0.
+        RunError: it is not a number above 0.
     """
     text = os.environ.get(TIMEOUT_VARIABLE, str(DEFAULT_TIMEOUT_S))
     try:

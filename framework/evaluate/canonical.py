@@ -44,7 +44,7 @@ def canonical(first: Floats, second: Floats, components: int = 3) -> Canonical:
         components: pairs of variates that the similarity is taken over.
 
     Raises:
-        InputError: values that are no numbers, no feature that varies, or fewer than four rows.
+        InputError: values that are not numbers, no feature that varies, or fewer than four rows.
     """
     found = canonical_correlations(first, second, max(1, len(first) // (2 * _ROWS_PER_COMPONENT)))
     left, right = (variates[:, :components] for variates in found.variates)

@@ -129,7 +129,7 @@ def align(embeddings: Path | str, out: Path | str, *, by: str = "plates") -> Ali
 
     Raises:
         ConfigError: no such way, or no name of an ``.h5ad``.
-        InputError: no embeddings, or values that are no numbers.
+        InputError: no embeddings, or values that are not numbers.
     """
     if by not in BY:
         raise ConfigError(f"by: expected one of: {', '.join(BY)}, found '{by}'")

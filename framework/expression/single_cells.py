@@ -104,7 +104,7 @@ def _genes(file: str, data: anndata.AnnData) -> Single:
         if len(twice):
             raise InputError(f"{file}: the {what} '{twice[0]}' stands twice; expected distinct names; {_MADE_BY}")
     if data.X is None or not data.n_vars or data.X.dtype.kind not in "iufb":
-        found = "no genes" if not data.n_vars else "no matrix X" if data.X is None else "an X that is no numbers"
+        found = "no genes" if not data.n_vars else "no matrix X" if data.X is None else "an X that is not numbers"
         raise InputError(f"{file}: holds {found}; expected the expression of genes (cells x genes); {_MADE_BY}")
     genes = np.asarray(data.X.toarray() if hasattr(data.X, "toarray") else data.X, dtype=np.float32)
     bad = ~np.isfinite(genes)
@@ -182,6 +182,6 @@ def _read(file: Path) -> anndata.AnnData:
         raise InputError(f"{file}: expected single cells with surface markers in obsm['markers']; {_MADE_BY}")
     if not isinstance(data.obsm["markers"], pd.DataFrame) or not data.obsm["markers"].columns.is_unique:
         raise InputError(
-            f"{file}: obsm['markers'] is no table with one column per surface marker, each name once; {_MADE_BY}"
+            f"{file}: obsm['markers'] is not a table with one column per surface marker, each name once; {_MADE_BY}"
         )
     return data

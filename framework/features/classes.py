@@ -1,6 +1,6 @@
 """Balanced accuracy of predicted classes, and how sure it is: a bootstrap over fields of cells, not over cells.
 
-Cells of one field share focus, illumination and density, so they are no independent observations. What is resampled
+Cells of one field share focus, illumination and density, so they are not independent observations. What is resampled
 are groups (fields, images, bags): from each a table of correct and all cells per class suffices, so thousands of
 resamples are one matrix product.
 """

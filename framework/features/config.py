@@ -45,7 +45,7 @@ class FeatureEvaluateConfig(StrictModel):
     cell_line: str | None = None
     """Column to hold equal, and then different, while distances are measured."""
     protein: str | None = None
-    """Column whose cells are averaged for maps of proteins; two images of one protein are no pair."""
+    """Column whose cells are averaged for maps of proteins; two images of one protein are not a pair."""
     pairs: int = Field(default=1_000, ge=10)
     """Pairs of images drawn for each label and each pair of labels."""
     controlled_pairs: int = Field(default=10_000, ge=10)

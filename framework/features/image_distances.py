@@ -30,7 +30,7 @@ class Images:
         label: int64 (m,), class of each image.
         cells: the rows of each image's cells.
         line: int64 (m,), cell line, or None.
-        protein: int64 (m,), or None; two images of one protein are no pair.
+        protein: int64 (m,), or None; two images of one protein are not a pair.
     """
 
     label: Ints

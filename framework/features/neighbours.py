@@ -80,7 +80,7 @@ def nearest(
         query: float32 (n, d), finite.
         reference: float32 (m, d), finite.
         k: neighbours wanted.
-        query_groups: integers (n,); a reference of the same group as the query is no neighbour of it. Leave-one-out is
+        query_groups: integers (n,); a reference of the same group as the query is not its neighbour. Leave-one-out is
             the case where every cell is its own group.
         reference_groups: integers (m,); given together with ``query_groups``.
 

@@ -52,7 +52,7 @@ def decimal_sign(columns: Iterable[tuple[str, Sequence[str]]], separator: str) -
 
 
 def about_decimals(cell: str, decimal: str) -> str:
-    """Return what to add about a cell that is no number because of its decimal sign."""
+    """Return what to add about a cell that is not a number because of its decimal sign."""
     if decimal == "." and COMMA.fullmatch(cell):
         return "; if the comma is a decimal comma, write a point, or a comma in all numbers and ; between cells"
     if decimal == "," and POINT.fullmatch(cell):

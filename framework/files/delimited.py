@@ -53,7 +53,7 @@ class TextTable:
         notes: sentences about what was found out and what was left out.
         error: class of what ``column`` and ``numbers`` raise.
         header: names of all columns of the file, also of those that were not asked for.
-        counted: what ``lines`` count: ``line``, or ``row`` where a table was made of a file that is no text.
+        counted: what ``lines`` count: ``line``, or ``row`` where a table was made of a file that is not text.
     """
 
     file: Path
@@ -88,7 +88,7 @@ class TextTable:
         """Return a column as float64, NaN where it is blank or holds a word of ``MISSING``.
 
         Raises:
-            WellstreamError: no such column, or text that is no number; names its line.
+            WellstreamError: no such column, or text that is not a number; names its line.
         """
         self.column(name)
         return pd.Series(self.matrix([name])[:, 0], index=self.text.index, name=name)

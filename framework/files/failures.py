@@ -1,7 +1,7 @@
 """What readers share: the sentence that a failure becomes, what a file is, which are opened, and how much they hold.
 
 Libraries report a damaged file by errors of many kinds (pyarrow, zlib, h5py, ``RecursionError``, ``KeyError``,
-``struct.error`` ...), which are no promise of theirs. So a block that does nothing but read a file takes them all. A
+``struct.error`` ...), which are not a promise of theirs. So a block that does nothing but read a file takes them all. A
 file of another kind than expected is named as what its first bytes say it is, with what to do about it. What only looks
 like a file is not opened: a pipe or a device would never end.
 """
@@ -110,7 +110,7 @@ def check_regular(
 def near_name(path: Path | str, endings: Container[str] | None = None) -> str:
     """Return ``"; did you mean 'x'?"`` for what lies beside a path that does not exist and is called nearly so.
 
-    Names are compared without their endings, which make any two files of a kind alike; numbers are no names.
+    Names are compared without their endings, which make any two files of a kind alike; numbers are not names.
 
     Args:
         path: that does not exist.
@@ -269,7 +269,7 @@ def found_instead(file: Path) -> str:
 
 
 class NoOrdinaryFile(InputError):
-    """What a name leads to is no ordinary file, or too large for one image."""
+    """What a name leads to is not an ordinary file, or too large for one image."""
 
 
 def read_bytes(file: Path, most: int) -> bytes:

@@ -42,7 +42,7 @@ def _opened(file: Path | str, error: type[WellstreamError], what: str, then: str
 
 
 def is_mudata(file: Path | str) -> bool:
-    """Return whether a file is HDF5 with modalities, as MuData writes it; of a file that is no HDF5 False."""
+    """Return whether a file is HDF5 with modalities, as MuData writes it; of a file that is not HDF5 False."""
     return "mod" in top_names(file)
 
 

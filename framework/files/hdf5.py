@@ -148,7 +148,7 @@ def _fault_of_virtual(file: h5py.File, found: h5py.Dataset) -> str | None:
             return f"takes its data from another file ({source.file_name}), which is not read"
         item = file.get(source.dset_name)
         if not isinstance(item, h5py.Dataset) or item.is_virtual or item.dtype != found.dtype:
-            return f"is made of '{source.dset_name}', which is no plain dataset of this file and type"
+            return f"is made of '{source.dset_name}', which is not a plain dataset of this file and type"
         points += source.vspace.get_select_npoints()
     return None if points == found.size else f"was never written whole: {points} of {found.size} values have a source"
 

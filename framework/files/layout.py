@@ -123,7 +123,7 @@ def find_layout(
 
     Args:
         text: the file.
-        header: a column whose name marks the line of the header; None for the first line that is no comment.
+        header: a column whose name marks the line of the header; None for the first line that is not a comment.
         header_rows: rows the names stand in; they are joined by `` / ``.
         skip: lines before anything else.
         separator: of cells, or None to find it.

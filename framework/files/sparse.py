@@ -33,7 +33,7 @@ def check_compressed(
     major, minor = shape if by == "row" else shape[::-1]
     for name, array in (("indices", indices), ("indptr", indptr)):
         if array.ndim != 1 or array.dtype.kind not in "iu":
-            raise ValueError(f"'{name}' of a sparse matrix is no list of whole numbers")
+            raise ValueError(f"'{name}' of a sparse matrix is not a list of whole numbers")
     if data.ndim != 1 or len(data) != len(indices):
         raise ValueError(f"a sparse matrix of {len(indices)} positions and {data.size} values; expected equal numbers")
     if len(indptr) != major + 1:

@@ -43,8 +43,8 @@ _CALLED = {
     "utf-32": "UTF-32",
     "utf-16-le": "UTF-16 without a byte-order mark",
     "utf-16-be": "UTF-16 without a byte-order mark",
-    "cp1252": "Windows-1252 (Latin-1), as it is no UTF-8",
-    "latin-1": "Latin-1, as it is no UTF-8",
+    "cp1252": "Windows-1252 (Latin-1), as it is not UTF-8",
+    "latin-1": "Latin-1, as it is not UTF-8",
 }
 
 

@@ -59,7 +59,7 @@ class EfficientNetLite0Config(NetworkOptions):
     """Dropout before each dense layer."""
 
     def located(self, absolute: Callable[[str], str]) -> Self:
-        """See ``NetworkOptions``; the word ``imagenet`` is no path."""
+        """See ``NetworkOptions``; the word ``imagenet`` is not a path."""
         return self if self.weights == IMAGENET else super().located(absolute)
 
     def weights_file(self) -> str:

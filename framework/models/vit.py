@@ -28,7 +28,7 @@ class VitConfig(NetworkOptions):
 
     name: Literal["vit"] = "vit"
     patch_px: int = Field(default=16, ge=1)
-    """Edge of a patch. Tiles whose height or width is no multiple of it get a border of zeros, so choose a divisor;
+    """Edge of a patch. Tiles whose height or width is not a multiple of it get a border of zeros, so choose a divisor;
     small tiles want small patches: 8 for 64 px."""
     width: int = Field(default=384, ge=4)
     """Numbers per patch; a multiple of 4 and of ``heads``."""

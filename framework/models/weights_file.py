@@ -34,7 +34,7 @@ class PublishedWeights:
         sha256: of that file.
         layout: whose names it has, in words.
         state: name -> tensor, by our names; those of a trunk alone may lack their ``trunk.``.
-        left: names of tensors that are no part of a network which embeds, as a classifier.
+        left: names of tensors that are not part of a network which embeds, as a classifier.
         channels: names of the channels the first layer saw, in order; empty where the file does not say.
         network: options of the network, where the file says them.
         facts: ``model.json`` of an export; of a file that is known by its SHA-256 its ``licence``; else empty.
@@ -137,7 +137,7 @@ def _unwrapped(file: Path, loaded: Any) -> dict[str, torch.Tensor]:
 def _by_our_names(
     file: Path, state: Mapping[str, torch.Tensor]
 ) -> tuple[str, Mapping[str, torch.Tensor], tuple[str, ...]]:
-    """Return whose names a file has, its tensors by ours, and the names of those that are no part of a network."""
+    """Return whose names a file has, its tensors by ours, and the names of those that are not part of a network."""
     if not state:
         raise CheckpointError(f"{file}: holds no tensor; save the weights again")
     state = _without_wrapper(dict(state))

@@ -354,7 +354,7 @@ def need_whole(name: str, objective: type[Objective]) -> None:
     """
     where = f"objective '{name}': class {objective.__name__}"
     if not (isinstance(objective, type) and issubclass(objective, Objective)):
-        raise RegistryError(f"{where} is no Objective; write: class {objective.__name__}(Objective)")
+        raise RegistryError(f"{where} is not an Objective; write: class {objective.__name__}(Objective)")
     for method, role in ROLE_OF.items():
         if hasattr(objective, method) and not issubclass(objective, role):
             raise RegistryError(

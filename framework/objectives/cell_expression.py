@@ -113,7 +113,7 @@ class CellExpression(EncodesBags, Predicts):
         """Choose the genes and measure them on the tiles of the training bags, (n,).
 
         Raises:
-            DatasetError: ``total`` is no marker of the dataset.
+            DatasetError: ``total`` is not a marker of the dataset.
             RunError: no gene matches, or is seen in enough cells; a pretrained backbone of other channels.
         """
         if pretrained is not None:
@@ -155,7 +155,7 @@ class CellExpression(EncodesBags, Predicts):
     def labels(self, dataset: Dataset) -> dict[str, LabelTable]:
         """Return ``expression`` (T, G) = log(1 + 100 share), ``counts`` (T, G), ``total`` (T, 1); NaN where unknown.
 
-        A gene that is no marker of the dataset, such as one without a transcript in another field, is unknown there.
+        A gene that is not a marker of the dataset, such as one without a transcript in another field, is unknown there.
 
         Raises:
             DatasetError: the dataset has none of the genes, or not the total.
@@ -168,7 +168,7 @@ class CellExpression(EncodesBags, Predicts):
         missing = [gene for gene in genes if gene not in known]
         if missing:
             log.warning(
-                "%s: %d of the %d genes of the run are no markers of it, so they are predicted and not compared: %s",
+                "%s: %d of the %d genes of the run are not markers of it, so they are predicted and not compared: %s",
                 dataset.where,
                 len(missing),
                 len(genes),

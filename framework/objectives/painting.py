@@ -80,7 +80,7 @@ class Painting(Embeds):
 
         Raises:
             RunError: a channel the run does not read, a layer the source encoder does not have, or tiles whose sides
-                are no multiples of 4 px.
+                are not multiples of 4 px.
         """
         cls.need_channels(config, channels)
         tile = dataset.manifest.tile

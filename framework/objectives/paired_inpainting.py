@@ -80,7 +80,7 @@ class PairedInpainting(Painting, Paints):
         """Return squared errors of the targets' protein channels.
 
         Raises:
-            RunError: rows that are no pairs.
+            RunError: rows that are not pairs.
         """
         if batch.tiles.shape[1] != 2:
             raise RunError(

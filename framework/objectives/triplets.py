@@ -136,7 +136,7 @@ def squared_distances(a: torch.Tensor, b: torch.Tensor, counted: torch.Tensor) -
 def _one_negative_masked(
     distances: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, margin: float, mining: Mining
 ) -> TripletSums:
-    """Sum over all entries of the matrix, those that are no pair as 0; no shape depends on a value."""
+    """Sum over all entries of the matrix, those that are not a pair as 0; no shape depends on a value."""
     rows, width = distances.shape
     with torch.no_grad():
         masked = torch.where(negative, distances, torch.inf)
@@ -163,7 +163,7 @@ def _one_negative_masked(
 def _one_negative_listed(
     distances: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, margin: float, mining: Mining
 ) -> TripletSums:
-    """Sum over anchor-positive pairs as a list: most of the K x M entries are no pair, and cost nothing here."""
+    """Sum over anchor-positive pairs as a list: most of the K x M entries are not a pair, and cost nothing here."""
     anchor, other = positive.nonzero(as_tuple=True)
     width = distances.shape[1]
     with torch.no_grad():

@@ -52,11 +52,11 @@ def need_figure(name: str, kind: type[FigureKind[Any]]) -> None:
     """Check that a class has all that a figure must have.
 
     Raises:
-        RegistryError: it is no figure, or lacks a class variable, a method, or names an input that there is not.
+        RegistryError: it is not a figure, or lacks a class variable, a method, or names an input that there is not.
     """
     where = f"figure '{name}': class {getattr(kind, '__name__', kind)}"
     if not (isinstance(kind, type) and issubclass(kind, FigureKind)):
-        raise RegistryError(f"{where} is no figure; write: class {getattr(kind, '__name__', 'Mine')}(FigureKind)")
+        raise RegistryError(f"{where} is not a figure; write: class {getattr(kind, '__name__', 'Mine')}(FigureKind)")
     missing = [each for each in ("shows", "takes") if not hasattr(kind, each)] + sorted(kind.__abstractmethods__)
     if missing:
         raise RegistryError(f"{where} does not define {', '.join(missing)}; see FigureKind")

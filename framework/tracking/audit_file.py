@@ -202,7 +202,7 @@ def _taken(found: RankFile, line: bytes, number: int, is_linked: bool) -> str | 
         return _record(found, where, [int(record[1]), int(record[2]), int(record[3]), int(record[4], 16)])
     header = _HEADER.fullmatch(line)
     if not header:
-        return f"{where}: this line is no audit record: {line[:100].decode('utf-8', 'replace')}{_after(found)}"
+        return f"{where}: this line is not an audit record: {line[:100].decode('utf-8', 'replace')}{_after(found)}"
     attempt, start, world = int(header[1]), int(header[2]), int(header[4])
     if found.last and attempt <= found.last[0]:
         return f"{where}: a header of attempt {attempt} after one of attempt {found.last[0]}{_after(found)}"

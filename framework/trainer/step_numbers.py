@@ -2,8 +2,8 @@
 
 To read a number from a GPU is to wait until everything queued before it is done. So on a GPU the numbers of a step are
 copied beside the computation, and read when the next step has been queued: the GPU always has work. A wish to stop is
-followed one step later there, and a loss that is no number is found one step later. On a CPU nothing is queued, and the
-numbers of a step are read at once.
+followed one step later there, and a loss that is not a number is found one step later. On a CPU nothing is queued, and
+the numbers of a step are read at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from framework.trainer.stop import StoppedBy
 LATE_ON: frozenset[str] = frozenset({"cuda"})
 """Types of devices whose numbers are read a step later."""
 _LEAST_SCALE = 1.0
-"""A gradient that overflows at this scale of the loss is no matter of the scale."""
+"""A gradient that overflows at this scale of the loss is not a matter of the scale."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,7 +45,7 @@ def verify(
         show.verdict(ws.verify_run(folder, head))
         return
     if head is not None:
-        raise RunError(f"{folder}: no config.yaml, so this is no run folder, and --head is of a run's checkpoint")
+        raise RunError(f"{folder}: no config.yaml, so this is not a run folder, and --head is of a run's checkpoint")
     if "://" not in folder and not Path(folder).is_dir():
         raise DatasetError(
             f"{folder}: no such dataset folder, and no such run folder; make a dataset with: wellstream ingest "

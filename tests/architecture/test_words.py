@@ -31,11 +31,19 @@ _spec.loader.exec_module(words)
         ("a stamp does not fit a file", []),
         ("one row per well, once per epoch", []),
         ("the table a config names, 2 files a run writes", []),
+        ("'x' is no well, and these are no genes", ["is no well", "are no genes"]),
+        ("there is no well; a run that is no longer there is no faster", []),
     ],
 )
-def test_rates_are_written_with_per(text: str, found: list[str]) -> None:
-    assert [match for _, match in words.findings(text)] == found
+def test_words_that_are_hard_to_read_are_found(text: str, found: list[str]) -> None:
+    assert [match for _, match, _ in words.findings(text)] == found
 
 
 def test_the_line_is_told() -> None:
     assert words.findings("x\n_TILES_A_STEP = 3")[0][0] == 2
+
+
+def test_what_to_write_is_told() -> None:
+    (rate,), (denied,) = words.findings("one row a well"), words.findings("A is no well")
+    assert "per" in rate[2]
+    assert "is not a" in denied[2]

@@ -75,7 +75,7 @@ def test_control_types_are_translated(tmp_path: Path) -> None:
             {},
             "line 3: plate row 'AZ': expected letters A to AF",
         ),
-        ("Metadata_Well,Metadata_Perturbation\nA1,x\n,y\n", {}, "map.csv: line 3: '' is no well"),
+        ("Metadata_Well,Metadata_Perturbation\nA1,x\n,y\n", {}, "map.csv: line 3: '' is not a well"),
         ("Metadata_Well,Metadata_Perturbation\nA1,x\nA2,\n", {}, "line 3: well A02 has no Metadata_Perturbation"),
         (
             "Metadata_Well,Metadata_Perturbation,Metadata_Control_Type\nA1,x,negcom\n",

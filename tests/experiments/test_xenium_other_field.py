@@ -85,7 +85,7 @@ def test_cells_and_genes_come_in_order(root: Path, caplog: pytest.LogCaptureFixt
         np.testing.assert_allclose(found[:, gene].layers["measured"].ravel(), expected[gene].to_numpy(), rtol=1e-5)
     assert np.isnan(found[:, "CD3E"].layers["measured"]).all()
     assert (
-        "1 of the 4 genes of the run are no markers of it, so they are predicted and not compared: CD3E" in caplog.text
+        "1 of the 4 genes of the run are not markers of it, so they are predicted and not compared: CD3E" in caplog.text
     )
 
 

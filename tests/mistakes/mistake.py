@@ -14,7 +14,7 @@ class Mistake:
         done: what was done, as the page names it; unique.
         typed: the command, without ``wellstream``.
         changed: file -> (what stands in it, what the newcomer wrote instead).
-        written: file -> its text; those that are no part of the world.
+        written: file -> its text; those that are not part of the world.
         code: exit code of the answer.
         of_warning: text of the line that is the answer, where the command ends well and warns.
     """

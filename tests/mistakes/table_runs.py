@@ -47,7 +47,7 @@ RESULTS = (
     Mistake(done="Predictions of a run that predicts nothing", typed="predict run --out p.h5ad"),
     Mistake(done="A part that is not there", typed="embed run --part tset --out wells.h5ad"),
     Mistake(done="An evaluation of something else", typed="evaluate transcripts.csv --out scores"),
-    Mistake(done="A page of a folder that is no run", typed="report raw"),
+    Mistake(done="A page of a folder that is not a run", typed="report raw"),
     Mistake(done="A proof of something else", typed="verify raw"),
     Mistake(done="Profiles by a control that is not there", typed="normalise wells.h5ad --to DMSO --out z.h5ad"),
 )  # fmt: skip

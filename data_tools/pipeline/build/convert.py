@@ -127,7 +127,7 @@ def _read_old(root: Path) -> dict[str, Any]:
     """Return the manifest of a dataset of version 2. Raises DatasetError: there is none, or it was changed."""
     file = root / MANIFEST_NAME
     if not file.is_file():
-        raise DatasetError(f"{file}: no such file, so {root} is no finished dataset; convert takes one of version 2")
+        raise DatasetError(f"{file}: no such file, so {root} is not a finished dataset; convert takes one of version 2")
     plain = read_mapping(file, what=_WHAT)
     found = plain.get("schema_version")
     if found == SCHEMA_VERSION:

@@ -83,7 +83,7 @@ class BuildFolder:
         return None
 
     def check(self, config: StrictModel) -> None:
-        """Refuse a folder that is no place for this build; writes nothing. Raises as ``claim``."""
+        """Refuse a folder that is not a place for this build; writes nothing. Raises as ``claim``."""
         if self.root.exists() and not self.root.is_dir():
             raise DatasetError(f"{self.root}: a file; choose a folder for the dataset")
         if not self.root.is_dir() or self.complete(config):

@@ -122,7 +122,7 @@ def skipped(problem: Problem) -> Skipped:
 def finish(
     kind: Kind[C, F, J, S], found: F, folder: BuildFolder, jobs: Sequence[J], facts: Sequence[ShardFacts]
 ) -> Manifest:
-    """Write all that is not a shard, ``dataset.json`` last, and remove the parts and what is no part of the dataset.
+    """Write all that is not a shard, ``dataset.json`` last, and remove the parts and what is not part of the dataset.
 
     Args:
         kind: of the ingest.

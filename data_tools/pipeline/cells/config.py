@@ -56,7 +56,7 @@ class CellTableConfig(StrictModel):
             raise ValueError("expected 'labels' or 'measurements' to take from the table, found neither")
         wrong = [name for name in (*self.by, *self.labels) if not name.startswith("Metadata_")]
         if wrong:
-            raise ValueError(f"'{wrong[0]}' is no column of the cells; their names begin with Metadata_")
+            raise ValueError(f"'{wrong[0]}' is not a column of the cells; their names begin with Metadata_")
         return self
 
 
@@ -103,7 +103,7 @@ class BagsConfig(StrictModel):
     def _check(self) -> BagsConfig:
         for name in (*self.by, *(self.count_by or ()), *self.together):
             if not name.startswith("Metadata_"):
-                raise ValueError(f"'{name}' is no column of the cells; their names begin with Metadata_")
+                raise ValueError(f"'{name}' is not a column of the cells; their names begin with Metadata_")
         if self.together and self.groups is None:
             raise ValueError("'together' says which cells share a random group: set 'groups' too")
         if CELL in self.by:

@@ -48,7 +48,7 @@ def match_keys(
 
     Raises:
         InputError: two rows for one cell, no row for any cell, numbers that seem to be one off, or ``shift`` for
-            keys that are no numbers.
+            keys that are not numbers.
     """
     _check_distinct(keys, columns, file)
     cells, keys, notes = _numbered(cells, keys, columns, file)

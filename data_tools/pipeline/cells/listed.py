@@ -155,7 +155,7 @@ def _with_a_bag(listed: ListedCells, config: CellsIngestConfig) -> ListedCells:
     for name in (*config.bags.by, *(config.bags.count_by or ()), *config.bags.together):
         if name not in listed.cells:
             raise InputError(
-                f"{listed.where}: 'bags' names {name}, which is no column of its cells; they have "
+                f"{listed.where}: 'bags' names {name}, which is not a column of its cells; they have "
                 f"{', '.join(listed.metadata)}" + did_you_mean(name, listed.metadata)
             )
         bare = (listed.cells[name].fillna("") == "").to_numpy(bool)

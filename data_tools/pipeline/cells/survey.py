@@ -105,7 +105,7 @@ def survey_cells(config: CellsIngestConfig, base: Path) -> CellSurvey:
         sorted_cells.append(into_bags(item, config, sum(len(each.bags) for each in sorted_cells)))
     table = pd.concat([item.bags for item in sorted_cells], ignore_index=True).fillna("")
     varying = sorted({name for item in sorted_cells for name in item.varying} | {CELL})
-    # A column that differs within bags of one export is no fact about the bags of another.
+    # A column that differs within bags of one export is not a fact about the bags of another.
     table = table.drop(columns=[name for name in varying if name in table.columns])
     return CellSurvey(
         exports=tuple(_export(item, varying, config) for item in sorted_cells),
@@ -119,7 +119,7 @@ def survey_cells(config: CellsIngestConfig, base: Path) -> CellSurvey:
 
 
 def _near(config: CellsIngestConfig, bags: pd.DataFrame) -> tuple[str, ...]:
-    """Return notes about bags that are perhaps one: their names differ in what no reader sees. Numbers are no names."""
+    """Return notes about bags that are perhaps one: their names differ in what no reader sees. Numbers do not count."""
     return tuple(
         note
         for column in config.bags.by

@@ -1,6 +1,6 @@
 """Tables joined to cells: labels and measurements, found by the cells' own columns or by their order.
 
-A measurement that is no finite number is stored as missing, and is counted.
+A measurement that is not a finite number is stored as missing, and is counted.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _rows_by(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[npt.NDA
     if lacking:
         known = [str(name) for name in cells if str(name).startswith("Metadata_")]
         raise InputError(
-            f"{table.file}: 'by' names {lacking[0]}, which is no column of the cells; they have {', '.join(known)}"
+            f"{table.file}: 'by' names {lacking[0]}, which is not a column of the cells; they have {', '.join(known)}"
             + did_you_mean(lacking[0], known)
         )
     keys = pd.DataFrame({name: table.labels[column] for name, column in by.items()})

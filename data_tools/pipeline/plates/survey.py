@@ -318,7 +318,7 @@ def cell_tables(config: CellsConfig | None, plate: str, table: pd.DataFrame) -> 
     problems = []
     for well, file in files.items():
         if well not in wells:
-            problems.append(_cells_problem(plate, well, file, "cells_without_well", "is no imaged, mapped well"))
+            problems.append(_cells_problem(plate, well, file, "cells_without_well", "is not an imaged, mapped well"))
         elif not file.is_file():
             problems.append(_cells_problem(plate, well, file, "missing_cell_table", "has no such table of cells"))
     good = {well: file.absolute() for well, file in files.items() if well in wells and file.is_file()}

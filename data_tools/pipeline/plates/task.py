@@ -294,7 +294,7 @@ def check_matches(
     sites: Sequence[tuple[Any, Any]],
     matched: int,
 ) -> None:
-    """Refuse a well whose cells all lie elsewhere than its nuclei: its positions are no pixels of these images.
+    """Refuse a well whose cells all lie elsewhere than its nuclei: its positions are not pixels of these images.
 
     Args:
         config: how cells are joined.

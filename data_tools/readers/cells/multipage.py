@@ -50,7 +50,7 @@ class MultipageConfig(StrictModel, KnowsExports):
         pattern: regular expression with the group ``cell``, and any others to keep.
         channels: names of the channels, in the order of the pages; where a file states another order of its channels
             (``TiffData`` of OME-XML), in the order of that statement.
-        pages: ``as_stated`` refuses a file that states that its pages are no channels, or channels in other places;
+        pages: ``as_stated`` refuses a file that states that its pages are not channels, or channels in other places;
             ``channels`` takes the pages in the order of the file, whatever it states.
         lower_case: groups whose text is made lower case.
     """

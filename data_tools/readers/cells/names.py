@@ -144,7 +144,7 @@ def check_pattern(pattern: str, needed: tuple[str, ...], lower_case: tuple[str, 
         raise ValueError(f"'pattern' has a group '{NUMBER}'; give it another name, as cell or field")
     unknown = [name for name in lower_case if name not in groups]
     if unknown:
-        raise ValueError(f"'lower_case' names '{unknown[0]}', which is no group of 'pattern'")
+        raise ValueError(f"'lower_case' names '{unknown[0]}', which is not a group of 'pattern'")
 
 
 def match_names(

@@ -288,7 +288,7 @@ class _Hdf5(_Arrays):
             return name
         if isinstance(self._file.get(name, getlink=True), h5py.SoftLink):
             target = self._file.get(name, getlink=True).path
-            raise InputError(f"{self._path}: '{name}' is a link to '{target}', which is no array; {_AGAIN}")
+            raise InputError(f"{self._path}: '{name}' is a link to '{target}', which is not an array; {_AGAIN}")
         return super().known(name)
 
     def facts(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -121,13 +121,13 @@ def read_transcripts(
         path: .csv, .tsv (plain or packed) or .parquet.
         columns: names of its columns.
         no_cell: names of cells that mean: in none.
-        not_genes: patterns of names that are no genes (controls, blanks), ``*`` for any text; capitals do not matter.
+        not_genes: patterns of names that are not genes (controls, blanks), ``*`` for any text; capitals do not matter.
         min_quality: transcripts below it are left out; None keeps all.
         of_cells: a row is the place of a cell, and there is no column of genes: each row counts as a transcript of a
             gene without a name.
 
     Raises:
-        InputError: no such table, a column that is missing, a place that is no number, or not one transcript left.
+        InputError: no such table, a column that is missing, a place that is not a number, or not one transcript left.
     """
     file = Path(path)
     names = _found(path, _header(file), columns, _OF_CELLS if of_cells else tuple(_NAMES))

@@ -73,7 +73,7 @@ class TranscriptsConfig(StrictModel):
         pixel_size_um: edge of a pixel; needed for places in um.
         origin_um: place (x, y) of the centre of the first pixel, for places in um.
         no_cell: names of cells that mean: in no cell.
-        not_genes: patterns of names that are no genes.
+        not_genes: patterns of names that are not genes.
         min_quality: transcripts below it are left out, where the table has a quality.
         min_transcripts: cells with fewer get no row.
         centre: of a crop: the median place of the transcripts over the ``nucleus``, or of ``all``.

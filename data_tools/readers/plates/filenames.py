@@ -188,7 +188,7 @@ def _channel_names(
 
 
 def _sites(config: FilenamesConfig, matches: Sequence[Match]) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Return the number of each site as it is found: its own, or its place among all where one is no number."""
+    """Return the number of each site as it is found: its own, or its place among all where one is not a number."""
     if config.site is not None:
         return {"": config.site}, ()
     found = {groups.get("site", "") for _, groups in matches}
@@ -228,6 +228,6 @@ def _well(config: FilenamesConfig, groups: dict[str, str]) -> str:
         return config.numbered_wells.well(int(text))
     if text.isdigit():
         raise InputError(
-            f"'{text}' is no well; if wells are numbered, write 'numbered_wells: {{wells: 96, order: rows}}'"
+            f"'{text}' is not a well; if wells are numbered, write 'numbered_wells: {{wells: 96, order: rows}}'"
         )
     return normalise_well(text)

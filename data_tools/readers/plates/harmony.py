@@ -156,7 +156,7 @@ def find_index(path: Path, measurement: str | None = None) -> Path | None:
         measurement: which of several below ``path``.
 
     Raises:
-        InputError: ``path`` does not exist, holds an index of each version, or one that is no ordinary file.
+        InputError: ``path`` does not exist, holds an index of each version, or one that is not an ordinary file.
     """
     if path.is_file() and path.suffix.lower() == ".xml":
         return path

@@ -3,7 +3,7 @@
 - The ``.HTD`` file gives the names of the wavelengths and the size of the plate, and tells which wells were chosen: one
   without an image is a problem. Without it names come from the TIFFs.
 - An image outside ``ZStep_n``, where there are such folders, or in ``ZStep_0`` is the projection that the instrument
-  made: it counts as plane 0, and is no part of a stack.
+  made: it counts as plane 0, and is not part of a stack.
 - MetaXpress copies an image into timepoints and planes at which its wavelength was not taken; a note says so.
 - One measurement is a folder with images of one name. Several are never read as one: ``measurement`` chooses.
 """

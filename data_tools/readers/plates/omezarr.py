@@ -182,7 +182,7 @@ def _well(root: Path, number: int, item: Mapping[str, Any], parts: Sequence[str]
         raise InputError(f"{root}: well {number} of the plate: {error}; {_AGAIN}") from None
     if not indexed:
         raise InputError(
-            f"{root}: well {number}: '{'/'.join(parts)}' is no well, and rowIndex or columnIndex is missing"
+            f"{root}: well {number}: '{'/'.join(parts)}' is not a well, and rowIndex or columnIndex is missing"
         )
     if named and named != indexed:
         raise InputError(

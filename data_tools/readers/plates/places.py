@@ -1,4 +1,4 @@
-"""Images that are no TIFF on this machine: each knows how to be read, and what tells that it changed."""
+"""Images that are not TIFFs on this machine: each knows how to be read, and what tells that it changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from data_tools.formats.tiff_page import MOST_BYTES
 
 
 class Place(ABC):
-    """One image that is no TIFF on this machine; stands where a path does."""
+    """One image that is not a TIFF on this machine; stands where a path does."""
 
     @property
     @abstractmethod

@@ -130,13 +130,13 @@ def _check_named(file: Path, named: Collection[int], parameters: int) -> None:
 
 
 def _without_bad_timestep(file: Path, text: dict[str, str]) -> list[str]:
-    """Take a time step away that is no number, and say so."""
+    """Take a time step away that is not a number, and say so."""
     word = text.get("timestep", "").strip()
     try:
         float(word or 1)
     except ValueError:
         del text["timestep"]
-        return [f"{file}: $TIMESTEP reads '{word}', which is no number; times are as stored"]
+        return [f"{file}: $TIMESTEP reads '{word}', which is not a number; times are as stored"]
     return []
 
 

@@ -111,7 +111,7 @@ def inside(name: str) -> str:
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"named outside the dataset folder: '{name[:200]}'")
     if str(path) != name or name == ".":
-        raise ValueError(f"'{name[:200]}' is no plain name of a file below the dataset folder")
+        raise ValueError(f"'{name[:200]}' is not a plain name of a file below the dataset folder")
     return name
 
 
@@ -284,7 +284,7 @@ class Manifest(StrictModel):
             raise ValueError(f"n_tiles is {self.n_tiles}, the shards hold {tiles}")
         unknown = sorted(set(self.channel_statistics) - set(self.tile.channels))
         if unknown:
-            raise ValueError(f"channel_statistics names '{unknown[0]}', which is no channel")
+            raise ValueError(f"channel_statistics names '{unknown[0]}', which is not a channel")
         unmeasured = [name for name in self.tile.channels if name not in self.channel_statistics]
         if unmeasured:
             raise ValueError(f"channel_statistics lacks channel '{unmeasured[0]}'")
@@ -334,7 +334,7 @@ def read_manifest(root: Path | str) -> Manifest:
                 "on (data.path in its config.yaml)"
             )
         raise DatasetError(
-            f"{folder}: no {MANIFEST_NAME}, so this is no finished dataset; run the same 'wellstream ingest CONFIG' "
+            f"{folder}: no {MANIFEST_NAME}, so this is not a finished dataset; run the same 'wellstream ingest CONFIG' "
             "again, it continues where it stopped"
         )
     return parse_manifest(read_text(file, what="a dataset manifest", then="ingest again"), file)

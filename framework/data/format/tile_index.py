@@ -106,7 +106,7 @@ def map_index(file: Path, where: str, checksum: str, counts: npt.NDArray[np.int6
         coded: whether tiles differ in length.
 
     Raises:
-        DatasetError: it is no index, is cut off, or is of another build.
+        DatasetError: it is not an index, is cut off, or is of another build.
     """
     starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     check_regular(file, DatasetError, _WHAT, _AGAIN)

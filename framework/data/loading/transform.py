@@ -26,7 +26,7 @@ VIEWS: Mapping[Views, tuple[int, ...]] = {
 """Sets of mirror images over which results can be averaged, as codes of ``symmetries.turned``. 1: as stored. 4: both
 mirrors and their product, a half turn: the symmetries of a rectangle. 8: the same transposed too: those of the square.
 ``image2omics``: as stored, mirrored along H, along W, and transposed: the test-time augmentation in the code of Mehrizi
-2023, four views that are no group, so they do not make a prediction independent of how a tile is turned."""
+2023, four views that are not a group, so they do not make a prediction independent of how a tile is turned."""
 _AUGMENT_STREAM, _AFTER_SCALE_STREAM = 101, 102
 
 

@@ -1,7 +1,7 @@
 """The files of the cache by their names: opened without following links, listed in the order of eviction.
 
 A file of the cache is called ``<BLAKE3>``, 64 hex digits, or ``<BLAKE3>-<bytes>.part`` while it is downloaded. What is
-called otherwise, or is no regular file with that one name, is not the cache's.
+called otherwise, or is not a regular file with that one name, is not the cache's.
 """
 
 from __future__ import annotations

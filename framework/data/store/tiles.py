@@ -273,7 +273,7 @@ class TileStore:
 def _check_frame(frame: memoryview, nbytes: int) -> None:
     """Refuse a Blosc header that would make the decoder read beyond the frame or fill less than the tile."""
     if len(frame) < _FRAME.size:
-        raise ValueError(f"{len(frame)} bytes are no Blosc frame")
+        raise ValueError(f"{len(frame)} bytes are not a Blosc frame")
     unpacked, _, packed = _FRAME.unpack_from(frame)
     if (unpacked, packed) != (nbytes, len(frame)):
         raise ValueError(f"a frame of {unpacked} bytes packed to {packed}, expected {nbytes} packed to {len(frame)}")

@@ -69,7 +69,7 @@ def set_attention(options: SetAttentionConfig, width: int) -> SetAttention:
     """Return set attention over vectors of ``width``.
 
     Raises:
-        ConfigError: a width that is no multiple of the heads.
+        ConfigError: a width that is not a multiple of the heads.
     """
     if width % options.heads:
         raise ConfigError(

@@ -1,6 +1,6 @@
 """What a normalisation method is: it learns from control rows alone, and is applied to every row of a group.
 
-A method never sees a row that is no control while it learns, so nothing of the wells that are scored later can leak
+A method never sees a row that is not a control while it learns, so nothing of the wells that are scored later can leak
 into it. What it learned is arrays, which a file can keep and another plate can use.
 """
 
@@ -96,11 +96,11 @@ def need_method(name: str, kind: type[Method[Any]]) -> None:
     """Check that a class has all that a method must have.
 
     Raises:
-        RegistryError: it is no method, or lacks a class variable or a method.
+        RegistryError: it is not a method, or lacks a class variable or a method.
     """
     where = f"normalisation '{name}': class {getattr(kind, '__name__', kind)}"
     if not (isinstance(kind, type) and issubclass(kind, Method)):
-        raise RegistryError(f"{where} is no method; write: class {getattr(kind, '__name__', 'Mine')}(Method)")
+        raise RegistryError(f"{where} is not a method; write: class {getattr(kind, '__name__', 'Mine')}(Method)")
     missing = [each for each in ("shared", "own") if not hasattr(kind, each)] + sorted(kind.__abstractmethods__)
     if missing:
         raise RegistryError(f"{where} does not define {', '.join(missing)}; see Method")

@@ -179,7 +179,7 @@ def overview(
         pixel_size_um: of the field, for a scale bar; None: not known.
 
     Raises:
-        InputError: the file is no picture, or a damaged one.
+        InputError: the file is not a picture, or a damaged one.
     """
     check_regular(file, InputError, _OVERVIEW, _AGAIN)
     with reading(file, InputError, _OVERVIEW, _AGAIN):

@@ -66,7 +66,7 @@ def read_field(dataset: Dataset, kept: Mapping[str, Any]) -> Field:
     """Read the pictures of one field.
 
     Raises:
-        InputError: one is no picture, damaged, or of another size than the others.
+        InputError: one is not a picture, damaged, or of another size than the others.
     """
     entries = {name: kept["files"][name] for name in dataset.manifest.tile.channels}
     channels = {name: _pixels(dataset.file(str(entry["file"])), entry) for name, entry in entries.items()}

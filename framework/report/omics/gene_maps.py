@@ -57,7 +57,7 @@ def read_gene_maps(files: Sequence[Path | str]) -> list[GeneMaps]:
     """Return the maps of every gene of every file.
 
     Raises:
-        InputError: a file that is no such file, or whose arrays do not fit together.
+        InputError: a file without these arrays, or whose arrays do not fit together.
     """
     return [found for file in files for found in _read(Path(file))]
 

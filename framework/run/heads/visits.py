@@ -26,7 +26,7 @@ class Seen:
     Attributes:
         vectors: (M, K, D).
         bags: (M, K) rows of the labels; the one of no bag where a row is padding.
-        lengths: of each model, how many rows are no padding.
+        lengths: of each model, how many rows are not padding.
     """
 
     vectors: torch.Tensor

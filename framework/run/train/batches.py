@@ -76,7 +76,7 @@ def _named(left_out: Exclusion, dataset: Dataset) -> str:
 
 
 def _measured(labels: dict[str, LabelTable], per: Literal["bag", "tile"]) -> npt.NDArray[np.bool_] | None:
-    """(B,) or (T,) whether any measurement is known; None where labels are no measurements."""
+    """(B,) or (T,) whether any measurement is known; None where labels are not measurements."""
     tables = [table.values for table in labels.values() if table.per == per and table.values.is_floating_point()]
     if not tables:
         return None

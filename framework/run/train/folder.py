@@ -144,7 +144,7 @@ class RunFolder:
         """Read ``config.yaml``.
 
         Raises:
-            RunError: this is no run folder.
+            RunError: this is not a run folder.
             ConfigError: the file does not describe a run.
         """
         self._need_own_files()
@@ -155,7 +155,7 @@ class RunFolder:
                     "CONFIG"
                 )
             raise RunError(
-                f"{self.root}: no config.yaml, so this is no run folder; make one with: wellstream train CONFIG"
+                f"{self.root}: no config.yaml, so this is not a run folder; make one with: wellstream train CONFIG"
             )
         return load_run_config(self.config_file)
 
@@ -196,7 +196,7 @@ class RunFolder:
     def _table(self, name: str, facts: ObjectiveFacts) -> pd.DataFrame:
         """Read a table of the profile. Raises RunError when it is not the file that ``objective.json`` names."""
         if Path(name).name != name:
-            raise RunError(f"{self.objective_file}: '{name}' is no name of a table; {_ANEW}")
+            raise RunError(f"{self.objective_file}: '{name}' is not a name of a table; {_ANEW}")
         file = self.table_file(name)
         if not file.is_file():
             raise RunError(f"{file}: missing although {self.objective_file.name} names it; {_ANEW}")

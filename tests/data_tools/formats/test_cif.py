@@ -66,7 +66,7 @@ def test_greyscale_data_that_give_no_image_are_refused(data: bytes, shape: tuple
 
 
 @pytest.mark.parametrize(
-    ("data", "words"), [(b"\x00", "no pairs"), (b"\x00\x01", "hold 2 pixels"), (b"\x00\xff", "hold 256 pixels")]
+    ("data", "words"), [(b"\x00", "not pairs"), (b"\x00\x01", "hold 2 pixels"), (b"\x00\xff", "hold 256 pixels")]
 )
 def test_runs_that_do_not_fill_the_mask_are_refused(data: bytes, words: str) -> None:
     with pytest.raises(CodecError, match=words):
@@ -205,7 +205,7 @@ def test_entities_in_the_metadata_are_refused(tmp_path: Path) -> None:
     end = data.index(b"</Assay>") + 8
     text = (bomb.encode() + data[start:end].replace(b" " * len(bomb), b""))[: end - start].ljust(end - start)
     file.write_bytes(data[:start] + text + data[end:])
-    with pytest.raises(InputError, match="tag 33027 are no XML"):
+    with pytest.raises(InputError, match="tag 33027 are not XML"):
         index_cif(file)
 
 

@@ -111,7 +111,7 @@ def test_rows_that_do_not_fit_are_counted(plate: LabelledPlate) -> None:
             {},
             r"csv: line 2: column of 'nuclei\.table\.well': 'well 1' is no",
         ),
-        (lambda f: f.assign(Field="a"), {}, r"line 2: column of 'nuclei\.table\.site': 'a' is no number of a site"),
+        (lambda f: f.assign(Field="a"), {}, r"line 2: column of 'nuclei\.table\.site': 'a' is not a number of a site"),
         (lambda f: f.assign(X="left"), {}, r"line 2: column 'X' reads 'left', expected a number"),
         (
             lambda f: f.assign(X=f.X * 10),

@@ -1,4 +1,4 @@
-"""Label images: every format, every way of naming sites, and what are no labels."""
+"""Label images: every format, every way of naming sites, and what are not labels."""
 
 from __future__ import annotations
 

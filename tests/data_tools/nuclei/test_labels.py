@@ -41,7 +41,7 @@ def test_tiles_are_cut_around_the_labels(plate: LabelledPlate) -> None:
     ("nuclei", "sentence"),
     [
         ({"method": "labels", "channel": "DNA"}, "expected exactly one of 'images' (label images) and 'table'"),
-        (images(pattern="("), "'pattern' is no regular expression"),
+        (images(pattern="("), "'pattern' is not a regular expression"),
         (images(pattern=r"(?P<wel>\w+)"), "'pattern' has unknown group(s) wel"),
         (images(pattern=r"(?P<site>\d)"), "'pattern' needs the group (?P<image>...), or (?P<well>...)"),
         (images(pattern=r"(?P<well>\w+)"), "either the group (?P<site>...) in 'pattern' or 'site: NUMBER'"),

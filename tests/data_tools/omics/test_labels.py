@@ -160,7 +160,7 @@ def test_several_batch_factors_and_covariates_of_a_table(tmp_path: Path) -> None
         build_targets(OmicsConfig.from_plain({**plain, **keys}), _bags(), seed=0)[0].data
         for keys in ({"facts": ["RIN"]}, more)
     )
-    assert "RIN" not in all_of_them.var_names, "a covariate is no gene"
+    assert "RIN" not in all_of_them.var_names, "a covariate is not a gene"
     assert all_of_them.uns["wellstream"]["batches"].tolist() == ["Metadata_Plate", "Multiplex"]
     assert all_of_them.uns["wellstream"]["covariates"].tolist() == ["RIN"]
     part = table[table["Metadata_Stimulation"] == "M1"]

@@ -196,7 +196,7 @@ def test_sums_over_genes_are_found_whatever_their_name(tmp_path: Path) -> None:
 def test_names_of_genes_that_match_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no column matches 'genes: \^ENSG'"):
         read_counts(_wide(tmp_path), genes="^ENSG")
-    for line, sentence in (("genes: '('", "no regular expression"), ("genes: a\nfacts: [b]", "leave 'facts' out")):
+    for line, sentence in (("genes: '('", "not a regular expression"), ("genes: a\nfacts: [b]", "leave 'facts' out")):
         with pytest.raises(ConfigError, match=sentence):
             parse_config(f"name: a\ntable: t\nkind: counts\n{line}\n", OmicsConfig, "c.yaml")
 

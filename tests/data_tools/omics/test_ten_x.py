@@ -64,7 +64,7 @@ def test_barcodes_of_the_sheet_are_samples(tmp_path: Path, read: Read, keys: dic
     assert table.perturbation.tolist() == ["b", "c", "a"]
     assert table.genes == ("ENSG01", "ENSG02")
     assert table.values.tolist() == [[1, 0], [2, 5], [3, 7]]
-    assert f"{file}: 1 of 4 barcodes are no samples of the sheet and are left out" in table.notes
+    assert f"{file}: 1 of 4 barcodes are not samples of the sheet and are left out" in table.notes
     assert read(file, **keys, modality="Antibody Capture", gene_names="name").genes == ("CD4",)
     assert read(file, **keys, modality="Gene Expression", gene_names="name").genes == ("SEPT2", "0042")
 

@@ -58,7 +58,7 @@ def test_strong_genes_follow_the_latent_state_and_independent_ones_do_not(
 
 
 def test_strength_is_the_share_of_variance_that_is_found(conditions: Conditions) -> None:
-    # A sample's loading shifts all its genes and is no part of the truth, so it is taken out with independent genes.
+    # A sample's loading shifts all its genes and is not part of the truth, so it is taken out with independent genes.
     panel, table = _table(conditions, "proteins")
     truth = truth_table(CONFIG, conditions, panel).set_index(["gene", "stimulation"])
     values = np.log(table[list(panel.names)].astype(float))
@@ -156,7 +156,7 @@ def test_the_ceiling_of_one_sample_is_the_strength_and_knowing_the_state_reaches
     np.testing.assert_allclose(noise_ceiling(of_m1, 1), of_m1["strength"])
     values = np.log(table[list(panel.names)].astype(float))
     rest = [name for name in panel.names if name not in set(of_m1["gene"])]
-    # A sample's loading shifts all its genes and is no part of the truth.
+    # A sample's loading shifts all its genes and is not part of the truth.
     values = values.sub(values[rest].mean(axis=1), axis=0)
     rows = (table["Metadata_Stimulation"] == "M1").to_numpy()
     values = (values - values.groupby(table["Metadata_Plate"]).transform("mean"))[rows]

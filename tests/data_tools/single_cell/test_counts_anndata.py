@@ -113,7 +113,7 @@ def test_names_in_uns_are_never_guessed(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=sentence):
             read_counts(file)
     file = written(tmp_path / "t.h5ad", data(obsm={"markers": np.ones((2, 2, 2))}))
-    with pytest.raises(InputError, match=r"obsm\['markers'\] is no matrix of numbers"):
+    with pytest.raises(InputError, match=r"obsm\['markers'\] is not a matrix of numbers"):
         read_counts(file)
 
 

@@ -231,7 +231,7 @@ def test_facts_of_a_checkpoint_are_of_their_kind(tmp_path: Path) -> None:
             "'exp_avg_sq' of weights of shape (4, 3) holds values",
         ),
         (lambda state: state["state"][0].update(exp_avg=torch.zeros(2)), "is (2,) float32: it is of another model"),
-        (lambda state: state["state"][0].update(exp_avg="x"), "is no tensor: it is of another model"),
+        (lambda state: state["state"][0].update(exp_avg="x"), "is not a tensor: it is of another model"),
         (lambda state: state["state"].pop(2), "moments of 5 weight tensors, expected those of 6"),
         (lambda state: state["state"].clear(), "moments of 0 weight tensors, expected those of 6"),
         (lambda state: state["state"][2].pop("exp_avg_sq"), "'exp_avg_sq' of weight tensor 2 is missing"),

@@ -62,7 +62,7 @@ def test_no_folder_no_manifest_no_json_each_say_what_to_do(folder: Path, tmp_pat
     with pytest.raises(DatasetError, match=r"not readable as a dataset manifest: .*ingest again"):
         read_manifest(folder)
     (folder / "dataset.json").unlink()
-    with pytest.raises(DatasetError, match=r"no dataset\.json, so this is no finished dataset; run the same"):
+    with pytest.raises(DatasetError, match=r"no dataset\.json, so this is not a finished dataset; run the same"):
         read_manifest(folder)
 
 
@@ -98,7 +98,7 @@ def record_again(folder: Path, name: str) -> None:
         ({"markers": ["a", "a"]}, "'a' stands there twice"),
         ({"n_tiles": 1}, "n_tiles is 1, the shards hold"),
         ({"n_bags": 2.5}, "valid integer"),
-        ({"channel_statistics": dict.fromkeys("ABX", FLAT)}, "names 'X', which is no channel"),
+        ({"channel_statistics": dict.fromkeys("ABX", FLAT)}, "names 'X', which is not a channel"),
         ({"channel_statistics": {"B": FLAT}}, "channel_statistics lacks channel 'A'"),
         ({"channel_statistics": {"A": FLAT | {"sd": -1.0}}}, "channel_statistics.A.sd: .*greater than or equal to 0"),
         ({"channel_statistics": {"A": FLAT | {"mean": math.nan}}}, "channel_statistics.A.mean: .*finite"),
@@ -249,7 +249,7 @@ def test_a_manifest_may_not_name_a_file_elsewhere(folder: Path, name: str) -> No
     for key in ("files", "shards"):
         changed = [{**manifest[key][0], "name": name}, *manifest[key][1:]]
         edit_manifest(folder, **{key: changed})
-        with pytest.raises(DatasetError, match=rf"dataset.json: .*{key}.*(outside the dataset|no plain name)"):
+        with pytest.raises(DatasetError, match=rf"dataset.json: .*{key}.*(outside the dataset|not a plain name)"):
             Dataset.open(folder)
         edit_manifest(folder, **{key: manifest[key]})
     for target in ("../x", "/x", "a/b"):

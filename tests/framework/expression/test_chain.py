@@ -154,7 +154,7 @@ def test_nothing_of_an_earlier_call_stays_beside_a_later_one(tmp_path: Path, mon
         patched.setattr(chain, "write_csv", full)
         with pytest.raises(OSError, match="No space left"):
             express(alone, tmp_path / "out")
-    assert not (tmp_path / "out" / "expression.json").exists(), "tables of two calls are no expression"
+    assert not (tmp_path / "out" / "expression.json").exists(), "tables of two calls are not expression"
     express(alone, tmp_path / "out")
     left = {file.name for file in (tmp_path / "out").iterdir()}
     assert "expression.json" in left
@@ -234,7 +234,7 @@ def _markers_without_names(data: anndata.AnnData) -> None:
         (_one_nan, "the gene 'B' of the cell 'c7' is nan; 1 values are NaN or infinite"),
         (_cell_twice, "the cell 'c1' stands twice"),
         (_gene_twice, "the gene 'A' stands twice"),
-        (_markers_without_names, "obsm['markers'] is no table"),
+        (_markers_without_names, "obsm['markers'] is not a table"),
     ],
 )
 def test_single_cells_that_prepare_never_wrote_are_refused_before_a_tree_grows(

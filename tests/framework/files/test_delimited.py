@@ -1,4 +1,4 @@
-"""Text tables: cells stay text, the layout is found and said, and what is no table is named as what it is."""
+"""Text tables: cells stay text, the layout is found and said, and what is not a table is named as what it is."""
 
 from __future__ import annotations
 

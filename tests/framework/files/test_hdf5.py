@@ -49,7 +49,7 @@ def test_data_of_other_files_are_refused(tmp_path: Path) -> None:
     _refused(tmp_path / "link.h5", "'g/x' is a link to another file .secret.h5.")
     for name, source, said in (
         ("v", "other.h5", "takes its data from another file .other.h5."),
-        ("w", ".", "no plain"),
+        ("w", ".", "not a plain"),
     ):
         layout = h5py.VirtualLayout((4,), "i4")
         layout[:] = h5py.VirtualSource(source, "y", (4,))

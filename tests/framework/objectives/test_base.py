@@ -122,7 +122,7 @@ def test_a_method_without_its_role_would_never_be_called(method: str, role: str)
 
 
 def test_what_is_no_objective_and_options_of_another_kind_are_refused() -> None:
-    with pytest.raises(RegistryError, match=r"class Options is no Objective; write: class Options\(Objective\)"):
+    with pytest.raises(RegistryError, match=r"class Options is not an Objective; write: class Options\(Objective\)"):
         OBJECTIVES.register("mine", Options)(Options)  # type: ignore[type-var]
     with pytest.raises(RegistryError, match=r"options must extend ObjectiveConfig; write: class Bare\(ObjectiveConfig"):
         OBJECTIVES.register("mine", type("Bare", (StrictModel,), {}))(Learns)

@@ -53,12 +53,12 @@ def test_a_sound_audit_is_read(run: Path) -> None:
         ('"world":1', '"world":999999999999', ":6: header of attempt 1 at step 2: its link"),
         ('"world":1', '"world":0', ":6: attempt 1 ran on 0 rank(s), so rank 0 has no part"),
         ('"start":2', '"start":1', ":6: header of attempt 1 at step 1: its link"),
-        ('"start":2', '"start":' + "9" * 400, ":6: this line is no audit record"),
-        ('"start":2', '"start":-2', ":6: this line is no audit record"),
+        ('"start":2', '"start":' + "9" * 400, ":6: this line is not an audit record"),
+        ('"start":2', '"start":-2', ":6: this line is not an audit record"),
         ('"attempt":1,"start"', '"attempt":0,"start"', ":6: a header of attempt 0 after one of attempt 0"),
         ('"attempt":1,"start"', '"attempt": 1,"start"', "belongs"),
-        ('"attempt":1,"start":2', "x" * 100_000, ":6: this line is no audit record"),
-        ('"attempt":1,"start":2', '"attempt":1,"attempt":1,"start":2', ":6: this line is no audit record"),
+        ('"attempt":1,"start":2', "x" * 100_000, ":6: this line is not an audit record"),
+        ('"attempt":1,"start":2', '"attempt":1,"attempt":1,"start":2', ":6: this line is not an audit record"),
     ],
 )
 def test_an_edited_line_is_named(run: Path, old: str, new: str, told: str) -> None:
@@ -73,7 +73,7 @@ def test_lines_cut_out_repeated_or_exchanged_are_named(run: Path) -> None:
         (lines[:2] + lines[3:], ":3: expected step 1 (attempt 0), found step 2 (attempt 0)"),
         (lines[:3] + lines[2:], ":4: expected step 2 (attempt 0), found step 1 (attempt 0)"),
         (lines[1:], ":1: step 0 (attempt 0) before any header"),
-        ([*lines, "{}\n"], ":6: this line is no audit record: {}; it stands where step 4 (attempt 0) belongs"),
+        ([*lines, "{}\n"], ":6: this line is not an audit record: {}; it stands where step 4 (attempt 0) belongs"),
         ([*lines[:2], lines[2].partition(',"link"')[0] + "}\n"], ":3: step 1 (attempt 0): it has no link"),
     ):
         file.write_text("".join(changed))

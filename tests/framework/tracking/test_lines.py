@@ -80,4 +80,4 @@ def test_a_disk_that_takes_no_more_is_named_with_the_file(tmp_path: Path) -> Non
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert found.value.filename == str(tmp_path / "a.jsonl")
     lines.close()
-    assert list(read_lines(tmp_path / "a.jsonl")) == [{"step": 1}], "what was torn is no line"
+    assert list(read_lines(tmp_path / "a.jsonl")) == [{"step": 1}], "what was torn is not a line"

@@ -178,7 +178,7 @@ def test_a_conversion_that_was_stopped_goes_on(
 def test_what_cannot_be_converted_is_named(plates: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is of version 3 already; there is nothing to convert"):
         convert(plates, tmp_path / "out")
-    with pytest.raises(DatasetError, match=r"no such file, so .*nowhere is no finished dataset"):
+    with pytest.raises(DatasetError, match=r"no such file, so .*nowhere is not a finished dataset"):
         convert(tmp_path / "nowhere", tmp_path / "out")
     old = as_version_2(plates, tmp_path / "old")
     with pytest.raises(DatasetError, match="holds other files; name a new folder"):

@@ -143,7 +143,7 @@ def test_no_cell_at_all(crops: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"bags": {"by": ["Metadata_Protien"]}}, r"no column of its cells.*did you mean 'Metadata_Protein'"),
+        ({"bags": {"by": ["Metadata_Protien"]}}, r"not a column of its cells.*did you mean 'Metadata_Protein'"),
         ({"markers": {"DNA": "dna"}}, "'markers.DNA': no measurement 'dna' in the sources; there is none"),
         ({"keep": {"area": {"min": 1}}}, "'keep': no measurement 'area' in source 'S'"),
         ({"channels": ["A", "C"]}, "no channel 'C'; there is A, B"),
@@ -161,7 +161,7 @@ def test_names_nothing_has(crops: Path, tmp_path: Path, changes: dict[str, Any],
         (
             {"by": {"Metadata_Gene": "gene"}},
             "gene,x\nP,1\n",
-            "'by' names Metadata_Gene, which is no column",
+            "'by' names Metadata_Gene, which is not a column",
         ),
         ({"by": {"Metadata_Protein": "genes"}}, "gene,x\nP,1\n", "no column 'genes'.*did you mean 'gene'"),
         (

@@ -219,7 +219,7 @@ def test_cells_of_one_field_are_dealt_together(crops: Path, tmp_path: Path) -> N
     assert abs(fields.iloc[0] - fields.iloc[1]) <= 1
     with pytest.raises(ValidationError, match="set 'groups' too"):
         config(crops, bags={"together": ["Metadata_Field"]})
-    with pytest.raises(InputError, match="no column of its cells"):
+    with pytest.raises(InputError, match="not a column of its cells"):
         ingest(config(crops, bags={"groups": 2, "together": ["Metadata_Donor"]}), tmp_path / "other", workers=0)
 
 

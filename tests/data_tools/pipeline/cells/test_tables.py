@@ -1,4 +1,4 @@
-"""Measurements that are no finite number."""
+"""Measurements that are not a finite number."""
 
 from __future__ import annotations
 

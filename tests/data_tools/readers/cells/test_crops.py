@@ -132,7 +132,7 @@ def test_empty_absent_and_unmatched_folders_say_what_to_do(tmp_path: Path, folde
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"pattern": "("}, "no regular expression"),
+        ({"pattern": "("}, "not a regular expression"),
         ({"pattern": r"(?P<cell>\d+)\.tif"}, r"lacks the group\(s\) \(\?P<channel>"),
         ({"pattern": r"(?P<cell>\d)(?P<channel>\d)(?P<number>\d)"}, "group 'number'"),
         (

@@ -175,7 +175,7 @@ def test_soft_links_within_the_file_are_read_and_others_are_named(tmp_path: Path
     (item,) = linked.read(linked.survey(("BF",)).places[3:4], ("BF",))
     assert isinstance(item, CellImage)
     np.testing.assert_array_equal(item.pixels[0], IMAGES[3, 0])
-    with pytest.raises(InputError, match="'nowhere' is a link to '/gone', which is no array"):
+    with pytest.raises(InputError, match="'nowhere' is a link to '/gone', which is not an array"):
         reader(file, images="nowhere").survey(("BF",))
     with h5py.File(file, "a") as store:
         store["other"] = h5py.ExternalLink("secret.h5", "/images")

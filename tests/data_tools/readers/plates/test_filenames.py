@@ -56,7 +56,7 @@ def test_a_channel_without_a_name_is_an_error(tmp_path: Path) -> None:
 def test_other_files_are_counted_with_an_example(tmp_path: Path) -> None:
     _touch(tmp_path, "A1_s1_w1.tif", "A1_s1_w1_thumb.tif", "._A1_s1_w1.tif", "@eaDir/A1_s1_w1.tif", "q.tif", "x.TIFF")
     hidden, missed = read_filenames(_config(tmp_path)).notes
-    assert "3 hidden files, thumbnails or folders of other systems are no images and are not read, as ._A1" in hidden
+    assert "3 hidden files, thumbnails or folders of other systems are not images and are not read, as ._A1" in hidden
     assert "2 of 3 images do not match the pattern and are not read, as q.tif" in missed
 
 
@@ -97,7 +97,7 @@ def test_what_the_pattern_reads_must_be_a_well(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("(?P<well>", "'pattern' is no regular expression: missing ), unterminated subpattern at position 0"),
+        ("(?P<well>", "'pattern' is not a regular expression: missing ), unterminated subpattern at position 0"),
         (
             "(?P<well>a)(?P<channel>1)",
             "'pattern' lacks the group(s) (?P<site>...); with one site per well, write 'site: 1'",
@@ -183,7 +183,7 @@ def test_sites_may_be_any_text(tmp_path: Path) -> None:
 def test_wells_may_be_numbered(tmp_path: Path) -> None:
     _touch(tmp_path, "13_s1_w1.tif", "96_s1_w1.tif")
     pattern = r"(?P<well>\d+)_s(?P<site>\d)_w(?P<channel>\d)\.tif"
-    with pytest.raises(InputError, match="'13' is no well; if wells are numbered, write 'numbered_wells:"):
+    with pytest.raises(InputError, match="'13' is not a well; if wells are numbered, write 'numbered_wells:"):
         read_filenames(_config(tmp_path, pattern=pattern))
     rows = {"wells": 96, "order": "rows"}
     assert read_filenames(_config(tmp_path, pattern=pattern, numbered_wells=rows)).wells() == ["B01", "H12"]

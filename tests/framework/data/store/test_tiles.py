@@ -24,7 +24,7 @@ from framework.errors import DatasetError, InputError
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Chunks of 3 tiles of 7 x 7 px: offsets are no multiples of the item size times the tile."""
+    """Chunks of 3 tiles of 7 x 7 px: offsets are not multiples of the item size times the tile."""
     return make_dataset(
         tmp_path_factory.mktemp("tiny"), channels=("A", "B", "C"), size=7, chunk_tiles=3, tiles_per_bag=(7, 0, 9, 1)
     )

@@ -204,7 +204,7 @@ def test_an_export_replaces_an_export_and_nothing_else(world: Path, exported: Pa
     with pytest.raises(RunError, match=r"model: holds thesis.txt, and no export; name a new folder"):
         export(world / "triplet_mil", out)
     assert (out / "thesis.txt").read_text() == "mine"
-    with pytest.raises(RunError, match=r"no config\.yaml, so this is no run folder"):
+    with pytest.raises(RunError, match=r"no config\.yaml, so this is not a run folder"):
         export(tmp_path, tmp_path / "else")
     with pytest.raises(DatasetError):
         export(world / "triplet_mil", tmp_path / "else", data=tmp_path / "gone")

@@ -201,7 +201,7 @@ def test_heads_take_channels_and_scaling_from_their_backbone(root: Path) -> None
             fit(config(HEADS, change, run=root / "refused", **places))
     with pytest.raises(RunError, match=r"expected a run folder, found a dataset folder"):
         fit(config(HEADS, run=root / "refused", data=root / "data", pretrained=root / "data"))
-    with pytest.raises(RunError, match=r"no config.yaml, so this is no run folder"):
+    with pytest.raises(RunError, match=r"no config.yaml, so this is not a run folder"):
         fit(config(HEADS, run=root / "refused", data=root / "data", pretrained=root / "none"))
 
 
