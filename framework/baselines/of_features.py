@@ -62,7 +62,7 @@ def features_with_baselines(
 
     Raises:
         ConfigError: no such baseline.
-        InputError: no dataset, cells that are no tiles of one, or what ``evaluate_features`` refuses.
+        InputError: no dataset, cells that are not tiles of one, or what ``evaluate_features`` refuses.
     """
     asked = options or BaselinesConfig()
     names = chosen(asked.names)
