@@ -111,15 +111,19 @@ def targets(names: Iterable[str]) -> tuple[Target, ...]:
 
 
 def of_decoding(seconds: Mapping[str, list[float]]) -> tuple[Finding, ...]:
-    """What part of decompression alone, on as many threads, is reached: the medians of both."""
+    """What part of decompression, on as many threads, is reached: alone, and from the files into the batch."""
     return tuple(
         Finding(
-            name=f"{arm}, of decoding alone",
-            value=statistics.median(seconds[decode_alone(kind, cores())]) / statistics.median(seconds[arm]),
+            name=f"{arm}, of {limit}",
+            value=statistics.median(seconds[over]) / statistics.median(seconds[arm]),
             unit="share",
         )
         for kind in COMPRESSED
         for arm in (f"wellstream {what}, {kind}" for what in ("gather", "loader"))
+        for limit, over in (
+            ("decoding alone", decode_alone(kind, cores())),
+            ("decoding from the files into the batch", decode_in_place(kind)),
+        )
     )
 
 
@@ -135,7 +139,8 @@ def arms(arrays: dict[str, Path], plan: RandomBags, out: _Pixels) -> tuple[list[
     ]
     for kind in COMPRESSED:
         n_tiles = zarr.open_array(str(arrays[kind]), mode="r").shape[0]
-        found += ours(kind, dataset(kind, arrays[kind], n_tiles, plan.per_bag), plan, out)
+        opened = dataset(kind, arrays[kind], n_tiles, plan.per_bag)
+        found += [_decode_in_place(kind, opened, plan, out), *ours(kind, opened, plan, out)]
     try:
         found += [_random(f"tensorstore, {kind}", _tensorstore(path), plan, out) for kind, path in arrays.items()]
         found += [_best(f"tensorstore at its best, {kind}", arrays[kind], plan, out) for kind in COMPRESSED]
@@ -248,3 +253,26 @@ def _decode_alone(kind: str, path: Path, plan: RandomBags, threads: int) -> Arm:
             blosc.decompress(encoded[number % len(encoded)], tile)
 
     return Arm(name=decode_alone(kind, threads), work=lambda: list(pool.map(part, range(threads))))
+
+
+def decode_in_place(kind: str) -> str:
+    """Name of the arm that decompresses from the files into the rows of a step."""
+    return f"{kind} decode from the files into the batch, {cores()} threads"
+
+
+def _decode_in_place(kind: str, opened: Dataset, plan: RandomBags, out: _Pixels) -> Arm:
+    """Decompress as ``_decode_alone``, from bytes of all files into rows of a whole step: no cache holds these."""
+    index, threads, pool = opened.index, cores(), ThreadPoolExecutor(cores())
+    maps = [np.memmap(opened.root / shard.name, mode="r").data for shard in opened.manifest.shards]
+    ends = index.offset + (0 if index.nbytes is None else index.nbytes)
+
+    def part(first: int, ids: npt.NDArray[np.int64]) -> None:
+        for row in range(first, len(ids), threads):
+            tile = ids[row]
+            blosc.decompress(maps[index.shard[tile]][index.offset[tile] : ends[tile]], out[row])
+
+    def work() -> None:
+        for ids in plan.wanted:
+            list(pool.map(part, range(threads), [ids.ravel()] * threads))
+
+    return Arm(name=decode_in_place(kind), work=work, result=lambda: digest(out))
