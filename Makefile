@@ -11,7 +11,7 @@ JURKAT ?= jurkat
 TRUTH ?= truth
 BBBC021 ?= bbbc021
 XENIUM ?= xenium
-COVERAGE ?= coverage
+COVERAGE ?= covered
 SITES ?= 1
 JOBS ?= 2
 

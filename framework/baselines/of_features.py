@@ -217,7 +217,9 @@ def _of_models(made: Evaluation, cells: Cells) -> dict[tuple[str, str], Ints]:
     per_cell = made.tables["per_cell"]
     number = {name: code for code, name in enumerate(cells.classes)} | {"": -1}
     scored = [(row["set"], name) for row in made.summary["rows"] if "missing" not in row for name in _classifiers(row)]
-    return {(table, name): per_cell[f"{table} {name}"].map(number).to_numpy(dtype=np.int64) for table, name in scored}
+    return {
+        (table, name): np.asarray(per_cell[f"{table} {name}"].map(number), dtype=np.int64) for table, name in scored
+    }
 
 
 def _classifiers(row: dict[str, Any]) -> list[str]:

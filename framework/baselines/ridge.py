@@ -66,14 +66,16 @@ def ridge(
     spread = np.nanstd(labels, axis=0)
     spread[~(spread > 0)] = 1.0
     target = np.nan_to_num((labels - centre) / spread)
-    x, seen = _prepared(train, test)
+    x, seen, reduced = _prepared(train, test)
     if not x.shape[1]:
         return RidgeFit(predicted=np.repeat(centre[None], len(test), axis=0), strength=float("inf"), features=0)
     fold_of = _folds(groups, folds)
     missed = np.zeros((len(strengths), target.shape[1]))
     for fold in range(int(fold_of.max()) + 1):
         held = fold_of == fold
-        every = _path(x[~held], target[~held], x[held], strengths)
+        # Components keep their sizes, which say how much of the features each holds.
+        inner, outer = (x[~held], x[held]) if reduced else _standard(x[~held], x[held])
+        every = _path(inner, target[~held], outer, strengths)
         missed += [_missed(said, target[held], by) for said in every]
     over_columns = missed.sum(axis=1) if by == "error" else np.median(missed, axis=1)
     chosen = strengths[int(over_columns.argmin())]
@@ -87,23 +89,28 @@ def _missed(said: Floats, target: Floats, by: Literal["error", "r"]) -> Floats:
     return missed
 
 
-def _prepared(train: Floats, test: Floats) -> tuple[Floats, Floats]:
-    """Return both standardised on the training rows."""
+def _prepared(train: Floats, test: Floats) -> tuple[Floats, Floats, bool]:
+    """Return both standardised on the training rows, and whether principal components took the place of features."""
     if not train.shape[1]:
-        return train, test
+        return train, test, False
     known = np.isfinite(train).any(axis=0)
-    train, test = train[:, known], test[:, known]
-    train, test = (np.where(np.isfinite(each), each, np.nan) for each in (train, test))
+    train, test = (np.where(np.isfinite(each), each, np.nan)[:, known] for each in (train, test))
+    both = _standard(train, test)
+    if both[0].shape[1] <= _MOST_FEATURES:
+        return *both, False
+    number = min(_COMPONENTS, len(train) - 1)
+    found = PCA(number, svd_solver="randomized", random_state=0).fit(both[0])
+    train, test = (found.transform(each) for each in both)
+    scale = train.std(axis=0)[0]
+    return train / scale, test / scale, True
+
+
+def _standard(train: Floats, test: Floats) -> tuple[Floats, Floats]:
+    """Return both with mean 0 and sd 1 on the training rows; constant features are left out, NaN becomes the mean."""
     mean, sd = np.nanmean(train, axis=0), np.nanstd(train, axis=0)
     varies = sd > 1e-9 * np.maximum(np.abs(mean), 1e-9)
-    both = [np.nan_to_num((each[:, varies] - mean[varies]) / sd[varies]) for each in (train, test)]
-    if both[0].shape[1] > _MOST_FEATURES:
-        number = min(_COMPONENTS, len(train) - 1)
-        found = PCA(number, svd_solver="randomized", random_state=0).fit(both[0])
-        both = [found.transform(each) for each in both]
-        scale = both[0].std(axis=0)[0]
-        both = [each / scale for each in both]
-    return both[0], both[1]
+    first, second = (np.nan_to_num((each[:, varies] - mean[varies]) / sd[varies]) for each in (train, test))
+    return first, second
 
 
 def _folds(groups: npt.NDArray[np.int64], folds: int) -> npt.NDArray[np.int64]:

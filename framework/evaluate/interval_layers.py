@@ -47,7 +47,8 @@ def calibrated(
     """
     middle = np.asarray(data.X, dtype=np.float64)
     one = np.full(len(errors), "all", dtype=object), np.full(len(middle), "all", dtype=object)
-    widths = widths_for(errors, *(groups or one), level)
+    known, new = groups or one
+    widths = widths_for(errors, known, new, level)
     facts = {
         "level": level,
         "method": "split",

@@ -25,8 +25,8 @@ Mask = npt.NDArray[np.bool_]
 CONTROL_COLUMNS = (CONTROL_TYPE, "Metadata_control_type", "Metadata_pert_type")
 """Columns that say which wells are controls: ours, and those of JUMP and of the Broad's plate maps."""
 
-CONTROL_FLAGS = ("Metadata_negcon", "Metadata_Control")
-"""Columns of yes and no that mark negative controls: those of the Broad's notebooks and of mantispy."""
+NEGATIVE = "Metadata_negcon"
+"""A column of yes and no that marks negative controls, as notebooks of the Broad have it."""
 _YES = ("true", "1", "1.0")
 
 
@@ -146,8 +146,8 @@ def control_rows(table: ProfileTable, to: str) -> Mask:
         found = np.array([str(value).lower() == to.lower() for value in table.column(column)], dtype=np.bool_)
         if found.any():
             return found
-    for column in [each for each in CONTROL_FLAGS if each in table.obs.columns and to.lower() == "negcon"]:
-        found = np.array([str(value).lower() in _YES for value in table.column(column)], dtype=np.bool_)
+    if to.lower() == "negcon" and NEGATIVE in table.obs.columns:
+        found = np.array([str(value).lower() in _YES for value in table.column(NEGATIVE)], dtype=np.bool_)
         if found.any():
             return found
     raise InputError(f"{table.name}: {_no_controls(table, to, columns)}")
@@ -155,7 +155,7 @@ def control_rows(table: ProfileTable, to: str) -> Mask:
 
 def _no_controls(table: ProfileTable, to: str, columns: Sequence[str]) -> str:
     said = f"no row is '{to}' in {' or '.join(columns)}" if columns else (
-        f"no column says which rows are controls (looked for {', '.join((*CONTROL_COLUMNS, *CONTROL_FLAGS))})"
+        f"no column says which rows are controls (looked for {', '.join((*CONTROL_COLUMNS, NEGATIVE))})"
     )  # fmt: skip
     have = [str(name) for name in table.obs.columns if (table.column(str(name)) == to).any()]
     example = f"{have[0]}={to}" if have else "Metadata_Compound=DMSO"

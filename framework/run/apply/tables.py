@@ -15,7 +15,7 @@ import pandas as pd
 
 from framework.config import to_yaml
 from framework.data.dataset import Dataset
-from framework.data.format.schema import SITE
+from framework.data.format.schema import CONTROL_TYPE, SITE
 from framework.data.split import Parts
 from framework.data.store import dataset_digest
 from framework.durable import check_can_be_file, naming, temporary_name
@@ -26,8 +26,10 @@ from framework.tracking import versions
 
 OF_BAGS = {"n_cells": "Metadata_CellCount", "n_sites": "Metadata_SiteCount"}
 OF_TILES = {"site": SITE, "y_px": "Metadata_Center_Y", "x_px": "Metadata_Center_X"}
-"""Columns of ours -> what mantispy calls them (its schema 1.0); plates, wells and whatever a plate map brought have the
+"""Columns of ours -> what mantispy calls them (its schema 2.0); plates, wells and whatever a plate map brought have the
 names of the convention already."""
+CONTROL = "Metadata_Control"
+"""Whether a well is a control of any kind, which mantispy wants beside its kind."""
 
 
 def bag_rows(dataset: Dataset, parts: Parts, bags: npt.NDArray[np.int64]) -> pd.DataFrame:
@@ -46,7 +48,10 @@ def tile_rows(dataset: Dataset, parts: Parts, tiles: npt.NDArray[np.int64]) -> p
 
 def _with_names(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """Return a table with its columns under the names of others too; a column that is there already stays as it is."""
-    return table.assign(**{theirs: table[ours] for ours, theirs in names.items() if theirs not in table})
+    named = table.assign(**{theirs: table[ours] for ours, theirs in names.items() if theirs not in table})
+    if CONTROL_TYPE in named and CONTROL not in named:
+        named[CONTROL] = named[CONTROL_TYPE].astype(str) != "treatment"
+    return named
 
 
 def facts_of(on: Application, kind: str) -> dict[str, Any]:

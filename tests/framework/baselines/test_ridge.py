@@ -66,7 +66,7 @@ def test_the_strength_may_be_the_one_of_the_best_correlation_among_given_ones() 
     for strength in strengths:
         of_folds = []
         for group in range(3):
-            scale = StandardScaler().fit(train)
+            scale = StandardScaler().fit(train[groups != group])
             model = Ridge(alpha=strength).fit(scale.transform(train[groups != group]), labels[groups != group])
             said = model.predict(scale.transform(train[groups == group]))
             of_folds.append([np.corrcoef(said[:, one], labels[groups == group, one])[0, 1] for one in range(4)])
