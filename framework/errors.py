@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from framework.exit_codes import EXIT_MISTAKE, EXIT_UNEXPECTED
@@ -47,17 +47,21 @@ class RunError(WellstreamError, RuntimeError):
     """A run that cannot go on: an objective without its labels, an empty split, a non-finite loss."""
 
 
-def did_you_mean(name: str, options: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the option nearest to ``name``, or an empty string when none is near.
+def did_you_mean(names: str | Sequence[str], options: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the option nearest to a name, or an empty string when none is near.
 
-    Among devices, GPUs have a name that no spelling of theirs is near to.
+    Of several names it says which option is for which: ``"; did you mean 'x' for 'xx', 'y' for 'yy'?"``. Among devices,
+    GPUs have a name that no spelling of theirs is near to.
     """
-    options = list(options)
-    if "cuda" in options and (told := _of_gpus(name.lower())):
+    asked, options = [names] if isinstance(names, str) else list(names), list(options)
+    if "cuda" in options and (told := _of_gpus(asked[0].lower())):
         return told
     by_lower = {option.lower(): option for option in options}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return f"; did you mean '{by_lower[near[0]]}'?" if near else ""
+    near: list[str] = []
+    for name in asked:
+        for found in difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6):
+            near.append(f"'{by_lower[found]}'" + (f" for '{name}'" if len(asked) > 1 else ""))
+    return f"; did you mean {', '.join(near)}?" if near else ""
 
 
 def _of_gpus(name: str) -> str:

@@ -49,9 +49,10 @@ def update(
     overrides: Sequence[str] = (),
     progress: OnProgress | None = None,
 ) -> UpdateSummary:
-    """Give a finished dataset other omics, plate-map columns or tables of cells; its pixels stay as they are.
+    """Give a finished dataset other omics, plate-map columns, tables or labels of cells; its pixels stay as they are.
 
-    Wells, sites and nuclei are those of the dataset, so the export is not needed. What was changed stands in
+    Wells, sites and nuclei are those of the dataset, so the export of plates is not needed; that of cells is listed, as
+    tables join its cells, and none of its pixels is read. What was changed stands in
     ``history`` of ``dataset.json``. Stopped while it puts files in place, it goes on when it is called again.
 
     Args:

@@ -21,7 +21,7 @@ class Preview(Result):
 
     Attributes:
         summary: of the dry run.
-        page: the file; None for cells that are cropped already, which have no fields to show.
+        page: the file.
         warnings: sentences on what should be changed first.
     """
 

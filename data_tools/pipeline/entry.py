@@ -8,14 +8,16 @@ from typing import Any, overload
 
 from data_tools.pipeline.build.attempt import Attempt, carry_out, estimate, estimate_and_look
 from data_tools.pipeline.build.folder import BuildFolder
+from data_tools.pipeline.build.update import UpdateSummary
 from data_tools.pipeline.cells.config import CellsIngestConfig
 from data_tools.pipeline.cells.ingest import CellsIngest, CellsSummary
+from data_tools.pipeline.cells.update import update_cells
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.ingest import IngestSummary, PlatesIngest
-from data_tools.pipeline.plates.update import UpdateSummary, update_plates
+from data_tools.pipeline.plates.update import update_plates
 from framework.config.load import apply_overrides, build_config
 from framework.config.source import read_yaml
-from framework.errors import ConfigError, DatasetError, did_you_mean
+from framework.errors import ConfigError, did_you_mean
 from framework.look.values import Look
 from framework.progress import OnProgress, untold
 
@@ -128,13 +130,13 @@ def look(
 def update(
     config: IngestConfig | CellsIngestConfig, dataset: Path | str, progress: OnProgress | None = None
 ) -> UpdateSummary:
-    """Give a finished dataset of plates other omics, plate-map columns or tables of cells; pixels stay as they are.
+    """Give a finished dataset other omics, plate-map columns, tables of cells or labels; pixels stay as they are.
 
     Raises:
-        DatasetError: a dataset of cells, or as ``update_plates``.
-        InputError: as ``update_plates``.
+        DatasetError: a dataset of another kind, or as ``update_plates`` and ``update_cells``.
+        InputError: as these.
     """
     root = Path(dataset).absolute()
     if isinstance(config, CellsIngestConfig):
-        raise DatasetError(f"{root}: the config is of cells, whose tables decide which cells there are: ingest again")
+        return update_cells(config, root, Path.cwd(), progress or untold)
     return update_plates(config, root, Path.cwd(), progress or untold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -32,7 +33,7 @@ from framework.data.format.tile_index import TileIndex, map_index
 from framework.data.remote.cache import CacheConfig
 from framework.data.remote.download import is_url
 from framework.data.remote.files import RemoteFiles
-from framework.errors import DatasetError, did_you_mean
+from framework.errors import DatasetError, did_you_mean, some_of
 from framework.files.h5ad import read_h5ad
 from framework.files.parquet import read_parquet, read_schema
 from framework.plugins import missing_plugins
@@ -143,15 +144,26 @@ class Dataset:
         Raises:
             DatasetError: the dataset has no such marker.
         """
-        for name in names:
-            if name not in self.manifest.markers:
-                known = self.manifest.markers
-                raise DatasetError(
-                    f"{self.where}: no marker '{name}'; this dataset has: {', '.join(known) or 'none'}"
-                    + did_you_mean(name, known)
-                )
+        self.need_markers(names)
         table = self.tile_table([MARKER_PREFIX + name for name in names])
         return np.ascontiguousarray(table.to_numpy(dtype=np.float32))
+
+    def need_markers(self, names: Sequence[str]) -> None:
+        """Raise DatasetError where the dataset lacks some of these markers."""
+        self._need("marker", names, self.manifest.markers)
+
+    def need_targets(self, names: Sequence[str]) -> None:
+        """Raise DatasetError where the dataset lacks some of these targets."""
+        self._need("target", names, self.manifest.targets)
+
+    def _need(self, what: str, names: Sequence[str], known: Sequence[str]) -> None:
+        """Refuse names that are not there, all of them at once."""
+        lacking = [name for name in dict.fromkeys(names) if name not in known]
+        if lacking:
+            raise DatasetError(
+                f"{self.where}: no {what} {', '.join(map(repr, lacking))}; this dataset has: {some_of(known)}"
+                + did_you_mean(lacking, known)
+            )
 
     def target(self, name: str) -> anndata.AnnData:
         """Return ``targets/<name>.h5ad``: bags with that target x genes.
@@ -159,12 +171,7 @@ class Dataset:
         Raises:
             DatasetError: the dataset has no such target, or its rows are of other bags.
         """
-        if name not in self.manifest.targets:
-            known = self.manifest.targets
-            raise DatasetError(
-                f"{self.where}: no target '{name}'; this dataset has: {', '.join(known) or 'none'}"
-                + did_you_mean(name, known)
-            )
+        self.need_targets([name])
         file = f"targets/{name}.h5ad"
         table = read_h5ad(self._existing(file), what="a target (.h5ad)", then=_AGAIN)
         check_target(table, self.bags, f"{self.where}/{file}")
@@ -177,12 +184,7 @@ class Dataset:
             DatasetError: a channel the dataset does not have.
         """
         stored = self.manifest.tile.channels
-        for name in channels:
-            if name not in stored:
-                raise DatasetError(
-                    f"{self.where}: no channel '{name}'; this dataset has: {', '.join(stored)}"
-                    + did_you_mean(name, stored)
-                )
+        self._need("channel", channels, stored)
         return [stored.index(name) for name in channels]
 
 

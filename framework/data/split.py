@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,8 @@ def assign(bags: pd.DataFrame, config: SplitConfig) -> Parts:
         RunError: no such column, a named value that no bag has, values that nobody names, fewer values than parts, or
             a value of ``apart`` in two parts.
     """
-    for key, column_name in (("by", config.by), *(("apart", name) for name in config.apart)):
-        _need_column(bags, key, column_name)
+    need_columns(bags, "split.by", [config.by])
+    need_columns(bags, "split.apart", config.apart)
     column = bags[config.by]
     texts = [_text(value) if known else None for value, known in zip(column, column.notna(), strict=True)]
     kept = sorted({text for text in texts if text is not None and text not in config.unused})
@@ -118,6 +119,26 @@ def assign(bags: pd.DataFrame, config: SplitConfig) -> Parts:
     for name in config.apart:
         _check_apart(bags[name], parts, config.by)
     return parts
+
+
+def need_columns(bags: pd.DataFrame, key: str, names: Sequence[str]) -> None:
+    """Refuse columns that the table of bags lacks, all at once.
+
+    Args:
+        bags: bags.parquet.
+        key: of the config, that names them.
+        names: the columns.
+
+    Raises:
+        RunError: there is no such column.
+    """
+    known = [str(column) for column in bags.columns]
+    lacking = [name for name in names if name not in known]
+    if lacking:
+        raise RunError(
+            f"{key}: no bag column {', '.join(map(repr, lacking))}; expected one of: {', '.join(known)}"
+            + did_you_mean(lacking, known)
+        )
 
 
 def bags_in(parts: Parts, part: str) -> npt.NDArray[np.int64]:
@@ -173,14 +194,6 @@ def read(path: Path | str, bags: pd.DataFrame) -> Parts:
 def _text(value: object) -> str:
     """A cell as a config names it: whole numbers without the decimal point a table with gaps gives them."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _need_column(bags: pd.DataFrame, key: str, name: str) -> None:
-    if name not in bags.columns:
-        known = [str(column) for column in bags.columns]
-        raise RunError(
-            f"split.{key}: no bag column '{name}'; expected one of: {', '.join(known)}" + did_you_mean(name, known)
-        )
 
 
 def _check_apart(column: pd.Series[str], parts: Parts, by: str) -> None:

@@ -61,6 +61,33 @@ def reading(
         raise error(f"{file}: not readable as {what}: {reason(found)}; {then}") from found
 
 
+class Mistakes:
+    """Mistakes that do not depend on each other, told together instead of one per run.
+
+    Args:
+        kind: of the errors that are kept; others pass at once.
+    """
+
+    def __init__(self, kind: type[WellstreamError]) -> None:
+        self._kind = kind
+        self._found: list[WellstreamError] = []
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep the error of the block, and go on after it."""
+        try:
+            yield
+        except self._kind as error:
+            self._found.append(error)
+
+    def say(self) -> None:
+        """Raise what was kept: one as it is, several as lines of one error of the first one's class."""
+        if len(self._found) == 1:
+            raise self._found[0]
+        if self._found:
+            raise type(self._found[0])("\n".join(dict.fromkeys(str(error) for error in self._found)))
+
+
 def reason(found: BaseException) -> str:
     """Return what an error of a library says, on one line and of at most 200 letters.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from framework.look.values import Look
+import numpy as np
+
+from framework.look.values import Cropped, Look
 
 _RATIO = 1.7
 """Of the expected to the found diameter: real plates of nuclei of 10 to 60 px stay below."""
@@ -11,11 +13,19 @@ _TILE_TOO_SMALL = 1.2
 _ENOUGH_IMAGES = 24
 _SATURATED, _DULL = 0.001, 0.5
 _SHOWN = 6
+_KEPT, _FILLED, _OFTEN = 2 / 3, 0.25, 0.1
+"""Least share of a crop that a tile should show, least share of a tile that a crop should fill, and how many crops
+may lie beyond."""
+_ENLARGED = 2.0
+_LACKING = 0.5
 
 
 def warnings(look: Look) -> tuple[str, ...]:
     """Return a sentence for each thing that a person would want to change before a build."""
-    return (*_diameter(look), *_tile(look), *_illumination(look), *_saturation(look), *_focus(look), *_empty(look))
+    of_images = (*_saturation(look), *_blank(look))
+    if look.cropped is not None:
+        return (*_crops(look.cropped, look.tile_px), *_bags(look.cropped), *of_images, *_joins(look.cropped))
+    return (*_diameter(look), *_tile(look), *_illumination(look), *of_images, *_focus(look), *_empty(look))
 
 
 def _um(look: Look, px: float) -> str:
@@ -96,3 +106,80 @@ def _empty(look: Look) -> tuple[str, ...]:
         return ()
     more = f" and {len(look.empty) - _SHOWN} more" if len(look.empty) > _SHOWN else ""
     return (f"No nucleus was found in {', '.join(look.empty[:_SHOWN])}{more}: check these wells.",)
+
+
+def _blank(look: Look) -> tuple[str, ...]:
+    return tuple(
+        f"Channel '{each.channel}' has the value {each.edges[0]:g} in every pixel that was looked at, so it shows "
+        "nothing. Leave it out of 'channels', or check the export."
+        for each in look.histograms
+        if each.constant
+    )
+
+
+def _crops(cells: Cropped, tile_px: int) -> tuple[str, ...]:
+    """Say what is cut off, padded or enlarged far."""
+    edges = cells.edges_px
+    if not len(edges):
+        return ()
+    longest = edges.max(axis=1)
+    usual = f"{np.median(edges[:, 0]):.0f} x {np.median(edges[:, 1]):.0f} px"
+    size = max(4, -(-int(np.percentile(longest, 95)) // 4) * 4)
+    said = []
+    cut = np.minimum(edges, tile_px).prod(axis=1) < _KEPT * edges.prod(axis=1)
+    if cells.fit in {"crop", "pad_or_crop"} and cut.mean() > _OFTEN:
+        said.append(
+            f"Tiles of {tile_px} px cut off more than a third of {int(cut.sum())} of the {len(cut)} crops that were "
+            f"looked at, which are typically {usual}. Write 'tiles.size_px: {size}', or 'tiles.fit: resize'."
+        )
+    filled = np.minimum(edges, tile_px).prod(axis=1) / tile_px**2
+    if cells.fit in {"pad", "pad_or_crop"} and np.median(filled) < _FILLED:
+        said.append(
+            f"Tiles of {tile_px} px are mostly padding: the crops that were looked at are typically {usual}. Write "
+            f"'tiles.size_px: {size}'."
+        )
+    if cells.fit == "resize" and np.median(longest) * _ENLARGED < tile_px:
+        said.append(
+            f"Crops are typically {usual} and are enlarged to {tile_px} px, which adds pixels and no detail. Write "
+            f"'tiles.size_px: {size}'."
+        )
+    return tuple(said)
+
+
+def _bags(cells: Cropped) -> tuple[str, ...]:
+    """Say where bags are of no use to a training."""
+    alone = sum(n == 1 for n in cells.per_bag.values())
+    if len(cells.per_bag) == 1:
+        return (
+            "All cells are in one bag, and a training needs bags for its parts train and test: name the columns that "
+            "make them in 'bags.by', or deal the cells at random with 'bags.groups: 20'.",
+        )
+    if cells.unit == "cell" and alone > _LACKING * len(cells.per_bag):
+        return (
+            f"{alone} of {len(cells.per_bag)} bags hold one cell, which has no partner in its bag: name fewer columns "
+            "in 'bags.by'.",
+        )
+    return ()
+
+
+def _joins(cells: Cropped) -> tuple[str, ...]:
+    """Say which labels and measurements most cells lack."""
+    blank = [
+        f"{name} ({values.get('', 0)} of {sum(values.values())})"
+        for name, values in cells.labels.items()
+        if values.get("", 0) > _LACKING * sum(values.values())
+    ]
+    missing = [
+        f"{name} ({cells.n - each.n} of {cells.n})"
+        for name, each in cells.markers.items()
+        if cells.n - each.n > _LACKING * cells.n
+    ]
+    said = []
+    for what, names in (("label", blank), ("value of a marker", missing)):
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            said.append(
+                f"Most cells have no {what}: {', '.join(names[:_SHOWN])}{more}. See below how the tables were joined, "
+                "and correct 'by' of the table."
+            )
+    return tuple(said)

@@ -92,12 +92,13 @@ def histograms_of(pixels: Mapping[str, Sequence[npt.NDArray[Any]]]) -> tuple[His
 
 def _histogram(channel: str, parts: Sequence[npt.NDArray[Any]]) -> Histogram:
     values = np.concatenate([np.asarray(part).ravel() for part in parts])
-    highest = float(values.max())
-    tops = _CAMERA_TOPS if values.dtype.kind in "ui" else ()
+    start, highest = float(values.min()), float(values.max())
+    # A mask has two values, and its upper one is not a limit of a camera.
+    mask = bool(((values == start) | (values == highest)).all())
+    tops = _CAMERA_TOPS if values.dtype.kind in "ui" and not mask else ()
     share = float((values == values.max()).mean()) if highest in tops else 0.0
     reached = share > _LEAST_AT_TOP
     end = highest if reached else float(np.percentile(values, 99.95))
-    start = float(values.min())
     edges = np.linspace(start, max(end, start + 1e-6), _BINS + 1)
     counts, _ = np.histogram(np.minimum(values, edges[-1]), bins=edges)
     return Histogram(
@@ -106,4 +107,5 @@ def _histogram(channel: str, parts: Sequence[npt.NDArray[Any]]) -> Histogram:
         counts=counts.astype(np.float64),
         saturated=share,
         top=highest if reached else None,
+        constant=start == highest,
     )

@@ -48,6 +48,7 @@ class Histogram:
         saturated: share of the pixels at the top of the camera's range, or at the highest value that occurs so often
             that it is a limit.
         top: that value; None where none is reached.
+        constant: whether all pixels have one value.
     """
 
     channel: str
@@ -55,6 +56,7 @@ class Histogram:
     counts: Floats
     saturated: float
     top: float | None
+    constant: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,54 @@ class Sizes:
     typical_px: float | None
     apart_px: float | None
     per_tile: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A measurement of cells.
+
+    Attributes:
+        n: cells that have a value, of all.
+        low, middle, high: 1st percentile, median and 99th percentile of the values; NaN where no cell has one.
+    """
+
+    n: int
+    low: float
+    middle: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cropped:
+    """Cells that come one by one: nothing is looked for in fields of view.
+
+    Attributes:
+        unit: what is counted: ``cell``, or ``field`` where a reader finds the cells of each as it reads.
+        fit: how a crop becomes a tile, as ``tiles.fit``.
+        shown: bag or label -> (n, C, H, W), tiles as they would be stored; none for a finished dataset, whose page
+            shows them in a section of its own.
+        edges_px: (n, 2) height and width of crops before they are fitted; (0, 2) where only tiles are known.
+        per_bag: ``source/bag`` -> cells, in the order of the dataset.
+        labels: column of text -> value -> cells, the most frequent first.
+        markers: name -> what is known of it.
+        places: source -> (n, 2) y and x of some cells in their field, in px.
+        joined: sentences on how tables were joined.
+    """
+
+    unit: str
+    fit: str
+    shown: Mapping[str, npt.NDArray[Any]]
+    edges_px: npt.NDArray[np.int64]
+    per_bag: Mapping[str, int]
+    labels: Mapping[str, Mapping[str, int]]
+    markers: Mapping[str, Measured]
+    places: Mapping[str, Floats]
+    joined: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        """All cells."""
+        return sum(self.per_bag.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +147,7 @@ class Look:
         empty: wells in which no nucleus was found, ``plate/well``.
         problems: sentences on input that cannot be used.
         notes: sentences on what was joined, chosen and left out.
+        cropped: what is known of cells that come one by one; None for plates.
     """
 
     name: str
@@ -115,3 +166,4 @@ class Look:
     empty: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    cropped: Cropped | None = None

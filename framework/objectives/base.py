@@ -143,6 +143,14 @@ class Objective(nn.Module, ABC):
         self.profile = profile
 
     @classmethod
+    def need_names(cls, config: Any, dataset: Dataset) -> None:
+        """Refuse columns, markers or targets that the config names and the dataset lacks, before anything is measured.
+
+        Raises:
+            WellstreamError: names all of them. It is told together with the other mistakes of the config.
+        """
+
+    @classmethod
     @abstractmethod
     def measure(
         cls,

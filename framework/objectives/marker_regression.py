@@ -87,6 +87,11 @@ class MarkerRegression(EncodesBags, Predicts):
         self.register_buffer("sd", torch.tensor([m.sd for m in used] or [1.0]))
 
     @classmethod
+    def need_names(cls, config: MarkerRegressionConfig, dataset: Dataset) -> None:
+        """Refuse markers that the dataset lacks. Raises DatasetError."""
+        dataset.need_markers(config.markers)
+
+    @classmethod
     def measure(
         cls,
         config: MarkerRegressionConfig,

@@ -101,6 +101,11 @@ class OmicsBags(PredictsTargets):
         self.facts = profile
 
     @classmethod
+    def need_names(cls, config: OmicsBagsConfig, dataset: Dataset) -> None:
+        """Refuse targets that the dataset lacks. Raises DatasetError."""
+        dataset.need_targets(config.targets)
+
+    @classmethod
     def measure(
         cls,
         config: OmicsBagsConfig,

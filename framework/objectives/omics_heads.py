@@ -64,6 +64,11 @@ class OmicsHeads(PredictsTargets):
         self.train()
 
     @classmethod
+    def need_names(cls, config: OmicsHeadsConfig, dataset: Dataset) -> None:
+        """Refuse targets that the dataset lacks. Raises DatasetError."""
+        dataset.need_targets(config.targets)
+
+    @classmethod
     def measure(
         cls,
         config: OmicsHeadsConfig,

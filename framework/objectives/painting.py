@@ -151,12 +151,12 @@ def need_known(names: Sequence[str], channels: Sequence[str], key: str) -> None:
     Raises:
         RunError: one is missing.
     """
-    for name in names:
-        if name not in channels:
-            raise RunError(
-                f"{key}: channel '{name}' is not among those of the run: {', '.join(channels)}"
-                f"{did_you_mean(name, channels)}; see data.channels"
-            )
+    lacking = [name for name in names if name not in channels]
+    if lacking:
+        raise RunError(
+            f"{key}: channel {', '.join(map(repr, lacking))} is not among those of the run: {', '.join(channels)}"
+            f"{did_you_mean(lacking, channels)}; see data.channels"
+        )
 
 
 def places(names: Sequence[str], channels: Sequence[str]) -> list[int]:

@@ -18,7 +18,8 @@ from framework.data.batch import Batch, LabelTable
 from framework.data.dataset import Dataset
 from framework.data.format.schema import PERTURBATION, STIMULATION
 from framework.data.plan import Plan, StepRows
-from framework.errors import RunError, did_you_mean
+from framework.data.split import need_columns
+from framework.errors import RunError
 from framework.models import (
     Aggregate,
     BackboneChoice,
@@ -101,6 +102,11 @@ class TripletMIL(EncodesBags):
         )
         super().__init__(config, profile, encoder=encoder, backbone=config.backbone, channels=profile.channels)
         self.options = config
+
+    @classmethod
+    def need_names(cls, config: TripletMILConfig, dataset: Dataset) -> None:
+        """Refuse columns of ``by`` that bags.parquet lacks. Raises RunError."""
+        need_columns(dataset.bags, "objective.by", config.by)
 
     @classmethod
     def measure(
@@ -217,12 +223,6 @@ def _counted(number: int, what: str) -> str:
 
 
 def _conditions(dataset: Dataset, by: tuple[str, ...]) -> npt.NDArray[np.int64]:
-    for column in by:
-        if column not in dataset.bags.columns:
-            known = [str(name) for name in dataset.bags.columns]
-            raise RunError(
-                f"{dataset.where}: bags.parquet has no column '{column}' for triplet_mil's 'by'; it has: "
-                f"{', '.join(known)}{did_you_mean(column, known)}"
-            )
+    need_columns(dataset.bags, "objective.by", by)
     groups = dataset.bags.groupby(list(by), sort=True, dropna=False, observed=True)
     return np.asarray(groups.ngroup(), dtype=np.int64)

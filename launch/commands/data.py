@@ -151,11 +151,11 @@ def _preview(config: Path, out: Path, overrides: Sequence[str]) -> None:
 
 
 def update(
-    dataset: Annotated[Path, typer.Argument(help="folder of a finished dataset of plates")],
-    config: Annotated[Path, typer.Argument(help="the ingest YAML it was made with, with other omics, maps or cells")],
+    dataset: Annotated[Path, typer.Argument(help="folder of a finished dataset")],
+    config: Annotated[Path, typer.Argument(help="the ingest YAML it was made with, with other omics, maps or tables")],
     options: Overrides = None,
 ) -> None:
-    """Give a finished dataset other omics, plate-map columns or tables of cells. Pixels are untouched.
+    """Give a finished dataset other omics, plate-map columns, tables or labels of cells. Pixels are untouched.
 
     Python: wellstream.update(dataset, config)
     """

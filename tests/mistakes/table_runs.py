@@ -22,6 +22,9 @@ TRAINING = (
     _run("A step of one condition", "conditions: 3", "conditions: 1"),
     _run("A GPU that this machine lacks", "device: cpu", "device: cuda"),
     _run("Channels that the dataset lacks", "path: data", "path: data, channels: [Hoechst, Actin]"),
+    Mistake(done="Channels and columns that the dataset lacks",
+            typed="train run.yaml run_dir=new data.channels='[Hoecst, Mitotracker]' split.by=Metadata_Compound "
+            "plan.by='[Metadata_Perturbaton]'"),
     _run("A column that the dataset lacks", "by: Metadata_Perturbation, f", "by: Metadata_Compound, f"),
     _run("Fractions that do not add up", "[0.5, 0.25, 0.25]", "[0.8, 0.2, 0.2]"),
     _run("A control that is not there", "by: Metadata_Perturbation, fractions: [0.5, 0.25, 0.25]",

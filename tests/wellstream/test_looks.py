@@ -101,6 +101,77 @@ def test_a_finished_dataset_has_the_same_page(raw: Path, tmp_path: Path) -> None
         ws.report(tmp_path / "data", data="x")
 
 
+@pytest.fixture
+def crops(tmp_path: Path) -> dict[str, Any]:
+    """Twelve cells of 20 x 24 px of two proteins, and a table that knows ten of them."""
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    lines = ["protein,cell,phase,size"]
+    for protein in ("AAC1", "AAH1"):
+        for cell in range(6):
+            rng = np.random.default_rng([ord(protein[2]), cell])
+            image = rng.integers(0, 4000, (20, 24), dtype=np.uint16)
+            tifffile.imwrite(folder / f"{protein}_{cell}_gfp.tif", image)
+            tifffile.imwrite(folder / f"{protein}_{cell}_mask.tif", np.where(image > 2000, 255, 0).astype(np.uint8))
+            lines += [f"{protein},{cell},{'S' if cell % 2 else 'G1'},{cell}"] if cell < 5 else []
+    (tmp_path / "cells.csv").write_text("\n".join(lines) + "\n")
+    pattern = r"(?P<protein>\w+)_(?P<cell>\d+)_(?P<channel>gfp|mask)\.tif"
+    table = {
+        "table": {"name": "csv", "path": str(tmp_path / "cells.csv")},
+        "by": {"Metadata_Protein": "protein", "Metadata_Cell": "cell"},
+        "labels": {"Metadata_Phase": "phase"},
+        "measurements": ["size"],
+    }
+    reader = {"name": "crops", "path": str(folder), "pattern": pattern, "pixel_size_um": 0.5}
+    return {
+        "kind": "cells",
+        "name": "yeast",
+        "sources": [{"name": "SCREEN", "reader": reader, "tables": [table]}],
+        "channels": ["gfp", "mask"],
+        "tiles": {"size_px": 24, "fit": "pad"},
+        "bags": {"by": ["Metadata_Protein"]},
+        "markers": {"size": "size"},
+    }
+
+
+def test_a_page_shows_cells_that_come_one_by_one(crops: dict[str, Any], tmp_path: Path) -> None:
+    found = ws.preview(crops, tmp_path / "data")
+    assert found.page == tmp_path / "data.preview.html"
+    assert not (tmp_path / "data").exists()
+    page = found.page.read_text()
+    assert found.warnings == ()
+    titles = ["In short", "Cells", "Sizes", "Channels", "Counts", "Measurements", "Input"]
+    assert re.findall(r"<h2[^>]*>([^<]+)</h2>", page) == titles
+    for told in (
+        "Example tiles, one row per bag or label: AAC1, AAH1",
+        "Sizes of 12 crops: typically 20 x 24 px; tiles of 24 px",
+        "cells of 2 bags: 6 to 6, median 6",
+        "AAC1 6, AAH1 6",
+        "G1 6, S 4, (blank) 2",
+        "10 of 12 cells have one of its 10 rows",
+        "83.3%",  # 10 of 12 have a size
+    ):
+        assert told in page, told
+    assert "% saturated" not in page, "a mask of 255 is not a camera at its top"
+
+
+def test_a_page_of_cells_warns(crops: dict[str, Any], tmp_path: Path) -> None:
+    said = " ".join(
+        ws.preview(crops | {"tiles": {"size_px": 64, "fit": "pad"}, "bags": {}}, tmp_path / "data").warnings
+    )
+    assert "Tiles of 64 px are mostly padding" in said
+    assert "All cells are in one bag" in said
+
+
+def test_a_finished_dataset_of_cells_has_the_same_page(crops: dict[str, Any], tmp_path: Path) -> None:
+    ws.ingest(crops, tmp_path / "data", workers=0)
+    page = ws.report(tmp_path / "data").read_text()
+    titles = re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
+    assert titles == ["In short", "Channels", "Counts", "Measurements", "Input", "Cells", "Left out"]
+    assert "Example tiles, one row per bag: AAC1, AAH1" in page
+    assert "No nucleus" not in page
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
 def test_a_browser_shows_the_page_without_network(raw: Path, tmp_path: Path) -> None:
     found = ws.preview(config(raw), tmp_path / "data")

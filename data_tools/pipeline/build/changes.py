@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_TABLES = re.compile(r"(?:omics|plates\.\d+\.(?:platemap|cells))(?:\..*)?")
-"""What shapes tables alone: omics, plate maps, tables of cells."""
+_TABLES = re.compile(r"(?:omics|plates\.\d+\.(?:platemap|cells)|sources\.\d+\.tables|markers)(?:\..*)?")
+"""What shapes tables alone: omics, plate maps, tables of cells, and which of their measurements are kept."""
 
 
 def changed_keys(one: Any, other: Any, prefix: str = "") -> list[str]:

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
@@ -212,28 +211,6 @@ class Kind(ABC, Generic[C, F, J, S]):
     @abstractmethod
     def of_build(self, complete: S, found: F, facts: Sequence[ShardFacts]) -> S:
         """Add to what is said of a finished dataset what only its build knows."""
-
-
-class Mistakes:
-    """Mistakes of several inputs that do not depend on each other, told together instead of one per run."""
-
-    def __init__(self) -> None:
-        self._found: list[InputError] = []
-
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Keep the InputError of the block, and go on after it."""
-        try:
-            yield
-        except InputError as error:
-            self._found.append(error)
-
-    def say(self) -> None:
-        """Raise what was kept: one as it is, several as lines of one InputError."""
-        if len(self._found) == 1:
-            raise self._found[0]
-        if self._found:
-            raise InputError("\n".join(dict.fromkeys(str(error) for error in self._found)))
 
 
 def check_pixel_sizes(what: str, sizes: Mapping[str, float | None]) -> None:

@@ -18,10 +18,13 @@ from data_tools.pipeline.build.kind import Ending, Kind, Summary
 from data_tools.pipeline.build.runner import Runner
 from data_tools.pipeline.cells.config import CellsIngestConfig
 from data_tools.pipeline.cells.jobs import sample_cells, shard_jobs
+from data_tools.pipeline.cells.preview import look_at_cells
 from data_tools.pipeline.cells.survey import CellSurvey, survey_cells
 from data_tools.pipeline.cells.task import CellShardJob, make_cell_shard
 from data_tools.readers.problem import Problem, relative_text
 from framework.data.format.schema import BAG, SOURCE, Manifest
+from framework.errors import some_of
+from framework.look.values import Look
 from framework.progress import OnProgress
 
 _SHOWN_PROBLEMS = 5
@@ -88,6 +91,24 @@ class CellsIngest(Kind[CellsIngestConfig, CellSurvey, CellShardJob, CellsSummary
             problems=tuple(problems),
             notes=found.notes,
         )
+
+    def look(self, found: CellSurvey, folder: BuildFolder, summary: CellsSummary, report: OnProgress) -> Look:
+        """Look at some cells."""
+        size = "unknown" if found.pixel_size_um is None else f"{found.pixel_size_um:.4g} um"
+        read = any(export.listing.several for export in found.exports)
+        facts = {
+            "exports": ", ".join(summary.sources),
+            "fields" if read else "cells": str(summary.cells),
+            "bags": str(summary.bags),
+            "channels": ", ".join(summary.channels),
+            "pixel size": size,
+            "tiles": "known once fields are read"
+            if read
+            else f"about {summary.tiles} of {self.config.tiles.size_px} px, {summary.bytes / 1e9:.3g} GB",
+            "labels of cells": ", ".join(summary.labels) or "none",
+            "markers": some_of(summary.markers),
+        }
+        return look_at_cells(self.config, found, facts, summary.problems, report)
 
     def jobs(
         self, found: CellSurvey, folder: BuildFolder, runner: Runner, report: OnProgress, finished: Manifest | None

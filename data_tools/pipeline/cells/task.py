@@ -33,7 +33,8 @@ from framework.data.format.schema import BAG, MARKER_PREFIX, SOURCE
 from framework.errors import InputError
 from framework.files.names import safe_name
 
-_FEW = "few_cells"
+FEW = "few_cells"
+"""Status of cells of bags under ``bags.min_cells``."""
 _DTYPES = (np.uint8, np.uint16, np.float32)
 
 
@@ -232,9 +233,9 @@ class _CellShardTask:
         """Store the tiles of a bag, and its cells whether they have one or not."""
         few = np.flatnonzero(self.job.few & (self.bag_of == bag["bag"]))
         rows = np.concatenate([np.asarray(mine.rows, np.int64), few])
-        status = np.asarray([*mine.status, *[_FEW] * len(few)], dtype=object)
+        status = np.asarray([*mine.status, *[FEW] * len(few)], dtype=object)
         if mine.spill.tiles < self.job.least:
-            status[status == HAS_TILE] = _FEW
+            status[status == HAS_TILE] = FEW
         cells, known = self.job.cells.iloc[rows], self.known[rows]
         known[: len(mine.places)] = np.asarray(mine.places, np.float32).reshape(-1, 2)
         names = [f"{cell}{name}" for cell, name in zip(cells[CELL], [*mine.names, *[""] * len(few)], strict=True)]

@@ -16,7 +16,7 @@ import pandas as pd
 
 from data_tools.illumination import ExportIlluminationConfig, Profile
 from data_tools.omics import OmicsTable, Target, build_targets, join_notes, read_omics
-from data_tools.pipeline.build.kind import Mistakes, check_pixel_sizes
+from data_tools.pipeline.build.kind import check_pixel_sizes
 from data_tools.pipeline.plates.config import IngestConfig, PlateEntry
 from data_tools.pipeline.plates.measured import check_cell_tables
 from data_tools.pipeline.plates.plate import PLANE_LABEL, Bag, Plate, Site, check_size, with_files
@@ -27,6 +27,7 @@ from data_tools.single_cell import CellsConfig
 from data_tools.wells import well_order
 from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, PLATE, SOURCE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean, some_of
+from framework.files.failures import Mistakes
 from framework.files.names import safe_names
 
 _SHOWN = 6
@@ -86,7 +87,7 @@ def survey(config: IngestConfig, base: Path) -> Survey:
     check_pixel_sizes("plate", {export.plate: export.pixel_size_um for export in exports})
     plates: list[Plate] = []
     problems: list[Problem] = []
-    first, mistakes = 0, Mistakes()
+    first, mistakes = 0, Mistakes(InputError)
     for entry, export, platemap in zip(config.plates, exports, maps, strict=True):
         with mistakes.kept():
             plate, found = _plate(entry, export, platemap, config, keys[export.plate], first)
@@ -107,7 +108,7 @@ def survey(config: IngestConfig, base: Path) -> Survey:
 
 def _inputs(config: IngestConfig) -> tuple[list[Export], list[pd.DataFrame], list[OmicsTable]]:
     """Read exports, plate maps and omics tables. Raises InputError: what is wrong with any of them, a line for each."""
-    mistakes = Mistakes()
+    mistakes = Mistakes(InputError)
     exports, maps, tables = [], [], []
     for entry in config.plates:
         with mistakes.kept():
@@ -149,10 +150,9 @@ def _read(entry: PlateEntry, config: IngestConfig) -> Export:
     export = READERS.get(entry.source.name).build(entry.source)
     missing = [name for name in config.read_channels if name not in export.channels]
     if missing:
-        near = [did_you_mean(name, export.channels) for name in missing]
         raise InputError(
             f"plate '{export.plate}': no channel {', '.join(map(repr, missing))}; the export has "
-            f"{some_of(export.channels)}{''.join(near)}"
+            f"{some_of(export.channels)}{did_you_mean(missing, export.channels)}"
         )
     check_size(config, export.pixel_size_um)
     return export

@@ -5,9 +5,8 @@ The export is not needed. Tables become what an ingest with the new config makes
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from data_tools.omics import Target, read_omics
-from data_tools.pipeline.build.changes import changed_keys, of_pixels, value_at
 from data_tools.pipeline.build.facts import CellCounts
-from data_tools.pipeline.build.folder import only_writer, record
-from data_tools.pipeline.build.joining import QC_INDEX_NAME, skipped, tile_index
-from data_tools.pipeline.build.parts import bags_table, tiles_schema, write_tables
-from data_tools.pipeline.build.staged import finish, put_in_place, staging
+from data_tools.pipeline.build.update import COUNTS, NewTables, UpdateSummary, bag_rows, update_tables
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.ingest import write_targets
 from data_tools.pipeline.plates.measured import check_cell_tables
@@ -31,10 +25,8 @@ from data_tools.pipeline.plates.survey import cell_tables, targets_of
 from data_tools.pipeline.plates.task import cells_of, check_matches, site_markers
 from data_tools.platemap import join, join_note, read_platemap
 from data_tools.readers.problem import Problem, relative_text
-from framework.data.format.checks import check_content
 from framework.data.format.schema import (
     BAG,
-    BAGS_NAME,
     CELLS_NAME,
     CONTROL_TYPE,
     MARKER_PREFIX,
@@ -42,51 +34,17 @@ from framework.data.format.schema import (
     TILE_COLUMNS,
     TILES_NAME,
     WELL,
-    Change,
-    FileRecord,
     Manifest,
-    read_manifest,
 )
-from framework.durable import write_json
 from framework.errors import DatasetError, InputError
-from framework.files.json_file import read_mapping
 from framework.files.parquet import open_parquet
 from framework.progress import OnProgress
-from framework.result import Result
 
 _OF_TABLES = ("well_not_in_platemap", "well_without_images", "missing_cell_table", "cells_without_well")
 """Reasons of problems that the tables of an update have, or no longer have."""
 _OLD_NOTES = re.compile(
     r"(?:omics '|plate .*: (?:\d+ of \d+ wells with images|\d+ cells |no cell |marker ')|\d+ wells of)"
 )
-_COUNTS = ("n_sites", "n_cells", "n_tiles")
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class UpdateSummary(Result):
-    """What an update did.
-
-    Attributes:
-        state: ``updated`` or ``nothing_to_do``.
-        out: the dataset folder.
-        changed: dotted keys of the config that differ.
-        remade: files that were made again.
-        wells: whose labels are others than before.
-        targets: omics targets.
-        markers: measurements stored with each tile.
-        shards: untouched.
-        notes: what was joined and left out.
-    """
-
-    state: str
-    out: str
-    changed: tuple[str, ...]
-    remade: tuple[str, ...]
-    wells: int
-    targets: tuple[str, ...]
-    markers: tuple[str, ...]
-    shards: int
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +69,7 @@ class _Tables:
 
 
 def update_plates(config: IngestConfig, root: Path, base: Path, report: OnProgress) -> UpdateSummary:
-    """Make the tables of a finished dataset again with another config; shards stay byte by byte.
+    """Make the tables of a finished dataset of plates again with another config; shards stay byte by byte.
 
     Args:
         config: the new one.
@@ -120,73 +78,39 @@ def update_plates(config: IngestConfig, root: Path, base: Path, report: OnProgre
         report: called with ("tables", done, total).
 
     Raises:
-        DatasetError: no finished dataset of plates, a damaged table, a key whose change would change pixels, or a full
-            disk. The dataset is then as it was.
+        DatasetError: as ``update_tables``.
         InputError: a table that cannot be used, or a plate map that would take wells out or add some.
     """
-    read_manifest(root)  # a folder that holds no dataset is refused before anything is made in it
-    with only_writer(root):
-        finish(root)
-        manifest = read_manifest(root)
-        changed = _checked(manifest, config, root)
-        report("tables", 0, 3)
-        tables = _tables(config, manifest, root, base)
-        if config.on_error == "raise" and tables.problems:
-            raise InputError("\n".join(problem.detail for problem in tables.problems[:5]))
-        report("tables", 1, 3)
-        old_rows = _bag_rows(root)
-        with staging(root) as folder:
-            made = _write(config, manifest, tables, root, folder)
-            report("tables", 2, 3)
-            remade = tuple(item.name for item in made if item not in manifest.files)
-            owned = {item.name for item in manifest.files if item.name.startswith(("targets/", "qc/omics/"))}
-            gone = owned - {item.name for item in made}
-            wells = sum(old != new for old, new in zip(old_rows, tables.rows, strict=True))
-            if changed or remade or gone:
-                new = _manifest(config, manifest, tables, made, gone, changed, remade)
-                put_in_place(root, new)
-                for name in gone:
-                    (root / name).unlink(missing_ok=True)
-        report("tables", 3, 3)
-    return UpdateSummary(
-        state="updated" if changed or remade or gone else "nothing_to_do",
-        out=str(root),
-        changed=tuple(changed),
-        remade=tuple(sorted((*remade, *gone))),
-        wells=wells,
-        targets=tuple(target.name for target in tables.targets),
-        markers=config.markers,
-        shards=len(manifest.shards),
-        notes=tables.notes,
-    )
 
-
-def _checked(manifest: Manifest, config: IngestConfig, root: Path) -> list[str]:
-    """Return the keys that differ. Raises DatasetError: pixels depend on one of them."""
-    if manifest.source.get("kind", "plates") != "plates":
-        raise DatasetError(f"{root}: a dataset of cells; its tables decide which cells there are: ingest it again")
-    changed = changed_keys(manifest.source, config.plain())
-    shaping = of_pixels(changed)
-    if shaping:
-        raise DatasetError(
-            f"{root}: {', '.join(shaping)} {'differs' if len(shaping) == 1 else 'differ'} from the dataset, and pixels "
-            "depend on it; update changes 'omics', 'plates.N.platemap' and 'plates.N.cells' alone: ingest into "
-            "another folder, or take the former value"
+    def tables_of(manifest: Manifest) -> NewTables:
+        found = _tables(config, manifest, root, base)
+        labels = _label_columns(root)
+        markers = {} if found.markers is None else dict(zip(config.markers, found.markers.T, strict=True))
+        return NewTables(
+            rows=found.rows,
+            of_cells={MARKER_PREFIX + name: values for name, values in markers.items()},
+            markers=config.markers,
+            labels=labels,
+            targets=tuple(target.name for target in found.targets),
+            write=lambda folder: _write_targets(found.targets, folder),
+            told={"cells": [asdict(each) for each in found.cells]},
+            problems=found.problems,
+            kept=tuple(item for item in manifest.skipped if item.reason not in _OF_TABLES),
+            said=found.notes,
+            notes=_notes(manifest, found),
         )
-    records = {item.name: item for item in manifest.files}
-    for name in (BAGS_NAME, TILES_NAME, CELLS_NAME):
-        check_content(root / name, records[name])
-    return changed
+
+    return update_tables(config, root, "plates", report, tables_of)
 
 
-def _bag_rows(root: Path) -> list[dict[str, Any]]:
-    with open_parquet(root / BAGS_NAME) as table:
-        rows: list[dict[str, Any]] = table.read().to_pylist()
-    return rows
+def _write_targets(targets: tuple[Target, ...], folder: Path) -> tuple[list[str], dict[str, Any]]:
+    facts = write_targets(targets, folder)
+    samples = [str(each["samples_file"]) for each in facts.values()]
+    return [*(f"targets/{name}.h5ad" for name in facts), *samples], {"targets": facts}
 
 
 def _tables(config: IngestConfig, manifest: Manifest, root: Path, base: Path) -> _Tables:
-    old = _bag_rows(root)
+    old = bag_rows(root)
     sources = list(dict.fromkeys(str(row[SOURCE]) for row in old))
     if len(sources) != len(config.plates):
         raise DatasetError(f"{root}: holds bags of {len(sources)} plates, the config names {len(config.plates)}")
@@ -209,7 +133,7 @@ def _tables(config: IngestConfig, manifest: Manifest, root: Path, base: Path) ->
             counts += met
             problems += found
             notes += said
-    labels = [{key: row[key] for key in row if key not in _COUNTS} for row in rows]
+    labels = [{key: row[key] for key in row if key not in COUNTS} for row in rows]
     targets, said = targets_of(config, labels, [read_omics(omics) for omics in config.omics])
     return _Tables(
         rows=rows,
@@ -255,7 +179,7 @@ def _rows(old: Sequence[Mapping[str, Any]], table: pd.DataFrame) -> list[dict[st
             SOURCE: row[SOURCE],
             BAG: row[BAG],
             **labels[row[BAG]],
-            **{name: row[name] for name in _COUNTS},
+            **{name: row[name] for name in COUNTS},
         }
         for row in old
     ]
@@ -304,53 +228,11 @@ def _cells(
     return counts, problems, list(notes)
 
 
-def _write(config: IngestConfig, manifest: Manifest, tables: _Tables, root: Path, folder: Path) -> list[FileRecord]:
-    """Write the new files into the staging folder, and return their records; what stays the same has the same one."""
-    bags = bags_table(tables.rows)
-    write_tables(folder / BAGS_NAME, [bags], bags.schema)
-    schema = tiles_schema(config.markers, _label_columns(root))
-    write_tables(folder / TILES_NAME, _with_markers(root, config.markers, tables.markers, schema), schema)
-    index = tile_index(folder, coded=manifest.codec is not None)
-    targets = write_targets(tables.targets, folder)
-    told = read_mapping(root / QC_INDEX_NAME, what="the list of figures of a dataset", then="ingest again")
-    (folder / QC_INDEX_NAME).parent.mkdir(exist_ok=True)
-    write_json(
-        folder / QC_INDEX_NAME,
-        {
-            **told,
-            "cells": [asdict(each) for each in tables.cells],
-            "targets": targets,
-            "notes": list(_notes(manifest, tables)),
-        },
-    )
-    samples = [str(facts["samples_file"]) for facts in targets.values()]
-    names = [BAGS_NAME, TILES_NAME, QC_INDEX_NAME, *(f"targets/{name}.h5ad" for name in targets), *samples]
-    return [index, *(record(folder / name, folder) for name in names)]
-
-
 def _label_columns(root: Path) -> tuple[str, ...]:
     """Return the columns of text that each tile has."""
     with open_parquet(root / TILES_NAME) as file:
         names = file.schema_arrow.names
     return tuple(name for name in names if name not in TILE_COLUMNS and not name.startswith(MARKER_PREFIX))
-
-
-def _with_markers(
-    root: Path, names: Sequence[str], markers: npt.NDArray[np.float32] | None, schema: pa.Schema
-) -> Iterator[pa.Table]:
-    """Yield the tiles, row group by row group, with other markers."""
-    with open_parquet(root / TILES_NAME) as file:
-        for number in range(file.num_row_groups):
-            part = file.read_row_group(number)
-            cell = part["cell"].to_numpy()
-            columns = []
-            for field in schema:
-                if field.name.startswith(MARKER_PREFIX) and markers is not None:
-                    taken = names.index(field.name.removeprefix(MARKER_PREFIX))
-                    columns.append(pa.array(markers[cell, taken], type=field.type, from_pandas=False))
-                else:
-                    columns.append(part[field.name].combine_chunks())
-            yield pa.Table.from_arrays(columns, schema=schema)
 
 
 def _notes(manifest: Manifest, tables: _Tables) -> tuple[str, ...]:
@@ -365,34 +247,3 @@ def _table_files(source: Mapping[str, Any]) -> tuple[str, ...]:
     for entry in source.get("plates", ()):
         found.append(str(entry["platemap"]["path"]))
     return tuple(f"{name}:" for name in found if name)
-
-
-def _manifest(
-    config: IngestConfig,
-    manifest: Manifest,
-    tables: _Tables,
-    made: Sequence[FileRecord],
-    gone: set[str],
-    changed: Sequence[str],
-    remade: Sequence[str],
-) -> Manifest:
-    fresh = {item.name: item for item in made}
-    files = {item.name: item for item in manifest.files if item.name not in gone} | fresh
-    kept = [item for item in manifest.skipped if item.reason not in _OF_TABLES]
-    change = Change(
-        digest=manifest.digest or "",
-        changed=tuple(changed),
-        before={key: json.loads(json.dumps(value_at(manifest.source, key))) for key in changed},
-        remade=tuple(sorted((*remade, *gone))),
-    )
-    return manifest.model_copy(
-        update={
-            "source": config.plain(),
-            "markers": config.markers,
-            "targets": tuple(target.name for target in tables.targets),
-            "files": tuple(sorted(files.values(), key=lambda item: item.name)),
-            "skipped": (*kept, *(skipped(problem) for problem in tables.problems)),
-            "notes": _notes(manifest, tables),
-            "history": (*manifest.history, change),
-        }
-    ).sealed()

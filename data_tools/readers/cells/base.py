@@ -156,11 +156,12 @@ def check_channels(wanted: Sequence[str], found: Sequence[str], where: str) -> N
     Raises:
         InputError: names it, what there is, and the nearest.
     """
-    for name in wanted:
-        if name not in found:
-            raise InputError(
-                f"{where}: no channel '{name}'; there is {', '.join(found) or 'none'}" + did_you_mean(name, found)
-            )
+    lacking = [name for name in wanted if name not in found]
+    if lacking:
+        raise InputError(
+            f"{where}: no channel {', '.join(map(repr, lacking))}; there is {', '.join(found) or 'none'}"
+            + did_you_mean(lacking, found)
+        )
 
 
 def text_column(values: Iterable[str | None]) -> pd.Series[Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from framework.data.dataset import Dataset
 from framework.data.permutation import I64
-from framework.errors import RunError, did_you_mean
+from framework.data.split import need_columns
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,13 +114,7 @@ def bags_of(bag_start: I64, tiles: I64) -> I64:
 def _conditions(dataset: Dataset, by: tuple[str, ...]) -> pd.Series[str]:
     """Name of each bag's condition; NaN where a column has no value."""
     table = dataset.bags
-    for column in by:
-        if column not in table.columns:
-            known = [str(name) for name in table.columns]
-            raise RunError(
-                f"plan.by: {dataset.where} has no bag column '{column}'; expected one of: {', '.join(known)}"
-                + did_you_mean(column, known)
-            )
+    need_columns(table, "plan.by", by)
     if not by:
         return pd.Series(["all"] * len(table))
     names = table[by[0]].astype(str)

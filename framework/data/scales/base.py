@@ -187,10 +187,10 @@ def standardise_each(x: torch.Tensor) -> torch.Tensor:
 
 
 def _floors(floor: Mapping[str, float], channels: tuple[str, ...]) -> tuple[float, ...]:
-    for name in floor:
-        if name not in channels:
-            raise RunError(
-                f"data.floor: channel '{name}' is not among those of the run: {', '.join(channels)}"
-                + did_you_mean(name, channels)
-            )
+    lacking = [name for name in floor if name not in channels]
+    if lacking:
+        raise RunError(
+            f"data.floor: channel {', '.join(map(repr, lacking))} is not among those of the run: {', '.join(channels)}"
+            + did_you_mean(lacking, channels)
+        )
     return tuple(floor.get(channel, 0.0) for channel in channels) if floor else ()

@@ -75,8 +75,17 @@ def coloured(shaded: Floats, channels: Sequence[str]) -> Floats:
 
 
 @styled
-def tile_rows(rows: Mapping[str, Floats], channels: Sequence[str], pixel_size_um: float | None = None) -> Picture:
-    """Draw tiles, one row per condition: condition -> (n, H, W, 3) in 0..1; a scale bar where pixels have a size."""
+def tile_rows(
+    rows: Mapping[str, Floats],
+    channels: Sequence[str],
+    pixel_size_um: float | None = None,
+    each: str = "condition",
+    contrast: str = "the whole dataset",
+) -> Picture:
+    """Draw tiles, one row per condition: condition -> (n, H, W, 3) in 0..1; a scale bar where pixels have a size.
+
+    For the caption, ``each`` is what a row shows, and ``contrast`` what its shades are taken from.
+    """
     most = max(len(tiles) for tiles in rows.values())
     drawn, axes = figure(8.6, min(0.93, 7.2 / most) * len(rows) + 0.05, len(rows), most)
     drawn.set_layout_engine("constrained", w_pad=0.015, h_pad=0.015, wspace=0.0, hspace=0.0)
@@ -93,18 +102,25 @@ def tile_rows(rows: Mapping[str, Floats], channels: Sequence[str], pixel_size_um
     )
     return Picture(
         source=uri(drawn, "png"),
-        alt=f"Example tiles of {len(rows)} conditions: {', '.join(rows)}",
-        caption=f"Example tiles, one row per condition ({named}; contrast from the 1st to the 99.9th percentile of "
-        f"the whole "
-        "dataset, the same in every tile). Look for cells centred in their tile, and for differences between the "
-        "rows that "
-        "the model could use; a blurred, empty or saturated row is a problem of the images.",
+        alt=f"Example tiles, one row per {each}: {', '.join(rows)}",
+        caption=f"Example tiles, one row per {each} ({named}; contrast from the 1st to the 99.9th percentile of "
+        f"{contrast}, the same in every tile). Look for cells centred in their tile, and for differences between the "
+        "rows that the model could use; a blurred, empty or saturated row is a problem of the images.",
     )
 
 
 @styled
-def channel_panels(rows: Mapping[str, Floats], channels: Sequence[str], pixel_size_um: float | None = None) -> Picture:
-    """Draw one cell per condition, all channels together and each alone: condition -> shades (C, H, W) in 0..1."""
+def channel_panels(
+    rows: Mapping[str, Floats],
+    channels: Sequence[str],
+    pixel_size_um: float | None = None,
+    each: str = "condition",
+    contrast: str = "the whole dataset",
+) -> Picture:
+    """Draw one cell per condition, all channels together and each alone: condition -> shades (C, H, W) in 0..1.
+
+    For the caption, ``each`` is what a row shows, and ``contrast`` what its shades are taken from.
+    """
     colours = channel_colours(channels)
     across = len(channels) + 1
     size = min(1.15, 7.2 / across)
@@ -122,9 +138,9 @@ def channel_panels(rows: Mapping[str, Floats], channels: Sequence[str], pixel_si
     named = ", ".join(f"{channel} {name}" for channel, (name, _) in zip(channels, colours, strict=True))
     return Picture(
         source=uri(drawn, "png"),
-        alt=f"One cell of {len(rows)} conditions, channels together and alone: {', '.join(rows)}",
-        caption=f"One cell per condition: all channels together ({named}), then each alone in grey. Contrast is that "
-        "of the whole dataset. Look for a channel that is empty, saturated or shows another one.",
+        alt=f"One cell per {each}, channels together and alone: {', '.join(rows)}",
+        caption=f"One cell per {each}: all channels together ({named}), then each alone in grey. Contrast is that "
+        f"of {contrast}. Look for a channel that is empty, saturated or shows another one.",
     )
 
 

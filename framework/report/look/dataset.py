@@ -10,22 +10,24 @@ import numpy as np
 from matplotlib.image import imread
 
 from framework.data.dataset import Dataset
-from framework.data.format.schema import BAG, SOURCE
+from framework.data.format.schema import BAG, CONTROL_TYPE, MARKER_PREFIX, SOURCE
 from framework.data.store import TileStore
 from framework.errors import DatasetError
 from framework.files.failures import reading
 from framework.files.npz import load_npy
 from framework.format import count
+from framework.look.cropped import label_counts, measured, names_of_bags, some_places
 from framework.look.samples import focus_of, histograms_of, sizes_of
 from framework.look.stains import nucleus_channel
-from framework.look.values import Floats, Look, Sample
+from framework.look.values import Cropped, Floats, Look, Sample
 from framework.report.kept_figures import evenly, kept_figures, kept_index
 from framework.report.look.page import write_look
 from framework.report.run.skipped import skipped
 from framework.report.run.tiles import tiles
 
 PAGE_NAME = "report.html"
-_FIELDS, _TILES, _FLATFIELDS = 12, 256, 12
+_FIELDS, _TILES, _FLATFIELDS, _MARKERS = 12, 256, 12, 40
+_CELL = "Metadata_Cell"
 
 
 def write_dataset_report(place: Path | str, out: Path | str | None = None) -> Path:
@@ -52,7 +54,8 @@ def look_of(dataset: Dataset) -> Look:
     channels = manifest.tile.channels
     nuclei = str(options.get("channel") or channels[nucleus_channel(channels) or 0])
     samples = _samples(dataset)
-    bags = dataset.bags
+    cropped = _cropped(dataset) if manifest.source.get("kind") == "cells" else None
+    bags = dataset.bags if cropped is None else dataset.bags.iloc[:0]
     per_field = bags["n_cells"] / bags["n_sites"].where(bags["n_sites"] > 0)
     counts: dict[str, dict[str, float]] = {}
     for plate, well, value in zip(bags[SOURCE].astype(str), bags[BAG].astype(str), per_field, strict=True):
@@ -75,6 +78,34 @@ def look_of(dataset: Dataset) -> Look:
         empty=tuple(f"{plate}/{well}" for plate, well in zip(read[SOURCE], read[BAG], strict=True)),
         problems=tuple(item.detail for item in manifest.skipped),
         notes=manifest.notes,
+        cropped=cropped,
+    )
+
+
+def _cropped(dataset: Dataset) -> Cropped:
+    """Return what is known of cells that came one by one: of those with a tile, which is all a training sees."""
+    bags, counts = dataset.bags, dataset.bags["n_tiles"].to_numpy(np.int64)
+    options = dataset.manifest.source.get("tiles", {})
+    varying = [name for name in dataset.tile_labels() if name != _CELL]
+    columns = [MARKER_PREFIX + name for name in dataset.manifest.markers[:_MARKERS]]
+    table = dataset.tile_table([*varying, *columns, "bag", "y_px", "x_px"])
+    source = bags[SOURCE].to_numpy()[table["bag"].to_numpy()]
+    y, x = table["y_px"].to_numpy(), table["x_px"].to_numpy()
+    places = {str(name): some_places(y[source == name], x[source == name]) for name in dict.fromkeys(source)}
+    of_bags = {str(name): bags[name] for name in bags if str(name).startswith("Metadata_")}
+    if set(of_bags[CONTROL_TYPE]) == {"treatment"}:
+        del of_bags[CONTROL_TYPE]
+    names = names_of_bags(bags[SOURCE].tolist(), bags[BAG].tolist())
+    return Cropped(
+        unit="cell",
+        fit=str(options.get("fit", "exact")) if isinstance(options, Mapping) else "exact",
+        shown={},
+        edges_px=np.zeros((0, 2), np.int64),
+        per_bag=dict(zip(names, counts.tolist(), strict=True)),
+        labels=label_counts(of_bags, counts) | label_counts({name: table[name] for name in varying}),
+        markers={name.removeprefix(MARKER_PREFIX): measured(table[name].to_numpy()) for name in columns},
+        places={name: found for name, found in places.items() if len(found)},
+        joined=(),
     )
 
 

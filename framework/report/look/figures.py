@@ -92,7 +92,7 @@ def pixel_histograms(histograms: Sequence[Histogram]) -> Picture:
     return Picture(
         source=uri(drawn, "svg"),
         alt=f"Histograms of pixels: {listed}",
-        caption="Pixels of the fields that were looked at. A last bar that stands out is saturation: values cut off at "
+        caption="Pixels of the images that were looked at. A last bar that stands out is saturation: values cut off at "
         "the camera's top. A single narrow peak is an empty or dark channel.",
     )
 

@@ -15,7 +15,7 @@ from framework.report.figures.images import field_picture, flat_fields
 from framework.report.look.figures import focus_dots, pixel_histograms, reduced, size_histogram
 from framework.report.page import Block, Facts, Listing, Note, Section
 from framework.report.run.figures_plate import plate_map
-from framework.report.sections import SectionConfig
+from framework.report.sections import SectionConfig, load_sections
 
 _FIELDS, _FLATFIELDS, _PLATES = 6, 12, 6
 _NUCLEUS_UM, _NUCLEUS_PX = 12.0, 20.0
@@ -48,8 +48,9 @@ class Warnings(LookSection):
         """Return the sentences, and the facts."""
         said = warnings(look)
         blocks: list[Block] = [Note(text=text) for text in said]
+        fits = "the diameter fits what is seen, tiles fit the nuclei" if look.cropped is None else "tiles fit the cells"
         if not said:
-            blocks.append(Note(text="Nothing stands out: the diameter fits what is seen, tiles fit the nuclei."))
+            blocks.append(Note(text=f"Nothing stands out: {fits}."))
         blocks.append(Facts(items=look.facts))
         return Section(anchor="warnings", title="In short", lead="What should be changed first?", blocks=blocks)
 
@@ -147,6 +148,8 @@ class PlateSection(LookSection):
 
     def build(self, look: Look) -> Section | None:
         """Return heat-maps."""
+        if look.cropped is not None:
+            return None
         shown = dict(list(look.counts.items())[:_PLATES])
         caption = (
             "Nuclei found in a field of each well. Crossed out: not looked at. Look for empty wells, and for rows, "
@@ -183,6 +186,7 @@ class InputSection(LookSection):
 
 def look_sections() -> list[LookSection]:
     """Return all sections, in reading order."""
+    load_sections("framework.report.look")
     return sorted((LOOK_SECTIONS.get(name).build() for name in LOOK_SECTIONS.names()), key=lambda each: each.order)
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from framework.data.dataset import Dataset
-from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, STIMULATION
+from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, SOURCE, STIMULATION, of_plates
 from framework.data.store import TileStore
 from framework.report.figures.images import channel_panels, coloured, shades, tile_rows
 from framework.report.kept_figures import evenly
@@ -58,29 +58,41 @@ def tiles(dataset: Dataset) -> Section | None:
         if len(alone) < _CONDITIONS_ALONE:
             alone[name] = shaded[0]
     size = dataset.manifest.pixel_size_um
-    blocks: list[Block] = [tile_rows(rows, channels, size)]
+    each, order = ("bag", "evenly") if _by_bag(table) else ("condition", "controls first, then evenly by name")
+    blocks: list[Block] = [tile_rows(rows, channels, size, each)]
     if len(channels) > 1:
-        blocks.append(channel_panels(alone, channels, size))
-    total = len(table.groupby([PERTURBATION, STIMULATION], dropna=False))
+        blocks.append(channel_panels(alone, channels, size, each))
+    total = len(_groups(table))
     if total > len(rows):
-        blocks.append(Note(text=f"{len(rows)} of {total} conditions are shown: controls first, then evenly by name."))
+        blocks.append(Note(text=f"{len(rows)} of {total} {each}s are shown: {order}."))
     return Section(anchor="tiles", title="Cells", lead="What does the model see?", blocks=blocks)
 
 
 def _conditions(table: pd.DataFrame) -> list[tuple[str, npt.NDArray[np.int64]]]:
     """Return (name, bags) of the conditions to show: controls first, then evenly spaced by name."""
-    groups = {
-        (str(perturbation), str(stimulation)): part
-        for (perturbation, stimulation), part in table.groupby([PERTURBATION, STIMULATION], dropna=False, sort=True)
-    }
+    groups = _groups(table)
     controls = [key for key, part in groups.items() if part[CONTROL_TYPE].isin(["negcon", "poscon"]).any()]
     controls = controls[: _CONDITIONS // 2]
     others = [key for key in groups if key not in controls]
     kept = controls + [others[position] for position in evenly(0, len(others), _CONDITIONS - len(controls))]
     return [
         (
-            " · ".join(part for part in key if part not in {"", "none", "None", "nan"}) or "all wells",
+            " · ".join(part for part in key if part not in {"", "none", "None", "nan"}) or "all cells",
             groups[key]["bag"].to_numpy(dtype=np.int64),
         )
         for key in kept
     ]
+
+
+def _by_bag(table: pd.DataFrame) -> bool:
+    """Whether bags are all that tells cells apart: they have no conditions, as those of proteins or donors."""
+    return len(table[[PERTURBATION, STIMULATION]].drop_duplicates()) == 1 and not of_plates(list(table.columns))
+
+
+def _groups(table: pd.DataFrame) -> dict[tuple[str, ...], pd.DataFrame]:
+    """Return the rows of each condition by name, or of each bag in the order of the dataset."""
+    if _by_bag(table):
+        names = [SOURCE, BAG] if table[SOURCE].nunique() > 1 else [BAG]
+        return {tuple(map(str, key)): part for key, part in table.groupby(names, sort=False)}
+    names = [PERTURBATION, STIMULATION]
+    return {tuple(map(str, key)): part for key, part in table.groupby(names, dropna=False, sort=True)}

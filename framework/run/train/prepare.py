@@ -19,7 +19,8 @@ from framework.data.format.schema import MANIFEST_NAME
 from framework.data.scales import ScaleProfile
 from framework.data.store import TileStore, dataset_digest
 from framework.distributed import Ranks
-from framework.errors import CheckpointError, RunError
+from framework.errors import CheckpointError, RunError, WellstreamError
+from framework.files.failures import Mistakes
 from framework.objectives import OBJECTIVES
 from framework.run.train.agreement import need_same_data
 from framework.run.train.config import RunConfig
@@ -177,7 +178,7 @@ def measured_on(config: RunConfig, dataset: Dataset, base: Foundation | None) ->
     Raises:
         RunError: data, split and objective do not fit together.
     """
-    parts = split.assign(dataset.bags, config.split)
+    parts = _split_with_known_names(config, dataset)
     train = split.bags_in(parts, "train")
     if not len(train):
         raise RunError("the split leaves no bag for the part 'train'; see the section split")
@@ -192,6 +193,26 @@ def measured_on(config: RunConfig, dataset: Dataset, base: Foundation | None) ->
         profile=plain_profile(profile),
     )
     return Measured(parts=parts, scale=scale, facts=facts, profile=profile)
+
+
+def _split_with_known_names(config: RunConfig, dataset: Dataset) -> split.Parts:
+    """Return the part of every bag.
+
+    Raises:
+        WellstreamError: what split, channels, plan and objective name, and the dataset lacks, all of it at once.
+    """
+    mistakes = Mistakes(WellstreamError)
+    parts: list[split.Parts] = []
+    with mistakes.kept():
+        dataset.channel_indices(config.data.channels or ())
+    with mistakes.kept():
+        parts.append(split.assign(dataset.bags, config.split))
+    with mistakes.kept():
+        split.need_columns(dataset.bags, "plan.by", config.plan.grouped_by)
+    with mistakes.kept():
+        OBJECTIVES.get(config.objective.name).build.need_names(config.objective, dataset)
+    mistakes.say()
+    return parts[0]
 
 
 def scale_of(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from framework.look.judged import warnings
-from framework.look.values import Histogram, Look, Sizes
+from framework.look.values import Cropped, Histogram, Look, Measured, Sizes
 
 
 def look(typical: float | None = 13.0, apart: float = 20.0, per_tile: float = 3.0, **changes: Any) -> Look:
@@ -63,3 +63,49 @@ def test_a_smaller_tile_is_named_that_holds_about_four() -> None:
     # 192 px hold 36 nuclei, so a third of the edge holds 4
     (said,) = warnings(look(tile_px=192, per_tile=36.0))
     assert "Write 'tiles: {size_px: 64}'" in said
+
+
+def cells(edges: list[tuple[int, int]], **changes: Any) -> Look:
+    """A look at 20 cells in two bags."""
+    plain: dict[str, Any] = {
+        "unit": "cell", "fit": "pad_or_crop", "shown": {}, "edges_px": np.array(edges, np.int64).reshape(-1, 2),
+        "per_bag": {"a": 10, "b": 10}, "labels": {}, "markers": {}, "places": {}, "joined": (),
+    }  # fmt: skip
+    return look(typical=None, expected_px=None, tile_px=40, cropped=Cropped(**(plain | changes)))
+
+
+def test_cells_that_fit_are_not_mentioned() -> None:
+    assert warnings(cells([(38, 40), (44, 41)])) == ()
+
+
+@pytest.mark.parametrize(
+    ("edges", "changes", "told"),
+    [
+        # 40 x 40 of 60 x 60 px is 4/9 of the crop, below 2/3
+        ([(60, 60)] * 3 + [(40, 40)], {},
+         "Tiles of 40 px cut off more than a third of 3 of the 4 crops that were looked at, which are typically "
+         "60 x 60 px. Write 'tiles.size_px: 60', or 'tiles.fit: resize'."),
+        # 18 x 18 px are a fifth of the tile
+        ([(18, 18)], {"fit": "pad"},
+         "Tiles of 40 px are mostly padding: the crops that were looked at are typically 18 x 18 px. Write "
+         "'tiles.size_px: 20'."),
+        ([(12, 10)], {"fit": "resize"},
+         "Crops are typically 12 x 10 px and are enlarged to 40 px, which adds pixels and no detail. Write "
+         "'tiles.size_px: 12'."),
+        ([], {"per_bag": {"all": 20}}, "All cells are in one bag, and a training needs bags for its parts"),
+        ([], {"per_bag": {"a": 18, "b": 1, "c": 1}}, "2 of 3 bags hold one cell, which has no partner in its bag"),
+        ([], {"labels": {"Metadata_Phase": {"": 15, "S": 5}}},
+         "Most cells have no label: Metadata_Phase (15 of 20). See below"),
+        ([], {"markers": {"DNA": Measured(n=8, low=0, middle=1, high=2)}},
+         "Most cells have no value of a marker: DNA (12 of 20). See below"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_cells(edges: list[tuple[int, int]], changes: dict[str, Any], told: str) -> None:
+    (said,) = warnings(cells(edges, **changes))
+    assert said.startswith(told)
+
+
+def test_a_channel_of_one_value_is_said() -> None:
+    dark = Histogram(channel="ER", edges=np.array([7, 7.1]), counts=np.ones(1), saturated=0, top=None, constant=True)
+    (said,) = warnings(look(histograms=(dark,)))
+    assert said.startswith("Channel 'ER' has the value 7 in every pixel that was looked at, so it shows nothing.")

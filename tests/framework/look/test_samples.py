@@ -51,3 +51,11 @@ def test_saturation_is_a_share_at_the_end_of_a_camera() -> None:
     assert (one[0].top, one[0].saturated) == (4095.0, 0.01)
     assert (one[1].top, one[1].saturated) == (None, 0.0)
     assert one[0].counts.sum() == 4000
+
+
+def test_a_mask_is_not_saturated_and_one_value_is_told() -> None:
+    mask = np.zeros(4000, dtype=np.uint8)
+    mask[:400] = 255
+    found = histograms_of({"mask": [mask], "dark": [np.full(9, 7, np.uint16)]})
+    assert (found[0].top, found[0].saturated, found[0].constant) == (None, 0.0, False)
+    assert (found[1].constant, found[1].edges[0]) == (True, 7.0)

@@ -49,7 +49,7 @@ def test_conditions_by_one_column_and_of_training_bags_only(dataset: Dataset) ->
 
 
 def test_an_unknown_column_is_named(dataset: Dataset) -> None:
-    with pytest.raises(RunError, match=r"no column 'Metadata_Pertubation'.*did you mean 'Metadata_Perturbation'"):
+    with pytest.raises(RunError, match=r"no bag column 'Metadata_Pertubation'.*did you mean 'Metadata_Perturbation'"):
         built(dataset, by=("Metadata_Pertubation",))
 
 
