@@ -16,6 +16,11 @@ from framework.format import duration
 from framework.progress import Pace
 from framework.terminal import Terminal, progress_bar
 
+_NOTHING = (
+    "no row had a loss in these steps, so nothing was learned from them; check the labels, and that 'by' of plan and "
+    "objective name the same columns"
+)
+
 
 class Display:
     """Shows steps done, loss, rate and time left."""
@@ -27,6 +32,7 @@ class Display:
         self._first = done
         self._began = time.monotonic()
         self._pace = Pace(done)
+        self._warned = False
         on_terminal = shown and self._console.is_terminal
         self._bar = progress_bar("train", self._console, shown=on_terminal, last="{task.fields[text]}")
         self._task = self._bar.add_task("train", total=steps, completed=done, text="")
@@ -62,6 +68,9 @@ class Display:
         if not self._shown:
             return
         loss = values["loss"]
+        if math.isnan(loss) and not self._warned:
+            self.say(f"step {done}: {_NOTHING}")
+        self._warned |= math.isnan(loss)
         text = "nothing counted in a loss" if math.isnan(loss) else f"loss {loss:.4g}"
         if "tiles_per_s" in values:
             text += f"  {values['tiles_per_s']:.0f} tiles/s  waiting {values['wait_share']:.1%}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from experiments.image2omics.truth import effects
 from experiments.image2omics.truth.arms import Experiment, evaluated, ridge
 from experiments.image2omics.truth.effects import _order, auroc, null_of, scores_of
 from experiments.image2omics.truth.page import write_page
+from framework.baselines import BASELINES, Rows
 
 
 def test_auroc_by_hand() -> None:
@@ -69,22 +71,47 @@ def test_scores_join_an_evaluation_with_the_truth(experiment: Experiment) -> Non
     assert scores["proteins"]["r2_over_ceiling"] == pytest.approx(0.5)
 
 
-def test_imagenet_is_compared_where_its_embeddings_are(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("installed", [True, False])
+def test_imagenet_is_compared_where_its_weights_are(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
     nothing = np.zeros((64, 1))
     for name in ("states", "counted", "intensities", "embedded", "centred", "labels"):
         monkeypatch.setattr(Experiment, name, lambda *_, **__: nothing)
+    monkeypatch.setattr(Experiment, "imagenet", lambda _: nothing if installed else None)
     monkeypatch.setattr(Experiment, "sizes", lambda _: {"tiles_per_well": 2})
     monkeypatch.setattr(effects, "evaluated", lambda *_: SimpleNamespace(genes=None))
     monkeypatch.setattr(effects, "scores_of", lambda *_: {})
+    arms = effects.arms_of(experiment, lambda _: None)
+    assert ("ImageNet backbone, 8 tiles per well" in [arm["value"] for arm in arms]) is installed
+    assert [arm["value"] for arm in arms if arm["varied"] == "tiles per well"] == ["1", "all (median 2)"]
 
-    def values() -> list[str]:
-        return [arm["value"] for arm in effects.arms_of(experiment, lambda _: None)]
 
-    assert "ImageNet backbone" not in values()
-    assert "64" not in values(), "wells have two tiles"
-    (experiment.out / "embeddings").mkdir()
-    (experiment.out / "embeddings" / "imagenet.h5ad").touch()
-    assert values()[:3] == ["pretrained backbone", "untrained backbone", "ImageNet backbone"]
+def test_what_imagenet_says_is_kept_per_well(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def features(self: object, rows: Rows) -> np.ndarray[Any, np.dtype[np.float64]]:
+        seen.append(len(rows.tiles))
+        return rows.ids[:, None] * 10.0
+
+    monkeypatch.setattr(BASELINES.get("imagenet").build, "features", features)
+    found = experiment.imagenet()
+    np.testing.assert_array_equal(found, np.arange(64)[:, None] * 10.0)
+    np.testing.assert_array_equal(experiment.imagenet(), found)
+    assert seen == [128], "two tiles of each well, read once"
+
+
+def test_many_tiles_are_compared_on_a_plate_that_has_them(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr(Experiment, "embedded", lambda _, name, most=None: drawn.append(most))
+    monkeypatch.setattr(Experiment, "sizes", lambda _: {"tiles_per_well": 528})
+    monkeypatch.setattr(effects, "evaluated", lambda *_: SimpleNamespace(genes=None))
+    monkeypatch.setattr(effects, "scores_of", lambda *_: {})
+    values = [arm["value"] for arm in effects.depths_of(experiment, lambda _: None)]
+    assert values == ["1", "8", "64", "512", "all (median 528)"]
+    assert sorted(map(str, drawn)) == sorted(["1", "8", "64", "512", "None"])
 
 
 @pytest.mark.parametrize("across", ["wells", "conditions"])
@@ -121,12 +148,24 @@ def test_predictions_of_vectors_are_scored_and_the_page_shows_them(experiment: E
     null = {"across": "wells", "unit": "well", "test": "wilcoxon", "share": 0.04, "genes": 6, "limits": [0.0, 0.2],
             "inside": 3, "shuffles": 4}  # fmt: skip
     sizes = dict.fromkeys(
-        ("conditions", "wells", "imaging_plates", "tiles", "tiles_per_well", "transcripts", "proteins", "splits"), 7
+        (
+            "conditions",
+            "wells",
+            "imaging_plates",
+            "tiles",
+            "tiles_per_well",
+            "sites",
+            "transcripts",
+            "proteins",
+            "splits",
+        ),
+        7,
     )
     found = {
         "sizes": sizes,
         "study": {"over_splits": scores, "unseen_split": scores, "genes": drawn},
         "arms": [{"varied": "tiles per well", "value": "8", "scores": scores}],
+        "deep": {"sizes": sizes, "arms": [{"varied": "tiles per well", "value": "512", "scores": scores}]},
         "null": [null],
     }
     text = write_page(experiment.out, found).read_text()
@@ -135,6 +174,7 @@ def test_predictions_of_vectors_are_scored_and_the_page_shows_them(experiment: E
         in text
     )
     assert "| tiles per well | 8 | transcripts |" in text
+    assert "| tiles per well | 512 | proteins |" in text
     assert {"ceiling.png", "effects.png", "null.png"} <= {file.name for file in experiment.out.iterdir()}
 
 

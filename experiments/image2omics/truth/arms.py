@@ -15,14 +15,19 @@ import pandas as pd
 
 from data_tools.omics import OmicsConfig, build_targets
 from data_tools.simulate.biology import LATENTS
+from framework.baselines import BASELINES, BaselineMissing, Rows
 from framework.data.dataset import Dataset
 from framework.data.format.schema import BAG, SOURCE
 from framework.data.split import SplitConfig, assign
 from framework.data.store import TileStore
+from framework.durable import write_arrays
+from framework.errors import InputError
 from framework.evaluate import EvaluateConfig, OmicsEvaluation, evaluate_omics, tile_mean_intensities
+from framework.files.npz import load_npz
 
 F64 = npt.NDArray[np.float64]
 FRACTIONS = (0.7, 0.1, 0.2)
+IMAGENET_TILES = 8
 _PENALTIES = tuple(10.0 ** np.arange(-1, 6))
 """Of the ridge regression; the validation part chooses one for each target and split."""
 
@@ -60,6 +65,7 @@ class Experiment:
             "imaging_plates": self.dataset.bags[SOURCE].nunique(),
             "tiles": int(counts.sum()),
             "tiles_per_well": int(with_cells.median()),
+            "sites": int(self.dataset.bags["n_sites"].max()),
             "transcripts": int(self.truth.loc[self.truth["modality"] == "transcripts", "gene"].nunique()),
             "proteins": int(self.truth.loc[self.truth["modality"] == "proteins", "gene"].nunique()),
             "splits": len(self.seeds),
@@ -90,9 +96,26 @@ class Experiment:
         """Return target -> labels of wells as ingest made them."""
         return {name: self.dataset.target(name) for name in self.dataset.manifest.targets}
 
-    def has(self, name: str) -> bool:
-        """Return whether there are embeddings of that name."""
-        return self._file(name).is_file()
+    def imagenet(self) -> F64 | None:
+        """Return what a network of ImageNet says of ``IMAGENET_TILES`` tiles per well (B, D); None where it is missing.
+
+        Every channel is shown to it alone. The numbers are kept beside the embeddings, because they take minutes.
+        """
+        file = self._file("imagenet").with_suffix(".npz")
+        if not file.is_file():
+            entry = BASELINES.get("imagenet")
+            with_tiles = np.flatnonzero(np.diff(self.dataset.index.bag_start)).astype(np.int64)
+            rows = Rows.of(self.dataset, "bag", with_tiles, tiles_per_bag=IMAGENET_TILES)
+            try:
+                values = entry.build(entry.config()).features(rows)
+            except BaselineMissing:
+                return None
+            found = np.full((len(self.dataset.bags), values.shape[1]), np.nan)
+            found[rows.ids] = values
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_arrays(file, {"vectors": found})
+        stored: F64 = load_npz(file, error=InputError, what="vectors of wells", then="remove it")["vectors"]
+        return stored
 
     def _file(self, name: str) -> Path:
         return self.out / "embeddings" / f"{name}.h5ad"

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import binom, rankdata
 
 from data_tools.simulate import noise_ceiling
-from experiments.image2omics.truth.arms import F64, Experiment, evaluated
+from experiments.image2omics.truth.arms import F64, IMAGENET_TILES, Experiment, evaluated
 from framework.evaluate import OmicsEvaluation, read_evaluation
 
 ALPHA = 0.05
@@ -93,8 +93,7 @@ def arms_of(experiment: Experiment, tell: Callable[[str], object]) -> list[dict[
 
     def add(varied: str, value: str, vectors: F64, of: Any = None, samples: int = SAMPLES) -> None:
         tell(f"{varied}: {value}")
-        found = evaluated(experiment, vectors, labels if of is None else of, experiment.seeds)
-        arms.append({"varied": varied, "value": value, "scores": scores_of(found.genes, experiment, samples)})
+        arms.append(_arm(experiment, varied, value, vectors, labels if of is None else of, samples))
 
     def again(varied: str, value: str) -> None:
         """List the first arm, which all others are compared with, under another name."""
@@ -102,15 +101,13 @@ def arms_of(experiment: Experiment, tell: Callable[[str], object]) -> list[dict[
 
     add("vectors", "pretrained backbone", pretrained)
     add("vectors", "untrained backbone", experiment.embedded("untrained"))
-    if experiment.has("imagenet"):
-        add("vectors", "ImageNet backbone", experiment.embedded("imagenet"))
+    if (of_photographs := experiment.imagenet()) is not None:
+        add("vectors", f"ImageNet backbone, {IMAGENET_TILES} tiles per well", of_photographs)
     count, intensities = experiment.counted(), experiment.intensities()
     add("vectors", "cell count and mean intensities", np.hstack([count, intensities]))
     add("vectors", "cell count", count)
     add("vectors", "true state of the well", experiment.states())
-    for number in TILES:
-        if number <= per_well:
-            add("tiles per well", str(number), experiment.embedded("tiles", most=number))
+    arms += _by_tiles(experiment, labels, tell)
     again("tiles per well", f"all (median {per_well})")
     again("imaging batch", "as embedded")
     add("imaging batch", "centred per plate and stimulation", experiment.centred(pretrained))
@@ -123,6 +120,31 @@ def arms_of(experiment: Experiment, tell: Callable[[str], object]) -> list[dict[
         drawn = experiment.labels(wells_per_label=number)
         add("label draw", f"{number} sample(s) averaged", pretrained, drawn, number)
     return arms
+
+
+def depths_of(experiment: Experiment, tell: Callable[[str], object]) -> list[dict[str, Any]]:
+    """Return one entry per number of tiles, on a plate whose wells have many."""
+    labels, per_well = experiment.targets(), experiment.sizes()["tiles_per_well"]
+    everything = _arm(experiment, "tiles per well", f"all (median {per_well})", experiment.embedded("tiles"), labels)
+    return [*_by_tiles(experiment, labels, tell), everything]
+
+
+def _by_tiles(experiment: Experiment, labels: Any, tell: Callable[[str], object]) -> list[dict[str, Any]]:
+    """Return one entry per number of tiles that most wells have."""
+    found = []
+    for number in TILES:
+        if number <= experiment.sizes()["tiles_per_well"]:
+            tell(f"tiles per well: {number}")
+            vectors = experiment.embedded("tiles", most=number)
+            found.append(_arm(experiment, "tiles per well", str(number), vectors, labels))
+    return found
+
+
+def _arm(
+    experiment: Experiment, varied: str, value: str, vectors: F64, labels: Any, samples: int = SAMPLES
+) -> dict[str, Any]:
+    found = evaluated(experiment, vectors, labels, experiment.seeds)
+    return {"varied": varied, "value": value, "scores": scores_of(found.genes, experiment, samples)}
 
 
 def null_of(experiment: Experiment, shuffles: int) -> list[dict[str, Any]]:

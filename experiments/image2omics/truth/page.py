@@ -27,9 +27,11 @@ trained on split 0, so the other splits are held out from the heads alone. The l
 whose held-out wells nothing was trained on."""
 _ARMS = """\
 One linear head on the mean vector of a well, its penalty chosen on the validation part. The true state of the well is
-what a model that reads images without error could predict from. 64 and 512 tiles are compared where wells have as many
-cells (`make truth SITES=16`: hours on 2 cores), weights from ImageNet where a file of them is named (`make truth
-ARGS='--imagenet FILE'`)."""
+what a model that reads images without error could predict from. The ImageNet backbone is EfficientNet-Lite0 with the
+weights of `wellstream[imagenet]`, shown every channel alone; compare it with 8 tiles per well of the pretrained one."""
+_DEEP = """\
+The first imaging plate again, with {sites} fields in each of its {wells} wells ({tiles} tiles, median {tiles_per_well}
+per well), embedded by the same backbone. Labels are means of two samples, as above; a condition has one well here."""
 _SHUFFLED = """\
 Share of independent genes with p < 0.05 on split 0 when images say nothing. A calibrated test gives 5 %, and its share
 lies within the binomial limits in 95 % of shuffles. Shuffled across wells, each well has images of its own; across
@@ -66,6 +68,9 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "![effects](effects.png)"
     yield ""
+    if found["deep"] is not None:
+        yield from _deep_lines(found["deep"])
+        yield ""
     yield from _null_lines(found["null"])
     yield ""
     yield "![shuffled images](null.png)"
@@ -86,6 +91,17 @@ def _arm_lines(arms: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "## Effects, each with the same ridge head"
     yield _ARMS
     yield ""
+    yield from _arm_table(arms)
+
+
+def _deep_lines(deep: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Up to 512 tiles per well"
+    yield _DEEP.format(**deep["sizes"])
+    yield ""
+    yield from _arm_table(deep["arms"])
+
+
+def _arm_table(arms: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield _row("varied", "value", "genes", "AUROC", "of strong genes", *_SHARES, "r² of strong genes", "r²/ceiling")
     yield _row(*["---"] * 9)
     for arm in arms:

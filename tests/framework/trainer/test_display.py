@@ -69,3 +69,21 @@ def test_slow_steps_give_a_line_each_half_minute_where_there_is_no_terminal(monk
             display.step(done, 1.0)
     # The first line is said at 10 s; the next one is due at 40 s, then at 70 s.
     assert stream.getvalue().splitlines()[1:] == ["step 4/100  16 min 00 s left", "step 7/100  15 min 30 s left"]
+
+
+def test_steps_without_a_loss_are_said_once_with_what_to_check() -> None:
+    stream = io.StringIO()
+    with Display(shown=True, done=0, steps=30, console=Console(file=stream, width=300)) as display:
+        for done in (10, 20):
+            display.numbers(done, {"loss": float("nan")}, seconds_per_step=1.0)
+        display.numbers(30, {"loss": 0.5}, seconds_per_step=1.0)
+    first, *others = stream.getvalue().splitlines()
+    assert first == (
+        "step 10: no row had a loss in these steps, so nothing was learned from them; check the labels, and that 'by' "
+        "of plan and objective name the same columns"
+    )
+    assert others == [
+        "step 10/30  nothing counted in a loss  20.0 s left",
+        "step 20/30  nothing counted in a loss  10.0 s left",
+        "step 30/30  loss 0.5  0.0 s left",
+    ]
