@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -148,8 +148,7 @@ class FigureInputs:
     @property
     def targets(self) -> list[str]:
         """The targets in the order of the evaluation, transcripts before other modalities, as papers show them."""
-        names = [str(row["target"]) for row in self.scored.summary["rows"]]
-        return sorted(names, key=lambda name: not name.lower().startswith(_TRANSCRIPTS))
+        return transcripts_first([str(row["target"]) for row in self.scored.summary["rows"]])
 
     def wells(self, target: str, genes: Sequence[str]) -> pd.DataFrame:
         """Return measured and predicted values of some genes in the test wells of every split.
@@ -186,6 +185,13 @@ class FigureInputs:
 
 
 _TRANSCRIPTS = ("transcript", "rna", "mrna", "gene")
+
+
+def transcripts_first(targets: Iterable[str]) -> list[str]:
+    """Return targets in their order, transcripts before other modalities."""
+    return sorted(targets, key=lambda name: not name.lower().startswith(_TRANSCRIPTS))
+
+
 _KEYS = (SOURCE, BAG, PERTURBATION, STIMULATION)
 _WELL_COLUMNS = ("seed", "gene", *_KEYS, "measured", "predicted")
 

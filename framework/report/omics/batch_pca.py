@@ -18,7 +18,7 @@ from framework.files.missing import MISSING
 from framework.report.canvas import PALETTE, figure, shortened
 from framework.report.drawn import Drawn
 from framework.report.figure import FIGURES, FigureConfig, FigureKind
-from framework.report.figure_inputs import FigureInputs
+from framework.report.figure_inputs import FigureInputs, transcripts_first
 from framework.report.figures.embedding import principal
 from framework.report.omics.panels import WIDTH, spoken
 
@@ -56,8 +56,12 @@ class BatchPca(FigureKind[BatchPcaConfig]):
     def draw(self, inputs: FigureInputs) -> Drawn:
         """Draw a row per stimulation: before left, after right; of a dataset a row per target."""
         panels, notes = [], []
+        everyone = False
         for name, files, tables in _tables(inputs):
             states = {state: self._controls(table, files[state]) for state, table in tables.items()}
+            if not self.options.controls and all(_alone(each.facts, self.options.batch) for each in states.values()):
+                states, everyone = tables, True
+                notes.append(f"{name or 'controls'}: no batch has two control wells of a stimulation, so all are drawn")
             notes += _dropped(name, states)
             groups = sorted(set(states["before"].facts[STIMULATION]) & set(states["after"].facts[STIMULATION]))
             if not groups:
@@ -67,7 +71,7 @@ class BatchPca(FigureKind[BatchPcaConfig]):
                 for group in groups
             ]
         batch = self.options.batch
-        made, axes = figure(WIDTH, 2.7 * len(panels), len(panels), 2)
+        made, axes = figure(WIDTH, 2.85 * len(panels), len(panels), 2)
         rows, shares = [], []
         for line, (name, group, parts) in zip(axes, panels, strict=True):
             told = spoken(name) if name else group
@@ -76,16 +80,16 @@ class BatchPca(FigureKind[BatchPcaConfig]):
                 shares.append(f"{told} {state} {share:.0%}".strip())
                 _cloud(panel, part, batch)
                 what = f"{told}, {state}" if told else state.capitalize()
-                panel.set_title(f"{what}: {share:.0%} between batches", fontsize=8.5)
+                panel.set_title(f"{what}\n{share:.0%} between batches", fontsize=8.5)
                 rows.append(part.assign(state=state, target=name))
         drawn = pd.concat(rows, ignore_index=True)
         return Drawn(
             canvas=made,
             numbers=drawn[["target", "state", STIMULATION, batch, PERTURBATION, "pc1", "pc2"]],
             title="Qualitative assessment of plate-level batch effects",
-            caption="Control wells by their first two principal components, each picture with its own axes; one colour "
-            f"per {batch}. The title says which share of the variance of both components lies between "
-            "batches. Look for plates that lie apart on the left and mix on the right.",
+            caption=f"{'All' if everyone else 'Control'} wells by their first two principal components, each picture "
+            f"with its own axes; one colour per {batch}. The title says which share of the variance of both components "
+            "lies between batches. Look for plates that lie apart on the left and mix on the right.",
             alt=f"Share of variance between batches: {'; '.join(shares)}",
             notes=tuple(notes),
         )
@@ -126,7 +130,8 @@ def _tables(inputs: FigureInputs) -> list[tuple[str, dict[str, str], dict[str, _
         files = {"before": str(inputs.before), "after": str(inputs.after)}
         return [("", files, {state: _read(Path(file)) for state, file in files.items()})]
     made = []
-    for name, file in inputs.kept_samples.items():
+    for name in transcripts_first(inputs.kept_samples):
+        file = inputs.kept_samples[name]
         data = read_h5ad(file, error=InputError, what=_WHAT, then="ingest again")
         if "before" not in data.layers:
             raise InputError(f"{file}: no layer 'before'; ingest again")
@@ -163,6 +168,11 @@ def _named(facts: pd.DataFrame) -> pd.DataFrame:
     """Return facts with a plate and a stimulation, which a table may lack."""
     facts = facts if STIMULATION in facts.columns else facts.assign(**{STIMULATION: ""})
     return facts.assign(**{PLATE: facts[SOURCE]}) if PLATE not in facts.columns and SOURCE in facts.columns else facts
+
+
+def _alone(facts: pd.DataFrame, batch: str) -> bool:
+    """Whether no batch has two wells of one stimulation: then batches cannot be told from single wells."""
+    return int(facts.groupby([STIMULATION, batch]).size().max()) < 2
 
 
 def _between(part: pd.DataFrame, batch: str) -> float:

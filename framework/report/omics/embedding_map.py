@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,10 @@ Floats = npt.NDArray[np.float64]
 _GREY = "#c4ccd3"
 _NEIGHBOURS = 15
 _TILES = 9
+_LETTER, _LINE = 0.018, 0.042
+"""Width of a letter and height of a line of names, as shares of the picture."""
+_UNDER: Any = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
+"""What lies under a name, so that dots and lines do not cross it."""
 _PLACES = ((0.0, 1.0), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0), (0.5, 1.0), (0.5, 0.0), (0.0, 0.5), (1.0, 0.5))
 """Where insets stand, as shares of the picture."""
 
@@ -170,18 +174,59 @@ def _cloud(panel: Axes, points: Floats, groups: npt.NDArray[np.object_], method:
         colour = PALETTE[place % len(PALETTE)]
         x, y, label = points[mine, 0], points[mine, 1], shortened(name, 18)
         panel.scatter(x, y, s=20, color=colour, linewidths=0.3, edgecolors="white", label=label)
-        middle = np.median(points[mine], axis=0)
-        if name in named:
-            panel.annotate(
-                label, (float(middle[0]), float(middle[1])), fontsize=8, color=INK, ha="center", weight="bold"
-            )
     panel.set_xlabel(f"{method} 1")
     panel.set_ylabel(f"{method} 2")
     panel.set_xticks([])
     panel.set_yticks([])
     # Tiles stand at the edge, so the wells keep to the middle.
     panel.margins(0.55 if len(named) < len(names) else 0.1)
+    _callouts(panel, {name: np.median(points[groups == name], axis=0) for name in named})
     panel.legend(frameon=False, fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.06), handletextpad=0.1)
+
+
+def _callouts(panel: Axes, middles: dict[str, Floats]) -> None:
+    """Write names beside the middles of their groups, with a line to each; none over another."""
+    if not middles:
+        return
+    panel.autoscale_view()
+    to_axes = panel.transData + panel.transAxes.inverted()
+    starts = np.asarray(to_axes.transform(np.array(list(middles.values())))) + np.array([0.0, _LINE])
+    labels = [shortened(name, 18) for name in middles]
+    places = apart(starts, np.array([_LETTER * len(label) for label in labels]), _LINE)
+    for label, middle, place in zip(labels, middles.values(), places, strict=True):
+        panel.annotate(
+            label,
+            (float(middle[0]), float(middle[1])),
+            (float(place[0]), float(place[1])),
+            textcoords="axes fraction",
+            fontsize=8,
+            color=INK,
+            ha="center",
+            va="center",
+            weight="bold",
+            bbox=_UNDER,
+            arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.5, "shrinkB": 2},
+            zorder=6,
+        )
+
+
+def apart(starts: Floats, widths: Floats, height: float) -> Floats:
+    """Return centres (n, 2) of boxes that do not overlap: each moves down, as far as it must, the upper ones first.
+
+    Args:
+        starts: (n, 2), where they would stand, x and y.
+        widths: (n,), of the boxes, in the same unit.
+        height: of every box.
+    """
+    found = starts.copy()
+    done: list[int] = []
+    for box in np.argsort(-starts[:, 1], kind="stable").tolist():
+        near = [each for each in done if abs(found[each, 0] - found[box, 0]) < (widths[each] + widths[box]) / 2]
+        for each in sorted(near, key=lambda other: -found[other, 1]):
+            if abs(found[each, 1] - found[box, 1]) < height:
+                found[box, 1] = found[each, 1] - height
+        done.append(box)
+    return found
 
 
 def _insets(
@@ -212,7 +257,16 @@ def _insets(
         free.remove(place)
         picture = OffsetImage(_tiles(dataset, int(bag), well), zoom=_zoom(dataset))
         at = (0.11 + 0.78 * place[0], 0.11 + 0.76 * place[1])
-        panel.text(at[0], at[1] + 0.11, shortened(name, 18), transform=panel.transAxes, ha="center", fontsize=8)
+        panel.text(
+            at[0],
+            at[1] + 0.11,
+            shortened(name, 18),
+            transform=panel.transAxes,
+            ha="center",
+            fontsize=8,
+            bbox=_UNDER,
+            zorder=6,
+        )
         panel.add_artist(
             AnnotationBbox(
                 picture,

@@ -64,7 +64,7 @@ class Ranks(FigureKind[RanksConfig]):
             title="Gene products predicted best and worst",
             caption="Ranked by median r² "
             + ("among genes whose error and regression are both significant" if ranked == "significant" else "")
-            + f" ({among}); medians and 2.5 to 97.5 % quantiles over splits. SMAPE runs from 0 (perfect) to 100 %.",
+            + f" ({among}); {_intervals(inputs.genes)}. SMAPE runs from 0 (perfect) to 100 %.",
             alt="Tables of genes: "
             + "; ".join(f"{name} best {halves[0][1]['gene'].iloc[0]}" for name, halves in tables.items()),
             notes=tuple(notes),
@@ -83,23 +83,36 @@ def _write(panel: Axes, tables: dict[str, list[tuple[str, pd.DataFrame]]]) -> No
             if not len(genes):
                 continue
             line += 1.1
-            for x, text in zip(
-                (0, 0.28, 0.62), (f"{half} {len(genes)}", "r² (95 % CI)", "SMAPE (95 % CI)"), strict=True
-            ):
+            interval = " (95 % CI)" if _several(genes) else ""
+            headings = (f"{half} {len(genes)}", f"r²{interval}", f"SMAPE{interval}")
+            for x, text in zip((0, 0.28, 0.62), headings, strict=True):
                 panel.text(x, line, text, fontsize=8, weight="bold", va="center", color=SOFT)
             panel.axhline(line + 0.6, color=LINE, linewidth=1)
             line += 1.1
             for row in genes.to_dict(orient="records"):
-                for x, text in zip((0, 0.28, 0.62), _cells(row), strict=True):
+                for x, text in zip((0, 0.28, 0.62), _cells(row, _several(genes)), strict=True):
                     panel.text(x, line, text, fontsize=8, va="center", color=INK)
                 line += 1
         line += 0.8
 
 
-def _cells(row: Mapping[Hashable, Any]) -> tuple[str, str, str]:
+def _several(genes: pd.DataFrame) -> bool:
+    return bool(genes["n_splits"].max() > 1)
+
+
+def _intervals(genes: pd.DataFrame) -> str:
+    if _several(genes):
+        return "medians and 2.5 to 97.5 % quantiles over splits"
+    return "of one split, so without intervals"
+
+
+def _cells(row: Mapping[Hashable, Any], several: bool) -> tuple[str, str, str]:
     values = {name: float(str(row[name])) for name in row if str(name).startswith(("r2", "smape"))}
+    name = shortened(row["gene"], 20)
+    if not several:
+        return name, f"{values['r2']:.2f}", f"{values['smape']:.2f}%"
     return (
-        shortened(row["gene"], 20),
+        name,
         f"{values['r2']:.2f} ({values['r2_low']:.2f}, {values['r2_high']:.2f})",
         f"{values['smape']:.2f}% ({values['smape_low']:.2f}%, {values['smape_high']:.2f}%)",
     )

@@ -15,6 +15,7 @@ from framework.errors import InputError
 from framework.report.figure import FIGURES
 from framework.report.figure_inputs import FigureInputs
 from framework.report.omics import drawing as _ours  # noqa: F401 (registers them)
+from framework.report.omics.embedding_map import apart
 from wellstream import testing
 
 NAMES = ("NT", "STAT1", "STAT6", "KO1", "KO2")
@@ -84,3 +85,9 @@ def test_tiles_of_reference_states_stand_beside_them(tmp_path: Path) -> None:
     anndata.AnnData(values, obs, uns={"wellstream": {"kind": "embeddings"}}).write_h5ad(tmp_path / "other.h5ad")
     with pytest.raises(InputError, match=r"has no bag Z.*name the dataset they were made of"):
         figure.draw(FigureInputs(embeddings=tmp_path / "other.h5ad", data=dataset.root))
+
+
+def test_names_of_groups_that_lie_together_do_not_overlap() -> None:
+    starts = np.array([[0.5, 0.5], [0.52, 0.49], [0.5, 0.48], [0.9, 0.5]])
+    found = apart(starts, np.array([0.2, 0.2, 0.2, 0.1]), 0.04)
+    np.testing.assert_allclose(found, [[0.5, 0.5], [0.52, 0.46], [0.5, 0.42], [0.9, 0.5]])

@@ -57,9 +57,23 @@ class TestBatchPca(testing.FigureContract):
         assert (gap["before"] > 10).all()
         assert (gap["after"] < 3).all()
         titles = [axes.get_title() or axes.get_title("left") for axes in drawn.canvas.axes]
-        assert titles[0].startswith("M1, before: 9")
+        assert titles[0].startswith("M1, before\n9")
         named = entry.build(entry.config(controls=("KO",))).draw(inputs).numbers
         assert set(named[PERTURBATION]) == {"KO"}
+
+    def test_all_wells_are_drawn_where_no_batch_has_two_controls(self, inputs: FigureInputs, tmp_path: Path) -> None:
+        files = []
+        for state in ("before", "after"):
+            table = pd.read_csv(tmp_path / "before.csv")
+            lone = table.index[table[PERTURBATION] == "NT"].difference([1, 13, 25, 37])
+            table.loc[lone, [PERTURBATION, CONTROL_TYPE]] = ["KO2", "treatment"]
+            table.to_csv(tmp_path / f"lone-{state}.csv", index=False)
+            files.append(tmp_path / f"lone-{state}.csv")
+        entry = FIGURES.get(self.name)
+        drawn = entry.build(entry.config()).draw(FigureInputs(before=files[0], after=files[1]))
+        assert len(drawn.numbers) == 2 * 48
+        assert drawn.caption.startswith("All wells by")
+        assert drawn.notes == ("controls: no batch has two control wells of a stimulation, so all are drawn",)
 
     def test_what_is_missing_is_said(self, inputs: FigureInputs, tmp_path: Path) -> None:
         entry = FIGURES.get(self.name)

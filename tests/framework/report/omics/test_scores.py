@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from fixtures.omics_predictions import TARGETS, true_r2
+from fixtures.omics_predictions import TARGETS, true_r2, write_predictions
 
 from framework.errors import InputError
 from framework.report.drawn import Drawn
@@ -20,6 +22,9 @@ def drawn(name: str, inputs: FigureInputs, **options: object) -> Drawn:
     found = entry.build(entry.config(**options)).draw(inputs)
     assert isinstance(found, Drawn)
     return found
+
+
+GENES_OF_ONE = tuple(f"G{number:02d}" for number in range(30))
 
 
 class TestR2(testing.FigureContract):
@@ -67,6 +72,15 @@ class TestRanks(testing.FigureContract):
         known = genes[genes["significant"] & genes["regression_significant"]].sort_values("r2")
         assert numbers["gene"].tolist() == [*known["gene"][::-1][:3], *known["gene"][:3]]
         assert numbers["half"].tolist() == ["top"] * 3 + ["bottom"] * 3
+
+    def test_one_split_has_no_interval(self, scored: FigureInputs, tmp_path: Path) -> None:
+        several = drawn("omics_ranks", scored)
+        one = drawn("omics_ranks", FigureInputs(predictions=write_predictions(tmp_path, GENES_OF_ONE, splits=1)))
+        told = [{text.get_text() for text in each.canvas.axes[0].texts} for each in (several, one)]
+        assert "r² (95 % CI)" in told[0]
+        assert "r²" in told[1]
+        assert not any("(" in text for text in told[1])
+        assert "of one split, so without intervals" in one.caption
 
     def test_a_target_that_there_is_not_is_refused_with_the_nearest(self, scored: FigureInputs) -> None:
         with pytest.raises(InputError, match=r"no target is called 'protein_M1'.*did you mean 'proteins_M1'"):
