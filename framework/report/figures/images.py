@@ -50,20 +50,23 @@ def channel_colours(channels: Sequence[str]) -> list[tuple[str, tuple[float, flo
 def composite(
     tiles: npt.NDArray[np.generic], channels: Sequence[str], statistics: Mapping[str, ChannelStatistics]
 ) -> Floats:
-    """Return (n, H, W, 3) in 0..1 from stored tiles (n, C, H, W); contrast from percentiles 1 to 99.9."""
+    """Return (n, H, W, 3) in 0..1 from stored tiles (n, C, H, W); contrast as ``shades``."""
     return coloured(shades(tiles, channels, statistics), channels)
 
 
 def shades(
     tiles: npt.NDArray[np.generic], channels: Sequence[str], statistics: Mapping[str, ChannelStatistics]
 ) -> Floats:
-    """Return stored tiles (n, C, H, W) as shades in 0..1; contrast from percentiles 1 to 99.9 of each channel."""
+    """Return stored tiles (n, C, H, W) as shades in 0..1; contrast from percentiles 1 to 99.9 of each channel.
+
+    Where ``statistics`` has no such channel they are those of these tiles, so that one hot pixel darkens none of them.
+    """
     found = np.empty(tiles.shape)
     for position, channel in enumerate(channels):
         percentiles = statistics[channel].percentiles if channel in statistics else {}
         plane = tiles[:, position].astype(np.float64)
-        low = percentiles.get("1", float(plane.min(initial=0)))
-        high = percentiles.get("99.9", float(plane.max(initial=1)))
+        own = np.percentile(plane, (1, 99.9)) if plane.size else np.array([0.0, 1.0])
+        low, high = percentiles.get("1", float(own[0])), percentiles.get("99.9", float(own[1]))
         found[:, position] = np.clip((plane - low) / max(high - low, 1e-9), 0, 1)
     return found
 

@@ -60,6 +60,7 @@ def draw_scale_bar(
     around: list[AbstractPathEffect] = [withStroke(linewidth=1.4, foreground="black")]
     panel.plot([right - pixels, right], [low, low], color="white", linewidth=2.2, solid_capstyle="butt",
                path_effects=[withStroke(linewidth=3.0, foreground="black")])  # fmt: skip
-    text = panel.annotate(f"{length:g} µm", (right - pixels / 2, low), (0, 2.5), textcoords="offset points",
-                          ha="center", va="bottom", color="white", fontsize=7)  # fmt: skip
+    # It ends with the bar, because in a small image it is wider than the bar.
+    text = panel.annotate(f"{length:g} µm", (right, low), (0, 2.5), textcoords="offset points",
+                          ha="right", va="bottom", color="white", fontsize=7)  # fmt: skip
     text.set_path_effects(around)

@@ -71,14 +71,14 @@ class BatchPca(FigureKind[BatchPcaConfig]):
                 for group in groups
             ]
         batch = self.options.batch
-        made, axes = figure(WIDTH, 2.85 * len(panels), len(panels), 2)
+        made, axes = figure(WIDTH, 2.95 * len(panels), len(panels), 2)
         rows, shares = [], []
         for line, (name, group, parts) in zip(axes, panels, strict=True):
             told = spoken(name) if name else group
             for panel, (state, part) in zip(line, parts.items(), strict=True):
                 share = _between(part, batch)
                 shares.append(f"{told} {state} {share:.0%}".strip())
-                _cloud(panel, part, batch)
+                _cloud(panel, part, batch, legend=state == "before")
                 what = f"{told}, {state}" if told else state.capitalize()
                 panel.set_title(f"{what}\n{share:.0%} between batches", fontsize=8.5)
                 rows.append(part.assign(state=state, target=name))
@@ -183,14 +183,26 @@ def _between(part: pd.DataFrame, batch: str) -> float:
     return float(((means - points.mean()) ** 2).to_numpy().sum()) / total if total > 0 else 0.0
 
 
-def _cloud(panel: Axes, part: pd.DataFrame, batch: str) -> None:
+def _cloud(panel: Axes, part: pd.DataFrame, batch: str, legend: bool) -> None:
     for place, (name, rows) in enumerate(part.groupby(batch, sort=True)):
         colour = _COLOURS[place % len(_COLOURS)]
         panel.scatter(rows["pc1"], rows["pc2"], s=16, color=colour, alpha=0.8, linewidths=0, label=shortened(name, 16))
-    panel.set_xlabel("principal component 1", fontsize=8)
+    # The empty line is where the names of the batches stand, once for both pictures of a row.
+    panel.set_xlabel("principal component 1\n", fontsize=8)
     panel.set_ylabel("principal component 2", fontsize=8)
     panel.tick_params(labelsize=7)
-    panel.legend(frameon=False, fontsize=7, handletextpad=0.1, loc="best")
+    if legend:
+        names = panel.legend(
+            frameon=False,
+            fontsize=7,
+            handletextpad=0.1,
+            columnspacing=1.0,
+            ncols=4,
+            loc="upper left",
+            bbox_to_anchor=(-0.1, -0.17),
+        )
+        # Names are wider than their picture, and must not make it smaller.
+        names.set_in_layout(False)
 
 
 def _dropped(name: str, tables: dict[str, _Wells]) -> list[str]:

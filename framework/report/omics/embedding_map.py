@@ -31,8 +31,8 @@ Floats = npt.NDArray[np.float64]
 _GREY = "#c4ccd3"
 _NEIGHBOURS = 15
 _TILES = 9
-_LETTER, _LINE = 0.018, 0.042
-"""Width of a letter and height of a line of names, as shares of the picture."""
+_LETTER, _LINE, _AWAY = 0.018, 0.042, 0.07
+"""Width of a letter, height of a line of names, and how far beside its wells a name stands: shares of the picture."""
 _UNDER: Any = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
 """What lies under a name, so that dots and lines do not cross it."""
 _PLACES = ((0.0, 1.0), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0), (0.5, 1.0), (0.5, 0.0), (0.0, 0.5), (1.0, 0.5))
@@ -185,15 +185,17 @@ def _cloud(panel: Axes, points: Floats, groups: npt.NDArray[np.object_], method:
 
 
 def _callouts(panel: Axes, middles: dict[str, Floats]) -> None:
-    """Write names beside the middles of their groups, with a line to each; none over another."""
+    """Write names beside their groups, away from the other ones, with a line to each; none over another."""
     if not middles:
         return
     panel.autoscale_view()
-    to_axes = panel.transData + panel.transAxes.inverted()
-    starts = np.asarray(to_axes.transform(np.array(list(middles.values())))) + np.array([0.0, _LINE])
     labels = [shortened(name, 18) for name in middles]
-    places = apart(starts, np.array([_LETTER * len(label) for label in labels]), _LINE)
-    for label, middle, place in zip(labels, middles.values(), places, strict=True):
+    widths = np.array([_LETTER * len(label) for label in labels])
+    at = np.array(list(middles.values()))
+    outwards = np.where(at[:, 0] < at[:, 0].mean(), -1.0, 1.0)
+    starts = np.asarray((panel.transData + panel.transAxes.inverted()).transform(at))
+    starts[:, 0] += outwards * (widths / 2 + _AWAY)
+    for label, middle, place in zip(labels, at, apart(starts, widths, _LINE), strict=True):
         panel.annotate(
             label,
             (float(middle[0]), float(middle[1])),
@@ -205,7 +207,7 @@ def _callouts(panel: Axes, middles: dict[str, Floats]) -> None:
             va="center",
             weight="bold",
             bbox=_UNDER,
-            arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.5, "shrinkB": 2},
+            arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2},
             zorder=6,
         )
 
