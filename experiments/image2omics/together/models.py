@@ -105,7 +105,7 @@ def _config_of(model: Model, run: Path, first: RunConfig, words: tuple[str, ...]
 
 
 def _tiles(config: RunConfig) -> int:
-    """Return how many tiles a run passes forward and back in all its steps."""
+    """Return the number of tiles that pass forward and back in all steps of a run."""
     sizes = config.plan.plain()
     return int(config.train.steps * sizes.get("conditions", 1) * sizes["bags"] * sizes["tiles"])
 
