@@ -32,6 +32,7 @@ THEMES = (
     "mil",
     "training",
     "scaling",
+    "applying",
     "heads",
     "scores",
     "remote",

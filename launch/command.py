@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Annotated, Any, ClassVar
 
 import typer
@@ -13,6 +14,8 @@ from launch.options import flat
 from launch.switches import ALLOW_CODE, DEBUG, Switch
 
 ANYWHERE = "May stand anywhere"
+TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
+"""The command that is carried out: its name and its words."""
 
 
 class Command(TyperCommand):
@@ -26,6 +29,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse as ever, but answer an unknown option with what there is."""
+        TYPED.set((str(ctx.info_name), *args))
         try:
             parsed: list[str] = super().parse_args(ctx, args)
         except Exception as error:

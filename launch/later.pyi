@@ -5,6 +5,7 @@ from framework.data.format.schema import of_plates as of_plates
 from framework.distributed import Meeting as Meeting
 from framework.distributed import place_of_master as place_of_master
 from framework.distributed import start_processes as start_processes
+from framework.distributed import this_rank as this_rank
 from framework.evaluate import beside_baselines as beside_baselines
 from framework.evaluate import evaluation_kind as evaluation_kind
 from framework.evaluate import render as render

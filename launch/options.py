@@ -17,6 +17,7 @@ PARTS = ["train", "val", "test", "all"]
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="key=value", help="dotted overrides of the config")]
 ConfigOption = Annotated[Path | None, typer.Option(help="YAML with simulator options; default: the built-in ones")]
+Nproc = Annotated[int, typer.Option(min=1, help="processes on this machine, one per GPU")]
 RunFolder = Annotated[Path, typer.Argument(help="run folder")]
 DatasetOfRun = Annotated[
     str | None, typer.Option("--data", help="dataset folder or URL; default: the one the run trained on")

@@ -1,19 +1,30 @@
-"""Options of a run on several machines, and how its command is written again for another of them."""
+"""Several processes for one command: options of several machines, and commands that share their work among ranks."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
+import wellstream as ws
 from framework.errors import RunError
-from launch import later
+from framework.progress import OnProgress, untold
+from framework.result import Result
+from launch import later, show
+from launch.command import TYPED
+from launch.options import Nproc
+from launch.switches import debugging
 
 _PANEL = "Several machines"
 _NUMBER = "--node-rank"
+_IS_RANK: ContextVar[bool] = ContextVar("_IS_RANK", default=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,3 +90,58 @@ def _again() -> str:
         elif word == _NUMBER and index + 1 < len(words):
             words[index + 1] = "{node}"
     return " ".join(["wellstream", *words])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes(Machines):
+    """The processes that share the work of a command."""
+
+    nproc: Nproc = 1
+
+    @contextmanager
+    def opened(self, run: Path, device: str | None) -> Iterator[tuple[ws.Run, OnProgress]]:
+        """Open a run for one process, or as a rank; where ranks are asked for and this is none, start them instead.
+
+        Yields:
+            The run, and what is told how far it is.
+
+        Raises:
+            typer.Exit: the ranks have carried out the command, or failed.
+        """
+        if _IS_RANK.get():
+            quiet = later.this_rank()
+            with ws.joined(run, device=device) as shared, nullcontext(untold) if quiet else show.progress() as report:
+                yield shared, report
+            return
+        meeting = self.meeting()
+        if self.nproc > 1 or meeting is not None:
+            start("launch.together", TYPED.get(), self.nproc, meeting)
+        with show.progress() as report:
+            yield ws.Run(run, device), report
+
+
+@contextmanager
+def as_rank() -> Iterator[None]:
+    """Let commands inside be ranks that share their work, and not start any."""
+    before = _IS_RANK.set(True)
+    try:
+        yield
+    finally:
+        _IS_RANK.reset(before)
+
+
+def start(module: str, words: Sequence[str], nproc: int, meeting: later.Meeting | None) -> NoReturn:
+    """Run ``python -m module words`` as ranks, say how they ended, and end so.
+
+    Raises:
+        typer.Exit: always.
+    """
+    ending = later.start_processes(module, words, nproc, meeting)
+    show.ending(ending, debug=debugging())
+    raise typer.Exit(ending.code)
+
+
+def summary(written: Result) -> None:
+    """Print what was written, once."""
+    if not (_IS_RANK.get() and later.this_rank()):
+        show.summary(written)

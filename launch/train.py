@@ -10,18 +10,16 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import replace
 
-from framework.distributed import Failure, failure_of, share, tell, this_rank
-from framework.exit_codes import EXIT_INTERRUPTED, EXIT_REQUEUE, Terminated
+from framework.distributed import this_rank
+from framework.exit_codes import EXIT_REQUEUE
 from framework.interpreter import hear_interrupts
 from framework.plugins import permit_code
 from framework.run import fit, load_run_config
 from framework.terminal import Terminal
-from framework.trainer import Stopped
-from launch.show import as_typed, log_lines
+from launch.rank import carried_out, log_as_rank
+from launch.show import as_typed
 
 
 def train(arguments: Sequence[str] | None = None) -> int:
@@ -33,42 +31,19 @@ def train(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--debug-form", action="store_true", help="apply the overrides under 'debug' in the config")
     parser.add_argument("--allow-code", action="store_true", help="run the plugins of the config that are files")
     options = parser.parse_intermixed_args(arguments)
-    rank = this_rank() or 0
-    log_lines(logging.ERROR if rank else logging.INFO)
+    log_as_rank(logging.INFO)
     for chatty in ("accelerate", "wandb", "torch", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     if options.allow_code:
         permit_code()
-    try:
-        config = load_run_config(options.config, options.overrides, debug=options.debug_form)
-        run = fit(config, options.resume)
-    except KeyboardInterrupt as interrupt:
-        return _stopped(rank, "SIGTERM" if isinstance(interrupt, Terminated) else "Ctrl-C")
-    except Exception as error:
-        return _ended(error, rank)
-    if rank == 0:
+    return carried_out(lambda: _fit(options), terminated=EXIT_REQUEUE, again="to start or continue")
+
+
+def _fit(options: argparse.Namespace) -> None:
+    config = load_run_config(options.config, options.overrides, debug=options.debug_form)
+    run = fit(config, options.resume)
+    if not this_rank():
         Terminal(needed=False).print(f"run: {as_typed(str(run))}")
-    return 0
-
-
-def _stopped(rank: int, by: str) -> int:
-    message = f"stopped by {by}; run the same command again to start or continue"
-    code = EXIT_REQUEUE if by == "SIGTERM" else EXIT_INTERRUPTED
-    tell(Failure(rank=rank, kind="stopped", message=message, code=code, when=time.time(), shared=True))
-    return code
-
-
-def _ended(error: BaseException, rank: int) -> int:
-    """Tell why this rank ends, and return its exit code."""
-    if isinstance(error, Stopped):
-        code = error.exit_code
-        tell(Failure(rank=rank, kind="stopped", message=str(error), code=code, when=time.time(), shared=True))
-        return code
-    if this_rank() is None:
-        share(error)
-    failure = failure_of(error, rank)
-    tell(replace(failure, message=as_typed(failure.message)))
-    return failure.code
 
 
 if __name__ == "__main__":

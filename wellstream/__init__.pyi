@@ -46,6 +46,7 @@ from wellstream.runs import fit_heads as fit_heads
 from wellstream.runs import open_run as open_run
 from wellstream.runs import rehearse as rehearse
 from wellstream.scores import evaluate as evaluate
+from wellstream.shared import joined as joined
 from wellstream.simulations import simulate_crops as simulate_crops
 from wellstream.simulations import simulate_ifc as simulate_ifc
 from wellstream.simulations import simulate_plate as simulate_plate

@@ -13,7 +13,7 @@ import pandas as pd
 from torch import nn
 
 from framework import run as rooms
-from framework.distributed import start_processes
+from framework.distributed import Ranks, start_processes
 from framework.errors import ConfigError, RunError
 from framework.files.h5ad import read_h5ad
 from framework.progress import OnProgress
@@ -41,11 +41,13 @@ class Run:
         folder: where it lies.
         device: where it computes: ``auto``, ``cpu`` or ``cuda``; None: what the run's config asks for, and the CPU,
             with a note, where there is no such device.
+        ranks: processes that share the work, see ``wellstream.joined``; None: this one alone.
     """
 
-    def __init__(self, folder: Path | str, device: str | None = None) -> None:
+    def __init__(self, folder: Path | str, device: str | None = None, ranks: Ranks | None = None) -> None:
         self.folder = Path(folder)
         self.device = device
+        self.ranks = ranks
 
     def __repr__(self) -> str:
         opened = self.opened
@@ -55,7 +57,7 @@ class Run:
     @cached_property
     def opened(self) -> OpenedRun:
         """Config, objective and scaling, with the best or newest valid checkpoint."""
-        return rooms.open_run(self.folder, device=self.device)
+        return rooms.open_run(self.folder, self.ranks, device=self.device)
 
     @property
     def config(self) -> RunConfig:
@@ -99,6 +101,7 @@ class Run:
         Raises:
             WellstreamError: run, data, channels and layers do not fit together.
         """
+        self._need_alone("write_embeddings or write_layers")
         with tempfile.TemporaryDirectory() as beside:
             file = Path(out) if out is not None else Path(beside) / ("layers" if layers else "embeddings.h5ad")
             if layers:
@@ -142,6 +145,7 @@ class Run:
         Raises:
             WellstreamError: nothing to predict, or run and data do not fit together.
         """
+        self._need_alone("write_predictions")
         with tempfile.TemporaryDirectory() as beside:
             file = Path(out) if out is not None else Path(beside) / "predictions"
             made = self.write_predictions(
@@ -167,7 +171,8 @@ class Run:
         progress: OnProgress | None = None,
     ) -> EmbedSummary:
         """Write embeddings block by block, for more tiles than memory holds. Arguments and errors as ``embed``."""
-        return rooms.embed(self.folder, data, out, level, progress, untrained=untrained, device=self.device)
+        device, ranks = self.device, self.ranks
+        return rooms.embed(self.folder, data, out, level, progress, untrained=untrained, device=device, ranks=ranks)
 
     def write_layers(
         self,
@@ -191,6 +196,7 @@ class Run:
             views=views,
             progress=progress,
             device=self.device,
+            ranks=self.ranks,
         )
 
     def write_predictions(
@@ -209,10 +215,12 @@ class Run:
         """Write predictions (``.h5ad``; a folder for several targets). Arguments and errors as ``predict``."""
 
         def predicted(of: Path | str | None, to: Path | str, which: str) -> PredictSummary:
-            return rooms.predict(self.folder, of, to, which, tiles, seeds, views, progress, device=self.device)
+            device, ranks = self.device, self.ranks
+            return rooms.predict(self.folder, of, to, which, tiles, seeds, views, progress, device=device, ranks=ranks)
 
         if interval is not None:
-            return rooms.predict_with_intervals(predicted, data, out, part, level=interval, by=tuple(interval_by))
+            by = tuple(interval_by)
+            return rooms.predict_with_intervals(predicted, data, out, part, level=interval, by=by, ranks=self.ranks)
         if interval_by:
             raise ConfigError("interval_by says whose intervals are their own: give interval, such as 0.9")
         return predicted(data, out, part)
@@ -238,7 +246,11 @@ class Run:
         Raises:
             WellstreamError: a run that does not paint, or a part without two conditions.
         """
-        return rooms.inpaint(self.folder, data, out, part, panels, progress, device=self.device)
+        return rooms.inpaint(self.folder, data, out, part, panels, progress, device=self.device, ranks=self.ranks)
+
+    def _need_alone(self, instead: str) -> None:
+        if self.ranks is not None and self.ranks.world_size > 1:
+            raise RunError(f"several processes share this run, and one of them writes: call {instead}")
 
     def saliency(
         self,

@@ -53,6 +53,10 @@ class Batch:
     counted: int | None = None
     on_host: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
 
+    def rows_on_host(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return ``bags``, ``tile_ids`` and ``weights`` on the CPU, without asking a device that was given copies."""
+        return self.on_host or (self.bags.cpu(), self.tile_ids.cpu(), self.weights.cpu())
+
     def without_padding(self) -> Batch:
         """Return the rows that count: what a network may see in training, where rows can influence each other.
 
@@ -130,3 +134,11 @@ class Batch:
             weights=move(self.weights),
             labels={name: move(values) for name, values in self.labels.items()},
         )
+
+
+def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return small values of the CPU, any shape, on ``device``, without waiting for what is queued there.
+
+    From page-locked memory, because a copy from any other makes this thread wait for all that its stream has to do.
+    """
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)

@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeAlias, cast
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from framework.distributed.ranks import Ranks
 
@@ -22,14 +24,15 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
     """BatchNorm whose training statistics cover all ranks; parameters, buffers and evaluation are those of BatchNorm.
 
     Each rank contributes count, mean and summed squared deviation per channel; they are merged as in Chan, Golub and
-    LeVeque 1979. Gradients flow through the gather, so they too equal those of one process. A rank without rows
-    contributes a count of 0 and takes part in every collective, forward and backward.
+    LeVeque 1979. Backward adds up two sums per channel over the ranks, so gradients too equal those of one process. A
+    rank without rows contributes a count of 0 and takes part in every collective, forward and backward. What is kept
+    for backward is the input, as BatchNorm keeps it, and a few numbers per channel. Gradients of gradients are refused.
 
     A channel that has one value in all has variance 0, where BatchNorm raises ValueError: the last step of an epoch may
     hold one row, and a network may reduce it to one pixel.
 
     Attributes:
-        gather: rows of this rank -> rows of all ranks, with the exact gradient; None: the rows of this rank alone.
+        gather: rows of this rank -> rows of all ranks; None: the rows of this rank alone.
     """
 
     gather: _Gather | None = None
@@ -44,14 +47,10 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         one_value = input.numel() == input.shape[1]
         if not self.training or (self.gather is None and not one_value):
             return super().forward(input)
-        count, mean, variance = _global_moments(input, self.gather or _alone)
+        output, count, mean, variance = _normalised(input, self.weight, self.bias, self.eps, self.gather or _alone)
         if self.running_mean is not None:
-            self._follow(count, mean.detach(), variance.detach())
-        scale = torch.rsqrt(variance + self.eps)
-        shift = -mean * scale
-        if self.affine:
-            scale, shift = scale * self.weight, shift * self.weight + self.bias
-        return (input * _beside(scale, input) + _beside(shift, input)).to(input.dtype)
+            self._follow(count, mean, variance)
+        return output
 
     @torch.no_grad()
     def _follow(self, count: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor) -> None:
@@ -66,6 +65,86 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         running_var.lerp_(unbiased.to(running_var.dtype), weight)
 
 
+class _Normalise(torch.autograd.Function):
+    """(input, weight, bias, eps, gather) -> output, and the count, mean and biased variance over all ranks."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        input: torch.Tensor,
+        weight: torch.Tensor | None,
+        bias: torch.Tensor | None,
+        eps: float,
+        gather: _Gather,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Normalise input (n, C, ...) by the moments of all ranks, with the kernel of an evaluation."""
+        total, mean, variance = _global_moments(input, gather)
+        ctx.save_for_backward(input, weight, total, mean, variance)
+        ctx.eps, ctx.gather = eps, gather
+        ctx.mark_non_differentiable(total, mean, variance)
+        ctx.set_materialize_grads(False)
+        if not len(input):
+            return torch.empty_like(input), total, mean, variance
+        output = functional.batch_norm(input, mean, variance, weight, bias, training=False, eps=eps)
+        return output, total, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor | None, ...]:
+        """Return the gradients of input, weight and bias.
+
+        Those of weight and bias are this rank's own; whoever averages parameters over ranks adds them up.
+        """
+        input, weight, total, mean, variance = ctx.saved_tensors
+        asked = gradients[0]
+        mine = _asked_sums(asked, input, mean, variance, ctx.eps)
+        of_input = None
+        if ctx.needs_input_grad[0]:
+            every = ctx.gather(mine[None]).sum(dim=0) / total.clamp(min=1)
+            of_input = _input_gradient(asked, input, weight, every, mean, torch.rsqrt(variance + ctx.eps))
+        if weight is None:
+            return of_input, None, None, None, None
+        return of_input, mine[0].to(weight.dtype), mine[1].to(weight.dtype), None, None
+
+
+def _normalised(
+    input: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, eps: float, gather: _Gather
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    found: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+    found = _Normalise.apply(input, weight, bias, eps, gather)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _asked_sums(
+    asked: torch.Tensor | None, input: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, eps: float
+) -> torch.Tensor:
+    """(2, C), sums over this rank's rows of gradient x normalised value, and of the gradient; 0 where it has none."""
+    if asked is None or not len(input):
+        return mean.new_zeros(2, len(mean))
+    # An evaluation's backward: with these moments as constants, the gradients of weight and bias are the two sums.
+    _, scaled, plain = torch.ops.aten.native_batch_norm_backward(
+        asked, input, torch.ones_like(mean), mean, variance, None, None, False, eps, [False, True, True]
+    )
+    return torch.stack([scaled, plain])
+
+
+def _input_gradient(
+    asked: torch.Tensor | None,
+    input: torch.Tensor,
+    weight: torch.Tensor | None,
+    sums: torch.Tensor,
+    mean: torch.Tensor,
+    inverse_sd: torch.Tensor,
+) -> torch.Tensor:
+    """Return w / sd (gradient - mean(gradient) - normalised mean(gradient normalised)), with means over all ranks."""
+    scale = inverse_sd if weight is None else inverse_sd * weight
+    slope = -scale * inverse_sd * sums[0]
+    found = torch.addcmul(_beside(-scale * sums[1] - slope * mean, input), input, _beside(slope, input))
+    if asked is not None:
+        found.addcmul_(asked, _beside(scale, input))
+    return found.to(input.dtype)
+
+
 def _beside(per_channel: torch.Tensor, input: torch.Tensor) -> torch.Tensor:
     """(C,) -> (1, C, 1, ...), as many dimensions as ``input`` has."""
     return per_channel.view((1, -1) + (1,) * (input.dim() - 2))
@@ -77,18 +156,27 @@ def _alone(rows: torch.Tensor) -> torch.Tensor:
 
 def _global_moments(input: torch.Tensor, gather: _Gather) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Count (0-d), mean (C,) and biased variance (C,) over all ranks of (n, C, ...); all 0 where no rank has rows."""
-    channels, over = input.shape[1], [0, *range(2, input.dim())]
-    values = input.to(torch.promote_types(input.dtype, torch.float32))
-    mine = values.numel() // channels
-    # A mean over nothing would be NaN; these sums are 0 then, and part of the graph, so that backward meets the others.
-    mean = values.sum(over) / max(mine, 1)
-    squares = (values - _beside(mean, input)).square().sum(over)
-    every = gather(torch.cat([mean.new_full((1,), mine), mean, squares])[None])
+    channels, mine = input.shape[1], input.numel() // input.shape[1]
+    mean, own = _moments(input)
+    every = gather(torch.cat([mean.new_full((1,), mine), mean, own * mine])[None])
     counts, means, deviations = every[:, :1], every[:, 1 : 1 + channels], every[:, 1 + channels :]
-    total = counts.detach().sum()
+    total = counts.sum()
     merged = (counts * means).sum(dim=0) / total.clamp(min=1)
     variance = (deviations + counts * (means - merged).square()).sum(dim=0) / total.clamp(min=1)
     return total, merged, variance
+
+
+def _moments(input: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and biased variance (C,) of (n, C, ...), float32 or more; 0 where there is no row."""
+    precise = torch.promote_types(input.dtype, torch.float32)
+    none = torch.zeros(input.shape[1], dtype=precise, device=input.device)
+    if not len(input):
+        return none, none
+    if input.device.type == "cpu":
+        # Of what is handed over, only the type counts: the running statistics stay as they are.
+        return torch.batch_norm_update_stats(input, none, none.clone(), 0.0)
+    variance, mean = torch.var_mean(input.to(precise), [0, *range(2, input.dim())], correction=0)
+    return mean, variance
 
 
 def sync_batch_norm(module: nn.Module, ranks: Ranks) -> nn.Module:

@@ -9,22 +9,22 @@ import logging
 import os
 import platform
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypeVar, cast
-from urllib.parse import urlsplit
 
 import torch
 import torch.distributed as dist
-from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from framework.distributed.devices import check_own_gpus, device_index, place_of, prepare_cuda, settle_peer_copies
-from framework.distributed.failures import share
+from framework.distributed.devices import check_own_gpus, place_of, prepare_cuda
+from framework.distributed.failures import failure_of, share, tell
 from framework.distributed.gather import gather_rows
+from framework.distributed.joining import accelerator_on, join_with_cuda, store_at
 from framework.distributed.loopback import loopback_only
 from framework.distributed.watch import Mark, Watch
 from framework.errors import RunError, WellstreamError, sentence_of
@@ -57,6 +57,7 @@ class Ranks:
         precision: ``fp32``, or ``bf16`` or ``fp16`` for autocast.
         accelerator: Accelerate's handle, None where no process group was opened.
         watch: names this rank when it holds the others up; None where there are no others.
+        opened_group: whether ``open`` made the process group; one that was there stays when these ranks are closed.
     """
 
     rank: int
@@ -66,6 +67,7 @@ class Ranks:
     precision: Precision = "fp32"
     accelerator: Accelerator | None = None
     watch: Watch | None = None
+    opened_group: bool = True
 
     @classmethod
     def open(
@@ -74,7 +76,7 @@ class Ranks:
         precision: Precision = "fp32",
         init_method: str | None = None,
         step_timeout_s: float = 0.0,
-        deterministic: bool = False,
+        deterministic: bool | None = False,
     ) -> Ranks:
         """Join the processes that torchrun (or any launcher that sets its variables) started; alone without them.
 
@@ -84,7 +86,7 @@ class Ranks:
             init_method: rendezvous URL in place of MASTER_ADDR and MASTER_PORT, as ``file:///shared/path``; by default
                 what our launcher set.
             step_timeout_s: the longest time that ``at`` will allow; collectives then wait at least as long.
-            deterministic: on CUDA, compute the same bits at every repetition; slower.
+            deterministic: on CUDA, compute the same bits at every repetition; slower. None: PyTorch's own choices.
 
         Raises:
             RunError: CUDA was asked for and is not there, fewer devices than local ranks, ranks that share one, no
@@ -92,7 +94,7 @@ class Ranks:
         """
         cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
         _check_device(cpu, precision)
-        if not cpu:
+        if not cpu and deterministic is not None:
             prepare_cuda(deterministic=deterministic)
         if not _launched():
             return cls.solo("cpu" if cpu else "cuda", precision)
@@ -105,22 +107,25 @@ class Ranks:
         if init_method is not None:
             group |= {"rank": _env("RANK", 0), "world_size": _env("WORLD_SIZE", 1)}
             if init_method.startswith(STORE_SCHEME):
-                group["store"] = _store_at(init_method, group["timeout"])
+                group["store"] = store_at(init_method, group["timeout"])
             else:
                 group["init_method"] = init_method
         # Without it, Accelerate counts the cores itself and warns on the CPU.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        if not cpu:
-            _join_with_cuda(group)
-        state = PartialState(cpu=cpu, **({} if dist.is_initialized() else group))
+        was_there = dist.is_initialized()
+        if not cpu and not was_there:
+            join_with_cuda(_env("LOCAL_RANK", 0), _env("LOCAL_WORLD_SIZE", 1), group)
+            group = {}
+        state = PartialState(cpu=cpu, **({} if was_there else group))
         ranks = cls(
             rank=state.process_index,
             world_size=state.num_processes,
             local_rank=state.local_process_index,
             device=state.device,
             precision=precision,
-            accelerator=_accelerator(cpu),
+            accelerator=accelerator_on(cpu=cpu),
             watch=Watch(state.process_index, _launcher()) if state.num_processes > 1 else None,
+            opened_group=not was_there,
         )
         if not cpu:
             ranks._check_own_gpu()
@@ -193,6 +198,15 @@ class Ranks:
             dist.all_gather_object(facts, fact)
         return facts
 
+    def to_main(self, fact: T) -> list[T]:
+        """Return one Python object per rank, in rank order, on rank 0; the others get an empty list."""
+        if self.world_size == 1:
+            return [fact]
+        facts: list[Any] = [None] * self.world_size if self.is_main else []
+        with self.meeting("to_main"):
+            dist.gather_object(fact, facts if self.is_main else None)
+        return facts
+
     def on_main(self, act: Callable[[], T]) -> T:
         """Let rank 0 act, and give every rank its result or its error, so that none is left waiting.
 
@@ -247,6 +261,25 @@ class Ranks:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16 if self.precision == "bf16" else torch.float16)
 
+    @contextmanager
+    def leaving(self, *orderly: type[Exception]) -> Iterator[None]:
+        """Close these ranks at the end of a block; on an error, tell it first: the others only see that this rank left.
+
+        Args:
+            orderly: errors with which all ranks end alike, and which somebody else tells.
+        """
+        failed = True
+        try:
+            yield
+            failed = False
+        except Exception as error:
+            failed = not isinstance(error, orderly)
+            if self.world_size > 1 and failed:
+                tell(failure_of(error, self.rank))
+            raise
+        finally:
+            self.close(failed=failed)
+
     def close(self, *, failed: bool = False) -> None:
         """Leave the process group and forget Accelerate's process-wide state; a second call does nothing.
 
@@ -258,7 +291,7 @@ class Ranks:
             self.watch.close()
         if self.accelerator is None:
             return
-        if dist.is_initialized():
+        if dist.is_initialized() and self.opened_group:
             if failed and self.device.type == "cuda":
                 # Leaving in order would wait for collectives that are under way.
                 dist.distributed_c10d._abort_process_group()
@@ -280,40 +313,6 @@ class Ranks:
             with self.meeting("all_reduce"):
                 dist.all_reduce(total, op=operation)
         return total
-
-
-def _store_at(url: str, timeout: timedelta) -> Any:
-    """Return the part for ranks of the store that launchers of several machines share."""
-    place = urlsplit(url)
-    try:
-        client = dist.TCPStore(  # type: ignore[attr-defined]
-            str(place.hostname), int(place.port or 0), is_master=False, timeout=timeout
-        )
-    except (RuntimeError, ValueError, OSError) as error:
-        raise RunError(f"node 0 does not answer at {place.netloc} any more; start all nodes again") from error
-    return dist.PrefixStore("ranks", client)  # type: ignore[attr-defined]
-
-
-def _join_with_cuda(group: Mapping[str, Any]) -> None:
-    """Open the process group of CUDA ranks: tensors over NCCL, small Python objects over gloo.
-
-    The device is set first: NCCL would otherwise open a context on the first GPU for every rank.
-    """
-    index = device_index(_env("LOCAL_RANK", 0), _env("LOCAL_WORLD_SIZE", 1), torch.cuda.device_count())
-    device = torch.device("cuda", index)
-    torch.cuda.set_device(device)
-    settle_peer_copies()
-    dist.init_process_group("cuda:nccl,cpu:gloo", device_id=device, **group)
-
-
-def _accelerator(cpu: bool) -> Accelerator:
-    """Accelerate wraps and places; precision stays with plain autocast, because Accelerate's patches ``forward``."""
-    if not cpu and torch.cuda.device_count() == 1:
-        # It takes a process's number on its machine for that of its device, which is 0 where each is shown its own.
-        os.environ["ACCELERATE_BYPASS_DEVICE_MAP"] = "true"
-    # Gradients lie in the buckets that are sent, so that they are neither copied there nor kept twice.
-    options = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-    return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[options])
 
 
 def _need(accelerator: Accelerator | None) -> Accelerator:

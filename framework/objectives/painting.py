@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -167,8 +168,16 @@ def places(names: Sequence[str], channels: Sequence[str]) -> list[int]:
 def taken(cells: torch.Tensor, channels: list[int]) -> torch.Tensor:
     """Return (n, len(channels), H, W) of (n, C, H, W), contiguous in the memory format of the cells."""
     last = cells.shape[1] > 1 and cells.stride(1) == 1
-    some = cells if channels == list(range(cells.shape[1])) else cells[:, channels]
+    # By slices, because a list of places would be sent to the device at each call, which waits for it.
+    parts = [cells[:, start:stop] for start, stop in _stretches(channels)]
+    some = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
     return some.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
+def _stretches(channels: list[int]) -> list[tuple[int, int]]:
+    """Return the stretches (start, stop) of neighbours that channels are made of, in their order."""
+    cuts = [at for at in range(1, len(channels)) if channels[at] != channels[at - 1] + 1]
+    return [(channels[a], channels[b - 1] + 1) for a, b in pairwise([0, *cuts, len(channels)])]
 
 
 def pixel_losses(predicted: torch.Tensor, truth: torch.Tensor, channels: Sequence[str]) -> Losses:

@@ -24,7 +24,7 @@ from framework.run.heads.fit import HeadsSummary, fit_heads
 from framework.run.train.config import RunConfig, load_run_config, parse_run_config
 from framework.run.train.fit import fit
 from framework.run.train.folder import RunFolder
-from framework.run.train.opened import Application, OpenedRun
+from framework.run.train.opened import Application, OpenedRun, joined
 from framework.run.train.pretrained import open_run
 from framework.run.train.rehearsal import Rehearsal, rehearse
 from framework.run.train.tracked import track
@@ -56,6 +56,7 @@ __all__ = [
     "fit_heads",
     "import_checkpoint",
     "inpaint",
+    "joined",
     "load_heads_config",
     "load_run_config",
     "open_run",

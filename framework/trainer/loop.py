@@ -223,7 +223,7 @@ def _told(ranks: Ranks, signals: Signals) -> StoppedBy | None:
 
 def consumed_rows(batch: Batch) -> StepRows:
     """Return what ``batch`` really holds, for the audit: not what the plan says it should hold."""
-    bags, tiles, weights = batch.on_host or (batch.bags.cpu(), batch.tile_ids.cpu(), batch.weights.cpu())
+    bags, tiles, weights = batch.rows_on_host()
     return StepRows(step=batch.step, epoch=batch.epoch, bags=bags.numpy(), tiles=tiles.numpy(), weights=weights.numpy())
 
 

@@ -11,9 +11,10 @@ import typer
 import wellstream as ws
 from framework.errors import ConfigError
 from framework.result import Result
-from launch import show
+from launch import several, show
 from launch.command import add
 from launch.options import DatasetOfRun, Device, Part, RunFolder, Views, listed
+from launch.several import Processes
 
 PANEL = "Results of a run"
 ORDER = 30
@@ -47,6 +48,7 @@ def embed(
     level: Annotated[str, typer.Option(help="tile: one row per tile; bag: the mean of each bag")] = "tile",
     untrained: Annotated[bool, typer.Option("--untrained", help="with the weights the run began with")] = False,
     device: Device = None,
+    processes: Processes = Processes(),  # noqa: B008 - frozen
 ) -> None:
     """Write embeddings as AnnData. Tile embeddings can train heads: data.embeddings in a run YAML.
 
@@ -58,9 +60,8 @@ def embed(
         raise ConfigError("--views averages layers: name them with --layers")
     if options.layers is not None and level != "tile":
         raise ConfigError("--layers gives one row per tile: leave out --level")
-    opened = ws.Run(run, device)
     written: Result
-    with show.progress() as report:
+    with processes.opened(run, device) as (opened, report):
         if options.layers is None:
             written = opened.write_embeddings(out, data=data, level=level, untrained=untrained, progress=report)
         else:
@@ -68,7 +69,7 @@ def embed(
             written = opened.write_layers(
                 out, layers, data=data, pool=pool, views=views, untrained=untrained, progress=report
             )
-    show.summary(written)
+    several.summary(written)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +95,7 @@ def predict(
     data: DatasetOfRun = None,
     part: Part = "test",
     device: Device = None,
+    processes: Processes = Processes(),  # noqa: B008 - frozen
 ) -> None:
     """Write predictions as AnnData, with the measured values beside them where the dataset has them.
 
@@ -103,8 +105,8 @@ def predict(
 
     Python: wellstream.open_run(run).predict(), .write_predictions(out)
     """
-    with show.progress() as report:
-        summary = ws.Run(run, device).write_predictions(
+    with processes.opened(run, device) as (opened, report):
+        summary = opened.write_predictions(
             out,
             data=data,
             part=part,
@@ -115,7 +117,7 @@ def predict(
             interval_by=listed(options.interval_by),
             progress=report,
         )
-    show.summary(summary)
+    several.summary(summary)
 
 
 def inpaint(
@@ -125,14 +127,15 @@ def inpaint(
     part: Part = "test",
     panels: Annotated[int, typer.Option(min=0, help="conditions to keep images of, for the report")] = 8,
     device: Device = None,
+    processes: Processes = Processes(),  # noqa: B008 - frozen
 ) -> None:
     """Paint every cell after a source of its own protein and after one of another: does the network use its source?
 
     Python: wellstream.open_run(run).inpaint()
     """
-    with show.progress() as report:
-        summary = ws.Run(run, device).inpaint(out, data=data, part=part, panels=panels, progress=report)
-    show.summary(summary)
+    with processes.opened(run, device) as (opened, report):
+        summary = opened.inpaint(out, data=data, part=part, panels=panels, progress=report)
+    several.summary(summary)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,8 @@ import wellstream as ws
 from launch import later, show
 from launch.command import add
 from launch.elsewhere import Elsewhere
-from launch.options import Overrides
-from launch.several import Machines
-from launch.switches import debugging
+from launch.options import Nproc, Overrides
+from launch.several import Machines, start
 
 PANEL = "Training"
 ORDER = 20
@@ -33,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def train(
     config: Annotated[Path, typer.Argument(help="run YAML; see experiments/*/*.yaml")],
     options: Overrides = None,
-    nproc: Annotated[int, typer.Option(min=1, help="processes on this machine, one per GPU")] = 1,
+    nproc: Nproc = 1,
     resume: Annotated[
         str, typer.Option(help="auto: newest valid checkpoint of the run; none: start new; or a PATH")
     ] = "auto",
@@ -68,9 +67,7 @@ def train(
     if nproc == 1 and meeting is None:
         raise typer.Exit(later.train(arguments))
     later.load_run_config(config, options or [])  # a mistake is said once, not by every rank
-    ending = later.start_processes("launch.train", arguments, nproc, meeting)
-    show.ending(ending, debug=debugging())
-    raise typer.Exit(ending.code)
+    start("launch.train", arguments, nproc, meeting)
 
 
 def study(

@@ -9,6 +9,7 @@ import torch
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from framework.data.augmentations.base import AUGMENTATIONS, AugmentConfig
+from framework.data.batch import sent
 from framework.data.permutation import I64, hash_u64
 from framework.errors import RunError
 
@@ -65,12 +66,12 @@ def symmetries(tiles: torch.Tensor, positions: I64, key: int, options: Symmetrie
     source = tiles.view(torch.int16) if tiles.dtype == torch.uint16 else tiles
     # Sorted by code, equal ones are turned together; two orders then go to a device, not one for each code.
     order = np.argsort(codes, kind="stable")
-    ordered = source.index_select(0, torch.from_numpy(order).to(source.device))
+    ordered = source.index_select(0, sent(torch.from_numpy(order), source.device))
     result = torch.empty_like(ordered)
     present, first = np.unique(codes[order], return_index=True)
     for code, start, stop in zip(present.tolist(), first.tolist(), [*first[1:].tolist(), len(codes)], strict=True):
         result[start:stop] = turned(ordered[start:stop], code, options)
-    back = torch.from_numpy(np.argsort(order)).to(source.device)
+    back = sent(torch.from_numpy(np.argsort(order)), source.device)
     return result.index_select(0, back).view(tiles.dtype)
 
 

@@ -8,6 +8,7 @@ from framework.data.plan.bags import BagsConfig, BagsPlan, EveryBag
 from framework.data.plan.balanced import BalancedBagsConfig
 from framework.data.plan.base import PLANS, Plan, PlanConfig, StepRows, build_plan, digest_rows, digest_tiles, plan_over
 from framework.data.plan.pairs import MismatchedPairs, PairsConfig, PairsPlan
+from framework.data.plan.steps import EveryNthStep
 from framework.data.plan.tiles import EveryTile, TilesConfig
 from framework.data.plan.universe import Exclusion, PlanUniverse
 
@@ -17,6 +18,7 @@ __all__ = [
     "BagsPlan",
     "BalancedBagsConfig",
     "EveryBag",
+    "EveryNthStep",
     "EveryTile",
     "Exclusion",
     "MismatchedPairs",

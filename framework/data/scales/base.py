@@ -23,6 +23,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer, model_vali
 
 from framework.config import StrictModel
 from framework.config.model import ShortOptions
+from framework.data.batch import sent
 from framework.data.permutation import I64
 from framework.data.store import TileStore
 from framework.errors import RegistryError, RunError, did_you_mean
@@ -175,7 +176,7 @@ def read_profile(plain: Mapping[str, Any]) -> ScaleProfile:
 
 def plane(values: tuple[float, ...], like: torch.Tensor) -> torch.Tensor:
     """Return one value per channel as (C, 1, 1), float32, where ``like`` is."""
-    return torch.tensor(values, dtype=torch.float32, device=like.device)[:, None, None]
+    return sent(torch.tensor(values, dtype=torch.float32), like.device)[:, None, None]
 
 
 def standardise_each(x: torch.Tensor) -> torch.Tensor:

@@ -44,24 +44,31 @@ class TileAttention:
             return None
         return cls(on, objective, bags)
 
-    def predict(self, batch: Batch, views: Iterable[torch.Tensor], share: float) -> torch.Tensor:
-        """Return the mean prediction (K, P) over views (K, N, ...) of the tiles, and keep what each tile counted.
+    def predict(self, batch: Batch, views: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mean prediction (K, P) over views (K, N, ...) of the tiles, and the share (K, N) of each tile.
 
         Args:
             batch: one step.
             views: its tiles, each time seen otherwise.
-            share: of this draw among all draws of a bag.
         """
         made, shares = [], []
-        counted = (batch.weights > 0).cpu()
-        places = np.searchsorted(self._tiles, batch.tile_ids.cpu()[counted].numpy())
-        np.add.at(self._draws, places, 1)
         for seen in views:
             embedded = seen if seen.ndim == 3 else self._objective.embed_tiles(seen)
             made.append(self._objective.predict(replace(batch, tiles=embedded)))
-            shares.append(self._objective.bag_encoder.attention.shares(embedded).double().cpu()[counted])
-        np.add.at(self._shares, places, torch.stack(shares).mean(dim=0).numpy() * share)
-        return made[0] if len(made) == 1 else torch.stack(made).mean(dim=0)
+            shares.append(self._objective.bag_encoder.attention.shares(embedded).double())
+        return made[0] if len(made) == 1 else torch.stack(made).mean(dim=0), torch.stack(shares).mean(dim=0)
+
+    def add(self, tiles: I64, shares: npt.NDArray[np.float64], share: float) -> None:
+        """Keep what each tile counted in a step.
+
+        Args:
+            tiles: (n, N), those of the bags that count.
+            shares: (n, N), from ``predict``.
+            share: of this draw among all draws of a bag.
+        """
+        places = np.searchsorted(self._tiles, tiles)
+        np.add.at(self._draws, places, 1)
+        np.add.at(self._shares, places, shares * share)
 
     def write(self, predictions: Path) -> Path:
         """Write ``attention.parquet`` into the folder of the predictions, or beside their file.

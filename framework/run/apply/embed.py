@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from framework.data.batch import Batch
 from framework.data.plan import EveryTile
+from framework.distributed import Ranks
 from framework.errors import ConfigError, RunError
 from framework.objectives import Embeds
 from framework.progress import OnProgress
 from framework.run.apply.results import EmbedSummary
+from framework.run.apply.sharing import Walk, by_rank_0, computed, counted_rows, on_rank_0, write_beside
 from framework.run.apply.tables import StreamedTable, bag_rows, check_h5ad_name, facts_of, tile_rows
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
@@ -34,6 +37,7 @@ def embed(
     *,
     untrained: bool = False,
     device: str | None = None,
+    ranks: Ranks | None = None,
 ) -> EmbedSummary:
     """Write embeddings; memory does not grow with the number of tiles but for the row table.
 
@@ -48,6 +52,7 @@ def embed(
         progress: called with (stage, done, total).
         untrained: use the weights the run began with, the baseline for what training adds.
         device: ``auto``, ``cpu`` or ``cuda``; None: that of the run's config.
+        ranks: processes that share the work, each of which makes this call; rank 0 writes. None: this one alone.
 
     Returns:
         What was written.
@@ -58,11 +63,16 @@ def embed(
     """
     if level not in ("tile", "bag"):
         raise ConfigError(f"level: expected one of: tile, bag, found '{level}'")
-    check_h5ad_name(Path(out))
-    opened = open_run(run, untrained=untrained, device=device)
+    by_rank_0(ranks, lambda: check_h5ad_name(Path(out)))
+    opened = open_run(run, ranks, untrained=untrained, device=device)
     objective = opened.having(Embeds)
     on = opened.on(data)
     vectors = _tile_vectors(on, objective, progress)
+    return on_rank_0(on.ranks, vectors, lambda tiles: _written(on, objective, tiles, Path(out), level))
+
+
+def _written(on: Application, objective: Embeds, vectors: Iterator[Vectors], out: Path, level: str) -> EmbedSummary:
+    """Write a file from the vectors (n, E) of all tiles, block by block."""
     if level == "bag":
         vectors = _bag_vectors(on, objective, vectors)
         obs = bag_rows(on.dataset, on.parts, np.flatnonzero(np.diff(on.dataset.index.bag_start)))
@@ -72,12 +82,11 @@ def embed(
     with_attention = level == "tile" and _shares(on, objective, first[:1]) is not None
     if with_attention:
         obs = obs.assign(**{ATTENTION: np.float32("nan")})
-    with StreamedTable(Path(out), obs, first.shape[1], facts_of(on, "embeddings") | {"level": level}) as table:
-        for block in chain([first], vectors):
-            table.append(block)
+    with StreamedTable(out, obs, first.shape[1], facts_of(on, "embeddings") | {"level": level}) as table:
+        write_beside(chain([first], vectors), table.append)
         if with_attention:
             table.fill(ATTENTION, _attention(on, objective, table))
-    return EmbedSummary(file=Path(out), rows=table.rows, columns=first.shape[1], level=level, step=opened.step)
+    return EmbedSummary(file=out, rows=table.rows, columns=first.shape[1], level=level, step=on.run.step)
 
 
 def _shares(on: Application, objective: Embeds, tiles: Vectors) -> Vectors | None:
@@ -99,12 +108,20 @@ def _attention(on: Application, objective: Embeds, table: StreamedTable) -> Vect
 def _tile_vectors(on: Application, objective: Embeds, progress: OnProgress | None) -> Iterator[Vectors]:
     """Yield (n, E) blocks of tile embeddings in tile order."""
     total = len(on.tiles())
-    for batch in on.batches(EveryTile(on.universe(), rows=TILES_PER_STEP)):
+
+    def queue(_: int, batch: Batch) -> Callable[[], Vectors]:
+        counted = counted_rows(batch)
         with on.computing():
             embedded = objective.embed_tiles(batch.tiles)
-        yield embedded[batch.weights > 0, 0].float().cpu().numpy()
+        return lambda: embedded[:, 0].float().cpu()[counted].numpy()
+
+    def told(done: int, _: int) -> None:
         if progress:
-            progress("embed", min((batch.step + 1) * TILES_PER_STEP, total), total)
+            progress("embed", min(done * TILES_PER_STEP, total), total)
+
+    walk = Walk(plans=(EveryTile(on.universe(), rows=TILES_PER_STEP),))
+    for _, block in computed(on, [walk], queue, told):
+        yield block
 
 
 def _bag_vectors(on: Application, objective: Embeds, tiles: Iterator[Vectors]) -> Iterator[Vectors]:

@@ -6,6 +6,7 @@ protein are put in their place (Lu et al. 2019, S1 Figure). Every target is pain
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from framework.data.batch import Batch
 from framework.data.dataset import Dataset
 from framework.data.format.schema import BAG, SOURCE
 from framework.data.plan import MismatchedPairs, PairsPlan
+from framework.distributed import Ranks
 from framework.durable import check_can_be_folder, write_arrays, write_json
 from framework.errors import RunError
 from framework.objectives import Paints
 from framework.progress import OnProgress
 from framework.run.apply.results import InpaintSummary
+from framework.run.apply.sharing import Walk, by_rank_0, computed, counted_rows, on_rank_0
 from framework.run.apply.tables import facts_of
 from framework.run.train.batches import plan_of
 from framework.run.train.config import Draw
@@ -35,7 +39,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(kw_only=True)
 class Painted:
-    """What a walk over all pairs leaves: one loss per target and source, and the images of a few targets.
+    """What a walk over all pairs leaves, or a step of it: one loss per target and source, images of a few targets.
 
     Attributes:
         condition: name of what each target shows.
@@ -51,6 +55,17 @@ class Painted:
     panels: dict[str, list[Floats]] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
 
+    def add(self, step: Painted, panels: int) -> None:
+        """Add what the next step found; of its images those of conditions that are new, as long as ``panels`` last."""
+        self.condition += step.condition
+        self.right += step.right
+        self.wrong += step.wrong
+        for place, row in enumerate(step.rows):
+            if len(self.rows) < panels and all(shown["condition"] != row["condition"] for shown in self.rows):
+                self.rows.append(row)
+                for name, images in step.panels.items():
+                    self.panels.setdefault(name, []).append(images[place])
+
 
 def inpaint(
     run: Path | str,
@@ -61,6 +76,7 @@ def inpaint(
     progress: OnProgress | None = None,
     *,
     device: str | None = None,
+    ranks: Ranks | None = None,
 ) -> InpaintSummary:
     """Paint every cell of a part after a source of its own protein and after one of another; write losses and panels.
 
@@ -75,6 +91,7 @@ def inpaint(
         panels: at most so many conditions are shown as images, one target each.
         progress: called with (stage, done, total).
         device: ``auto``, ``cpu`` or ``cuda``; None: that of the run's config.
+        ranks: processes that share the work, each of which makes this call; rank 0 writes. None: this one alone.
 
     Returns:
         What was found.
@@ -83,16 +100,26 @@ def inpaint(
         ConfigError: an argument out of range.
         RunError: a run of another objective, or a part without two conditions.
     """
-    opened = open_run(run, device=device)
+    opened = open_run(run, ranks, device=device)
     objective = opened.having(Paints)
     on = opened.on(data, part)
     plan = plan_of(opened.config, on.dataset, on.parts, part, objective, {}, Draw.VALIDATION)
     if not isinstance(plan, PairsPlan):
         raise RunError(f"{run}: its plan gives no pairs; inpaint needs a run with plan: {{name: pairs}}")
     folder = opened.folder.root / "inpainting" if out is None else Path(out)
-    check_can_be_folder(folder)
-    painted = _paint(on, objective, plan, panels, progress)
-    summary = {"format": FORMAT_VERSION, "part": part, **_losses(painted), "panels": painted.rows}
+    by_rank_0(ranks, lambda: check_can_be_folder(folder))
+    painted = _painted(on, objective, plan, panels, progress)
+    return on_rank_0(on.ranks, painted, lambda steps: _summed_up(on, objective, folder, steps, panels))
+
+
+def _summed_up(
+    on: Application, objective: Paints, folder: Path, steps: Iterator[Painted], panels: int
+) -> InpaintSummary:
+    """Join what the steps of a walk found, and write it."""
+    painted, opened = Painted(), on.run
+    for step in steps:
+        painted.add(step, panels)
+    summary = {"format": FORMAT_VERSION, "part": on.part, **_losses(painted), "panels": painted.rows}
     summary["pixel_size_um"] = on.dataset.manifest.pixel_size_um
     summary["channels"] = list(opened.scale.channels)
     summary["structure"] = list(objective.given)
@@ -101,7 +128,7 @@ def inpaint(
     _write(folder, summary, painted)
     return InpaintSummary(
         folder=folder,
-        part=part,
+        part=on.part,
         pairs=summary["pairs"],
         loss=summary["loss"],
         loss_mismatched=summary["loss_mismatched"],
@@ -111,46 +138,63 @@ def inpaint(
     )
 
 
-def _paint(on: Application, objective: Paints, plan: PairsPlan, panels: int, progress: OnProgress | None) -> Painted:
-    """Walk over all pairs of an epoch, once with their own sources and once with strangers; targets are the same."""
-    found = Painted()
+def _painted(
+    on: Application, objective: Paints, plan: PairsPlan, panels: int, progress: OnProgress | None
+) -> Iterator[Painted]:
+    """Walk over all pairs of an epoch, once with their own sources and once with strangers; targets are the same.
+
+    A step keeps the images of conditions that are new to this rank, of ``panels`` at most: among those of all ranks are
+    the first of the walk.
+    """
     names = _conditions(on.dataset, on.run.config.plan.grouped_by)
-    for right, wrong in zip(on.batches(plan), on.batches(MismatchedPairs(plan)), strict=True):
+    shown: set[str] = set()
+
+    def queue(_: int, right: Batch, wrong: Batch) -> Callable[[], Painted]:
         target = right.tiles[:, 1]
         with on.computing():
             both = [objective.inpaint(batch.tiles[:, 0], target).float() for batch in (right, wrong)]
         truth = objective.truth(target)
-        errors = [(painted - truth).square().mean(dim=(1, 2, 3)).double().cpu().tolist() for painted in both]
-        for row in np.flatnonzero((right.weights > 0).cpu().numpy()).tolist():
-            name = names[int(right.bags[row])]
-            if len(found.rows) < panels and all(shown["condition"] != name for shown in found.rows):
-                images = {"source": right.tiles[row, 0], "stranger": wrong.tiles[row, 0], "target": target[row]}
-                images |= {"painted": both[0][row], "painted_after_stranger": both[1][row]}
-                stranger = int(wrong.tile_ids[row, 0])
-                _keep(found, images, name, names[int(on.dataset.index.bag[stranger])], right.tile_ids[row], stranger)
-            found.condition.append(name)
-            found.right.append(errors[0][row])
-            found.wrong.append(errors[1][row])
+        errors = torch.stack([(painted - truth).square().mean(dim=(1, 2, 3)).double() for painted in both])
+        counted = counted_rows(right)
+        bags = right.rows_on_host()[0].tolist()
+        first: dict[str, int] = {}
+        for row in counted.nonzero().squeeze(1).tolist():
+            first.setdefault(names[bags[row]], row)
+        new = [name for name in first if name not in shown][: panels - len(shown)]
+        shown.update(new)
+        rows = [first[name] for name in new]
+        seen = {"source": right.tiles[:, 0], "stranger": wrong.tiles[:, 0], "target": target}
+        seen |= {"painted": both[0], "painted_after_stranger": both[1]}
+        kept = {name: [images[row].float().clone() for row in rows] for name, images in seen.items()}
+        facts = [_facts(on.dataset, names, right, wrong, row) for row in rows]
+
+        def read() -> Painted:
+            own, strangers = errors.cpu()[:, counted].tolist()
+            images = {name: [image.cpu().numpy() for image in each] for name, each in kept.items()}
+            conditions = [names[bag] for bag, real in zip(bags, counted.tolist(), strict=True) if real]
+            return Painted(condition=conditions, right=own, wrong=strangers, panels=images, rows=facts)
+
+        return read
+
+    def told(done: int, total: int) -> None:
         if progress:
-            progress("inpaint", right.step + 1, plan.steps_per_epoch)
-    return found
+            progress("inpaint", done, total)
+
+    for _, step in computed(on, [Walk(plans=(plan, MismatchedPairs(plan)))], queue, told):
+        yield step
 
 
-def _keep(
-    found: Painted, images: dict[str, torch.Tensor], name: str, stranger_name: str, tiles: torch.Tensor, stranger: int
-) -> None:
-    for key, image in images.items():
-        found.panels.setdefault(key, []).append(image.float().cpu().numpy())
-    source, target = (int(tile) for tile in tiles)
-    found.rows.append(
-        {
-            "condition": name,
-            "source": source,
-            "target": target,
-            "stranger": stranger,
-            "stranger_condition": stranger_name,
-        }
-    )
+def _facts(dataset: Dataset, names: list[str], right: Batch, wrong: Batch, row: int) -> dict[str, Any]:
+    """Return which tiles a panel shows."""
+    (bags, tiles, _), stranger = right.rows_on_host(), int(wrong.rows_on_host()[1][row, 0])
+    source, target = tiles[row].tolist()
+    return {
+        "condition": names[int(bags[row])],
+        "source": source,
+        "target": target,
+        "stranger": stranger,
+        "stranger_condition": names[int(dataset.index.bag[stranger])],
+    }
 
 
 def _losses(painted: Painted) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ import anndata
 import numpy as np
 
 from framework.data.format.schema import SOURCE
+from framework.distributed import Ranks
 from framework.durable import check_can_be_file, check_can_be_folder
 from framework.errors import ConfigError, RunError
 from framework.evaluate.conformal import group_names, least_rows, need_level
 from framework.evaluate.interval_layers import calibrated
 from framework.files.h5ad import read_h5ad
 from framework.run.apply.results import PredictSummary
+from framework.run.apply.sharing import by_rank_0
 from framework.run.apply.tables import write_table
 
 CALIBRATION = "val"
@@ -31,6 +33,7 @@ def predict_with_intervals(
     *,
     level: float,
     by: tuple[str, ...] = (),
+    ranks: Ranks | None = None,
 ) -> PredictSummary:
     """Write predictions with layers ``lower`` and ``upper``.
 
@@ -42,6 +45,7 @@ def predict_with_intervals(
         data, out, part: as ``predict``.
         level: share of measured values that an interval shall hold, 0..1.
         by: columns whose values have intervals of their own, as ``Metadata_Plate``; none: one for all.
+        ranks: processes that share the work of ``predicted``, each of which makes this call; None: this one alone.
 
     Raises:
         ConfigError: a level out of range, or a column that the rows do not have.
@@ -50,15 +54,19 @@ def predict_with_intervals(
     """
     need_level(level)
     # Before the calibration; a run of several targets writes a folder.
-    (check_can_be_file if Path(out).suffix == ".h5ad" else check_can_be_folder)(out)
+    by_rank_0(ranks, lambda: (check_can_be_file if Path(out).suffix == ".h5ad" else check_can_be_folder)(out))
     with tempfile.TemporaryDirectory() as beside:
         known = predicted(None, Path(beside) / "known", CALIBRATION)
-        calibration = {file.stem: _read(file) for file in known.files}
-    summary = predicted(data, out, part)
-    for file in summary.files:
+        summary = predicted(data, out, part)
+        by_rank_0(ranks, lambda: _widen(summary.files, known.files, level, by))
+    return replace(summary, level=level)
+
+
+def _widen(files: Sequence[Path], known: Sequence[Path], level: float, by: tuple[str, ...]) -> None:
+    calibration = {file.stem: _read(file) for file in known}
+    for file in files:
         new = _read(file)
         write_table(file, with_intervals(new, calibration[str(new.uns["wellstream"]["target"])], level, by))
-    return replace(summary, level=level)
 
 
 def with_intervals(

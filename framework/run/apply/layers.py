@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from framework.data.batch import Batch
 from framework.data.loading.transform import VIEWS, Views, need_views
 from framework.data.loading.transform import views as mirrored
 from framework.data.plan import EveryTile
+from framework.distributed import Ranks
 from framework.durable import check_can_be_folder
 from framework.errors import ConfigError
 from framework.models import SpatialPool, need_layers, pooled_layers
@@ -21,6 +24,7 @@ from framework.objectives import Embeds
 from framework.progress import OnProgress
 from framework.run.apply.embed import TILES_PER_STEP
 from framework.run.apply.results import LayersSummary
+from framework.run.apply.sharing import Walk, by_rank_0, computed, on_rank_0, write_beside
 from framework.run.apply.tables import StreamedTable, facts_of, tile_rows
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
@@ -40,6 +44,7 @@ def embed_layers(
     progress: OnProgress | None = None,
     *,
     device: str | None = None,
+    ranks: Ranks | None = None,
 ) -> LayersSummary:
     """Write ``<layer>.h5ad`` for each layer: one row per tile in tile order, its maps pooled over space.
 
@@ -58,6 +63,7 @@ def embed_layers(
             of the code of Mehrizi 2023 (see ``predict``). As many times the work.
         progress: called with (stage, done, total).
         device: ``auto``, ``cpu`` or ``cuda``; None: that of the run's config.
+        ranks: processes that share the work, each of which makes this call; rank 0 writes. None: this one alone.
 
     Returns:
         What was written.
@@ -73,11 +79,13 @@ def embed_layers(
     folder = Path(out)
     if folder.suffix == ".h5ad":
         raise ConfigError(f"{folder}: every layer gets a file of its own; name a folder")
-    check_can_be_folder(folder)
-    opened = open_run(run, untrained=untrained, device=device)
+    by_rank_0(ranks, lambda: check_can_be_folder(folder))
+    opened = open_run(run, ranks, untrained=untrained, device=device)
     objective = opened.having(Embeds)
     need_layers(objective.feature_network(), layers)
-    rows = _write(opened.on(data), objective, folder, layers, Reading(pool=pooled_by, views=seen), progress)
+    on, reading = opened.on(data), Reading(pool=pooled_by, views=seen)
+    blocks = _blocks(on, objective, layers, reading, progress)
+    rows = on_rank_0(on.ranks, blocks, lambda made: _write(on, folder, made, reading))
     files = tuple(folder / f"{layer}.h5ad" for layer in layers)
     return LayersSummary(files=files, rows=rows, pool=pooled_by, views=seen, step=opened.step)
 
@@ -97,42 +105,47 @@ def _need_pool(name: str) -> SpatialPool:
     raise ConfigError(f"pool: expected one of: {', '.join(POOLS)}, found '{name}'")
 
 
-def _write(
-    on: Application,
-    objective: Embeds,
-    folder: Path,
-    layers: Sequence[str],
-    reading: Reading,
-    progress: OnProgress | None,
-) -> int:
+def _write(on: Application, folder: Path, blocks: Iterator[dict[str, Vectors]], reading: Reading) -> int:
     """Stream all blocks to the files, which appear together at the end; return the number of rows."""
     obs = tile_rows(on.dataset, on.parts, on.tiles())
     facts = facts_of(on, "embeddings") | {"level": "tile", **asdict(reading)}
-    tables: dict[str, StreamedTable] = {}
-    written = 0
+    first = next(blocks)
     with ExitStack() as files:
-        for block in _blocks(on, objective, layers, reading):
+        tables = {
+            layer: files.enter_context(
+                StreamedTable(folder / f"{layer}.h5ad", obs, values.shape[1], facts | {"layer": layer})
+            )
+            for layer, values in first.items()
+        }
+
+        def append(block: dict[str, Vectors]) -> None:
             for layer, values in block.items():
-                if layer not in tables:
-                    table = StreamedTable(folder / f"{layer}.h5ad", obs, values.shape[1], facts | {"layer": layer})
-                    tables[layer] = files.enter_context(table)
                 tables[layer].append(values)
-            written += len(block[layers[0]])
-            if progress:
-                progress("embed", written, len(obs))
-    return written
+
+        write_beside(chain([first], blocks), append)
+    return len(obs)
 
 
 def _blocks(
-    on: Application, objective: Embeds, layers: Sequence[str], reading: Reading
+    on: Application, objective: Embeds, layers: Sequence[str], reading: Reading, progress: OnProgress | None
 ) -> Iterator[dict[str, Vectors]]:
     """Yield layer -> (n, D) for blocks of tiles in tile order."""
     network, share = objective.feature_network(), len(VIEWS[reading.views])
-    for batch in on.batches(EveryTile(on.universe(), rows=TILES_PER_STEP)):
+    total = len(on.tiles())
+
+    def queue(_: int, batch: Batch) -> Callable[[], dict[str, Vectors]]:
         with on.computing():
-            cells = objective.source_cells(batch.tiles[batch.weights > 0, 0])
+            cells = objective.source_cells(batch.without_padding().tiles[:, 0])
             found = dict.fromkeys(layers, torch.zeros(()))
             for seen in mirrored(cells, reading.views):
                 pooled = pooled_layers(network, layers, seen, reading.pool)
                 found = {layer: found[layer] + values / share for layer, values in pooled.items()}
-        yield {layer: values.cpu().numpy() for layer, values in found.items()}
+        return lambda: {layer: values.cpu().numpy() for layer, values in found.items()}
+
+    def told(done: int, _: int) -> None:
+        if progress:
+            progress("embed", min(done * TILES_PER_STEP, total), total)
+
+    walk = Walk(plans=(EveryTile(on.universe(), rows=TILES_PER_STEP),))
+    for _, block in computed(on, [walk], queue, told):
+        yield block

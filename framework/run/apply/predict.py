@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ from framework.data.permutation import I64
 from framework.data.plan import EveryBag, EveryTile, Plan, PlanUniverse
 from framework.data.split import PART_OF_BACKBONE
 from framework.data.store import Store
+from framework.distributed import Ranks
 from framework.durable import check_can_be_file
 from framework.errors import ConfigError, DatasetError, RunError
 from framework.objectives import Output, Predicts
 from framework.progress import OnProgress
 from framework.run.apply.attention import TileAttention
 from framework.run.apply.results import PredictSummary
+from framework.run.apply.sharing import Walk, by_rank_0, computed, counted_rows, on_rank_0
 from framework.run.apply.tables import bag_rows, facts_of, tile_rows, write_table
 from framework.run.train.batches import open_store
 from framework.run.train.opened import Application
@@ -46,6 +48,44 @@ class Pass:
     share: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is predicted, and of what.
+
+    Attributes:
+        on: the run on its data.
+        objective: what predicts.
+        outputs: columns of the predictions.
+        rows: bags or tiles that are predicted, increasing.
+        views: how often each tile is seen.
+        attention: how much each tile counts; None where all count the same.
+    """
+
+    on: Application
+    objective: Predicts
+    outputs: Sequence[Output]
+    rows: I64
+    views: Views
+    attention: TileAttention | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What one step predicted.
+
+    Attributes:
+        ids: bags or tiles (n,).
+        values: (n, P), in units of the targets.
+        tiles: (n, N), from which.
+        shares: (n, N), how much each counted; None where all count the same.
+    """
+
+    ids: I64
+    values: npt.NDArray[np.float64]
+    tiles: I64
+    shares: npt.NDArray[np.float64] | None
+
+
 def predict(
     run: Path | str,
     data: Path | str | None,
@@ -57,6 +97,7 @@ def predict(
     progress: OnProgress | None = None,
     *,
     device: str | None = None,
+    ranks: Ranks | None = None,
 ) -> PredictSummary:
     """Write predictions, with the measured values in layer ``measured``.
 
@@ -79,6 +120,7 @@ def predict(
             tile, the four views of the code of Mehrizi 2023.
         progress: called with (stage, done, total).
         device: ``auto``, ``cpu`` or ``cuda``; None: that of the run's config.
+        ranks: processes that share the work, each of which makes this call; rank 0 writes. None: this one alone.
 
     Returns:
         What was written.
@@ -90,43 +132,48 @@ def predict(
     if tiles < 1 or seeds < 1:
         raise ConfigError(f"expected tiles >= 1 and seeds >= 1, found {tiles} and {seeds}")
     seen = need_views(views)
-    opened = open_run(run, device=device)
-    outputs = _outputs(opened.having(Predicts))
-    files = _files(outputs, Path(out))
+    opened = open_run(run, ranks, device=device)
+    objective = opened.having(Predicts)
+    outputs = _outputs(objective)
+    files = by_rank_0(ranks, lambda: _files(outputs, Path(out)))
     on = opened.on(data, part)
     store: Store = on.store
     if data is None and opened.config.data.embeddings is not None and seen == 1:
         store = open_store(opened.config, on.dataset, opened.scale.channels)
-    rows, attention = _write_predictions(on, store, files, outputs, tiles, seeds, seen, progress)
-    kept = None if attention is None else attention.write(Path(out))
-    named, n = tuple(files.values()), len(outputs)
-    return PredictSummary(
-        files=named, rows=len(rows), columns=n, part=part, views=seen, step=opened.step, attention=kept
-    )
-
-
-def _write_predictions(
-    on: Application,
-    store: Store,
-    files: dict[str, Path],
-    outputs: Sequence[Output],
-    tiles: int,
-    seeds: int,
-    seen: Views,
-    progress: OnProgress | None,
-) -> tuple[I64, TileAttention | None]:
-    """Predict and write every row; return the bags (or tiles) that these are, and how much each tile counted."""
-    objective = on.run.having(Predicts)
     rows, passes = _planned(on.universe(), objective, tiles, seeds)
-    obs = _rows(on, objective, rows)
+    asked = Asked(
+        on=on,
+        objective=objective,
+        outputs=outputs,
+        rows=rows,
+        views=seen,
+        attention=TileAttention.of(on, objective, rows),
+    )
+    made = _predicted(asked, store, passes, progress)
+    return on_rank_0(on.ranks, made, lambda steps: _written(asked, steps, files, Path(out)))
+
+
+def _written(asked: Asked, steps: Iterator[tuple[float, Step]], files: dict[str, Path], out: Path) -> PredictSummary:
+    """Add up what each step predicted, and write it."""
+    on, objective, outputs, rows = asked.on, asked.objective, asked.outputs, asked.rows
     predicted = np.zeros((len(rows), len(outputs)), dtype=np.float64)
-    attention = TileAttention.of(on, objective, rows)
-    for places, values in _predicted(on, objective, store, passes, rows, seen, attention, progress):
-        predicted[places] += _as_many(values, outputs, objective, on.run.folder.root)
-    facts = facts_of(on, "predictions") | {"views": seen}
+    for share, step in steps:
+        values = _as_many(step.values, outputs, objective, on.run.folder.root)
+        predicted[np.searchsorted(rows, step.ids)] += values * share
+        if asked.attention is not None and step.shares is not None:
+            asked.attention.add(step.tiles, step.shares, share)
+    facts = facts_of(on, "predictions") | {"views": asked.views}
     measured = _measured(on, objective, rows, len(outputs))
-    _write(files, outputs, facts, obs, predicted.astype(np.float32), measured)
-    return rows, attention
+    _write(files, outputs, facts, _rows(on, objective, rows), predicted.astype(np.float32), measured)
+    return PredictSummary(
+        files=tuple(files.values()),
+        rows=len(rows),
+        columns=len(outputs),
+        part=on.part,
+        views=asked.views,
+        step=on.run.step,
+        attention=None if asked.attention is None else asked.attention.write(out),
+    )
 
 
 def _rows(on: Application, objective: Predicts, rows: I64) -> pd.DataFrame:
@@ -192,32 +239,38 @@ def _some(universe: PlanUniverse, chosen: npt.NDArray[np.bool_]) -> PlanUniverse
 
 
 def _predicted(
-    on: Application,
-    objective: Predicts,
-    store: Store,
-    passes: list[Pass],
-    rows: I64,
-    views: Views,
-    attention: TileAttention | None,
-    progress: OnProgress | None,
-) -> Iterator[tuple[I64, npt.NDArray[np.float64]]]:
-    """Yield places among ``rows`` and what one pass adds there (n, P): its share of the mean over passes."""
-    total, done = sum(each.plan.steps_per_epoch for each in passes), 0
-    for each in passes:
-        for batch in on.batches(each.plan, store):
-            with on.computing():
-                if attention is None:
-                    values = _over_views(objective, batch, views)
-                else:
-                    turned = [batch.tiles] if views == 1 else mirrored(batch.tiles, views)
-                    values = attention.predict(batch, turned, each.share)
-            counted = (batch.weights > 0).cpu().numpy()
-            ids = batch.bags if objective.predicts_per == "bag" else batch.tile_ids[:, 0]
-            flat = values.reshape(len(counted), -1).double().cpu().numpy()
-            yield np.searchsorted(rows, ids.cpu().numpy()[counted]), flat[counted] * each.share
-            done += 1
-            if progress:
-                progress("predict", done, total)
+    asked: Asked, store: Store, passes: list[Pass], progress: OnProgress | None
+) -> Iterator[tuple[float, Step]]:
+    """Yield what each step of each pass predicted, and its share in the mean over passes."""
+    on, objective, views, attention = asked.on, asked.objective, asked.views, asked.attention
+
+    def queue(_: int, batch: Batch) -> Callable[[], Step]:
+        counted, (bags, tiles, _weights), shares = counted_rows(batch), batch.rows_on_host(), None
+        with on.computing():
+            if attention is None:
+                values = _over_views(objective, batch, views)
+            else:
+                turned = [batch.tiles] if views == 1 else mirrored(batch.tiles, views)
+                values, shares = attention.predict(batch, turned)
+
+        def read() -> Step:
+            flat = values.reshape(len(counted), -1).double().cpu()[counted].numpy()
+            return Step(
+                ids=(bags if objective.predicts_per == "bag" else tiles[:, 0])[counted].numpy(),
+                values=flat,
+                tiles=tiles[counted].numpy(),
+                shares=None if shares is None else shares.cpu()[counted].numpy(),
+            )
+
+        return read
+
+    def told(done: int, total: int) -> None:
+        if progress:
+            progress("predict", done, total)
+
+    walks = [Walk(plans=(each.plan,), store=store) for each in passes]
+    for number, step in computed(on, walks, queue, told):
+        yield passes[number].share, step
 
 
 def _over_views(objective: Predicts, batch: Batch, views: Views) -> torch.Tensor:

@@ -80,6 +80,26 @@ def need_same_data(dataset: Dataset, ranks: Ranks) -> None:
         )
 
 
+def need_same_weights(run: Path, weights: str, ranks: Ranks) -> None:
+    """Check that all ranks opened the same weights of a run; a collective.
+
+    Args:
+        run: the run folder.
+        weights: SHA-256 of those of this rank.
+        ranks: the processes.
+
+    Raises:
+        RunError: on every rank where one opened others.
+    """
+    answers = _gathered(weights, ranks)
+    lacking = _named(answers, [answer.value != answers[0].value for answer in answers])
+    if lacking:
+        _refuse(
+            f"{run}: other weights for {lacking} than for rank 0 ({answers[0].host}); copy the same run to all "
+            "machines, or name one that all of them see"
+        )
+
+
 def _made(root: Path) -> str:
     token = f".shared-{secrets.token_hex(8)}"
     (root / token).touch(exist_ok=False)

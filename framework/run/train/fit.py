@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from framework import trainer
-from framework.distributed import Ranks, failure_of, tell
+from framework.distributed import Ranks
 from framework.durable import write_json
 from framework.errors import ConfigError, RunError
 from framework.files.json_file import read_mapping
@@ -54,19 +54,8 @@ def fit(config: RunConfig, resume: str = "auto", ranks: Ranks | None = None) -> 
     joined = Ranks.open(
         train.device, train.precision, step_timeout_s=train.timeout_s, deterministic=train.deterministic
     )
-    failed = True
-    try:
-        run = _fit(settings, resume, joined)
-        failed = False
-    except Exception as error:
-        failed = not isinstance(error, Stopped)
-        if joined.world_size > 1 and not isinstance(error, Stopped):
-            # Before this rank leaves the others, which would only see that.
-            tell(failure_of(error, joined.rank))
-        raise
-    finally:
-        joined.close(failed=failed)
-    return run
+    with joined.leaving(Stopped):
+        return _fit(settings, resume, joined)
 
 
 def _fit(config: RunConfig, resume: str, ranks: Ranks) -> Path:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,14 @@ from framework.data import split
 from framework.data.batch import Batch
 from framework.data.dataset import Dataset
 from framework.data.permutation import I64
-from framework.data.plan import Plan, PlanUniverse
+from framework.data.plan import EveryNthStep, Plan, PlanUniverse
 from framework.data.scales import ScaleProfile
 from framework.data.split import PARTS, Parts, bags_in
 from framework.data.store import Store, TileStore
 from framework.distributed import Ranks, device_here
 from framework.errors import ConfigError, RunError, did_you_mean
 from framework.objectives import OBJECTIVES, Embeds, Objective, Paints, Predicts
+from framework.run.train.agreement import need_same_data
 from framework.run.train.batches import open_loader, open_tiles
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import RunFolder
@@ -46,7 +47,7 @@ class OpenedRun:
         scale: how its pixels are scaled.
         step: completed steps of the chosen checkpoint; 0 for initial weights.
         weights: SHA-256 of the chosen weights' file; ``untrained`` for initial weights.
-        ranks: this process, on the device that it computes on.
+        ranks: this process, on the device that it computes on, and those it shares the work with.
     """
 
     folder: RunFolder
@@ -83,11 +84,14 @@ class OpenedRun:
         Raises:
             ConfigError: no such part.
             DatasetError: no dataset there, or one without the channels of the run.
+        RunError: ranks that share the work have other data.
         """
         if part not in (*PARTS, "all"):
             known = f"part: expected one of: {', '.join(PARTS)}, all, found '{part}'"
             raise ConfigError(known + did_you_mean(part, PARTS))
         dataset = Dataset.open(self.config.data.path if data is None else data, self.config.data.cache)
+        if self.ranks.world_size > 1:
+            need_same_data(dataset, self.ranks)
         return Application(
             run=self,
             dataset=dataset,
@@ -117,7 +121,7 @@ class Application:
         parts: part of every bag; ``unseen`` where the dataset is not the run's.
         part: the part that is asked for, or ``all``.
         store: its pixels, in the channels of the run.
-        ranks: this process, on the device and in the precision of the run.
+        ranks: this process, on the device and in the precision of the run, and those it shares the work with.
     """
 
     run: OpenedRun
@@ -174,16 +178,19 @@ class Application:
         """Return the bags of the part, with all their tiles. Raises RunError where there is none."""
         return PlanUniverse.of(self.dataset, self.bags())
 
-    def batches(self, plan: Plan, store: Store | None = None) -> Iterator[Batch]:
-        """Yield one epoch of a plan, scaled as in training, on the device.
+    def batches(self, plan: Plan, store: Store | None = None, first: int = 0) -> Iterator[Batch]:
+        """Yield steps of one epoch of a plan, scaled as in training, on the device: all of them where one rank works.
 
         Args:
             plan: what to visit.
             store: where the tiles come from; None: the pixels.
+            first: the first step of this rank. Each rank takes whole steps: this one, and then every N-th of N ranks.
         """
         source = self.store if store is None else store
-        loader = open_loader(self.run.config, source, plan, ranks=self.ranks, scale=self.run.scale, labels={})
-        yield from loader.batches(0, plan.steps_per_epoch)
+        mine = EveryNthStep(plan, first, self.ranks.world_size)
+        alone = replace(self.ranks, rank=0, world_size=1)
+        loader = open_loader(self.run.config, source, mine, ranks=alone, scale=self.run.scale, labels={})
+        yield from loader.batches(0, mine.steps_per_epoch)
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -208,7 +215,26 @@ def solo(config: RunConfig, device: str | None = None) -> Ranks:
     Raises:
         ConfigError: no such device, here or at all.
     """
+    return Ranks.solo(_device(config, device), config.train.precision)
+
+
+def joined(config: RunConfig, device: str | None = None) -> Ranks:
+    """Join the processes that a launcher started, in the precision of a run; alone without one.
+
+    Args:
+        config: of the run.
+        device: as ``open_run`` has it.
+
+    Raises:
+        ConfigError: as ``solo``.
+        RunError: as ``Ranks.open``.
+    """
+    place: Literal["cpu", "cuda"] = "cpu" if _device(config, device) == "cpu" else "cuda"
+    return Ranks.open(place, config.train.precision, deterministic=None)
+
+
+def _device(config: RunConfig, device: str | None) -> str:
     if device is None and config.train.device == "cuda" and not torch.cuda.is_available():
         log.warning("the run was trained with train.device=cuda and there is no CUDA device here: computing on the CPU")
         device = "cpu"
-    return Ranks.solo(device_here(device or config.train.device), config.train.precision)
+    return device_here(device or config.train.device)

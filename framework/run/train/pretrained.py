@@ -16,6 +16,7 @@ from framework.files.hdf5 import open_hdf5
 from framework.files.json_file import read_mapping
 from framework.models import Taken
 from framework.objectives import Embeds, PretrainedBackbone
+from framework.run.train.agreement import need_same_weights
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import RunFolder
 from framework.run.train.identity import need_facts_of
@@ -45,7 +46,8 @@ def open_run(
 
     Args:
         run: the run folder.
-        ranks: where to compute; default: this process, on ``device``.
+        ranks: where to compute, and with whom: each of these processes makes this call; default: this process, on
+            ``device``.
         untrained: take the weights the run began with instead, which need no checkpoint.
         device: ``auto``, ``cpu`` or ``cuda``; None: what the run's config asks for, and the CPU, with a note, where
             there is no such device.
@@ -73,6 +75,8 @@ def open_run(
         checkpoint.restore(found if average is None else _with(found, average), objective)
         step = found.step
         weights = _digest_of_weights(path, checkpoint.WEIGHTS if average is None else checkpoint.AVERAGE)
+    if place.world_size > 1:
+        need_same_weights(folder.root, weights, place)
     objective = placed(objective, config, place)
     objective.eval()
     return OpenedRun(

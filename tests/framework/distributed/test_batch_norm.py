@@ -111,3 +111,56 @@ def test_more_values_per_channel_are_torchs_own_numbers_bit_for_bit() -> None:
     assert all(torch.equal(value, twin.state_dict()[name]) for name, value in model.state_dict().items())
     assert torch.equal(model.eval()(images), twin.eval()(images))
     assert twin[1](torch.zeros(0, 3, 2, 2)).shape == (0, 3, 2, 2)  # type: ignore[index, operator]
+
+
+def over_one_rank(layer: nn.Module) -> nn.Module:
+    """Return a synchronised layer whose gather finds no other ranks."""
+    alone = single_value_batch_norm(layer)
+    alone.gather = lambda rows: rows  # type: ignore[assignment]
+    return alone
+
+
+def test_what_is_kept_for_backward_is_the_input_as_torch_keeps_it() -> None:
+    def kept(layer: nn.Module) -> int:
+        sizes: dict[int, int] = {}
+
+        def keep(value: torch.Tensor) -> torch.Tensor:
+            sizes[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+            return value
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+            layer(torch.randn(8, 16, 32, 32, requires_grad=True))
+        return sum(sizes.values())
+
+    inputs = 8 * 16 * 32 * 32 * 4
+    assert inputs <= kept(nn.BatchNorm2d(16)) < 1.01 * inputs
+    assert inputs <= kept(over_one_rank(nn.BatchNorm2d(16))) < 1.01 * inputs
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_bf16_rows_have_moments_and_gradients_of_float32(layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    rows = (40 + 3 * torch.randn(16, 4, 9, 9)).bfloat16().contiguous(memory_format=layout)
+    asked = torch.randn(16, 4, 9, 9).bfloat16()
+    found = {}
+    for name, layer in {"ours": over_one_rank(nn.BatchNorm2d(4)), "torch": nn.BatchNorm2d(4)}.items():
+        mine = rows.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output = layer(mine)
+        output.backward(asked)
+        assert mine.grad is not None
+        assert output.dtype == mine.grad.dtype == torch.bfloat16
+        assert output.is_contiguous(memory_format=layout)
+        assert mine.grad.is_contiguous(memory_format=layout)
+        found[name] = [output.float(), mine.grad.float(), layer.weight.grad, layer.running_mean, layer.running_var]
+    for ours, theirs in zip(found["ours"], found["torch"], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-2)
+    expected = rows.double().mean(dim=(0, 2, 3)) * 0.1
+    torch.testing.assert_close(found["ours"][3].double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_gradient_of_a_gradient_is_refused() -> None:
+    rows = torch.randn(5, 3, requires_grad=True)
+    (gradient,) = torch.autograd.grad(over_one_rank(nn.BatchNorm1d(3))(rows).square().sum(), rows, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()

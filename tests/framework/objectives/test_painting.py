@@ -9,6 +9,7 @@ import pytest
 import torch
 from fixtures.tiny_dataset import make_dataset
 from pydantic import ValidationError
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from framework.data.dataset import Dataset
 from framework.errors import RunError
@@ -22,7 +23,7 @@ from framework.objectives import (
     TripletMIL,
     TripletMILConfig,
 )
-from framework.objectives.painting import PaintingProfile
+from framework.objectives.painting import PaintingProfile, taken
 
 SMALL: dict[str, Any] = {"backbone": AlexNetSourceConfig(widths=(4, 6, 8, 8, 6)), "decoder_widths": (6, 8, 8, 6, 4)}
 CHANNELS = ("A", "B")
@@ -194,3 +195,37 @@ def test_other_objectives_offer_the_layers_of_their_backbone(dataset: Dataset) -
     triplet = TripletMIL(config, TripletMIL.measure(config, dataset, CHANNELS, np.arange(6)))
     found = pooled_layers(triplet.eval().feature_network(), ("trunk.layer1", "head.1"), torch.rand(2, 2, 32, 32))
     assert [tuple(value.shape) for value in found.values()] == [(2, 64), (2, 1024)]
+
+
+@pytest.mark.parametrize("places", [[0, 1, 2, 3], [1], [1, 2], [3, 1], [0, 2, 3], [2, 3, 0, 1]])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_channels_are_taken_in_the_order_asked_and_in_the_layout_of_the_cells(
+    places: list[int], layout: torch.memory_format
+) -> None:
+    cells = torch.randn(3, 4, 5, 6).contiguous(memory_format=layout)
+    some = taken(cells, places)
+    assert torch.equal(some, torch.stack([cells[:, place] for place in places], dim=1))
+    assert some.is_contiguous(memory_format=layout)
+
+
+class Asked(TorchDispatchMode):
+    """Notes which operations are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_list_of_channels_is_sent_to_a_device() -> None:
+    """What a list of places becomes is a tensor that a GPU is sent, and operation ``index``."""
+    cells = torch.empty(3, 4, 5, 6, device="meta")
+    with Asked() as asked:
+        assert taken(cells, [3, 0, 1]).shape == (3, 3, 5, 6)
+    assert "index" not in asked.names
+    with Asked() as asked:
+        assert cells[:, [3, 0, 1]].shape == (3, 3, 5, 6)
+    assert "index" in asked.names

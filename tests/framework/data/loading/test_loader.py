@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from fixtures.late_stream import LateStream, Omission
 from fixtures.tiny_dataset import make_dataset, stored_tiles
 
 from framework.data.augmentations import SymmetriesConfig
@@ -364,3 +365,30 @@ def test_cuda_batches_equal_those_on_the_cpu(tmp_path: Path, channels_last: bool
         torch.testing.assert_close(tiles.cpu(), batch.tiles, rtol=1e-5, atol=1e-5)
         assert torch.equal(bags.cpu(), batch.labels["bag"])
         assert torch.equal(weights.cpu(), batch.weights)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("late", "without"),
+    [("copy", ""), ("copy", "copied"), ("copy", "ready"), ("step", ""), ("step", "memory")],
+)
+def test_events_order_late_copies_and_late_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: Literal["copy", "step"], without: Omission
+) -> None:
+    """Batches ahead fill each page-locked buffer again long before its copy; without an event, pixels are wrong."""
+    dataset = make_dataset(tmp_path, size=64, tiles_per_bag=20)
+    plan = build_plan(BagsConfig(bags=5, tiles=12), PlanUniverse.of(dataset, np.arange(6)), 0)
+    options: dict[str, Any] = {"scale": standardise(dataset), "augment": (BOTH,), "prefetch": 6, "threads": 1}
+    expected = [batch.tiles.clone() for batch in Loader(TileStore(dataset), plan, **options).batches(0, 12)]
+    # New memory, page-locked or of the GPU, would wait for the GPU: after this there is enough of both.
+    list(Loader(TileStore(dataset), plan, device="cuda", **options).batches(0, 12))
+    torch.cuda.synchronize()
+    monkeypatch.setattr(loader_module, "lane_to", lambda device: LateStream(device, late, without))
+    # A gather that takes a moment takes its memory on the device when the batch before has been let go.
+    loader = Loader(SlowStore(dataset, 0.02), plan, device="cuda", **options)
+    found = [batch.tiles.clone() for batch in loader.batches(0, 12)]
+    torch.cuda.synchronize()
+    right = [
+        torch.allclose(ours.cpu(), theirs, rtol=1e-5, atol=1e-5) for ours, theirs in zip(found, expected, strict=True)
+    ]
+    assert all(right) is (not without), right

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from fixtures.late_stream import LateStream, Omission
 from fixtures.tiny_dataset import make_dataset
 
 from framework.data.augmentations import SymmetriesConfig
@@ -173,6 +174,14 @@ class Devices:
     def current_stream(self, device: torch.device) -> NamedStream:
         return NamedStream("caller", device)
 
+    @contextmanager
+    def stream(self, stream: NamedStream) -> Iterator[None]:
+        self.story.append(("queueing on", stream.name))
+        yield
+
+    def _sleep(self, cycles: int) -> None:
+        self.story.append(("spin",))
+
 
 class NamedStream:
     def __init__(self, name: str, device: torch.device) -> None:
@@ -255,3 +264,20 @@ def test_a_wait_of_the_device_is_read_when_its_step_is_done(devices: Devices) ->
     first = devices.story.index(asked[0])
     assert ("thread", "waits for", "event 4") in devices.story[:first]
     assert asked[0] == ("milliseconds from", "time 2", "to time 3")
+
+
+@pytest.mark.parametrize("without", ["", "copied", "ready", "memory"])
+def test_the_late_stream_of_the_gpu_tests_leaves_out_one_event(devices: Devices, without: Omission) -> None:
+    lane = LateStream(torch.device("cuda", 0), "copy", without)
+    tensor: Any = NamedTensor(devices.story)
+    with lane.queueing():
+        copied, ready = lane.mark(), lane.mark()
+    copied.synchronize()
+    lane.arrive(ready, [tensor])
+    events = {
+        "copied": ("thread", "waits for", "event 1"),
+        "ready": ("caller", "waits for", "event 2"),
+        "memory": ("memory", "kept for", "caller"),
+    }
+    assert {name for name, event in events.items() if event not in devices.story} == {without} - {""}
+    assert devices.story[:2] == [("queueing on", "side"), ("spin",)]

@@ -16,6 +16,7 @@ from framework.data.plan import (
     BagsConfig,
     BalancedBagsConfig,
     EveryBag,
+    EveryNthStep,
     EveryTile,
     MismatchedPairs,
     PairsConfig,
@@ -356,3 +357,22 @@ def test_a_plan_over_bags_of_a_dataset_groups_them_by_its_own_columns(tmp_path: 
     allowed = np.zeros(len(dataset.index), dtype=bool)
     allowed[[1, 4]] = True
     assert set(plan_over(TilesConfig(tiles=2), dataset, bags, 0, allowed).at(0).tiles.ravel().tolist()) == {1, 4}
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 9])
+def test_processes_that_take_every_nth_step_take_each_once(world: int) -> None:
+    start = np.asarray([0, 4, 4, 9, 16])
+    bags = np.asarray([0, 2, 3])
+    plan = EveryTile(PlanUniverse(bags=bags, bag_start=start, group=np.zeros(3, np.int64)), 3)
+    assert plan.steps_per_epoch == 6
+    shares = [EveryNthStep(plan, first, world) for first in range(world)]
+    assert [share.steps_per_epoch for share in shares] == [len(range(first, 6, world)) for first in range(world)]
+    taken = [share.at(step) for share in shares for step in range(share.steps_per_epoch)]
+    assert sorted(rows.step for rows in taken) == list(range(6))
+    for rows in taken:
+        whole = plan.at(rows.step)
+        assert np.array_equal(rows.tiles, whole.tiles)
+        assert np.array_equal(rows.weights, whole.weights)
+    assert (shares[0].rows, shares[0].tiles_per_row, shares[0].unit) == (3, 1, "tile")
+    with pytest.raises(ValueError, match="expected first >= 0 and every >= 1, found 0 and 0"):
+        EveryNthStep(plan, 0, 0)

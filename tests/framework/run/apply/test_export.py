@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fixtures.tiny_run import BAGS, HEADS, MARKERS, PAIRS, TRIPLET, config, tiny_data
+from fixtures.tiny_run import FORMS, TRIPLET, brief_runs, config, tiny_data
 from safetensors.torch import load_file, save_file
 
 from framework.data.store import TileStore
@@ -35,36 +35,28 @@ for folder in sys.argv[1:]:
     np.save(folder + "/theirs.npy", torch.export.load(folder + "/model/model.pt2").module()(pixels).numpy())
 assert "framework" not in sys.modules
 """
-EXPRESSION = MARKERS.replace("name: marker_regression", "name: cell_expression").replace(
-    "markers: [m1, m2]", "genes: [m1]\n  total: m2\n  min_cells: 1"
-)
-BRIEF = ("train.steps=2", "train.save_every=2", "optim.warmup_steps=0")
-FORMS = {
-    "triplet_mil": (TRIPLET, BRIEF),
-    "marker_regression": (MARKERS, ("train.steps=2", "train.save_every=2")),
-    "cell_expression": (EXPRESSION, ("train.steps=2", "train.save_every=2")),
-    "omics_heads": (HEADS, ("train.steps=2", "train.save_every=2", "train.evaluate_every=2")),
-    "omics_bags": (BAGS, ("train.steps=2", "train.save_every=2", "train.evaluate_every=2")),
-    "paired_inpainting": (PAIRS, ("train.steps=2", "train.save_every=2", "train.evaluate_every=2")),
-}
+
+
+# The autoencoder is a Painting, as paired_inpainting.
+EXPORTED = tuple(name for name in FORMS if name != "autoencoder")
+BRIEF = FORMS["triplet_mil"][1]
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset, and one run of each objective of ``FORMS``."""
+    """A dataset, and one run of each objective of ``EXPORTED``."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("export")
     tiny_data(folder / "data")
-    for name, (form, changes) in FORMS.items():
-        fit(config(form, *changes, run=folder / name, data=folder / "data", pretrained=folder / "triplet_mil"))
+    brief_runs(folder, *EXPORTED)
     return folder
 
 
 @pytest.fixture(scope="module")
 def exported(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder per run of ``FORMS`` with its export ``model``; a program is slow to trace, so each is made once."""
+    """A folder per run of ``EXPORTED`` with its export ``model``; a program is slow to trace, so each is made once."""
     folder = tmp_path_factory.mktemp("exported")
-    for name in FORMS:
+    for name in EXPORTED:
         (folder / name).mkdir()
         export(world / name, folder / name / "model", licence="CC-BY-4.0")
     return folder
@@ -76,14 +68,14 @@ def embedded(world: Path, exported: Path) -> Path:
 
     The programs run in one process, which cannot import this project.
     """
-    for name in FORMS:
+    for name in EXPORTED:
         on = open_run(world / name).on(None)
         assert isinstance(on.store, TileStore)
         ids = on.tiles()
         stored = np.empty((len(ids), *on.store.sample_shape), dtype=on.store.dtype)
         on.store.gather(ids, stored)
         np.save(exported / name / "pixels.npy", stored.astype(np.float32))
-    command = [sys.executable, "-I", "-c", ALONE, *(str(exported / name) for name in FORMS)]
+    command = [sys.executable, "-I", "-c", ALONE, *(str(exported / name) for name in EXPORTED)]
     done = subprocess.run(command, cwd=exported, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return exported
@@ -91,10 +83,10 @@ def embedded(world: Path, exported: Path) -> Path:
 
 def test_every_objective_that_embeds_is_exported_here() -> None:
     embeds = {name for name in OBJECTIVES.names() if issubclass(OBJECTIVES.get(name).build, Embeds)}
-    assert embeds - {"autoencoder"} <= set(FORMS)  # the autoencoder is a Painting, as paired_inpainting
+    assert embeds <= set(FORMS)
 
 
-@pytest.mark.parametrize("objective", FORMS)
+@pytest.mark.parametrize("objective", EXPORTED)
 def test_the_program_gives_the_same_embeddings_without_this_project(
     world: Path, embedded: Path, tmp_path: Path, objective: str
 ) -> None:

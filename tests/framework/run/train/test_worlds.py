@@ -14,7 +14,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from fixtures.tiny_run import MARKERS, PAIRS, ROOT, TRIPLET, config, difference, digests, start, tiny_data, weights
+from fixtures.tiny_run import (
+    AUTOENCODER,
+    MARKERS,
+    PAIRS,
+    ROOT,
+    TRIPLET,
+    config,
+    difference,
+    digests,
+    start,
+    tiny_data,
+    weights,
+)
 
 from framework.config import to_yaml
 from framework.run import fit, verify_run
@@ -24,8 +36,6 @@ pytestmark = pytest.mark.distributed
 SGD = ("optim.name=sgd", "optim.lr=0.1", "optim.clip_norm=null")
 # Of pixels that are exactly 0 a convolution makes its bias, which starts at 0: all of them at the kink of the ReLU.
 NO_ZEROS = ("data.scale=per_tile_standardise", "data.floor={}")
-AUTOENCODER = """objective={name: autoencoder, backbone: {name: alexnet, widths: [4, 6, 8, 8, 6]},
-decoder_widths: [6, 8, 8, 6, 4]}"""
 CASES = {
     "triplet-group": (TRIPLET, (*SGD, "objective.backbone.dropout=0")),
     "triplet-batch-sync": (
