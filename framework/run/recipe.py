@@ -6,15 +6,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pandas as pd
 import torch
 
 from framework.config import flow_text
 from framework.data.format.schema import PERTURBATION, STIMULATION
+from framework.data.split import SplitConfig, assign
 from framework.run.train.config import parse_run_config
 
-_LEAST_CONDITIONS = 4
+_LEAST_CONDITIONS, _LEAST_PERTURBATIONS = 4, 3
 _CONDITIONS = 12
-_TRAIN_SHARE = 0.7
+_SPLIT = SplitConfig(by=PERTURBATION, fractions=(0.7, 0.1, 0.2), seed=0)
 _PASSES_GPU, _PASSES_CPU = 30, 4
 _TILES_PER_STEP_GPU, _TILES_PER_STEP_CPU = 256, 64
 """Tiles of a step of the autoencoder."""
@@ -87,7 +89,8 @@ def recipe(facts: RecipeFacts, machine: Machine | None = None) -> str:
     """
     here = machine or Machine.here()
     several = sum(wells > 1 for wells in facts.conditions.values())
-    middle = _triplets(facts, here) if several >= _LEAST_CONDITIONS else _autoencoder(facts, here)
+    enough = several >= _LEAST_CONDITIONS and len({name for name, _ in facts.conditions}) >= _LEAST_PERTURBATIONS
+    middle = _triplets(facts, here) if enough else _autoencoder(facts, here)
     steps = _steps(facts, here)
     train: dict[str, object] = {"steps": steps, "seed": 0, "save_every": max(1, steps // 4)}
     train |= {"precision": "bf16", "channels_last": True} if here.gpus else {}
@@ -125,7 +128,8 @@ def _steps(facts: RecipeFacts, here: Machine) -> int:
 
 def _triplets(facts: RecipeFacts, here: Machine) -> list[str]:
     """Return what tells conditions apart: wells treated alike lie nearer to each other than to others."""
-    conditions = min(_CONDITIONS, max(2, int(_TRAIN_SHARE * len(facts.conditions))))
+    parts = assign(pd.DataFrame({PERTURBATION: [name for name, _ in facts.conditions]}), _SPLIT)
+    conditions = min(_CONDITIONS, max(2, int((parts == "train").sum())))
     wells = min(4 if here.gpus else 2, max(facts.conditions.values()))
     tiles = 16 if here.gpus else 8
     backbone = {"name": "resnet18", "dense": [1024, 128]} if here.gpus else _SMALL
@@ -134,7 +138,7 @@ def _triplets(facts: RecipeFacts, here: Machine) -> list[str]:
         "  scale: per_tile_standardise",
         "  augment: {flip: true, rotate90: true}",
         f"# {conditions} conditions x {wells} wells x {tiles} tiles in a step; the test part has other perturbations.",
-        f"split: {flow_text({'by': PERTURBATION, 'fractions': [0.7, 0.1, 0.2], 'seed': 0})}",
+        f"split: {flow_text(_SPLIT.facts())}",
         f"plan: {flow_text({**plan, 'bags': wells, 'tiles': tiles})}",
         f"objective: {flow_text({'name': 'triplet_mil', 'backbone': backbone})}",
         f"optim: {flow_text({'name': 'adamw', 'lr': 1e-4 if here.gpus else 1e-3, 'weight_decay': 0.01})}",
