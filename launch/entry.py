@@ -6,11 +6,13 @@ Whatever goes wrong in a command ends here: one sentence on standard error and a
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import importlib
 import os
 import signal
 import sys
+import time
 from types import FrameType
 
 from framework.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_UNEXPECTED, Terminated
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 _AGAIN_S = 0.05
+_LOADED_S = 1.0
+"""How long a command may take to end that has only loaded modules so far."""
+_BEGINNING = ("launch.", "typer.", "wellstream.", "framework.lazy", "importlib", "contextlib")
 _heard: list[int] = []
 _unwound: list[bool] = []
 _codes: list[int] = []
@@ -69,7 +74,8 @@ def _carried_out(arguments: list[str]) -> int:
         if not _heard:
             return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
-        return _failed(error)
+        if not _heard:  # else it came of that: a module that is half loaded lacks names
+            return _failed(error)
     return _interrupted() if _heard else 0
 
 
@@ -116,20 +122,34 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     if _heard:
         os._exit(EXIT_TERMINATED if number == signal.SIGTERM else EXIT_INTERRUPTED)
     _heard.append(number)
+    if _is_loading(frame):
+        _thread.start_new_thread(_raise_after, (_LOADED_S,))
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
 def _on_unraisable(lost: Any) -> None:
     """Raise an interrupt again that Python could not pass on, as in a callback of a library."""
     if issubclass(lost.exc_type, KeyboardInterrupt) and _heard:
-        again = importlib.import_module("threading").Timer(_AGAIN_S, _raise_again)
-        again.daemon = True
-        again.start()
+        _thread.start_new_thread(_raise_after, (_AGAIN_S,))
     else:
         sys.__unraisablehook__(lost)
 
 
-def _raise_again() -> None:
+def _is_loading(frame: FrameType | None) -> bool:
+    """Whether a command still loads its modules and has begun nothing that must be tidied up.
+
+    A library that is being loaded may drop the interrupt, or make another error of it, as extensions in C do.
+    """
+    names = []
+    while frame is not None and frame.f_code is not _carried_out.__code__:
+        names.append(str(frame.f_globals.get("__name__", "")))
+        frame = frame.f_back
+    loads = [place for place, name in enumerate(names) if name.startswith("importlib._bootstrap")]
+    return bool(loads) and all(f"{name}.".startswith(_BEGINNING) for name in names[loads[-1] :])
+
+
+def _raise_after(seconds: float) -> None:
     """Send this process the signal that was lost, unless the command ends already."""
+    time.sleep(seconds)
     if _heard and not _unwound and not _codes:
         os.kill(os.getpid(), _heard.pop())

@@ -33,6 +33,8 @@ _LEAST_GENES = 5
 """Two samples may agree in fewer genes by chance."""
 _LEAST_ROWS = 5
 """Fewer rows may agree with row numbers or with a sum by chance."""
+_LEAST_TOTALLED = 4
+"""Rows with values of which one may be the sum of the others by more than chance."""
 _MOST_SUSPECTS = 0.05
 """Share of columns with fractions up to which these, and not the counts, are what is wrong."""
 
@@ -94,11 +96,13 @@ def check_values(raw: RawOmics, kind: str) -> None:
 
 
 def check_rows(raw: RawOmics) -> tuple[str, ...]:
-    """Refuse a sample that stands twice; return a note about samples that share all their numbers.
+    """Refuse a sample that stands twice, and a row of sums; return a note about samples that share all their numbers.
 
     Raises:
-        InputError: two rows are the same in every cell, so the sample would count twice; names both.
+        InputError: two rows are the same in every cell, so the sample would count twice; names both. Or a row is the
+            sum or the mean of all others, as programs write it below a table.
     """
+    _refuse_totals(raw)
     first: dict[bytes, int] = {}
     same: list[tuple[int, int]] = []
     for row, values in enumerate(raw.values):
@@ -118,6 +122,21 @@ def check_rows(raw: RawOmics) -> tuple[str, ...]:
         f"{raw.file}: {len(same)} samples have all their numbers in common with another, the first are {raw.rows[one]} "
         f"and {raw.rows[two]}; one may be a copy",
     )
+
+
+def _refuse_totals(raw: RawOmics) -> None:
+    values = raw.values
+    if (values != 0).any(axis=1).sum() < _LEAST_TOTALLED or values.shape[1] < _LEAST_GENES:
+        return
+    others = values.sum(axis=0) - values
+    for what, expected in (("sum", others), ("mean", others / (len(values) - 1))):
+        with np.errstate(invalid="ignore"):
+            same = np.isclose(values, expected, rtol=1e-9, atol=0).all(axis=1) & (values != 0).any(axis=1)
+        if same.any():
+            raise InputError(
+                f"{raw.file}: {raw.rows[int(np.argmax(same))]} is the {what} of all other rows in every gene, and no "
+                "sample; remove it"
+            )
 
 
 def _refuse(raw: RawOmics, bad: np.ndarray, what: str, kind: str) -> None:

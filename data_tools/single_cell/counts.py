@@ -34,6 +34,10 @@ LANES = (
 """What to do about a cell that stands twice: by its name alone nobody knows which of the two is meant."""
 _MOST_COUNTED = 1 << 24
 """The largest whole number below which float32 holds all; no cell has as many molecules of one gene."""
+_LEAST_TOTALLED = 4
+"""Rows of which one may be the sum of the others by more than chance, and values in it."""
+_FEW_VALUES = 50
+"""So few may all be 1 by chance."""
 _BARCODE = r"[ACGTN]{12,}"
 _NAMES_JUDGED = 1000
 _NO_GENES = frozenset(
@@ -92,14 +96,17 @@ def counts_of(
         notes: about the file.
     """
     matrix = csr(values, dtype=np.float32)
+    stored = matrix.nnz
     matrix.sum_duplicates()
+    repeated = stored - matrix.nnz
     matrix.eliminate_zeros()
+    told = [f"{repeated} values stand at a place of another one (same cell, same feature) and were added to it"]
     return Counts(
         values=matrix,
         cells=pd.Index([str(name).strip() for name in cells], dtype=object),
         features=pd.Index([str(name).strip() for name in features], dtype=object),
         kinds=np.array([kind_of(str(name)) for name in kinds], dtype=object),
-        notes=tuple(notes),
+        notes=(*notes, *(told if repeated else ())),
     )
 
 
@@ -134,7 +141,9 @@ def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) 
             f"{file}: '{sums[0]}' counts reads without a gene and is not a feature; remove the {len(sums)} rows of "
             f"this kind: {', '.join(sums)}"
         )
-    counts = replace(counts, notes=(*counts.notes, *changed_names(counts.of_kind(GENE).features, file)))
+    genes = counts.of_kind(GENE)
+    told = (*changed_names(genes.features, file), *_detected_alone(genes, file))
+    counts = replace(counts, notes=(*counts.notes, *told))
     data = counts.values.data
     with np.errstate(invalid="ignore"):
         bad = ~np.isfinite(data) | (data < 0)
@@ -152,6 +161,8 @@ def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) 
             f"{file}: {_place(counts, broken)}; expected whole numbers of molecules: these values were scaled, logged "
             f"or corrected. {way_out}"
         )
+    for part in _by_kind(counts):
+        _refuse_totals(part, file)
     return counts
 
 
@@ -184,6 +195,25 @@ def _check_direction(counts: Counts, file: Path) -> None:
             f"{file}: cells stand where features are expected: a feature is called '{features[0]}', a cell "
             f"'{cells[0]}'; expected genes x cells in a text table, cells x genes in an .h5ad: transpose it"
         )
+
+
+def _refuse_totals(counts: Counts, file: Path) -> None:
+    """Refuse a feature or a cell that is the sum of all others, as programs write it beside a table."""
+    values = counts.values.astype(np.float64)
+    for what, names, table in (("feature", counts.features, values.T), ("cell", counts.cells, values)):
+        sums, whole = np.asarray(table.sum(axis=1)).ravel(), float(table.sum())
+        for place in np.flatnonzero(2 * sums == whole) if whole and len(names) >= _LEAST_TOTALLED else ():
+            own = csr(table)[[place]].toarray().ravel()
+            if (own > 0).sum() >= _LEAST_TOTALLED and (2 * own == np.asarray(table.sum(axis=0)).ravel()).all():
+                raise InputError(f"{file}: the {what} '{names[place]}' is the sum of all others; remove it")
+
+
+def _detected_alone(genes: Counts, file: Path) -> tuple[str, ...]:
+    """Return a note where no gene was counted more than once in any cell, as in a table of what was detected."""
+    data = genes.values.data
+    if len(data) < _FEW_VALUES or (data != 1).any():
+        return ()
+    return (f"{file}: all {len(data)} values above 0 are 1: is this a table of what was detected, and not of counts?",)
 
 
 def _place(counts: Counts, which: npt.NDArray[np.bool_]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from framework.config.explain import explain, shown
+from framework.config.explain import dotted, explain, shown
 from framework.config.model import StrictModel
 from framework.config.source import KeyPath, Source, parse_scalar, parse_yaml, read_yaml
 from framework.config.yaml_rules import Dumper
@@ -48,7 +49,12 @@ def build_config(source: Source, model: type[M], overrides: Sequence[str] = ()) 
     Raises as ``load_config``, and as ``load_plugins``. Paths of plugins begin at the folder of the config file.
     """
     merged = apply_overrides(source, overrides)
-    wrong: list[str] = []
+    wrong = [
+        f"{merged.where(path)}: {dotted(path)}: expected a finite number, found {value}"
+        for path, value in _not_finite(merged.data, ())
+    ]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
     if "plugins" in model.model_fields:
         merged, wrong = _with_plugins(merged)
     try:
@@ -60,6 +66,15 @@ def build_config(source: Source, model: type[M], overrides: Sequence[str] = ()) 
     if wrong:
         raise ConfigError("\n".join(wrong))
     return config
+
+
+def _not_finite(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, float]]:
+    """Yield the numbers of a config that are infinite or none, also ``1e400``: no key means anything by them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path, value
+    elif isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _not_finite(inner, (*path, key))
 
 
 def _with_plugins(source: Source) -> tuple[Source, list[str]]:

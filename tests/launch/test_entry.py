@@ -47,10 +47,22 @@ def test_a_signal_is_a_sentence_also_one_that_python_cannot_raise(number: str, c
     assert (done.returncode, done.stderr) == (code, f"wellstream: {said}; run the same command again to continue\n")
 
 
-@pytest.mark.parametrize("module", ["typer", "dataclasses", "typing", "difflib"])
-def test_ctrl_c_while_it_still_imports_is_a_sentence(module: str, tmp_path: Path) -> None:
-    """A module that the command imports stands for any: it takes long, once, and says when it has begun."""
-    slow = "import os, time\nos.unlink(__file__)\nprint('importing', flush=True)\ntime.sleep(60)\n"
+SLOW = "import os, time\nos.unlink(__file__)\nprint('importing', flush=True)\n"
+LOSES = "try: time.sleep(60)\nexcept BaseException: pass\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "does"),
+    [
+        *((name, "time.sleep(60)\n") for name in ("typer", "dataclasses", "typing", "difflib")),
+        ("pandas", f"{LOSES}time.sleep(60)\n"),
+        ("pandas", f"{LOSES}raise AttributeError('partially initialized module')\n"),
+        ("typer", f"{LOSES}{LOSES}time.sleep(60)\n"),
+    ],
+)
+def test_ctrl_c_while_it_still_imports_is_a_sentence(module: str, does: str, tmp_path: Path) -> None:
+    """A module that the command imports stands for any: it takes long, and may lose the interrupt or fail for it."""
+    slow = f"{SLOW}{does}"
     (tmp_path / f"{module}.py").write_text(slow)
     with subprocess.Popen(
         [sys.executable, "-m", "launch", "inspect", "x"],

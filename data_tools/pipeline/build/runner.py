@@ -213,8 +213,7 @@ def open_runner(
         PipelineError: no scheduler answers at the address.
     """
     if scheduler is not None:
-        # What happens to scheduler and workers is said once, by us.
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        _silence()
         try:
             address = _address_in(Path(scheduler)) if scheduler.endswith(".json") else scheduler
             client = Client(address, set_as_default=False, timeout="20s")  # type: ignore[no-untyped-call]
@@ -237,6 +236,13 @@ def open_runner(
         Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
     ):
         yield DaskRunner(client, again)
+
+
+def _silence() -> None:
+    """Leave it to us to say what happens to scheduler and workers; some loggers of Dask have levels of their own."""
+    for name in [*logging.root.manager.loggerDict, "distributed"]:
+        if name.split(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _address_in(file: Path) -> str:

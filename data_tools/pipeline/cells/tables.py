@@ -132,9 +132,31 @@ def _rows_in_order(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[n
                 f"cells in another order: row {row + 1} says {values.iloc[row]}, cell {row + 1} of '{plate}' is "
                 f"{names.iloc[row]}; join with 'by: {{{CELL}: {name}}}'"
             )
+    _need_rising(cells, names, table.file, plate)
     return np.arange(len(cells)), (
         f"{table.file}: {len(cells)} of {len(cells)} cells have one of its {table.rows} rows, in order",
     )
+
+
+def _need_rising(cells: pd.DataFrame, names: pd.Series[str], file: str, plate: str) -> None:
+    """Refuse an order in which 10 comes before 2, as names of files are sorted: no table is written in that.
+
+    Cells are numbered within what else they share, as a field.
+    """
+    if not names.str.fullmatch("[0-9]{1,18}").all():
+        return
+    others = cells[[name for name in cells if str(name).startswith("Metadata_") and name != CELL]].astype(str)
+    together = (others == others.shift()).all(axis=1).to_numpy()
+    numbers = names.astype("int64").to_numpy()
+    falls = np.flatnonzero(together[1:] & (numbers[1:] < numbers[:-1]))
+    if len(falls):
+        place = int(falls[0])
+        raise InputError(
+            f"{file}: 'in_order' takes its rows in the order of the cells, and those of '{plate}' stand in the order "
+            f"of their names, where {names.iloc[place + 1]} follows {names.iloc[place]}; join by a column with the "
+            f"numbers of the cells, with 'by: {{{CELL}: COLUMN}}'; where there is none, give the numbers in the names "
+            "of the files as many digits each (01, 02)"
+        )
 
 
 def _rows_by(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:

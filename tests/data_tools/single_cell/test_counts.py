@@ -13,7 +13,7 @@ import pytest
 from scipy import io, sparse
 
 from data_tools.single_cell.count_files import read_counts
-from data_tools.single_cell.counts import GENE, PROTEIN, distinct
+from data_tools.single_cell.counts import GENE, PROTEIN, Counts, check_counts, counts_of, distinct
 from framework.errors import InputError
 
 VALUES = np.array([[0, 2, 0], [1, 0, 3]], dtype=np.float32)
@@ -252,3 +252,33 @@ def test_a_matrix_that_ends_in_zeros_is_refused_at_once(tmp_path: Path) -> None:
         stream.truncate(4 << 30)
     with pytest.raises(InputError, match=r"matrix\.mtx: the file ends in zeros alone"):
         read_counts(tmp_path)
+
+
+def checked(file: Path) -> Counts:
+    counts = read_counts(file)
+    return check_counts(counts, file, fractional=False, way_out="")
+
+
+@pytest.mark.parametrize("axis", ["feature", "cell"])
+def test_a_row_or_column_of_sums_is_refused_by_name(tmp_path: Path, axis: str) -> None:
+    table = pd.DataFrame(
+        np.random.default_rng(0).poisson(4, (6, 5)), index=[f"G{n}" for n in range(6)], columns=[*"abcde"]
+    )
+    table.to_csv(tmp_path / "t.csv")
+    assert checked(tmp_path / "t.csv").values.shape == (5, 6)
+    if axis == "feature":
+        table.loc["all"] = table.sum(axis=0)
+    else:
+        table["all"] = table.sum(axis=1)
+    table.to_csv(tmp_path / "t.csv")
+    with pytest.raises(InputError, match=rf"t\.csv: the {axis} 'all' is the sum of all others; remove it"):
+        checked(tmp_path / "t.csv")
+
+
+def test_values_of_one_place_are_added_and_said_and_ones_alone_are_asked_about(tmp_path: Path) -> None:
+    made = counts_of(sparse.csr_array(([2, 3, 1], [0, 0, 1], [0, 3]), shape=(1, 2)), ["c"], ["G1", "G2"], [GENE] * 2)
+    assert made.values.toarray().tolist() == [[5, 1]]
+    assert made.notes == ("1 values stand at a place of another one (same cell, same feature) and were added to it",)
+    detected = pd.DataFrame(np.eye(60, dtype=int), index=[f"G{n}" for n in range(60)])
+    detected.to_csv(tmp_path / "t.csv")
+    assert "all 60 values above 0 are 1: is this a table of what was detected" in checked(tmp_path / "t.csv").notes[-1]

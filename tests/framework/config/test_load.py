@@ -154,3 +154,13 @@ def test_the_resolved_copy_quotes_every_text_that_would_read_as_something_else()
 def test_an_override_sets_a_numbered_key_of_a_mapping() -> None:
     config = parse_config(GOOD, Top, overrides=["train.by_name.1.name=round", "train.by_name.1.radius_px=2"])
     assert config.train.by_name["1"].radius_px == 2.0
+
+
+@pytest.mark.parametrize("written", [".inf", "-.inf", ".nan", "1e400"])
+def test_a_number_that_is_not_finite_is_named_wherever_it_stands(written: str) -> None:
+    with pytest.raises(ConfigError, match=r"^c:2: shape\.radius_px: expected a finite number, found -?(inf|nan)$"):
+        parse_config(f"train: {{steps: 3}}\nshape: {{name: round, radius_px: {written}}}", Top, "c")
+    with pytest.raises(ConfigError, match=r"override 'train\.share=.*train\.share: expected a finite number"):
+        parse_config(GOOD, Top, "c", [f"train.share={written}"])
+    with pytest.raises(ConfigError, match=r"train\.sizes\.1: expected a finite number, found inf"):
+        load_config({"train": {"steps": 3, "sizes": [1, float("inf")]}}, Top)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -16,7 +17,9 @@ from data_tools.pipeline import PipelineError
 from data_tools.pipeline.build import runner
 
 
-def test_a_scheduler_that_ends_is_a_sentence(tmp_path: Path) -> None:
+def test_a_scheduler_that_ends_is_a_sentence_and_nothing_else(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     def each() -> Iterator[None]:
         with scheduler(1) as (address, process), runner.open_runner(address, None, 3, tmp_path) as opened:
             for _ in opened.each(time.sleep, [0.0, 600.0, 600.0]):
@@ -29,6 +32,9 @@ def test_a_scheduler_that_ends_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="the Dask scheduler has ended, or cannot be reached any more"):
         next(done)
     assert time.monotonic() - began < 60
+    loggers = [logging.getLogger(f"distributed{name}") for name in ("", ".client", ".comm.core", ".utils")]
+    assert not any(logger.isEnabledFor(logging.ERROR) for logger in loggers)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_no_worker_for_too_long_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from pydantic import ValidationError
@@ -185,6 +186,30 @@ def test_tables_that_do_not_fit(crops: Path, tmp_path: Path, table: dict[str, An
     source = {**config(crops).plain()["sources"][0], "tables": [entry]}
     with pytest.raises(InputError, match=words):
         ingest(config(crops, sources=[source]), tmp_path / "out", workers=0)
+
+
+@pytest.mark.parametrize(("form", "refused"), [("{}", True), ("{:02}", False)])
+def test_rows_in_order_are_refused_where_10_stands_before_2(tmp_path: Path, form: str, refused: bool) -> None:
+    """Cell 10 is ``P_10_A.tif``, which stands before ``P_1_A.tif``: row 1 would be given to cell 10."""
+    folder, table = tmp_path / "crops", tmp_path / "t.csv"
+    folder.mkdir()
+    for protein in "PQ":  # each counts anew, which is no fall
+        for cell in range(1, 13):
+            for channel in "AB":
+                image = np.full((6, 6), cell, np.uint16)
+                tifffile.imwrite(folder / f"{protein}_{form.format(cell)}_{channel}.tif", image)
+    table.write_text("x\n" + "\n".join(f"{cell}.5" for cell in [*range(1, 13)] * 2) + "\n")
+    source = config(folder).plain()["sources"][0]
+    source["reader"]["pattern"] = r"(?P<protein>\w)_(?P<cell>\d+)_(?P<channel>\w)\.tif"
+    source["tables"] = [{"table": {"name": "csv", "path": str(table)}, "measurements": ["x"], "in_order": True}]
+    made = config(folder, sources=[source], markers={"X": "x"})
+    if refused:
+        with pytest.raises(InputError, match=r"order of their names, where 1 follows 12; join by a column"):
+            ingest(made, tmp_path / "out", workers=0)
+        return
+    ingest(made, tmp_path / "out", workers=0)
+    tiles = pd.read_parquet(tmp_path / "out" / "tiles.parquet")
+    assert tiles["Marker_X"].tolist() == (tiles["Metadata_Cell"].astype(int) + 0.5).tolist()
 
 
 def test_mistakes_in_the_file_are_told_with_their_line(crops: Path, tmp_path: Path) -> None:
