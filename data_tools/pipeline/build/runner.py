@@ -293,6 +293,7 @@ def local_cluster(workers: int, scratch: Path) -> Iterator[LocalCluster]:
         for cluster in started:
             cluster.close()
         raise
+    _silence()
     with started[0] as cluster:
         yield cluster
 

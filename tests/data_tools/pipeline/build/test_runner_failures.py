@@ -64,6 +64,7 @@ def test_a_job_whose_worker_is_killed_twice_is_done_by_a_third_one_that_leaves_c
         assert len(set(marker.read_text().split())) == 3
         process = psutil.Process(last)
         process.send_signal(signal.SIGINT)
+        assert not logging.getLogger("distributed.client").isEnabledFor(logging.ERROR)
         assert list(opened.each(abs, [-1])) == [1]
         assert process.is_running()
 
