@@ -202,7 +202,7 @@ def _refuse_totals(counts: Counts, file: Path) -> None:
     values = counts.values.astype(np.float64)
     for what, names, table in (("feature", counts.features, values.T), ("cell", counts.cells, values)):
         sums, whole = np.asarray(table.sum(axis=1)).ravel(), float(table.sum())
-        for place in np.flatnonzero(2 * sums == whole) if whole and len(names) >= _LEAST_TOTALLED else ():
+        for place in np.flatnonzero(2 * sums == whole).tolist() if whole and len(names) >= _LEAST_TOTALLED else ():
             own = csr(table)[[place]].toarray().ravel()
             if (own > 0).sum() >= _LEAST_TOTALLED and (2 * own == np.asarray(table.sum(axis=0)).ravel()).all():
                 raise InputError(f"{file}: the {what} '{names[place]}' is the sum of all others; remove it")

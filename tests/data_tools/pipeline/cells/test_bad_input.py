@@ -193,7 +193,7 @@ def test_rows_in_order_are_refused_where_10_stands_before_2(tmp_path: Path, form
     """Cell 10 is ``P_10_A.tif``, which stands before ``P_1_A.tif``: row 1 would be given to cell 10."""
     folder, table = tmp_path / "crops", tmp_path / "t.csv"
     folder.mkdir()
-    for protein in "PQ":  # each counts anew, which is no fall
+    for protein in "PQ":  # each counts anew
         for cell in range(1, 13):
             for channel in "AB":
                 image = np.full((6, 6), cell, np.uint16)
