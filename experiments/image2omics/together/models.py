@@ -192,13 +192,15 @@ def _block(
     table = dataset.target(target)
     genes = [name for name in table.var_names if name in setting.genes.get(target, table.var_names)]
     labels = table[:, genes].to_df().set_axis(table.obs["bag"].to_numpy()).astype(np.float64)
+    # Of stimulation M1 wells of M2 have predictions too, and no label.
+    with_tiles = np.diff(dataset.index.bag_start)[labels.index] > 0
+    bags = labels.index[(parts[labels.index] == "test") & with_tiles].to_numpy()
     predicted: dict[str, Floats] = {}
-    bags: Any = None
     for model in MODELS:
         file = read_h5ad(_predicted(folder / model.folder, target))
-        bags = file.obs["bag"].to_numpy(dtype=np.int64)
-        predicted[model.title] = file.to_df().reindex(columns=genes).fillna(0.0).to_numpy(np.float64)
-    train = labels.index[parts[labels.index] == "train"].to_numpy()
+        said = file.to_df().set_axis(file.obs["bag"].to_numpy(dtype=np.int64)).reindex(index=bags, columns=genes)
+        predicted[model.title] = said.fillna(0.0).to_numpy(np.float64)
+    train = labels.index[(parts[labels.index] == "train") & with_tiles].to_numpy()
     codes = np.unique(groups[train].astype(str), return_inverse=True)[1].astype(np.int64)
     for title, values in features.items():
         predicted[title] = ridge(values[train], labels.loc[train].to_numpy(), values[bags], codes).predicted

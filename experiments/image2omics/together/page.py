@@ -10,7 +10,8 @@ _INTRODUCTION = """\
 Made by `python -m experiments.image2omics.together --field FOLDER`. r is Pearson's r of a gene over the held-out bags
 of a split, the mean over splits; the table gives its median over genes. Intervals (95 %) resample the held-out groups
 of bags, the same ones for all rows. "above" is the difference to linear heads on the frozen backbone. "steps": where
-the validation loss was least, and where it stopped; seconds are those of training, without the pretraining."""
+the validation loss was least, and where it stopped; seconds are those of training, without the pretraining, on one core
+of a machine that others used too."""
 _COLUMNS = (
     "row",
     "median r [95 %]",
@@ -43,7 +44,7 @@ def _setting(setting: Mapping[str, Any]) -> Iterator[str]:
     cost = setting["cost"]
     sizes = setting["test_bags"].values()
     yield ""
-    yield f"## {setting['title'].capitalize()}"
+    yield f"## {setting['title'][:1].upper()}{setting['title'][1:]}"
     yield (
         f"{setting['bags']} bags of {setting['tiles_per_bag']:g} tiles (median), {setting['genes']} genes, "
         f"{min(sizes)} to {max(sizes)} test bags per split and target."
