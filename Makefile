@@ -14,8 +14,9 @@ XENIUM ?= xenium
 COVERAGE ?= covered
 SITES ?= 1
 JOBS ?= 2
+LOWEST ?= tests/data_tools tests/framework/data tests/framework/objectives tests/framework/run tests/launch
 
-.PHONY: help demo ifc demo-real yeast jurkat bbbc021 xenium coverage truth test test-slow test-slurm fuzz lint types docs check bench bench-quick gpu-check constraints clean
+.PHONY: help demo ifc demo-real yeast jurkat bbbc021 xenium coverage truth test test-slow test-lowest test-slurm fuzz lint types docs check bench bench-quick gpu-check constraints clean
 help:
 	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 10 minutes on 2 cores)"
 	@echo "make ifc                      simulate images and sequenced cells, predict expression from images (minutes)"
@@ -28,6 +29,7 @@ help:
 	@echo "make truth [SITES=16]         Image2Omics on a simulation of the paper's shape: what it finds of what is true (an hour on 2 cores)"
 	@echo "make test                     the test suite (minutes)"
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
+	@echo "make test-lowest              tests of data_tools, framework and launch with the lowest versions that setup.cfg allows (constraints-lowest.txt)"
 	@echo "make test-slurm               jobs on a Slurm of this machine (Debian: slurm-wlm, munge), a cut link between two network namespaces; needs root"
 	@echo "make fuzz                     2,000 spoiled files of every kind the product reads: a value or a sentence, never more"
 	@echo "make lint types               ruff; mypy --strict on framework and data_tools"
@@ -91,6 +93,14 @@ test-slurm: $(READY)
 fuzz: $(READY)
 	PYTHONPATH=.:tests OMP_NUM_THREADS=1 $(BIN)/python -m fuzz $(ARGS)
 
+# Its environment is one of its own; torch first and alone, so that nothing else can choose another build of it.
+test-lowest: $(READY)
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-lowest.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $$($(BIN)/python -m pip freeze | grep -E '^(pytest|pytest-xdist|iniconfig|pluggy|execnet|hypothesis|sortedcontainers)==')
+	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" -ra $(LOWEST)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -119,4 +129,4 @@ constraints: $(READY)
 	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) site $(DEMO) $(DEMO)-real $(IFC) $(TRUTH) $(BBBC021) $(COVERAGE)
+	rm -rf $(VENV) $(VENV)-lowest site $(DEMO) $(DEMO)-real $(IFC) $(TRUTH) $(BBBC021) $(COVERAGE)
