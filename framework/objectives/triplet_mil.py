@@ -155,7 +155,7 @@ class TripletMIL(EncodesBags):
                 return
         rows = plan.at(0)
         bags = np.unique(rows.bags[rows.weights > 0])
-        found, by = len(conditions[torch.from_numpy(bags)].unique()), ", ".join(self.options.by)
+        found, by = len(np.unique(conditions.numpy()[bags])), ", ".join(self.options.by)
         two = "two draws of one condition" if self.options.same_bag_positives else "two bags of one condition"
         raise RunError(
             f"part '{part}': no triplet can be formed, the first step has {_counted(found, 'condition')} by {by} in "
