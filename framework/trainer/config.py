@@ -83,7 +83,8 @@ class TrainConfig(StrictModel):
     """Batches made ahead per rank, each by one loader thread; at least ``threads``."""
     timeout_s: float = Field(default=600.0, gt=0.0)
     """Seconds a rank may take to a step, or to a batch of validation, before the run ends with its name and its stack.
-    The first ones, which may compile, and what one rank does alone may take half an hour (WELLSTREAM_TIMEOUT_S)."""
+    One that the system has halted cannot name itself: the others and the command do, about ten seconds later. The first
+    ones, which may compile, and what one rank does alone may take half an hour (WELLSTREAM_TIMEOUT_S)."""
 
     @property
     def steps_in_all(self) -> int:
