@@ -7,11 +7,13 @@ such a process ends quietly on Ctrl-C, also while it still imports, and with its
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import os
 import runpy
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +25,7 @@ EXIT_INTERRUPTED = 130
 """As ``framework.exit_codes`` has it: this file is run before that one can be found."""
 ROOT = Path(__file__).resolve().parents[1]
 _PR_SET_PDEATHSIG = 1
+_AGAIN_S = 0.05
 
 
 def python_on(module: str, arguments: Sequence[str] = ()) -> list[str]:
@@ -47,6 +50,21 @@ def interrupt_once(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def raise_again(lost: sys.UnraisableHookArgs) -> None:
+    """Raise an interrupt again that Python could not pass on, as in a callback of a library: ``sys.unraisablehook``."""
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+    elif signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # interrupt_once has heard it
+        signal.signal(signal.SIGINT, interrupt_once)
+        _thread.start_new_thread(_interrupt_soon, ())
+
+
+def _interrupt_soon() -> None:
+    """Send this process the signal when it has left what lost it."""
+    time.sleep(_AGAIN_S)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def hear_interrupts() -> None:
     """Answer the next Ctrl-C, also one that came while it was held back; one that is ignored stays so."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -57,6 +75,7 @@ def hear_interrupts() -> None:
 
 def _run(module: str, arguments: Sequence[str]) -> None:
     end_with_launcher()
+    sys.unraisablehook = raise_again
     try:
         hear_interrupts()
         if str(ROOT) not in sys.path:

@@ -102,7 +102,7 @@ def test_the_version() -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("wellstream in", ["inspect", "init", "ingest", "inpaint"]),
+        ("wellstream in", ["inspect", "init", "ingest", "inpaint", "intervals"]),
         ("wellstream predict run --part t", ["train", "test"]),
         ("wellstream simulate pl", ["plate"]),
     ],

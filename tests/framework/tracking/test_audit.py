@@ -60,5 +60,5 @@ def test_no_audit_and_bad_records_are_errors(tmp_path: Path) -> None:
     write(tmp_path, 0, 0, Header(start=0, parent=None, world=1), range(1))
     with (tmp_path / "audit" / "rank-00000.jsonl").open("a") as stream:
         stream.write('{"attempt":0,"step":1,"rows":4,"digest":"not hex"}\n')
-    with pytest.raises(RunError, match="no audit record"):
+    with pytest.raises(RunError, match="not an audit record"):
         read_audit(tmp_path)
