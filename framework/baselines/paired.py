@@ -2,7 +2,9 @@
 
 Score of a table of predictions: Pearson's r per column, the median over columns; a constant prediction has r = 0. Rows
 that share labels are resampled together (Field and Welsh 2007, the cluster bootstrap), model and baseline on the same
-draws, and the interval is that of the difference (Efron and Tibshirani 1993, percentile).
+draws. The interval is that of the difference: the resamples about their own middle, put on the value. Percentiles as
+they are (Efron and Tibshirani 1993) would leave the value out where rows are few: a resample of ten conditions holds
+about six, r of each column scatters more there, and where a third of the columns can be predicted their median rises.
 """
 
 from __future__ import annotations
@@ -98,10 +100,11 @@ def draws(splits: Sequence[Scored], resamples: int, seed: int = 0) -> Floats:
 
 def difference(model: float, baseline: float, of_model: Floats, of_baseline: Floats) -> Difference:
     """Return the difference of two scores and its interval, from draws of both."""
-    apart = of_model - of_baseline
+    value, apart = model - baseline, of_model - of_baseline
+    apart = apart - np.median(apart) + value
     low, high = quantile_interval(apart)
     share = min(float((apart <= 0).mean()), float((apart >= 0).mean()))
-    return Difference(value=model - baseline, low=low, high=high, p=min(1.0, max(2 * share, 1 / len(apart))))
+    return Difference(value=value, low=low, high=high, p=min(1.0, max(2 * share, 1 / len(apart))))
 
 
 def _median_r(counts: Floats, moments: Floats) -> Floats:

@@ -69,6 +69,12 @@ def test_verdicts() -> None:
     assert (same.verdict, same.p, same.value) == ("level with", 1.0, 0.0)
 
 
+def test_an_interval_lies_about_its_value_where_all_resamples_score_higher() -> None:
+    found = difference(0.5, 0.0, np.array([0.7, 0.8, 0.9]), np.zeros(3))
+    # About their middle the resamples are -0.1, 0 and 0.1; quantiles at 2.5 and 97.5 % are 5 % of a gap from the ends.
+    assert (round(found.low, 12), found.value, round(found.high, 12)) == (0.405, 0.5, 0.595)
+
+
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     # Two equally good predictors of conditions with four replicates each: 0 lies in about 95 of 100 intervals.
     held = 0
