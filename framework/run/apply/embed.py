@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from framework.run.apply.tables import StreamedTable, bag_rows, check_h5ad_name,
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
 
+T = TypeVar("T")
 TILES_PER_STEP = 256
 ATTENTION = "attention"
 """Column of ``obs``: the share of a tile in the vector of its bag."""
@@ -107,13 +109,21 @@ def _attention(on: Application, objective: Embeds, table: StreamedTable) -> Vect
 
 def _tile_vectors(on: Application, objective: Embeds, progress: OnProgress | None) -> Iterator[Vectors]:
     """Yield (n, E) blocks of tile embeddings in tile order."""
-    total = len(on.tiles())
 
     def queue(_: int, batch: Batch) -> Callable[[], Vectors]:
         counted = counted_rows(batch)
         with on.computing():
             embedded = objective.embed_tiles(batch.tiles)
         return lambda: embedded[:, 0].float().cpu()[counted].numpy()
+
+    return every_tile(on, queue, progress)
+
+
+def every_tile(
+    on: Application, queue: Callable[[int, Batch], Callable[[], T]], progress: OnProgress | None
+) -> Iterator[T]:
+    """Yield what ``queue`` makes of each block of tiles, in tile order; see ``computed``."""
+    total = len(on.tiles())
 
     def told(done: int, _: int) -> None:
         if progress:

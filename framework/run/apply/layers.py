@@ -15,16 +15,15 @@ import torch
 from framework.data.batch import Batch
 from framework.data.loading.transform import VIEWS, Views, need_views
 from framework.data.loading.transform import views as mirrored
-from framework.data.plan import EveryTile
 from framework.distributed import Ranks
 from framework.durable import check_can_be_folder
 from framework.errors import ConfigError
 from framework.models import SpatialPool, need_layers, pooled_layers
 from framework.objectives import Embeds
 from framework.progress import OnProgress
-from framework.run.apply.embed import TILES_PER_STEP
+from framework.run.apply.embed import every_tile
 from framework.run.apply.results import LayersSummary
-from framework.run.apply.sharing import Walk, by_rank_0, computed, on_rank_0, write_beside
+from framework.run.apply.sharing import by_rank_0, on_rank_0, write_beside
 from framework.run.apply.tables import StreamedTable, facts_of, tile_rows
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
@@ -131,7 +130,6 @@ def _blocks(
 ) -> Iterator[dict[str, Vectors]]:
     """Yield layer -> (n, D) for blocks of tiles in tile order."""
     network, share = objective.feature_network(), len(VIEWS[reading.views])
-    total = len(on.tiles())
 
     def queue(_: int, batch: Batch) -> Callable[[], dict[str, Vectors]]:
         with on.computing():
@@ -142,10 +140,4 @@ def _blocks(
                 found = {layer: found[layer] + values / share for layer, values in pooled.items()}
         return lambda: {layer: values.cpu().numpy() for layer, values in found.items()}
 
-    def told(done: int, _: int) -> None:
-        if progress:
-            progress("embed", min(done * TILES_PER_STEP, total), total)
-
-    walk = Walk(plans=(EveryTile(on.universe(), rows=TILES_PER_STEP),))
-    for _, block in computed(on, [walk], queue, told):
-        yield block
+    return every_tile(on, queue, progress)
