@@ -72,7 +72,7 @@ def test_no_more_than_two_blocks_are_ever_held(root: Path, tmp_path: Path, monke
         blocks.append(weakref.ref(rows))
         alive.append(sum(block() is not None for block in blocks))
 
-    monkeypatch.setattr(sys.modules["framework.run.apply.layers"], "TILES_PER_STEP", 8)
+    monkeypatch.setattr(sys.modules["framework.run.apply.embed"], "TILES_PER_STEP", 8)
     monkeypatch.setattr(StreamedTable, "append", append)
     rows = embed_layers(root / "pairs", None, tmp_path / "layers", ["conv4"]).rows
     assert len(blocks) == -(-rows // 8) == 24
