@@ -22,7 +22,7 @@ import yaml
 
 from data_tools.readers.plates import READERS
 from data_tools.wells import normalise_well
-from framework.durable import write_text
+from framework.durable import check_can_be_folder, replacing_files, write_text
 from framework.errors import InputError
 from framework.files.failures import check_regular, reading
 from framework.files.h5_writing import write_h5ad
@@ -95,8 +95,10 @@ def import_release(
 
     Raises:
         InputError: a folder that is missing, a table that cannot be used, or images of another layout.
+        OSError: the folder cannot be written; what was there before stays whole.
     """
     root, folder = Path(data), Path(out)
+    check_can_be_folder(folder)
     for part in ("ICF", "TILES", "GT"):
         if not (root / part).is_dir():
             raise InputError(f"{root}: no folder {part}; expected the folder with ICF, TILES and GT of the release")
@@ -105,12 +107,13 @@ def import_release(
         raise InputError(f"{root / 'GT'}: no .csv; expected tables such as transcriptomics_m1.csv")
     tables = [read_ground_truth(file, value, fold) for file in files]
     platemap = _platemap(tables)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "platemap.csv", platemap.to_csv(index=False, lineterminator="\n"))
-    for table in tables:
-        write_h5ad(folder / f"{table.name}.h5ad", _as_anndata(table, platemap))
     plates = tuple(sorted(set(platemap["Metadata_Plate"])))
-    write_text(folder / "ingest.yaml", _config(root.absolute(), folder.absolute(), plates, tables))
+    config = _config(root.absolute(), folder.absolute(), plates, tables)
+    with replacing_files(folder, "ingest.yaml") as beside:
+        write_text(beside / "platemap.csv", platemap.to_csv(index=False, lineterminator="\n"))
+        for table in tables:
+            write_h5ad(beside / f"{table.name}.h5ad", _as_anndata(table, platemap))
+        write_text(beside / "ingest.yaml", config)
     return ReleaseSummary(
         config=folder / "ingest.yaml",
         plates=plates,

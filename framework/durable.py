@@ -19,7 +19,7 @@ import shutil
 import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -196,7 +196,45 @@ def folder_beside(place: Path) -> Iterator[Path]:
     Raises:
         OSError: something in the block could not be written; it names ``place``, or the file below it.
     """
-    beside = temporary_name(place)
+    with _removed_at_end(temporary_name(place), place) as beside:
+        yield beside
+
+
+@contextmanager
+def replacing_files(folder: Path, last: str) -> Iterator[Path]:
+    """Give an empty folder whose files take their places in ``folder`` together when the block ends well.
+
+    On any error of the block ``folder`` stays as it was. While they take their places ``last``, which speaks for the
+    others, is not there: a reader finds all old files, all new ones, or none that speaks for them.
+
+    Args:
+        folder: made when missing; other files in it stay.
+        last: name of the file that is put in place after all others.
+
+    Raises:
+        OSError: something could not be written; it names ``folder``, or the file in it.
+    """
+    check_can_be_folder(folder)
+    was_there = folder.exists()
+    try:
+        with naming(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with _removed_at_end(temporary_name(folder / last), folder) as beside:
+            beside.mkdir()
+            yield beside
+            (folder / last).unlink(missing_ok=True)
+            for file in sorted(beside.iterdir(), key=lambda file: (file.name == last, file.name)):
+                file.replace(folder / file.name)
+            sync_folder(folder)
+    finally:
+        if not was_there:
+            with suppress(OSError):  # it holds the files, or was never made
+                folder.rmdir()
+
+
+@contextmanager
+def _removed_at_end(beside: Path, place: Path) -> Iterator[Path]:
+    """Give the name of a folder that errors of the block call ``place``, and remove it at the end."""
     try:
         yield beside
     except OSError as error:

@@ -114,6 +114,19 @@ def code_of(error: BaseException) -> int:
     return EXIT_MISTAKE if isinstance(error, WellstreamError | OSError) or _is_of_memory(error) else EXIT_UNEXPECTED
 
 
+def mark_own(error: BaseException) -> None:
+    """Mark an error of what this process was given to read: of several ranks, its number is said even where all fail.
+
+    Whoever repairs a damaged tile wants to know who met it.
+    """
+    error.__dict__["of_what_it_read"] = True
+
+
+def is_own(error: BaseException) -> bool:
+    """Return whether an error was marked by ``mark_own``."""
+    return bool(error.__dict__.get("of_what_it_read", False))
+
+
 def _is_of_memory(error: BaseException) -> bool:
     """Whether memory was short: torch says so by a class of its own on a GPU, and by the message on a CPU."""
     return (

@@ -14,7 +14,8 @@ photometric                   black is zero; white is zero (values are turned ro
 layout                        strips or tiles, samples together or apart, either bit order, either byte order, BigTIFF
 left out                      pages of reduced resolution and masks (NewSubfileType), beside a page that is neither
 not a channel                 samples that ExtraSamples states to be transparency (``Page.alpha``)
-not applied                   orientation: rows and columns are those that are stored
+orientation                   the first row at the top, the first column at the left; for others some programs turn the
+                              image and some do not
 ============================  ==========================================================================================
 """
 
@@ -36,7 +37,7 @@ from data_tools.formats.tiff_directory import (
     TiffDirectories,
 )
 
-NEW_SUBFILE_TYPE, SUBFILE_TYPE, PHOTOMETRIC, FILL_ORDER, DESCRIPTION = 254, 255, 262, 266, 270
+NEW_SUBFILE_TYPE, SUBFILE_TYPE, PHOTOMETRIC, FILL_ORDER, DESCRIPTION, ORIENTATION = 254, 255, 262, 266, 270, 274
 PLANAR, PREDICTOR, COLOUR_MAP, TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS = 284, 317, 320, 322, 323, 324, 325
 METAMORPH_PLANES = 33629
 EXTRA_SAMPLES, IMAGE_DEPTH = 338, 32997
@@ -67,6 +68,13 @@ _MOST_SAMPLES = 64
 _REDUCED, _MASK = 1, 4
 _TRANSPARENCY = (1, 2)
 """Extra samples that are not a channel: how far the others are to be seen, multiplied into them or not."""
+_ORIENTATIONS = {
+    2: "its first column at the right",
+    3: "its first row at the bottom and its first column at the right",
+    4: "its first row at the bottom",
+    **dict.fromkeys((5, 6, 7, 8), "its rows as columns"),
+}
+"""How images lie that are not stored as they are seen."""
 _WORDS = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}
 
 
@@ -167,6 +175,7 @@ def read_page(tiff: TiffDirectories, directory: Directory, *, labels: bool = Fal
     )
     _check_pieces(tiff, directory, page, size)
     _check_only_image(tiff, directory)
+    _check_orientation(tiff, directory)
     return page._replace(turned=True) if not labels and _is_turned(tiff, directory, page) else page
 
 
@@ -297,6 +306,19 @@ def _alpha(directory: Directory, tiff: TiffDirectories, samples: int) -> tuple[i
 def _kind(tiff: TiffDirectories, directory: Directory, tag: int) -> int:
     """Return what kind of page a tag says it is; cytometers write a text there, which says nothing."""
     return tiff.integer(directory, tag, 0) if directory.entries.get(tag, (0, 0))[:2] in ((3, 1), (4, 1)) else 0
+
+
+def _check_orientation(tiff: TiffDirectories, directory: Directory) -> None:
+    """Refuse an image that is stored otherwise than it is seen; 0 is what some write who mean nothing by it."""
+    found = tiff.integer(directory, ORIENTATION, 1)
+    if found in (0, 1):
+        return
+    if found not in _ORIENTATIONS:
+        raise tiff.damaged(f"orientation {found}, expected 1 to 8")
+    raise tiff.refused(
+        f"orientation {found}: the image is stored with {_ORIENTATIONS[found]}, and programs differ in whether they "
+        "turn it; where the stored rows are right, set the tag with: tiffset -s 274 1 FILE; else save it turned"
+    )
 
 
 def _check_only_image(tiff: TiffDirectories, directory: Directory) -> None:

@@ -25,7 +25,8 @@ class PlatesFound:
         why: what it saw.
         plates: as it read them; their names differ.
         measured: what a look at some fields told.
-        apart: sentences on plates that are not part of the dataset, because their channels or pixels differ.
+        apart: sentences on plates that are not part of the dataset, because their channels or pixels differ, or because
+            they cannot be read.
         others: sentences of readers that came near.
     """
 
@@ -62,6 +63,8 @@ def find_export(path: str, reader: str | None = None) -> PlatesFound | CellsFoun
     if best in cells:
         return cells_found(best, near)
     found, apart = _alike(_distinct(best.opened))
+    if best.refused:
+        apart = (*apart, f"a part of the export cannot be read and is left out: {best.refused}")
     return PlatesFound(
         reader=best.reader,
         why=best.claim.why if best.claim else "",

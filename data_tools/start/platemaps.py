@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from data_tools.platemap import PlatemapConfig, join, read_platemap
-from data_tools.platemap_forms import is_assay_layout, is_barcode_platemap
+from data_tools.platemap_forms import is_assay_layout, is_barcode_platemap, read_assay_layout
 from data_tools.readers.plates import Export
 from data_tools.wells import is_well
 from framework.data.format.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
@@ -66,8 +66,7 @@ def read_given(path: str, exports: Sequence[Export]) -> Mapped:
     Raises:
         InputError: it cannot be read, or its wells or perturbations cannot be told; names its columns.
     """
-    file = Path(path)
-    options, notes = ({"path": path}, []) if is_assay_layout(file) else _columns(path)
+    options, notes = _columns(path)
     table = _read(options)
     if PLATE not in options.get("columns", {}) and len(exports) == 1:
         named = set(table[PLATE]) - {""}
@@ -96,8 +95,9 @@ def _read(options: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _columns(path: str) -> tuple[dict[str, Any], list[str]]:
-    """Return options that name the columns of a text table, and what was guessed."""
-    table = read_text_table(Path(path), what="a plate map")
+    """Return options that name the columns of a table or the layers of a layout, and what was guessed."""
+    file = Path(path)
+    table = read_assay_layout(file) if is_assay_layout(file) else read_text_table(file, what="a plate map")
     options: dict[str, Any] = {"path": path}
     if is_barcode_platemap(table):
         name = "broad_sample"

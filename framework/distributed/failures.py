@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import torch.distributed as dist
 
-from framework.errors import WellstreamError, code_of, sentence_of
+from framework.errors import WellstreamError, code_of, is_own, sentence_of
 from framework.exit_codes import EXIT_UNEXPECTED
 from framework.terminal import visible
 
@@ -48,6 +48,7 @@ class Failure:
         code: exit code it stands for.
         when: seconds since 1970.
         shared: every rank fails with the same sentence, so it belongs to none.
+        own: it is of what this rank was given to read, so its number is said even where others say the same.
         trace: stack or traceback, for people who look for the cause.
     """
 
@@ -57,6 +58,7 @@ class Failure:
     code: int
     when: float
     shared: bool = False
+    own: bool = False
     trace: str = ""
 
     @property
@@ -94,6 +96,7 @@ def failure_of(error: BaseException, rank: int) -> Failure:
         code=EXIT_UNEXPECTED if lost else code_of(error),
         when=time.time(),
         shared=shared,
+        own=is_own(error),
         trace="".join(traceback.format_exception(error)),
     )
 

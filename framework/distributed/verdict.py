@@ -80,7 +80,7 @@ def _failed(causes: Sequence[Failure], count: int) -> Ending:
     """The first cause is the one; others that say something else are told too."""
     first = causes[0]
     alike = [one for one in causes if one.message == first.message]
-    if len(alike) == count > 1:
+    if len(alike) == count > 1 and not any(one.own for one in alike):
         head = first.message
     elif len(alike) > 1 and not first.shared:
         ranks = ", ".join(str(one.rank) for one in sorted(alike, key=lambda one: one.rank))

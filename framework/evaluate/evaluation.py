@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from framework.data.format.schema import digest_of
-from framework.durable import write_text, write_with
+from framework.durable import replacing_files, write_text, write_with
 from framework.errors import InputError
 from framework.evaluate.beside import KEY as BASELINES
 from framework.evaluate.beside import baseline_table, beside_baselines
@@ -63,19 +63,18 @@ class Evaluation:
 
 
 def write_evaluation(folder: Path | str, evaluation: Evaluation) -> Path:
-    """Write ``evaluation.json`` (last) and each table as parquet; those a person reads as CSV, too.
+    """Write ``evaluation.json`` and each table as parquet; those a person reads as CSV, too.
+
+    An evaluation that is there already is replaced whole, or stays whole.
 
     Returns:
         The folder.
+
+    Raises:
+        OSError: it cannot be written; names the file.
     """
     target = Path(folder)
     also_csv = evaluation_kind(evaluation.kind).also_csv
-    target.mkdir(parents=True, exist_ok=True)
-    (target / SUMMARY_NAME).unlink(missing_ok=True)
-    for name, table in evaluation.tables.items():
-        write_with(target / f"{name}.parquet", partial(table.to_parquet, index=False))
-        if name in also_csv or name in _ALWAYS_CSV:
-            write_csv(target / f"{name}.csv", table)
     summary = _plain(
         {
             "format": FORMAT_VERSION,
@@ -87,7 +86,12 @@ def write_evaluation(folder: Path | str, evaluation: Evaluation) -> Path:
     # Pages and figures believe its rows, so a change by damage or by hand must show.
     summary |= {"digest": digest_of(summary)}
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_text(target / SUMMARY_NAME, text)
+    with replacing_files(target, SUMMARY_NAME) as beside:
+        for name, table in evaluation.tables.items():
+            write_with(beside / f"{name}.parquet", partial(table.to_parquet, index=False))
+            if name in also_csv or name in _ALWAYS_CSV:
+                write_csv(beside / f"{name}.csv", table)
+        write_text(beside / SUMMARY_NAME, text)
     return target
 
 

@@ -15,7 +15,7 @@ from sklearn.linear_model import LinearRegression
 
 from framework import __version__
 from framework.config import to_yaml
-from framework.durable import check_can_be_folder, write_json, write_text
+from framework.durable import check_can_be_folder, replacing_files, write_json, write_text
 from framework.evaluate.interval_layers import calibrated
 from framework.evaluate.intervals import bootstrap_columns
 from framework.evaluate.metrics import pearson
@@ -81,6 +81,7 @@ def express(
 
     Raises:
         InputError: input that cannot be used.
+        OSError: the folder cannot be written; what an earlier call wrote stays whole.
     """
     folder = Path(out)
     check_can_be_folder(folder)
@@ -88,8 +89,6 @@ def express(
     need_held_out(cells, config.interval)
     imaged = open_imaged_cells(config.images, config.markers) if config.images else None
     truth, maps = _beside_images(config, cells, imaged)
-    folder.mkdir(parents=True, exist_ok=True)
-    _forget_earlier(folder)
     forest = fit_forest(
         cells.scaled[cells.train],
         cells.expression[cells.train],
@@ -103,23 +102,25 @@ def express(
     if known is not None:
         table["covered"] = known.covered
     summary = summarise(table)
-    write_csv(folder / "per_gene.csv", table)
-    write_csv(folder / "summary.csv", summary)
     means, held = _single_cell_means(cells, forest), {}
-    if imaged:
-        means |= _write_imaged(config, cells, forest, imaged, known, folder, progress)
-        write_csv(folder / "markers.csv", _markers(config, imaged))
-        compared = [agreement(means["measured"], means[mode]).assign(source=mode) for mode in MODES]
-        write_csv(folder / "agreement.csv", pd.concat(compared))
-        if truth is not None:
-            held = _against_truth(cells, forest, imaged, known, truth, folder)
-    if maps is not None:
-        maps.write(folder / "saliency.npz")
-    _write_populations(means, folder)
-    write_csv(folder / "cells.csv", _shown(config, cells, imaged))
-    write_text(folder / "config.yaml", to_yaml(config))
-    result = _summary(config, cells, imaged, summary, folder, known.notes(held) if known is not None else [])
-    write_json(folder / "expression.json", _facts(result))
+    with replacing_files(folder, "expression.json") as beside:
+        write_csv(beside / "per_gene.csv", table)
+        write_csv(beside / "summary.csv", summary)
+        if imaged:
+            means |= _write_imaged(config, cells, forest, imaged, known, beside, progress)
+            write_csv(beside / "markers.csv", _markers(config, imaged))
+            compared = [agreement(means["measured"], means[mode]).assign(source=mode) for mode in MODES]
+            write_csv(beside / "agreement.csv", pd.concat(compared))
+            if truth is not None:
+                held = _against_truth(cells, forest, imaged, known, truth, beside)
+        if maps is not None:
+            maps.write(beside / "saliency.npz")
+        _write_populations(means, beside)
+        write_csv(beside / "cells.csv", _shown(config, cells, imaged))
+        write_text(beside / "config.yaml", to_yaml(config))
+        result = _summary(config, cells, imaged, summary, folder, known.notes(held) if known is not None else [])
+        write_json(beside / "expression.json", _facts(result))
+        _forget_earlier(folder)
     return result
 
 

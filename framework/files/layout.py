@@ -148,12 +148,7 @@ def find_layout(
                 f"{text.file}: the header stands in line {skip + place + 1}, what stands before it is left out"
             )
     else:
-        begin, place = place, _first_row(lines, place, comments)
-        if place == len(lines):
-            raise text.error(f"{text.file}: holds no line of a table; expected {text.what} with a header")
-        separator = separator or _separator(text, lines[place : place + _SAMPLE_LINES], comments)
-        if _header_is_commented(lines, begin, place, separator):
-            place -= 1
+        place, separator = _unmarked(text, lines, place, separator, comments, skip)
     _check_separator(text, separator)
     rows = Records(lines[place:], separator, comments=False, first=skip + place + 1, of=text)
     names, after = _names(text, rows, header_rows, skip + place + 1, twice)
@@ -223,6 +218,26 @@ def _marked(text: TextFile, lines: Sequence[str], header: str, separator: str | 
     )
 
 
+def _unmarked(
+    text: TextFile, lines: list[str], begin: int, separator: str | None, comments: bool, skip: int
+) -> tuple[int, str]:
+    """Return the line of the header, which may be the last comment above the first row, and what separates cells."""
+    place = _first_row(lines, begin, comments)
+    if place == len(lines):
+        raise text.error(f"{text.file}: holds no line of a table; expected {text.what} with a header")
+    separator = separator or _separator(text, lines[place : place + _SAMPLE_LINES], comments)
+    if place > begin and _header_is_commented(lines[place - 1], lines[place], separator):
+        lines[place - 1] = _without_mark(lines[place - 1])
+        return place - 1, separator
+    cells = _cells(lines[place], separator)
+    if len(cells) > 1 and all(map(_NUMBER.fullmatch, cells)) and any(line[:1] == "#" for line in lines[begin:place]):
+        raise text.error(
+            f"{text.file}: line {skip + place + 1} stands where the header of {text.what} is expected, and holds "
+            "numbers alone; where a line above it that begins with # names the columns, remove its #"
+        )
+    return place, separator
+
+
 def _usual(text: TextFile) -> str:
     suffixes = {suffix.lower() for suffix in text.file.suffixes}
     return "\t" if {".tsv", ".txt", ".tab"} & suffixes else ","
@@ -271,13 +286,18 @@ def _widths(text: TextFile, sample: Sequence[str], separator: str, comments: boo
     return widths
 
 
-def _header_is_commented(lines: Sequence[str], begin: int, place: int, separator: str) -> bool:
+def _without_mark(line: str) -> str:
+    """Return a comment as the header it is: ``# gene a b`` names ``gene``, and ``#OTU ID`` is a name as it stands."""
+    return line[1:].lstrip(" ") if line.startswith("# ") else line
+
+
+def _header_is_commented(above: str, first: str, separator: str) -> bool:
     """Whether the last comment before the first row names its columns, as ``#OTU ID`` and ``#CHROM`` lines do."""
-    if place == begin or not lines[place - 1].startswith("#") or lines[place - 1].startswith("##"):
+    if not above.startswith("#") or above.startswith("##"):
         return False
-    above, first = _cells(lines[place - 1], separator), _cells(lines[place], separator)
-    named = not any(_NUMBER.fullmatch(cell) for cell in above)
-    return len(above) == len(first) > 1 and named and any(_NUMBER.fullmatch(cell) for cell in first)
+    names, cells = _cells(_without_mark(above), separator), _cells(first, separator)
+    named = not any(_NUMBER.fullmatch(name) for name in names)
+    return len(names) == len(cells) > 1 and named and any(_NUMBER.fullmatch(cell) for cell in cells)
 
 
 def _names(text: TextFile, rows: Records, header_rows: int, line: int, twice: str) -> tuple[tuple[str, ...], int]:

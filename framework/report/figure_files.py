@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from framework.durable import write_json, write_with
+from framework.durable import replacing_files, write_json, write_with
 from framework.errors import InputError
 from framework.files.csv_writing import write_csv
 from framework.files.failures import is_inside
@@ -47,18 +47,18 @@ class FigureFile:
 
 def write_figure(folder: Path, name: str, drawn: Drawn, paper: str, order: int) -> FigureFile:
     """Write ``NAME.png``, ``NAME.svg``, ``NAME.csv``, and ``NAME.figure.json`` last; equal figures, equal bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    told = folder / f"{name}{_ENDING}"
-    told.unlink(missing_ok=True)
-    png, svg, csv = (folder / f"{name}.{ending}" for ending in ("png", "svg", "csv"))
+    told = f"{name}{_ENDING}"
+    png, svg, csv = files = tuple(f"{name}.{ending}" for ending in ("png", "svg", "csv"))
     draw = styled(rendered)
-    # The SVG first: a canvas that was drawn at another resolution keeps nothing of it in the layout.
-    write_with(svg, lambda path: path.write_bytes(draw(drawn.canvas, "svg")))
-    write_with(png, lambda path: path.write_bytes(draw(drawn.canvas, "png", _DPI)))
-    write_csv(csv, drawn.numbers)
     texts = {"title": drawn.title, "caption": drawn.caption, "alt": drawn.alt, "paper": paper}
-    write_json(told, {"name": name, **texts, "order": order, "notes": list(drawn.notes), "rows": len(drawn.numbers)})
-    return FigureFile(name=name, **texts, order=order, notes=drawn.notes, files=(png, svg, csv))
+    facts = {"name": name, **texts, "order": order, "notes": list(drawn.notes), "rows": len(drawn.numbers)}
+    with replacing_files(folder, told) as beside:
+        # The SVG first: a canvas that was drawn at another resolution keeps nothing of it in the layout.
+        write_with(beside / svg, lambda path: path.write_bytes(draw(drawn.canvas, "svg")))
+        write_with(beside / png, lambda path: path.write_bytes(draw(drawn.canvas, "png", _DPI)))
+        write_csv(beside / csv, drawn.numbers)
+        write_json(beside / told, facts)
+    return FigureFile(name=name, **texts, order=order, notes=drawn.notes, files=tuple(folder / each for each in files))
 
 
 def read_figures(folder: Path | str) -> list[FigureFile]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from fixtures.full_disk import at_every_moment, content
 from fixtures.small_release import CHANNELS, GENES, PLATES, SIDE, TILE, rows, write_release
 
 from data_tools.nuclei import NUCLEI, FieldOfView
@@ -72,6 +73,24 @@ def test_labels_keep_their_values_and_the_order_of_genes(data: Path, tmp_path: P
     same = bags[bags["Metadata_Plate"] == "BR001"].set_index("Metadata_Well")["Metadata_Perturbation"]
     assert same["A01"] == same["A02"] != same["A03"]
     assert bags["Metadata_Fold_transcriptomics_m1"].tolist()[:6] == ["train"] * 4 + ["val", "test"]
+
+
+def test_a_full_disk_leaves_what_was_prepared_before_whole(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said: list[str] = []
+    at_every_moment(lambda: import_release(data, out), said.append)
+    wanted = content(out)
+    assert set(wanted) == {"platemap.csv", "transcriptomics_m1.h5ad", "ingest.yaml"}
+    (out / "platemap.csv").write_text("older")
+    before = content(out)
+
+    def after(sentence: str) -> None:
+        said.append(sentence)
+        assert content(out) in (before, wanted)
+
+    assert at_every_moment(lambda: import_release(data, out), after) > 3
+    assert content(out) == wanted
+    assert all(each.startswith(str(out)) and "no space left on device" in each for each in said)
 
 
 def test_rows_and_columns_may_count_from_zero(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.full_disk import content
 
 from framework.durable import (
     check_can_be_file,
@@ -21,6 +22,7 @@ from framework.durable import (
     naming,
     open_in_place,
     replacing,
+    replacing_files,
     sole_writer,
     temporary_name,
     write_arrays,
@@ -232,3 +234,52 @@ def test_a_folder_that_took_its_place_stays(tmp_path: Path) -> None:
         beside.mkdir()
         beside.rename(tmp_path / "run")
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+
+
+def test_files_of_a_folder_are_replaced_together(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    seen: list[set[str]] = []
+
+    def write(text: str, names: tuple[str, ...], fault: Exception | None = None) -> None:
+        with replacing_files(folder, "last.json") as beside:
+            for name in names:
+                write_text(beside / name, text)
+            if folder.exists():
+                seen.append({entry.name for entry in folder.iterdir() if not entry.name.startswith(".")})
+            if fault is not None:
+                raise fault
+
+    with pytest.raises(OSError, match="No space") as caught:
+        write("x", ("a.txt",), OSError(errno.ENOSPC, "No space left on device"))
+    assert caught.value.filename == str(folder)
+    assert not folder.exists(), "a folder that was made for nothing stays"
+    write("old", ("a.txt", "b.txt", "last.json"))
+    (folder / "mine.txt").write_text("mine")
+    before = content(folder)
+    with pytest.raises(RunError, match="interrupted"):
+        write("new", ("a.txt", "last.json"), RunError("interrupted"))
+    with pytest.raises(OSError, match="No space") as caught:
+        write("new", ("a.txt",), OSError(errno.ENOSPC, "No space left on device", str(folder / "a.txt")))
+    assert content(folder) == before
+    write("new", ("a.txt", "last.json"))
+    assert content(folder) == {"a.txt": b"new", "b.txt": b"old", "last.json": b"new", "mine.txt": b"mine"}
+    assert seen[-1] == {"a.txt", "b.txt", "last.json", "mine.txt"}, "old files leave before the new ones are whole"
+
+
+def test_what_speaks_for_the_others_is_not_there_while_they_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text(tmp_path / "last.json", "old")
+    moved: list[tuple[str, bool]] = []
+    whole = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        if Path(target).parent == tmp_path:
+            moved.append((Path(target).name, (tmp_path / "last.json").exists()))
+        return whole(self, target)
+
+    with replacing_files(tmp_path, "last.json") as beside:
+        for name in ("z.txt", "last.json", "a.txt"):
+            (beside / name).write_text("new")
+        monkeypatch.setattr(Path, "replace", replace)
+    assert moved == [("a.txt", False), ("z.txt", False), ("last.json", False)]

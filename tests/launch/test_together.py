@@ -79,6 +79,7 @@ def ended(fault: str, root: Path, out: Path, monkeypatch: pytest.MonkeyPatch) ->
     ("fault", "said", "code"),
     [
         ("damage", "rank 1: data/:x:/[red]shards/00001.tar: tile 7 is damaged; verify it", 2),
+        ("damage-all", "ranks 0, 1: data/:x:/[red]shards/00001.tar: tile 7 is damaged; verify it", 2),
         ("kill", "rank 1 was ended by signal 9 (SIGKILL); if nobody did that, the machine ran out of memory", 137),
         ("full", "rank 0: tiles.h5ad: no space left on device", 2),
     ],

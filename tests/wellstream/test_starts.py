@@ -98,6 +98,42 @@ def test_two_measurements_are_two_plates(tmp_path: Path) -> None:
     assert ws.ingest(tmp_path / "out" / "ingest.yaml", tmp_path / "data", workers=0, dry_run=True).wells == 8  # type: ignore[union-attr]
 
 
+def test_two_plates_of_an_imagexpress_are_two_plates_and_one_that_is_damaged_is_said(tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        simulated(tmp_path / name, "imagexpress")
+        (tmp_path / "screen").mkdir(exist_ok=True)
+        (tmp_path / name / "SIM").rename(tmp_path / "screen" / name)
+    made = ws.init(tmp_path / "screen", tmp_path / "out")
+    assert len(made.plates) == len(set(made.plates)) == 3
+    assert made.wells == 12
+    built = ws.ingest(tmp_path / "out" / "ingest.yaml", tmp_path / "data", workers=0)
+    assert built.tiles > 120
+    htd = next((tmp_path / "screen" / "two").rglob("*.HTD"))
+    htd.write_text("no list of wells\n")
+    made = ws.init(tmp_path / "screen", tmp_path / "again")
+    assert len(made.plates) == 2
+    told = [note for note in made.notes if note.startswith("a part of the export cannot be read and is left out: ")]
+    assert len(told) == 1
+    assert htd.name in told[0]
+
+
+def test_a_layout_of_harmony_with_a_layer_of_compounds_is_a_plate_map(tmp_path: Path) -> None:
+    raw = simulated(tmp_path / "raw")
+    given = ("0042", "0042", "DMSO", "", "7", "DMSO", "0042", "")
+    wells = [(row, col, given[4 * row + col - 5]) for row in (1, 2) for col in (1, 2, 3, 4)]
+    cells = "".join(f"<Well><Row>{row}</Row><Col>{col}</Col><Value>{text}</Value></Well>" for row, col, text in wells)
+    layout = tmp_path / "layout.xml"
+    layout.write_text(f"<AssayLayout><Layer><Name>Compound</Name>{cells}</Layer></AssayLayout>")
+    made = ws.init(raw / "SIM", tmp_path / "out", platemap=layout)
+    assert "Metadata_Perturbation is their column 'Compound'" in made.notes
+    ws.ingest(tmp_path / "out" / "ingest.yaml", tmp_path / "data", workers=0)
+    bags = ws.Dataset(tmp_path / "data").bags.set_index("Metadata_Well")
+    told = {f"{'AB'[row - 1]}{col:02d}": text for row, col, text in wells}
+    found = {well: (row["Metadata_Perturbation"], row["Metadata_Control_Type"]) for well, row in bags.iterrows()}
+    assert found == {well: (told[well], "treatment" if told[well] else "empty") for well in bags.index}
+    assert len(found) == 4
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("place", "reader", "wells"),

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from framework.data.format.schema import (
     ShardRecord,
     digest_of,
 )
-from framework.durable import write_json
+from framework.durable import write_json, write_with
 from framework.errors import DatasetError
 from framework.files.json_file import parse_json, read_mapping, read_text
 from framework.files.parquet import open_parquet
@@ -162,12 +163,14 @@ def _share(source: Path, target: Path, item: FileRecord) -> bool:
     """
     if not source.is_file() or source.stat().st_size != item.bytes:
         raise DatasetError(f"{source}: missing or of another size than recorded; see: wellstream verify of its dataset")
+    if target.is_file() and target.stat().st_size == item.bytes:  # of a conversion that was stopped; it is whole
+        return target.samefile(source)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
+        write_with(target, partial(shutil.copyfile, source))
         return False
     return True
 

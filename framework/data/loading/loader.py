@@ -29,7 +29,7 @@ from framework.data.loading.transform import as_float, augment, augment_key, sca
 from framework.data.plan import Plan, StepRows
 from framework.data.scales import ScaleProfile
 from framework.data.store import Store
-from framework.errors import RunError
+from framework.errors import RunError, mark_own
 
 _BLOCK_BYTES = 1 << 22
 """Stored tiles gathered before they are scaled: few enough to be in the processor's cache still."""
@@ -175,7 +175,11 @@ class Loader:
 
     def _waited(self, future: Future[tuple[Batch, Mark | None]]) -> tuple[Batch, Mark | None]:
         began = time.perf_counter()
-        ready = future.result()
+        try:
+            ready = future.result()
+        except Exception as error:
+            mark_own(error)
+            raise
         self.wait_s += time.perf_counter() - began
         return ready
 

@@ -20,7 +20,7 @@ from framework.data.dataset import Dataset
 from framework.data.format.schema import BAG, SOURCE
 from framework.data.plan import MismatchedPairs, PairsPlan
 from framework.distributed import Ranks
-from framework.durable import check_can_be_folder, write_arrays, write_json
+from framework.durable import check_can_be_folder, replacing_files, write_arrays, write_json
 from framework.errors import RunError
 from framework.objectives import Paints
 from framework.progress import OnProgress
@@ -231,7 +231,6 @@ def _conditions(dataset: Dataset, by: tuple[str, ...]) -> list[str]:
 
 def _write(folder: Path, summary: dict[str, Any], painted: Painted) -> None:
     """Write the images, then the summary that names them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SUMMARY_NAME).unlink(missing_ok=True)
-    write_arrays(folder / PANELS_NAME, {name: np.stack(images) for name, images in painted.panels.items()})
-    write_json(folder / SUMMARY_NAME, summary)
+    with replacing_files(folder, SUMMARY_NAME) as beside:
+        write_arrays(beside / PANELS_NAME, {name: np.stack(images) for name, images in painted.panels.items()})
+        write_json(beside / SUMMARY_NAME, summary)

@@ -15,8 +15,8 @@ import tifffile
 from fixtures.handmade_tiff import LONG, SHORT, bits_turned, packed_bits, page_tags, write_tiff
 from fixtures.tiff_pixels import decode_pages, decode_tiff
 
-from data_tools.formats.plain_tiff import decode_page
-from data_tools.formats.tiff import Tiff, decode_grey
+from data_tools.formats.plain_tiff import decode_page, decode_plain
+from data_tools.formats.tiff import Tiff, decode_grey, decode_labels
 from data_tools.formats.tiff_directory import BytesSource, TiffDirectories, TiffError
 from data_tools.formats.tiff_page import Page, read_page
 
@@ -157,6 +157,9 @@ def test_the_index_of_a_palette_counts_where_its_colours_follow_it(tmp_path: Pat
         ({"t254": 1}, "holds a page of reduced resolution, and no image of full resolution"),
         ({"t254": 4}, "holds a mask, and no image"),
         ({"t255": 2}, "holds a page of reduced resolution"),
+        ({"t274": 9}, "orientation 9, expected 1 to 8"),
+        ({"t274": 2}, "orientation 2: the image is stored with its first column at the right"),
+        ({"t274": 4}, "orientation 4: .* first row at the bottom, and .*: tiffset -s 274 1 FILE"),
     ],
 )
 def test_a_page_that_is_something_else_is_refused(change: dict[str, int], words: str, tmp_path: Path) -> None:
@@ -164,6 +167,24 @@ def test_a_page_that_is_something_else_is_refused(change: dict[str, int], words:
     file.write_bytes(write_tiff([(page_tags(IMAGE, **change), [IMAGE.tobytes()])]))
     with pytest.raises(TiffError, match=words):
         decode_tiff(file)
+
+
+@pytest.mark.parametrize("compression", [1, 5, 8])
+def test_an_orientation_that_programs_read_differently_is_refused_whoever_would_decode(
+    compression: int, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.tif"
+    for orientation in range(9):
+        tags = page_tags(IMAGE, t259=compression, t274=orientation)
+        data = write_tiff([(tags, [PACKERS[compression](IMAGE.tobytes())])])
+        file.write_bytes(data)
+        if orientation < 2:
+            np.testing.assert_array_equal(decode_grey(file), IMAGE)
+            continue
+        for read in (decode_grey, decode_labels, decode_pages):
+            with pytest.raises(TiffError, match=f"orientation {orientation}"):
+                read(file)
+        assert decode_plain(data) is None
 
 
 def test_sizes_that_only_the_header_has_are_refused_before_anything_is_allocated(tmp_path: Path) -> None:

@@ -65,6 +65,11 @@ def test_the_first_of_two_errors_comes_first_and_what_all_say_is_said_once() -> 
     assert ending("says=no such file", "says=no such file").sentences == ("no such file",)
 
 
+def test_a_tile_that_all_ranks_read_is_named_with_them() -> None:
+    found = ending("reads=a.tar: tile 7 is damaged", "reads=a.tar: tile 7 is damaged")
+    assert found == Ending(code=2, sentences=("ranks 0, 1: a.tar: tile 7 is damaged",))
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="a system without SIGUSR1")
 def test_a_rank_that_is_halted_is_named_with_its_stack_by_those_who_wait() -> None:
     found = ending("waited", "halt")

@@ -8,6 +8,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.full_disk import at_every_moment, content
 from fixtures.tiny_dataset import make_dataset, resealed
 from rich.console import Console
 
@@ -75,6 +76,24 @@ def test_writing_twice_gives_the_same_bytes(wells, tmp_path: Path) -> None:
         evaluate([wells(0)], out=tmp_path / name)
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
+
+
+def test_a_full_disk_leaves_the_evaluation_before_it_whole(wells, tmp_path: Path) -> None:
+    evaluate([wells(0)], out=tmp_path / "wanted")
+    wanted = content(tmp_path / "wanted")
+    evaluate([wells(1)], out=tmp_path / "out")
+    before = content(tmp_path / "out")
+    said: list[str] = []
+
+    def after(sentence: str) -> None:
+        said.append(sentence)
+        assert content(tmp_path / "out") in (before, wanted)
+
+    assert at_every_moment(lambda: evaluate([wells(0)], out=tmp_path / "out"), after) > 4
+    assert content(tmp_path / "out") == wanted
+    assert all(each.startswith(f"{tmp_path}/out") and "no space left on device" in each for each in said)
+    at_every_moment(lambda: evaluate([wells(0)], out=tmp_path / "new"), lambda _: None)
+    assert content(tmp_path / "new") == wanted
 
 
 def test_json_holds_no_nan(wells, tmp_path: Path) -> None:

@@ -150,11 +150,14 @@ def test_nothing_of_an_earlier_call_stays_beside_a_later_one(tmp_path: Path, mon
     def full(file: Path, table: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(file))
 
-    with monkeypatch.context() as patched:
-        patched.setattr(chain, "write_csv", full)
-        with pytest.raises(OSError, match="No space left"):
-            express(alone, tmp_path / "out")
-    assert not (tmp_path / "out" / "expression.json").exists(), "tables of two calls are not expression"
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    for name in ("write_csv", "write_json"):
+        with monkeypatch.context() as patched:
+            patched.setattr(chain, name, full)
+            with pytest.raises(OSError, match="No space left") as caught:
+                express(alone, tmp_path / "out")
+        assert Path(caught.value.filename).parent == tmp_path / "out"
+        assert before == {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
     express(alone, tmp_path / "out")
     left = {file.name for file in (tmp_path / "out").iterdir()}
     assert "expression.json" in left

@@ -265,12 +265,6 @@ def test_two_header_rows_are_joined(tmp_path: Path) -> None:
     assert "expected 2 header rows, found 1" in _refused(tmp_path, "a,b\n", header_rows=2)
 
 
-def test_a_header_behind_the_comment_sign(tmp_path: Path) -> None:
-    table = _read(tmp_path, "# made by a program\n#OTU ID\tS1\tS2\nt1\t5\t6\n", "t.tsv")
-    assert table.names == ("#OTU ID", "S1", "S2")
-    assert len(table) == 1
-
-
 def test_pieces_are_the_whole(tmp_path: Path) -> None:
     text = "a;b\n" + "".join(f"{i:03d};{i},5\n" for i in range(25)) + "# end\n"
     whole = _read(tmp_path, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 from blake3 import blake3
+from fixtures.full_disk import at_every_moment, full_from
 
 from data_tools.pipeline import ingest
 from data_tools.pipeline.build.convert import convert
@@ -173,6 +175,34 @@ def test_a_conversion_that_was_stopped_goes_on(
         convert(as_version_2(plates, tmp_path / "other"), tmp_path / "out")
     convert(old, tmp_path / "out")
     assert tree(tmp_path / "out") == tree(plates)
+
+
+def test_a_full_disk_leaves_nothing_half_written_and_the_next_call_goes_on(
+    plates: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    old, out = as_version_2(plates, tmp_path / "old"), tmp_path / "out"
+    before, copied = tree(old), []
+    whole = shutil.copyfile
+    monkeypatch.setattr("shutil.copyfile", lambda source, to: copied.append(Path(source).name) or whole(source, to))
+
+    def after(sentence: str) -> None:
+        assert sentence.startswith(f"{out}: the disk is full")
+        assert not [file for file in out.rglob("*") if file.name.startswith(".partial-")]
+        assert tree(old) == before
+
+    assert at_every_moment(lambda: convert(old, out), after) > 5
+    assert tree(out) == tree(plates)
+    copied.clear()
+    with full_from(8), pytest.raises(DatasetError, match="the disk is full"):
+        convert(old, tmp_path / "again")
+    begun = len(copied) - 1
+    convert(old, tmp_path / "again")
+    assert len(copied) == len(set(copied)) + 1, "a file that was whole was copied again"
+    assert begun > 0
 
 
 def test_what_cannot_be_converted_is_named(plates: Path, tmp_path: Path) -> None:
