@@ -6,10 +6,10 @@ from framework.distributed import Meeting as Meeting
 from framework.distributed import place_of_master as place_of_master
 from framework.distributed import start_processes as start_processes
 from framework.distributed import this_rank as this_rank
-from framework.evaluate import beside_baselines as beside_baselines
 from framework.evaluate import evaluation_kind as evaluation_kind
 from framework.evaluate import render as render
 from framework.evaluate import render_baselines as render_baselines
+from framework.evaluate import targets_beside_baselines as targets_beside_baselines
 from framework.run import load_run_config as load_run_config
 from framework.study import StepFailed as StepFailed
 from launch.doctor import doctor as doctor

@@ -64,8 +64,7 @@ def evaluation(made: Evaluation) -> None:
     verdict = later.evaluation_kind(made.kind).verdict(made.summary)
     if verdict is not None:
         console.print(verdict.text, style="bold" if verdict.holds else "bold red")
-    beside = later.beside_baselines(made.summary)
-    if beside is not None:
+    for beside in later.targets_beside_baselines(made.summary):
         console.print(beside.text, style="bold" if beside.holds else "bold red")
     console.print(later.render(made))
     baselines = later.render_baselines(made)

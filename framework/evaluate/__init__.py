@@ -7,7 +7,7 @@ from framework.evaluate.alignment import (
     batch_in_components,
     canonical_correlations,
 )
-from framework.evaluate.beside import baseline_table, beside_baselines
+from framework.evaluate.beside import baseline_table, beside_baselines, targets_beside_baselines
 from framework.evaluate.config import EvaluateConfig
 from framework.evaluate.embeddings import AlignSummary, CorrelateSummary, align, correlate
 from framework.evaluate.evaluation import (
@@ -81,6 +81,7 @@ __all__ = [
     "read_truth",
     "render",
     "render_baselines",
+    "targets_beside_baselines",
     "tile_mean_intensities",
     "write_evaluation",
     "write_intervals",

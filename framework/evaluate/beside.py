@@ -13,19 +13,25 @@ KEY = "baselines"
 
 
 def beside_baselines(summary: Mapping[str, Any]) -> Verdict | None:
-    """Return whether the model is above its best baseline, per target; None where no baseline was asked for."""
-    found = summary.get(KEY)
-    if not found or not found["targets"]:
+    """Return whether the model is above its best baseline for every target; None where no baseline was asked for."""
+    said = targets_beside_baselines(summary)
+    if not said:
         return None
+    return Verdict(text=" ".join(each.text for each in said), holds=all(each.holds for each in said))
+
+
+def targets_beside_baselines(summary: Mapping[str, Any]) -> list[Verdict]:
+    """Return for each target whether the model is above its best baseline; empty where no baseline was asked for."""
+    found = summary.get(KEY) or {"targets": []}
     said = []
     for target in found["targets"]:
         scores = f"{found['score']} {number(target['model'], '.3f')} against {number(target['score'], '.3f')}"
-        said.append(
+        text = (
             f"{target['target']}: the model is {target['verdict']} the best baseline ({target['best']}, "
-            f"{target['says']}): {scores}, difference {interval(target, 'difference', '+.3f', '[]')}"
+            f"{target['says']}): {scores}, difference {interval(target, 'difference', '+.3f', '[]')}."
         )
-    holds = all(target["verdict"] == "above" for target in found["targets"])
-    return Verdict(text="; ".join(said) + ".", holds=holds)
+        said.append(Verdict(text=text, holds=target["verdict"] == "above"))
+    return said
 
 
 def baseline_table(summary: Mapping[str, Any]) -> ScoreTable | None:

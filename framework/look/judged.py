@@ -29,7 +29,7 @@ def warnings(look: Look) -> tuple[str, ...]:
 
 
 def _um(look: Look, px: float) -> str:
-    return f"{px:.0f} px" if look.pixel_size_um is None else f"{px * look.pixel_size_um:.3g} um ({px:.0f} px)"
+    return f"{px:.0f} px" if look.pixel_size_um is None else f"{px * look.pixel_size_um:.3g} µm ({px:.0f} px)"
 
 
 def _size(look: Look, px: float) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import re
 from collections.abc import Callable
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -47,6 +48,9 @@ _STYLE: Any = {
     "text.parse_math": False,
 }
 _PNG_DPI = 130
+_METRES_PER_INCH = 0.0254
+_HEAD = 4096
+"""Characters of a figure's data in which its size stands; a multiple of four, as Base64 wants."""
 
 
 P = ParamSpec("P")
@@ -84,6 +88,20 @@ def rendered(made: Figure, form: Literal["svg", "png"], dpi: int = _PNG_DPI) -> 
     else:
         made.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def width_of(source: str) -> float:
+    """Return the width in inches at which a figure was drawn, from the ``data:`` URI of its PNG or SVG; 0: unknown."""
+    head, _, body = source.partition(",")
+    content = base64.b64decode(body[:_HEAD]) if head.endswith("base64") else body[:_HEAD].encode()
+    if head.startswith("data:image/svg"):
+        told = re.search(rb'<svg[^>]*\bwidth="([0-9.]+)pt"', content)
+        return float(told[1]) / 72 if told else 0.0
+    if content[12:16] != b"IHDR":
+        return 0.0
+    pixels, density = int.from_bytes(content[16:20], "big"), content.find(b"pHYs")
+    per_metre = int.from_bytes(content[density + 4 : density + 8], "big") if density > 0 else 0
+    return pixels / (per_metre or _PNG_DPI / _METRES_PER_INCH) / _METRES_PER_INCH
 
 
 def bare(axes: Axes) -> None:

@@ -16,6 +16,8 @@ from typing import ClassVar, TypeAlias
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from framework.report.canvas import width_of
+
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
@@ -33,6 +35,11 @@ class Picture:
     alt: str
     caption: str
     width: str = "full"
+
+    @property
+    def inches(self) -> float:
+        """Width at which its letters have the size that they were drawn with; a narrow screen makes it no smaller."""
+        return width_of(self.source)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,9 +23,10 @@ MISTAKES = tuple(mistake for group in GROUPS.values() for mistake in group)
 _HEAD = """\
 # Mistakes and answers
 
-What the command says to mistakes that newcomers make. Each was made by a test, which fails when the answer changes, on
-the plate of [Ten minutes](../start.md) in small. All end with exit code 2 where no other is named
-([exit codes](../reference/exit_codes.md)). Mistakes that do not depend on each other are told together.
+This page lists mistakes that newcomers make, and what the command answers. A test makes each of them, on a small
+version of the plate of [Ten minutes](../start.md); it fails if an answer changes. The
+[exit code](../reference/exit_codes.md) is 2 unless another one is named. One answer tells all mistakes that do not
+depend on each other.
 """
 
 

@@ -94,7 +94,7 @@ class CellsIngest(Kind[CellsIngestConfig, CellSurvey, CellShardJob, CellsSummary
 
     def look(self, found: CellSurvey, folder: BuildFolder, summary: CellsSummary, report: OnProgress) -> Look:
         """Look at some cells."""
-        size = "unknown" if found.pixel_size_um is None else f"{found.pixel_size_um:.4g} um"
+        size = "unknown" if found.pixel_size_um is None else f"{found.pixel_size_um:.4g} µm"
         read = any(export.listing.several for export in found.exports)
         facts = {
             "exports": ", ".join(summary.sources),

@@ -93,7 +93,7 @@ class PlatesIngest(Kind[IngestConfig, Survey, ShardJob, IngestSummary]):
 
     def look(self, found: Survey, folder: BuildFolder, summary: IngestSummary, report: OnProgress) -> Look:
         """Look at some fields."""
-        size = "unknown" if found.pixel_size_um is None else f"{found.pixel_size_um:.4g} um"
+        size = "unknown" if found.pixel_size_um is None else f"{found.pixel_size_um:.4g} µm"
         facts = {
             "plates": ", ".join(summary.plates),
             "wells": f"{summary.wells} with {summary.sites} fields",

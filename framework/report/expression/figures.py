@@ -8,8 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.colors import Normalize
 
-from framework.report.canvas import ACCENT, PALETTE, SEQUENTIAL, bare, faint_grid, figure, shortened, styled, uri
+from framework.report.canvas import (
+    ACCENT,
+    DIVERGING,
+    PALETTE,
+    SEQUENTIAL,
+    bare,
+    faint_grid,
+    figure,
+    shortened,
+    styled,
+    uri,
+)
 from framework.report.figures.scale import draw_scale_bar, stored_pixel_size
 from framework.report.page import Picture
 
@@ -235,24 +247,26 @@ def similarity(tables: Mapping[str, pd.DataFrame]) -> Picture | None:
     shown = [name for name in TITLES if name in tables and len(tables[name])]
     if not shown:
         return None
-    drawn, axes = figure(2.6 * len(shown) + 0.8, 3.0, columns=len(shown))
+    drawn, axes = figure(2.6 * len(shown) + 1.5, 3.0, columns=len(shown))
     lowest = min(float(tables[name]["r"].min()) for name in shown)
+    scale, colours = (Normalize(-1, 1), DIVERGING) if lowest < 0 else (Normalize(lowest, 1), SEQUENTIAL)
     for panel, name in zip(axes[0], shown, strict=True):
         table = tables[name]
         populations = list(dict.fromkeys([*table["one"], *table["other"]]))
         matrix = pd.DataFrame(np.eye(len(populations)), index=populations, columns=populations)
         for row in table.itertuples():
             matrix.loc[row.one, row.other] = matrix.loc[row.other, row.one] = row.r
-        panel.imshow(matrix.to_numpy(), cmap=SEQUENTIAL, vmin=lowest, vmax=1)
-        middle = (1 + lowest) / 2
+        image = panel.imshow(matrix.to_numpy(), cmap=colours, norm=scale)
         for (i, j), value in np.ndenumerate(matrix.to_numpy()):
-            panel.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color="k" if value > middle else "w")
+            light = float(np.dot(image.cmap(scale(value))[:3], (0.3, 0.6, 0.1)))
+            panel.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color="k" if light > 0.5 else "w")
         bare(panel)
         panel.set_title(TITLES[name], fontsize=8.5)
         panel.set_xticks(
             range(len(populations)), [shortened(label, 14) for label in populations], rotation=45, ha="right"
         )
         panel.set_yticks(range(len(populations)), [shortened(label, 14) for label in populations])
+    drawn.colorbar(image, ax=list(axes[0]), label="Pearson r", shrink=0.7)
     return Picture(
         source=uri(drawn, "svg"),
         alt="Matrices of Pearson r between population means",

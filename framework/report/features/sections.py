@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from framework.evaluate import Evaluation
+from framework.evaluate import Evaluation, targets_beside_baselines
 from framework.format import count, interval, number
-from framework.report.beside import baselines_shown
+from framework.report.beside import answers, baselines_shown
 from framework.report.features.figures import (
     CLASSIFIERS,
     accuracy_bars,
@@ -28,7 +29,9 @@ _PROTOCOLS = {
 
 def compared(evaluation: Evaluation) -> list[Section]:
     """Return the sections that need nothing but the evaluation."""
-    sections = [scores(evaluation), baselines_shown(evaluation.summary), classes(evaluation)]
+    first = scores(evaluation)
+    first = replace(first, blocks=[*answers(*targets_beside_baselines(evaluation.summary)), *first.blocks])
+    sections = [first, baselines_shown(evaluation.summary), classes(evaluation)]
     return [section for section in (*sections, distances(evaluation), between(evaluation)) if section is not None]
 
 

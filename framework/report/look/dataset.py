@@ -119,7 +119,7 @@ def _expected(options: Mapping[str, Any], pixel_um: float | None) -> float | Non
 
 def _facts(dataset: Dataset) -> tuple[tuple[str, str], ...]:
     manifest = dataset.manifest
-    size = "unknown" if manifest.pixel_size_um is None else f"{manifest.pixel_size_um:.4g} um"
+    size = "unknown" if manifest.pixel_size_um is None else f"{manifest.pixel_size_um:.4g} µm"
     return (
         ("bags", count(manifest.n_bags)),
         ("cells found", count(manifest.n_cells)),

@@ -38,7 +38,7 @@ def size_histogram(look: Look) -> Picture | None:
     sizes, found = look.sizes.diameter_px, look.sizes.typical_px
     if not len(sizes) or found is None:
         return None
-    unit, factor = ("px", 1.0) if look.pixel_size_um is None else ("um", look.pixel_size_um)
+    unit, factor = ("px", 1.0) if look.pixel_size_um is None else ("µm", look.pixel_size_um)
     ends = [float(sizes.min()), float(sizes.max()), look.expected_px or found]
     bins = np.geomspace(min(ends) / 1.1, max(ends) * 1.1, _BINS + 1) * factor
     counts, _ = np.histogram(sizes * factor, bins=bins, weights=look.sizes.area)

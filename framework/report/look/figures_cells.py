@@ -78,7 +78,7 @@ def bag_bars(per_bag: Mapping[str, int], unit: str) -> Picture:
 def places_of_cells(places: Mapping[str, Floats], pixel_size_um: float | None) -> Picture:
     """Draw where cells lie: export -> (n, 2) y and x in px; in um where the pixel size is known."""
     shown = dict(list(places.items())[:_MAPS])
-    unit, factor = ("px", 1.0) if pixel_size_um is None else ("um", pixel_size_um)
+    unit, factor = ("px", 1.0) if pixel_size_um is None else ("µm", pixel_size_um)
     columns = min(2, len(shown))
     rows = -(-len(shown) // columns)
     drawn, axes = figure(3.4 * columns + 0.6, 3.2 * rows, rows, columns)

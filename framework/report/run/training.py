@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from framework.data.format.schema import BAG, SOURCE, of_plates
-from framework.evaluate import beside_baselines, evaluation_kind
+from framework.evaluate import evaluation_kind, targets_beside_baselines
 from framework.format import count, duration
-from framework.report.page import Answer, Block, Facts, Listing, Note, Numbers, Section
+from framework.report.beside import answers
+from framework.report.page import Block, Facts, Listing, Note, Numbers, Section
 from framework.report.page_inputs import Inputs, RunFacts
 from framework.report.run.figures_training import loss_curve, throughput
 from framework.report.sections import SECTIONS, ReportSection, SectionConfig
@@ -60,8 +61,7 @@ def overview(inputs: Inputs) -> Section:
     kind = None if inputs.evaluation is None else evaluation_kind(inputs.evaluation.kind)
     if kind is not None and inputs.evaluation is not None:
         summary = inputs.evaluation.summary
-        verdicts = [each for each in (beside_baselines(summary), kind.verdict(summary)) if each is not None]
-        blocks += [Answer(text=verdict.text, good=verdict.holds) for verdict in verdicts]
+        blocks += answers(*targets_beside_baselines(summary), kind.verdict(summary))
     blocks.append(Numbers(items=_headline(inputs)))
     blocks.append(Facts(items=_run_facts(inputs.run), title="Run"))
     if inputs.dataset is not None:

@@ -28,8 +28,8 @@ def test_what_fits_is_not_mentioned() -> None:
 @pytest.mark.parametrize("um", [3, 30, 100])
 def test_a_diameter_that_does_not_fit_13_px(um: float) -> None:
     (said,) = warnings(look(expected_px=um / 0.6))
-    assert said.startswith(f"The nucleus diameter does not fit: the config expects {um} um ({um / 0.6:.0f} px)")
-    assert "measure about 7.8 um (13 px)" in said
+    assert said.startswith(f"The nucleus diameter does not fit: the config expects {um} µm ({um / 0.6:.0f} px)")
+    assert "measure about 7.8 µm (13 px)" in said
     assert "Write 'diameter_um: 7.8' in 'nuclei'" in said
 
 

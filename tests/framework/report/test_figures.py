@@ -10,9 +10,10 @@ import pytest
 from matplotlib.image import imread
 
 from framework.data.format.schema import ChannelStatistics
+from framework.report.canvas import figure, rendered, uri
 from framework.report.figures.embedding import Colouring, embedding_map, principal, project
 from framework.report.figures.images import channel_colours, composite, flat_fields
-from framework.report.page import Picture
+from framework.report.page import Picture, Section, render_page
 from framework.report.run.figures_markers import marker_bars, marker_scatters
 from framework.report.run.figures_omics import error_scatter, r2_violins, share_bars
 from framework.report.run.figures_plate import plate_map, plate_shape, well_position
@@ -158,3 +159,23 @@ def test_markers_without_a_baseline_or_cells() -> None:
     cells = pd.DataFrame({"marker": ["A"] * 3, "measured": [1.0, 2.0, np.nan], "predicted": [1.0, 2.0, 3.0]})
     assert pixels(marker_scatters(cells, markers)).ndim == 3
     assert marker_bars(markers).alt
+
+
+def test_a_figure_says_how_wide_it_was_drawn() -> None:
+    for wanted, form, dpi in ((8.6, "svg", 130), (4.5, "svg", 130), (8.6, "png", 130), (3.2, "png", 300)):
+        made, _ = figure(wanted, 1.0)
+        kind = {"svg": "image/svg+xml", "png": "image/png"}[form]
+        source = f"data:{kind};base64,{base64.b64encode(rendered(made, form, dpi)).decode()}"
+        assert Picture(source=source, alt="", caption="").inches == pytest.approx(wanted, abs=0.01)
+    assert Picture(source="data:image/png;base64,AAAA", alt="", caption="").inches == 0
+
+
+def test_letters_of_a_wide_figure_are_not_made_smaller_on_a_narrow_screen() -> None:
+    shown = []
+    for wide in (4.5, 8.6):
+        made, _ = figure(wide, 1.0)
+        shown.append(Picture(source=uri(made, "svg"), alt="", caption=""))
+    page = render_page("t", "s", [Section(anchor="a", title="A", lead="l", blocks=shown)])
+    assert '<figure class="full">\n<div class="scroll"><img style="--inches: 4.50"' in page
+    assert '<figure class="full wide">\n<div class="scroll"><img style="--inches: 8.60"' in page
+    assert "calc(var(--inches) * 4.75rem)" in page

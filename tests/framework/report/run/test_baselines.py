@@ -7,6 +7,7 @@ from typing import Any
 
 from framework.report.page import Answer, Grid, Note, Picture, Section
 from framework.report.page_inputs import read_inputs
+from framework.report.run.page import build_report
 from framework.report.sections import SECTIONS
 
 SAYS = "number of cells and their density"
@@ -33,14 +34,27 @@ def test_a_tie_is_told_as_a_tie(world: Any) -> None:
     inputs = replace(inputs, evaluation=beside)
     found = SECTIONS.get("baselines").build().build(inputs)
     assert isinstance(found, Section)
-    answer, picture, grid = found.blocks
-    assert isinstance(answer, Answer)
-    assert not answer.good
-    assert "the model is level with the best baseline (count, number of cells" in answer.text
-    assert "r 0.420 against 0.410, difference +0.010 [-0.020, +0.040]" in answer.text
+    picture, grid = found.blocks
     assert isinstance(picture, Picture)
     assert isinstance(grid, Grid)
     assert [row[0] for row in grid.rows] == ["the model", f"count: {SAYS}", "imagenet: not there: not installed"]
+
+
+def test_the_answer_stands_once_per_target_and_first_on_the_page(world: Any) -> None:
+    above = {**COUNT, "target": "proteins", "model": 0.5, "best": "count", "units": 9, "verdict": "above"}
+    rows = [*FOUND["rows"], {**above, "baseline": "count", "features": 3, "strength": 1.0}]
+    found = {**FOUND, "rows": rows, "targets": [*FOUND["targets"], above]}
+    inputs = read_inputs(world.run, world.dataset, world.omics, None)
+    assert inputs.evaluation is not None
+    beside = replace(inputs.evaluation, summary={**inputs.evaluation.summary, "baselines": found})
+    inputs = replace(inputs, evaluation=beside)
     overview = SECTIONS.get("overview").build().build(inputs)
     assert isinstance(overview, Section)
-    assert overview.blocks[0] == answer
+    tie, better = overview.blocks[:2]
+    assert isinstance(tie, Answer)
+    assert tie.text.startswith("transcripts_M1: the model is level with the best baseline (count, number of cells")
+    assert tie.text.endswith("r 0.420 against 0.410, difference +0.010 [-0.020, +0.040].")
+    assert isinstance(better, Answer)
+    assert better.text.startswith("proteins: the model is above")
+    assert (tie.good, better.good) == (False, True)
+    assert build_report(inputs).count("transcripts_M1: the model is level with the best baseline") == 1
