@@ -24,8 +24,11 @@ SOFT = "#5a6875"
 LINE = "#dde3e8"
 ACCENT = "#1f6f8b"
 PALETTE = ("#1f6f8b", "#d1622b", "#6a51a3", "#3a8f4f", "#b8860b", "#a03060", "#4d7fc4", "#7a6a5a", "#2fa6a0", "#c98fb4")
-"""Ten hues a colour-blind reader can mostly tell apart by lightness."""
-SIGNIFICANT, NOT_SIGNIFICANT, FILTERED = "#6a51a3", "#e3b7c0", "#d5d9dd"
+"""Ten hues. Their lightness is alike, so groups within one panel also differ in their ``MARKERS`` or their place."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
+"""Shapes of dots, one per colour of ``PALETTE``: they hold where colours cannot be told apart, and in grey."""
+SIGNIFICANT, NOT_SIGNIFICANT, FILTERED = "#6a51a3", "#dd9fb0", "#e6eaed"
+"""Dark, middle and light, also in grey."""
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 
 _STYLE: Any = {

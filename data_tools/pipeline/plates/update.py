@@ -43,7 +43,7 @@ from framework.progress import OnProgress
 _OF_TABLES = ("well_not_in_platemap", "well_without_images", "missing_cell_table", "cells_without_well")
 """Reasons of problems that the tables of an update have, or no longer have."""
 _OLD_NOTES = re.compile(
-    r"(?:omics '|plate .*: (?:\d+ of \d+ wells with images|\d+ cells |no cell |marker ')|\d+ wells of)"
+    r"(?:omics '|target '|plate .*: (?:\d+ of \d+ wells with images|\d+ cells |no cell |marker ')|\d+ wells of)"
 )
 
 

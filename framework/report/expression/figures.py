@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 from framework.report.canvas import (
     ACCENT,
     DIVERGING,
+    MARKERS,
     PALETTE,
     SEQUENTIAL,
     bare,
@@ -112,10 +113,8 @@ def spread(table: pd.DataFrame) -> Picture | None:
     names = sorted(set(part["marker_of"]))
     for position, name in enumerate(names):
         of_name = part[part["marker_of"] == name]
-        colour = PALETTE[position % len(PALETTE)]
-        panel.scatter(
-            of_name["r_forest"], of_name["spread"], s=14, color=colour, linewidths=0, label=shortened(name, 30)
-        )
+        look = {"color": PALETTE[position % len(PALETTE)], "marker": MARKERS[position % len(MARKERS)]}
+        panel.scatter(of_name["r_forest"], of_name["spread"], s=14, linewidths=0, label=shortened(name, 30), **look)
     reach = np.array([np.ptp(part["r_forest"]) or 1, np.ptp(part["spread"]) or 1]) * (0.09, 0.035)
     named: list[npt.NDArray[np.float64]] = []
     for row in part.nlargest(_LABELLED, "r_forest").itertuples():

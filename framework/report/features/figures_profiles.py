@@ -10,7 +10,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from scipy.cluster.hierarchy import dendrogram
 
 from framework.features.profiles import ward_order, ward_tree
-from framework.report.canvas import PALETTE, SOFT, bare, figure, shortened, styled, uri
+from framework.report.canvas import MARKERS, PALETTE, SOFT, bare, figure, shortened, styled, uri
 from framework.report.page import Picture
 
 Floats = npt.NDArray[np.float64]
@@ -69,10 +69,9 @@ def protein_map(
     groups = np.asarray(colour_by if colour_by is not None else [""] * len(names), dtype=str)
     for position, group in enumerate(sorted(set(groups))):
         chosen = groups == group
-        colour = PALETTE[position % len(PALETTE)] if position < len(PALETTE) else _GREY
-        panel.scatter(
-            *points[chosen].T, s=18, color=colour, linewidths=0.3, edgecolors="white", label=shortened(group, 18)
-        )
+        colour = PALETTE[position] if position < len(PALETTE) else _GREY
+        look = {"color": colour, "marker": MARKERS[position % len(MARKERS)], "label": shortened(group, 18)}
+        panel.scatter(*points[chosen].T, s=18, linewidths=0.3, edgecolors="white", **look)
     if len(names) <= _NAMED_POINTS:
         for place, name in zip(points, names, strict=True):
             panel.annotate(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framework.report.canvas import PALETTE, figure, shortened, styled, uri
+from framework.report.canvas import MARKERS, PALETTE, figure, shortened, styled, uri
 from framework.report.page import Picture
 
 Floats = npt.NDArray[np.float64]
@@ -88,6 +88,7 @@ def embedding_map(points: Floats, method: str, colourings: Mapping[str, Colourin
                 points[chosen, 1],
                 s=20,
                 color=colour,
+                marker=MARKERS[rank % len(MARKERS)],
                 linewidths=0.3,
                 edgecolors="white",
                 label=shortened(label if label is not None else "others", 22),

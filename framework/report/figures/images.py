@@ -34,8 +34,8 @@ _OTHERS = (
     ("magenta", (0.95, 0.20, 0.90)),
     ("grey", (0.55, 0.55, 0.55)),
 )
-_STATUS_COLOURS = {"tile": "#3ddc84", "border": "#ffb347"}
-_OTHER_STATUS = "#ff5c5c"
+_STATUS_MARKS = {"tile": ("#3ddc84", "o"), "border": ("#ffb347", "s")}
+_OTHER_STATUS = ("#ff5c5c", "D")
 _NUCLEI_SHOWN = 250
 _TILES_SHOWN, _TILE_COLOUR = 3, "#f7e733"
 
@@ -242,12 +242,12 @@ def field_picture(
     handles = []
     for status in sorted(counts.index, key=lambda name: (name != "tile", name)):
         part = nuclei[nuclei["status"].astype(str) == status]
-        colour = _STATUS_COLOURS.get(status, _OTHER_STATUS)
+        colour, shape = _STATUS_MARKS.get(status, _OTHER_STATUS)
         # A pixel's centre lies at whole numbers in both grids.
         x, y = ((part[column] + 0.5) * scale - 0.5 for column in ("x_px", "y_px"))
-        panel.scatter(x, y, s=size, facecolors="none", edgecolors=colour, linewidths=0.9)
+        panel.scatter(x, y, s=size, marker=shape, facecolors="none", edgecolors=colour, linewidths=0.9)
         label = f"{status} {counts[status]}"
-        handles.append(Line2D([], [], marker="o", linestyle="", markerfacecolor="none", color=colour, label=label))
+        handles.append(Line2D([], [], marker=shape, linestyle="", markerfacecolor="none", color=colour, label=label))
     if tile_px is not None:
         _tiles_at(panel, nuclei, scale, tile_px, (width, height), shown)
     panel.set_xlim((width - 1) / 2 - shown * width / 2, (width - 1) / 2 + shown * width / 2)
@@ -261,9 +261,8 @@ def field_picture(
     return Picture(
         source=uri(drawn, "png"),
         alt=f"{middle} with detected nuclei: {listed}",
-        caption=f"{middle[0].upper()}{middle[1:]}. One circle per nucleus (in the whole field {listed}). Look for "
-        f"nuclei without "
-        "a circle, circles on debris, and two circles on one nucleus.",
+        caption=f"{middle[0].upper()}{middle[1:]}. One mark per nucleus (in the whole field {listed}): circles "
+        "have a tile. Look for nuclei without a mark, marks on debris, and two marks on one nucleus.",
         width="half",
     )
 

@@ -15,7 +15,7 @@ from framework.errors import InputError, did_you_mean
 from framework.files.delimited import read_text_table
 from framework.files.h5ad import read_h5ad
 from framework.files.missing import MISSING
-from framework.report.canvas import PALETTE, figure, shortened
+from framework.report.canvas import MARKERS, PALETTE, figure, shortened
 from framework.report.drawn import Drawn
 from framework.report.figure import FIGURES, FigureConfig, FigureKind
 from framework.report.figure_inputs import FigureInputs, transcripts_first
@@ -185,8 +185,8 @@ def _between(part: pd.DataFrame, batch: str) -> float:
 
 def _cloud(panel: Axes, part: pd.DataFrame, batch: str, legend: bool) -> None:
     for place, (name, rows) in enumerate(part.groupby(batch, sort=True)):
-        colour = _COLOURS[place % len(_COLOURS)]
-        panel.scatter(rows["pc1"], rows["pc2"], s=16, color=colour, alpha=0.8, linewidths=0, label=shortened(name, 16))
+        look = {"color": _COLOURS[place % len(_COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+        panel.scatter(rows["pc1"], rows["pc2"], s=16, alpha=0.8, linewidths=0, label=shortened(name, 16), **look)
     # The empty line is where the names of the batches stand, once for both pictures of a row.
     panel.set_xlabel("principal component 1\n", fontsize=8)
     panel.set_ylabel("principal component 2", fontsize=8)

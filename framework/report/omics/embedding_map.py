@@ -17,7 +17,7 @@ from framework.data.store import TileStore
 from framework.errors import InputError
 from framework.evaluate.embeddings import aligned, standard
 from framework.evaluate.wells import negative_controls, stimulations, well_embeddings
-from framework.report.canvas import INK, PALETTE, figure, shortened
+from framework.report.canvas import INK, MARKERS, PALETTE, figure, shortened
 from framework.report.drawn import Drawn
 from framework.report.figure import FIGURES, FigureConfig, FigureKind
 from framework.report.figure_inputs import FigureInputs
@@ -171,9 +171,9 @@ def _cloud(panel: Axes, points: Floats, groups: npt.NDArray[np.object_], method:
     names = sorted(set(groups) - {""})
     for place, name in enumerate(names):
         mine = groups == name
-        colour = PALETTE[place % len(PALETTE)]
+        look = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
         x, y, label = points[mine, 0], points[mine, 1], shortened(name, 18)
-        panel.scatter(x, y, s=20, color=colour, linewidths=0.3, edgecolors="white", label=label)
+        panel.scatter(x, y, s=20, linewidths=0.3, edgecolors="white", label=label, **look)
     panel.set_xlabel(f"{method} 1")
     panel.set_ylabel(f"{method} 2")
     panel.set_xticks([])

@@ -14,7 +14,6 @@ from framework.report.canvas import figure
 
 WIDTH = 5.6
 """Inches of every figure: text of 8 points can still be read when it is shown 400 pixels wide."""
-COLOURS = ("#1f6f8b", "#d1622b", "#6a51a3", "#3a8f4f", "#b8860b", "#a03060", "#4d7fc4", "#7a6a5a", "#2fa6a0", "#c98fb4")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,6 +83,76 @@ def test_genes_without_change_are_kept_and_said(tmp_path: Path) -> None:
     np.testing.assert_allclose(target.data[:, "flat"].X, 7.5)
 
 
+@pytest.mark.parametrize("plate", [None, "Metadata_Plate"])
+def test_a_constant_logarithm_is_said_with_and_without_batches(tmp_path: Path, plate: str | None) -> None:
+    frame = _logged().assign(flat=7.3, steady=0.1)
+    target = _built(tmp_path, frame, _bags(), kind="log2", plate=plate)
+    assert target.notes == (
+        "target 'rna': 2 genes have one value in all samples, so nothing of them can be predicted: 'flat', 'steady'",
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({}, "one count in all samples, so their labels change with size factors alone"),
+        ({"plate": None}, "one count in all samples, so their labels change with size factors alone"),
+        (
+            {"kind": "intensities", "normalise": "median"},
+            "one intensity in all samples, so their labels change with median alone",
+        ),
+    ],
+)
+def test_a_gene_that_is_constant_as_measured_is_kept_counted_and_said(
+    tmp_path: Path, keys: dict[str, Any], said: str
+) -> None:
+    frame = _table(WHOLE).assign(flat=40, steady=7)
+    target = _built(tmp_path, frame, _bags(), **keys)
+    assert target.notes == (f"target 'rna': 2 genes have {said}: 'flat', 'steady'",)
+    assert np.ptp(target.data[:, "flat"].X) > 0, "normalisation makes it vary, so only the table shows it"
+
+
+def test_what_is_not_measured_is_counted(tmp_path: Path) -> None:
+    frame = _logged().assign(never=np.nan, nothing=np.nan)
+    frame.loc[[1, 3], "g3"] = np.nan
+    target = _built(tmp_path, frame, _bags(), kind="log2", plate=None)
+    assert target.notes == (
+        "target 'rna': 18 of 64 values, of 3 genes, are not measured; they are left out of means",
+        "target 'rna': 2 genes are measured in no sample and are dropped: 'never', 'nothing'",
+    )
+    assert list(target.data.var_names) == [f"g{number}" for number in range(6)]
+    assert np.isfinite(target.data.X).all()
+
+
+def test_an_intensity_of_zero_counts_as_not_measured(tmp_path: Path) -> None:
+    frame = _table(WHOLE)
+    frame.loc[:2, "g1"] = 0
+    target = _built(tmp_path, frame, _bags(), kind="intensities", normalise="median", plate=None)
+    assert target.notes == ("target 'rna': 3 of 48 values, of 1 genes, are not measured; they are left out of means",)
+
+
+def test_a_missing_count_is_refused(tmp_path: Path) -> None:
+    frame = _table(WHOLE).astype({"g2": float})
+    frame.loc[4, "g2"] = np.nan
+    with pytest.raises(InputError, match=r"a missing or infinite count in line 6, gene 'g2'"):
+        _built(tmp_path, frame, _bags())
+
+
+def test_genes_that_are_seen_too_seldom_are_counted(tmp_path: Path) -> None:
+    frame = _table(WHOLE).assign(rare=[1] + [0] * 7, off=0)
+    target = _built(tmp_path, frame, _bags())
+    assert target.notes == (
+        "target 'rna': 2 of 8 genes are seen in less than 13% of the samples ('min_share', 'expressed_in: "
+        "every_plate') and are dropped: 'rare', 'off'",
+    )
+
+
+def test_a_condition_with_one_imaged_well_has_its_label(tmp_path: Path) -> None:
+    target = _built(tmp_path, _table(WHOLE), _bags().drop(index=7))
+    assert target.notes == ()
+    assert target.data.obs["Metadata_Perturbation"].value_counts()["c"] == 1
+
+
 def test_controls_missing_on_a_plate_are_said(tmp_path: Path) -> None:
     frame = _table([pair for pair in WHOLE if pair != ("NT", "R2")] + [("NT", "R1")])
     assert "target 'rna': omics plate 'R2' has no negative control ('NT')" in _built(tmp_path, frame, _bags()).notes

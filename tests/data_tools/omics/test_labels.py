@@ -180,10 +180,13 @@ def test_a_plate_that_cannot_be_told_from_its_conditions_is_said(tmp_path: Path)
     table.to_csv(tmp_path / "rna.csv", index=False)
     config = OmicsConfig.from_plain({"name": "rna", "table": str(tmp_path / "rna.csv"), "kind": "counts"})
     m1, m2 = build_targets(config, _bags(), seed=0)
+    low = "1 of 21 genes are seen in less than 13% of the samples"
+    dropped = f"{low} ('min_share', 'expressed_in: every_plate') and are dropped: 'rare'"
     assert m1.notes == (
         "target 'rna_M1': batch factor 'Metadata_Plate': 1 of its 5 differences cannot be told from those of the "
         "conditions, because 'R9' shares no condition with the others; values there do not compare with those of the "
         "others",
+        f"target 'rna_M1': {dropped}",
     )
-    assert m2.notes == ()
+    assert m2.notes == (f"target 'rna_M2': {dropped}",)
     assert m1.data.uns["wellstream"]["plate_effect"] == "partly"

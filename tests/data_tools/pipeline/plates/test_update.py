@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from fixtures.raw_tables import omics_of, with_cells
 
@@ -95,6 +96,18 @@ def test_what_was_done_is_kept(raw: Any, tmp_path: Path, out: Path) -> None:
     assert "targets/rna_M1.h5ad" in now.history[1].remade
     assert now.targets == ()
     assert not list(out.glob("targets/*.h5ad"))
+
+
+def test_what_was_said_of_a_table_goes_with_it(raw: Any, tmp_path: Path, out: Path) -> None:
+    first = read_manifest(out).notes
+    table = omics_of(tmp_path / "rna.csv")
+    flat = pd.read_csv(tmp_path / "rna.csv").assign(flat=7)
+    flat.to_csv(tmp_path / "rna.csv", index=False)
+    update(raw.config(omics=table), out)
+    said = [note for note in read_manifest(out).notes if note.startswith("target 'rna_M1': ")]
+    assert any("1 genes have one count in all samples" in note for note in said)
+    update(raw.config(), out)
+    assert read_manifest(out).notes == first
 
 
 def test_nothing_to_do_writes_nothing(raw: Any, out: Path, tree: Tree) -> None:

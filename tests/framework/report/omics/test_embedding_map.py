@@ -53,6 +53,13 @@ class TestEmbeddingMap(testing.FigureContract):
         assert set(numbers["group"]) == expected | {""}
         assert drawn.notes == ()
 
+    def test_groups_differ_in_shape_not_in_colour_alone(self, inputs: FigureInputs) -> None:
+        entry = FIGURES.get(self.name)
+        (panel,) = entry.build(entry.config(highlight=2)).draw(inputs).canvas.axes
+        groups = [cloud for cloud in panel.collections if cloud.get_label() != "other wells"]
+        shapes = {cloud.get_paths()[0].vertices.tobytes() for cloud in groups}
+        assert len(shapes) == len(groups) == 8
+
     def test_coral_brings_plates_together(self, inputs: FigureInputs) -> None:
         entry = FIGURES.get(self.name)
         gaps = {}

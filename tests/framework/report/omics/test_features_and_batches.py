@@ -61,6 +61,12 @@ class TestBatchPca(testing.FigureContract):
         named = entry.build(entry.config(controls=("KO",))).draw(inputs).numbers
         assert set(named[PERTURBATION]) == {"KO"}
 
+    def test_batches_differ_in_shape_not_in_colour_alone(self, inputs: FigureInputs) -> None:
+        entry = FIGURES.get(self.name)
+        for panel in entry.build(entry.config()).draw(inputs).canvas.axes:
+            shapes = {cloud.get_paths()[0].vertices.tobytes() for cloud in panel.collections}
+            assert len(shapes) == len(panel.collections) == 2
+
     def test_all_wells_are_drawn_where_no_batch_has_two_controls(self, inputs: FigureInputs, tmp_path: Path) -> None:
         files = []
         for state in ("before", "after"):
