@@ -96,7 +96,9 @@ def counts_of(
         notes: about the file.
     """
     matrix = csr(values, dtype=np.float32)
-    stored = matrix.nnz
+    stored = (
+        values.nnz if sparse.issparse(values) else matrix.nnz
+    )  # a matrix of triples is summed when it becomes one of rows
     matrix.sum_duplicates()
     repeated = stored - matrix.nnz
     matrix.eliminate_zeros()

@@ -14,7 +14,7 @@ from data_tools.single_cell.counts import GENE, LANES, PROTEIN, Counts
 from data_tools.single_cell.counts_anndata import proteins_elsewhere
 from framework.errors import InputError, did_you_mean, some_of
 from framework.files.delimited import read_text_table
-from framework.files.names import left_over, why_unmatched
+from framework.files.names import left_over, one_off, why_unmatched
 
 _MOST_PROTEINS = 1000
 """Panels of antibodies have some hundreds; a table with more is one of genes."""
@@ -135,11 +135,22 @@ def _in_the_same_cells(
             f"{there}: no cell of {here} ('{genes.cells[0]}', ...) has proteins ('{proteins.cells[0]}', ...); expected "
             f"the same cell names in both{why_unmatched(list(genes.cells), list(proteins.cells))}"
         )
+    _check_one_off(genes.cells, proteins.cells, here, there)
     mine, theirs = genes.cells[~has], proteins.cells[~proteins.cells.isin(genes.cells)]
     text = f"{here}: {len(shared)} of {len(genes.cells)} cells have proteins in {there}"
     text += left_over(len(mine), "have none and are left out", f"'{next(iter(mine), '')}'")
     notes.append(text + left_over(len(theirs), f"cells of {there} have no genes", f"'{next(iter(theirs), '')}'"))
     return genes.rows(genes.cells.get_indexer(shared)), proteins.rows(proteins.cells.get_indexer(shared))
+
+
+def _check_one_off(cells: pd.Index, others: pd.Index, here: str, there: str) -> None:
+    """Refuse numbered cells of which each would get the row of its neighbour."""
+    told = one_off(list(cells), list(others))
+    if told:
+        raise InputError(
+            f"{there}: the cells of {here} and its own are numbered, and their {told}; number them alike, or where they "
+            "are right as they are, remove the cells that stand in one file alone"
+        )
 
 
 def _made_distinct(cells: pd.Index, file: str) -> tuple[str, ...]:
@@ -241,6 +252,7 @@ def _labels(config: SingleCellConfig, cells: pd.Index, notes: list[str]) -> pd.D
             f"('{cells[0]}', ...); expected the same cell names in both"
             + (hint or why_unmatched(list(cells), list(names)))
         )
+    _check_one_off(cells, names, config.genes, config.labels)
     notes.extend(table.notes)
     unused = names[~names.isin(cells)]
     notes.append(

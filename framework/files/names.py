@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
+_NUMBERED = re.compile(r"(.*?)([0-9]{1,18})")
 _BARCODE = re.compile(r"[ACGTN]{12,}")
 
 
@@ -58,6 +59,36 @@ def why_unmatched(left: Sequence[str], right: Sequence[str]) -> str:
         if matched > most and len(set(mine)) == len(set(left)) and len(set(theirs)) == len(set(right)):
             best, most = f"; {text} {matched} would match: write the names alike in both", matched
     return best
+
+
+def one_off(left: Sequence[str], right: Sequence[str]) -> str:
+    """Return what is said of numbered names that begin one apart and fit better so: each would get its neighbour.
+
+    Args:
+        left: distinct names of one side: one beginning and a whole number, as ``7`` or ``cell_7``.
+        right: of the other.
+
+    Returns:
+        A part of a sentence; empty where names are called otherwise, or fit best as they are.
+    """
+    numbers, heads = [], set()
+    for names in (left, right):
+        found = [_NUMBERED.fullmatch(name) for name in names]
+        whole = [one for one in found if one is not None]
+        if not whole or len(whole) < len(found):
+            return ""
+        heads |= {one[1] for one in whole}
+        numbers.append({int(one[2]) for one in whole})
+    mine, theirs = numbers
+    if len(heads) > 1 or abs(min(mine) - min(theirs)) != 1:
+        return ""
+    matched = len(mine & theirs)
+    for shift, text in ((-1, "1 less"), (1, "1 more")):
+        better = len(mine & {number + shift for number in theirs})
+        if better > matched:
+            ranges = " and ".join(f"{min(each)} to {max(each)}" for each in numbers)
+            return f"numbers seem to be one off ({ranges}): {matched} match, {better} would if the latter were {text}"
+    return ""
 
 
 def near_names(names: Iterable[str], what: str) -> tuple[str, ...]:

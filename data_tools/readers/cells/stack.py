@@ -132,7 +132,7 @@ class StackReader(CellReader[StackConfig]):
             n = shape[0]
             cells: dict[str, Any] = {CELL: pd.Series(np.arange(n).astype(str), dtype=TEXT)}
             for label, name in config.labels.items():
-                cells[label] = pd.Series(_texts(self._of_length(arrays, name, n)), dtype=TEXT)
+                cells[label] = pd.Series(self._texts(self._of_length(arrays, name, n), name), dtype=TEXT)
             for name in config.measurements:
                 cells[name] = self._numbers(self._of_length(arrays, name, n), name)
             if config.copies:
@@ -191,6 +191,15 @@ class StackReader(CellReader[StackConfig]):
             shape = " x ".join(map(str, values.shape))
             raise InputError(f"{self.config.path}: '{name}' has the shape {shape}, expected one value for each of {n}")
         return values
+
+    def _texts(self, values: Array, name: str) -> list[str]:
+        missing = np.flatnonzero(values != values) if values.dtype.kind in "fcmM" else ()
+        if len(missing):
+            raise InputError(
+                f"{self.config.path}: '{name}' has no value in row {missing[0]}, and so it is in {len(missing)} of "
+                f"{len(values)} rows; a label stands in every row: write a word there, as 'none'"
+            )
+        return _texts(values)
 
     def _numbers(self, values: Array, name: str) -> Array:
         if values.dtype.kind not in "iufb":
@@ -315,6 +324,10 @@ class _Hdf5(_Arrays):
         is_text = h5py.check_string_dtype(found.dtype) is not None
         if found.dtype.kind in "OV" and not is_text:
             raise ValueError(f"'{name}' holds neither numbers nor text")
+        named = h5py.check_enum_dtype(found.dtype)
+        if named:
+            words = {int(number): word for word, number in named.items()}
+            return np.array([words.get(int(number), str(number)) for number in found[()].ravel()]).reshape(found.shape)
         return np.asarray(found.asstr()[()] if is_text else found[()])
 
     def rows(self, name: str, rows: list[int]) -> Iterator[Array]:

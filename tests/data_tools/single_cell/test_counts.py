@@ -278,7 +278,11 @@ def test_a_row_or_column_of_sums_is_refused_by_name(tmp_path: Path, axis: str) -
 def test_values_of_one_place_are_added_and_said_and_ones_alone_are_asked_about(tmp_path: Path) -> None:
     made = counts_of(sparse.csr_array(([2, 3, 1], [0, 0, 1], [0, 3]), shape=(1, 2)), ["c"], ["G1", "G2"], [GENE] * 2)
     assert made.values.toarray().tolist() == [[5, 1]]
-    assert made.notes == ("1 values stand at a place of another one (same cell, same feature) and were added to it",)
+    said = ("1 values stand at a place of another one (same cell, same feature) and were added to it",)
+    assert made.notes == said
+    triples = sparse.coo_array(([2, 3, 1], ([0, 0, 0], [0, 0, 1])), shape=(1, 2))
+    made = counts_of(triples, ["c"], ["G1", "G2"], [GENE] * 2)
+    assert (made.values.toarray().tolist(), made.notes) == ([[5, 1]], said)
     detected = pd.DataFrame(np.eye(60, dtype=int), index=[f"G{n}" for n in range(60)])
     detected.to_csv(tmp_path / "t.csv")
     assert "all 60 values above 0 are 1: is this a table of what was detected" in checked(tmp_path / "t.csv").notes[-1]

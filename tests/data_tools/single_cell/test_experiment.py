@@ -89,6 +89,20 @@ def test_both_sides_of_a_join_are_counted(tmp_path: Path) -> None:
     )
 
 
+def test_cells_that_would_get_their_neighbours_row_are_refused(tmp_path: Path) -> None:
+    numbers = [str(number) for number in range(13)]
+    genes = text(tmp_path / "rna.csv", RNA, GENES, numbers[:12])
+    proteins = text(tmp_path / "adt.csv", ADT, PANEL, numbers[1:])
+    with pytest.raises(InputError, match=r"adt\.csv: .*one off \(0 to 11 and 1 to 12\): 11 match, 12 would"):
+        read(genes=genes, proteins=proteins)
+    right = text(tmp_path / "adt.csv", ADT, PANEL, numbers[:12])
+    assert list(read(genes=genes, proteins=right).genes.cells) == numbers[:12]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("cell,type\n" + "".join(f"{number},t{number}\n" for number in numbers[1:]))
+    with pytest.raises(InputError, match=r"labels\.csv: .*one off \(0 to 11 and 1 to 12\)"):
+        read(genes=genes, proteins=right, labels=str(labels))
+
+
 def test_no_match_names_both_sides_and_why(tmp_path: Path) -> None:
     genes = text(tmp_path / "rna.csv", RNA, GENES, CELLS)
     proteins = text(tmp_path / "adt.csv", ADT, PANEL, [name.removesuffix("-1") for name in CELLS])

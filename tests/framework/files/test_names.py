@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from framework.files.names import left_over, near_names, safe_names, why_unmatched
+from framework.files.names import left_over, near_names, one_off, safe_names, why_unmatched
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,22 @@ def test_invisible_characters_are_a_way_to_match() -> None:
 
 def test_safe_names_stay_distinct() -> None:
     assert safe_names(["a.b", "a b", "A_B", "c"]) == {"a.b": "a_b", "a b": "a_b-2", "A_B": "A_B-3", "c": "c"}
+
+
+def test_numbers_that_count_from_0_and_from_1_are_one_off() -> None:
+    numbers = [str(number) for number in range(13)]
+    told = "numbers seem to be one off (0 to 11 and 1 to 12): 11 match, 12 would if the latter were 1 less"
+    assert one_off(numbers[:12], numbers[1:]) == told
+    assert "if the latter were 1 more" in one_off(numbers[1:], numbers[:12])
+    named = [f"cell_{number}" for number in numbers]
+    assert one_off(named[:12], named[1:]) == told
+    for left, right in (
+        (numbers, numbers),
+        (numbers, numbers[1:]),
+        (numbers[:9], numbers[3:]),
+        (named[:12], numbers[1:]),
+        ([f"BC{number}-1" for number in numbers[:12]], [f"BC{number}-1" for number in numbers[1:]]),
+        (["a", "1"], ["1", "2"]),
+        ([], numbers),
+    ):
+        assert one_off(left, right) == ""

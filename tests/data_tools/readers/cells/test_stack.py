@@ -100,6 +100,24 @@ def test_arrays_that_do_not_fit_are_named(tmp_path: Path, kind: str, options: di
         reader(write(tmp_path, kind, short=np.arange(3)), **options).survey(("BF",))
 
 
+@pytest.mark.parametrize("kind", ["stored", "hdf5"])
+def test_a_label_that_is_missing_is_not_one(tmp_path: Path, kind: str) -> None:
+    gate = np.array([1.0, 2.0, 1.0, np.nan, 2.0, np.nan, 1.0])
+    with pytest.raises(InputError, match="'gate' has no value in row 3, and so it is in 2 of 7 rows"):
+        reader(write(tmp_path, kind, gate=gate), labels={"Metadata_Gate": "gate"}).survey(("BF",))
+    whole = reader(write(tmp_path, kind, gate=np.nan_to_num(gate)), labels={"Metadata_Gate": "gate"}).survey(("BF",))
+    assert whole.cells["Metadata_Gate"].tolist() == ["1.0", "2.0", "1.0", "0.0", "2.0", "0.0", "1.0"]
+
+
+def test_labels_that_are_stored_as_numbers_of_words_are_the_words(tmp_path: Path) -> None:
+    file = write(tmp_path, "hdf5")
+    with h5py.File(file, "r+") as store:
+        kind = h5py.enum_dtype({"G1": 1, "S": 7}, basetype="i1")
+        store.create_dataset("stage", data=np.array([1, 7, 1, 7, 7, 1, 3], dtype="i1"), dtype=kind)
+    cells = reader(file, labels={"Metadata_Stage": "stage"}).survey(("BF",)).cells
+    assert cells["Metadata_Stage"].tolist() == ["G1", "S", "G1", "S", "S", "G1", "3"]
+
+
 def test_damaged_and_strange_files_are_refused(tmp_path: Path) -> None:
     file = write(tmp_path, "stored")
     whole = file.read_bytes()
