@@ -148,8 +148,8 @@ def _check_one_off(cells: pd.Index, others: pd.Index, here: str, there: str) -> 
     told = one_off(list(cells), list(others))
     if told:
         raise InputError(
-            f"{there}: the cells of {here} and its own are numbered, and their {told}; number them alike, or where they "
-            "are right as they are, remove the cells that stand in one file alone"
+            f"{there}: the cells of {here} and its own are numbered, and the {told}; number them alike, or, where they "
+            "are right, remove the cells that stand in one file alone"
         )
 
 
