@@ -113,6 +113,11 @@ def _columns(path: str) -> tuple[dict[str, Any], list[str]]:
             columns[ours] = theirs
             notes.append(f"{ours} is their column '{theirs}'")
     if PERTURBATION not in {*table.names, *columns}:
+        blank = [name for name in table.names if any(word in name.lower() for word in _CALLED[PERTURBATION])]
+        if blank:
+            raise InputError(
+                f"{path}: '{blank[0]}' has no value in any well; write there what was given, or leave the plate map out"
+            )
         raise InputError(
             f"{path}: no column is called {PERTURBATION}, or as a treatment, compound, gene or condition; it has "
             f"{some_of(table.names)}; rename the column that says what was given to {PERTURBATION}"

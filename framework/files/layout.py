@@ -20,6 +20,7 @@ _MOST_LINES = 1000
 _MOST_LETTERS = 1 << 24
 _GCT = re.compile(r"#1\.[23]\s*")
 _SEPARATOR_LINE = re.compile(r"\ufeff?sep=(.)\s*", re.IGNORECASE)
+_FRACTION = re.compile(r"[.,][0-9]*[1-9]")
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?")
 
 
@@ -230,10 +231,12 @@ def _unmarked(
         lines[place - 1] = _without_mark(lines[place - 1])
         return place - 1, separator
     cells = _cells(lines[place], separator)
-    if len(cells) > 1 and all(map(_NUMBER.fullmatch, cells)) and any(line[:1] == "#" for line in lines[begin:place]):
+    below_comment = any(line.startswith("#") for line in lines[begin:place])
+    if len(cells) > 1 and all(map(_NUMBER.fullmatch, cells)) and (below_comment or any(map(_FRACTION.search, cells))):
         raise text.error(
             f"{text.file}: line {skip + place + 1} stands where the header of {text.what} is expected, and holds "
-            "numbers alone; where a line above it that begins with # names the columns, remove its #"
+            "numbers alone; write the names of the columns above it"
+            + (", or remove the # of the line that has them" if below_comment else "")
         )
     return place, separator
 

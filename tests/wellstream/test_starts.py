@@ -119,10 +119,16 @@ def test_two_plates_of_an_imagexpress_are_two_plates_and_one_that_is_damaged_is_
 
 def test_a_layout_of_harmony_with_a_layer_of_compounds_is_a_plate_map(tmp_path: Path) -> None:
     raw = simulated(tmp_path / "raw")
+    layout = tmp_path / "layout.xml"
+    blank = "<Well><Row>1</Row><Col>1</Col><Value /></Well>"
+    layout.write_text(f"<AssayLayout><Layer><Name>Compound</Name>{blank}</Layer></AssayLayout>")
+    with pytest.raises(
+        InputError, match=r"layout\.xml: 'Compound' has no value in any well; write there what was given"
+    ):
+        ws.init(raw / "SIM", tmp_path / "out", platemap=layout)
     given = ("0042", "0042", "DMSO", "", "7", "DMSO", "0042", "")
     wells = [(row, col, given[4 * row + col - 5]) for row in (1, 2) for col in (1, 2, 3, 4)]
     cells = "".join(f"<Well><Row>{row}</Row><Col>{col}</Col><Value>{text}</Value></Well>" for row, col, text in wells)
-    layout = tmp_path / "layout.xml"
     layout.write_text(f"<AssayLayout><Layer><Name>Compound</Name>{cells}</Layer></AssayLayout>")
     made = ws.init(raw / "SIM", tmp_path / "out", platemap=layout)
     assert "Metadata_Perturbation is their column 'Compound'" in made.notes
