@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +14,8 @@ from typing import Any, Protocol
 import pandas as pd
 import wandb
 
-from framework.errors import RunError
+from framework.durable import naming
+from framework.errors import RunError, sentence_of
 
 log = logging.getLogger(__name__)
 
@@ -109,27 +111,37 @@ class TensorBoard:
                 "tracking.tensorboard: the package tensorboard is not installed; install it with: pip install "
                 "'wellstream[tensorboard]', or leave tracking.tensorboard out"
             ) from error
-        self._writer = writer.SummaryWriter(log_dir=str(folder))
-        self._writer.add_text("config", _code(json.dumps(settings, indent=1, sort_keys=True, default=str)), 0)
+        _hush_writers()
+        self._folder = folder
+        with naming(folder):
+            self._writer = writer.SummaryWriter(log_dir=str(folder))
+            self._writer.add_text("config", _code(json.dumps(settings, indent=1, sort_keys=True, default=str)), 0)
 
     def log(self, step: int, values: Mapping[str, Value]) -> None:
         """Record numbers after ``step`` completed steps."""
-        for name, value in values.items():
-            if isinstance(value, int | float):
-                self._writer.add_scalar(name, value, step)
+        with naming(self._folder):
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self._writer.add_scalar(name, value, step)
 
     def table(self, name: str, table: pd.DataFrame, step: int) -> None:
         """Show a table as text."""
-        self._writer.add_text(name, _code(table.to_string(index=False)), step)
+        with naming(self._folder):
+            self._writer.add_text(name, _code(table.to_string(index=False)), step)
 
     def figure(self, name: str, file: Path, step: int) -> None:
         """Show a PNG."""
         reader = importlib.import_module("matplotlib.image")
-        self._writer.add_image(name, reader.imread(file), step, dataformats="HWC")
+        picture = reader.imread(file)
+        with naming(self._folder):
+            self._writer.add_image(name, picture, step, dataformats="HWC")
 
     def close(self, exit_code: int) -> None:
         """Write everything down."""
-        self._writer.close()
+        with naming(self._folder):
+            # Closing alone does not say what its thread could not write.
+            self._writer.flush()
+            self._writer.close()
 
 
 class Guarded:
@@ -162,9 +174,24 @@ class Guarded:
 
     def _left_out(self, error: Exception) -> None:
         self._place = None
+        reason = sentence_of(error) if isinstance(error, OSError) else str(error)
         if self._needed:
-            raise RunError(f"{self._name} failed, and what it has of the run is not whole: {error}") from error
-        log.warning("%s failed and is left out from here on: %s; metrics.jsonl is complete", self._name, error)
+            raise RunError(f"{self._name} failed, and what it has of the run is not whole: {reason}") from error
+        log.warning("%s failed and is left out from here on: %s; metrics.jsonl is complete", self._name, reason)
+
+
+def _hush_writers() -> None:
+    """Leave out the traceback of TensorBoard's thread: what it met is raised at the next call of its writer."""
+    before = threading.excepthook
+    if getattr(before, "hushes_writers", False):
+        return
+
+    def shown(found: threading.ExceptHookArgs) -> None:
+        if not type(found.thread).__module__.startswith("tensorboard."):
+            before(found)
+
+    shown.hushes_writers = True  # type: ignore[attr-defined]
+    threading.excepthook = shown
 
 
 def _code(text: str) -> str:

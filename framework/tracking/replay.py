@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from framework.errors import RunError
 from framework.files.parquet import read_parquet
 from framework.result import Result
 from framework.tracking.metrics import read_metrics
+from framework.tracking.places import Guarded
 from framework.tracking.tracker import TrackingConfig, finite, open_places
 
 _TABLES, _FIGURES = ("evaluation", "figures"), ("figures", "evaluation")
@@ -62,27 +64,13 @@ def replay_run(
     if config.wandb == "disabled" and not config.tensorboard:
         raise RunError("nowhere to send the run to: choose wandb (offline or online), tensorboard, or both")
     table = read_metrics(folder)
-    Path(out).mkdir(parents=True, exist_ok=True)
-    named = config.model_copy(update={"name": config.name or folder.resolve().name})
-    places = open_places(Path(out), named, settings, secrets.token_hex(6), needed=True)
-    last = int(table["step"].max()) if len(table) else 0
-    sent = 0
-    for row in table.to_dict("records"):
-        step = int(row.pop("step"))
-        values = {str(name): finite(value) for name, value in row.items() if not _is_missing(value)}
-        sent += len(values)
-        for place in places:
-            place.do(lambda each, step=step, values=values: each.log(step, values))  # type: ignore[misc]
     tables, left_out = _tables(folder)
     figures = _found(folder, _FIGURES, "*.png")
-    for name, content in tables.items():
-        for place in places:
-            place.do(lambda each, name=name, content=content: each.table(name, content, last))  # type: ignore[misc]
-    for name, file in figures.items():
-        for place in places:
-            place.do(lambda each, name=name, file=file: each.figure(name, file, last))  # type: ignore[misc]
-    for place in places:
-        place.do(lambda each: each.close(0))
+    with _nothing_left(Path(out)):
+        Path(out).mkdir(parents=True, exist_ok=True)
+        named = config.model_copy(update={"name": config.name or folder.resolve().name})
+        places = open_places(Path(out), named, settings, secrets.token_hex(6), needed=True)
+        sent = _send(places, table, tables, figures)
     return ReplaySummary(
         folder=Path(out),
         steps=len(table),
@@ -91,6 +79,45 @@ def replay_run(
         figures=tuple(figures),
         left_out=left_out,
     )
+
+
+@contextmanager
+def _nothing_left(out: Path) -> Iterator[None]:
+    """Remove what the block made in ``out`` if it ends with an error: a part of a run would be shown as one."""
+    was_there, before = out.exists(), set(out.rglob("*"))
+    try:
+        yield
+    except BaseException:
+        for path in sorted(set(out.rglob("*")) - before, reverse=True):
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        if not was_there:
+            with suppress(OSError):
+                out.rmdir()
+        raise
+
+
+def _send(
+    places: Sequence[Guarded], metrics: pd.DataFrame, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path]
+) -> int:
+    """Send all to each place and end it; return how many values of the curves there were."""
+    last = int(metrics["step"].max()) if len(metrics) else 0
+    sent = 0
+    for row in metrics.to_dict("records"):
+        step = int(row.pop("step"))
+        values = {str(name): finite(value) for name, value in row.items() if not _is_missing(value)}
+        sent += len(values)
+        for place in places:
+            place.do(lambda each, step=step, values=values: each.log(step, values))  # type: ignore[misc]
+    for name, content in tables.items():
+        for place in places:
+            place.do(lambda each, name=name, content=content: each.table(name, content, last))  # type: ignore[misc]
+    for name, file in figures.items():
+        for place in places:
+            place.do(lambda each, name=name, file=file: each.figure(name, file, last))  # type: ignore[misc]
+    for place in places:
+        place.do(lambda each: each.close(0))
+    return sent
 
 
 def _tables(folder: Path) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:

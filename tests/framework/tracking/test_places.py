@@ -6,15 +6,18 @@ import errno
 import os
 import subprocess
 import sys
+import threading
+import types
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from framework.errors import RunError
-from framework.tracking import Tracker, TrackingConfig, commit_of, read_metrics, replay, replay_run, tracker
+from framework.tracking import Tracker, TrackingConfig, commit_of, places, read_metrics, replay, replay_run, tracker
 from framework.tracking.places import Guarded
 
 
@@ -92,10 +95,62 @@ def test_a_place_that_fails_is_left_out_of_training_and_is_an_error_where_it_is_
 
     Guarded("kept", Kept).do(full)
     assert "kept failed and is left out from here on" in caplog.text
-    with pytest.raises(RunError, match=r"kept failed, and what it has of the run is not whole: .*No space left"):
+    with pytest.raises(RunError, match=r"kept failed, and what it has of the run is not whole: .*[Nn]o space left"):
         Guarded("kept", Kept, needed=True).do(full)
     with pytest.raises(RunError, match="kept failed"):
         Guarded("kept", lambda: full(None), needed=True)  # type: ignore[arg-type, return-value]
+
+
+class Full(types.ModuleType):
+    """Stands for torch.utils.tensorboard on a disk that takes the file and nothing of what is in it."""
+
+    class SummaryWriter:
+        def __init__(self, log_dir: str) -> None:
+            Path(log_dir).mkdir(parents=True)
+            (Path(log_dir) / "events").touch()
+
+        def add_text(self, *given: object) -> None:
+            """The thread that writes does not answer."""
+
+        add_scalar = add_text
+
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def close(self) -> None:
+            """Says nothing of what is not written."""
+
+
+def test_a_full_disk_under_tensorboard_is_named_at_the_end_at_the_latest_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", Full("torch.utils.tensorboard"))
+    made = Tracker.open(tmp_path / "run", TrackingConfig(wandb="disabled"), True)
+    made.log(1, {"loss": 0.5})
+    made.close()
+    out = tmp_path / "out"
+    full = rf"tensorboard failed, .* not whole: {out}/tensorboard: no space left on device; make room"
+    with pytest.raises(RunError, match=full):
+        replay_run(tmp_path / "run", out, TrackingConfig(wandb="disabled", tensorboard=True), {})
+    assert not out.exists()
+    (out / "tensorboard-2").mkdir(parents=True)
+    (out / "mine.txt").write_text("mine")
+    with pytest.raises(RunError, match="no space left on device"):
+        replay_run(tmp_path / "run", out, TrackingConfig(wandb="disabled", tensorboard=True), {})
+    assert {path.name for path in out.iterdir()} == {"tensorboard-2", "mine.txt"}
+
+
+def test_what_a_thread_of_tensorboard_meets_is_not_printed_by_it(capfd: pytest.CaptureFixture[str]) -> None:
+    kind = type("Writer", (threading.Thread,), {"__module__": "tensorboard.writer", "run": lambda self: 1 / 0})
+    with mock.patch.object(threading, "excepthook", threading.__excepthook__):
+        for _ in range(2):
+            places._hush_writers()
+        for thread in (kind(), threading.Thread(target=lambda: [][0])):
+            thread.start()
+            thread.join()
+    said = capfd.readouterr().err
+    assert "ZeroDivisionError" not in said
+    assert "IndexError" in said
 
 
 def test_tensorboard_that_is_not_installed_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
