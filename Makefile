@@ -72,7 +72,7 @@ xenium: $(READY)
 	$(BIN)/python -m experiments.xenium_breast.strips --field "$(FIELD)" --out $(XENIUM) $(ARGS)
 
 coverage: $(READY)
-	$(BIN)/python -m experiments.coverage --out $(COVERAGE) $(if $(FIELD),--field "$(FIELD)") $(if $(CELLS),--cells "$(CELLS)")
+	$(BIN)/python -m experiments.coverage --out $(COVERAGE) $(if $(FIELD),--field "$(FIELD)") $(if $(CELLS),--cells "$(CELLS)") $(ARGS)
 
 bbbc021: $(READY)
 	@test -d "$(PROFILES)" || { echo "usage: make bbbc021 PROFILES=<folder with wells.csv.gz>"; exit 2; }

@@ -2,8 +2,8 @@
 
 On a simulation of 750 perturbations, held out by ten splits, calibrated by the splits and by the part ``val`` of each;
 and on a second plate, whose images differ by a batch effect and whose labels are the same. With ``--field`` on the
-strips of a Xenium field (one trains, one calibrates, one is counted), with ``--cells`` on Jurkat cells. Run again, it
-continues.
+strips of a Xenium field (one trains, one calibrates, one is counted), with ``--cells`` on Jurkat cells;
+``--without-simulation`` on these alone. Run again, it continues.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def jurkat(cells: Path, out: Path, protocol: Protocol) -> None:
     protocol.run("Predict", "predict", run, *words)
 
 
-def collect(out: Path, *, field: bool, cells: bool) -> dict[str, Any]:
+def collect(out: Path, *, simulation: bool, field: bool, cells: bool) -> dict[str, Any]:
     """Count what was made.
 
     Returns:
@@ -102,13 +102,7 @@ def collect(out: Path, *, field: bool, cells: bool) -> dict[str, Any]:
         WellstreamError: predictions that cannot be read.
     """
     rows, columns = [], []
-    simulation = out / "simulation"
-    sets: list[tuple[str, str, list[Path]]] = []
-    for target in (f"{name}_M1" for name in _OMICS):
-        for folder, says in _SETS.items():
-            seeds = _seeds(simulation) if folder == "predictions-with-intervals" else _seeds(simulation)[:_COMPARED]
-            files = [simulation / folder / f"split-{seed}" / f"{target}.h5ad" for seed in seeds]
-            sets.append((says, target, files))
+    sets = _of_simulation(out / "simulation") if simulation else []
     if field:
         sets += [
             ("Xenium, the strip calibrated by another strip", "expression", sorted((out / "xenium").glob(_OF_STRIPS)))
@@ -127,6 +121,16 @@ def collect(out: Path, *, field: bool, cells: bool) -> dict[str, Any]:
         columns.append(of_columns.assign(set=says, target=target))
     write_csv(out / "per_column.csv", pd.concat(columns)[["set", "target", "column", "covered", "n"]])
     return {"level": LEVEL, "rows": rows}
+
+
+def _of_simulation(out: Path) -> list[tuple[str, str, list[Path]]]:
+    """Return what each set is, its target and its files."""
+    found = []
+    for target in (f"{name}_M1" for name in _OMICS):
+        for folder, says in _SETS.items():
+            seeds = _seeds(out) if folder == "predictions-with-intervals" else _seeds(out)[:_COMPARED]
+            found.append((says, target, [out / folder / f"split-{seed}" / f"{target}.h5ad" for seed in seeds]))
+    return found
 
 
 _OMICS = ("transcripts", "proteins")
@@ -212,10 +216,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("covered"), help="folder for everything that is made")
     parser.add_argument("--field", type=Path, help="folder with morphology_mip.tif and transcripts.csv.gz (Xenium)")
     parser.add_argument("--cells", type=Path, help="folder with exp1_a.npz and exp1_a_labels.csv (Jurkat)")
+    parser.add_argument("--without-simulation", action="store_true", help="only what --field and --cells name")
     options = parser.parse_args()
+    if options.without_simulation and options.field is None and options.cells is None:
+        parser.error("--without-simulation leaves nothing to count; add --field or --cells")
 
     def make(protocol: Protocol) -> None:
-        simulated(options.out / "simulation", protocol)
+        if not options.without_simulation:
+            simulated(options.out / "simulation", protocol)
         if options.field is not None:
             strips(options.field, options.out / "xenium", protocol)
         if options.cells is not None:
@@ -225,6 +233,11 @@ def main() -> int:
         Terminal(),
         options.out / "coverage.json",
         make,
-        lambda: collect(options.out, field=options.field is not None, cells=options.cells is not None),
+        lambda: collect(
+            options.out,
+            simulation=not options.without_simulation,
+            field=options.field is not None,
+            cells=options.cells is not None,
+        ),
         show,
     )

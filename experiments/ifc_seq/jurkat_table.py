@@ -23,7 +23,8 @@ from rich.table import Column, Table
 from experiments.demo.steps import Protocol, overrides, table_made
 from experiments.ifc_seq.phase import compare
 from framework.errors import InputError
-from framework.evaluate.evaluation import SUMMARY_NAME
+from framework.evaluate.beside import KEY, beside_baselines
+from framework.evaluate.evaluation import SUMMARY_NAME, render_baselines
 from framework.terminal import Terminal
 
 CONFIGS = Path(__file__).parent
@@ -74,6 +75,8 @@ VARIANTS = (
     ),
     Variant(name="momentum", says=f"as committed, {_MOMENTUM}", changes=(_MOMENTUM,)),
 )
+BESIDE = (COMMITTED.name, WITH_DARKFIELD.name)
+"""Variants that baselines stand beside."""
 
 
 def make(cells: Path, out: Path, protocol: Protocol) -> None:
@@ -107,8 +110,8 @@ def _score(run: Path, data: Path, views: int, protocol: Protocol) -> None:
         return
     file = run / f"dna-{views}.h5ad"
     protocol.run(f"Predict {run.name}, {views} views", "predict", run, "--views", views, "--out", file)
-    # Baselines are the same for all variants, so one of them has them.
-    beside = ("--baselines", "all") if run.name == COMMITTED.name and views == VIEWS[0] else ()
+    # Baselines see what the network sees, so the other variants of brightfield would have the same.
+    beside = ("--baselines", "all") if run.name in BESIDE and views == VIEWS[-1] else ()
     protocol.run(f"Evaluate {run.name}, {views} views", "evaluate", file, "--data", data, "--out", folder, *beside)
 
 
@@ -131,8 +134,8 @@ def collect(out: Path) -> dict[str, Any]:
 
     Returns:
         ``dna``: one row per variant, with its changes, the step of the weights used and the scores from one and eight
-        views; ``baselines``: what stands beside the committed one; ``phase``: scores of neighbours in features that saw
-        phases; ``features``: in those that saw none.
+        views; ``baselines``: what stands beside the variants of ``BESIDE``, by their names; ``phase``: scores of
+        neighbours in features that saw phases; ``features``: in those that saw none.
 
     Raises:
         WellstreamError: something is missing or damaged.
@@ -142,7 +145,7 @@ def collect(out: Path) -> dict[str, Any]:
         "dna": [_row(out / one.name, one) for one in VARIANTS],
         "phase": _phases(out / "data-phase", folds),
         "features": _phases(out / "data", [_embedded(out / "features")]),
-        "baselines": _summary(_evaluation(out / COMMITTED.name, VIEWS[0])).get("baselines", {}),
+        "baselines": {name: _summary(_evaluation(out / name, VIEWS[-1]))[KEY] for name in BESIDE},
     }
 
 
@@ -170,7 +173,7 @@ def _phases(data: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def show(console: Console, found: dict[str, Any]) -> None:
-    """Print the three tables."""
+    """Print the tables, and how the network stands beside its baselines."""
     heads = [Column(head, no_wrap=True) for head in ("best at", "r, 1 view", "r, 8 views [95 %]", "Fisher")]
     table = Table(Column("DNA content", overflow="fold"), *heads, box=None)
     for row in found["dna"]:
@@ -179,6 +182,10 @@ def show(console: Console, found: dict[str, Any]) -> None:
         fisher = f"[{eight['r_fisher_low']:.3f}, {eight['r_fisher_high']:.3f}]"
         table.add_row(row["says"], str(row["best_step"]), f"{one['r']:.3f}", bootstrap, fisher)
     console.print(table, soft_wrap=True)
+    for name, beside in found[KEY].items():
+        verdict = beside_baselines({KEY: beside})
+        console.print(f"{name}: {verdict.text if verdict else 'no baselines'}", soft_wrap=True)
+        console.print(render_baselines({KEY: beside}))
     for key, says in (("phase", "phase, features that saw phases"), ("features", "features that saw none, one fold")):
         table = Table(says, "k", "accuracy", "balanced [95 %]", box=None)
         for row in found[key]:

@@ -29,7 +29,10 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.demo.steps import Protocol, overrides, table_made
+from framework.baselines import features_with_baselines
 from framework.evaluate import Evaluation
+from framework.evaluate.beside import KEY, beside_baselines
+from framework.evaluate.evaluation import render_baselines
 from framework.evaluate.intervals import quantile_interval
 from framework.features import FeatureEvaluateConfig, FeatureTable, evaluate_features, open_same_cells
 from framework.features.classes import Resamples
@@ -176,6 +179,35 @@ def compare(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
     }
 
 
+def beside(out: Path, seeds: Sequence[int], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return how the chosen features of trained networks stand beside every baseline, seed by seed.
+
+    Args:
+        out: what ``make`` made.
+        seeds: of the networks.
+        rows: what ``compare`` chose.
+
+    Returns:
+        ``baselines`` of ``evaluate-features``: scores, and the paired test of each network with each baseline.
+
+    Raises:
+        WellstreamError: features or a dataset that cannot be read.
+    """
+    sources = [
+        f"{row['kind']} {seed}={_folder(out, row['kind'], seed, Reading(**row['reading'])) / row['layer']}.h5ad"
+        for row in rows
+        if row["kind"] in TRAINED
+        for seed in seeds
+    ]
+    config = FeatureEvaluateConfig(
+        label=LABEL, group=(FIELD,), k=NEIGHBOURS, resamples=_RESAMPLES, test_where=(f"{FIELD}={HELD_OUT}",)
+    )
+    run = out / f"{next(iter(TRAINED))}-{seeds[0]}"
+    made = features_with_baselines(open_same_cells(sources), config, dataset=out / "data", run=run)
+    found: dict[str, Any] = made.summary[KEY]
+    return found
+
+
 def _every(out: Path, seeds: Sequence[int]) -> Iterator[Features]:
     for kind in (*TRAINED, "untrained"):
         for reading in READINGS:
@@ -243,7 +275,7 @@ def _baseline(out: Path, kind: str) -> Path:
 
 
 def show(console: Console, found: dict[str, Any]) -> None:
-    """Print the chosen features, and the grid of the published reading."""
+    """Print the chosen features, the grid of readings, and how networks stand beside every baseline."""
     table = Table("features", "chosen", "balanced [95 %]", "seeds", "paired is above by", "carriers as one", box=None)
     for row in found["rows"]:
         chosen = f"{row['layer']}, {Reading(**row['reading'])}" if row["reading"] else ""
@@ -258,6 +290,9 @@ def show(console: Console, found: dict[str, Any]) -> None:
             wanted = (kind, asdict(reading))
             scores = [entry["balanced"] for entry in found["grid"] if (entry["kind"], entry["reading"]) == wanted]
             console.print(f"{kind}, {reading}, conv1 to conv5: {' '.join(f'{one:.2f}' for one in scores)}")
+    verdict = beside_baselines(found)
+    console.print(verdict.text if verdict else "no baselines", soft_wrap=True)
+    console.print(render_baselines(found))
 
 
 def main() -> int:
@@ -272,11 +307,16 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one network and autoencoder each")
     parser.add_argument("--train", nargs="+", default=[], metavar="key=value", help="overrides of every training")
     options = parser.parse_args()
+
+    def collect() -> dict[str, Any]:
+        found = compare(options.out, options.seeds)
+        return {"training": options.train, **found, KEY: beside(options.out, options.seeds, found["rows"])}
+
     return table_made(
         Terminal(),
         options.out / "yeast.json",
         lambda protocol: make(options.crops, options.out, options.seeds, protocol, options.train),
-        lambda: {"training": options.train} | compare(options.out, options.seeds),
+        collect,
         show,
     )
 

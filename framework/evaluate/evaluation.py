@@ -133,9 +133,9 @@ def render(evaluation: Evaluation | Mapping[str, Any]) -> Table:
     return _drawn(evaluation_kind(kind).table(summary))
 
 
-def render_baselines(evaluation: Evaluation) -> Table | None:
-    """Return the baselines of an evaluation as a rich table; None where it has none."""
-    shown = baseline_table(evaluation.summary)
+def render_baselines(evaluation: Evaluation | Mapping[str, Any]) -> Table | None:
+    """Return the baselines of an evaluation, or of its summary, as a rich table; None where it has none."""
+    shown = baseline_table(evaluation.summary if isinstance(evaluation, Evaluation) else evaluation)
     return None if shown is None else _drawn(shown)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from framework.data.format.schema import BAG, SOURCE
 from framework.durable import check_can_be_folder
@@ -15,7 +16,6 @@ from framework.errors import InputError
 from framework.evaluate.conformal import least_rows, need_level
 from framework.evaluate.interval_layers import with_layers
 from framework.evaluate.jackknife import Ends, HeldOut, Splits
-from framework.evaluate.metrics import Floats
 from framework.evaluate.predictions import TEST, Predictions, files_of, open_predictions, read_predictions
 from framework.files.h5_writing import write_h5ad
 from framework.progress import OnProgress
@@ -67,28 +67,61 @@ def write_intervals(
     need_level(level)
     check_can_be_folder(out)
     places = _places(new or known, Path(out))
-    files = files_of(known)
-    targets = _of_targets({file: open_predictions(file) for file in files})
-    fresh = _of_targets({file: open_predictions(file) for file in places}) if new else {}
+    targets = _of_targets({file: _of_split(file, TEST) for file in files_of(known)})
+    fresh = _of_targets({file: _of_split(file, None) for file in places}) if new else {}
     for done, (names, items) in enumerate(targets.items()):
         if progress:
             progress("intervals", done, len(targets))
-        splits = {key: _held_out(item) for key, (_, item) in items.items()}
-        _need_rows(splits, level, names)
+        _need_rows(items, level, names)
         facts = _facts(items, level)
+        splits = Splits([item.held for item in items.values()])
         if new:
-            made = _of_new(fresh.get(names, {}), splits, level, names)
+            _write_new(fresh.get(names, {}), splits, list(items), level, names, places, facts)
         else:
-            ends = Splits(list(splits.values())).ends(level)
-            made = {file: _whole(item, of) for (file, item), of in zip(items.values(), ends, strict=True)}
-        for file, both in made.items():
-            target = places[file]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_h5ad(target, with_layers(read_predictions(file), both.lower, both.upper, facts))
+            for item, ends in zip(items.values(), splits.ends(level), strict=True):
+                _write(places[item.file], item, ends, facts)
     if progress:
         progress("intervals", len(targets), len(targets))
     splits_seen = len(next(iter(targets.values())))
     return IntervalsSummary(folder=Path(out), files=len(places), level=level, splits=splits_seen)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _OfSplit:
+    """What is kept of a file: the rows that count. Those that a split learned from are most of it.
+
+    Attributes:
+        file: it comes from.
+        targets: names, for messages and to know which files go together.
+        split: key of the split.
+        columns: names of genes or markers.
+        rows: (n,) which rows of the file count.
+        held: these rows.
+        sources: plates or exports of these rows.
+    """
+
+    file: Path
+    targets: str
+    split: str
+    columns: list[str]
+    rows: npt.NDArray[np.bool_]
+    held: HeldOut
+    sources: frozenset[str]
+
+
+def _of_split(file: Path, part: str | None) -> _OfSplit:
+    """Return the rows of one part of a file, of all parts for None."""
+    item = open_predictions(file)
+    rows = np.ones(len(item.rows), dtype=np.bool_) if part is None else item.part(part)
+    return _OfSplit(
+        file=file,
+        targets=", ".join(item.targets()),
+        split=item.split_key,
+        columns=item.genes(),
+        rows=rows,
+        held=_held_out(item, rows),
+        sources=frozenset(item.rows[SOURCE][rows].astype(str)),
+    )
 
 
 def _places(sources: Sequence[Path | str], out: Path) -> dict[Path, Path]:
@@ -105,34 +138,32 @@ def _places(sources: Sequence[Path | str], out: Path) -> dict[Path, Path]:
     return found
 
 
-def _of_targets(opened: Mapping[Path, Predictions]) -> dict[str, dict[str, tuple[Path, Predictions]]]:
+def _of_targets(opened: Mapping[Path, _OfSplit]) -> dict[str, dict[str, _OfSplit]]:
     """Return target -> split -> file.
 
     Raises:
         InputError: one split only, a split twice, or files of one target with other columns.
     """
-    found: dict[str, dict[str, tuple[Path, Predictions]]] = {}
+    found: dict[str, dict[str, _OfSplit]] = {}
     for file, item in opened.items():
-        names = ", ".join(item.targets())
-        mine = found.setdefault(names, {})
-        if item.split_key in mine:
-            other = mine[item.split_key][0]
-            raise InputError(f"{file} and {other} are both of target '{names}' and split {item.split_key}; give one")
-        mine[item.split_key] = (file, item)
+        mine = found.setdefault(item.targets, {})
+        if item.split in mine:
+            other = mine[item.split].file
+            raise InputError(f"{file} and {other} are both of target '{item.targets}' and split {item.split}; give one")
+        mine[item.split] = item
         first = next(iter(mine.values()))
-        if item.genes() != first[1].genes():
-            raise InputError(f"{file}: other columns than {first[0]}; predict both again")
+        if item.columns != first.columns:
+            raise InputError(f"{file}: other columns than {first.file}; predict both again")
     for names, items in found.items():
         if len(items) < 2:
             raise InputError(
-                f"{next(iter(items.values()))[0]}: the only split of target '{names}'; give the predictions of several "
-                "splits, or calibrate by the part val: wellstream predict RUN --interval 0.9"
+                f"{next(iter(items.values())).file}: the only split of target '{names}'; give the predictions of "
+                "several splits, or calibrate by the part val: wellstream predict RUN --interval 0.9"
             )
     return found
 
 
-def _held_out(item: Predictions) -> HeldOut:
-    rows = item.part(TEST)
+def _held_out(item: Predictions, rows: npt.NDArray[np.bool_]) -> HeldOut:
     names = ["tile"] if item.level == "tile" else [SOURCE, BAG]
     table = item.rows[rows]
     unit = item.split_column if item.split_column in table else names[-1]
@@ -144,9 +175,9 @@ def _held_out(item: Predictions) -> HeldOut:
     )
 
 
-def _need_rows(splits: Mapping[str, HeldOut], level: float, names: str) -> None:
-    for key, split in splits.items():
-        found = int(np.isfinite(split.measured).any(axis=1).sum())
+def _need_rows(items: Mapping[str, _OfSplit], level: float, names: str) -> None:
+    for key, item in items.items():
+        found = int(np.isfinite(item.held.measured).any(axis=1).sum())
         if found < least_rows(level):
             raise InputError(
                 f"target '{names}', split {key}: an interval of level {level:g} needs {least_rows(level)} measured "
@@ -154,45 +185,46 @@ def _need_rows(splits: Mapping[str, HeldOut], level: float, names: str) -> None:
             )
 
 
-def _facts(items: Mapping[str, tuple[Path, Predictions]], level: float) -> dict[str, Any]:
-    tested = [item.rows[item.part(TEST)] for _, item in items.values()]
+def _facts(items: Mapping[str, _OfSplit], level: float) -> dict[str, Any]:
     return {
         "level": level,
         "method": "jackknife+",
         "splits": sorted(items),
         "by": [],
-        "rows": sum(map(len, tested)),
-        "sources": sorted({str(name) for rows in tested for name in rows[SOURCE]}),
+        "rows": sum(int(item.rows.sum()) for item in items.values()),
+        "sources": sorted(frozenset().union(*(item.sources for item in items.values()))),
         "pooled": [],
     }
 
 
-def _whole(item: Predictions, ends: Ends) -> Ends:
-    """Return the ends for all rows of a file."""
-    rows, lower, upper = item.part(TEST), *(np.full(item.predicted.shape, np.nan) for _ in range(2))
-    lower[rows], upper[rows] = ends.lower, ends.upper
-    return Ends(lower=lower, upper=upper)
+def _write(place: Path, item: _OfSplit, ends: Ends, facts: Mapping[str, Any]) -> None:
+    """Write a file with the ends of the rows that count; the others have none (NaN)."""
+    data = read_predictions(item.file)
+    lower, upper = (np.full(data.shape, np.nan) for _ in range(2))
+    lower[item.rows], upper[item.rows] = ends.lower, ends.upper
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_h5ad(place, with_layers(data, lower, upper, facts))
 
 
-def _of_new(
-    fresh: Mapping[str, tuple[Path, Predictions]], splits: Mapping[str, HeldOut], level: float, names: str
-) -> dict[Path, Ends]:
-    """Return the ends for files of other data, of which no split has learned."""
-    if set(fresh) != set(splits):
+def _write_new(
+    fresh: Mapping[str, _OfSplit],
+    splits: Splits,
+    keys: Sequence[str],
+    level: float,
+    names: str,
+    places: Mapping[Path, Path],
+    facts: Mapping[str, Any],
+) -> None:
+    """Write files of other data, of which no split has learned."""
+    if set(fresh) != set(keys):
         raise InputError(
             f"target '{names}': the new predictions are of the splits {', '.join(sorted(fresh)) or 'none'}, those that "
-            f"calibrate of {', '.join(sorted(splits))}; predict the new data with each of these runs"
+            f"calibrate of {', '.join(sorted(keys))}; predict the new data with each of these runs"
         )
-    rows: dict[str, list[str]] = {key: _names(item) for key, (_, item) in fresh.items()}
-    first = next(iter(rows))
-    other = next((key for key in rows if rows[key] != rows[first]), None)
+    first = next(iter(fresh.values()))
+    other = next((item for item in fresh.values() if item.held.key.tolist() != first.held.key.tolist()), None)
     if other is not None:
-        raise InputError(f"{fresh[other][0]}: other rows than {fresh[first][0]}; predict both on one dataset")
-    predicted: list[Floats] = [fresh[key][1].predicted for key in splits]
-    ends = Splits(list(splits.values())).ends_of_new(predicted, level)
-    return {file: ends for file, _ in fresh.values()}
-
-
-def _names(item: Predictions) -> list[str]:
-    names = ["tile"] if item.level == "tile" else [SOURCE, BAG]
-    return [str(name) for name in item.rows[names].astype(str).agg("|".join, axis=1)]
+        raise InputError(f"{other.file}: other rows than {first.file}; predict both on one dataset")
+    ends = splits.ends_of_new([fresh[key].held.predicted for key in keys], level)
+    for item in fresh.values():
+        _write(places[item.file], item, ends, facts)

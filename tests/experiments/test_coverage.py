@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import anndata
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from experiments.coverage import chain
 from experiments.coverage.chain import _only, counted, jurkat
 from experiments.demo.steps import Protocol
 from framework.errors import InputError
@@ -68,3 +70,24 @@ def test_jurkat_is_predicted_as_its_table_is(tmp_path: Path, monkeypatch: pytest
     jurkat(Path("cells"), tmp_path, Protocol(console=Console(quiet=True)))
     assert [words[0] for words in said] == ["ingest", "train", "predict"]
     assert said[2][2:6] == ["--views", "8", "--interval", "0.9"]
+
+
+def test_without_the_simulation_only_what_is_named_is_made_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(chain, "simulated", lambda out, protocol: made.append("simulation"))
+    monkeypatch.setattr(chain, "strips", lambda field, out, protocol: made.append("strips"))
+    monkeypatch.setattr(chain, "jurkat", lambda cells, out, protocol: made.append("jurkat"))
+    words = ["coverage", "--out", str(tmp_path), "--without-simulation"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit):
+        chain.main()
+    assert "--without-simulation leaves nothing to count; add --field or --cells" in capsys.readouterr().err
+    (tmp_path / "jurkat").mkdir()
+    predictions().write_h5ad(tmp_path / "jurkat" / "predictions.h5ad")
+    monkeypatch.setattr("sys.argv", [*words, "--cells", "cells"])
+    assert chain.main() == 0
+    assert made == ["jurkat"]
+    (row,) = json.loads((tmp_path / "coverage.json").read_text())["rows"]
+    assert (row["set"], row["covered"]) == ("Jurkat, held-out third calibrated by val", pytest.approx(4 / 7))

@@ -15,7 +15,7 @@ from rich.console import Console
 from data_tools.pipeline import load_ingest_config
 from experiments.demo.steps import Protocol
 from experiments.ifc_seq import jurkat_table
-from experiments.ifc_seq.jurkat_table import FOLDS, VARIANTS, VIEWS, collect, main, make
+from experiments.ifc_seq.jurkat_table import BESIDE, COMMITTED, FOLDS, VARIANTS, VIEWS, collect, main, make
 from framework.errors import InputError
 from framework.run import load_run_config
 
@@ -52,6 +52,11 @@ def test_every_command_is_one_that_wellstream_takes(tmp_path: Path) -> None:
     folds = tested[len(VARIANTS) : len(VARIANTS) + FOLDS]
     assert sorted(group for fold in folds for group in fold) == [f"{group:02d}" for group in range(30)]
     verbs = [command[0] for command in commands]
+    beside = [command for command in commands if "--baselines" in command]
+    assert [Path(command[1]).relative_to(tmp_path).as_posix() for command in beside] == [
+        "brightfield/dna-8.h5ad",
+        "brightfield_darkfield/dna-8.h5ad",
+    ]
     scored = len(VARIANTS) * len(VIEWS)
     assert {verb: verbs.count(verb) for verb in set(verbs)} == {
         "ingest": 2,
@@ -60,6 +65,15 @@ def test_every_command_is_one_that_wellstream_takes(tmp_path: Path) -> None:
         "evaluate": scored,
         "embed": FOLDS + 1,
     }
+
+
+def baselines(r: float) -> dict[str, object]:
+    """What an evaluation says of one baseline beside a network of r."""
+    row = {"target": "DNA sum", "says": "brightness of each channel", "score": r - 0.3, "verdict": "above"}
+    row |= {"difference": 0.3, "difference_low": 0.2, "difference_high": 0.4}
+    best = row | {"best": "intensity", "model": r}
+    rows = [row | {"baseline": "intensity"}]
+    return {"score": "r", "how": "", "unit": "cell", "resamples": 9, "missing": {}, "targets": [best], "rows": rows}
 
 
 @pytest.fixture
@@ -71,7 +85,10 @@ def made(tmp_path: Path) -> Path:
             folder.mkdir(parents=True)
             r = number / 10 - 0.1 * (views == 1)
             keys = ("r", "r_low", "r_high", "r_fisher_low", "r_fisher_high")
-            (folder / "evaluation.json").write_text(json.dumps({"rows": [dict.fromkeys(keys, r)]}))
+            summary: dict[str, object] = {"rows": [dict.fromkeys(keys, r)]}
+            if one.name in BESIDE and views == 8:
+                summary["baselines"] = baselines(r)
+            (folder / "evaluation.json").write_text(json.dumps(summary))
         (tmp_path / one.name / "summary.json").write_text(json.dumps({"steps": 510, "best_step": number}))
     for data in ("data", "data-phase"):
         make_dataset(tmp_path / data, bags=6, tiles_per_bag=20)
@@ -93,8 +110,11 @@ def test_the_tables_hold_what_was_evaluated(made: Path, capsys: pytest.CaptureFi
     assert learned["learned", 5] == 1.0
     assert learned["15 intensity statistics", 5] < 0.8
     assert sum(row["features"] == "learned" for row in found["features"]) == 3
+    assert [of["targets"][0]["model"] for of in found["baselines"].values()] == [0.0, 0.1]
     jurkat_table.show(Console(), found)
-    assert "as committed" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "as committed" in shown
+    assert f"{COMMITTED.name}: DNA sum: the model is above the best baseline (intensity, brightness of" in shown
 
 
 def test_scores_of_several_markers_are_refused(made: Path) -> None:

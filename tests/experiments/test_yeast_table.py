@@ -9,6 +9,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.tiny_dataset import make_dataset
 
 from experiments.paired_cell_inpainting.yeast_table import (
     BASELINES,
@@ -18,6 +19,7 @@ from experiments.paired_cell_inpainting.yeast_table import (
     LAYERS,
     READINGS,
     TRAINED,
+    beside,
     compare,
     main,
 )
@@ -95,3 +97,21 @@ def test_a_failed_step_ends_without_a_traceback(
     said = capfd.readouterr()
     assert "'Ingest' ended with exit code" in said.out
     assert "Traceback" not in said.out + said.err
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_trained_networks_stand_beside_every_baseline_by_the_same_votes(out: Path, tmp_path: Path) -> None:
+    rows = compare(out, [0])["rows"]
+    data = tmp_path / "data"
+    make_dataset(data, bags=12, tiles_per_bag=CELLS)
+    for file in (out / "features").rglob("*.h5ad"):
+        table = anndata.read_h5ad(file)
+        table.obs["tile"] = np.arange(len(table))
+        place = tmp_path / file.relative_to(out)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        table.write_h5ad(place)
+    found = beside(tmp_path, [0], rows)
+    assert (found["targets"][0]["target"], found["targets"][0]["verdict"]) == ("paired 0", "above")
+    assert found["targets"][0]["model"] == pytest.approx(rows[0]["balanced"])
+    assert {"mean", "count", "intensity", "classic"} <= {row["baseline"] for row in found["rows"]}
+    assert set(found["missing"]) >= {"untrained", "shuffled"}

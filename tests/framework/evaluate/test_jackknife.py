@@ -12,7 +12,7 @@ import pytest
 import wellstream as ws
 from framework.data.format.schema import BAG, PERTURBATION, SOURCE
 from framework.errors import ConfigError, InputError
-from framework.evaluate.jackknife import HeldOut, Splits, ends_of
+from framework.evaluate.jackknife import HeldOut, Splits
 
 
 def split(keys: str, predicted: list[float], measured: list[float]) -> HeldOut:
@@ -26,22 +26,22 @@ def split(keys: str, predicted: list[float], measured: list[float]) -> HeldOut:
 
 
 def test_the_ends_of_one_split_are_the_quantile_of_its_errors() -> None:
-    errors = np.arange(1.0, 10.0)[:, None]
-    # n = 9: k = ceil(10 x 0.9) = 9, the largest; at 0.8 k = 8.
-    for level, width in ((0.9, 9.0), (0.8, 8.0)):
-        ends = ends_of([(np.array([[100.0]]), errors)], level)
+    one = split("xabcdefghi", [100.0] + [0.0] * 9, [0.0, *map(float, range(1, 10))])
+    # n = 9: k = ceil(10 x 0.9) = 9, the largest; at 0.8 k = 8; at 0.95 there are too few.
+    for level, width in ((0.9, 9.0), (0.8, 8.0), (0.95, np.inf)):
+        (ends,) = Splits([one]).ends(level)
         assert (ends.lower[0, 0], ends.upper[0, 0]) == (100 - width, 100 + width)
 
 
 def test_the_ends_of_two_parts_are_quantiles_over_both() -> None:
     # Sums 10 + {1, 2} and 20 + {3, 4}: 11, 12, 23, 24; n = 4, k = ceil(5 x 0.6) = 3, the third smallest is 23.
     # Differences 10 - {1, 2} and 20 - {3, 4}: 9, 8, 17, 16; the third largest is 9.
-    middles, errors = (np.array([[10.0]]), np.array([[20.0]])), (np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]]))
-    ends = ends_of(list(zip(middles, errors, strict=True)), 0.6)
-    assert (ends.lower[0, 0], ends.upper[0, 0]) == (9.0, 23.0)
+    second = split("xcd", [20.0, 0.0, 0.0], [0.0, 3.0, 4.0])
+    for ends in Splits([split("xab", [10.0, 0.0, 0.0], [0.0, 1.0, 2.0]), second]).ends(0.6):
+        assert (ends.lower[0, 0], ends.upper[0, 0]) == (9.0, 23.0)
     # 11, 23, 24: n = 3, k = ceil(4 x 0.6) = 3, which is 24; of 9, 17, 16 the third largest is 9.
-    ends = ends_of([(middles[0], np.array([[1.0], [np.nan]])), (middles[1], errors[1])], 0.6)
-    assert (ends.lower[0, 0], ends.upper[0, 0]) == (9.0, 24.0)
+    for ends in Splits([split("xab", [10.0, 0.0, 0.0], [0.0, 1.0, np.nan]), second]).ends(0.6):
+        assert (ends.lower[0, 0], ends.upper[0, 0]) == (9.0, 24.0)
 
 
 def test_a_row_is_asked_of_the_splits_that_held_out_both_it_and_the_row_that_calibrates() -> None:
@@ -64,6 +64,63 @@ def test_rows_of_a_unit_do_not_calibrate_each_other() -> None:
     # Of A and B the errors 10 and 20 decide: n = 2, k = ceil(3 x 0.6) = 2; of c 1, 2 and 20: k = ceil(4 x 0.6) = 3.
     (ends,) = Splits([one]).ends(0.6)
     assert ends.upper[:, 0].tolist() == [20.0, 20.0, 20.0, 10.0]
+
+
+def by_a_plain_loop(held: list[HeldOut], asked: tuple[str, str, dict[int, np.ndarray]], level: float) -> np.ndarray:
+    """Ends of one row, (2, P): key, unit, and what each split that held it out says of it."""
+    key, unit, said = asked
+    rows = {(number, name): row for number, of in enumerate(held) for row, name in enumerate(of.key.tolist())}
+    unit_of = {name: one for of in held for name, one in zip(of.key.tolist(), of.unit.tolist(), strict=True)}
+    above, below = [], []
+    for name in unit_of:
+        both = [number for number in said if (number, name) in rows]
+        if name == key or unit_of[name] == unit or not both:
+            continue
+        guess = np.mean([held[number].predicted[rows[number, name]] for number in both], axis=0)
+        error = np.abs(held[both[0]].measured[rows[both[0], name]] - guess)
+        middle = np.mean([said[number] for number in both], axis=0)
+        above.append(error + middle)
+        below.append(error - middle)
+    ends = []
+    for sums in (below, above):
+        of_columns = []
+        for column in np.array(sums).T:
+            known = np.sort(column[np.isfinite(column)])
+            place = int(np.ceil((len(known) + 1) * level - 1e-9))
+            of_columns.append(known[place - 1] if place <= len(known) else np.inf)
+        ends.append(np.array(of_columns))
+    return np.stack([-ends[0], ends[1]])
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.97])
+def test_all_columns_at_once_say_what_a_plain_loop_says_to_the_last_bit(level: float) -> None:
+    random = np.random.default_rng(3)
+    names = np.repeat([f"P{number}" for number in range(40)], 3)
+    keys = np.array([f"w{row}" for row in range(120)], dtype=object)
+    # Few distinct values, so that there are ties, and a third of one column is unknown.
+    measured = np.round(random.normal(size=(120, 7)), 1)
+    measured[random.random(120) < 1 / 3, 2] = np.nan
+    held = []
+    for _ in range(6):
+        mine = np.flatnonzero(np.isin(names, random.permutation([f"P{number}" for number in range(40)])[:14]))
+        guess = np.round(measured[mine] + random.normal(size=(len(mine), 7)), 1)
+        guess = np.where(np.isfinite(guess), guess, 0.0)
+        held.append(HeldOut(key=keys[mine], unit=names[mine].astype(object), predicted=guess, measured=measured[mine]))
+    splits = Splits(held)
+    for number, ends in enumerate(splits.ends(level)):
+        for row, key in enumerate(held[number].key.tolist()):
+            said = {
+                other: of.predicted[of.key.tolist().index(key)]
+                for other, of in enumerate(held)
+                if key in of.key.tolist()
+            }
+            wanted = by_a_plain_loop(held, (key, held[number].unit[row], said), level)
+            assert np.array_equal(np.stack([ends.lower[row], ends.upper[row]]), wanted), (number, key)
+    new = [random.normal(size=(5, 7)) for _ in held]
+    ends = splits.ends_of_new(new, level)
+    for row in range(5):
+        wanted = by_a_plain_loop(held, ("", "", dict(enumerate(each[row] for each in new))), level)
+        assert np.array_equal(np.stack([ends.lower[row], ends.upper[row]]), wanted), row
 
 
 def predictions(folder: Path, seed: int, *, splits: int = 10, genes: int = 20, shift: float = 0.0) -> list[Path]:

@@ -15,6 +15,9 @@ from pydantic import ValidationError
 from framework.errors import InputError
 from framework.expression import ExpressionConfig, chain, express
 from framework.report import write_expression_report
+from framework.report.expression.coverage import Coverage
+from framework.report.expression.sections import Expressed
+from framework.report.page import Numbers
 
 GATES = {"transform": "none", "populations": {"high": {"CD3": {"low": 60.0}}}}
 
@@ -114,7 +117,32 @@ def test_intervals_of_imaged_cells_have_one_width_per_gene_and_the_page_says_wha
     # 45 cells calibrate and 45 are counted: one share strays by some 6 points.
     assert 0.8 < covered.mean() <= 1
     (note,) = [note for note in summary.notes if note.startswith("intervals of nominal 90.0% hold")]
-    assert note in write_expression_report(tmp_path / "out").read_text()
+    page = write_expression_report(tmp_path / "out").read_text()
+    assert note in page
+    section = page[page.index('id="coverage"') : page.index('id="imaged"')]
+    assert f"{covered.mean():.1%}" in section
+    assert "of single cells in intervals of nominal 90.0%" in section
+    # No truth of imaged cells is known here, so none is counted.
+    assert "imaged cells, " not in section
+    least = pd.read_csv(tmp_path / "out" / "per_gene.csv").sort_values("covered", kind="stable")["gene"].tolist()
+    places = [section.rindex(f">{gene}<") for gene in least]
+    assert places == sorted(places)
+
+
+def test_a_truth_of_imaged_cells_adds_what_is_held_of_them(done: Path) -> None:
+    section = Coverage()
+    genes = pd.DataFrame({"gene": ["A", "B"], "marker_of": "", "r_forest": 0.5, "covered": [0.8, 1.0]})
+    truth = pd.DataFrame({"covered_standard": [0.7, 0.9], "covered_label_free": [0.5, 0.6]})
+    facts = {"root": done, "facts": {}, "config_text": ""}
+    shown = section.build(
+        Expressed(tables={"per_gene": genes, "truth": truth}, config={"interval": 0.9}, **facts)  # type: ignore[arg-type]
+    )
+    assert shown is not None
+    numbers = shown.blocks[0]
+    assert isinstance(numbers, Numbers)
+    assert [value for value, _ in numbers.items] == ["90.0%", "80.0%", "55.0%"]
+    without = Expressed(tables={"per_gene": genes}, config={"interval": None}, **facts)  # type: ignore[arg-type]
+    assert section.build(without) is None
 
 
 def test_populations_are_compared_with_measured_single_cells(done: Path) -> None:
@@ -128,8 +156,10 @@ def test_populations_are_compared_with_measured_single_cells(done: Path) -> None
 
 def test_the_page_holds_figures_and_tables_and_loads_nothing(done: Path) -> None:
     page = write_expression_report(done).read_text()
-    for anchor in ("overview", "single-cells", "imaged", "populations", "reproduce"):
-        assert f'id="{anchor}"' in page
+    anchors = ("overview", "single-cells", "imaged", "populations", "reproduce")
+    places = [page.index(f'id="{anchor}"') for anchor in anchors]
+    assert places == sorted(places)
+    assert 'id="coverage"' not in page
     assert page.count("<img") + page.count("data:image") >= 5
     assert "http://" not in page.replace("http://www.w3.org", "")
 
