@@ -14,6 +14,11 @@ def count(value: Any) -> str:
     return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}") if isinstance(value, int) else str(value)
 
 
+def count_of(n: int, what: str) -> str:
+    """Return ``1 note`` or ``3 notes`` of a word that takes an s."""
+    return f"{count(n)} {what}{'' if n == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Return ``1 h 02 min``, ``3 min 20 s`` or ``12.3 s``."""
     if seconds < 60:

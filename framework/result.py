@@ -9,6 +9,9 @@ from typing import Any
 _LIST_WIDTH = 200
 _FIRST = 6
 _SENTENCES = 5
+LINES: Mapping[str, bool] = {"lines": True}
+"""``metadata`` of a field whose entries stand in a line each, as commands do that are to be copied."""
+_OF_SENTENCES = frozenset({"notes", "missing", "problems"})
 
 
 class Result:
@@ -22,7 +25,7 @@ class Result:
         width = max((len(name) for name, _ in short), default=0)
         lines = [type(self).__name__, *(f"  {name:<{width}}  {text}" for name, text in short)]
         for name, sentences in long:
-            lines += [f"  {name} ({len(sentences)}):", *(f"    {each}" for each in first_of(sentences))]
+            lines += [f"  {name}:", *(f"    {each}" for each in first_of(sentences))]
         return "\n".join(lines)
 
 
@@ -30,17 +33,17 @@ def short_facts(result: object) -> list[tuple[str, str]]:
     """Return (name, value as text) of every attribute that has a value and fits a line."""
     return [
         (name.replace("_", " "), short(value))
-        for name, value in _attributes(result).items()
-        if value is not None and value != () and not _is_long(value)
+        for name, (value, lines) in _attributes(result).items()
+        if value is not None and value != () and not lines
     ]
 
 
 def long_facts(result: object) -> list[tuple[str, list[str]]]:
-    """Return (name, sentences) of every attribute that is a list too long for a line."""
+    """Return (title, lines) of every attribute that is a list too long for a line, or whose entries have one each."""
     return [
-        (name.replace("_", " "), [short(each) for each in value])
-        for name, value in _attributes(result).items()
-        if _is_long(value)
+        (name.replace("_", " ") + (f" ({len(value)})" if _is_long(value) else ""), [short(each) for each in value])
+        for name, (value, lines) in _attributes(result).items()
+        if lines
     ]
 
 
@@ -62,10 +65,15 @@ def short(value: Any) -> str:
     return str(value)
 
 
-def _attributes(result: object) -> dict[str, Any]:
+def _attributes(result: object) -> dict[str, tuple[Any, bool]]:
+    """Return each attribute with whether its entries stand in lines of their own."""
     if not dataclasses.is_dataclass(result):
         raise TypeError(f"expected a dataclass, found {type(result).__name__}")
-    return {field.name: getattr(result, field.name) for field in dataclasses.fields(result) if field.repr}
+    shown = [field for field in dataclasses.fields(result) if field.repr]
+    values = {field.name: getattr(result, field.name) for field in shown}
+    lines = {field.name for field in shown if "lines" in field.metadata or field.name in _OF_SENTENCES}
+    listed = {name: isinstance(value, tuple) and bool(value) for name, value in values.items() if name in lines}
+    return {name: (value, listed.get(name, _is_long(value))) for name, value in values.items()}
 
 
 def _is_long(value: Any) -> bool:

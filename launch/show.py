@@ -56,7 +56,7 @@ def summary(value: Result) -> None:
         table.add_row(name, text)
     console.print(table)
     for name, lines in long_facts(value):
-        sentences(f"{name} ({len(lines)})", lines)
+        sentences(name, lines)
 
 
 def evaluation(made: Evaluation) -> None:

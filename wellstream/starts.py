@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_tools import start
 from framework.data.format.schema import SOURCE, WELL
 from framework.durable import check_can_be_folder, write_text
 from framework.errors import InputError
-from framework.result import Result
+from framework.result import LINES, Result
 from framework.run.recipe import RecipeFacts, recipe
 
 
@@ -49,7 +49,7 @@ class Start(Result):
     written: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    then: tuple[str, ...] = ()
+    then: tuple[str, ...] = field(default=(), metadata=LINES)
 
 
 def init(

@@ -73,8 +73,10 @@ def _rows(item: Mistake, source: Source, model: type[BaseModel]) -> list[tuple[i
         text = f"unknown key; expected one of: {', '.join(names)}" + did_you_mean(str(path[-1]), names)
     elif kind == "missing" and isinstance(item["loc"][-1], int):
         text = f"entry {item['loc'][-1] + 1} is missing, found a list of {len(item['input'])}"
+    elif kind == "missing" and (not path or path[-1] != item["loc"][-1]):
+        text = _name_alone(str(item["loc"][-1]), item["input"], model_at(model, path, source.data))
     elif kind == "missing":
-        text = f"missing key; {_hint(model, path, source.data)}"
+        text = f"missing key; {_hint(model_at(model, path[:-1], source.data), str(path[-1]))}"
     elif kind in _BOUNDS:
         key, form = _BOUNDS[kind]
         text = "expected " + form.format(context[key]) + found
@@ -117,7 +119,13 @@ def _fields_at(model: type[BaseModel], path: KeyPath, data: Any) -> list[str]:
     return list(here.model_fields) if here else []
 
 
-def _hint(model: type[BaseModel], path: KeyPath, data: Any) -> str:
-    here = model_at(model, path[:-1], data)
-    info = here.model_fields.get(str(path[-1])) if here and path else None
+def _name_alone(key: str, found: Any, here: type[BaseModel] | None) -> str:
+    """Say what an entry of a registry lacks that was given by its name alone, where it has a key without a default."""
+    name = found.get("name") if isinstance(found, dict) else None
+    example = f"; write {{name: {name}, {key}: ...}}" if name else ""
+    return f"missing key '{key}'; {_hint(here, key)}{example}"
+
+
+def _hint(here: type[BaseModel] | None, key: str) -> str:
+    info = here.model_fields.get(key) if here else None
     return f"expected {info.description}" if info and info.description else "it has no default"

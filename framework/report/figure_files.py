@@ -12,9 +12,10 @@ from framework.errors import InputError
 from framework.files.csv_writing import write_csv
 from framework.files.failures import is_inside
 from framework.files.json_file import read_mapping
+from framework.format import count_of
 from framework.report.canvas import rendered, styled
 from framework.report.drawn import Drawn
-from framework.report.page import Block, Note, Picture
+from framework.report.page import Block, Listing, Note, Picture
 
 _DPI = 200
 _ENDING = ".figure.json"
@@ -85,7 +86,11 @@ def figure_blocks(figures: Sequence[FigureFile]) -> list[Block]:
         number = f"{figure.title} ({figure.paper})" if figure.paper else figure.title
         told = f"{number}. {figure.caption} The numbers: {figure.name}.csv."
         blocks.append(Picture(source=_uri(figure), alt=figure.alt, caption=told))
-        blocks += [Note(text=f"{figure.title}: {note}") for note in figure.notes]
+        if len(figure.notes) > 1:
+            title = f"{figure.title}: {count_of(len(figure.notes), 'note')}"
+            blocks.append(Listing(title=title, text="\n".join(figure.notes)))
+        else:
+            blocks += [Note(text=f"{figure.title}: {note}") for note in figure.notes]
     return blocks
 
 

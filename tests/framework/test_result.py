@@ -13,8 +13,9 @@ from data_tools.simulate import CropsSummary, IfcSummary, PlateSummary
 from data_tools.single_cell import PreparedCells
 from framework.evaluate import Evaluation
 from framework.expression import ExpressionSummary
-from framework.result import Result, short_facts
+from framework.result import Result, long_facts, short_facts
 from framework.run.apply import results
+from wellstream.starts import Start
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -48,6 +49,19 @@ def test_many_names_are_counted_and_many_sentences_get_lines() -> None:
     assert lines[5] == "  notes (7):"
     assert lines[6] == f"    0: {'word ' * 10}".rstrip()
     assert lines[-1] == "    ... and 2 more"
+
+
+def test_sentences_have_a_line_each_also_when_they_are_few() -> None:
+    made = Painted(file=Path("x"), loss=1.0, n_tiles=1, channels=("a", "b"), notes=("one, and two", "three"))
+    assert repr(made).splitlines()[4:] == ["  channels  a, b", "  notes:", "    one, and two", "    three"]
+
+
+def test_commands_to_copy_have_a_line_each_however_short_they_are() -> None:
+    assert long_facts(Start(reader="harmony")) == []
+    made = Start(reader="harmony", then=("wellstream ingest a.yaml", "wellstream train b.yaml"))
+    assert long_facts(made) == [("then", ["wellstream ingest a.yaml", "wellstream train b.yaml"])]
+    assert short_facts(made) == [("reader", "harmony")]
+    assert repr(made).splitlines()[-3:] == ["  then:", "    wellstream ingest a.yaml", "    wellstream train b.yaml"]
 
 
 def test_only_a_dataclass_is_a_result() -> None:

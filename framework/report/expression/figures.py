@@ -36,7 +36,7 @@ TITLES = {
 }
 """How each source of cells is called where it is shown."""
 _LABELLED = 12
-_MODE_NAMES = {"standard": "measured markers", "label_free": "label-free"}
+_MODE_NAMES = {"standard": "measured\nmarkers", "label_free": "label-free"}
 
 
 @styled
@@ -77,7 +77,8 @@ def gene_violins(table: pd.DataFrame) -> Picture:
     groups = {"all genes": table, "marker genes": table[marked != ""]}
     groups |= {name: table[[name in names.split("|") for names in marked]] for name in names}
     groups = {name: part for name, part in groups.items() if part["r_forest"].notna().sum() > 1}
-    drawn, axes = figure(max(4.0, 1.3 * len(groups) + 1), 3.0)
+    wide = max(4.0, 1.3 * len(groups) + 1)
+    drawn, axes = figure(wide, 3.0)
     panel = axes[0, 0]
     for place, (_, part) in enumerate(groups.items()):
         for offset, method, colour in ((-0.2, "forest", ACCENT), (0.2, "linear", PALETTE[1])):
@@ -108,7 +109,7 @@ def spread(table: pd.DataFrame) -> Picture | None:
     part = table[(table["marker_of"].fillna("") != "") & table["r_forest"].notna() & table["spread"].notna()]
     if not len(part):
         return None
-    drawn, axes = figure(5.6, 3.4)
+    drawn, axes = figure(4.6, 3.4)
     panel = axes[0, 0]
     names = sorted(set(part["marker_of"]))
     for position, name in enumerate(names):
@@ -132,6 +133,7 @@ def spread(table: pd.DataFrame) -> Picture | None:
         alt=f"Pearson r of {len(part)} marker genes against its standard deviation over trees",
         caption="How sure the forest is of each marker gene: the spread of r over single trees. Of the "
         f"{_LABELLED} genes predicted best those with room for it are named.",
+        width="half",
     )
 
 
@@ -142,7 +144,7 @@ def truth_violins(table: pd.DataFrame) -> Picture:
     Args:
         table: ``truth.csv``, the genes to show.
     """
-    drawn, axes = figure(6.4, 3.0, columns=2)
+    drawn, axes = figure(4.6, 3.0, columns=2)
     modes = [name for name in ("standard", "label_free") if f"r_{name}" in table]
     series = [
         (axes[0, 0], "Pearson r with the truth", {mode: table[f"r_{mode}"] for mode in modes}, 0.0),
@@ -163,6 +165,7 @@ def truth_violins(table: pd.DataFrame) -> Picture:
         alt=f"Violins of r and relative RMSE of both chains over {len(table)} genes",
         caption="Each gene of the imaged cells against its true expression; dots are medians, grey lines what the mean "
         "of the training cells reaches. Label-free should lie between the line and the measured markers.",
+        width="half",
     )
 
 

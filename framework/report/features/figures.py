@@ -34,7 +34,7 @@ _ANNOTATED = 400
 def accuracy_bars(rows: Sequence[Mapping[str, Any]], classes: int) -> Picture:
     """Draw balanced accuracy with its interval: one line per feature set, a mark a classifier."""
     names = [name for name in CLASSIFIERS if any(name in row for row in rows)]
-    drawn, axes = figure(8.6, 0.9 + 0.3 * len(rows) * max(1, 0.7 * len(names)))
+    drawn, axes = figure(4.6, 1.3 + 0.3 * len(rows) * max(1, 0.7 * len(names)))
     panel: Axes = axes[0, 0]
     for place, row in enumerate(rows):
         for position, name in enumerate(names):
@@ -47,19 +47,18 @@ def accuracy_bars(rows: Sequence[Mapping[str, Any]], classes: int) -> Picture:
             label = CLASSIFIERS[name] if place == 0 else None
             panel.plot(row[name], y, "o", color=PALETTE[position], markersize=5.5, label=label)
     panel.axvline(1 / classes, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)), label="chance")
-    panel.set_yticks(range(len(rows)), [shortened(row["set"], 28) for row in rows])
+    panel.set_yticks(range(len(rows)), [shortened(row["set"]) for row in rows])
     panel.set_ylim(len(rows) - 0.4, -0.6)
     panel.set_xlabel("balanced accuracy")
     faint_grid(panel, "x")
-    panel.legend(
-        frameon=False, fontsize=7.5, loc="upper center", bbox_to_anchor=(0.4, -0.4 / max(1, len(rows) / 3)), ncols=4
-    )
+    drawn.legend(frameon=False, fontsize=7.5, loc="outside upper center", ncols=2)
     return Picture(
         source=uri(drawn, "svg"),
         alt=f"Balanced accuracy of {len(rows)} feature sets: "
         + ", ".join(f"{row['set']} {row['knn']:.2f}" for row in rows),
         caption="Balanced accuracy of each feature set with its 95 % bootstrap interval. Two sets whose intervals "
         "overlap may still differ: the table gives the interval of the difference on the same cells.",
+        width="half",
     )
 
 

@@ -18,7 +18,7 @@ _MOST_PX = 540
 _LOW, _HIGH = 0.5, 99.8
 _BINS = 24
 _COLUMNS = 3
-_LABELLED = 40
+_LABELLED, _FITTING = 40, 20
 
 
 def reduced(image: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], float]:
@@ -42,7 +42,7 @@ def size_histogram(look: Look) -> Picture | None:
     ends = [float(sizes.min()), float(sizes.max()), look.expected_px or found]
     bins = np.geomspace(min(ends) / 1.1, max(ends) * 1.1, _BINS + 1) * factor
     counts, _ = np.histogram(sizes * factor, bins=bins, weights=look.sizes.area)
-    drawn, axes = figure(6.4, 2.8)
+    drawn, axes = figure(4.6, 2.8)
     panel = axes[0, 0]
     panel.bar(bins[:-1], counts / counts.sum(), np.diff(bins), align="edge", color=ACCENT, edgecolor="white")
     panel.axvline(found * factor, color=PALETTE[3], linewidth=1.6, label=f"seen: {found * factor:.3g} {unit}")
@@ -62,6 +62,7 @@ def size_histogram(look: Look) -> Picture | None:
         alt=f"Sizes seen: {found * factor:.3g} {unit}; expected: {expected}",
         caption=f"Round bright objects of '{look.nuclei}', found at all sizes without the expected one; large ones "
         "count by their area. Both lines should lie near the highest bar.",
+        width="half",
     )
 
 
@@ -101,7 +102,8 @@ def pixel_histograms(histograms: Sequence[Histogram]) -> Picture:
 def focus_dots(focus: Mapping[tuple[str, str, int], float]) -> Picture:
     """Draw how sharp each field is, in units of the median."""
     keys = sorted(focus)
-    drawn, axes = figure(8.6, 2.4)
+    few = len(keys) <= _FITTING
+    drawn, axes = figure(4.6 if few else 8.6, 2.4)
     panel = axes[0, 0]
     panel.axhline(1.0, color=SOFT, linewidth=0.8)
     panel.axhline(0.5, color=PALETTE[1], linewidth=0.8, linestyle="--")
@@ -116,4 +118,5 @@ def focus_dots(focus: Mapping[tuple[str, str, int], float]) -> Picture:
         alt=f"Sharpness of {len(keys)} fields; {low} below half of the median",
         caption="Fine detail over contrast in the nucleus channel, one dot per field, in units of the median. Below "
         "the dashed line a field is probably out of focus, or empty.",
+        width="half" if few else "full",
     )

@@ -26,7 +26,7 @@ _FITS = {
 @styled
 def crop_sizes(edges_px: npt.NDArray[np.int64], tile_px: int, fit: str) -> Picture:
     """Draw how high and wide crops are (n, 2), against the edge of a tile."""
-    drawn, axes = figure(6.4, 2.6)
+    drawn, axes = figure(4.6, 2.6)
     panel = axes[0, 0]
     low, high = min(int(edges_px.min()), tile_px), max(int(edges_px.max()), tile_px)
     bins: Any = np.linspace(low - 0.5, high + 0.5, min(_BINS, high - low + 1) + 1)
@@ -44,6 +44,7 @@ def crop_sizes(edges_px: npt.NDArray[np.int64], tile_px: int, fit: str) -> Pictu
         alt=f"Sizes of {len(edges_px)} crops: typically {typical}; tiles of {tile_px} px",
         caption=f"Height and width of the {len(edges_px)} crops that were looked at, typically {typical}. "
         f"{_FITS[fit]} ('tiles.fit: {fit}').",
+        width="half",
     )
 
 
@@ -52,7 +53,7 @@ def bag_bars(per_bag: Mapping[str, int], unit: str) -> Picture:
     """Draw how many cells each bag has: a bar each, or a histogram of many bags."""
     names, counts = list(per_bag), np.array(list(per_bag.values()))
     few = len(names) <= _NAMED
-    drawn, axes = figure(6.4, 0.6 + 0.2 * len(names) if few else 2.4)
+    drawn, axes = figure(4.6, 0.6 + 0.2 * len(names) if few else 2.4)
     panel = axes[0, 0]
     if few:
         panel.barh(range(len(names)), counts, color=ACCENT)
@@ -71,6 +72,7 @@ def bag_bars(per_bag: Mapping[str, int], unit: str) -> Picture:
         alt=f"{unit} of {len(names)} bags: {told}",
         caption=f"{unit[0].upper()}{unit[1:]} of each bag: {told}. A bag with far fewer than the others weighs as much "
         "as they do where bags are compared.",
+        width="half",
     )
 
 

@@ -8,12 +8,13 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from framework.format import count_of
 from framework.look.judged import warnings
 from framework.look.values import Look, Sample
 from framework.registry import Registry
 from framework.report.figures.images import field_picture, flat_fields
 from framework.report.look.figures import focus_dots, pixel_histograms, reduced, size_histogram
-from framework.report.page import Block, Facts, Listing, Note, Section
+from framework.report.page import Answer, Block, Facts, Listing, Note, Section
 from framework.report.run.figures_plate import plate_map
 from framework.report.sections import SectionConfig, load_sections
 
@@ -50,7 +51,7 @@ class Warnings(LookSection):
         blocks: list[Block] = [Note(text=text) for text in said]
         fits = "the diameter fits what is seen, tiles fit the nuclei" if look.cropped is None else "tiles fit the cells"
         if not said:
-            blocks.append(Note(text=f"Nothing stands out: {fits}."))
+            blocks.append(Answer(text=f"Nothing stands out: {fits}.", good=True))
         blocks.append(Facts(items=look.facts))
         return Section(anchor="warnings", title="In short", lead="What should be changed first?", blocks=blocks)
 
@@ -173,12 +174,12 @@ class InputSection(LookSection):
         """Return what cannot be used, and what was joined and chosen."""
         blocks: list[Block] = []
         if look.problems:
-            blocks.append(
-                Note(text=f"{len(look.problems)} pieces of input cannot be used; the first: {look.problems[0]}")
-            )
-            blocks.append(Listing(title=f"All {len(look.problems)} problems", text="\n".join(look.problems)))
+            several = f"{count_of(len(look.problems), 'piece')} of input cannot be used"
+            blocks.append(Note(text=f"{several}; the first: {look.problems[0]}"))
+            blocks.append(Listing(title=count_of(len(look.problems), "problem"), text="\n".join(look.problems)))
         if look.notes:
-            blocks.append(Listing(title=f"{len(look.notes)} notes on what was read", text="\n".join(look.notes)))
+            title = f"{count_of(len(look.notes), 'note')} on what was read"
+            blocks.append(Listing(title=title, text="\n".join(look.notes)))
         if not blocks:
             return None
         return Section(anchor="input", title="Input", lead="What was read, and what is missing?", blocks=blocks)

@@ -51,7 +51,7 @@ class Extremes(FigureKind[ExtremesConfig]):
             made, axes = figure(WIDTH, 2.35 * len(shown) / 2, len(shown) // 2, 2)
             for panel, gene in zip(axes.ravel(), shown, strict=True):
                 scatter(panel, gene)
-                panel.set_title(gene.title, fontsize=8.5)
+                panel.set_title(gene.title, fontsize=7)
         return Drawn(
             canvas=made,
             numbers=numbers(shown),

@@ -114,7 +114,10 @@ def _flat(panel: Axes, flat: Floats | None) -> None:
     if flat is None:
         panel.set_visible(False)
         return
-    panel.imshow(flat, cmap="cividis")
+    image = panel.imshow(flat, cmap="cividis")
+    bar = panel.figure.colorbar(image, ax=panel, shrink=0.9, pad=0.02)
+    bar.set_label("light / mean", fontsize=7.5)
+    bar.ax.tick_params(labelsize=7)
     panel.set_xlabel(f"{flat.min():.2f} to {flat.max():.2f}", fontsize=7.5)
 
 

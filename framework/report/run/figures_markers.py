@@ -56,7 +56,7 @@ def marker_scatters(cells: pd.DataFrame, markers: pd.DataFrame) -> Picture:
 def marker_bars(markers: pd.DataFrame) -> Picture:
     """Draw r of the model beside r of the linear baseline, with intervals."""
     table = markers.sort_values("r", ascending=False, kind="stable", na_position="last").head(_MOST)
-    drawn, axes = figure(8.6, 0.9 + 0.42 * len(table))
+    drawn, axes = figure(4.6, 1.0 + 0.42 * len(table))
     panel = axes[0, 0]
     series = (("model", "r", PALETTE[0], -0.14), ("linear on mean intensity", "r_linear", PALETTE[1], 0.14))
     for label, column, colour, shift in series:
@@ -72,10 +72,11 @@ def marker_bars(markers: pd.DataFrame) -> Picture:
     panel.set_yticks(range(len(table)), [shortened(name) for name in table["marker"]])
     panel.set_ylim(len(table) - 0.5, -0.5)
     panel.set_xlabel("Pearson r on held-out cells (95 % interval)")
-    panel.legend(frameon=False, fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    drawn.legend(frameon=False, fontsize=7.5, ncols=2, loc="outside upper center")
     return Picture(
         source=uri(drawn, "svg"),
         alt="Pearson r of model and linear baseline for each marker",
         caption="Pearson r of the model beside that of least squares on the mean intensity of each channel. Look for "
         "intervals that do not overlap: there the model reads more than brightness from the image.",
+        width="half",
     )

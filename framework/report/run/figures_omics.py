@@ -34,21 +34,21 @@ _PARTS = (
 @styled
 def share_bars(rows: Sequence[Mapping[str, Any]], alpha: float) -> Picture:
     """Draw significant, not significant and filtered genes of each target as one bar (``rows`` of the summary)."""
-    drawn, axes = figure(8.6, 0.75 + 0.5 * len(rows))
+    drawn, axes = figure(4.6, 0.9 + 0.5 * len(rows))
     panel = axes[0, 0]
     for line, row in enumerate(rows):
         left = 0.0
         for name, label, colour, ink in _PARTS:
             width = row[name] / max(row["genes"], 1) * 100
             panel.barh(line, width, left=left, height=0.62, color=colour, label=label if line == 0 else None)
-            if width >= 7:
+            if width >= 14:
                 panel.text(left + width / 2, line, f"{width:.1f} %", ha="center", va="center", fontsize=8, color=ink)
             left += width
     panel.set_yticks(range(len(rows)), [shortened(row["target"]) for row in rows])
     panel.set_ylim(len(rows) - 0.5, -0.5)
     panel.set_xlim(0, 100)
     panel.set_xlabel("% of genes")
-    panel.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
+    drawn.legend(frameon=False, ncols=3, loc="outside upper center", fontsize=7, handlelength=1.2, columnspacing=1.0)
     told = "; ".join(f"{row['target']} {row['significant']} of {row['genes']}" for row in rows)
     return Picture(
         source=uri(drawn, "svg"),
@@ -57,6 +57,7 @@ def share_bars(rows: Sequence[Mapping[str, Any]], alpha: float) -> Picture:
         f"of the "
         "target. Chance alone gives about "
         f"{100 * alpha:g} % at most, so look for bars well beyond that.",
+        width="half",
     )
 
 

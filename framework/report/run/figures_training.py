@@ -16,7 +16,7 @@ _SMOOTH_OVER = 120
 @styled
 def loss_curve(train: pd.Series, validation: pd.Series) -> Picture:
     """Draw train and validation loss; both are Series indexed by step, either may be empty."""
-    drawn, axes = figure(8.6, 3.3)
+    drawn, axes = figure(4.6, 3.3)
     panel: Axes = axes[0, 0]
     _line(panel, train, ACCENT, "train")
     if len(validation):
@@ -47,6 +47,7 @@ def loss_curve(train: pd.Series, validation: pd.Series) -> Picture:
         "validation curve "
         "that turns up while train falls (over-fitting). The pale line is each logged step, the dark one a running "
         "median." + ("" if len(validation) else " This run logged no validation loss."),
+        width="half",
     )
 
 
@@ -56,8 +57,8 @@ def throughput(series: Mapping[str, pd.Series]) -> Picture | None:
     known = {name: values for name, values in series.items() if len(values)}
     if not known:
         return None
-    drawn, axes = figure(8.6, 2.4, columns=len(known))
-    for panel, (name, values) in zip(axes[0], known.items(), strict=True):
+    drawn, axes = figure(4.6, 1.65 * len(known), rows=len(known))
+    for panel, (name, values) in zip(axes[:, 0], known.items(), strict=True):
         _line(panel, values, ACCENT, name)
         panel.set_title(name)
         panel.set_xlabel("step")
@@ -68,6 +69,7 @@ def throughput(series: Mapping[str, pd.Series]) -> Picture | None:
         alt="; ".join(f"{name}: median {values.median():.3g}" for name, values in known.items()),
         caption="Speed by step. A flat line is a steady run. A waiting share above 3 % means that reading data, not "
         "computing, sets the pace: give the loader more threads or a faster disk.",
+        width="half",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from framework.evaluate import Evaluation, headline_share, rank_genes, rankable
-from framework.format import count, interval, number, significant
+from framework.format import count, count_of, interval, number, significant
 from framework.report.page import Block, Grid, Note, Section
 from framework.report.run.figures_omics import error_scatter, gene_scatters, r2_violins, share_bars
 from framework.report.sections import SCORES, SectionConfig
@@ -51,7 +51,7 @@ def _ranked_genes(
 ) -> list[Block]:
     """Tables 1-4 of Image2Omics for one target: best and worst of the genes that ``options.ranked`` admits."""
     target, alpha = row["target"], options["alpha"]
-    among = f"{count(len(rankable(genes, options['ranked'])))} genes"
+    among = count_of(len(rankable(genes, options["ranked"])), "gene")
     if options["ranked"] == "significant":
         among += f" whose error and regression are both significant at {significant(alpha, 6)}"
     best, worst = rank_genes(genes, _GENES, options["ranked"])

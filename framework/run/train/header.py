@@ -6,7 +6,7 @@ import torch
 
 from framework.data.plan import Plan
 from framework.distributed import Ranks
-from framework.format import count
+from framework.format import count, count_of
 from framework.run.train.build import Built
 from framework.run.train.config import RunConfig
 from framework.run.train.prepare import Prepared
@@ -24,7 +24,7 @@ def header(config: RunConfig, prepared: Prepared, built: Built, ranks: Ranks) ->
         f"{config.objective.name} on {data.manifest.name}: {count(data.manifest.n_tiles)} tiles in "
         f"{count(data.manifest.n_bags)} bags, channels {', '.join(prepared.measured.scale.channels)}",
         f"{device_of(ranks)}, {train.precision}; {network} parameters train{extra}",
-        f"{count(train.steps_in_all)} steps of {count(tiles)} tiles, {count(per_epoch)} steps per epoch of each "
+        f"{count(train.steps_in_all)} steps of {count(tiles)} tiles, {count_of(per_epoch, 'step')} per epoch of each "
         f"{built.plan.unit} once ({train.steps_in_all / per_epoch:.3g} epochs); {begins}",
     ]
     return [*lines, *_parts(config, built.plan, ranks)]

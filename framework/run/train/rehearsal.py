@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from framework.data.batch import Batch
 from framework.data.dataset import Dataset
 from framework.distributed import Ranks
 from framework.format import duration
-from framework.result import Result
+from framework.result import LINES, Result
 from framework.run.train.build import Built, build
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import RunFolder
@@ -62,7 +62,7 @@ class Rehearsal(Result):
     step_s: float
     estimate: str
     memory: str
-    lighter: tuple[str, ...]
+    lighter: tuple[str, ...] = field(metadata=LINES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +190,8 @@ def _compared(config: RunConfig, dataset: Dataset, ranks: Ranks, found: _Measure
         changed = RunConfig.from_plain(plain)
         there = Ranks(**{**vars(ranks), "precision": changed.train.precision})
         other = _measure(changed, dataset, there)
-        yield f"{key}={value}: {other.bytes / _GB:.2f} GB, {other.later_s:.3g} s per step"
+        no_less = "" if other.bytes < found.bytes else ", which is not less"
+        yield f"{key}={value}: {other.bytes / _GB:.2f} GB{no_less}, {other.later_s:.3g} s per step"
 
 
 def _lighter(config: RunConfig, found: _Measured, device: torch.device) -> Iterator[tuple[str, Any]]:

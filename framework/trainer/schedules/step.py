@@ -14,7 +14,7 @@ class StepConfig(ScheduleConfig):
 
     depends_on_steps: ClassVar[bool] = False
     name: Literal["step"] = "step"
-    every: int = Field(ge=1, description="after how many steps the rate falls, a whole number >= 1")
+    every: int = Field(ge=1, description="the number of steps after which the rate falls, >= 1")
     factor: float = Field(default=0.1, gt=0.0, le=1.0)
     """What the rate is multiplied by each time."""
 

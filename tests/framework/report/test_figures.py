@@ -178,4 +178,4 @@ def test_letters_of_a_wide_figure_are_not_made_smaller_on_a_narrow_screen() -> N
     page = render_page("t", "s", [Section(anchor="a", title="A", lead="l", blocks=shown)])
     assert '<figure class="full">\n<div class="scroll"><img style="--inches: 4.50"' in page
     assert '<figure class="full wide">\n<div class="scroll"><img style="--inches: 8.60"' in page
-    assert "calc(var(--inches) * 4.75rem)" in page
+    assert "calc(var(--inches) * 4.6rem)" in page

@@ -10,6 +10,7 @@ from fixtures.own_entries import reopened
 from fixtures.tiny_run import TRIPLET, config, tiny_data
 
 from framework.config import to_yaml
+from framework.errors import ConfigError
 from framework.run import fit, load_run_config
 from framework.tracking import read_metrics
 from framework.trainer.schedules import SCHEDULES, ScheduleConfig
@@ -38,3 +39,12 @@ def test_a_schedule_without_options_is_written_as_its_name(tmp_path: Path) -> No
     written = to_yaml(config(TRIPLET, "optim.schedule={name: cosine}", run=tmp_path, data=tmp_path))
     assert "  schedule: cosine\n" in written
     assert "  schedule: constant\n" in to_yaml(config(TRIPLET, "optim.schedule=constant", run=tmp_path, data=tmp_path))
+
+
+def test_a_name_alone_that_needs_a_key_says_which_and_what_to_write(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(TRIPLET, "optim.schedule=step", run=tmp_path, data=tmp_path)
+    assert str(caught.value) == (
+        "override 'optim.schedule=step': optim.schedule: missing key 'every'; expected the number of steps after which "
+        "the rate falls, >= 1; write {name: step, every: ...}"
+    )
