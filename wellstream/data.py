@@ -18,13 +18,14 @@ import webdataset
 import zarr
 from matplotlib.figure import Figure
 
+from framework.config import load_config
 from framework.data.dataset import Dataset as OpenedDataset
 from framework.data.export import DatasetExport, export_dataset
 from framework.data.loading.loader import Loader
 from framework.data.plan import PLANS, PlanUniverse, build_plan
 from framework.data.remote.cache import CacheConfig
 from framework.data.store import TileStore
-from framework.errors import DatasetError
+from framework.errors import ConfigError, DatasetError
 from framework.progress import OnProgress
 from framework.report.figures.images import channel_colours, composite
 from framework.report.figures.scale import draw_scale_bar
@@ -39,19 +40,21 @@ class Dataset:
 
     Args:
         path: folder or URL (``https://``, ``s3://`` ...).
-        channels: names to read, in this order; default: all as stored.
+        channels: names to read, in this order, or one name; default: all as stored.
         cache: how a dataset behind a URL is kept on this machine, as the section ``data.cache`` of a run.
 
     Raises:
         DatasetError: no finished dataset, or a channel it does not have.
+        ConfigError: an option of ``cache`` that cannot be used.
     """
 
     def __init__(
-        self, path: Path | str, *, channels: Sequence[str] | None = None, cache: Mapping[str, Any] | None = None
+        self, path: Path | str, *, channels: str | Sequence[str] | None = None, cache: Mapping[str, Any] | None = None
     ) -> None:
         self._cache = json.dumps(dict(cache or {}), sort_keys=True)
-        self.opened = OpenedDataset.open(path, CacheConfig.from_plain(dict(cache or {})))
-        self.channels = tuple(channels or self.opened.manifest.tile.channels)
+        self.opened = OpenedDataset.open(path, load_config(dict(cache or {}), CacheConfig))
+        chosen = (channels,) if isinstance(channels, str) else tuple(channels or ())
+        self.channels = chosen or self.opened.manifest.tile.channels
         self._store = TileStore(self.opened, self.channels)
 
     def __repr__(self) -> str:
@@ -92,27 +95,38 @@ class Dataset:
 
     def tile(self, number: int) -> npt.NDArray[Any]:
         """Return the pixels of one tile, (C, H, W) as stored; negative numbers count from the end."""
-        if not -len(self) <= number < len(self):
-            raise IndexError(f"tile {number}: the dataset has {len(self)}, numbered from 0")
-        pixels: npt.NDArray[Any] = self.read([number % len(self)])[0]
+        pixels: npt.NDArray[Any] = self.read([number])[0]
         return pixels
 
     def read(self, numbers: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Return the pixels of some tiles, (n, C, H, W) as stored, in the order asked for."""
-        ids = np.asarray(numbers, dtype=np.int64)
+        """Return the pixels of some tiles, (n, C, H, W) as stored, in the order asked for.
+
+        Raises:
+            IndexError: a number that no tile has; negative ones count from the end.
+        """
+        ids = self._numbered(numbers)
         out = np.empty((len(ids), *self._store.sample_shape), dtype=self._store.dtype)
         self._store.gather(ids, out)
         return out
 
-    def show(self, tiles: Sequence[int] | None = None, *, columns: int = 6) -> Figure:
+    def show(self, tiles: int | Sequence[int] | None = None, *, columns: int = 6) -> Figure:
         """Return a figure of tiles in colour, as a notebook displays it; contrast is that of the whole dataset.
 
         Args:
-            tiles: their numbers; default: up to 12, spread over the dataset.
+            tiles: their numbers, or one number; default: up to 12, spread over the dataset.
             columns: tiles per line.
+
+        Raises:
+            ConfigError: no tile is asked for, or fewer than one per line.
+            IndexError: a number that no tile has.
         """
-        spread = np.linspace(0, len(self) - 1, min(_SHOWN, len(self)))
-        chosen = [int(number) for number in (np.unique(spread.astype(int)) if tiles is None else tiles)]
+        if tiles is None:
+            tiles = np.unique(np.linspace(0, len(self) - 1, min(_SHOWN, len(self))).astype(int)).tolist()
+        chosen = [tiles] if isinstance(tiles, int | np.integer) else [int(number) for number in tiles]
+        if not chosen or columns < 1:
+            raise ConfigError(
+                f"show: expected a tile and a column or more, found {len(chosen)} tiles, {columns} columns"
+            )
         pictures = composite(self.read(chosen), self.channels, self.opened.manifest.channel_statistics)
         lines = -(-len(chosen) // columns)
         figure = Figure(figsize=(1.6 * columns, 1.8 * lines), layout="constrained")
@@ -152,8 +166,13 @@ class Dataset:
         """Return a Dask array (tiles, C, H, W) in tile order, read lazily from any layout.
 
         Args:
-            tiles_per_block: default: blocks of about 64 MiB.
+            tiles_per_block: 1 or more; default: blocks of about 64 MiB.
+
+        Raises:
+            ConfigError: no tile per block.
         """
+        if tiles_per_block is not None and tiles_per_block < 1:
+            raise ConfigError(f"to_dask: tiles_per_block: expected 1 or more, found {tiles_per_block}")
         shape, dtype = (len(self), *self._store.sample_shape), self._store.dtype
         each = int(np.prod(self._store.sample_shape)) * dtype.itemsize
         step = tiles_per_block or max(1, _BLOCK_BYTES // each)
@@ -185,27 +204,38 @@ class Dataset:
         return export_dataset(self.opened, out, to=to, channels=self.channels, overrides=overrides, progress=progress)
 
     def to_torch(
-        self, plan: Mapping[str, Any] | None = None, *, seed: int = 0, epoch: int = 0
+        self, plan: str | Mapping[str, Any] | None = None, *, seed: int = 0, epoch: int = 0
     ) -> torch.utils.data.Dataset[Any]:
         """Return a PyTorch dataset over the same bytes.
 
         Args:
-            plan: None: a map-style dataset, tile number -> (C, H, W) as stored. A plan as the section ``plan`` of a
-                run, as ``{"name": "tiles", "tiles": 64}``: an iterable dataset of the batches of one epoch, with
-                float32 ``tiles`` (K, N, C, H, W), ``bags`` and ``tile_ids``; each batch is that of training.
+            plan: None: a map-style dataset, tile number -> (C, H, W) as stored. A plan by its name, or as the section
+                ``plan`` of a run, as ``{"name": "tiles", "tiles": 64}``: an iterable dataset of the batches that one
+                epoch of training has, with float32 ``tiles`` (K, N, C, H, W), ``bags`` and ``tile_ids``.
             seed: of the plan.
             epoch: which epoch of the plan to give.
 
         Raises:
-            ConfigError: no such plan.
+            ConfigError: no such plan, or an option that it does not have.
         """
         if plan is None:
             return Tiles(self)
-        options = PLANS.get(str(plan.get("name", ""))).config.from_plain(dict(plan))
+        section = {"name": plan} if isinstance(plan, str) else dict(plan)
+        known = PLANS.get(str(section.get("name", ""))).config
+        options = load_config(section, known)
         everything = np.arange(len(self.bags), dtype=np.int64)
         universe = PlanUniverse.of(self.opened, everything, by=options.grouped_by)
         built = build_plan(options, universe, seed)
         return BatchesOfPlan(Loader(self._store, built), built.steps_per_epoch, epoch)
+
+    def _numbered(self, numbers: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        asked, n = np.asarray(numbers), len(self)
+        if asked.ndim != 1 or (asked.size and asked.dtype.kind not in "iu"):
+            raise IndexError(f"tiles are asked for by whole numbers in a list, as [0, 5]; found {str(numbers)[:60]}")
+        outside = asked[(asked < -n) | (asked >= n)]
+        if outside.size:
+            raise IndexError(f"tile {outside[0]}: the dataset has {n}, numbered from 0 to {n - 1}")
+        return asked.astype(np.int64) % max(n, 1)
 
     def _condition(self, number: int) -> str:
         bag = self.bags.iloc[int(self.opened.index.bag[number])]

@@ -11,6 +11,7 @@ from data_tools.readers.plates import READERS, Export
 from data_tools.readers.recognition import Opened, Recognised, Sight, check_reader, recognised, refusals
 from data_tools.start.cells import CellsFound, cells_found, listing_of
 from data_tools.start.measured import Measured, channels_of, measure
+from framework.data.format.schema import MANIFEST_NAME
 from framework.errors import InputError
 
 _SHOWN = 6
@@ -50,6 +51,10 @@ def find_export(path: str, reader: str | None = None) -> PlatesFound | CellsFoun
     """
     if not Path(path).exists():
         raise InputError(f"{path}: no such folder or file; name the export of your microscope")
+    if (Path(path) / MANIFEST_NAME).is_file():
+        raise InputError(
+            f"{path}: is a finished dataset, not an export of a microscope; look at it with: wellstream inspect {path}"
+        )
     sight = Sight(path=path)
     if not sight.names:
         raise InputError(f"{path}: this folder is empty; name the export of your microscope")

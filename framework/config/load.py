@@ -109,7 +109,7 @@ def apply_overrides(source: Source, overrides: Sequence[str]) -> Source:
     data = copy.deepcopy(source.data)
     overridden = dict(source.overridden)
     wrong = []
-    for text in overrides:
+    for text in [overrides] if isinstance(overrides, str) else overrides:
         try:
             overridden[_override(data, text)] = text
         except ConfigError as error:

@@ -11,7 +11,7 @@ import torch
 from fixtures.tiny_dataset import make_dataset, stored_tiles
 from torch.utils.data import DataLoader
 
-from framework.errors import DatasetError, RegistryError
+from framework.errors import ConfigError, DatasetError, RegistryError
 from wellstream import data as module
 from wellstream import ingest, simulate_crops
 from wellstream.data import Dataset
@@ -34,8 +34,14 @@ def test_tiles_one_some_and_by_channel(pixels: tuple[Dataset, np.ndarray]) -> No
     assert repr(data).startswith("Dataset '")
     assert len(data.bags) == data.opened.manifest.n_bags
     assert len(data.tiles) == len(data)
-    with pytest.raises(IndexError, match="tile 9999: the dataset has"):
+    assert np.array_equal(Dataset(data.opened.root, channels=data.channels[1]).tile(2), wanted[2][1:2])
+    assert data.read([]).shape == (0, *wanted.shape[1:])
+    with pytest.raises(IndexError, match=f"tile 9999: the dataset has {len(wanted)}, numbered from 0"):
         data.tile(9999)
+    with pytest.raises(IndexError, match=f"tile -{len(wanted) + 1}: "):
+        data.read([0, -len(wanted) - 1])
+    with pytest.raises(IndexError, match=r"by whole numbers in a list, as \[0, 5\]; found \[1.5\]"):
+        data.tile(1.5)  # type: ignore[arg-type]
     with pytest.raises(DatasetError, match="no channel 'nope'"):
         Dataset(data.opened.root, channels=["nope"])
 
@@ -47,6 +53,10 @@ def test_a_picture_of_tiles(pixels: tuple[Dataset, np.ndarray]) -> None:
     assert len(drawn) == 3
     assert [axes.get_title().split(":")[0] for axes in drawn] == ["0", "1", "2"]
     assert drawn[0].images[0].get_array().shape == (*data.tile(0).shape[1:], 3)
+    one = [axes.get_title().split(":")[0] for axes in data.show(4).axes if axes.images]
+    assert one == ["4"]
+    with pytest.raises(ConfigError, match="expected a tile and a column or more, found 0 and 6"):
+        data.show([])
 
 
 def test_stock_webdataset_reads_the_same_pixels(pixels: tuple[Dataset, np.ndarray]) -> None:
@@ -64,6 +74,8 @@ def test_dask_reads_the_same_pixels(pixels: tuple[Dataset, np.ndarray]) -> None:
     assert np.array_equal(array.compute(scheduler="synchronous"), wanted)
     assert array.mean().compute(scheduler="threads") == pytest.approx(wanted.mean())
     assert array.name == data.to_dask(tiles_per_block=5).name
+    with pytest.raises(ConfigError, match="tiles_per_block: expected 1 or more, found 0"):
+        data.to_dask(0)
 
 
 def test_torch_reads_the_same_pixels_and_the_batches_of_training(pixels: tuple[Dataset, np.ndarray]) -> None:
@@ -81,6 +93,12 @@ def test_torch_reads_the_same_pixels_and_the_batches_of_training(pixels: tuple[D
     assert not torch.equal(other[0], batches[0]["tile_ids"])
     with pytest.raises(RegistryError, match="no plan is called 'tilez'"):
         data.to_torch({"name": "tilez"})
+    with pytest.raises(RegistryError, match="no plan is called 'tilez'"):
+        data.to_torch("tilez")
+    with pytest.raises(ConfigError, match="tilez: unknown key"):
+        data.to_torch({**plan, "tilez": 3})
+    with pytest.raises(ConfigError, match="tiles: missing key"):
+        data.to_torch("tiles")
 
 
 def test_stock_zarr_reads_the_same_pixels_and_dask_opens_a_dataset_once(

@@ -72,6 +72,9 @@ def test_a_folder_that_nobody_knows_says_what_is_there(tmp_path: Path) -> None:
     assert "filenames: no part of the names is a well, as of scan_1.tif" in told
     assert "harmony: no image is named as r01c01f01p01-ch1sk1fk1fl1.tiff" in told
     assert not (tmp_path / "out").exists()
+    (tmp_path / "x" / "dataset.json").write_text("{}")
+    with pytest.raises(InputError, match="is a finished dataset, not an export of a microscope"):
+        ws.init(tmp_path / "x", tmp_path / "out")
 
 
 def test_an_ambiguous_folder_is_refused_until_a_reader_is_chosen(tmp_path: Path) -> None:

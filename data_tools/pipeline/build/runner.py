@@ -27,6 +27,7 @@ import dask
 from distributed import Client, LocalCluster, WorkerPlugin
 from distributed.scheduler import KilledWorker
 
+from data_tools.pipeline.build.script import script_left_alone
 from framework.errors import ConfigError, WellstreamError
 from framework.plugins import load_plugins, loaded_plugins, permit_code
 
@@ -232,6 +233,7 @@ def open_runner(
         yield HereRunner()
         return
     with (
+        script_left_alone(),  # for as long as there are workers, as those that die are started again
         local_cluster(min(count, jobs), scratch) as cluster,
         Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
     ):

@@ -126,6 +126,8 @@ def test_overrides_set_values_lists_and_new_sections(tmp_path: Path) -> None:
     top = load_config(file, Top, overrides)
     assert (top.train.steps, top.train.sizes, top.train.share) == (7, (4, 9), 0.5)
     assert top.shape == Round(radius_px=20.0)
+    # One override may be a text alone, not only the one text of a list.
+    assert load_config(file, Top, "train.steps=9").train.steps == 9
 
 
 def test_resolved_config_round_trips_and_keeps_its_digest() -> None:
