@@ -21,7 +21,7 @@ from rich.table import Table
 
 from experiments.demo.steps import Protocol, overrides, table_made
 from framework.data.dataset import Dataset
-from framework.data.format.schema import PERTURBATION
+from framework.data.format.schema import PERTURBATION, SOURCE
 from framework.errors import InputError
 from framework.evaluate.covered import binomial_limits
 from framework.evaluate.intervals import quantile_interval
@@ -34,6 +34,7 @@ HERE = Path(__file__).parent
 LEVEL = 0.9
 BLOCK = "Metadata_Block"
 _RESAMPLES = 2_000
+JURKAT_SEEDS = (0, 1, 2)
 _COMPARED = 3
 """Splits whose part ``val`` calibrates too, on both plates; their test parts together hold most perturbations."""
 Floats = npt.NDArray[np.float64]
@@ -80,16 +81,23 @@ def strips(field: Path, out: Path, protocol: Protocol) -> None:
 
 
 def jurkat(cells: Path, out: Path, protocol: Protocol) -> None:
-    """Train as committed, predict the held-out third with intervals. Raises as ``simulated``."""
-    configs, data, run = HERE.parent / "ifc_seq", out / "data", out / "run"
+    """Train as committed on three splits, predict what each holds out with intervals, which ``val`` calibrates.
+
+    Then the splits calibrate each other. Raises as ``simulated``.
+    """
+    configs, data = HERE.parent / "ifc_seq", out / "data"
     source = overrides(
         sources__0__reader__path=cells / "exp1_a.npz", sources__0__tables__0__table__path=cells / "exp1_a_labels.csv"
     )
     protocol.run("Ingest", "ingest", configs / "jurkat_ingest.yaml", "--out", data, *source)
-    places = overrides(run_dir=run, data__path=data, tracking__wandb="disabled")
-    protocol.run("Train", "train", configs / "jurkat_brightfield.yaml", *places)
-    words = ("--views", 8, "--interval", LEVEL, "--out", out / "predictions.h5ad")
-    protocol.run("Predict", "predict", run, *words)
+    for seed in JURKAT_SEEDS:
+        run = out / f"run-{seed}"
+        places = overrides(run_dir=run, data__path=data, split__seed=seed, tracking__wandb="disabled")
+        protocol.run(f"Train, split {seed}", "train", configs / "jurkat_brightfield.yaml", *places)
+        words = ("--views", 8, "--interval", LEVEL, "--out", out / f"split-{seed}" / "dna.h5ad")
+        protocol.run(f"Predict, split {seed}", "predict", run, *words)
+    folders = [out / f"split-{seed}" for seed in JURKAT_SEEDS]
+    protocol.run("Intervals", "intervals", *folders, "--level", LEVEL, "--out", out / "by-splits")
 
 
 def collect(out: Path, *, simulation: bool, field: bool, cells: bool) -> dict[str, Any]:
@@ -108,7 +116,12 @@ def collect(out: Path, *, simulation: bool, field: bool, cells: bool) -> dict[st
             ("Xenium, the strip calibrated by another strip", "expression", sorted((out / "xenium").glob(_OF_STRIPS)))
         ]
     if cells:
-        sets.append(("Jurkat, held-out third calibrated by val", "DNA sum", [out / "jurkat" / "predictions.h5ad"]))
+        for says, folder in _OF_JURKAT.items():
+            files = [out / "jurkat" / folder / f"split-{seed}" / "dna.h5ad" for seed in JURKAT_SEEDS]
+            sets.append((says, "DNA sum", files))
+            sets += [
+                (f"{says}, split {seed}", "DNA sum", [file]) for seed, file in zip(JURKAT_SEEDS, files, strict=True)
+            ]
     tested: dict[str, list[npt.NDArray[np.object_]]] = {}
     for says, target, files in sets:
         opened = [open_predictions(file) for file in files]
@@ -134,6 +147,11 @@ def _of_simulation(out: Path) -> list[tuple[str, str, list[Path]]]:
 
 
 _OMICS = ("transcripts", "proteins")
+_OF_JURKAT = {
+    "Jurkat, held-out third of three splits, calibrated by val": ".",
+    "Jurkat, held-out third of three splits, calibrated by these splits (jackknife+)": "by-splits",
+}
+"""What is counted -> its folder."""
 _OF_STRIPS = "without-*/predictions/expression.h5ad"
 _SETS = {
     "predictions-with-intervals": "simulation, held-out perturbations, calibrated by ten splits (jackknife+)",
@@ -165,7 +183,8 @@ def counted(opened: Sequence[Predictions]) -> tuple[dict[str, Any], pd.DataFrame
         measured, known = item.measured[test], np.isfinite(item.measured[test])
         held = known & (measured >= item.lower[test]) & (measured <= item.upper[test])
         rows = item.rows[test]
-        unit = rows[PERTURBATION].astype(str) if item.level == "bag" else item.name + rows["tile"].astype(str)
+        # A cell that several splits hold out is one unit, as a perturbation is.
+        unit = rows[PERTURBATION].astype(str) if item.level == "bag" else rows[SOURCE] + " " + rows["tile"].astype(str)
         table = pd.DataFrame({"unit": unit.to_numpy(), "held": held.sum(axis=1), "known": known.sum(axis=1)})
         of_units.append(table)
         of_columns.append(pd.DataFrame({"column": item.genes(), "held": held.sum(axis=0), "n": known.sum(axis=0)}))

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from framework.baselines.base import BASELINES, Baseline, BaselineConfig, BaselineMissing, Floats
-from framework.baselines.rows import Rows
+from framework.baselines.rows import FOR_NETWORKS, Rows
 from framework.data.loading.transform import scale
 from framework.data.scales import ImageNetConfig, ScaleProfile
 from framework.data.store import TileStore
@@ -42,7 +42,7 @@ class ImageNet(Baseline):
         store = TileStore(rows.dataset, rows.channels)
         profile = ScaleProfile.fit(ImageNetConfig(), store, rows.tiles)
         parts = []
-        for tiles in rows.pixels():
+        for tiles in rows.pixels(FOR_NETWORKS):
             shown = scale(torch.from_numpy(tiles), profile)
             with torch.inference_mode():
                 each = [network(shown[:, [channel]]).numpy() for channel in range(shown.shape[1])]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from framework.baselines.base import BaselineMissing, Floats
-from framework.baselines.rows import Rows
+from framework.baselines.rows import FOR_NETWORKS, Rows
 from framework.data.loading.transform import scale
 from framework.errors import WellstreamError
 from framework.objectives import Embeds
@@ -45,7 +45,7 @@ def features_of_run(rows: Rows, *, untrained: bool) -> Floats:
             row_of_tile=rows.row_of_tile,
         )
         parts = []
-        for tiles in seen.pixels():
+        for tiles in seen.pixels(FOR_NETWORKS):
             scaled = scale(torch.from_numpy(tiles), opened.scale).to(opened.ranks.device)
             with torch.inference_mode(), opened.ranks.autocast():
                 parts.append(objective.embed_tiles(scaled[:, None])[:, 0].float().cpu().numpy().astype(np.float64))

@@ -16,6 +16,9 @@ from framework.data.permutation import I64
 from framework.data.store import TileStore
 
 _CHUNK = 256
+FOR_NETWORKS = 16
+"""Tiles that a network sees at once. Layers of more are larger than what the C library keeps for its next use (32 MB):
+each would be fresh memory, which the system hands out page by page, and that takes longer than the arithmetic."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -88,11 +91,11 @@ class Rows:
             means: Floats = sums / counts[:, None]
         return means
 
-    def pixels(self) -> Iterator[npt.NDArray[Any]]:
-        """Yield the tiles (m, C, H, W) as stored, a few at a time, in the order of ``tiles``."""
+    def pixels(self, at_once: int = _CHUNK) -> Iterator[npt.NDArray[Any]]:
+        """Yield the tiles (m, C, H, W) as stored, ``at_once`` at a time, in the order of ``tiles``."""
         store = TileStore(self.dataset, self.channels)
-        for start in range(0, len(self.tiles), _CHUNK):
-            ids = self.tiles[start : start + _CHUNK]
+        for start in range(0, len(self.tiles), at_once):
+            ids = self.tiles[start : start + at_once]
             images = np.empty((len(ids), *store.sample_shape), dtype=store.dtype)
             store.gather(ids, images)
             yield images

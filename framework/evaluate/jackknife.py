@@ -128,8 +128,8 @@ class Splits:
 
         def some(start: int) -> None:
             mine = slice(start, start + width)
-            of = (_by_column(each, mine) for each in (predicted, measured, said))
-            low, high = ends_of_columns(asked, *of, level)
+            guessed, known, said_here = (_by_column(each, mine) for each in (predicted, measured, said))
+            low, high = ends_of_columns(asked, guessed, known, said_here, level)
             lower[:, mine], upper[:, mine] = low.T, high.T
 
         with ThreadPoolExecutor(decoders_per_process(), "wellstream-intervals") as threads:

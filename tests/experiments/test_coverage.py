@@ -68,8 +68,14 @@ def test_jurkat_is_predicted_as_its_table_is(tmp_path: Path, monkeypatch: pytest
     said: list[list[str]] = []
     monkeypatch.setattr(Protocol, "run", lambda self, title, *words: said.append([str(word) for word in words]))
     jurkat(Path("cells"), tmp_path, Protocol(console=Console(quiet=True)))
-    assert [words[0] for words in said] == ["ingest", "train", "predict"]
+    assert [words[0] for words in said] == ["ingest", *["train", "predict"] * 3, "intervals"]
+    assert [word for words in said for word in words if word.startswith("split.seed")] == [
+        "split.seed=0",
+        "split.seed=1",
+        "split.seed=2",
+    ]
     assert said[2][2:6] == ["--views", "8", "--interval", "0.9"]
+    assert said[-1][1:4] == [str(tmp_path / f"split-{seed}") for seed in range(3)]
 
 
 def test_without_the_simulation_only_what_is_named_is_made_and_counted(
@@ -84,10 +90,16 @@ def test_without_the_simulation_only_what_is_named_is_made_and_counted(
     with pytest.raises(SystemExit):
         chain.main()
     assert "--without-simulation leaves nothing to count; add --field or --cells" in capsys.readouterr().err
-    (tmp_path / "jurkat").mkdir()
-    predictions().write_h5ad(tmp_path / "jurkat" / "predictions.h5ad")
+    for folder in (tmp_path / "jurkat", tmp_path / "jurkat" / "by-splits"):
+        for seed in range(3):
+            (folder / f"split-{seed}").mkdir(parents=True)
+            predictions(width=3.0 if seed else 1.0).write_h5ad(folder / f"split-{seed}" / "dna.h5ad")
     monkeypatch.setattr("sys.argv", [*words, "--cells", "cells"])
     assert chain.main() == 0
     assert made == ["jurkat"]
-    (row,) = json.loads((tmp_path / "coverage.json").read_text())["rows"]
-    assert (row["set"], row["covered"]) == ("Jurkat, held-out third calibrated by val", pytest.approx(4 / 7))
+    rows = json.loads((tmp_path / "coverage.json").read_text())["rows"]
+    assert [row["set"].removeprefix("Jurkat, held-out third of three splits, calibrated by ") for row in rows] == [
+        f"{by}{of}" for by in ("val", "these splits (jackknife+)") for of in ("", ", split 0", ", split 1", ", split 2")
+    ]
+    # Of seven known values of each file the first holds four, the others all.
+    assert [row["covered"] for row in rows[:4]] == pytest.approx([18 / 21, 4 / 7, 1, 1])

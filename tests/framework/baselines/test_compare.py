@@ -9,11 +9,13 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from fixtures.tiny_dataset import make_dataset
 from fixtures.tiny_run import BAGS, MARKERS, config, tiny_data
 
 import wellstream as ws
 from framework.baselines import BASELINES, BaselineMissing, Rows
+from framework.baselines.rows import FOR_NETWORKS
 from framework.data.dataset import Dataset
 from framework.data.format.schema import BAG, PERTURBATION, SOURCE, STIMULATION
 from framework.data.store import dataset_digest
@@ -164,6 +166,25 @@ def test_a_run_is_evaluated_in_one_call(run: Path, level: str) -> None:
     before = file.stat().st_mtime_ns
     ws.evaluate(run / level, baselines="mean", overrides=QUICK)
     assert file.stat().st_mtime_ns == before, "predictions of the same weights are not made again"
+
+
+def test_networks_see_few_tiles_at_once_and_all_of_them(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Rows.of(data, "tile", np.arange(40))
+    few, many = list(rows.pixels(FOR_NETWORKS)), list(rows.pixels())
+    assert [len(tiles) for tiles in few] == [16, 16, 8]
+    assert np.array_equal(np.concatenate(few), np.concatenate(many))
+    seen: list[int] = []
+
+    def network(shown: torch.Tensor) -> torch.Tensor:
+        seen.append(len(shown))
+        return torch.zeros(len(shown), 1280)
+
+    module = sys.modules["framework.baselines.imagenet"]
+    monkeypatch.setattr(module, "build_backbone", lambda options, channels: torch.nn.Identity())
+    monkeypatch.setattr(module, "take_weights", lambda *words: None)
+    monkeypatch.setattr(torch.nn.Identity, "forward", lambda self, shown: network(shown))
+    BASELINES.get("imagenet").build(BASELINES.get("imagenet").config()).features(rows)
+    assert max(seen) == FOR_NETWORKS
 
 
 def test_imagenet_without_its_package_is_missing_with_the_way_to_have_it(
