@@ -55,7 +55,7 @@ def test_a_picture_of_tiles(pixels: tuple[Dataset, np.ndarray]) -> None:
     assert drawn[0].images[0].get_array().shape == (*data.tile(0).shape[1:], 3)
     one = [axes.get_title().split(":")[0] for axes in data.show(4).axes if axes.images]
     assert one == ["4"]
-    with pytest.raises(ConfigError, match="expected a tile and a column or more, found 0 and 6"):
+    with pytest.raises(ConfigError, match="expected a tile and a column or more, found 0 tiles, 6 columns"):
         data.show([])
 
 
