@@ -96,9 +96,8 @@ def counts_of(
         notes: about the file.
     """
     matrix = csr(values, dtype=np.float32)
-    stored = (
-        values.nnz if sparse.issparse(values) else matrix.nnz
-    )  # a matrix of triples is summed when it becomes one of rows
+    # A matrix of triples adds values of one place when it becomes one of rows.
+    stored = int(getattr(values, "nnz", matrix.nnz))
     matrix.sum_duplicates()
     repeated = stored - matrix.nnz
     matrix.eliminate_zeros()

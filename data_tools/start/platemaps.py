@@ -113,10 +113,10 @@ def _columns(path: str) -> tuple[dict[str, Any], list[str]]:
             columns[ours] = theirs
             notes.append(f"{ours} is their column '{theirs}'")
     if PERTURBATION not in {*table.names, *columns}:
-        blank = [name for name in table.names if any(word in name.lower() for word in _CALLED[PERTURBATION])]
-        if blank:
+        unfilled = [name for name in table.names if any(word in name.lower() for word in _CALLED[PERTURBATION])]
+        if unfilled:
             raise InputError(
-                f"{path}: '{blank[0]}' has no value in any well; write there what was given, or leave the plate map out"
+                f"{path}: '{unfilled[0]}' has no value in any well; write there what was given, or leave the plate map out"
             )
         raise InputError(
             f"{path}: no column is called {PERTURBATION}, or as a treatment, compound, gene or condition; it has "

@@ -193,7 +193,7 @@ class StackReader(CellReader[StackConfig]):
         return values
 
     def _texts(self, values: Array, name: str) -> list[str]:
-        missing = np.flatnonzero(values != values) if values.dtype.kind in "fcmM" else ()
+        missing = np.flatnonzero(values != values) if values.dtype.kind in "fcmM" else np.array([], dtype=np.int64)
         if len(missing):
             raise InputError(
                 f"{self.config.path}: '{name}' has no value in row {missing[0]}, and so it is in {len(missing)} of "
@@ -327,7 +327,8 @@ class _Hdf5(_Arrays):
         named = h5py.check_enum_dtype(found.dtype)
         if named:
             words = {int(number): word for word, number in named.items()}
-            return np.array([words.get(int(number), str(number)) for number in found[()].ravel()]).reshape(found.shape)
+            numbers: Array = found[()]
+            return np.array([words.get(int(number), str(number)) for number in numbers.flat]).reshape(numbers.shape)
         return np.asarray(found.asstr()[()] if is_text else found[()])
 
     def rows(self, name: str, rows: list[int]) -> Iterator[Array]:
