@@ -116,7 +116,7 @@ def _columns(path: str) -> tuple[dict[str, Any], list[str]]:
         unfilled = [name for name in table.names if any(word in name.lower() for word in _CALLED[PERTURBATION])]
         if unfilled:
             raise InputError(
-                f"{path}: '{unfilled[0]}' has no value in any well; write there what was given, or leave the plate map out"
+                f"{path}: '{unfilled[0]}' has no value in any well; write there what was given, or leave the map out"
             )
         raise InputError(
             f"{path}: no column is called {PERTURBATION}, or as a treatment, compound, gene or condition; it has "
