@@ -184,7 +184,8 @@ def counted(opened: Sequence[Predictions]) -> tuple[dict[str, Any], pd.DataFrame
         held = known & (measured >= item.lower[test]) & (measured <= item.upper[test])
         rows = item.rows[test]
         # A cell that several splits hold out is one unit, as a perturbation is.
-        unit = rows[PERTURBATION].astype(str) if item.level == "bag" else rows[SOURCE] + " " + rows["tile"].astype(str)
+        names = [PERTURBATION] if item.level == "bag" else [SOURCE, "tile"]
+        unit = rows[names].astype(str).agg(" ".join, axis=1)
         table = pd.DataFrame({"unit": unit.to_numpy(), "held": held.sum(axis=1), "known": known.sum(axis=1)})
         of_units.append(table)
         of_columns.append(pd.DataFrame({"column": item.genes(), "held": held.sum(axis=0), "n": known.sum(axis=0)}))

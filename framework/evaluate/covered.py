@@ -67,7 +67,9 @@ def _of_target(target: str, table: pd.DataFrame) -> dict[str, Any]:
         found[name] = _mean(plates[chosen]) if chosen.any() else None
     of_columns, conditions = table[table["of"] == "column"], table[(table["of"] == "condition") & (table["n"] > 0)]
     rows = int(of_columns.groupby("seed")["n"].max().sum())
-    found["units"] = {"conditions": conditions["name"].nunique()} if len(conditions) else {"rows": rows}
+    # Cells of one condition are rows like others: a single condition says nothing of chance.
+    several = conditions["name"].nunique()
+    found["units"] = {"conditions": several} if several > 1 else {"rows": rows}
     columns = of_columns.groupby("name", sort=False)["covered"].mean()
     found["columns"] = {"low": float(columns.quantile(0.025)), "high": float(columns.quantile(0.975))}
     return found

@@ -57,6 +57,15 @@ def test_a_new_plate_is_counted_without_what_its_split_learned_from() -> None:
     assert (row["units"], row["covered"]) == (1, pytest.approx(1 / 3))
 
 
+def test_a_cell_that_two_splits_hold_out_is_one_unit(tmp_path: Path) -> None:
+    cells = predictions()
+    cells.obs["tile"] = np.arange(5)
+    cells.obs["source"] = cells.obs["source"].astype("category")
+    cells.write_h5ad(tmp_path / "p.h5ad")
+    row, _ = counted([open_predictions(tmp_path / "p.h5ad")] * 2)
+    assert (row["units"], row["covered"]) == (4, pytest.approx(4 / 7))
+
+
 def test_predictions_without_intervals_are_refused() -> None:
     bare = predictions()
     del bare.layers["lower"]

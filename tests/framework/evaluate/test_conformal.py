@@ -89,6 +89,16 @@ def test_a_new_plate_is_named_with_how_much_is_missing(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "coverage.csv").is_file()
 
 
+def test_rows_of_one_condition_are_counted_as_rows(tmp_path: Path) -> None:
+    new = with_intervals(predictions(90, ["p1"], "test", 1), predictions(60, ["p1"], "val", 0), 0.9)
+    new.obs["Metadata_Perturbation"] = new.obs["Metadata_Stimulation"] = ""
+    new.write_h5ad(tmp_path / "p.h5ad")
+    made = evaluate([tmp_path / "p.h5ad"])
+    (target,) = made.summary["coverage"]["targets"]
+    assert target["units"] == {"rows": 90}
+    assert any("a share of 90 rows that are each held with 90.0%" in note for note in made.summary["notes"])
+
+
 def test_what_cannot_be_calibrated_is_refused() -> None:
     new = predictions(5, ["p1"], "test", 0)
     with pytest.raises(RunError, match=r"level 0\.9 needs 9 rows of part 'val' that were measured, found 8"):
