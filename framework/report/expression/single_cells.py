@@ -9,7 +9,7 @@ import pandas as pd
 from framework.format import number
 from framework.report.expression.figures import TITLES, gates, gene_violins, heat_maps, similarity, spread
 from framework.report.expression.sections import EXPRESSION_SECTIONS, Expressed, ExpressionSection
-from framework.report.page import Block, Facts, Grid, Note, Numbers, Section
+from framework.report.page import Answer, Block, Facts, Grid, Note, Numbers, Section
 from framework.report.sections import SectionConfig
 
 _GENES_PER_POPULATION = 10
@@ -38,10 +38,30 @@ class Overview(ExpressionSection):
             ("held out", f"{of.facts['single_cells']['test']:,} single cells"),
             ("scale", str(of.config["scale"])),
         ]
-        blocks: list[Block] = [Numbers(items=numbers), Facts(items=shown, title="What was done")]
+        blocks: list[Block] = [_answer(of.tables["summary"]), Numbers(items=numbers)]
+        blocks.append(Facts(items=shown, title="What was done"))
         blocks += [Note(text=note) for note in of.facts["notes"]]
         blocks.append(gates(of.tables["cells"], of.config["markers"], _populations(of.tables["cells"])))
-        return Section(anchor="overview", title="Overview", lead="Markers in, expression out.", blocks=blocks)
+        lead = "Can a cell's expression be told from its markers, better than the mean of the training cells tells?"
+        return Section(anchor="overview", title="Question and answer", lead=lead, blocks=blocks)
+
+
+def _answer(summary: pd.DataFrame) -> Answer:
+    """Say how the forest stands beside the mean of the training cells, on the single cells that were held out."""
+    scores = {(str(row["genes"]), str(row["method"])): row for row in summary.to_dict("records") if row["n"]}
+    said, errors = [], []
+    for genes in ("all", "marker genes"):
+        forest, mean = scores.get((genes, "forest")), scores.get((genes, "mean"))
+        if forest is None or mean is None:
+            continue
+        errors.append((float(forest["rmse"]), float(mean["rmse"])))
+        said.append(
+            f"{'all genes' if genes == 'all' else genes}: median RMSE {number(forest['rmse'], '.3f')} against "
+            f"{number(mean['rmse'], '.3f')} of the mean, r {number(forest['r'])}"
+        )
+    holds = bool(errors) and all(own < other for own, other in errors)
+    beats = "The forest beats the mean" if holds else "The forest does not beat the mean throughout"
+    return Answer(text=f"{beats} on held-out single cells ({'; '.join(said)}).", good=holds)
 
 
 def _populations(cells: pd.DataFrame) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from framework.errors import InputError
+from framework.evaluate.kinds import Verdict
 from framework.files.json_file import read_mapping
 from framework.files.npz import load_npz
 from framework.report.page import Block, Grid, Note, Numbers, Section
@@ -72,6 +73,29 @@ def inpainting(run: Path, pixel_size_um: float | None = None) -> Section | None:
         title="Painted cells",
         lead="Does the network find the protein's pattern in the source, and carry it over to the target?",
         blocks=blocks,
+    )
+
+
+def painting_verdict(run: Path) -> Verdict | None:
+    """Return whether a source of the right condition makes painting better; None when ``inpaint`` was not run.
+
+    Raises:
+        InputError: its file cannot be read.
+    """
+    file = run / FOLDER / SUMMARY_NAME
+    if not file.is_file():
+        return None
+    facts = _facts(file)
+    try:
+        difference, low, high = (float(each) for each in facts["difference"])
+        right, wrong = float(facts["loss"]), float(facts["loss_mismatched"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{file}: not what wellstream inpaint writes ({error!r}); run it again") from None
+    said = "is better" if low > 0 else "is worse" if high < 0 else "is no better"
+    return Verdict(
+        text=f"Painting {said} after a source of the same condition: squared error {right:.4g} against {wrong:.4g} "
+        f"after a source of another one, difference {difference:+.3g} [{low:+.3g}, {high:+.3g}].",
+        holds=low > 0,
     )
 
 

@@ -14,6 +14,7 @@ from framework.report.beside import answers
 from framework.report.page import Block, Facts, Listing, Note, Numbers, Section
 from framework.report.page_inputs import Inputs, RunFacts
 from framework.report.run.figures_training import loss_curve, throughput
+from framework.report.run.inpainting import painting_verdict
 from framework.report.sections import SECTIONS, ReportSection, SectionConfig
 
 _WARM_UP = 0.1
@@ -62,6 +63,7 @@ def overview(inputs: Inputs) -> Section:
     if kind is not None and inputs.evaluation is not None:
         summary = inputs.evaluation.summary
         blocks += answers(*targets_beside_baselines(summary), kind.verdict(summary))
+    blocks += answers(painting_verdict(inputs.run.root))
     blocks.append(Numbers(items=_headline(inputs)))
     blocks.append(Facts(items=_run_facts(inputs.run), title="Run"))
     if inputs.dataset is not None:

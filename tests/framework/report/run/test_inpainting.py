@@ -16,7 +16,7 @@ from framework.errors import InputError
 from framework.report import write_report
 from framework.report.page import Grid, Numbers, Picture
 from framework.report.run.figures_inpainting import TITLES, painted_cells
-from framework.report.run.inpainting import inpainting
+from framework.report.run.inpainting import inpainting, painting_verdict
 
 NAMES = [("AAC1", "AAH1"), ("<b>AAP1</b>", "AAC1")]
 CHANNELS = ["rfp", "gfp"]
@@ -103,6 +103,27 @@ def test_the_section_tells_what_a_wrong_source_costs(tmp_path: Path) -> None:
     assert isinstance(picture, Picture)
     assert isinstance(grid, Grid)
     assert grid.rows[1] == ("AAC1", "3", "0.02", "0.05", "2.50")
+
+
+@pytest.mark.parametrize(
+    ("difference", "said", "good"),
+    [
+        ([0.03, 0.025, 0.035], "Painting is better after", True),
+        ([0.001, -0.002, 0.004], "Painting is no better after", False),
+        ([-0.03, -0.04, -0.02], "Painting is worse after", False),
+    ],
+)
+def test_the_page_begins_with_what_the_source_does(
+    tmp_path: Path, difference: list[float], said: str, good: bool
+) -> None:
+    (tmp_path / "inpainting").mkdir()
+    (tmp_path / "inpainting" / "inpainting.json").write_text(json.dumps(facts(difference=difference)))
+    verdict = painting_verdict(tmp_path)
+    assert verdict is not None
+    assert verdict.text.startswith(said)
+    assert "squared error 0.02 against 0.05" in verdict.text
+    assert verdict.holds is good
+    assert painting_verdict(tmp_path / "other") is None
 
 
 def test_without_panels_the_numbers_stand_alone(tmp_path: Path) -> None:
