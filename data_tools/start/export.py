@@ -13,6 +13,7 @@ from data_tools.start.cells import CellsFound, cells_found, listing_of
 from data_tools.start.measured import Measured, channels_of, measure
 from framework.data.format.schema import MANIFEST_NAME
 from framework.errors import InputError
+from framework.files.failures import near_name
 
 _SHOWN = 6
 
@@ -50,7 +51,7 @@ def find_export(path: str, reader: str | None = None) -> PlatesFound | CellsFoun
         InputError: no such folder, no reader knows it, or several do equally; says what was seen and who came near.
     """
     if not Path(path).exists():
-        raise InputError(f"{path}: no such folder or file; name the export of your microscope")
+        raise InputError(f"{path}: no such folder or file{near_name(path)}; name the export of your microscope")
     if (Path(path) / MANIFEST_NAME).is_file():
         raise InputError(
             f"{path}: is a finished dataset, not an export of a microscope; look at it with: wellstream inspect {path}"

@@ -40,7 +40,7 @@ from pydantic_core import PydanticCustomError
 from framework.config import StrictModel
 from framework.durable import json_text
 from framework.errors import DatasetError
-from framework.files.failures import of_validation
+from framework.files.failures import near_name, of_validation
 from framework.files.json_file import parse_json, read_text
 
 M = TypeVar("M", bound=StrictModel)
@@ -326,7 +326,8 @@ def read_manifest(root: Path | str) -> Manifest:
     folder = Path(root)
     file = folder / MANIFEST_NAME
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such dataset folder; make one with: wellstream ingest CONFIG")
+        near = near_name(folder, {""})
+        raise DatasetError(f"{folder}: no such dataset folder{near}; make one with: wellstream ingest CONFIG")
     if not file.is_file():
         if (folder / "config.yaml").is_file():
             raise DatasetError(

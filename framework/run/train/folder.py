@@ -26,7 +26,7 @@ from framework.data.scales import ScaleProfile, read_profile
 from framework.data.split import Parts
 from framework.durable import sole_writer, write_json, write_text, write_with
 from framework.errors import RunError
-from framework.files.failures import check_regular, is_inside, reading
+from framework.files.failures import check_regular, is_inside, near_name, reading
 from framework.files.json_file import read_mapping
 from framework.files.parquet import read_parquet
 from framework.models import Taken
@@ -154,8 +154,10 @@ class RunFolder:
                     f"{self.root}: expected a run folder, found a dataset folder; train on it with: wellstream train "
                     "CONFIG"
                 )
+            near = "" if self.root.exists() else near_name(self.root, {""})
             raise RunError(
-                f"{self.root}: no config.yaml, so this is not a run folder; make one with: wellstream train CONFIG"
+                f"{self.root}: no config.yaml, so this is not a run folder{near}; make one with: wellstream train "
+                "CONFIG"
             )
         return load_run_config(self.config_file)
 

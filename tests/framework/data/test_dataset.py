@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,9 @@ def test_unknown_names_are_answered_with_the_nearest(folder: Path) -> None:
 def test_no_folder_no_manifest_no_json_each_say_what_to_do(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such dataset folder; make one with: wellstream ingest CONFIG"):
         read_manifest(tmp_path / "nowhere")
+    near = f"did you mean '{folder.name}'?; make one with: wellstream ingest CONFIG"
+    with pytest.raises(DatasetError, match=re.escape(near)):
+        read_manifest(folder.with_name(folder.name + "s"))
     (folder / "dataset.json").write_text("{")
     with pytest.raises(DatasetError, match=r"not readable as a dataset manifest: .*ingest again"):
         read_manifest(folder)

@@ -198,6 +198,8 @@ def test_an_export_replaces_an_export_and_nothing_else(world: Path, exported: Pa
     assert (out / "thesis.txt").read_text() == "mine"
     with pytest.raises(RunError, match=r"no config\.yaml, so this is not a run folder"):
         export(tmp_path, tmp_path / "else")
+    with pytest.raises(RunError, match=r"is not a run folder; did you mean 'triplet_mil'\?; make one with"):
+        export(world / "triplet_mi", tmp_path / "else")
     with pytest.raises(DatasetError):
         export(world / "triplet_mil", tmp_path / "else", data=tmp_path / "gone")
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
