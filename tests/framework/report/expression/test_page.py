@@ -40,19 +40,20 @@ def test_text_among_numbers_is_named(tmp_path: Path) -> None:
         _table(tmp_path / "t.csv", of_agreement=False)
 
 
-def test_the_answer_says_whether_the_mean_is_beaten() -> None:
-    def rows(marked: float) -> pd.DataFrame:
-        found = [("all", "forest", 0.5, 0.2), ("all", "mean", 0.6, None), ("all", "linear", 0.4, 0.1)]
-        found += [("marker genes", "forest", marked, 0.4), ("marker genes", "mean", 0.7, None)]
-        return pd.DataFrame([{"genes": g, "method": m, "rmse": e, "r": r, "n": 9} for g, m, e, r in found])
+def test_the_answer_says_for_how_many_genes_the_mean_is_beaten() -> None:
+    def rows(marked: float, n: int = 4) -> pd.DataFrame:
+        found = [("all", "forest", 0.55, 0.2, 9), ("all", "mean", None, None, 9), ("all", "linear", 0.9, 0.5, 9)]
+        found.append(("marker genes", "forest", marked, 0.4, n))
+        return pd.DataFrame(found, columns=["genes", "method", "better_than_mean", "r", "n"])
 
-    better, worse = _answer(rows(0.65)), _answer(rows(0.75))
-    assert (better.good, worse.good) == (True, False)
+    better, worse, unmarked = _answer(rows(0.75)), _answer(rows(0.44)), _answer(rows(0.0, n=0))
+    assert (better.good, worse.good, unmarked.good) == (True, False, True)
     assert better.text == (
-        "The forest beats the mean on held-out single cells (all genes: median RMSE 0.500 against 0.600 of the mean, "
-        "r 0.20; marker genes: median RMSE 0.650 against 0.700 of the mean, r 0.40)."
+        "The forest beats the mean for most genes: on held-out single cells its RMSE is below that of the mean for "
+        "55 % of all genes (median r 0.20) and 75 % of marker genes (median r 0.40)."
     )
-    assert worse.text.startswith("The forest does not beat the mean throughout")
+    assert worse.text.startswith("The forest does not beat the mean for most genes")
+    assert unmarked.text.endswith("55 % of all genes (median r 0.20).")
 
 
 def test_a_table_may_be_empty(tmp_path: Path) -> None:
