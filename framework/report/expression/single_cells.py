@@ -59,8 +59,8 @@ def _answer(summary: pd.DataFrame) -> Answer:
     ]
     holds = bool(shares) and all(share > 0.5 for share in shares)
     return Answer(
-        text=f"The forest {'beats' if holds else 'does not beat'} the mean for most genes: on held-out single cells its "
-        f"RMSE is below that of the mean for {' and '.join(told)}.",
+        text=f"The forest {'beats' if holds else 'does not beat'} the mean for most genes: on held-out single cells "
+        f"its RMSE is below that of the mean for {' and '.join(told)}.",
         good=holds,
     )
 
