@@ -112,9 +112,9 @@ def join_notes(config: OmicsConfig, table: OmicsTable, bags: pd.DataFrame) -> tu
         f"{len(imaged)} imaged conditions match; {sum(pair in both for pair in of_wells)} of {len(of_wells)} wells "
         f"have labels, from {sum(pair in both for pair in of_samples)} of {len(of_samples)} samples"
     ]
-    for alone, what in ((measured - both, "has no imaged well"), (imaged - both, "has no omics sample")):
+    for alone, what in ((measured - both, "no imaged well"), (imaged - both, "no omics sample")):
         if alone:
-            notes.append(f"omics '{config.name}': {_listed(alone)} {what}")
+            notes.append(f"omics '{config.name}': {len(alone)} conditions have {what}: {_listed(alone)}")
     by_form = {_spelling(pair): pair for pair in sorted(imaged - both)}
     for pair in sorted(measured - both):
         near = by_form.get(_spelling(pair))

@@ -27,7 +27,7 @@ PALETTE = ("#1f6f8b", "#d1622b", "#6a51a3", "#3a8f4f", "#b8860b", "#a03060", "#4
 """Ten hues. Their lightness is alike, so groups within one panel also differ in their ``MARKERS`` or their place."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 """Shapes of dots, one per colour of ``PALETTE``: they hold where colours cannot be told apart, and in grey."""
-SIGNIFICANT, NOT_SIGNIFICANT, FILTERED = "#6a51a3", "#dd9fb0", "#e6eaed"
+SIGNIFICANT, NOT_SIGNIFICANT, FILTERED = "#6a51a3", "#d992a6", "#dce1e5"
 """Dark, middle and light, also in grey."""
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 

@@ -83,8 +83,8 @@ def test_imagenet_is_compared_where_its_weights_are(
     monkeypatch.setattr(effects, "evaluated", lambda *_: SimpleNamespace(genes=None))
     monkeypatch.setattr(effects, "scores_of", lambda *_: {})
     arms = effects.arms_of(experiment, lambda _: None)
-    assert ("ImageNet backbone, 8 tiles per well" in [arm["value"] for arm in arms]) is installed
-    assert [arm["value"] for arm in arms if arm["varied"] == "tiles per well"] == ["1", "all (median 2)"]
+    assert ("ImageNet backbone, 2 tiles per well" in [arm["value"] for arm in arms]) is installed
+    assert [arm["value"] for arm in arms if arm["varied"] == "tiles per well"] == ["1", "2", "all (median 2)"]
 
 
 def test_what_imagenet_says_is_kept_per_well(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,8 +110,8 @@ def test_many_tiles_are_compared_on_a_plate_that_has_them(
     monkeypatch.setattr(effects, "evaluated", lambda *_: SimpleNamespace(genes=None))
     monkeypatch.setattr(effects, "scores_of", lambda *_: {})
     values = [arm["value"] for arm in effects.depths_of(experiment, lambda _: None)]
-    assert values == ["1", "8", "64", "512", "all (median 528)"]
-    assert sorted(map(str, drawn)) == sorted(["1", "8", "64", "512", "None"])
+    assert values == ["1", "2", "8", "64", "512", "all (median 528)"]
+    assert sorted(map(str, drawn)) == sorted(["1", "2", "8", "64", "512", "None"])
 
 
 @pytest.mark.parametrize("across", ["wells", "conditions"])

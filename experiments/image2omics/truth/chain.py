@@ -3,7 +3,8 @@
 The study of ``study.yaml`` comes first. Then one linear head (ridge regression on the mean embedding of a well) is put
 on the embeddings, on those of an untrained backbone, of a network of ImageNet, on fewer tiles, on other labels, on cell
 counts and intensities alone and on the true state of the cells, so that every effect is seen with the same head. 64 and
-512 tiles are drawn on one more plate, which has 16 fields per well. Last, images are shuffled across wells.
+512 tiles are drawn on one more plate, which has 16 fields per well and one stimulation. Last, images are shuffled
+across wells.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from framework.study import StepFailed, called, carry_out, load_study_config, ov
 from framework.terminal import Terminal
 
 STUDY = Path(__file__).with_name("study.yaml")
+DEEP_STIMULATION = "M1"
+"""Of the plate that many tiles are drawn on: one halves its fields, of which it has four times those of the study."""
 
 
 def run(out: Path, sites: int, deep_sites: int, shuffles: int, console: Console) -> dict[str, Any]:
@@ -64,9 +67,9 @@ def run(out: Path, sites: int, deep_sites: int, shuffles: int, console: Console)
 
 
 def _deep(out: Path, backbone: Path, sites: int, seeds: Sequence[int], console: Console) -> Experiment:
-    """Simulate the first imaging plate again with many fields per well, and embed its tiles with the same backbone."""
+    """Simulate a plate with many fields per well, under one stimulation, and embed its tiles with the same backbone."""
     raw, data, tiles = out / "raw", out / "dataset", out / "embeddings" / "tiles.h5ad"
-    _made(raw / "truth.parquet", simulate_words(raw, f"sites={sites}"), console)
+    _made(raw / "truth.parquet", simulate_words(raw, f"sites={sites}", f"stimulations=[{DEEP_STIMULATION}]"), console)
     _made(data / "dataset.json", ingest_words(raw, data), console)
     _made(tiles, ["embed", backbone, "--data", data, "--level", "tile", "--out", tiles], console)
     return Experiment.open(out, seeds)

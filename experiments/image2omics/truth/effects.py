@@ -16,7 +16,7 @@ from framework.evaluate import OmicsEvaluation, read_evaluation
 ALPHA = 0.05
 SAMPLES = 2
 """Omics wells that a label averages, as ingest does."""
-TILES = (1, 8, 64, 512)
+TILES = (1, IMAGENET_TILES, 8, 64, 512)
 _TESTS = {"wilcoxon": "p_wilcoxon", "regression": "p_regression"}
 
 

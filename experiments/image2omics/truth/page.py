@@ -28,16 +28,18 @@ whose held-out wells nothing was trained on."""
 _ARMS = """\
 One linear head on the mean vector of a well, its penalty chosen on the validation part. The true state of the well is
 what a model that reads images without error could predict from. The ImageNet backbone is EfficientNet-Lite0 with the
-weights of `wellstream[imagenet]`, shown every channel alone; compare it with 8 tiles per well of the pretrained one."""
+weights of `wellstream[imagenet]`, shown every channel alone; compare it with as many tiles of the pretrained one."""
 _DEEP = """\
-The first imaging plate again, with {sites} fields in each of its {wells} wells ({tiles} tiles, median {tiles_per_well}
-per well), embedded by the same backbone. Labels are means of two samples, as above; a condition has one well here."""
+One more plate of the same perturbations under one stimulation, with {sites} fields in each of its {wells} wells
+({tiles} tiles, median {tiles_per_well} per well), embedded by the same backbone. Labels are means of two samples, as
+above; a condition has one well here."""
 _SHUFFLED = """\
 Share of independent genes with p < 0.05 on split 0 when images say nothing. A calibrated test gives 5 %, and its share
 lies within the binomial limits in 95 % of shuffles. Shuffled across wells, each well has images of its own; across
 conditions, the wells of a condition stay together, as replicates do in real data: a test that counts wells then takes
 replicates for independent (`wellstream evaluate --unit condition` counts conditions)."""
-_COLOURS = {"strong": "#5b2a86", "weak": "#d58fb5", "independent": "#b5b5b5"}
+_LOOKS = {"strong": ("#5b2a86", "o"), "weak": ("#d58fb5", "D"), "independent": ("#b5b5b5", "s")}
+"""Colour and shape of the dots of a class of genes."""
 _DPI = 80
 
 
@@ -149,9 +151,10 @@ def _ceilings(found: Mapping[str, Any]) -> Figure:
     genes = {key: np.array(values) for key, values in found["study"]["genes"].items()}
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     for panel, modality in zip(figure.subplots(1, 2, sharey=True), MODALITIES, strict=True):
-        for kind, colour in _COLOURS.items():
+        for kind, (colour, marker) in _LOOKS.items():
             mine = (genes["modality"] == modality) & (genes["class"] == kind)
-            panel.scatter(genes["ceiling"][mine], genes["r2"][mine], s=5, alpha=0.5, color=colour, label=kind, lw=0)
+            look = {"color": colour, "marker": marker, "label": kind}
+            panel.scatter(genes["ceiling"][mine], genes["r2"][mine], s=8, alpha=0.5, lw=0, **look)
         panel.plot([0, 1], [0, 1], color="black", lw=0.8)
         panel.set(title=modality, xlabel="noise ceiling of r²", xlim=(-0.02, 1), ylim=(-0.02, 1))
     figure.axes[0].set_ylabel("r² on held-out wells, median over splits")
@@ -165,9 +168,9 @@ def _arms(found: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(10, 0.3 * len(arms) + 1.2), layout="constrained")
     measures = (("auroc", "AUROC of dependent genes"), ("r2_over_ceiling", "r²/ceiling of strong genes"))
     for panel, (key, title) in zip(figure.subplots(1, 2, sharey=True), measures, strict=True):
-        for modality, colour in zip(MODALITIES, ("#5b2a86", "#e08214"), strict=True):
+        for modality, (colour, marker) in zip(MODALITIES, (("#5b2a86", "o"), ("#e08214", "D")), strict=True):
             values = [arm["scores"][modality][key] for arm in arms]
-            panel.plot(values, range(len(arms)), "o", color=colour, label=modality)
+            panel.plot(values, range(len(arms)), marker, color=colour, label=modality, markerfacecolor="none")
         _quiet(panel, title)
     figure.axes[0].set_yticks(range(len(arms)), names)
     figure.axes[0].invert_yaxis()

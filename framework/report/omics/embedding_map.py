@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +39,8 @@ _UNDER: Any = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0
 """What lies under a name, so that dots and lines do not cross it."""
 _PLACES = ((0.0, 1.0), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0), (0.5, 1.0), (0.5, 0.0), (0.0, 0.5), (1.0, 0.5))
 """Where insets stand, as shares of the picture."""
+_INSET = (0.09, 0.16, 0.11)
+"""What an inset takes to each side, above (with its title) and below its centre, as shares of the picture."""
 
 
 class EmbeddingMapConfig(FigureConfig):
@@ -77,9 +81,10 @@ class EmbeddingMap(FigureKind[EmbeddingMapConfig]):
         panel = axes[0, 0]
         names = sorted(set(groups) - {""})
         references = [name for name in names if name in set(self._references(wells))] if inputs.data is not None else []
-        _cloud(panel, points, groups, method, [name for name in names if name not in references[: len(_PLACES)]])
-        if inputs.data is not None:
-            _insets(panel, inputs.dataset, wells, points, groups, references)
+        insets = _inset_places(points, groups, references)
+        _cloud(panel, points, groups, method, [name for name in names if name not in insets], insets)
+        if insets:
+            _insets(panel, inputs.dataset, wells, points, insets)
         drawn = wells[[key for key in (SOURCE, BAG, PERTURBATION, STIMULATION) if key in wells.columns]]
         start = ", begun from connected clusters (PAGA)" if method == "UMAP" and some else ""
         return Drawn(
@@ -164,8 +169,15 @@ def _nearest(centres: dict[str, Floats], wells: pd.DataFrame, states: npt.NDArra
     return found
 
 
-def _cloud(panel: Axes, points: Floats, groups: npt.NDArray[np.object_], method: str, named: list[str]) -> None:
-    """Draw the wells, and the names of some groups beside them."""
+def _cloud(
+    panel: Axes,
+    points: Floats,
+    groups: npt.NDArray[np.object_],
+    method: str,
+    named: list[str],
+    insets: Mapping[str, _Inset],
+) -> None:
+    """Draw the wells, and the names of some groups beside them, not where insets will be."""
     grey = groups == ""
     panel.scatter(points[grey, 0], points[grey, 1], s=8, color=_GREY, linewidths=0, label="other wells")
     names = sorted(set(groups) - {""})
@@ -180,12 +192,13 @@ def _cloud(panel: Axes, points: Floats, groups: npt.NDArray[np.object_], method:
     panel.set_yticks([])
     # Tiles stand at the edge, so the wells keep to the middle.
     panel.margins(0.55 if len(named) < len(names) else 0.1)
-    _callouts(panel, {name: np.median(points[groups == name], axis=0) for name in named})
+    middles = {name: np.median(points[groups == name], axis=0) for name in named}
+    _callouts(panel, middles, [inset.at for inset in insets.values()])
     panel.legend(frameon=False, fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.06), handletextpad=0.1)
 
 
-def _callouts(panel: Axes, middles: dict[str, Floats]) -> None:
-    """Write names beside their groups, away from the other ones, with a line to each; none over another."""
+def _callouts(panel: Axes, middles: dict[str, Floats], insets: Sequence[tuple[float, float]]) -> None:
+    """Write names beside their groups, away from the other ones, with a line to each; none over another or an inset."""
     if not middles:
         return
     panel.autoscale_view()
@@ -194,7 +207,10 @@ def _callouts(panel: Axes, middles: dict[str, Floats]) -> None:
     at = np.array(list(middles.values()))
     outwards = np.where(at[:, 0] < at[:, 0].mean(), -1.0, 1.0)
     starts = np.asarray((panel.transData + panel.transAxes.inverted()).transform(at))
-    starts[:, 0] += outwards * (widths / 2 + _AWAY)
+    away = outwards * (widths / 2 + _AWAY)
+    outside = starts + np.stack([away, np.zeros_like(away)], axis=1)
+    under = np.array([covered(place, width, insets) for place, width in zip(outside, widths, strict=True)])
+    starts[:, 0] += np.where(under, -away, away)
     for label, middle, place in zip(labels, at, apart(starts, widths, _LINE), strict=True):
         panel.annotate(
             label,
@@ -210,6 +226,15 @@ def _callouts(panel: Axes, middles: dict[str, Floats]) -> None:
             arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2},
             zorder=6,
         )
+
+
+def covered(place: Floats, width: float, insets: Sequence[tuple[float, float]]) -> bool:
+    """Return whether a name of this width would lie under an inset or its title; all are shares of the picture."""
+    across, up, down = _INSET
+    return any(
+        abs(place[0] - x) < across + width / 2 and y - down - _LINE / 2 < place[1] < y + up + _LINE / 2
+        for x, y in insets
+    )
 
 
 def apart(starts: Floats, widths: Floats, height: float) -> Floats:
@@ -231,22 +256,34 @@ def apart(starts: Floats, widths: Floats, height: float) -> Floats:
     return found
 
 
-def _insets(
-    panel: Axes,
-    dataset: Dataset,
-    wells: pd.DataFrame,
-    points: Floats,
-    groups: npt.NDArray[np.object_],
-    references: list[str],
-) -> None:
-    """Draw tiles of a well of each reference state at the edge, with a line to the well."""
-    rows = {name: np.flatnonzero(groups == name) for name in references[: len(_PLACES)]}
-    free = list(_PLACES)
-    low, high = points.min(axis=0), points.max(axis=0)
-    names = pd.MultiIndex.from_frame(dataset.bags[[SOURCE, BAG]].astype(str))
-    for name, mine in rows.items():
+@dataclass(frozen=True, kw_only=True)
+class _Inset:
+    """Tiles of a well beside the wells: the row of the well, and their centre as shares of the picture."""
+
+    well: int
+    at: tuple[float, float]
+
+
+def _inset_places(points: Floats, groups: npt.NDArray[np.object_], references: list[str]) -> dict[str, _Inset]:
+    """Return the well of each reference state that lies in its middle, and the free place at the edge next to it."""
+    free, low, high = list(_PLACES), points.min(axis=0), points.max(axis=0)
+    found = {}
+    for name in references[: len(_PLACES)]:
+        mine = np.flatnonzero(groups == name)
         middle = np.median(points[mine], axis=0)
         well = int(mine[np.linalg.norm(points[mine] - middle, axis=1).argmin()])
+        share = (points[well] - low) / np.maximum(high - low, 1e-12)
+        place = min(free, key=lambda spot: float(np.hypot(*(np.array(spot) - share))))
+        free.remove(place)
+        found[name] = _Inset(well=well, at=(0.11 + 0.78 * place[0], 0.11 + 0.76 * place[1]))
+    return found
+
+
+def _insets(panel: Axes, dataset: Dataset, wells: pd.DataFrame, points: Floats, insets: Mapping[str, _Inset]) -> None:
+    """Draw tiles of a well of each reference state at the edge, with a line to the well."""
+    names = pd.MultiIndex.from_frame(dataset.bags[[SOURCE, BAG]].astype(str))
+    for name, inset in insets.items():
+        well = inset.well
         wanted = [(str(wells[SOURCE].iloc[well]), str(wells[BAG].iloc[well]))]
         bag = names.get_indexer(pd.MultiIndex.from_tuples(wanted))[0]
         if bag < 0:
@@ -254,26 +291,14 @@ def _insets(
                 f"{dataset.where}: has no bag {wanted[0][1]} of {wanted[0][0]}, which the "
                 "embeddings have; name the dataset they were made of with --data"
             )
-        share = (points[well] - low) / np.maximum(high - low, 1e-12)
-        place = min(free, key=lambda spot: float(np.hypot(*(np.array(spot) - share))))
-        free.remove(place)
-        picture = OffsetImage(_tiles(dataset, int(bag), well), zoom=_zoom(dataset))
-        at = (0.11 + 0.78 * place[0], 0.11 + 0.76 * place[1])
-        panel.text(
-            at[0],
-            at[1] + 0.11,
-            shortened(name, 18),
-            transform=panel.transAxes,
-            ha="center",
-            fontsize=8,
-            bbox=_UNDER,
-            zorder=6,
-        )
+        x, y = inset.at
+        title = {"ha": "center", "fontsize": 8, "bbox": _UNDER, "zorder": 6}
+        panel.text(x, y + 0.11, shortened(name, 18), transform=panel.transAxes, **title)
         panel.add_artist(
             AnnotationBbox(
-                picture,
+                OffsetImage(_tiles(dataset, int(bag), well), zoom=_zoom(dataset)),
                 (float(points[well, 0]), float(points[well, 1])),
-                xybox=at,
+                xybox=inset.at,
                 xycoords="data",
                 boxcoords="axes fraction",
                 pad=0.1,

@@ -72,7 +72,7 @@ class Agreement(FigureKind[AgreementConfig]):
                 rows.append(_row(target, str(score), len(mine), found))
         if not pairs:
             raise InputError(f"{inputs.published}: no gene to compare: {'; '.join(notes)}")
-        made, axes = figure(WIDTH, 2.9 * -(-len(pairs) // _COLUMNS), -(-len(pairs) // _COLUMNS), _COLUMNS)
+        made, axes = figure(WIDTH, 3.1 * -(-len(pairs) // _COLUMNS), -(-len(pairs) // _COLUMNS), _COLUMNS)
         for panel, (title, ours, theirs, found) in zip(axes.ravel(), pairs, strict=False):
             _scatter(panel, title, ours, theirs, found)
         for panel in axes.ravel()[len(pairs) :]:
@@ -168,7 +168,8 @@ def _scatter(panel: Axes, title: str, ours: np.ndarray, theirs: np.ndarray, foun
     panel.set_xlabel("rank, published")
     panel.set_ylabel("rank, here")
     faint_grid(panel)
-    panel.set_title(title, fontsize=8.5)
-    said = f"rho {found.rho:.2f} ({found.low:.2f}, {found.high:.2f}), {found.n} genes\n"
+    # Dots fill the panel, so numbers stand above it, in the lines that the title keeps free.
+    panel.set_title(f"{title}\n\n", fontsize=8.5)
+    said = f"rho {found.rho:.2f} ({found.low:.2f} to {found.high:.2f}), {found.n} genes\n"
     said += f"chance {found.chance_low:.2f} to {found.chance_high:.2f}, p {found.p:.2g}"
-    panel.annotate(said, (0.03, 0.97), xycoords="axes fraction", va="top", fontsize=7, color=SOFT)
+    panel.annotate(said, (0, 1.02), xycoords="axes fraction", va="bottom", fontsize=8, color=SOFT)

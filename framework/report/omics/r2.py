@@ -70,7 +70,7 @@ def _violin(panel: Axes, place: int, values: npt.NDArray[np.float64], many: bool
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
     panel.vlines(place, low, high, color=colour, linewidth=5, zorder=3)
     panel.plot(place, middle, "o", color="white", markersize=4, zorder=4)
-    panel.annotate(f"{middle:.2f}\nof {len(values)}", (place, 1.01), ha="center", fontsize=7.5, color=SOFT)
+    panel.annotate(f"median {middle:.2f}\n{len(values)} genes", (place, 1.01), ha="center", fontsize=7.5, color=SOFT)
 
 
 def _left_out(genes: int, known: int) -> tuple[str, ...]:

@@ -169,7 +169,7 @@ def test_wells_without_omics_have_no_row_and_are_counted(tmp_path: Path) -> None
     config = _config(tmp_path / "t.csv")
     notes = join_notes(config, read_omics(config), _bags())
     assert any("6 of 8 wells have labels, from 6 of 6 samples" in note for note in notes)
-    assert any("b/none has no omics sample" in note for note in notes)
+    assert any("1 conditions have no omics sample: b/none" in note for note in notes)
 
 
 def test_a_sample_that_stands_twice_is_refused(tmp_path: Path, read: Read) -> None:

@@ -99,7 +99,7 @@ def test_what_is_missing_is_said_and_the_rest_is_learned_and_scored(command: Com
     assert "target 'rna_M1': omics plate 'R2' has no negative control ('NT')" in said
     assert "target 'rna_M1': 1 genes have one value in all samples" in said
     assert "'LONE'" in said
-    assert "unseen/M1 has no omics sample" in said
+    assert "1 conditions have no omics sample: unseen/M1" in said
     rna, prot = dataset.target("rna_M1"), dataset.target("prot_M1")
     assert (len(rna), len(prot)) == (14, 14), "the two wells of a condition without omics have no label"
     assert ("only_here" in rna.var_names, "only_here" in prot.var_names) == (False, True)

@@ -44,4 +44,4 @@ def test_the_l1000_plate_labels_wells(real_data: Path, raw: Any, tmp_path: Path)
     assert target[0, "PSME1"].X.item() == pytest.approx(expected, rel=1e-6)
     assert len(places) == 2
     assert any("3 of 60 conditions" in note and "B02" not in note for note in dataset.manifest.notes)
-    assert any("no such drug/none has no omics sample" in note for note in dataset.manifest.notes)
+    assert any("conditions have no omics sample: no such drug/none" in note for note in dataset.manifest.notes)

@@ -41,7 +41,7 @@ def test_a_corrected_path_goes_on_and_the_join_is_kept(raw: Any, tmp_path: Path)
     assert "plate P1: 5 of 5 wells with images are in the plate map, and 5 of 5 wells of the map have images" in said
     assert "omics 'rna': 3 of 4 conditions" in said
     assert "3 of 3 imaged conditions match; 4 of 4 wells have labels, from 9 of 12 samples" in said
-    assert "omics 'rna': other/M1 has no imaged well" in said
+    assert "omics 'rna': 1 conditions have no imaged well: other/M1" in said
     assert read_manifest(tmp_path / "data").notes == summary.notes
 
 

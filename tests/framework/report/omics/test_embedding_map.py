@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from fixtures.tiny_dataset import make_dataset
+from matplotlib.figure import Figure
 
 from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, SOURCE, STIMULATION
 from framework.errors import InputError
 from framework.report.figure import FIGURES
 from framework.report.figure_inputs import FigureInputs
 from framework.report.omics import drawing as _ours  # noqa: F401 (registers them)
-from framework.report.omics.embedding_map import apart
+from framework.report.omics.embedding_map import _callouts, apart, covered
 from wellstream import testing
 
 NAMES = ("NT", "STAT1", "STAT6", "KO1", "KO2")
@@ -92,6 +93,22 @@ def test_tiles_of_reference_states_stand_beside_them(tmp_path: Path) -> None:
     anndata.AnnData(values, obs, uns={"wellstream": {"kind": "embeddings"}}).write_h5ad(tmp_path / "other.h5ad")
     with pytest.raises(InputError, match=r"has no bag Z.*name the dataset they were made of"):
         figure.draw(FigureInputs(embeddings=tmp_path / "other.h5ad", data=dataset.root))
+
+
+def test_a_name_under_an_inset_stands_on_the_other_side_of_its_wells() -> None:
+    panel = Figure().subplots()
+    panel.set(xlim=(0, 1), ylim=(0, 1))
+    _callouts(panel, {"left": np.array([0.3, 0.5]), "right": np.array([0.7, 0.5])}, [(0.11, 0.5)])
+    left, right = (text.get_position()[0] for text in panel.texts)
+    assert left > 0.3, "an inset stands to its left"
+    assert right > 0.7, "nothing stands to its right"
+
+
+@pytest.mark.parametrize(
+    ("place", "under"), [((0.2, 0.5), True), ((0.3, 0.5), False), ((0.2, 0.67), True), ((0.2, 0.3), False)]
+)
+def test_what_an_inset_covers(place: tuple[float, float], under: bool) -> None:
+    assert covered(np.array(place), 0.1, [(0.11, 0.5)]) is under
 
 
 def test_names_of_groups_that_lie_together_do_not_overlap() -> None:

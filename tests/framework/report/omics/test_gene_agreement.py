@@ -49,6 +49,13 @@ class TestAgreement(testing.FigureContract):
             "proteins_M1, few: 3 genes have a score in both studies; expected 5 or more to compare their order",
         )
 
+    def test_numbers_stand_above_the_dots(self, inputs: FigureInputs) -> None:
+        entry = FIGURES.get(self.name)
+        drawn = entry.build(entry.config(targets=("proteins_M1",), permutations=500)).draw(inputs)
+        texts = [text for panel in drawn.canvas.axes for text in panel.texts]
+        assert [text.get_text().startswith("rho ") for text in texts] == [True, True]
+        assert all(text.xy[1] > 1 for text in texts)
+
     def test_spearman_of_a_table_of_haghighi_2022_is_that_of_pencil_and_paper(
         self, inputs: FigureInputs, tmp_path: Path
     ) -> None:
