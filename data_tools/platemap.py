@@ -105,8 +105,8 @@ def read_platemap(config: PlatemapConfig) -> pd.DataFrame:
         index is the line of the file; ``attrs["notes"]`` says what was found out about the file.
 
     Raises:
-        InputError: no file, a missing column, a well that is none or comes twice, an empty cell, or an unknown control
-            type; names the line.
+        InputError: no file, a missing column, a well that is not valid or is there twice, an empty cell, or an unknown
+            control type; names the line.
     """
     file = Path(config.path)
     raw = read_assay_layout(file) if is_assay_layout(file) else read_text_table(file, what="a plate map")
@@ -160,8 +160,9 @@ def join(
     mapped = set(mine[WELL])
     if imaged and mapped and not imaged & mapped:
         raise InputError(
-            f"plate '{plate}': not one well in common: images are there of {_listed(imaged)}, rows of the plate map of "
-            f"{_listed(mapped)}; correct the wells of the map, or 'plate:' where it is the map of another plate"
+            f"plate '{plate}': no well in common: the images are of {_listed(imaged)}, the rows of the plate "
+            f"map of {_listed(mapped)}; correct the wells of the map, or 'plate:' if it is the map of another "
+            "plate"
         )
     allowed = {normalise_well(well) for well in not_imaged}
     problems = [_not_mapped(plate, well) for well in sorted(imaged - mapped, key=well_order)]
@@ -333,7 +334,7 @@ def _check_rows(table: pd.DataFrame, raw: TextTable) -> None:
             meaning = ", or say what a blank means with 'blank: negcon'" if name == PERTURBATION else ""
             raise InputError(
                 f"{raw.file}: {raw.counted} {blank.index[0]}: well {blank[WELL].iloc[0]} has no {name}"
-                + (f", and so have {len(blank) - 1} more" if len(blank) > 1 else "")
+                + (f", and {len(blank) - 1} more have none either" if len(blank) > 1 else "")
                 + f"; fill it in (write 'none' where none was given){meaning}"
             )
     wrong = table[~table[CONTROL_TYPE].isin(CONTROL_TYPES)]

@@ -104,7 +104,7 @@ def with_maps(table: TextTable) -> TextTable:
     plates, names = table.column(BARCODE).str.strip(), table.column(MAP_NAME).str.strip()
     for row, (plate, name) in enumerate(zip(plates, names, strict=True)):
         if not plate or not name or plate in seen:
-            what = f"plate '{plate}' comes twice" if plate in seen else f"expected {BARCODE} and {MAP_NAME}"
+            what = f"plate '{plate}' appears twice" if plate in seen else f"expected {BARCODE} and {MAP_NAME}"
             raise InputError(f"{table.where(row)}: {what}")
         seen.add(plate)
         file = _map_file(table, row, name)

@@ -199,7 +199,9 @@ def _folds(file: Path, row: npt.NDArray[np.int64], said: npt.NDArray[Any], keys:
     parts = np.array([_PARTS.get(str(text).strip().lower(), str(text)) for text in texts])
     unknown = sorted({str(part) for part in parts} - {*_PARTS.values(), _WITHOUT})
     if unknown:
-        raise InputError(f"{file}: the part '{unknown[0]}' is none of train, val, test; name the column with --fold")
+        raise InputError(
+            f"{file}: the part '{unknown[0]}' is not one of train, val, test; name the right column with --fold"
+        )
     first = np.zeros(len(keys), dtype=np.int64)
     first[row[::-1]] = of_row[::-1]
     differs = np.flatnonzero(parts[of_row] != parts[first[row]])

@@ -162,7 +162,7 @@ def _code_of(path: Path) -> dict[str, bytes]:
 
 def _read(file: Path) -> bytes:
     if file.exists() and not file.is_file():
-        raise ConfigError(f"{file}: no ordinary file; expected Python code")
+        raise ConfigError(f"{file}: not an ordinary file; expected Python code")
     with file.open("rb") as stream:
         code = stream.read(_MOST_BYTES + 1)
     if len(code) > _MOST_BYTES:

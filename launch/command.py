@@ -1,4 +1,4 @@
-"""What every sub-command has: its place in the help, the switches that may stand anywhere, answers to typing errors."""
+"""What every sub-command shares: its place in the help, the switches of all commands, answers to typing errors."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from framework.errors import did_you_mean
 from launch.options import flat
 from launch.switches import ALLOW_CODE, DEBUG, Switch
 
-ANYWHERE = "May stand anywhere"
+ANYWHERE = "Anywhere on the command line"
 TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
-"""The command that is carried out: its name and its words."""
+"""The command that runs: its name and its words."""
 
 
 class Command(TyperCommand):
-    """A sub-command that answers an unknown option with what there is.
+    """A sub-command that answers an unknown option with the list of its options.
 
     Attributes:
-        instead: option that people look for -> what this command has in its place.
+        instead: option that people look for -> what to type instead.
     """
 
     instead: ClassVar[Mapping[str, str]] = {}
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse as ever, but answer an unknown option with what there is."""
+        """Parse as usual, but answer an unknown option with the list of options."""
         TYPED.set((str(ctx.info_name), *args))
         try:
             parsed: list[str] = super().parse_args(ctx, args)
@@ -47,7 +47,7 @@ class Command(TyperCommand):
         options = [word for parameter in self.params for word in parameter.opts if word.startswith("--")]
         text += did_you_mean(unknown, options) or "."
         if any(parameter.name == "options" for parameter in self.params):
-            text += " Keys of the config are written without dashes, as key=value."
+            text += " Write keys of the config without dashes, as key=value."
         return f"{text} This command has {', '.join(options)}."
 
 
@@ -60,7 +60,7 @@ class Group(TyperGroup):
         return sorted(names, key=lambda name: not isinstance(self.commands[name], TyperGroup))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command as ever, but answer an unknown one that is near to none with all there are."""
+        """Find the command as usual. An unknown name that is close to no command is answered with the list of all."""
         try:
             return super().resolve_command(ctx, args)
         except Exception as error:
@@ -86,10 +86,10 @@ def add(
         app: the group that gets it.
         function: its parameters are the command's; its docstring is the help.
         name: default: that of the function.
-        panel: heading of the help it stands under.
+        panel: heading under which the help shows it.
         runs_code: it loads plugins, so ``--allow-code`` applies.
-        instead: option that people look for -> what this command has in its place.
-        extra_words: words that it does not know are handed on.
+        instead: option that people look for -> what to type instead.
+        extra_words: hand on words that it does not know.
     """
     switches = (DEBUG, ALLOW_CODE) if runs_code else (DEBUG,)
     shown = flat(function, {switch.name: _annotation(switch) for switch in switches})

@@ -40,7 +40,7 @@ class Elsewhere:
             ConfigError: no such kind of cluster, or a config for nothing.
         """
         if self.on is None and self.cluster is not None:
-            raise ConfigError("--cluster: says how to ask for a job; say where: --on slurm or --on kubernetes")
+            raise ConfigError("--cluster describes the cluster of a job; add --on slurm or --on kubernetes")
         if self.on is not None and self.on not in PLACES:
             raise ConfigError(
                 f"--on: expected {' or '.join(PLACES)}, found '{self.on}'" + did_you_mean(self.on, PLACES)

@@ -15,7 +15,10 @@ import typer
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
 PARTS = ["train", "val", "test", "all"]
 
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="key=value", help="dotted overrides of the config")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="key=value", help="set a key of the config, nested keys with dots: section.key=value"),
+]
 ConfigOption = Annotated[Path | None, typer.Option(help="YAML with simulator options; default: the built-in ones")]
 Nproc = Annotated[int, typer.Option(min=1, help="processes on this machine, one per GPU")]
 RunFolder = Annotated[Path, typer.Argument(help="run folder")]
@@ -28,12 +31,13 @@ Part = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        help="auto, cpu or cuda; default: that of the run's config, or the CPU where there is no such device",
+        help="auto, cpu or cuda; default: the device of the run's config, or the CPU if there is no such device",
         autocompletion=lambda: ["auto", "cpu", "cuda"],
     ),
 ]
 Views = Annotated[
-    str, typer.Option(help="average over 4 mirror images of a tile, all 8 symmetries, or the four of image2omics")
+    str,
+    typer.Option(help="average over views of a tile: 4 (mirror images), 8 (all symmetries) or image2omics (its four)"),
 ]
 Scheduler = Annotated[
     str | None,
@@ -41,36 +45,36 @@ Scheduler = Annotated[
 ]
 Plugins = Annotated[
     list[str] | None,
-    typer.Option("--plugin", help="entry point, or with --allow-code a file, that adds entries; repeat for more"),
+    typer.Option("--plugin", help="plugin to load: an entry point, or a file with --allow-code; repeat for more"),
 ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BaselineOptions:
-    """What stands beside the model."""
+    """The baselines that a model is compared with."""
 
     baselines: Annotated[
         str,
         typer.Option(
-            help="all, or names such as count,intensity: predictors that know less, scored on the same rows by the "
-            "same test; baselines.KEY=VALUE sets how",
+            help="baselines to compare with: all, or names such as count,intensity. They are scored on the same "
+            "rows by the same test; baselines.KEY=VALUE sets their options",
         ),
     ] = ""
     run: Annotated[
         Path | None,
-        typer.Option("--run", help="run folder that made the files, for --baselines; default: as they name it"),
+        typer.Option("--run", help="run that made the files, for --baselines; default: the run that they name"),
     ] = None
 
 
 def flat(command: Callable[..., None], switches: Mapping[str, Any]) -> Callable[..., None]:
     """Return a command whose parameters are single options.
 
-    Each field of a frozen dataclass that a parameter is annotated with becomes an option: it is annotated as a
-    parameter of a command would be, and the command gets one object.
+    Where a parameter is annotated with a frozen dataclass, each field of the dataclass becomes an option. The field is
+    annotated like a parameter of a command, and the command gets one object.
 
     Args:
         command: the function.
-        switches: name -> annotation of options that it is not told, because they are seen to elsewhere.
+        switches: name -> annotation of options that the command does not get, because other code handles them.
     """
     signature = inspect.signature(command, eval_str=True)
     groups: dict[str, type[Any]] = {
@@ -100,7 +104,7 @@ def flat(command: Callable[..., None], switches: Mapping[str, Any]) -> Callable[
 
 
 def given(options: Any) -> dict[str, Any]:
-    """Return the options that were typed; what is None was not, and keeps the default of the config."""
+    """Return the options that were typed. One that is None was not typed: it keeps the default of the config."""
     return {
         field.name: value
         for field in dataclasses.fields(options)

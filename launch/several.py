@@ -44,10 +44,10 @@ class Machines:
         ),
     ] = None
     rdzv_id: Annotated[
-        str, typer.Option(help="name of the run, where two might meet at one place", rich_help_panel=_PANEL)
+        str, typer.Option(help="name of the run; needed if two runs meet at the same address", rich_help_panel=_PANEL)
     ] = "none"
     join_timeout: Annotated[
-        float, typer.Option(help="seconds to wait for the other machines", rich_help_panel=_PANEL)
+        float, typer.Option(help="seconds to wait for other machines at the start", rich_help_panel=_PANEL)
     ] = 300.0
     node_timeout: Annotated[
         float, typer.Option(help="seconds a machine may be silent before the run ends", rich_help_panel=_PANEL)
@@ -65,8 +65,8 @@ class Machines:
             return None
         if self.node_rank is None or self.master is None:
             raise RunError(
-                f"--nodes {self.nodes}: each machine also needs its number and the place of machine 0, as: "
-                f"--node-rank 0 --master HOST"
+                f"--nodes {self.nodes}: each machine also needs its number and the address of machine 0, such "
+                "as: --node-rank 0 --master HOST"
             )
         host, port = later.place_of_master(self.master)
         return later.Meeting(

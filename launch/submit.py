@@ -37,7 +37,8 @@ def train_elsewhere(
     if where.on == "kubernetes":
         if settings.kubernetes is None:
             raise ConfigError(
-                "--on kubernetes: needs an image; write it down: wellstream config cluster > cluster.yaml"
+                "--on kubernetes needs an image; write it into a file: wellstream config cluster > "
+                "cluster.yaml; then add --cluster cluster.yaml"
             )
         text = kubernetes.manifest(settings.kubernetes, name, words, nodes=nodes)
         _carry_out(text, Path(f"{name}.k8s.yaml"), ["kubectl", "apply", "-f"], dry_run)
@@ -63,7 +64,7 @@ def ingest_elsewhere(
     """
     if where.on != "slurm":
         raise ConfigError(
-            "--on: ingest knows slurm alone; on Kubernetes start a Dask scheduler and name it: --scheduler ADDRESS"
+            "--on: ingest can only use slurm; on Kubernetes start a Dask scheduler and name it: --scheduler ADDRESS"
         )
     settings, name = load_cluster_config(where.cluster or {}).slurm, job_name("ingest", config)
     inside = settings.container is not None

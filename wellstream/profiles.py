@@ -42,7 +42,7 @@ def normalise(
     if apply_from is not None:
         given = [*(["config"] if config is not None else []), *(name for name in options if name != "to"), *overrides]
         if given:
-            raise ConfigError(f"{given[0]}: a fit that is applied has its own methods and groups; leave this out")
+            raise ConfigError(f"{given[0]}: with apply_from, methods and groups come from the fit; leave this out")
         return profiles.apply_kept(source, apply_from, options.get("to"), out)
     changed = [f"{name}={json.dumps(value)}" for name, value in options.items() if value is not None]
     return profiles.normalise(source, load_config(config or {}, profiles.NormaliseConfig, [*changed, *overrides]), out)

@@ -222,7 +222,7 @@ class Run:
             by = tuple(interval_by)
             return rooms.predict_with_intervals(predicted, data, out, part, level=interval, by=by, ranks=self.ranks)
         if interval_by:
-            raise ConfigError("interval_by says whose intervals are their own: give interval, such as 0.9")
+            raise ConfigError("interval_by needs interval; set interval, such as 0.9")
         return predicted(data, out, part)
 
     def inpaint(
@@ -250,7 +250,7 @@ class Run:
 
     def _need_alone(self, instead: str) -> None:
         if self.ranks is not None and self.ranks.world_size > 1:
-            raise RunError(f"several processes share this run, and one of them writes: call {instead}")
+            raise RunError(f"several processes share this run, and only one of them writes; call {instead}")
 
     def saliency(
         self,

@@ -58,7 +58,10 @@ def evaluate(
     runs = [Path(file) for file in files if isinstance(file, Path | str) and is_run(file)]
     if runs:
         if len(files) > 1:
-            raise InputError(f"{runs[0]}: a run is evaluated alone; give prediction files to evaluate several")
+            raise InputError(
+                f"{runs[0]}: one run folder can be evaluated at a time; to evaluate several runs, give their "
+                "prediction files"
+            )
         run, out = run or runs[0], out or runs[0] / "evaluation"
         files = list(predictions_of_run(runs[0], data, progress))
     config, others = asked(baselines, overrides)

@@ -162,9 +162,7 @@ def _cells(found: start.CellsFound, name: str, folder: Path) -> Start:
 def _check_free(folder: Path) -> None:
     there = [name for name in ("ingest.yaml", "train.yaml", "platemap.csv") if (folder / name).exists()]
     if there:
-        raise InputError(
-            f"{folder / there[0]}: is there already and is not overwritten; name another folder with --out"
-        )
+        raise InputError(f"{folder / there[0]}: exists already and is not overwritten; name another folder with --out")
     check_can_be_folder(folder)
 
 

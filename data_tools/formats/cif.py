@@ -74,7 +74,7 @@ def index_cif(file: Path, numbering: Literal["tag", "position"] = "tag") -> CifI
             objects from 0, as files merged from several need.
 
     Raises:
-        InputError: no such file, damaged, no objects, a mask without image, or an object number that comes twice.
+        InputError: no such file, damaged, no objects, a mask without image, or an object number that appears twice.
     """
     with _Descriptor(file) as descriptor:
         tiff = TiffDirectories(str(file), DescriptorSource(descriptor))
@@ -85,7 +85,9 @@ def index_cif(file: Path, numbering: Literal["tag", "position"] = "tag") -> CifI
         channels = _channels(tiff, first)
         numbers, images, masks = _objects(tiff, chain)
     if not images:
-        raise InputError(f"{file}: holds no object; expected images behind the directory of metadata")
+        raise InputError(
+            f"{file}: holds no cells; expected images after the directory with the metadata; export the file again"
+        )
     by_position = numbering == "position" or all(number < 0 for number in numbers)
     return CifIndex(
         file=file,
@@ -153,11 +155,14 @@ def _distinct(file: Path, numbers: list[int]) -> I64:
     if (counts > 1).any():
         what = "objects without number" if values[counts > 1][0] < 0 else f"object number {values[counts > 1][0]}"
         raise InputError(
-            f"{file}: {what} come(s) {counts[counts > 1][0]} times; set 'numbering: position' to count objects "
-            "from 0 as they lie in the file"
+            f"{file}: {what} appear(s) {counts[counts > 1][0]} times; set 'numbering: position' to number "
+            "objects from 0 in the order of the file"
         )
     if values[0] < 0:
-        raise InputError(f"{file}: one object has no number; set 'numbering: position' to count objects from 0")
+        raise InputError(
+            f"{file}: one object has no number; set 'numbering: position' to number objects from 0 in the order "
+            "of the file"
+        )
     return objects
 
 

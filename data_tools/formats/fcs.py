@@ -108,8 +108,8 @@ def _place(
     if not held:
         first = min(place[0] for place in told.values())
         raise InputError(
-            f"{file}: cut off: it declares {events} events, {max(0, available - first) // size} are there ({shown}); "
-            "export or copy it again"
+            f"{file}: cut off: it declares {events} events and holds {max(0, available - first) // size} "
+            f"({shown}); export or copy it again"
         )
     exact = [place for place in held.values() if place[1] - place[0] + 1 == wanted]
     near = [place for place in held.values() if place[1] - place[0] + 1 == wanted + 1]
@@ -119,7 +119,8 @@ def _place(
         places = list(held.values())
     if not places:
         raise InputError(
-            f"{file}: {events} events of {size} bytes lie at none of the places it names ({shown}); export it again"
+            f"{file}: {events} events of {size} bytes are at none of the places that the file names "
+            f"({shown}); export it again"
         )
     if exact and len(set(told.values())) == 1:
         return exact[0][0], events, ()

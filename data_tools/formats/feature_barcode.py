@@ -119,7 +119,7 @@ def _version_2(store: Any, genomes: list[str], file: Path) -> FeatureBarcodes:
     for genome in genomes:
         if _texts(store[genome]["barcodes"]) != cells:
             raise InputError(
-                f"{file}: the genomes {', '.join(genomes)} have other barcodes; write one genome into a file of its own"
+                f"{file}: the genomes {', '.join(genomes)} have different barcodes; write each genome into its own file"
             )
         parts.append(_cells_by_features(store[genome]))
         ids += _texts(store[genome]["genes"])
@@ -146,7 +146,10 @@ def _matrix(file: Path) -> Any:
             line = stream.readline(_LONGEST_LINE).decode("latin-1")
     words = line.split()
     if len(words) != 3 or not all(word.isdecimal() for word in words):
-        raise InputError(f"{file}: no sparse Matrix Market file: its sizes read '{line.strip()[:60]}'; expected three")
+        raise InputError(
+            f"{file}: not a sparse Matrix Market file: its line of sizes is '{line.strip()[:60]}'; expected three "
+            "numbers"
+        )
     rows, columns, entries = map(int, words)
     if entries * _BYTES_OF_ENTRY > size * (MOST_EXPANSION if packed else 1):
         raise InputError(f"{file}: declares {entries} values, which {size} bytes cannot hold; copy it again")
@@ -170,8 +173,8 @@ def _matrix_of(folder: Path) -> tuple[Path, str]:
         return found[0][1], found[0][1].name.removesuffix(found[0][0])
     if found:
         raise InputError(
-            f"{folder}: holds {len(found)} matrices ({found[0][1].name}, {found[1][1].name} ...); expected one per "
-            "folder: put each with its features and barcodes into a folder of its own"
+            f"{folder}: holds {len(found)} matrices ({found[0][1].name}, {found[1][1].name} ...); expected "
+            "one per folder: put each matrix into its own folder, with its features and barcodes"
         )
     inside = sorted({path.parent.name for name in _MATRICES for path in folder.glob(f"*/*{name}")})
     then = f"; name the folder in it: {', '.join(inside[:5])}" if inside else ""
@@ -191,7 +194,7 @@ def _lines(file: Path, what: str) -> list[list[str]]:
     with open_text(file, what=what).opened() as stream:
         lines = [line.strip() for line in stream if line.strip()]
     if lines and all(" " in line and "\t" not in line for line in lines):
-        raise InputError(f"{file}: no tab between the parts of a line, as '{lines[0][:60]}'; expected {what}")
+        raise InputError(f"{file}: no tab in a line such as '{lines[0][:60]}'; expected {what}")
     return [[_unquoted(part) for part in line.split("\t")] for line in lines]
 
 

@@ -99,7 +99,7 @@ class Tiff:
         self.images = [page for page in self.pages if not page.left_out]
         if not self.images:
             what = self.pages[0].left_out if self.pages else "no page"
-            raise tiff.refused(f"holds {what}, and no image of full resolution")
+            raise tiff.refused(f"holds {what}, but no image of full resolution")
         self._library: tifffile.TiffFile | None = None
 
     def decode(self, page: Page) -> Pixels:

@@ -90,7 +90,7 @@ class Directory:
 
     Attributes:
         offset: where it begins in the file.
-        size: its bytes, tags that come twice included.
+        size: its bytes, tags that appear twice included.
         entries: tag -> (type, count, the four bytes, of BigTIFF eight, that hold the value or its offset).
         next_offset: where the next one begins, 0 for none.
     """
@@ -200,7 +200,7 @@ class TiffDirectories:
         seen: set[int] = set()
         while offset:
             if offset in seen:
-                raise self.damaged(f"the directory at byte {offset} follows itself in a circle")
+                raise self.damaged(f"the directories of pages form a circle at byte {offset}")
             seen.add(offset)
             directory = self.directory(offset)
             used += directory.size
@@ -298,7 +298,7 @@ class TiffDirectories:
         if min(offsets) < self.head_bytes:
             raise self.damaged(f"pixel data begin at byte {min(offsets)}, in the header of the file")
         if min(counts) < 1:
-            raise self.damaged(f"the image at byte {directory.offset} has a strip without a byte")
+            raise self.damaged(f"the image at byte {directory.offset} has an empty strip")
         return list(zip(offsets, counts, strict=True))
 
     def _value(self, value: bytes, length: int, tag: int) -> bytes:

@@ -206,9 +206,9 @@ def _check_packing(tiff: TiffDirectories, compression: int, predictor: int, bits
         raise tiff.refused(f"predictor {predictor} with compression {compression} and {bits} bits, which TIFF does not "
                            "define")  # fmt: skip
     if predictor == FLOAT_DIFFERENCES and not is_float:
-        raise tiff.refused("predictor 3, which is for floats, with integers")
+        raise tiff.refused("predictor 3, which is for floats, but the pixels are integers")
     if compression == PACK_BITS and not whole:
-        raise tiff.refused(f"PackBits compression with {bits} bits, of which decoders make different pixels")
+        raise tiff.refused(f"PackBits compression with {bits} bits, from which decoders read different pixels")
     if compression == JPEG and bits != 8:
         raise tiff.refused(f"JPEG compression with {bits} bits; expected 8")
 
@@ -228,10 +228,10 @@ def _check_pieces(tiff: TiffDirectories, directory: Directory, page: Page, size:
     if page.tiled:
         columns = tiff.integer(directory, TILE_WIDTH)
         if columns < 1:
-            raise tiff.damaged("tiles of no width")
+            raise tiff.damaged("tiles without width")
         across = -(-page.width // columns)
     if page.rows < 1:
-        raise tiff.damaged("strips or tiles of no rows")
+        raise tiff.damaged("strips or tiles without rows")
     expected = planes * across * -(-page.height // page.rows)
     if len(page.pieces) != expected:
         raise tiff.damaged(f"{len(page.pieces)} strips or tiles, expected {expected}")
@@ -284,8 +284,10 @@ def _palette_falls(tiff: TiffDirectories, directory: Directory, bits: int) -> bo
         falls = all(list(part) == sorted(part, reverse=True) for part in parts)
         if rises or falls:
             return falls
-    raise tiff.refused("a palette whose colours do not rise or fall with the stored number, so that the number is no "
-                       "brightness")  # fmt: skip
+    raise tiff.refused(
+        "a palette whose colours do not get steadily brighter or darker with the stored number, so the number is not a "
+        "brightness; save the image as greyscale"
+    )
 
 
 def _left_out(directory: Directory, tiff: TiffDirectories) -> str:
@@ -316,8 +318,9 @@ def _check_orientation(tiff: TiffDirectories, directory: Directory) -> None:
     if found not in _ORIENTATIONS:
         raise tiff.damaged(f"orientation {found}, expected 1 to 8")
     raise tiff.refused(
-        f"orientation {found}: the image is stored with {_ORIENTATIONS[found]}, and programs differ in whether they "
-        "turn it; where the stored rows are right, set the tag with: tiffset -s 274 1 FILE; else save it turned"
+        f"orientation {found}: the image is stored with {_ORIENTATIONS[found]}, and some programs turn it, "
+        "others do not; if the stored rows are right, set the tag with: tiffset -s 274 1 FILE; if not, save "
+        "the image turned"
     )
 
 

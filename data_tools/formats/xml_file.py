@@ -181,9 +181,9 @@ def _explained(file: Path, what: str, parser: Any = None) -> Iterator[None]:
         raise InputError(f"{file}: cannot be read ({error.strerror or error}); expected {what}") from None
     except DefusedXmlException as error:
         where = "" if parser is None else f"line {parser.parser.CurrentLineNumber}: "
-        raise InputError(f"{file}: {where}no safe XML ({error}); {again}") from None
+        raise InputError(f"{file}: {where}not safe XML ({error}); {again}") from None
     except (ParseError, ValueError, LookupError) as error:
-        raise InputError(f"{file}: damaged or no XML ({error}); {again}") from None
+        raise InputError(f"{file}: damaged, or not XML ({error}); {again}") from None
 
 
 def _check_root(file: Path, name: str, root: str, what: str) -> None:
@@ -207,7 +207,9 @@ class _Target:
         if not self._open:
             _check_root(self.file, name, self.root, self.what)
         if len(self._open) >= _MOST_DEPTH:
-            raise InputError(f"{self.file}: line {line}: nested more than {_MOST_DEPTH} deep; expected {self.what}")
+            raise InputError(
+                f"{self.file}: line {line}: more than {_MOST_DEPTH} elements inside each other; expected {self.what}"
+            )
         self._open.append(
             XmlElement(
                 file=self.file,

@@ -76,9 +76,7 @@ def zarr_facts(array: Path) -> ZarrFacts:
         raise InputError(f"{file}: pixels are {str(dtype)[:40]!r}, expected one of {', '.join(_TYPES)}; convert them")
     size = math.prod(_edges(file, "chunks", chunks, least=1)) * np.dtype(dtype).itemsize
     if size > MOST_BYTES or len(_edges(file, "chunks", chunks, least=1)) != len(shape):
-        raise InputError(
-            f"{file}: chunks {str(chunks)[:60]} do not fit an array of shape {shape} whose images are read"
-        )
+        raise InputError(f"{file}: chunks {str(chunks)[:60]} do not fit an array of shape {shape}")
     return ZarrFacts(file=file, shape=shape, dtype=str(dtype), chunks=_edges(file, "chunks", chunks, least=1))
 
 
@@ -142,7 +140,7 @@ def _check_codecs(file: Path, codecs: Any, depth: int = 0) -> None:
         name = (codec.get("name") or codec.get("id")) if isinstance(codec, dict) else codec
         if name not in _CODECS:
             raise InputError(
-                f"{file}: the codec {str(name)[:40]!r} is not read; write the images again with blosc, zstd or gzip"
+                f"{file}: the codec {str(name)[:40]!r} cannot be read; write the images again with blosc, zstd or gzip"
             )
         inner = codec.get("configuration") if isinstance(codec, dict) else None
         inside = inner if isinstance(inner, dict) else {}

@@ -92,14 +92,17 @@ class StreamingMean:
             InputError: no image was added.
         """
         if self.total is None:
-            raise InputError("the mean of no images: no readable image of this channel")
+            raise InputError("no image of this channel can be read, so there is no mean image")
         return (self.total / (self.count * (_FLOAT_STEPS if self.is_float else 1))).astype(np.float32)
 
     def _check(self, shape: tuple[int, ...], is_float: bool) -> None:
         if self.total is None:
             return
         if shape != self.total.shape:
-            raise InputError(f"an image of shape {shape} among images of shape {self.total.shape}; one plate, one size")
+            raise InputError(
+                f"an image of shape {shape} among images of shape {self.total.shape}; all images of a plate must "
+                "have one size"
+            )
         if is_float != self.is_float:
             raise InputError("integer and float images in one channel; export the plate with one pixel type")
 

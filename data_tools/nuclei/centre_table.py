@@ -158,7 +158,7 @@ def _join_notes(config: CentreTableConfig, file: Path, index: FieldIndex, centre
     if centres.by_key and not with_rows:
         said = ", ".join(f"{part} {value}" for part, value in zip(index.parts, others[0], strict=True))
         raise InputError(
-            f"{file}: not one row belongs to a site that is read: the first has {said}, the first site is "
+            f"{file}: no row belongs to a site of the export: the first row has {said}, the first site is "
             f"{index.first}; correct the columns of 'nuclei.table'"
         )
     if "site" in index.parts and config.site_offset is None:

@@ -54,7 +54,7 @@ def index_fields(fields: Sequence[FieldOfView], parts: tuple[Part, ...], where: 
             said = " and ".join(parts) if parts else "nothing"
             lacking = "plate" if other.plate != field.plate else "site"
             raise InputError(
-                f"{where} says {said} of each nucleus, which is the same for {other} and for {field}; name the "
+                f"{where} says {said} of each nucleus, which does not tell {other} from {field}; name the "
                 f"{lacking} too" + (", or put {plate} into 'path'" if lacking == "plate" else "")
             )
     return FieldIndex(parts=parts, by_key=by_key)
@@ -81,7 +81,7 @@ def check_site_numbers(said: set[int], wanted: set[int], where: str) -> None:
     for shift in (1, -1):
         if said != wanted and len(wanted) > 1 and {site + shift for site in said} == wanted:
             raise InputError(
-                f"{where} numbers the sites {min(said)} to {max(said)}, the images are numbered {min(wanted)} to "
-                f"{max(wanted)}, so each site would get the nuclei of its neighbour; write 'site_offset: {shift}', or "
-                "'site_offset: 0' if the numbers are right as they are"
+                f"{where} numbers the sites {min(said)} to {max(said)}, but the images are numbered "
+                f"{min(wanted)} to {max(wanted)}, so a site might get the nuclei of its neighbour; write "
+                f"'site_offset: {shift}' to shift the numbers, or 'site_offset: 0' if they are right"
             )

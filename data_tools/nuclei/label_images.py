@@ -58,7 +58,10 @@ class LabelImagesConfig(StrictModel):
             raise ValueError("the group (?P<image>...) names the site already; leave out well, row, column and site")
         if "image" not in groups:
             if not ("well" in groups) ^ ({"row", "column"} <= groups):
-                raise ValueError("'pattern' needs the group (?P<image>...), or (?P<well>...) (or row and column)")
+                raise ValueError(
+                    "'pattern' needs the group (?P<image>...), or the group (?P<well>...) (or row and column "
+                    "instead of well)"
+                )
             if ("site" in groups) == (self.site is not None):
                 raise ValueError("expected either the group (?P<site>...) in 'pattern' or 'site: NUMBER'")
         return self
@@ -143,8 +146,8 @@ def _check_found(config: LabelImagesConfig, index: FieldIndex, found: dict[Key, 
         key, file = next(iter(found.items()))
         said = ", ".join(f"{part} {value}" for part, value in zip(index.parts, key, strict=True))
         raise InputError(
-            f"not one of {len(found)} label images in {config.path} belongs to a site that is read: the first is "
-            f"{file} ({said}), the first site is {index.first}; correct 'nuclei.images'"
+            f"none of {len(found)} label images in {config.path} belongs to a site of the export: the first "
+            f"is {file} ({said}), the first site is {index.first}; correct 'nuclei.images'"
         )
     if "site" in index.parts and config.site_offset is None and config.site is None:
         place = index.parts.index("site")
@@ -177,8 +180,8 @@ def nuclei_of_labels(file: Path, shape: tuple[int, ...], field: FieldOfView) -> 
     labels = read_labels(file)
     if labels.shape != tuple(shape):
         raise InputError(
-            f"{file}: labels of {_px(labels.shape)}, but the image of {field} has {_px(shape)}"
-            f"{_about_shape(labels.shape, shape)}; make the labels of the image as it was exported"
+            f"{file}: labels of {_px(labels.shape)}, but the image of {field} has "
+            f"{_px(shape)}{_about_shape(labels.shape, shape)}; segment the image as it was exported"
         )
     y, x = np.nonzero(labels)
     values = labels[y, x].astype(np.int64)
@@ -210,7 +213,7 @@ def read_labels(file: Path) -> Labels:
             raise InputError(f"{file}: holds {labels[~whole][0]:g}; expected {_WHAT}")
         return labels.astype(np.int64)
     if labels.dtype.kind == "b":
-        raise InputError(f"{file}: a mask of true and false, in which nuclei that touch are one; expected {_WHAT}")
+        raise InputError(f"{file}: a mask of true and false, which cannot separate nuclei that touch; expected {_WHAT}")
     if labels.dtype.kind not in "iu":
         raise InputError(f"{file}: values of type {labels.dtype}; expected {_WHAT}")
     return labels
@@ -225,7 +228,7 @@ def _decoded(file: Path) -> Labels:
             data = np.frombuffer(read_bytes(file, _MOST_BYTES), dtype=np.uint8)
             pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
             if pixels is None:
-                raise InputError("no PNG, or a truncated one")
+                raise InputError("not a PNG, or a truncated one")
             return np.asarray(pixels)
         return decode_labels(file)
     except FileNotFoundError:
@@ -240,12 +243,12 @@ def _check_numbers(labels: Labels, values: npt.NDArray[np.int64], file: Path) ->
         raise InputError(f"{file}: holds the number {lowest}; expected {_WHAT}")
     if lowest == highest and cv2.connectedComponents((labels != 0).astype(np.uint8), connectivity=8)[0] > 2:
         raise InputError(
-            f"{file}: every pixel that is not 0 holds {highest}, in several places: a mask, not labels; expected "
-            f"{_WHAT}"
+            f"{file}: all pixels that are not 0 hold {highest}, in several separate places: this is a mask, "
+            f"not labels; expected {_WHAT}"
         )
     if labels.dtype.itemsize == 1 and len(np.unique(values)) == np.iinfo(labels.dtype).max:
         raise InputError(
-            f"{file}: uses every number that 8 bits hold, so further nuclei may share one; save it with 16 bits"
+            f"{file}: uses all 255 numbers of 8 bits, so several nuclei may share a number; save it with 16 bits"
         )
 
 

@@ -24,7 +24,7 @@ class LogConfig(SizedConfig):
     @model_validator(mode="after")
     def _measures_no_area(self) -> LogConfig:
         if self.min_area is not None:
-            raise ValueError(f"'min_area' has no meaning for '{self.method}', which measures no areas; drop it")
+            raise ValueError(f"'min_area' has no effect for '{self.method}', which measures no areas; leave it out")
         return self
 
 

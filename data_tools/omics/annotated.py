@@ -29,7 +29,7 @@ def read_anndata(config: OmicsConfig, file: Path) -> RawOmics:
     matrix, var = _matrix(config, data, file)
     dense = matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
     if dense.dtype.kind not in "iufb":
-        raise InputError(f"{file}: {config.layer or 'X'} holds no numbers; expected one row of numbers per sample")
+        raise InputError(f"{file}: {config.layer or 'X'} does not hold numbers; expected one row of numbers per sample")
     facts = pd.DataFrame({str(name): text_values(data.obs[name]) for name in data.obs.columns})
     if "sample" not in facts:
         facts.insert(0, "sample", text_values(pd.Series(data.obs_names)))

@@ -134,7 +134,10 @@ class OmicsConfig(StrictModel):
         if self.vsn_from is not None and (self.kind, self.method) != ("intensities", "vsn"):
             raise ValueError("'vsn_from' is for 'kind: intensities' with 'normalise: vsn'; leave it out")
         if self.same_gene == "sum" and self.kind == "log2":
-            raise ValueError("'same_gene: sum' of 'kind: log2': a sum of logarithms means nothing; write 'keep'")
+            raise ValueError(
+                "'same_gene: sum' cannot be used with 'kind: log2', because a sum of logarithms has no meaning; "
+                "write 'same_gene: keep'"
+            )
         return self
 
     @property
@@ -155,7 +158,7 @@ class OmicsConfig(StrictModel):
             raise ValueError("'rows' is for wide tables; leave it out beside 'long'")
         if self.genes is not None:
             if self.facts:
-                raise ValueError("'genes' says what all other columns are; leave 'facts' out")
+                raise ValueError("'genes' already says which columns are genes; leave 'facts' out")
             try:
                 re.compile(self.genes)
             except re.error as error:

@@ -39,7 +39,7 @@ def earlier_fit(named: str, target: str, stimulation: str, genes: Sequence[str])
     facts = data.uns.get("wellstream")
     kept = facts.get("vsn") if isinstance(facts, Mapping) else None
     if not isinstance(facts, Mapping) or not isinstance(kept, Mapping):
-        raise InputError(f"vsn_from: {file}: keeps no vsn fit; {_THEN}")
+        raise InputError(f"vsn_from: {file}: holds no vsn fit; {_THEN}")
     if str(facts.get("stimulation")) != stimulation:
         raise InputError(
             f"vsn_from: {file} was fitted to stimulation '{facts.get('stimulation')}', these samples are of "
@@ -50,12 +50,14 @@ def earlier_fit(named: str, target: str, stimulation: str, genes: Sequence[str])
     except (KeyError, TypeError, ValueError):
         raise InputError(f"vsn_from: {file}: its vsn fit cannot be read; ingest that dataset again") from None
     if len(profile.mean) != data.n_vars or not (profile.sd > 0):
-        raise InputError(f"vsn_from: {file}: its vsn fit is of other genes than the target; ingest that dataset again")
+        raise InputError(
+            f"vsn_from: {file}: its vsn fit is for other genes than its target has; ingest that dataset again"
+        )
     known = pd.Series(profile.mean, index=data.var_names.astype(str))
     mean: F64 = np.asarray(known.reindex(list(genes)), dtype=np.float64)
     if not np.isfinite(mean).any():
         raise InputError(
-            f"vsn_from: {file}: not one gene in common; it has {some_of(data.var_names[:3])} ..., the table "
+            f"vsn_from: {file}: no gene in common; it has {some_of(data.var_names[:3])} ..., the table "
             f"{some_of(genes[:3])} ...; use the same names ('symbols', 'gene_names')"
         )
     return replace(profile, mean=mean)

@@ -41,7 +41,7 @@ def read_raw(config: OmicsConfig, sheet: frozenset[str] | None = None) -> RawOmi
         sheet: names of the samples in the sample sheet; None without one.
 
     Raises:
-        InputError: no readable table, a column that is missing or stands twice, text among numbers, a table whose rows
+        InputError: no readable table, a column that is missing or appears twice, text among numbers, a table whose rows
             may be samples or genes.
     """
     file = Path(config.table)
@@ -55,7 +55,10 @@ def read_raw(config: OmicsConfig, sheet: frozenset[str] | None = None) -> RawOmi
         _only(config, file, rows=config.rows, keys=("gene_names",))
         return _of_typed(config, flat(read_parquet(file, error=InputError, what=WHAT), file), file, sheet)
     if file.name.removesuffix(".gz").endswith(".mtx"):
-        raise InputError(f"{file}: a matrix without names; name the folder in which its barcodes and features lie too")
+        raise InputError(
+            f"{file}: a matrix without names of cells and genes; name the folder that also holds its barcodes and "
+            "features"
+        )
     if is_gct(file):
         _only(config, file, rows="genes", keys=("gene_names",))
         return read_gct(file, config.gene_names)
@@ -79,7 +82,7 @@ def _only(config: OmicsConfig, file: Path, *, rows: str | None, keys: tuple[str,
         if value is not None and key not in keys:
             raise InputError(f"{file}: '{key}: {value}' is for {what} files; leave it out")
     if config.rows not in (None, rows):
-        raise InputError(f"{file}: has {rows} in rows by its format, not {config.rows}; leave 'rows' out")
+        raise InputError(f"{file}: its format always has {rows} in rows, not {config.rows}; leave 'rows' out")
     if config.long is not None and rows is not None:
         raise InputError(f"{file}: 'long' is for text and Parquet tables; leave it out")
 
@@ -265,7 +268,7 @@ def _numbers(config: OmicsConfig, table: TextTable, names: list[str]) -> tuple[l
         (name, row), others = mixed[0], ", ".join(f"'{name}'" for name, _ in mixed[1:6])
         raise InputError(
             f"{table.where(row)}: column '{name}' reads '{table.text[name].iloc[row]}', expected a number"
-            + (f"; so it is with {len(mixed) - 1} more columns: {others}" if others else "")
-            + f"; correct the cell, or write 'facts: [{name}]' where the column is not a gene"
+            + (f"; {len(mixed) - 1} more columns are like that: {others}" if others else "")
+            + f"; correct the value, or write 'facts: [{name}]' if the column is not a gene"
         )
     return genes, table.matrix(genes)

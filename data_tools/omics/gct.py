@@ -52,7 +52,7 @@ def read_gct(file: Path, gene_names: str | None) -> RawOmics:
     about = pd.DataFrame(facts[samples].to_numpy(dtype=object).T, columns=pd.Index(facts[table.names[0]], dtype=object))
     twice = about.columns[about.columns.duplicated()]
     if len(twice):
-        raise InputError(f"{file}: the fact '{twice[0]}' of samples stands twice; rename one")
+        raise InputError(f"{file}: the fact '{twice[0]}' of samples appears twice; rename one")
     if "sample" not in about:
         about.insert(0, "sample", np.array(samples, dtype=object))
     names, values = _genes(table, about_samples, first, gene_names)

@@ -55,8 +55,9 @@ def check_genes(raw: RawOmics, kind: str) -> None:
         more = f" and {len(suspects) - 6} more" if len(suspects) > 6 else ""
         names = ", ".join(repr(name) if not name.isidentifier() else name for name in list(suspects)[:6])
         raise InputError(
-            f"{raw.file}: columns of numbers that are perhaps no genes: {listed}{more}; write 'facts: [{names}]' into "
-            "this omics entry for those that are none, or 'genes: PATTERN' to say what the names of genes look like"
+            f"{raw.file}: these columns hold numbers, but may not be genes: {listed}{more}; if they are not, "
+            f"write 'facts: [{names}]' into this omics entry; if they are, write 'genes: PATTERN' to say what "
+            "names of genes look like"
         )
 
 
@@ -96,7 +97,7 @@ def check_values(raw: RawOmics, kind: str) -> None:
 
 
 def check_rows(raw: RawOmics) -> tuple[str, ...]:
-    """Refuse a sample that stands twice, and a row of sums; return a note about samples that share all their numbers.
+    """Refuse a sample that appears twice, and a row of sums; return a note about samples that share all their numbers.
 
     Raises:
         InputError: two rows are the same in every cell, so the sample would count twice; names both. Or a row is the
@@ -112,8 +113,8 @@ def check_rows(raw: RawOmics) -> tuple[str, ...]:
     for one, two in same:
         if raw.facts.iloc[one].tolist() == raw.facts.iloc[two].tolist():
             raise InputError(
-                f"{raw.file}: {raw.rows[one]} and {raw.rows[two]} are the same in every cell, so one sample would "
-                "count twice; remove one of them"
+                f"{raw.file}: {raw.rows[one]} and {raw.rows[two]} have equal values in all columns, so one "
+                "sample would count twice; remove one of them"
             )
     if not same or raw.values.shape[1] < _LEAST_GENES:
         return ()
@@ -134,8 +135,8 @@ def _refuse_totals(raw: RawOmics) -> None:
             same = np.isclose(values, expected, rtol=1e-9, atol=0).all(axis=1) & (values != 0).any(axis=1)
         if same.any():
             raise InputError(
-                f"{raw.file}: {raw.rows[int(np.argmax(same))]} is the {what} of all other rows in every gene, and no "
-                "sample; remove it"
+                f"{raw.file}: {raw.rows[int(np.argmax(same))]} is the {what} of all other rows in every gene, "
+                "so it is not a sample; remove it"
             )
 
 
@@ -143,8 +144,9 @@ def _refuse(raw: RawOmics, bad: np.ndarray, what: str, kind: str) -> None:
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise InputError(
-            f"{raw.file}: {what} in {raw.rows[row]}, gene '{raw.genes[column]}' ({raw.values[row, column]:g}); "
-            f"{int(bad.sum())} of {bad.size} values are so; expected {kind}"
+            f"{raw.file}: {what} in {raw.rows[row]}, gene '{raw.genes[column]}' "
+            f"({raw.values[row, column]:g}); {int(bad.sum())} of {bad.size} values are like that; expected "
+            f"{kind}"
         )
 
 

@@ -135,7 +135,7 @@ def transposed(
         InputError: no column of samples, or a gene without a name.
     """
     if not len(samples):
-        raise InputError(f"{file}: read with genes in rows, not one of its columns is a sample: {_listed(columns)}")
+        raise InputError(f"{file}: read with genes in rows, but none of its columns is a sample: {_listed(columns)}")
     if (names == "").any():
         raise InputError(f"{file}: {int((names == '').sum())} rows have no name of a gene; fill it in, or remove them")
     if "sample" not in about:

@@ -23,7 +23,7 @@ def read_sheet(config: OmicsConfig) -> TextTable | None:
     """Read the sheet that a config names; None where it names none.
 
     Raises:
-        InputError: no readable table, no such column, or a sample that is blank or stands twice.
+        InputError: no readable table, no such column, or a sample that is blank or appears twice.
     """
     if config.sheet is None:
         return None
@@ -35,7 +35,7 @@ def read_sheet(config: OmicsConfig) -> TextTable | None:
             raise InputError(f"{table.where(row)} has no '{config.sheet.sample}'; fill it in, or remove the row")
         if name in first:
             raise InputError(
-                f"{table.file}: the sample '{name}' stands twice ({table.counted}s {table.lines[first[name]]} and "
+                f"{table.file}: the sample '{name}' appears twice ({table.counted}s {table.lines[first[name]]} and "
                 f"{table.lines[row]}); keep one row per sample"
             )
         first[name] = row
@@ -61,7 +61,7 @@ def with_sheet(config: OmicsConfig, raw: RawOmics, sheet: TextTable | None) -> R
     kept = rows >= 0
     if not kept.any():
         raise InputError(
-            f"{raw.file}: not one of its {len(samples)} samples ('{samples[0]}' ...) stands in {sheet.file} "
+            f"{raw.file}: none of its {len(samples)} samples ('{samples[0]}' ...) is in {sheet.file} "
             f"('{next(iter(place))}' ...){why_unmatched(sorted(set(samples)), sorted(place))}; correct "
             f"'sheet.sample' ('{config.sheet.sample}' now), or make the names equal"
         )

@@ -40,9 +40,10 @@ def _renamed(options: SymbolTable, raw: RawOmics) -> RawOmics:
     if not found.any():
         bare = _version_hint(options, ids, symbols)
         raise InputError(
-            f"{raw.file}: not one of its {len(ids)} genes ('{ids[0]}' ...) stands in '{options.id}' of {options.path} "
-            f"('{next(iter(symbols), '')}' ...){bare or why_unmatched(sorted(set(keys)), sorted(symbols))}; name the "
-            "columns by 'symbols.id' and 'symbols.symbol'"
+            f"{raw.file}: none of its {len(ids)} genes ('{ids[0]}' ...) is in column '{options.id}' of "
+            f"{options.path} ('{next(iter(symbols), '')}' "
+            f"...){bare or why_unmatched(sorted(set(keys)), sorted(symbols))}; name the columns by "
+            "'symbols.id' and 'symbols.symbol'"
         )
     left = [name for name, known in zip(ids, found, strict=True) if not known]
     verb = "keep their ids" if options.unmatched == "keep" else "are left out"
@@ -104,7 +105,7 @@ def _settled(config: OmicsConfig, raw: RawOmics) -> RawOmics:
         ways = "'same_gene: keep' (they keep their ids)" if known and rule == "refuse" else ""
         more = "'same_gene: sum'" if config.kind != "log2" else ""
         raise InputError(
-            f"{raw.file}: the gene {example} comes {len(mine)} times"
+            f"{raw.file}: the gene {example} appears {len(mine)} times"
             + (f", and so do {len(shared) - 1} more" if len(shared) > 1 else "")
             + "; merge or rename its columns"
             + "".join(f", or write {way}" for way in (ways, more) if way)

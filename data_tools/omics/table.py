@@ -111,7 +111,7 @@ def _refuse_again(config: OmicsConfig, raw: RawOmics, samples: Any, plate: Any) 
         if other != row:
             where = f" on plate '{pair[1]}'" if config.plate is not None else ""
             raise InputError(
-                f"{raw.file}: the sample '{pair[0]}' stands twice{where} ({raw.rows[other]} and {raw.rows[row]}); "
+                f"{raw.file}: the sample '{pair[0]}' appears twice{where} ({raw.rows[other]} and {raw.rows[row]}); "
                 "remove one, or name columns that tell samples apart ('sample', 'plate')"
             )
 

@@ -36,7 +36,8 @@ def read_ten_x(config: OmicsConfig, file: Path, sheet: frozenset[str] | None) ->
     """
     if config.gene_names not in (None, *_NAMINGS):
         raise InputError(
-            f"{file}: 'gene_names: {config.gene_names}' is nothing of a 10x matrix; write 'id' (the default) or 'name'"
+            f"{file}: 'gene_names: {config.gene_names}' is not known for a 10x matrix; write 'id' (the "
+            "default) or 'name'"
         )
     found = read_folder(file) if file.is_dir() else read_h5(file)
     chosen = _features(config, file, found)

@@ -126,8 +126,8 @@ def fit_vsn(values: F64, trimmed: float = TRIMMED, names: Sequence[str] | None =
     offsets, log_factors, mean, sd = _fitted(values, None, trimmed, sample_names(len(values), names))
     if sd < _LEAST_SD:
         raise InputError(
-            "the samples are the same but for a factor, so vsn finds no noise to measure; write 'normalise: median', "
-            "or give the intensities as they were measured"
+            "the samples differ by a factor only, so there is no noise for vsn to measure; write 'normalise: "
+            "median', or give the intensities as they were measured"
         )
     level = float(log_factors.mean())
     return VsnProfile(offsets=offsets, log_factors=log_factors, mean=mean, sd=sd, level=level, trimmed=trimmed)
@@ -168,8 +168,8 @@ def _check_measured(known: npt.NDArray[np.bool_], names: Sequence[str]) -> None:
     if counts.min() < LEAST_GENES:
         row = int(np.argmin(counts))
         raise InputError(
-            f"{names[row]} has {counts[row]} intensities of genes that others have too, vsn needs {LEAST_GENES}; write "
-            "'normalise: median', or remove the sample"
+            f"{names[row]} has {counts[row]} intensities of genes that other samples have too, and vsn needs "
+            f"{LEAST_GENES}; write 'normalise: median', or remove the sample"
         )
 
 

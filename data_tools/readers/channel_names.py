@@ -70,7 +70,7 @@ def renamed(stated: Sequence[str], given: Mapping[str, str], where: str) -> dict
     unknown = sorted(set(given) - set(stated))
     if unknown:
         raise InputError(
-            f"{where}: 'channel_names' names {', '.join(unknown)}, which is not there; the channels are "
+            f"{where}: 'channel_names' names {', '.join(unknown)}, but the channels are "
             f"{', '.join(stated)}{did_you_mean(unknown[0], stated)}"
         )
     names = {name: given.get(name, name) for name in stated}

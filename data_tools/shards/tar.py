@@ -40,7 +40,8 @@ def ustar_header(name: str, size: int) -> bytes:
     # A name that is too long for its field would be split at a slash, which not every reader joins again.
     if len(name) > _MAX_NAME or len(header) != _BLOCK:
         raise InputError(
-            f"shard member '{name}' of {size} bytes: names hold 100 bytes, members 8 GiB; lower shards.chunk_tiles"
+            f"shard member '{name}' of {size} bytes: at most 100 bytes for a name and 8 GiB for a member are "
+            "possible; lower shards.chunk_tiles"
         )
     return header
 

@@ -106,7 +106,7 @@ class ZarrShardWriter(Shard):
 
     def _encoded(self, tile: npt.NDArray[Any]) -> bytes | memoryview:
         if tile.nbytes > _MAX_TILE:
-            raise InputError(f"a tile of {tile.nbytes} bytes: chunks hold 2 GiB; lower tiles.size_px")
+            raise InputError(f"a tile of {tile.nbytes} bytes, but chunks hold at most 2 GiB; lower tiles.size_px")
         if self._codec is None:
             return tile.data.cast("B")
         # The array, not its bytes: the encoder takes the type size from it, without which shuffling moves nothing.

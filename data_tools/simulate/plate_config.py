@@ -84,10 +84,10 @@ class PlateConfig(StrictModel):
         wells, used = self.rows * self.columns, self.n_conditions * self.replicates
         if used + self.empty_wells > wells:
             raise ValueError(
-                f"{self.perturbations} perturbations x {len(self.stimulations)} stimulations x {self.replicates} "
-                f"replicates + {self.empty_wells} empty wells need {used + self.empty_wells} wells, a plate of "
-                f"{self.rows} x {self.columns} has {wells}; lower perturbations, replicates or empty_wells, or take "
-                "a larger plate"
+                f"{self.perturbations} perturbations x {len(self.stimulations)} stimulations x "
+                f"{self.replicates} replicates + {self.empty_wells} empty wells need "
+                f"{used + self.empty_wells} wells, but a plate of {self.rows} x {self.columns} has {wells}; "
+                "lower perturbations, replicates or empty_wells, or take a larger plate"
             )
         if self.out_of_focus_wells > used:
             raise ValueError(

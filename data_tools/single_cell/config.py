@@ -112,7 +112,10 @@ class SingleCellConfig(WithPlugins):
     @model_validator(mode="after")
     def _check(self) -> SingleCellConfig:
         if self.protein_layer is not None and self.proteins is None:
-            raise ValueError("'protein_layer' is of 'proteins', which names no file")
+            raise ValueError(
+                "'protein_layer' is a layer of the file under 'proteins', which is missing; name that file, or "
+                "leave 'protein_layer' out"
+            )
         missing = [name for name in (self.gates.markers if self.gates else ()) if name not in (self.markers or (name,))]
         if missing:
             raise ValueError(f"'gates' looks at '{missing[0]}', which 'markers' leaves out")

@@ -31,7 +31,7 @@ LANES = (
     "where lanes or samples were joined whose cells share barcodes, put the lane before each name, as L1_ACGT and "
     "L2_ACGT, in every table"
 )
-"""What to do about a cell that stands twice: by its name alone nobody knows which of the two is meant."""
+"""What to do about a cell that appears twice: by its name alone nobody knows which of the two is meant."""
 _MOST_COUNTED = 1 << 24
 """The largest whole number below which float32 holds all; no cell has as many molecules of one gene."""
 _LEAST_TOTALLED = 4
@@ -121,7 +121,7 @@ def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) 
         way_out: what to do where they are, as ``set 'layer: counts'``.
 
     Raises:
-        InputError: no cell or feature, a name that is empty or stands twice, counts that are negative, not finite, not
+        InputError: no cell or feature, a name that is empty or appears twice, counts that are negative, not finite, not
             whole or more than a cell holds, or cells where features belong.
     """
     if not len(counts.cells) or not len(counts.features):
@@ -131,7 +131,7 @@ def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) 
         if len(twice):
             more = f", and so do {len(twice.unique()) - 1} more" if len(twice.unique()) > 1 else ""
             then = LANES if what == "cell" else "rename or remove one"
-            raise InputError(f"{file}: the {what} '{twice[0]}' stands twice{more}; expected distinct names; {then}")
+            raise InputError(f"{file}: the {what} '{twice[0]}' appears twice{more}; expected distinct names; {then}")
         bare = [name for name in ("", "nan", "None") if name in names]
         if bare:
             raise InputError(f"{file}: a {what} is called '{bare[0]}'; expected a name for each {what}")
@@ -139,8 +139,8 @@ def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) 
     sums = [name for name in counts.features if name in _NO_GENES]
     if sums:
         raise InputError(
-            f"{file}: '{sums[0]}' counts reads without a gene and is not a feature; remove the {len(sums)} rows of "
-            f"this kind: {', '.join(sums)}"
+            f"{file}: '{sums[0]}' counts reads that belong to no gene, so it is not a feature; remove the "
+            f"{len(sums)} rows of this kind: {', '.join(sums)}"
         )
     genes = counts.of_kind(GENE)
     told = (*changed_names(genes.features, file), *_detected_alone(genes, file))
@@ -193,7 +193,7 @@ def _check_direction(counts: Counts, file: Path) -> None:
     like_cells = float(np.mean(features.str.contains(_BARCODE)))
     if like_cells > 0.5 > float(np.mean(cells.str.contains(_BARCODE))):
         raise InputError(
-            f"{file}: cells stand where features are expected: a feature is called '{features[0]}', a cell "
+            f"{file}: found cells where features are expected: a feature is called '{features[0]}', a cell "
             f"'{cells[0]}'; expected genes x cells in a text table, cells x genes in an .h5ad: transpose it"
         )
 

@@ -185,8 +185,8 @@ def _check_transposed(genes: Counts, proteins: Counts, here: str, there: str) ->
     least = min(len(genes.features), len(proteins.features))
     if both > max(shared, least // 2) and 2 * shared <= min(len(genes.cells), len(proteins.cells)):
         raise InputError(
-            f"{here} and {there} share {both} features, as '{alike[0]}', and {shared} cells: "
-            "cells stand where features are expected; transpose both"
+            f"{here} and {there} share {both} features, as '{alike[0]}', and {shared} cells: found cells "
+            "where features are expected; transpose both"
         )
 
 
@@ -203,9 +203,10 @@ def _check_copies(config: SingleCellConfig, genes: Counts, proteins: Counts) -> 
         for gene in np.flatnonzero((gene_cells == n_cells[place]) & (gene_sums == sums[place])):
             if np.array_equal(by_column[:, [int(gene)]].toarray().ravel(), column):
                 raise InputError(
-                    f"{config.genes}: the gene '{genes.features[int(gene)]}' has the counts of the protein '{name}' of "
-                    f"{config.proteins or config.genes} in every cell, so one would be predicted from itself; remove "
-                    "it from the one or the other, or say which features are proteins (feature_types)"
+                    f"{config.genes}: the gene '{genes.features[int(gene)]}' has the counts of the protein "
+                    f"'{name}' of {config.proteins or config.genes} in every cell, so a gene would be "
+                    "predicted from itself; remove one of the two, or say which features are proteins "
+                    "(feature_types)"
                 )
 
 
@@ -214,8 +215,8 @@ def _check_names(config: SingleCellConfig, genes: Counts) -> None:
     called = genes.features[genes.features.str.contains(_OF_ANTIBODY, regex=True)]
     if len(called):
         raise InputError(
-            f"{config.genes}: {len(called)} genes are called as antibodies, as '{called[0]}'; say which features are "
-            "proteins (feature_types), or remove them from the genes"
+            f"{config.genes}: {len(called)} genes have names like antibodies, such as '{called[0]}'; say "
+            "which features are proteins (feature_types), or remove them from the genes"
         )
 
 
@@ -242,7 +243,7 @@ def _labels(config: SingleCellConfig, cells: pd.Index, notes: list[str]) -> pd.D
         )
     names = pd.Index(table.column(key))
     if names.has_duplicates:
-        raise InputError(f"{config.labels}: the cell '{names[names.duplicated()][0]}' stands twice; {LANES}")
+        raise InputError(f"{config.labels}: the cell '{names[names.duplicated()][0]}' appears twice; {LANES}")
     has = cells.isin(names)
     if not has.any():
         better = [name for name in table.names[1:] if table.column(name).isin(cells).any()]

@@ -159,8 +159,8 @@ def _variable(config: SingleCellConfig, genes: Counts) -> Counts:
     _something_left(config, genes)
     if len(genes.cells) < _CELLS_PER_VARIANCE:
         raise InputError(
-            f"'{config.name}': {len(genes.cells)} cell(s) with {config.min_genes} genes are left, of which no gene has "
-            "a dispersion; lower min_genes, or set dispersion: null"
+            f"'{config.name}': {len(genes.cells)} cell(s) with {config.min_genes} genes are left, and no gene "
+            "has a dispersion; lower min_genes, or set dispersion: null"
         )
     bounds = {name: value for name, value in options.plain().items() if name != "on"}
     with warnings.catch_warnings():
@@ -224,7 +224,8 @@ def _marker_genes(data: anndata.AnnData, config: MarkerGenes, other: str) -> pd.
         raise InputError(
             "gates: cells fall into "
             + ", ".join(f"'{name}' {count}" for name, count in counts.items())
-            + "; expected at least two populations, one of them gated with 2 cells: move the gates"
+            + "; expected at least two populations, one of them from a gate and with at least 2 cells; move "
+            "the gates"
         )
     tested = anndata.AnnData(X=data.X, obs=data.obs[["population"]].copy(), var=data.var.copy())
     tested.obs["population"] = tested.obs["population"].cat.remove_unused_categories()

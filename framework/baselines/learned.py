@@ -113,13 +113,14 @@ def _of_run(item: Predictions, dataset: Dataset, run: Path | None, test: I64, me
     """Return training rows and labels of the run, after a look whether its test rows have the labels of the file."""
     if run is None:
         raise InputError(
-            f"{item.name}: no training rows, which baselines learn from, and its run is gone; predict with --part all"
+            f"{item.name}: has no training rows for baselines to learn from, and its run is gone; predict "
+            "again with: --part all"
         )
     try:
         opened = open_run(run, device="cpu")
         on, objective = opened.on(dataset.where), opened.having(Predicts)
     except (WellstreamError, OSError) as error:
-        raise InputError(f"{item.name}: no training rows, which baselines learn from: {error}") from None
+        raise InputError(f"{item.name}: has no training rows for baselines to learn from: {error}") from None
     outputs = list(objective.outputs())
     mine = _columns(item, [(output.target, output.name) for output in outputs])
     for table in objective.labels(on.dataset).values():
@@ -135,7 +136,7 @@ def _of_run(item: Predictions, dataset: Dataset, run: Path | None, test: I64, me
             if not len(train):
                 raise InputError(f"{item.name}: {run} has no training rows with labels; predict with --part all")
             return train, values[train]
-    raise InputError(f"{item.name}: {run} has labels in other units than the file; predict with --part all")
+    raise InputError(f"{item.name}: {run} has its labels in other units than the file; predict again with: --part all")
 
 
 def _columns(item: Predictions, outputs: list[tuple[str, str]]) -> list[int]:

@@ -39,7 +39,7 @@ class Position(Baseline):
             columns.append(_curved(place))
         known = [each for each in columns if np.isfinite(each).any()]
         if not known:
-            raise BaselineMissing("neither plates nor wells nor places of cells are known")
+            raise BaselineMissing("plates, wells and positions of cells are unknown")
         return np.concatenate(known, axis=1)
 
 

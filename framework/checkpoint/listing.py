@@ -55,8 +55,8 @@ def of_digest(folder: Path | str, wanted: str) -> Path:
             return path
     listed = ", ".join(f"{path.name} {name}" for path, name in found.items()) or "none"
     raise CheckpointError(
-        f"{folder}: no checkpoint has the head '{wanted[:80]}', so it was altered, removed or is of another run; the "
-        f"heads here: {listed}"
+        f"{folder}: no checkpoint has the head '{wanted[:80]}', so it was altered or removed, or it belongs "
+        f"to another run; the heads here: {listed}"
     )
 
 

@@ -119,7 +119,9 @@ def load(path: Path | str, *, checked: bool = False) -> Checkpoint:
         )
     step, name = found.fact("step", int), NAME.match(folder.name)
     if name and int(name[1]) != step:
-        raise CheckpointError(f"{folder / STATE}: is of step {step}, its folder says another; {_OLDER}")
+        raise CheckpointError(
+            f"{folder / STATE}: is from step {step}, but its folder has the name of another step; {_OLDER}"
+        )
     return replace(found, step=step)
 
 
@@ -181,7 +183,7 @@ def _need_all_moments(checkpoint: Checkpoint, file: Path) -> None:
     found = checkpoint.optimiser["state"]
     expected = checkpoint.state.get(MOMENTS, len(found))
     if len(found) != expected:
-        raise CheckpointError(f"{file}: moments of {len(found)} weight tensors, expected those of {expected}; {_OLDER}")
+        raise CheckpointError(f"{file}: holds moments of {len(found)} weight tensors, expected {expected}; {_OLDER}")
     names = {name for moments in found.values() for name in moments}
     for number, moments in found.items():
         lacking = sorted(names - set(moments))

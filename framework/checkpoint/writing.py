@@ -73,8 +73,8 @@ def _need_same(file: Path, found: Any, given: Any) -> None:
     if isinstance(given, torch.Tensor):
         if not _same_bits(found, given):
             raise CheckpointError(
-                f"{file.parent.parent}: {file.name} reads back otherwise than it was written, so the disk or the "
-                "memory of this machine is faulty; write to another disk"
+                f"{file.parent.parent}: {file.name} reads back with other bytes than were written, so the "
+                "disk or the memory of this machine is faulty; write to another disk"
             )
     elif isinstance(given, Mapping):
         for key, value in given.items():

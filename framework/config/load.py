@@ -137,13 +137,13 @@ def _set(data: Any, path: KeyPath, value: Any, text: str) -> None:
         elif isinstance(here, list) and isinstance(part, int) and part < len(here):
             here = here[part]
         else:
-            raise ConfigError(f"override '{text}': there is no '{part}' to go into")
+            raise ConfigError(f"override '{text}': there is no section '{part}'")
     last = path[-1]
     if isinstance(here, dict):
         last = str(last)
     is_entry = isinstance(here, list) and isinstance(last, int) and last < len(here)
     if not (isinstance(here, dict) or is_entry):
-        raise ConfigError(f"override '{text}': there is no '{last}' to set")
+        raise ConfigError(f"override '{text}': there is no key '{last}' to set")
     here[last] = value
 
 

@@ -32,7 +32,7 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 UniqueNames: TypeAlias = Annotated[tuple[str, ...], AfterValidator(_each_once)]
-"""A list of names of which none stands twice."""
+"""A list of names of which none appears twice."""
 
 
 class StrictModel(BaseModel):

@@ -36,7 +36,10 @@ def template(model: type[BaseModel], picks: Mapping[str, str] | None = None) -> 
     wanted = dict(picks or {})
     lines = list(_lines(model, {}, (), wanted))
     if wanted:
-        raise ConfigError(f"{', '.join(wanted)}: no key of this config, as it is written here, chooses an entry there")
+        raise ConfigError(
+            f"{', '.join(wanted)}: no key of this config chooses an entry of this kind; see which there are: "
+            "wellstream config"
+        )
     return "\n".join([*_comment(headline(model)), *lines, ""])
 
 

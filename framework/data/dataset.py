@@ -197,7 +197,6 @@ def local_folder(root: Path | str) -> Path:
 def _existing(file: Path, where: str) -> Path:
     if not file.is_file():
         raise DatasetError(
-            f"{where}: missing although the dataset is listed as complete; ingest again, as 'wellstream verify' of the "
-            "dataset says"
+            f"{where}: missing although the dataset is complete; see what to do with: wellstream verify DATASET"
         )
     return file

@@ -240,8 +240,8 @@ def _by_name(values: list[str], config: SplitConfig) -> dict[str, str]:
         part_of |= dict.fromkeys(rest, "train")
     elif rest:
         raise RunError(
-            f"split: {len(rest)} value(s) of {config.by} are in no list, as '{rest[0]}'; leave out split.train to "
-            "train on all others, or name them under split.unused"
+            f"split: {len(rest)} value(s) of {config.by} are in no list, such as '{rest[0]}'; leave out "
+            "split.train to train on all others, or name them under split.unused"
         )
     return part_of
 

@@ -236,8 +236,8 @@ def _check_places(dataset: Dataset) -> None:
         wrong |= len(rows) != record.tiles or not np.array_equal(mine, read(dataset.root / record.name, record, whole))
     if wrong:
         raise DatasetError(
-            f"{dataset.root}: tiles.parquet does not fit the shards, so it is of another build (a stale index); "
-            f"{_anew(dataset.root)}"
+            f"{dataset.root}: tiles.parquet does not fit the shards, so it belongs to another build (a stale "
+            f"index); {_anew(dataset.root)}"
         )
 
 
@@ -250,8 +250,8 @@ def _check_index(dataset: Dataset) -> None:
     listed = {record.name for record in dataset.manifest.files}
     if INDEX_NAME in listed and differs(dataset.index, dataset.file(TILES_NAME)):
         raise DatasetError(
-            f"{dataset.file(INDEX_NAME)}: does not fit tiles.parquet, so one of them is of another build (a stale "
-            f"index); {_anew(dataset.root)}"
+            f"{dataset.file(INDEX_NAME)}: does not fit tiles.parquet, so one of them belongs to another build "
+            f"(a stale index); {_anew(dataset.root)}"
         )
 
 

@@ -36,7 +36,7 @@ def _check_cells(dataset: Dataset) -> None:
     need_columns(table.columns.tolist(), CELL_COLUMNS, file)
     numbers = table["bag"].to_numpy()
     if numbers.dtype.kind not in "iu" or (len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(bags)):
-        raise DatasetError(f"{file}: a row is of no bag of this dataset; ingest again")
+        raise DatasetError(f"{file}: has a row that belongs to no bag of this dataset; ingest again")
     has_tile = (table["status"] == "tile").to_numpy()
     for what, counted, column in (("cells", numbers, "n_cells"), ("tiles", numbers[has_tile], "n_tiles")):
         found = np.bincount(counted, minlength=len(bags))
@@ -44,6 +44,6 @@ def _check_cells(dataset: Dataset) -> None:
         if len(wrong):
             bag = int(wrong[0])
             raise DatasetError(
-                f"{file}: {found[bag]} {what} of bag {bag}, bags.parquet counts {bags[column].iloc[bag]}: it is of "
-                "another build; ingest again"
+                f"{file}: holds {found[bag]} {what} of bag {bag}, but bags.parquet counts "
+                f"{bags[column].iloc[bag]}: it belongs to another build; ingest again"
             )

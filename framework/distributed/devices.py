@@ -96,9 +96,9 @@ def check_own_gpus(places: Sequence[Place]) -> None:
             there = [other for other in places if other.host == place.host]
             count = len({other.gpu for other in there})
             raise RunError(
-                f"ranks {owner} and {place.rank} compute on the same GPU of {place.host}: {len(there)} processes, "
-                f"{count} GPU{'s' if count > 1 else ''}; start {count} there (--nproc {count}), show each process its "
-                "own, or compute on the CPU (train.device=cpu)"
+                f"ranks {owner} and {place.rank} compute on the same GPU of {place.host}: {len(there)} "
+                f"processes, {count} GPU{'s' if count > 1 else ''}; start {count} there (--nproc {count}), "
+                "show each process its own GPU, or compute on the CPU (train.device=cpu)"
             )
 
 

@@ -224,8 +224,9 @@ def _reached(meeting: Meeting, until: float) -> socket.socket:
             reason = (error.strerror or "no answer").lower()
         time.sleep(_POLL_S)
     raise RunError(
-        f"node 0 was not reached at {meeting.place} within {meeting.join_timeout_s:g} s (--join-timeout): {reason}; "
-        f"start it there{_typed(meeting, 0)}, and see that port {meeting.port} is open between the machines"
+        f"node 0 was not reached at {meeting.place} within {meeting.join_timeout_s:g} s (--join-timeout): "
+        f"{reason}; start it there{_typed(meeting, 0)}, and make sure that port {meeting.port} is open "
+        "between the machines"
     )
 
 
@@ -241,7 +242,9 @@ def _store(meeting: Meeting, address: str, listener: socket.socket | None) -> An
             master_listen_fd=listener.detach() if listener is not None else None,
         )
     except (RuntimeError, ValueError) as error:
-        raise RunError(f"what answers at {meeting.place} is not a node 0 of this program; name another port") from error
+        raise RunError(
+            f"another program answers at {meeting.place}, not node 0 of this run; name another port"
+        ) from error
 
 
 def _need_same_run(store: Any, meeting: Meeting, until: float) -> None:
@@ -249,8 +252,8 @@ def _need_same_run(store: Any, meeting: Meeting, until: float) -> None:
     found = _waited_for(store, "run", until, f"node 0 at {meeting.place} does not say which run it is")
     if found != expected:
         raise RunError(
-            f"another run meets at {meeting.place}: expected '{expected}', found '{found}'; give all nodes of a run "
-            "the same --nodes and --rdzv-id, and each run a port of its own"
+            f"another run uses {meeting.place}: expected '{expected}', found '{found}'; give all nodes of a "
+            "run the same --nodes and --rdzv-id, and each run a port of its own"
         )
 
 

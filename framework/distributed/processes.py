@@ -61,8 +61,8 @@ def start_processes(module: str, arguments: Sequence[str], count: int, meeting: 
     cores = len(os.sched_getaffinity(0))
     if count > _PER_CORE * cores:
         raise ConfigError(
-            f"{count} processes on {cores} cores: each would wait for the others, and all of them fill the memory; "
-            f"take one per GPU, or without a GPU at most one per core: --nproc {cores}"
+            f"{count} processes on {cores} cores: each would wait for the others, and together they would "
+            f"fill the memory; start one per GPU, or without a GPU at most one per core: --nproc {cores}"
         )
     with tempfile.TemporaryDirectory(prefix="wellstream-ranks-") as folder, ExitStack() as others:
         joined = None if meeting is None else others.enter_context(join(meeting, count))

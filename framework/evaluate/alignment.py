@@ -179,8 +179,8 @@ def canonical_correlations(
         raise InputError("CCA: one table has no feature that varies")
     if len(sides[0]) <= sum(ranks) + 1:
         raise InputError(
-            f"CCA: {len(sides[0])} rows for {ranks[0]} and {ranks[1]} independent features correlate fully whatever "
-            "they are; take more wells, or fewer principal components of each table"
+            f"CCA: {len(sides[0])} rows for {ranks[0]} and {ranks[1]} independent features always correlate "
+            "fully; use more wells, or fewer principal components of each table"
         )
     u, correlations, v = np.linalg.svd(bases[0].T @ bases[1], full_matrices=False)
     variates = (bases[0] @ u, bases[1] @ v.T)

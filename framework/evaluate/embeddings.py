@@ -134,7 +134,7 @@ def align(embeddings: Path | str, out: Path | str, *, by: str = "plates") -> Ali
     if by not in BY:
         raise ConfigError(f"by: expected one of: {', '.join(BY)}, found '{by}'")
     if Path(out).suffix != ".h5ad":
-        raise ConfigError(f"{out}: what is written is an .h5ad file; expected a name that ends in .h5ad")
+        raise ConfigError(f"{out}: the output is an .h5ad file; expected a name that ends in .h5ad")
     data = _read(embeddings)
     table = well_embeddings(data)
     _check_finite(embeddings, table.vectors)

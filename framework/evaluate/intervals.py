@@ -52,7 +52,7 @@ def quantile_interval(values: npt.ArrayLike) -> tuple[float, float]:
 
 
 def check_one_row_per_key(table: pd.DataFrame, keys: Sequence[str], what: str) -> None:
-    """Refuse a table in which a key stands twice.
+    """Refuse a table in which a key appears twice.
 
     Raises:
         InputError: naming the first repeated key.

@@ -120,7 +120,7 @@ def _train_cells(item: Predictions, dataset: Dataset) -> tuple[npt.NDArray[np.in
     try:
         split = SplitConfig.from_plain(_plain_split(item.split))
     except ValidationError:
-        raise InputError(f"{item.name} does not say how it was split; predict with --part all") from None
+        raise InputError(f"{item.name} does not say how it was split; predict again with: --part all") from None
     parts = assign(dataset.bags, split)
     raw = dataset.markers(tuple(item.genes())).astype(np.float64)
     transform = str(item.objective.get("transform", "none"))

@@ -145,7 +145,7 @@ def evaluation_kind(name: str) -> EvaluationKind:
     try:
         return EVALUATIONS.get(name).build()
     except RegistryError as error:
-        raise InputError(f"{error}; another kind comes from a plugin, which must be loaded first") from None
+        raise InputError(f"{error}; if a plugin adds this kind, load it with: --plugin NAME") from None
 
 
 def kind_for(opened: Sequence[Predictions], chosen: str | None) -> tuple[str, ScoresPredictions]:

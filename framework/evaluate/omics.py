@@ -91,8 +91,8 @@ def evaluate_omics(
             key = (target, item.split_key)
             if key in scored:
                 raise InputError(
-                    f"{item.name}: a second prediction file of target '{target}' for split seed {item.split_key}; "
-                    "expected one for each seed"
+                    f"{item.name}: is a second prediction file of target '{target}' for split seed "
+                    f"{item.split_key}; expected one for each seed"
                 )
             scored[key] = _score(item, target, columns, options)
     per_split = pd.concat([part.table for part in scored.values()], ignore_index=True)

@@ -153,12 +153,13 @@ def _of_targets(opened: Mapping[Path, _OfSplit]) -> dict[str, dict[str, _OfSplit
         mine[item.split] = item
         first = next(iter(mine.values()))
         if item.columns != first.columns:
-            raise InputError(f"{file}: other columns than {first.file}; predict both again")
+            raise InputError(f"{file}: has other columns than {first.file}; predict both again")
     for names, items in found.items():
         if len(items) < 2:
             raise InputError(
-                f"{next(iter(items.values())).file}: the only split of target '{names}'; give the predictions of "
-                "several splits, or calibrate by the part val: wellstream predict RUN --interval 0.9"
+                f"{next(iter(items.values())).file}: is the only split of target '{names}'; give the "
+                "predictions of several splits, or calibrate on the part val: wellstream predict RUN "
+                "--interval 0.9"
             )
     return found
 
@@ -218,13 +219,14 @@ def _write_new(
     """Write files of other data, of which no split has learned."""
     if set(fresh) != set(keys):
         raise InputError(
-            f"target '{names}': the new predictions are of the splits {', '.join(sorted(fresh)) or 'none'}, those that "
-            f"calibrate of {', '.join(sorted(keys))}; predict the new data with each of these runs"
+            f"target '{names}': the new predictions are from the splits {', '.join(sorted(fresh)) or 'none'}, "
+            f"but the calibrating ones are from {', '.join(sorted(keys))}; predict the new data with the run "
+            "of each split"
         )
     first = next(iter(fresh.values()))
     other = next((item for item in fresh.values() if item.held.key.tolist() != first.held.key.tolist()), None)
     if other is not None:
-        raise InputError(f"{other.file}: other rows than {first.file}; predict both on one dataset")
+        raise InputError(f"{other.file}: has other rows than {first.file}; predict both on one dataset")
     ends = splits.ends_of_new([fresh[key].held.predicted for key in keys], level)
     for item in fresh.values():
         _write(places[item.file], item, ends, facts)

@@ -62,7 +62,8 @@ def found_of_truth(evaluation: Evaluation, truth: pd.DataFrame, seed: str | None
     if not len(joined):
         there, known = (table["target"].iloc[0] if len(table) else "none" for table in (genes, truth))
         raise InputError(
-            f"the truth of a simulation knows none of the genes that were evaluated; it has targets as '{known}', the "
-            f"evaluation as '{there}': name the truth.parquet of the plate that the omics tables belong to"
+            "the truth of the simulation has none of the genes that were evaluated; it has targets such as "
+            f"'{known}', the evaluation such as '{there}'; name the truth.parquet of the plate that the omics "
+            "tables belong to"
         )
     return joined

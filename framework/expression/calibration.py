@@ -23,8 +23,9 @@ def need_held_out(cells: SingleCells, level: float | None) -> None:
     held_out = int((~cells.train).sum())
     if level is not None and held_out < 2 * least_rows(level):
         raise InputError(
-            f"interval {level:g}: needs {2 * least_rows(level)} held-out single cells, one half to calibrate and one "
-            f"to be counted, found {held_out}; raise test_fraction, or lower interval"
+            f"interval {level:g}: needs {2 * least_rows(level)} held-out single cells, half of them to "
+            f"calibrate and half to test the interval, found {held_out}; raise test_fraction, or lower "
+            "interval"
         )
 
 

@@ -106,6 +106,7 @@ class ExpressionConfig(WithPlugins):
             theirs = self.images.names.get(marker, marker) if self.images else marker
             if theirs in taken:
                 raise ValueError(
-                    f"'images.names' gives '{theirs}' to '{taken[theirs]}' and to '{marker}'; name one for each"
+                    f"'images.names' gives '{theirs}' to both '{taken[theirs]}' and '{marker}'; name a "
+                    "different one for each"
                 )
             taken[theirs] = marker

@@ -61,7 +61,8 @@ def shown_maps(config: ImagedCells, markers: tuple[str, ...], imaged: Imaged) ->
     found = _read(file)
     if str(found["dataset_digest"]) != imaged.dataset_digest:
         raise InputError(
-            f"{file}: shows other pixels than {config.predictions}; make both from one dataset: wellstream saliency RUN"
+            f"{file}: is from another dataset than {config.predictions}; make both from one dataset: "
+            "wellstream saliency RUN"
         )
     outputs = found["outputs"].tolist()
     missing = [name for marker in markers if (name := config.names.get(marker, marker)) not in outputs]

@@ -102,7 +102,7 @@ def _genes(file: str, data: anndata.AnnData) -> Single:
     for what, names in (("cell", data.obs_names), ("gene", data.var_names)):
         twice = names[names.duplicated()]
         if len(twice):
-            raise InputError(f"{file}: the {what} '{twice[0]}' stands twice; expected distinct names; {_MADE_BY}")
+            raise InputError(f"{file}: the {what} '{twice[0]}' appears twice; expected distinct names; {_MADE_BY}")
     if data.X is None or not data.n_vars or data.X.dtype.kind not in "iufb":
         found = "no genes" if not data.n_vars else "no matrix X" if data.X is None else "an X that is not numbers"
         raise InputError(f"{file}: holds {found}; expected the expression of genes (cells x genes); {_MADE_BY}")
@@ -153,7 +153,7 @@ def split_cells(cells: int, test_fraction: float, seed: int) -> Mask:
     tested = round(cells * test_fraction)
     if tested < 2 or cells - tested < 2:
         raise InputError(
-            f"{cells} single cells cannot be split with test_fraction {test_fraction:g}; expected 2 a part"
+            f"{cells} single cells cannot be split with test_fraction {test_fraction:g}; expected 2 per part"
         )
     train = np.ones(cells, dtype=np.bool_)
     train[np.random.default_rng(seed).permutation(cells)[:tested]] = False

@@ -45,13 +45,13 @@ def open_truth(config: Truth, rows: pd.DataFrame, genes: list[str]) -> Single:
     for what, names in (("cell", data.obs_names), ("gene", data.var_names)):
         twice = names[names.duplicated()]
         if len(twice):
-            raise InputError(f"{file}: the {what} '{twice[0]}' stands twice; expected distinct names")
+            raise InputError(f"{file}: the {what} '{twice[0]}' appears twice; expected distinct names")
     cells = data.obs_names.get_indexer(pd.Index(rows[config.cell].astype(str)))
     if (cells < 0).any():
         absent = rows[config.cell].astype(str).to_numpy()[cells < 0]
         raise InputError(
-            f"{file}: {len(absent)} of {len(rows)} imaged cells are not in it, first '{absent[0]}'; its cells are "
-            f"called as '{data.obs_names[0]}'"
+            f"{file}: {len(absent)} of {len(rows)} imaged cells are not in it, first '{absent[0]}'; its cells "
+            f"have names like '{data.obs_names[0]}'"
             + why_unmatched(list(dict.fromkeys(rows[config.cell].astype(str))), list(data.obs_names))
         )
     columns_of = data.var_names.get_indexer(pd.Index([config.prefix + gene for gene in genes]))

@@ -158,8 +158,8 @@ def _labelled(table: FeatureTable, labels: pd.Series[Any], config: FeatureEvalua
     small = sorted(str(name) for name in counts.index[counts < 2])
     if small and not config.drop_incomplete:
         raise InputError(
-            f"{table.file}: class '{small[0]}' has a single cell ({len(small)} such classes), which no other cell of "
-            f"its class can vote for; {advice}, or merge classes"
+            f"{table.file}: class '{small[0]}' has a single cell ({len(small)} such classes), so no other "
+            f"cell of its class can vote for it; {advice}, or merge classes"
         )
     if small:
         notes.append(f"classes with a single cell take no part: {', '.join(small)}")

@@ -124,7 +124,9 @@ def haralick(grey: npt.NDArray[np.int64], distance_px: int, levels: int) -> Floa
     Source: Haralick 1973, appendix I; pairs are counted in both orders.
     """
     if distance_px >= min(grey.shape[1:]):
-        raise ValueError(f"crops of {grey.shape[1]} x {grey.shape[2]} px hold no pixels {distance_px} px apart")
+        raise ValueError(
+            f"crops of {grey.shape[1]} x {grey.shape[2]} px have no pixels that are {distance_px} px apart"
+        )
     step = max(1, _COUNTS // (levels * levels))
     total = np.zeros((len(grey), len(HARALICK)))
     for start in range(0, len(grey), step):

@@ -18,13 +18,13 @@ class FeatureEvaluateConfig(StrictModel):
     label: str
     """Column of the cells that holds the class: a protein, a location, a phase."""
     group: UniqueNames = ()
-    """Columns that together name a field (image): what the bootstrap resamples, what ``leave_group_out`` leaves out
-    and ``fold_by: group`` keeps together, and the images whose distances are measured. Default: ``bag`` and ``site``,
-    where the cells have them."""
+    """Columns that together name a field (image). The bootstrap resamples fields, ``leave_group_out`` leaves out one,
+    ``fold_by: group`` keeps the cells of one together, and distances are measured between them. Default: ``bag`` and
+    ``site``, if the cells have them."""
     protocol: Literal["auto", "leave_one_out", "leave_group_out", "train_test"] = "auto"
-    """``leave_one_out``: each cell's neighbours are all others, as in the paper; cells of its own field are among them
-    and share its focus and light. ``leave_group_out``: cells of other fields only. ``train_test``: cells of the part
-    ``test`` by their neighbours in ``train``. ``auto``: ``train_test`` where the cells have both parts, else
+    """Which cells may be neighbours of a cell. ``leave_one_out``: all other cells, as in the paper; cells of the same
+    field are among them and share its focus and light. ``leave_group_out``: only cells of other fields. ``train_test``:
+    cells of the part ``train``, for cells of ``test``. ``auto``: ``train_test`` if the cells have both parts, else
     ``leave_one_out``."""
     test_where: tuple[str, ...] = ()
     """``COLUMN=VALUE,VALUE``: these cells are the test part and all others the train part, whatever ``part`` says."""
@@ -33,7 +33,7 @@ class FeatureEvaluateConfig(StrictModel):
     ks: tuple[K, ...] = (1, 3, 5, 7, 11, 15, 21, 31)
     """Further numbers of neighbours for the table of accuracies by k."""
     classifiers: tuple[Classifier, ...] = ("knn",)
-    """``logistic``: L1, balanced weights; ``forest``: 500 trees, 20 % of the features a split. Both take minutes."""
+    """``logistic``: L1, balanced weights; ``forest``: 500 trees, 20 % of the features per split. Both take minutes."""
     folds: int = Field(default=5, ge=2)
     """Folds of ``logistic`` and ``forest`` where there is no test part."""
     fold_by: Literal["cell", "group"] = "cell"
@@ -43,21 +43,24 @@ class FeatureEvaluateConfig(StrictModel):
     drop_incomplete: bool = False
     """Leave out cells without a label, and classes with fewer than two cells, instead of refusing them."""
     cell_line: str | None = None
-    """Column to hold equal, and then different, while distances are measured."""
+    """Column, such as the cell line. Distances between images are measured once with equal and once with different
+    values of it."""
     protein: str | None = None
     """Column whose cells are averaged for maps of proteins; two images of one protein are not a pair."""
     pairs: int = Field(default=1_000, ge=10)
     """Pairs of images drawn for each label and each pair of labels."""
     controlled_pairs: int = Field(default=10_000, ge=10)
-    """Pairs of images drawn where the cell line is held."""
+    """Pairs of images drawn when ``cell_line`` is held equal or different."""
     normalise: Literal["sd", "mean"] = "sd"
-    """Distances of equal labels, less the mean over different labels, divided by the sd (or the mean) of those."""
+    """From the distances of equal labels, the mean over different labels is subtracted; the result is divided by the sd
+    (or the mean) over different labels."""
     compartments: tuple[str, ...] = ()
-    """``FIRST/SECOND``: two labels; every cell of either, or of both (``FIRST;SECOND``), is scored between them."""
+    """``FIRST/SECOND``: two labels. Each cell with one of them, or with both (``FIRST;SECOND``), is scored: to which of
+    the two is it nearer?"""
     resamples: int = Field(default=2_000, ge=100)
-    """Of the bootstrap."""
+    """Number of bootstrap samples."""
     seed: int = Field(default=0, ge=0)
-    """Of bootstrap, folds, forests and drawn pairs."""
+    """Seed of bootstrap, folds, forests and drawn pairs."""
     missing: dict[str, str] = Field(default_factory=dict)
     """Name of a feature set that could not be made -> why; it gets a row in the table that says so."""
 

@@ -109,7 +109,9 @@ def open_same_cells(sources: Sequence[Path | str]) -> list[FeatureTable]:
     names = [table.name for table in tables]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise InputError(f"two feature sets are called '{twice[0]}'; name them apart, as {twice[0]}2=FILE")
+        raise InputError(
+            f"two feature sets are called '{twice[0]}'; give them different names, such as {twice[0]}2=FILE"
+        )
     return [tables[0], *(_in_order_of(tables[0], table) for table in tables[1:])]
 
 
@@ -160,7 +162,7 @@ def _from_anndata(path: Path, key: str | None) -> list[FeatureTable]:
         raise InputError(f"{path}: no features: X is empty and obsm holds no matrix")
     repeated = data.obs_names[data.obs_names.duplicated()]
     if len(repeated):
-        raise InputError(f"{path}: cell '{repeated[0]}' stands there more than once; expected one row per cell")
+        raise InputError(f"{path}: cell '{repeated[0]}' appears more than once; expected one row per cell")
     told = data.uns.get("wellstream")
     facts: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     tables = []
@@ -220,7 +222,7 @@ def _of_columns(
 ) -> FeatureTable:
     cells = _names_of_cells(table, about)
     if cells.duplicated().any():
-        raise InputError(f"{path}: cell '{cells[cells.duplicated()].iloc[0]}' stands there twice; one row per cell")
+        raise InputError(f"{path}: cell '{cells[cells.duplicated()].iloc[0]}' appears twice; one row per cell")
     return FeatureTable(
         name=path.stem,
         file=str(path),
@@ -264,8 +266,8 @@ def _check_values(table: FeatureTable) -> None:
 def _in_order_of(first: FeatureTable, other: FeatureTable) -> FeatureTable:
     if first.digest and other.digest and first.digest != other.digest:
         raise InputError(
-            f"{other.file} was made from another dataset (or another state of it) than {first.file}; their cells "
-            "differ although they may share names. Make both from one dataset"
+            f"{other.file} was made from another dataset than {first.file}, or the dataset was changed in "
+            "between; their cells differ although they may have equal names. Make both from one dataset"
         )
     if first.cells.index.equals(other.cells.index):
         _need_same_facts(first, other)
@@ -294,8 +296,9 @@ def _need_same_facts(first: FeatureTable, other: FeatureTable) -> None:
         if len(differs):
             row = int(differs[0])
             raise InputError(
-                f"{other.file}: cell '{other.cells.index[row]}' has '{theirs.iloc[row]}' in column '{name}', in "
-                f"{first.file} it has '{mine.iloc[row]}'; {len(differs)} of {len(mine)} cells differ so. Feature sets "
-                f"are compared on the same cells, found by their column '{CELL_NAME}', else 'tile', '{CELL}' or their "
-                "place in the table: correct the tables, or put their rows into one order"
+                f"{other.file}: cell '{other.cells.index[row]}' has '{theirs.iloc[row]}' in column '{name}', "
+                f"in {first.file} it has '{mine.iloc[row]}'; {len(differs)} of {len(mine)} cells differ like "
+                "that. Feature sets are compared on the same cells, which are matched by the column "
+                f"'{CELL_NAME}', 'tile' or '{CELL}' (the first that exists), or else by row number. Correct "
+                "the tables, or sort their rows in the same way"
             )

@@ -182,7 +182,7 @@ def read_text_table(
     table = next(_pieces(text, layout, decimal, columns, rows_at_once=None))
     if not len(table) and not may_be_empty:
         left = "".join(f"; {note.removeprefix(f'{file}: ')}" for note in table.notes)
-        raise error(f"{file}: holds a header and no row; expected {what}{left}")
+        raise error(f"{file}: holds a header but no rows; expected {what}{left}")
     return table
 
 

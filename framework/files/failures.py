@@ -130,7 +130,7 @@ def check_regular(
     if stat.S_ISDIR(found.st_mode):
         raise error(f"{file}: a folder; expected {what}")
     if not stat.S_ISREG(found.st_mode):
-        raise error(f"{file}: a pipe, socket or device, which is not read; expected {what} in a regular file")
+        raise error(f"{file}: a pipe, socket or device; expected {what} in a regular file")
     return found.st_size
 
 

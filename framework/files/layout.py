@@ -129,10 +129,10 @@ def find_layout(
         skip: lines before anything else.
         separator: of cells, or None to find it.
         comments: whether lines that begin with ``#`` are comments.
-        twice: what to do about a name that stands twice.
+        twice: what to do about a name that appears twice.
 
     Raises:
-        WellstreamError: no header, a name that stands twice, or a separator that does not separate.
+        WellstreamError: no header, a name that appears twice, or a separator that does not separate.
     """
     lines = _first_lines(text, skip)
     if comments and header is None:
@@ -187,8 +187,8 @@ def _first_lines(text: TextFile, skip: int) -> list[str]:
 def _refuse_gct(text: TextFile, lines: Sequence[str]) -> None:
     if lines and _GCT.fullmatch(lines[0]):
         raise text.error(
-            f"{text.file}: expected {text.what}, found a GCT file (its first line is {lines[0].strip()}); GCT is read "
-            "as an omics table alone; save it as CSV"
+            f"{text.file}: expected {text.what}, found a GCT file (its first line is {lines[0].strip()}); GCT "
+            "can only be used as an omics table; save it as CSV"
         )
 
 
@@ -213,8 +213,8 @@ def _marked(text: TextFile, lines: Sequence[str], header: str, separator: str | 
             if wanted in (cell.lower() for cell in _cells(line, one)):
                 return place, one
     raise text.error(
-        f"{text.file}: no line among the first {_MOST_LINES} holds the column '{header}', which marks the header of "
-        f"{text.what}; name another column with 'header:', or export the table with that column"
+        f"{text.file}: no line among the first {_MOST_LINES} holds the column '{header}', by which the header "
+        f"of {text.what} is found; name another column with 'header:', or export the table with that column"
         + did_you_mean(header, [cell for line in lines[:100] for cell in _cells(line, tried[0])])
     )
 
@@ -234,8 +234,8 @@ def _unmarked(
     below_comment = any(line.startswith("#") for line in lines[begin:place])
     if len(cells) > 1 and all(map(_NUMBER.fullmatch, cells)) and (below_comment or any(map(_FRACTION.search, cells))):
         raise text.error(
-            f"{text.file}: line {skip + place + 1} stands where the header of {text.what} is expected, and holds "
-            "numbers alone; write the names of the columns above it"
+            f"{text.file}: line {skip + place + 1} holds only numbers where the header of {text.what} is "
+            "expected; write the names of the columns above it"
             + (", or remove the # of the line that has them" if below_comment else "")
         )
     return place, separator
@@ -335,7 +335,7 @@ def _refuse_twice(text: TextFile, names: Sequence[str], then: str) -> None:
         name, place = again[0]
         more = len({other for other, _ in again}) - 1
         raise text.error(
-            f"{text.file}: the column '{name}' stands twice in the header (columns {places[name]} and {place})"
+            f"{text.file}: the column '{name}' appears twice in the header (columns {places[name]} and {place})"
             + (f", and so do {more} more" if more else "")
             + f"; {then}"
         )

@@ -71,7 +71,7 @@ def read_numbers_matrix(
         decimal: sign of decimals; None to find it.
         error: class of what is raised.
         cells_at_once: size of a block.
-        twice: what to do about a column that stands twice.
+        twice: what to do about a column that appears twice.
 
     Raises:
         WellstreamError: of class ``error``, as ``read_text_table``; text among the numbers, with line, row and column;
@@ -98,7 +98,7 @@ def read_numbers_matrix(
             notes=(*text.notes, *layout.notes, *form.notes),
         )
     if not n_rows:
-        raise error(f"{file}: holds a header and no row; expected {what}")
+        raise error(f"{file}: holds a header but no rows; expected {what}")
 
 
 @dataclass
@@ -124,8 +124,8 @@ def _form(text: TextFile, layout: Layout, decimal: str | None) -> _Form:
     first = rows[0] if rows else list(layout.names)
     if len(layout.names) == 1 and len(first) > 2:
         raise text.error(
-            f"{text.file}: the header in line {layout.skip + 1} names one column, the rows below have {len(first)}: it "
-            "seems to stand further below; remove the lines above it"
+            f"{text.file}: the header in line {layout.skip + 1} names one column, but the rows below have "
+            f"{len(first)}; the real header seems to be further down: remove the lines above it"
         )
     if len(first) == len(names) + 1 and first[-1]:
         names, notes = ("", *names), (f"{text.file}: the header has no name for the column of row names",)
@@ -223,8 +223,8 @@ def _explain(text: TextFile, layout: Layout, form: _Form, failed: Exception) -> 
                 ) from None
             if cell not in MISSING and value is None:
                 raise text.error(
-                    f"{text.file}: line {line} ('{row[0]}'): column '{name}' reads '{cell}', expected a number"
-                    f"{about_decimals(cell, decimal)}; correct the cell, or remove the line or column that is none of "
-                    f"{text.what}"
+                    f"{text.file}: line {line} ('{row[0]}'): column '{name}' reads '{cell}', expected a "
+                    f"number{about_decimals(cell, decimal)}; correct the cell, or remove the line or column "
+                    f"that does not belong to {text.what}"
                 ) from None
     raise text.error(f"{text.file}: not readable as {text.what} ({' '.join(str(failed).split())})") from None

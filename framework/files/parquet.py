@@ -29,7 +29,7 @@ def read_parquet(
     """Return a table (or the named columns of it) as pandas.
 
     Raises:
-        WellstreamError: of class ``error``: no such regular file, no Parquet, a column that is absent or stands twice,
+        WellstreamError: of class ``error``: no such regular file, no Parquet, a column that is absent or appears twice,
             invalid values, or more rows than memory holds.
     """
     table = read_arrow_table(file, columns, error=error, what=what, then=then)
@@ -90,7 +90,7 @@ def open_parquet(
         names = opened.schema_arrow.names
         twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
         if twice:
-            raise error(f"{file}: the column '{twice[0]}' stands twice; {then}")
+            raise error(f"{file}: the column '{twice[0]}' appears twice; {then}")
         check_memory(file, _LEAST_BYTES * opened.metadata.num_rows * max(len(names), 1), error, what, then)
         yield opened
 

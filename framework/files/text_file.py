@@ -144,7 +144,7 @@ def check_tail(file: Path, what: str, error: type[WellstreamError]) -> None:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - _BLOCK))
         if size > _BLOCK and not stream.read().strip(b"\0"):
-            raise error(f"{file}: the file ends in zeros alone, so it is damaged; copy or download {what} again")
+            raise error(f"{file}: the file ends with zero bytes, so it is damaged; copy or download {what} again")
 
 
 @contextmanager

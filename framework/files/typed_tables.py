@@ -42,8 +42,8 @@ def flat(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
         known = [name for name in frame.index.names if name is None or name in frame.columns]
         if known:
             raise InputError(
-                f"{file}: its index of {frame.index.nlevels} levels has a level without a name or called as a column "
-                f"('{known[0]}'); write it with reset_index()"
+                f"{file}: its index of {frame.index.nlevels} levels has a level without a name, or with the "
+                f"name of a column ('{known[0]}'); write the table with reset_index()"
             )
         frame = frame.reset_index()
     elif not isinstance(frame.index, pd.RangeIndex):

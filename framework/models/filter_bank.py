@@ -54,7 +54,9 @@ class FilterBankConfig(NetworkOptions):
         if any(high <= low for low, high in pairwise(self.rings_px)):
             raise ValueError(f"rings_px: edges must grow, found {', '.join(f'{edge:g}' for edge in self.rings_px)}")
         if self.rings_px[1] > self.seen_px / 2:
-            raise ValueError(f"seen_px: {self.seen_px} px hold no ring; the first ends at {self.rings_px[1]:g} px")
+            raise ValueError(
+                f"seen_px: {self.seen_px} px are too few for a ring; the first ring ends at {self.rings_px[1]:g} px"
+            )
         return self
 
 

@@ -33,7 +33,7 @@ class NetworkOptions(NamedOptions):
         defaults = type(self).model_fields
         given = [key for key in _ALL_OF_THEM[1:] if getattr(self, key) != defaults[key].default]
         if given and self.weights is None:
-            raise ValueError(f"'{given[0]}' says how weights are taken over: give 'weights', or leave it out")
+            raise ValueError(f"'{given[0]}' says how 'weights' are used; set 'weights' too, or leave it out")
         return self
 
     @model_serializer(mode="wrap")

@@ -78,7 +78,8 @@ def take_weights(network: nn.Module, options: NetworkOptions, channels: Sequence
     theirs = found.network.get("name")
     if theirs not in (None, options.name):
         raise CheckpointError(
-            f"{found.file}: weights of the network '{theirs}', the run has '{options.name}'; choose one of them"
+            f"{found.file}: holds weights of the network '{theirs}', but the run has '{options.name}'; choose "
+            "the same network for both"
         )
     target: State = network.state_dict()
     state, left = _fitted(found, network, options)

@@ -104,7 +104,7 @@ def _read_export(folder: Path) -> PublishedWeights:
     tensors = folder / TENSORS_FILE
     state, sha256 = load_tensors(tensors), _sha256(tensors)
     if facts.get("sha256") != sha256:
-        raise CheckpointError(f"{tensors}: not the file that {MODEL_FILE} beside it speaks of; copy or export it again")
+        raise CheckpointError(f"{tensors}: not the file that {MODEL_FILE} beside it describes; copy or export it again")
     return PublishedWeights(
         file=folder,
         sha256=sha256,
@@ -123,13 +123,15 @@ def _unwrapped(file: Path, loaded: Any) -> dict[str, torch.Tensor]:
             loaded = loaded[key]
             break
     if not isinstance(loaded, Mapping) or not loaded:
-        raise CheckpointError(f"{file}: expected a state dict, names of parameters with tensors; save it again so")
+        raise CheckpointError(
+            f"{file}: expected a state dict (names of parameters with tensors); save model.state_dict() alone"
+        )
     wrong = [name for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
     if wrong:
         found = type(loaded[wrong[0]]).__name__
         raise CheckpointError(
-            f"{file}: expected a state dict, names of parameters with tensors; '{str(wrong[0])[:80]}' is a {found}; "
-            "save model.state_dict() alone"
+            f"{file}: expected a state dict (names of parameters with tensors), but '{str(wrong[0])[:80]}' is "
+            f"a {found}; save model.state_dict() alone"
         )
     return {str(name): value for name, value in loaded.items()}
 

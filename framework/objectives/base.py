@@ -196,7 +196,8 @@ class Objective(nn.Module, ABC):
             RunError: this objective cannot.
         """
         raise RunError(
-            f"{type(self).__name__} couples the rows of a step and cannot see them in parts: leave out train.accumulate"
+            f"{type(self).__name__} compares the rows of a step with each other, so it cannot see them in "
+            "parts; leave out train.accumulate"
         )
 
     def start_from(self, pretrained: PretrainedBackbone) -> None:

@@ -131,8 +131,8 @@ class CellExpression(EncodesBags, Predicts):
         kept = seen >= config.min_cells
         if not kept.any():
             raise RunError(
-                f"{dataset.where}: no gene is seen in {config.min_cells} training cells; the most frequent, "
-                f"{named[int(seen.argmax())]}, in {int(seen.max())}; lower objective.min_cells"
+                f"{dataset.where}: no gene is seen in {config.min_cells} training cells; the most frequent "
+                f"one, {named[int(seen.argmax())]}, is seen in {int(seen.max())}; lower objective.min_cells"
             )
         values = log_share(counts[:, kept], totals)
         sd = np.nanstd(values, axis=0, ddof=1) if len(values) > 1 else np.ones(int(kept.sum()))
@@ -265,6 +265,8 @@ def _counts(
     wrong = np.isinf(values) | (values < 0)
     if wrong.any():
         name = (*genes, total)[int(np.flatnonzero(wrong.any(axis=0))[0])]
-        raise RunError(f"{dataset.where}: '{name}' has values below 0 or infinite, so it holds no counts; leave it out")
+        raise RunError(
+            f"{dataset.where}: '{name}' has values that are infinite or below 0, so these are not counts; leave it out"
+        )
     found = values.astype(np.float64)
     return found[:, :-1], found[:, -1]

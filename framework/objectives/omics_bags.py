@@ -63,7 +63,7 @@ class OmicsBagsConfig(TargetsConfig):
     @model_validator(mode="after")
     def _one_backbone(self) -> Self:
         if self.pretrained is not None and self.backbone is not None:
-            raise ValueError("'pretrained' brings its own backbone: leave out 'backbone', or 'pretrained'")
+            raise ValueError("'pretrained' already says which backbone is used; leave out 'backbone', or 'pretrained'")
         return self
 
 
@@ -139,7 +139,7 @@ class OmicsBags(PredictsTargets):
         """
         mine, theirs = (self.facts.backbone, self.facts.channels), (pretrained.encoder_config, pretrained.channels)
         if mine != theirs:
-            raise CheckpointError(f"this run was planned for the backbone {mine}, the pretrained one is {theirs}")
+            raise CheckpointError(f"this run was made for the backbone {mine}, but the pretrained run has {theirs}")
         own, state = self.bag_encoder.state_dict(), pretrained.state
         fits = pretrained.pool == self.bag_encoder.pool_options and _pool_of(state) == _pool_of(own)
         taken = {name: value for name, value in state.items() if fits or not name.startswith(_POOL)}

@@ -84,7 +84,9 @@ class OmicsHeads(PredictsTargets):
             DatasetError: a target the dataset does not have.
         """
         if pretrained is None:
-            raise RunError("omics_heads builds on a frozen backbone: set objective.pretrained to a pretraining run")
+            raise RunError(
+                "omics_heads needs a frozen backbone; set objective.pretrained to the folder of a pretraining run"
+            )
         pretrained.need_channels(channels)
         return OmicsHeadsProfile(
             channels=channels,
@@ -111,7 +113,7 @@ class OmicsHeads(PredictsTargets):
             pretrained.channels,
         )
         if mine != theirs:
-            raise CheckpointError(f"these heads were planned for the backbone {mine}, the pretrained one is {theirs}")
+            raise CheckpointError(f"these heads were made for the backbone {mine}, but the pretrained run has {theirs}")
         self.bag_encoder.load_state_dict(dict(pretrained.state))
 
     def train(self, mode: bool = True) -> OmicsHeads:
@@ -135,8 +137,8 @@ class OmicsHeads(PredictsTargets):
         width = self.bag_encoder.embedded_width
         if embedded.shape[-1] != width:
             raise RunError(
-                f"the cached tile embeddings are {embedded.shape[-1]} wide, the frozen backbone's are {width}; make "
-                "them with 'wellstream embed' from the run that 'pretrained' names"
+                f"the cached tile embeddings are {embedded.shape[-1]} wide, but those of the frozen backbone "
+                f"are {width}; make them with 'wellstream embed' from the run that 'pretrained' names"
             )
         with torch.set_grad_enabled(torch.is_grad_enabled() and embedded.requires_grad):
             return self.bag_encoder.pool(embedded)

@@ -46,7 +46,10 @@ class PairedInpaintingConfig(PaintingConfig):
     def _nothing_is_given_away(self) -> PairedInpaintingConfig:
         both = [name for name in self.structure if name in self.protein]
         if both:
-            raise ValueError(f"'{both[0]}' is under structure and under protein: a channel is given or predicted")
+            raise ValueError(
+                f"'{both[0]}' is named under structure and under protein; keep it under one: structure channels "
+                "are given, protein channels are predicted"
+            )
         return self
 
 

@@ -45,8 +45,9 @@ class PretrainedBackbone:
         """
         if self.channels != channels:
             raise RunError(
-                f"the pretrained backbone saw the channels {', '.join(self.channels)}, this run reads "
-                f"{', '.join(channels)}; set data.channels to the former, in that order"
+                f"the pretrained backbone was trained on the channels {', '.join(self.channels)}, but this "
+                f"run reads {', '.join(channels)}; set data.channels to the channels of the backbone, in the "
+                "same order"
             )
 
     def build(self) -> BagEncoder:

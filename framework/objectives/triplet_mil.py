@@ -132,8 +132,9 @@ class TripletMIL(EncodesBags):
             )
         if not config.same_bag_positives and np.unique(ids, return_counts=True)[1].max() < 2:
             raise RunError(
-                f"{dataset.where}: no two training bags share a condition by {', '.join(config.by)}, so there are no "
-                "positives; set same_bag_positives: true or choose coarser columns"
+                f"{dataset.where}: no two training bags share a condition by {', '.join(config.by)}, so no "
+                "triplet has a positive; set same_bag_positives: true, or choose columns in 'by' that more "
+                "bags share"
             )
         return TripletMILProfile(channels=channels, by=config.by, classes=classes)
 

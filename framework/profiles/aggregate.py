@@ -148,7 +148,8 @@ def _weights(table: ProfileTable, config: AggregateConfig) -> Floats | None:
         row = int(np.flatnonzero(bad)[0])
         raise InputError(
             f"{where} must hold a number of 0 or more in every row; row '{table.obs.index[row]}' has "
-            f"'{table.obs[config.weights].iloc[row]}' ({int(bad.sum())} rows so); choose another --how or other weights"
+            f"'{table.obs[config.weights].iloc[row]}' ({int(bad.sum())} rows are like that); choose another "
+            "--how or other weights"
         )
     _, place = _groups(table.keys(config.by))
     sums = np.bincount(place, weights=numbers)

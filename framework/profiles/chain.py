@@ -108,8 +108,8 @@ def with_groups(fit: FittedChain, values: Floats, groups: Names, controls: Mask)
         rows = values[controls & (groups == name)]
         if not len(rows):
             raise InputError(
-                f"group '{name}' is new to the fit and has no control row ({fit.config.to}); a new group needs "
-                "controls of its own: name them with --to, or leave its rows out"
+                f"group '{name}' was not part of the fit and has no control row ({fit.config.to}); a new "
+                "group needs its own controls: name them with --to, or leave its rows out"
             )
         for options, step, own in zip(fit.config.steps, fit.steps, steps, strict=True):
             method = build_method(options)

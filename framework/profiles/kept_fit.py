@@ -85,6 +85,6 @@ def _arrays(kept: Mapping[str, Any], names: tuple[str, ...], d: int) -> State:
     for name in names:
         values = np.asarray(kept[name])
         if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
-            raise ValueError(f"'{name}' holds something else than finite numbers")
+            raise ValueError(f"'{name}' holds values that are not finite numbers")
         arrays[name] = values.astype(np.float64)
     return arrays

@@ -96,8 +96,8 @@ def apply_kept(
     missing = [name for name in fit.features if name not in place]
     if missing:
         raise InputError(
-            f"{table.name}: lacks {len(missing)} of the {len(fit.features)} features of the fit in {other.name}: "
-            f"{some_of(missing, 5)}"
+            f"{table.name}: does not have {len(missing)} of the {len(fit.features)} features of the fit in "
+            f"{other.name}: {some_of(missing, 5)}"
         )
     values = table.values[:, [place[name] for name in fit.features]]
     need_finite(table, values, fit.features)

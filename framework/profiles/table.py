@@ -169,7 +169,7 @@ def _of(data: anndata.AnnData, name: str) -> ProfileTable:
         raise InputError(f"{name}: holds no row")
     for axis, names in (("feature", data.var_names), ("row", data.obs_names)):
         if names.has_duplicates:
-            raise InputError(f"{name}: {axis} '{names[names.duplicated()][0]}' stands there more than once")
+            raise InputError(f"{name}: {axis} '{names[names.duplicated()][0]}' appears more than once")
     dense = np.asarray(data.X.toarray() if hasattr(data.X, "toarray") else data.X)
     if dense.dtype.kind not in "iufb":
         raise InputError(f"{name}: X holds {dense.dtype} instead of numbers")

@@ -112,7 +112,8 @@ class _Doing:
         code = self.run(step.words)
         if code:
             raise StepFailed(
-                f"step '{step.name}' ended with exit code {code}; repair what it says and run the same command again",
+                f"step '{step.name}' ended with exit code {code}; repair what its message says and run the "
+                "same command again",
                 code,
             )
         missing = [str(path) for path in step.outputs if not path.exists()]
@@ -145,8 +146,8 @@ def _check_ready(states: Sequence[State], wanted: set[str]) -> None:
             for name in state.step.needs:
                 if by_name[name].due and name not in wanted:
                     raise RunError(
-                        f"step '{state.step.name}' needs '{name}', which is to be done first ({by_name[name].why}); "
-                        f"leave out --only, or use --until {state.step.name}"
+                        f"step '{state.step.name}' needs '{name}', which has to be done first "
+                        f"({by_name[name].why}); leave out --only, or use --until {state.step.name}"
                     )
 
 

@@ -121,15 +121,16 @@ def _fits(stage: str, objective: str) -> bool:
 def _check_splits(study: StudyConfig, split: SplitConfig) -> None:
     if split.fractions is None and len(study.split_seeds) > 1:
         raise ConfigError(
-            f"split_seeds: {study.heads.config} names the values of each part, so that all {len(study.split_seeds)} "
-            "splits would be equal; give it split.fractions, or list one seed"
+            f"split_seeds: {study.heads.config} names the values of each part, so all "
+            f"{len(study.split_seeds)} splits would be equal; give it split.fractions, or list one seed only"
         )
     if study.backbone_per_split:
         theirs, ours = (part.model_copy(update={"seed": 0}) for part in (backbone_split(study), split))
         if theirs != ours:
             raise ConfigError(
-                f"backbone_per_split: the splits of {study.pretrain.config} and {study.heads.config} differ in more "
-                "than their seed, so that a backbone would see what its heads hold out; make them equal"
+                f"backbone_per_split: the splits of {study.pretrain.config} and {study.heads.config} differ "
+                "in more than their seed, so a backbone would be trained on bags that its heads hold out; "
+                "make them equal"
             )
 
 

@@ -138,7 +138,10 @@ class AuditTrail:
             if header.parent is not None and header.parent >= current:
                 raise RunError(f"{where}resumed from {header.parent}, which came later; it was altered")
             if header.start > stop:
-                raise RunError(f"{where}began at step {header.start}, its last step that counts is {stop}; altered")
+                raise RunError(
+                    f"{where}began at step {header.start}, but the last step that counts is {stop}; the file was "
+                    "altered"
+                )
             stretches.append(Stretch(attempt=current, world=header.world, start=header.start, stop=stop))
             stop, current = header.start, header.parent
         return tuple(reversed(stretches))

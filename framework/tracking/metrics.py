@@ -35,7 +35,7 @@ def read_metrics(run_dir: Path | str) -> pd.DataFrame:
     for record in read_lines(file):
         number = record.get("step", record.get("start", 0))
         if not isinstance(number, int) or number < 0:
-            raise RunError(f"{file}: a line of step '{number}'; expected a whole number; remove that line")
+            raise RunError(f"{file}: a line has the step '{number}'; expected a whole number; remove that line")
         if "step" in record:
             rows.setdefault(number, {}).update(record)
         elif "start" in record:

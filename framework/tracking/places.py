@@ -176,7 +176,7 @@ class Guarded:
         self._place = None
         reason = sentence_of(error) if isinstance(error, OSError) else str(error)
         if self._needed:
-            raise RunError(f"{self._name} failed, and what it has of the run is not whole: {reason}") from error
+            raise RunError(f"{self._name} failed, so it holds only a part of the run: {reason}") from error
         log.warning("%s failed and is left out from here on: %s; metrics.jsonl is complete", self._name, reason)
 
 

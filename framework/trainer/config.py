@@ -115,8 +115,8 @@ class TrainConfig(StrictModel):
     def _every_thread_has_a_batch(self) -> TrainConfig:
         if self.threads > self.prefetch:
             raise contradiction(
-                f"{self.threads} threads make {self.threads} batches at a time, and train.prefetch allows "
-                f"{self.prefetch}: set train.prefetch={self.threads} too, or fewer threads",
+                f"{self.threads} threads make {self.threads} batches at a time, but train.prefetch allows "
+                f"{self.prefetch}; set train.prefetch={self.threads} too, or fewer threads",
                 "threads",
             )
         return self
@@ -124,5 +124,5 @@ class TrainConfig(StrictModel):
     @model_validator(mode="after")
     def _patience_needs_evaluations(self) -> TrainConfig:
         if self.patience is not None and self.evaluate_every is None:
-            raise contradiction("counts evaluations: set evaluate_every too, or leave patience out", "patience")
+            raise contradiction("counts validation passes; set evaluate_every too, or leave patience out", "patience")
         return self

@@ -21,7 +21,7 @@ def build_optimiser(objective: nn.Module, config: OptimConfig) -> torch.optim.Op
     """
     parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     if not parameters:
-        raise RunError(f"{type(objective).__name__} has no parameter to train")
+        raise RunError(f"{type(objective).__name__} has no parameters that train")
     return OPTIMISERS.get(config.name).build(parameters, config)
 
 

@@ -42,10 +42,12 @@ class FeatureOptions:
     ] = "intensity"
     protein: Annotated[list[str] | None, typer.Option(help="channel to describe; repeat for more; default: all")] = None
     structure: Annotated[
-        list[str] | None, typer.Option(help="classic: channel the protein is correlated with; default: all others")
+        list[str] | None,
+        typer.Option(help="classic: channel to correlate the protein with; repeat for more; default: all others"),
     ] = None
     scale: Annotated[
-        str, typer.Option(help="none: stored units; per_tile_minmax: each channel of each crop to 0..1 first")
+        str,
+        typer.Option(help="none: pixels as stored; per_tile_minmax: each channel of each crop is scaled to 0..1 first"),
     ] = "none"
     scales_px: Annotated[str, typer.Option(help="classic, regions: distances of the texture's pixel pairs")] = (
         "1,2,4,8,16"
@@ -63,7 +65,7 @@ def features(
     dataset: Annotated[str, typer.Argument(help="dataset folder or URL")],
     out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write, one row per tile")],
     options: FeatureOptions,
-    split: Annotated[Path | None, typer.Option(help="split.csv of a run, for the column 'part'")] = None,
+    split: Annotated[Path | None, typer.Option(help="split.csv of a run; adds the column 'part'")] = None,
 ) -> None:
     """Measure baseline features of every tile, to compare learned embeddings with.
 
@@ -96,12 +98,13 @@ class CompareOptions:
     label: Annotated[str, typer.Option(help="column with the class of each cell, such as Metadata_Protein")]
     group: Annotated[
         str | None,
-        typer.Option(help="columns that name a field, with commas: what intervals resample; default: bag,site"),
+        typer.Option(help="columns that name a field, with commas; intervals resample fields; default: bag,site"),
     ] = None
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="leave_one_out, leave_group_out, train_test; auto: train_test where part names both; default: auto"
+            help="leave_one_out, leave_group_out, train_test or auto (train_test if the column part has train and "
+            "test); default: auto"
         ),
     ] = None
     test_where: Annotated[
@@ -110,26 +113,38 @@ class CompareOptions:
     k: Annotated[int | None, typer.Option(min=1, help="neighbours that vote; default: 11")] = None
     classifier: Annotated[
         list[str] | None,
-        typer.Option(help="knn; also logistic, forest (minutes each); repeat for more; default: knn"),
+        typer.Option(help="knn, logistic or forest (the last two take minutes); repeat for more; default: knn"),
     ] = None
     folds: Annotated[int | None, typer.Option(min=2, help="folds of logistic and forest; default: 5")] = None
     fold_by: Annotated[
         str | None,
-        typer.Option(help="cell, or group: cells of a field are never in two folds; default: cell"),
+        typer.Option(help="what goes into one fold as a whole: cell, or group (all cells of a field); default: cell"),
     ] = None
     drop_incomplete: Annotated[
-        bool, typer.Option("--drop-incomplete", help="leave out cells without a label and classes of one cell")
+        bool, typer.Option("--drop-incomplete", help="leave out cells without a label, and classes with one cell")
     ] = False
-    cell_line: Annotated[str | None, typer.Option(help="column held equal, then different, for distances")] = None
-    protein: Annotated[str | None, typer.Option(help="column to average cells over, for maps of proteins")] = None
+    cell_line: Annotated[
+        str | None,
+        typer.Option(
+            help="column with the cell line: distances between images are measured with equal and with different "
+            "values of it"
+        ),
+    ] = None
+    protein: Annotated[
+        str | None, typer.Option(help="column with the protein: maps average the cells of each protein")
+    ] = None
     compartments: Annotated[
-        list[str] | None, typer.Option(help="FIRST/SECOND: labels whose cells are scored between the two")
+        list[str] | None,
+        typer.Option(
+            help="FIRST/SECOND, two labels: score whether a cell with one or both of them is nearer to FIRST or to "
+            "SECOND; repeat for more"
+        ),
     ] = None
     missing: Annotated[
-        list[str] | None, typer.Option(help="NAME=REASON: a row for features that could not be made")
+        list[str] | None, typer.Option(help="NAME=REASON: add a row for features that could not be made")
     ] = None
-    resamples: Annotated[int | None, typer.Option(min=100, help="of the bootstrap; default: 2000")] = None
-    seed: Annotated[int | None, typer.Option(min=0, help="of everything drawn; default: 0")] = None
+    resamples: Annotated[int | None, typer.Option(min=100, help="number of bootstrap samples; default: 2000")] = None
+    seed: Annotated[int | None, typer.Option(min=0, help="seed of all random draws; default: 0")] = None
 
     def plain(self) -> dict[str, Any]:
         """Return what ``FeatureEvaluateConfig`` is built from."""
@@ -148,8 +163,8 @@ def evaluate_features(
         list[str],
         typer.Argument(
             metavar="[NAME=]FILE[#KEY]",
-            help="feature files (.h5ad, .csv, .parquet) or folders of them, of the same cells; the first is compared "
-            "with; #KEY takes a matrix of obsm instead of X",
+            help="feature files (.h5ad, .csv, .parquet) of the same cells, or folders of them. All are compared "
+            "with the first. #KEY takes a matrix of obsm instead of X",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for evaluation.json, tables, figures, report.html")],
@@ -162,14 +177,16 @@ def evaluate_features(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="any other option of the comparison, such as trees=100"),
     ] = None,
-    page: Annotated[bool, typer.Option("--report/--no-report", help="figures and report.html; needs seconds")] = True,
+    page: Annotated[
+        bool, typer.Option("--report/--no-report", help="write figures and report.html; takes seconds")
+    ] = True,
 ) -> None:
     """Compare feature sets of single cells: do cells of one class lie together?
 
-    Nearest neighbours vote on the class of each cell (z-scored features, Euclidean, Lu 2019); the score is the balanced
-    accuracy, the mean share of cells recognised in each class. Intervals resample fields, and the last column is the
-    difference to the first file on the same cells. With --baselines the headline says whether each set is above, level
-    with or below the best of what knows less.
+    Nearest neighbours vote on the class of each cell (z-scored features, Euclidean distance, Lu 2019). The score is the
+    balanced accuracy: the share of cells recognised in each class, averaged over classes. Intervals resample fields.
+    The last column is the difference to the first file on the same cells. With --baselines the headline says whether
+    each set is above, level with or below the best baseline.
 
     Example: wellstream evaluate-features conv4=trained/conv4.h5ad untrained=untrained/conv4.h5ad classic.h5ad
     --label Metadata_Protein --test-where Metadata_Field=4 --out compared
@@ -211,7 +228,7 @@ def express(
         str | None, typer.Option(help="address of a Dask scheduler to grow trees on; default: this process")
     ] = None,
 ) -> None:
-    """Learn expression from surface markers on single cells, score it, and give it to imaged cells (IFC-seq).
+    """Learn expression from surface markers of single cells, score it, and predict it for imaged cells (IFC-seq).
 
     Python: wellstream.express(config, out)
     """

@@ -75,13 +75,15 @@ def simulate_crops(
 
 
 def init(
-    export: Annotated[Path, typer.Argument(help="folder of a microscope's export, or a file of it")],
-    platemap: Annotated[Path | None, typer.Option(help="what was done to each well; default: a template")] = None,
-    omics: Annotated[Path | None, typer.Option(help="a table of genes of the same conditions")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="folder to write; default: one called as the plate")
+    export: Annotated[Path, typer.Argument(help="folder of a microscope's export, or a file in it")],
+    platemap: Annotated[
+        Path | None, typer.Option(help="table of what was done to each well; default: a template is written")
     ] = None,
-    reader: Annotated[str | None, typer.Option(help="the reader to take, where several know the export")] = None,
+    omics: Annotated[Path | None, typer.Option(help="table of gene values for the same conditions")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="folder to write; default: the name of the plate")
+    ] = None,
+    reader: Annotated[str | None, typer.Option(help="reader to use, if several recognise the export")] = None,
 ) -> None:
     """Recognise an export, look at some of its images, and write the configs to ingest and to train on it.
 
@@ -100,24 +102,25 @@ def ingest(
         int | None,
         typer.Option(
             min=0,
-            help="worker processes here (0: this process), with --scheduler how many to wait for up to a minute, with "
-            "--on those of each machine; default: one per core",
+            help="worker processes on this machine (0: no others, work in this process). With --scheduler: how "
+            "many workers to wait for, for up to a minute. With --on: workers per machine; default: one per "
+            "core",
         ),
     ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="check every input and write OUT.preview.html; with --on: show the job; no build"
+            "--dry-run", help="build nothing: check every input and write OUT.preview.html; with --on: show the job"
         ),
     ] = False,
     nodes: Annotated[
-        int, typer.Option(min=1, help="with --on: machines of the job", rich_help_panel="On a cluster")
+        int, typer.Option(min=1, help="with --on: number of machines of the job", rich_help_panel="On a cluster")
     ] = 1,
     where: Elsewhere = Elsewhere(),  # noqa: B008 - frozen
 ) -> None:
     """Turn raw exports into a dataset: flat-field, nuclei, tiles, shards, targets. Run again to continue after a stop.
 
-    A config with ``kind: cells`` takes cells that are cropped already. With workers on all machines of a Slurm job:
+    A config with ``kind: cells`` takes cells that are cropped already. To use workers on all machines of a Slurm job:
     wellstream ingest CONFIG -o DATASET --nodes 4 --on slurm --dry-run
 
     Python: wellstream.ingest(config, out)
@@ -152,10 +155,10 @@ def _preview(config: Path, out: Path, overrides: Sequence[str]) -> None:
 
 def update(
     dataset: Annotated[Path, typer.Argument(help="folder of a finished dataset")],
-    config: Annotated[Path, typer.Argument(help="the ingest YAML it was made with, with other omics, maps or tables")],
+    config: Annotated[Path, typer.Argument(help="its ingest YAML, with changed omics, plate maps or tables")],
     options: Overrides = None,
 ) -> None:
-    """Give a finished dataset other omics, plate-map columns, tables or labels of cells. Pixels are untouched.
+    """Replace omics, plate-map columns, tables or labels of cells in a finished dataset. Pixels stay as they are.
 
     Python: wellstream.update(dataset, config)
     """
@@ -175,9 +178,9 @@ def convert(
     dataset: Annotated[Path, typer.Argument(help="dataset folder of version 2")],
     out: Annotated[Path, typer.Option("--out", "-o", help="dataset folder to write; shards are linked, not copied")],
 ) -> None:
-    """Make a dataset of this version from one of version 2. Run again to continue after a stop.
+    """Make a dataset of the current version from one of version 2. Run again to continue after a stop.
 
-    Pixels are untouched, and the dataset stays as it is. On one disk both share their shards.
+    Pixels are not changed, and the old dataset stays. If both are on one disk, they share the files of their shards.
 
     Python: wellstream.convert(dataset, out)
     """

@@ -1,4 +1,4 @@
-"""What embeddings are turned into: align, correlate."""
+"""Commands on embeddings: align, correlate."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def align(
     by: Annotated[
         str,
         typer.Option(
-            help="plates: each plate gets mean and covariance of its stimulation's controls; authors: each stimulation "
-            "gets the covariance of all controls"
+            help="plates: each plate gets mean and covariance of the controls of its stimulation; authors: each "
+            "stimulation gets the covariance of all controls"
         ),
     ] = "plates",
 ) -> None:
@@ -42,15 +42,21 @@ def align(
 
 def correlate(
     learned: Annotated[Path, typer.Argument(help="embeddings .h5ad of wells or tiles")],
-    measured: Annotated[Path, typer.Argument(help="features .h5ad of wellstream features, of the same dataset")],
+    measured: Annotated[
+        Path, typer.Argument(help="features .h5ad, written by wellstream features for the same dataset")
+    ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="folder for correlations.csv, loadings.csv and similarity.csv")
     ],
-    pairs: Annotated[int, typer.Option(min=1, help="pairs of canonical variates that similarity is taken over")] = 3,
-    shuffles: Annotated[int, typer.Option(min=1, help="of the wells, for what chance gives")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="of the shuffles")] = 0,
+    pairs: Annotated[
+        int, typer.Option(min=1, help="number of pairs of canonical variates that the similarity uses")
+    ] = 3,
+    shuffles: Annotated[
+        int, typer.Option(min=1, help="number of shuffles of the wells, which show what chance gives")
+    ] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the shuffles")] = 0,
 ) -> None:
-    """Read learned features by interpretable ones of the same wells: canonical correlations, loadings, similarity.
+    """Explain learned features by interpretable features of the same wells (canonical correlation analysis).
 
     Example: wellstream features DATASET --kind regions --out regions.h5ad; wellstream correlate wells.h5ad
     regions.h5ad --out correlated

@@ -1,4 +1,4 @@
-"""Runs and datasets in files that others read: export."""
+"""Runs and datasets as files for other programs: export."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class OfRuns:
 
     data: Annotated[
         str | None,
-        typer.Option("--data", help="of a run: dataset with tiles of its size; default: the one the run trained on"),
+        typer.Option("--data", help="for a run: dataset with tiles of its size; default: the one the run trained on"),
     ] = None
-    licence: Annotated[str | None, typer.Option(help="of a run: of the weights, such as CC-BY-4.0")] = None
+    licence: Annotated[str | None, typer.Option(help="for a run: licence of the weights, such as CC-BY-4.0")] = None
     no_program: Annotated[
-        bool, typer.Option("--no-program", help="of a run: without model.pt2, for torch.export.load")
+        bool, typer.Option("--no-program", help="for a run: leave out model.pt2, the program for torch.export.load")
     ] = False
 
 
@@ -42,28 +42,29 @@ class OfDatasets:
     """Options of an export of a dataset."""
 
     to: Annotated[
-        str | None, typer.Option(help="of a dataset: omezarr, h5sc (scPortrait), tiff (OME-TIFF) or webdataset")
+        str | None,
+        typer.Option(help="for a dataset: the format, omezarr, h5sc (scPortrait), tiff (OME-TIFF) or webdataset"),
     ] = None
-    channels: Annotated[str | None, typer.Option(help="of a dataset: some channels, such as DNA,Actin")] = None
+    channels: Annotated[str | None, typer.Option(help="for a dataset: only these channels, such as DNA,Actin")] = None
 
 
 def export(
     source: Annotated[str, typer.Argument(metavar="RUN|DATASET", help="run folder; or dataset folder or URL")],
     options: Annotated[
         list[str] | None,
-        typer.Argument(metavar="key=value", help="of a dataset: options of the format, such as per=bag for tiff"),
+        typer.Argument(metavar="key=value", help="for a dataset: options of the format, such as per=bag for tiff"),
     ] = None,
     *,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="folder to write; the model of a run that is there is replaced")
+        Path, typer.Option("--out", "-o", help="folder to write; an exported run that is there is replaced")
     ],
     of_runs: OfRuns,
     of_datasets: OfDatasets,
 ) -> None:
-    """Write a run, or with --to the cells of a dataset, in files that others read.
+    """Write files for other programs: the network of a run, or with --to the cells of a dataset.
 
-    Of a run the network: weights, model.json, a model card, and a program that needs torch alone. backbone: {name: ...,
-    weights: FOLDER} begins another run with it. Of a dataset all its cells, with their labels.
+    For a run: weights, model.json, a model card, and a program that needs only torch. Another run can begin with these
+    weights: backbone: {name: ..., weights: FOLDER}. For a dataset: all its cells, with their labels.
 
     Python: wellstream.export(run, out), wellstream.export_dataset(dataset, out, to="tiff")
     """
@@ -78,13 +79,15 @@ def export(
 def _export_dataset(source: str, out: Path, options: list[str], told: OfDatasets, of_runs: OfRuns) -> None:
     if not ws.is_dataset(source):
         raise ConfigError(
-            f"{source}: no dataset, and --to, --channels and key=value are for datasets; name a folder with a "
-            "dataset.json, or leave them out to export a run"
+            f"{source}: not a dataset, but --to, --channels and key=value are for datasets; name a folder "
+            "with a dataset.json, or leave these options out to export a run"
         )
     if told.to is None:
-        raise ConfigError(f"{source}: a dataset; name a format with --to: {', '.join(ws.EXPORTS.names())}")
+        raise ConfigError(f"{source}: this is a dataset; name a format with --to: {', '.join(ws.EXPORTS.names())}")
     if of_runs != OfRuns():
-        raise ConfigError(f"{source}: a dataset, and --data, --licence and --no-program are for runs; leave them out")
+        raise ConfigError(
+            f"{source}: this is a dataset, but --data, --licence and --no-program are for runs; leave them out"
+        )
     with show.progress() as report:
         made = ws.export_dataset(
             source, out, to=told.to, channels=listed(told.channels or ""), overrides=options, progress=report

@@ -1,4 +1,4 @@
-"""What others have published: import-release, import-checkpoint."""
+"""Published data and networks: import-release, import-checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from launch import show
 from launch.command import add
 from launch.options import listed
 
-PANEL = "What others have published"
+PANEL = "Published data and networks"
 ORDER = 50
 
 
@@ -25,8 +25,12 @@ def register(app: typer.Typer) -> None:
 def import_release(
     data: Annotated[Path, typer.Argument(help="the published data of Image2Omics: folder with ICF, TILES and GT")],
     out: Annotated[Path, typer.Option("--out", "-o", help="folder to write plate map, targets and ingest.yaml to")],
-    value: Annotated[str | None, typer.Option(help="column of GT with the labels, where its name is another")] = None,
-    fold: Annotated[str | None, typer.Option(help="column of GT with train, val and test, likewise")] = None,
+    value: Annotated[
+        str | None, typer.Option(help="column of GT with the labels, if it has another name than the usual ones")
+    ] = None,
+    fold: Annotated[
+        str | None, typer.Option(help="column of GT with train, val and test, if it has another name")
+    ] = None,
 ) -> None:
     """Prepare the published data of Image2Omics: plate map, targets, and a config for wellstream ingest.
 
@@ -37,12 +41,15 @@ def import_release(
 
 
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help="a checkpoint of Image2Omics' authors, of one target")],
+    file: Annotated[Path, typer.Argument(help="checkpoint of the authors of Image2Omics, for one target")],
     data: Annotated[str, typer.Option("--data", help="the dataset made after import-release")],
-    target: Annotated[str, typer.Option(help="that the checkpoint predicts, as transcriptomics_m1")],
+    target: Annotated[str, typer.Option(help="target that the checkpoint predicts, such as transcriptomics_m1")],
     out: Annotated[Path, typer.Option("--out", "-o", help="run folder to write")],
     channels: Annotated[
-        str | None, typer.Option(help="names in the order that the network saw; default: those of the dataset")
+        str | None,
+        typer.Option(
+            help="names of channels in the order that the network was trained with; default: the order of the dataset"
+        ),
     ] = None,
     split_by: Annotated[
         str | None, typer.Option(help="column of the wells with train, val and test; default: Metadata_Fold_TARGET")
@@ -52,7 +59,7 @@ def import_checkpoint(
     ] = "backbone",
     scale: Annotated[str, typer.Option(help="how pixels are scaled")] = "per_tile_standardise",
 ) -> None:
-    """Make a run of a published checkpoint of Image2Omics; embed, predict, evaluate, export then take it.
+    """Make a run folder from a published checkpoint of Image2Omics, for embed, predict, evaluate and export.
 
     Example: wellstream import-checkpoint m1.ckpt --data DATASET --target transcriptomics_m1 --out RUN
     Python: wellstream.import_checkpoint(file, data, target, out)

@@ -1,4 +1,4 @@
-"""What people look at: report, figure, track."""
+"""Pages and pictures: report, figure, track."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportFiles:
-    """What a page shows beside the run."""
+    """Files that a page shows in addition to the run."""
 
     evaluation: Annotated[
         Path | None, typer.Option(help="folder written by wellstream evaluate; default: evaluation in the run")
@@ -37,7 +37,9 @@ class ReportFiles:
     ] = None
     truth: Annotated[
         Path | None,
-        typer.Option(help="truth.parquet of a simulated plate: which genes follow the cells, and were they found"),
+        typer.Option(
+            help="truth.parquet of a simulated plate: shows whether the genes that follow the cells were found"
+        ),
     ] = None
 
 
@@ -48,7 +50,9 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file; default: report.html in the run")] = None,
     map_out: Annotated[
         Path | None,
-        typer.Option("--map", help="HTML file: a map of --embeddings whose points show their cells and their well"),
+        typer.Option(
+            "--map", help="second HTML file: a map of --embeddings whose points show their cells and their well"
+        ),
     ] = None,
     plugin: Plugins = None,
 ) -> None:
@@ -70,7 +74,9 @@ class FigureFiles:
         list[str] | None,
         typer.Option("--predictions", help="files of wellstream predict, or folders of them; repeat for more"),
     ] = None
-    evaluation: Annotated[Path | None, typer.Option(help="folder of wellstream evaluate, in place of them")] = None
+    evaluation: Annotated[Path | None, typer.Option(help="folder of wellstream evaluate, instead of --predictions")] = (
+        None
+    )
     data: Annotated[str | None, typer.Option("--data", help="dataset folder or URL")] = None
     embeddings: Annotated[Path | None, typer.Option(help="embeddings .h5ad of wells or tiles")] = None
     features: Annotated[Path | None, typer.Option(help="features .h5ad of tiles")] = None
@@ -89,7 +95,8 @@ def figure(
         list[str] | None,
         typer.Argument(
             metavar="NAME|key=value",
-            help="figures, or all: each whose inputs are given; key=value: an option of the one figure that is named",
+            help="names of figures; all: every figure whose inputs are given. key=value: an option, if one figure "
+            "is named",
         ),
     ] = None,
     *,
@@ -98,7 +105,7 @@ def figure(
         "figures"
     ),
     listing: Annotated[
-        bool, typer.Option("--list", help="say what each figure shows, and which inputs it takes")
+        bool, typer.Option("--list", help="list the figures: what each shows and which inputs it takes")
     ] = False,
     plugin: Plugins = None,
 ) -> None:
@@ -130,14 +137,12 @@ def track(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="folder for the files; default: tracked in the run folder")
     ] = None,
-    to: Annotated[
-        str, typer.Option(help="wandb, tensorboard, or both with a comma between", metavar="PLACE")
-    ] = "wandb",
+    to: Annotated[str, typer.Option(help="wandb, tensorboard, or wandb,tensorboard", metavar="PLACE")] = "wandb",
     online: Annotated[bool, typer.Option("--online", help="send to wandb now; needs: wandb login")] = False,
     project: Annotated[str, typer.Option(help="project of wandb")] = "wellstream",
-    name: Annotated[str | None, typer.Option(help="name of the fresh run; default: that of the run folder")] = None,
+    name: Annotated[str | None, typer.Option(help="name of the new run; default: the name of the run folder")] = None,
 ) -> None:
-    """Send curves, tables of evaluate and figures of a run folder to wandb or TensorBoard, as a fresh run.
+    """Send curves, evaluation tables and figures of a run folder to wandb or TensorBoard, as a new run.
 
     Python: wellstream.track(run)
     """

@@ -33,14 +33,16 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ChainOptions:
-    """Which methods, by which controls; None keeps what the config says, or the default of ``NormaliseConfig``."""
+    """Which methods and which controls. None keeps the value of the config, or the default of ``NormaliseConfig``."""
 
     by: Annotated[str | None, typer.Option(help="columns that name a group, with commas; default: Metadata_Plate")] = (
         None
     )
     to: Annotated[
         str | None,
-        typer.Option(help="which rows are controls: a control type, COLUMN=VALUE,VALUE, or all; default: negcon"),
+        typer.Option(
+            help="which rows are controls: a type in Metadata_Control_Type, COLUMN=VALUE,VALUE, or all; default: negcon"
+        ),
     ] = None
     method: Annotated[
         list[str] | None,
@@ -62,13 +64,13 @@ def normalise(
     profiles: Profiles,
     further: Further = None,
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write; it keeps the fit")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".h5ad to write; it also holds the fit")],
     options: ChainOptions,
     apply_from: Annotated[
-        Path | None, typer.Option(help="apply the fit that this file keeps; new plates use their own controls")
+        Path | None, typer.Option(help="apply the fit that this file holds; each new plate uses its own controls")
     ] = None,
 ) -> None:
-    """Normalise profiles by the controls of each plate; everything is fitted on controls alone.
+    """Normalise profiles by the controls of each plate. Fits use controls only.
 
     Example: wellstream normalise wells.h5ad --to Metadata_Compound=DMSO --method z --method asinh --method whiten
     --out normal.h5ad
@@ -118,19 +120,21 @@ class RetrieveOptions:
     treatment: Annotated[
         str | None,
         typer.Option(
-            help="columns that replicates share, the compound first, with commas; default: Metadata_Perturbation"
+            help="columns with equal values in replicates, with commas, the compound first; default: "
+            "Metadata_Perturbation"
         ),
     ] = None
     label: Annotated[str | None, typer.Option(help="column with the class, such as Metadata_MOA")] = None
     batch: Annotated[str | None, typer.Option(help="column with the batch, such as Metadata_Batch")] = None
     plate: Annotated[str | None, typer.Option(help="column with the plate; default: Metadata_Plate")] = None
     to: Annotated[
-        str | None, typer.Option(help="which rows are controls: a control type, or COLUMN=VALUE; default: negcon")
+        str | None,
+        typer.Option(help="which rows are controls: a type in Metadata_Control_Type, or COLUMN=VALUE; default: negcon"),
     ] = None
     how: Annotated[
         str | None, typer.Option(help="how wells become a profile: mean, median, trimmed; default: median")
     ] = None
-    seed: Annotated[int | None, typer.Option(min=0, help="of permutations and bootstrap; default: 0")] = None
+    seed: Annotated[int | None, typer.Option(min=0, help="seed of permutations and bootstrap; default: 0")] = None
 
     def plain(self) -> dict[str, Any]:
         """Return the options that were typed, as ``wellstream.retrieve`` takes them."""
@@ -151,8 +155,8 @@ def retrieve(
 ) -> None:
     """Score profiles: do replicates find each other, does the nearest compound have the same class?
 
-    Mean average precision with permutation p and FDR, NSC and NSB (nearest profile not of the same compound, nor of the
-    same batch), replicate correlation, and scores of batch mixing in the style of scib.
+    The scores: mean average precision with permutation p and FDR; NSC and NSB (the nearest profile that is not of the
+    same compound, and for NSB not of the same batch either); replicate correlation; batch mixing in the style of scib.
 
     Example: wellstream retrieve normal.h5ad --treatment Metadata_Compound,Metadata_Concentration --label Metadata_MOA
     --batch Metadata_Batch --to Metadata_Compound=DMSO --out retrieval

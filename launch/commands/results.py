@@ -32,11 +32,16 @@ class LayerOptions:
 
     layers: Annotated[
         str | None,
-        typer.Option(help="layers of the network instead, such as conv3,conv4: one file each, one row per tile"),
+        typer.Option(
+            help="write these layers of the network instead, such as conv3,conv4: one file per layer, one row per tile"
+        ),
     ] = None
     pool: Annotated[str, typer.Option(help="how --layers are pooled over space: max or mean")] = "max"
     views: Annotated[
-        str, typer.Option(help="with --layers: average over 4 mirror images, 8 symmetries, or the views image2omics")
+        str,
+        typer.Option(
+            help="with --layers: average over views: 4 (mirror images), 8 (all symmetries) or image2omics (its four)"
+        ),
     ] = "1"
 
 
@@ -46,20 +51,20 @@ def embed(
     options: LayerOptions,
     data: DatasetOfRun = None,
     level: Annotated[str, typer.Option(help="tile: one row per tile; bag: the mean of each bag")] = "tile",
-    untrained: Annotated[bool, typer.Option("--untrained", help="with the weights the run began with")] = False,
+    untrained: Annotated[bool, typer.Option("--untrained", help="use the weights that the run began with")] = False,
     device: Device = None,
     processes: Processes = Processes(),  # noqa: B008 - frozen
 ) -> None:
-    """Write embeddings as AnnData. Tile embeddings can train heads: data.embeddings in a run YAML.
+    """Write embeddings as AnnData. Heads can be trained on tile embeddings (data.embeddings in a run YAML).
 
-    Where the run's config.yaml says data.check: true, each block of pixels is compared with its checksum.
+    If the run's config.yaml says data.check: true, each block of pixels is compared with its checksum.
 
     Python: wellstream.open_run(run).embed(), .write_embeddings(out), .write_layers(out, layers)
     """
     if options.layers is None and options.views != "1":
-        raise ConfigError("--views averages layers: name them with --layers")
+        raise ConfigError("--views works only with --layers; name layers with --layers conv4")
     if options.layers is not None and level != "tile":
-        raise ConfigError("--layers gives one row per tile: leave out --level")
+        raise ConfigError("--layers always writes one row per tile; leave out --level")
     written: Result
     with processes.opened(run, device) as (opened, report):
         if options.layers is None:
@@ -74,17 +79,20 @@ def embed(
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions:
-    """What is averaged, and how sure of it one may be."""
+    """What is averaged, and which intervals are added."""
 
     tiles: Annotated[int, typer.Option(min=1, help="tiles sampled per bag (Mehrizi 2023: 512)")] = 512
-    seeds: Annotated[int, typer.Option(min=1, help="draws averaged (Mehrizi 2023: 3)")] = 3
+    seeds: Annotated[int, typer.Option(min=1, help="random draws of tiles to average over (Mehrizi 2023: 3)")] = 3
     views: Views = "1"
     interval: Annotated[
         float | None,
-        typer.Option("--interval", help="share of measured values that layers lower and upper shall hold, such as 0.9"),
+        typer.Option(
+            "--interval",
+            help="add layers lower and upper: intervals that hold this share of measured values, such as 0.9",
+        ),
     ] = None
     interval_by: Annotated[
-        str, typer.Option("--interval-by", help="columns whose values have intervals of their own: Metadata_Plate")
+        str, typer.Option("--interval-by", help="columns whose values get separate intervals, such as Metadata_Plate")
     ] = ""
 
 
@@ -97,11 +105,11 @@ def predict(
     device: Device = None,
     processes: Processes = Processes(),  # noqa: B008 - frozen
 ) -> None:
-    """Write predictions as AnnData, with the measured values beside them where the dataset has them.
+    """Write predictions as AnnData, with the measured values if the dataset has them.
 
-    A run whose pool has learned how much each tile counts also writes attention.parquet, one row per tile.
+    If the pool of the run has learned weights of tiles, attention.parquet holds them, one row per tile.
 
-    Where the run's config.yaml says data.check: true, each block of pixels is compared with its checksum.
+    If the run's config.yaml says data.check: true, each block of pixels is compared with its checksum.
 
     Python: wellstream.open_run(run).predict(), .write_predictions(out)
     """
@@ -125,11 +133,11 @@ def inpaint(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="folder; default: inpainting in the run")] = None,
     data: DatasetOfRun = None,
     part: Part = "test",
-    panels: Annotated[int, typer.Option(min=0, help="conditions to keep images of, for the report")] = 8,
+    panels: Annotated[int, typer.Option(min=0, help="number of conditions whose images are kept for the report")] = 8,
     device: Device = None,
     processes: Processes = Processes(),  # noqa: B008 - frozen
 ) -> None:
-    """Paint every cell after a source of its own protein and after one of another: does the network use its source?
+    """Paint each cell twice, from a source of its own protein and of another: does the network use its source?
 
     Python: wellstream.open_run(run).inpaint()
     """
@@ -140,37 +148,52 @@ def inpaint(
 
 @dataclass(frozen=True, kw_only=True)
 class SaliencyOptions:
-    """Of runs that predict bags."""
+    """Options for runs that predict bags."""
 
     outputs: Annotated[
-        str | None, typer.Option(help="of bags: genes, such as GENE1,transcripts_M1/GENE2; all where they are few")
+        str | None,
+        typer.Option(
+            help="runs on bags: genes to explain, such as GENE1,transcripts_M1/GENE2; if none are named: all, if "
+            "they are few"
+        ),
     ] = None
-    bags: Annotated[str, typer.Option(help="of bags: how many are drawn, or names, such as A01,plate-2/B03")] = "4"
-    samples: Annotated[int, typer.Option(min=1, help="of bags: noisy copies that SmoothGrad averages over")] = 25
+    bags: Annotated[
+        str, typer.Option(help="runs on bags: how many bags to draw, or their names, such as A01,plate-2/B03")
+    ] = "4"
+    samples: Annotated[
+        int, typer.Option(min=1, help="runs on bags: number of noisy copies that SmoothGrad averages over")
+    ] = 25
     noise: Annotated[
-        float, typer.Option(min=0, help="of bags: their standard deviation, as a share of the range of a tile")
+        float,
+        typer.Option(min=0, help="runs on bags: standard deviation of that noise, as a share of the range of a tile"),
     ] = 0.15
 
 
 def saliency(
     run: RunFolder,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help=".npz to write; images.saliency of an expression YAML, or of a figure")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help=".npz to write; wellstream figure --saliency takes it, and images.saliency of an expression YAML",
+        ),
     ],
     bag_options: SaliencyOptions,
     data: DatasetOfRun = None,
     part: Part = "test",
     tiles: Annotated[
-        int | None, typer.Option(min=1, help="how many tiles, drawn by --seed; default: 256, or 9 per bag")
+        int | None, typer.Option(min=1, help="how many tiles to explain, drawn at random; default: 256, or 9 per bag")
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = None,
 ) -> None:
-    """Write which pixels of a cell a prediction is read from.
+    """Write which pixels of a cell a prediction depends on.
 
-    Guided backpropagation for a run that predicts tiles; SmoothGrad for one that predicts bags, and beside it a table
-    of what each tile of those bags says, and a picture of the tiles that raise and lower the prediction most
-    (NAME.figures/tile_votes.png), which wellstream report RUN --figures NAME.figures shows.
+    A run that predicts tiles is explained by guided backpropagation, one that predicts bags by SmoothGrad. For bags
+    there is also a table of the contribution of each tile, and a picture of the tiles that raise and lower the
+    prediction most (NAME.figures/tile_votes.png). To show it in the report: wellstream report RUN --figures
+    NAME.figures
 
     Python: wellstream.open_run(run).saliency(out)
     """

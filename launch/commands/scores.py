@@ -31,17 +31,22 @@ class EvaluateOptions:
     test: Annotated[str | None, typer.Option(help="wilcoxon (paired) or mann_whitney; default: wilcoxon")] = None
     unit: Annotated[
         str | None,
-        typer.Option(help="what the test counts: well, or condition (averages its wells); default: well"),
+        typer.Option(help="unit of the test: well, or condition (its wells are averaged); default: well"),
     ] = None
     correction: Annotated[str | None, typer.Option(help="none or benjamini_hochberg; default: none")] = None
     alpha: Annotated[float | None, typer.Option(help="level of significance, between 0 and 1; default: 0.05")] = None
     interval: Annotated[
         str | None,
-        typer.Option(help="of the share of genes: p_quantiles (as the authors') or split_shares; default: p_quantiles"),
+        typer.Option(
+            help="interval of the share of predictable genes: p_quantiles (as the authors do) or split_shares; "
+            "default: p_quantiles"
+        ),
     ] = None
     ranked: Annotated[
         str | None,
-        typer.Option(help="genes in the tables of best and worst: significant or all; default: significant"),
+        typer.Option(
+            help="genes that the tables of best and worst genes rank: significant or all; default: significant"
+        ),
     ] = None
 
 
@@ -50,8 +55,8 @@ def evaluate(
         list[str],
         typer.Argument(
             metavar="RUN|FILE|key=value",
-            help="a run folder, or prediction files (one per target and split) or folders of them; key=value: any "
-            "option of the evaluation, also of one that a plugin adds",
+            help="a run folder, or prediction files (one per target and split), or folders of them. key=value "
+            "sets any other option of the evaluation",
         ),
     ],
     options: EvaluateOptions,
@@ -64,13 +69,13 @@ def evaluate(
         str | None, typer.Option("--data", help="dataset folder or URL; default: the one that the predictions name")
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(help="evaluation to make; default: the only one that takes these files")
+        str | None, typer.Option(help="name of the evaluation; default: the only one that takes these files")
     ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Score predictions on held-out bags or cells: r2, SMAPE, significance, Pearson with intervals, baselines.
 
-    With --baselines the headline says whether the model is above, level with or below the best of them.
+    With --baselines the headline says whether the model is above, level with or below the best baseline.
 
     Python: wellstream.evaluate(predictions, out=out, baselines="all", alpha=0.01)
     """
@@ -106,15 +111,16 @@ def intervals(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for the predictions with layers lower and upper")],
-    level: Annotated[float, typer.Option(help="share of measured values that an interval shall hold")] = 0.9,
+    level: Annotated[float, typer.Option(help="share of measured values that the intervals hold")] = 0.9,
     new: Annotated[
         list[str] | None,
-        typer.Option(help="predictions of the same runs on other data, which get intervals instead; repeat for more"),
+        typer.Option(help="predictions of the same runs on new data: these get the intervals instead; repeat for more"),
     ] = None,
 ) -> None:
-    """Add intervals that the test parts of several splits calibrate (jackknife+): no part is set aside for them.
+    """Add prediction intervals, calibrated on the test parts of several splits (jackknife+).
 
-    What a split held out calibrates the other rows that it held out, wells of one perturbation never each other.
+    No extra part has to be set aside. Rows that a split held out calibrate the other rows that it held out, but never
+    rows of the same perturbation.
 
     Example: wellstream intervals predictions/split-* --out predictions-with-intervals
     Python: wellstream.intervals(predictions, out, level=0.9)

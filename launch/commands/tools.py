@@ -31,13 +31,16 @@ def register(app: typer.Typer) -> None:
 def verify(
     folder: Annotated[str, typer.Argument(help="dataset folder or URL, or run folder")],
     head: Annotated[
-        str | None, typer.Option(help="of a run: head that an earlier verification printed; it must still be there")
+        str | None,
+        typer.Option(
+            help="for a run: the head that an earlier verification printed; exactly that checkpoint is proved"
+        ),
     ] = None,
 ) -> None:
     """Prove that a dataset is undamaged, or that a run consumed every planned tile exactly once.
 
-    Exit code 0: all is sound; 1: a dataset behind a URL is, but copies in this machine's cache were damaged, and are
-    removed now; 2: it is not. SECURITY.md says what this proves, and against whom.
+    Exit code 0: all is sound. 1: a dataset behind a URL is sound, but copies in the cache of this machine were damaged
+    and are removed now. 2: it is not sound. SECURITY.md says what this proves, and against whom.
 
     Python: wellstream.verify_dataset(folder), wellstream.verify_run(folder)
     """
@@ -45,7 +48,9 @@ def verify(
         show.verdict(ws.verify_run(folder, head))
         return
     if head is not None:
-        raise RunError(f"{folder}: no config.yaml, so this is not a run folder, and --head is of a run's checkpoint")
+        raise RunError(
+            f"{folder}: no config.yaml, so this is not a run folder, and --head is for runs only; leave it out"
+        )
     if "://" not in folder and not Path(folder).is_dir():
         raise DatasetError(
             f"{folder}: no such dataset folder, and no such run folder; make a dataset with: wellstream ingest "
@@ -59,7 +64,7 @@ def verify(
 
 
 def bench(context: typer.Context, theme: Annotated[str, typer.Argument(help="theme, or all")]) -> None:
-    """Measure this machine against the physical limit and the peers: python -m benchmarks THEME."""
+    """Measure the speed on this machine, compared with its physical limit and with other libraries."""
     if not (ROOT / "benchmarks" / "__main__.py").is_file():
         raise RunError(f"the benchmarks are not part of an installed package; {_THERE} {theme}")
     os.execv(sys.executable, python_on("benchmarks", [theme, *context.args]))  # noqa: S606 - our own interpreter
@@ -67,15 +72,19 @@ def bench(context: typer.Context, theme: Annotated[str, typer.Argument(help="the
 
 def config(
     kind: Annotated[
-        str | None, typer.Argument(help="kind of file, as run; or an entry, as objective.triplet_mil; none: list them")
+        str | None,
+        typer.Argument(
+            help="kind of config, such as run; or one entry, such as objective.triplet_mil; nothing: list all kinds"
+        ),
     ] = None,
     picks: Annotated[
-        list[str] | None, typer.Argument(metavar="key=entry", help="entries to write, as objective=triplet_mil")
+        list[str] | None,
+        typer.Argument(metavar="key=entry", help="which entries to write, such as objective=triplet_mil"),
     ] = None,
 ) -> None:
-    """Write out a config with every key, its default, type and meaning: a file to fill in.
+    """Write a config to fill in: every key with its default, type and meaning.
 
-    ``...`` stands where a value must be given; every other key may be left out.
+    ``...`` marks a value that you must give. Every other key may be left out.
 
     Example: wellstream config run objective=marker_regression plan=tiles > my.yaml
     Python: wellstream.config(kind), wellstream.config_kinds()
@@ -86,5 +95,5 @@ def config(
 
 
 def doctor() -> None:
-    """Say what this installation can do: versions, devices, memory, optional parts; exit 1 if something is broken."""
+    """Check this installation: versions, devices, memory, optional parts. Exits with 1 if something is broken."""
     raise typer.Exit(later.doctor())

@@ -16,16 +16,16 @@ from launch.several import Machines, start
 
 PANEL = "Training"
 ORDER = 20
-OUTPUT = "a run is written to run_dir of its config, which an override sets: run_dir=FOLDER"
+OUTPUT = "the run is written to the key run_dir of the config; type run_dir=FOLDER"
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``wellstream``."""
     instead = dict.fromkeys(("--out", "-o", "--output", "--run-dir"), OUTPUT)
-    instead["--data"] = "the dataset is a key of the config, which an override sets: data.path=DATASET"
+    instead["--data"] = "the dataset is the key data.path of the config; type data.path=DATASET"
     add(app, train, panel=PANEL, runs_code=True, instead=instead)
     add(app, heads, panel=PANEL, runs_code=True, instead=instead)
-    output = "a study is written to out of its config, which an override sets: out=FOLDER"
+    output = "the study is written to the key out of the config; type out=FOLDER"
     add(app, study, panel=PANEL, runs_code=True, instead=dict.fromkeys(("--out", "-o", "--output"), output))
 
 
@@ -34,23 +34,31 @@ def train(
     options: Overrides = None,
     nproc: Nproc = 1,
     resume: Annotated[
-        str, typer.Option(help="auto: newest valid checkpoint of the run; none: start new; or a PATH")
+        str,
+        typer.Option(
+            help="auto: go on from the newest valid checkpoint of the run; none: start anew; or the PATH of a "
+            "checkpoint"
+        ),
     ] = "auto",
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
-            help="make a few steps, say their time and memory and what would need less; with --on: show the job",
+            help="make a few steps, and say what time and memory they need and what would need less; with --on: "
+            "show the job",
         ),
     ] = False,
     machines: Machines = Machines(),  # noqa: B008 - frozen
     where: Elsewhere = Elsewhere(),  # noqa: B008 - frozen
 ) -> None:
-    """Train what a YAML describes.
+    """Train the model that a YAML file describes.
 
-    Processes of one machine are reached from no other. Over several machines, type the same command on each, with its
-    own number: wellstream train CONFIG --nodes 2 --nproc 8 --node-rank 0 --master HOST. All of them must see the same
-    run_dir. As a job of a cluster: wellstream train CONFIG --nodes 2 --nproc 8 --on slurm --dry-run
+    With several machines, type the same command on each, with the number of that machine. All must see the same
+    run_dir:
+    wellstream train CONFIG --nodes 2 --nproc 8 --node-rank 0 --master HOST
+    As a job of a cluster:
+    wellstream train CONFIG --nodes 2 --nproc 8 --on slurm --dry-run
+    Without --nodes, processes listen on this machine only.
 
     Python: wellstream.fit(config), wellstream.rehearse(config)
     """
@@ -74,16 +82,17 @@ def study(
     config: Annotated[Path, typer.Argument(help="study YAML; see experiments/*/study.yaml")],
     options: Overrides = None,
     only: Annotated[
-        str | None, typer.Option(help="a step, or a stage such as heads: nothing else is done", metavar="STEP")
+        str | None, typer.Option(help="do only this step, or this stage, such as heads", metavar="STEP")
     ] = None,
-    until: Annotated[str | None, typer.Option(help="a step or a stage: it and all it needs", metavar="STEP")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="print the steps and where they stand; do nothing")
-    ] = False,
+    until: Annotated[
+        str | None, typer.Option(help="do this step or stage and all that it needs", metavar="STEP")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="do nothing; print the steps and which are done")] = False,
 ) -> None:
-    """Do a whole study: ingest, pretrain, embed, heads of every split, predict, evaluate, report. Run again to go on.
+    """Run a whole study: ingest, pretrain, embed, heads of all splits, predict, evaluate, report. Run again to go on.
 
-    Each step is printed as the command it is. A setting that changed is named, and what depends on it is done again.
+    Each step is printed as the command that it runs. If a setting changed, it is named, and the steps that depend on it
+    are done again.
 
     Python: wellstream.study(config)
     """
@@ -100,10 +109,10 @@ def heads(
 ) -> None:
     """Train linear heads of many targets and splits at once, from cached tile embeddings.
 
-    One model per entry of objective.targets and of heads.seeds, as: wellstream heads CONFIG 'heads.seeds=[0, 1, 2]'.
-    Each gets a run folder in run_dir, with the weights that wellstream train would give it. {seed} in
-    objective.pretrained and data.embeddings stands for the seed, for a backbone per split. Models that are there
-    already stay, so the same command goes on after a stop.
+    There is one model for each pair of a target (objective.targets) and a seed (heads.seeds), as in: wellstream heads
+    CONFIG 'heads.seeds=[0, 1, 2]'. Each model gets a run folder in run_dir, with the weights that wellstream train
+    would give it. If each split has its own backbone, write {seed} in objective.pretrained and data.embeddings.
+    Finished models stay, so the same command goes on after a stop.
 
     Python: wellstream.fit_heads(config)
     """

@@ -83,7 +83,7 @@ def test_control_types_are_translated(tmp_path: Path) -> None:
             "well A01 has Metadata_Control_Type 'negcom'; expected one of negcon, poscon, treatment, empty; "
             "did you mean 'negcon'?",
         ),
-        ("Metadata_Well,Metadata_Perturbation\n", {}, "holds a header and no row; expected a plate map"),
+        ("Metadata_Well,Metadata_Perturbation\n", {}, "holds a header but no rows; expected a plate map"),
         ("", {}, "the file is empty; expected a plate map"),
         ("Metadata_Well,Metadata_Perturbation\nA1,x,5\nA2,x,\n", {}, "line 2 has 3 cells, the header (line 1) names 2"),
     ],
@@ -179,9 +179,9 @@ def test_an_assay_layout_of_harmony(tmp_path: Path) -> None:
         (("<Row>2", "<Row>40"), "layer 'Compound': plate row 40"),
         (("<Col>4", "<Col>3"), "layer 'Compound' has the well B03 twice"),
         (("<Name>Dose", "<Name>Compound"), "two layers are called 'Compound'"),
-        (("</AssayLayout>", ""), "damaged or no XML"),
+        (("</AssayLayout>", ""), "damaged, or not XML"),
         (("<Value>0042</Value>", ""), "has no value in any well for Metadata_Perturbation"),
-        (("<?xml version", '<!DOCTYPE a [<!ENTITY b "c">]><?xml version'), "no safe XML"),
+        (("<?xml version", '<!DOCTYPE a [<!ENTITY b "c">]><?xml version'), "not safe XML"),
     ],
 )
 def test_bad_layouts_are_refused(tmp_path: Path, change: tuple[str, str], sentence: str) -> None:
@@ -200,7 +200,7 @@ def test_a_row_without_plate_may_not_meet_one_with_it(tmp_path: Path) -> None:
 
 def test_no_well_in_common_is_an_error_with_examples(tmp_path: Path) -> None:
     platemap = _read(tmp_path, "Metadata_Well,Metadata_Perturbation\nA1,x\nA2,y\n")
-    with pytest.raises(InputError, match="images are there of B01, B02, rows of the plate map of A01, A02"):
+    with pytest.raises(InputError, match="the images are of B01, B02, the rows of the plate map of A01, A02"):
         join(["B02", "B01"], platemap, plate="P1")
     assert join_note(["A01", "B02"], platemap, plate="P1") == (
         "plate P1: 1 of 2 wells with images are in the plate map, and 1 of 2 wells of the map have images"
@@ -292,7 +292,7 @@ def test_published_maps(real_data: Path) -> None:
         "path": str(file),
         "columns": {"Metadata_Well": "well_position", "Metadata_Perturbation": "broad_sample"},
     }
-    with pytest.raises(InputError, match="line 2: well A01 has no Metadata_Perturbation, and so have 23 more"):
+    with pytest.raises(InputError, match="line 2: well A01 has no Metadata_Perturbation, and 23 more have none either"):
         read_platemap(PlatemapConfig.from_plain(plain))
     dmso = {"control_type": "negcon", "perturbation": "DMSO"}
     table = read_platemap(PlatemapConfig.from_plain({**plain, "blank": dmso}))

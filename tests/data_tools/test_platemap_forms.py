@@ -47,7 +47,7 @@ def test_a_map_that_is_not_there_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("plates", "message"),
     [
-        ("P1,M1\nP1,M2\n", "line 3: plate 'P1' comes twice"),
+        ("P1,M1\nP1,M2\n", "line 3: plate 'P1' appears twice"),
         ("P1,\n", "line 2: expected Assay_Plate_Barcode and Plate_Map_Name"),
         ("P1,M9\n", "line 2: no map 'M9' of plate 'P1' in"),
         ("P1,../M1\n", "line 2: Plate_Map_Name '../M1': expected the name of a file, without a folder"),

@@ -152,7 +152,7 @@ def test_tables_of_ground_truth_that_cannot_be_used_are_refused(tmp_path: Path) 
         reads(whole.rename(columns={"measured (absolute)": "amount"}))
     with pytest.raises(InputError, match="plate BR001 well A1 is in two parts"):
         reads(whole.assign(fold=["test", *whole["fold"][1:]]))
-    with pytest.raises(InputError, match="the part 'seven' is none of train, val, test"):
+    with pytest.raises(InputError, match="the part 'seven' is not one of train, val, test"):
         reads(whole.assign(fold="seven"))
     gaps = whole.drop(index=[4]).drop(columns="fold")
     gaps.to_csv(file, index=False)

@@ -62,7 +62,7 @@ def zeroed(data: bytes, rng: Generator) -> bytes:
 
 
 def doubled(data: bytes, rng: Generator) -> bytes:
-    """A block stands twice."""
+    """A block appears twice."""
     start, stop = sorted(int(place) for place in rng.integers(0, len(data) + 1, 2))
     return data[:stop] + data[start:stop] + data[stop:]
 

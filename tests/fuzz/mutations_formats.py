@@ -92,7 +92,7 @@ def json_value(data: bytes, rng: Generator) -> bytes:
 
 
 def json_key_twice(data: bytes, rng: Generator) -> bytes:
-    """The first key stands twice, with another value."""
+    """The first key appears twice, with another value."""
     return re.sub(rb'\{\s*("[^"]*":)', rb"{\1 1, \1", data, count=1)
 
 
@@ -194,7 +194,7 @@ def tensors(data: bytes, rng: Generator) -> bytes:
 
 
 def xml_element(data: bytes, rng: Generator) -> bytes:
-    """An element is missing, stands twice, or says something else."""
+    """An element is missing, appears twice, or says something else."""
     root = fromstring(data)
     parents = [(parent, child) for parent in root.iter() for child in parent]
     parent, child = _any(parents, rng)

@@ -258,7 +258,7 @@ def extreme_number(rows: Rows, rng: Generator) -> Rows:
 
 
 def row_twice(rows: Rows, rng: Generator) -> Rows:
-    """A row stands twice."""
+    """A row appears twice."""
     row = int(rng.integers(1, len(rows)))
     return [*rows, rows[row]]
 

@@ -71,10 +71,10 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
         (["trian"], "No such command 'trian'. Did you mean 'train', 'track'?"),
         (["fit"], "No such command 'fit'. There are simulate, init, ingest, update, inspect, convert,"),
         (["simulate", "plat"], "No such command 'plat'. Did you mean 'plate'?"),
-        (["train", "x.yaml", "--out", "run"], "a run is written to run_dir of its config"),
-        (["train", "x.yaml", "--data", "d"], "which an override sets: data.path=DATASET"),
+        (["train", "x.yaml", "--out", "run"], "the run is written to the key run_dir of the config"),
+        (["train", "x.yaml", "--data", "d"], "the key data.path of the config; type data.path=DATASET"),
         (["predict", "run", "--tils", "3"], "No such option: --tils; did you mean '--tiles'? This command has --out,"),
-        (["ingest", "x.yaml", "--size", "3"], "Keys of the config are written without dashes, as key=value."),
+        (["ingest", "x.yaml", "--size", "3"], "Write keys of the config without dashes, as key=value."),
     ],
 )
 def test_a_typing_error_is_answered_with_what_there_is(words: list[str], said: str) -> None:

@@ -40,7 +40,7 @@ def test_what_is_written_runs_on_every_layout(tmp_path: Path, layout: str, monke
     if layout == "harmony":
         run = ws.fit("SIM/train.yaml", overrides=["train.steps=1", "train.save_every=1"])
         assert run.embed().shape[0] == built.tiles
-    with pytest.raises(InputError, match=r"SIM/ingest.yaml: is there already and is not overwritten"):
+    with pytest.raises(InputError, match=r"SIM/ingest.yaml: exists already and is not overwritten"):
         ws.init("raw/SIM")
 
 
@@ -69,8 +69,8 @@ def test_a_folder_that_nobody_knows_says_what_is_there(tmp_path: Path) -> None:
         ws.init(tmp_path / "x", tmp_path / "out")
     told = str(refused.value)
     assert "no reader knows this export; it holds 1 .tif, 1 .txt" in told
-    assert "filenames: no part of the names is a well, as of scan_1.tif" in told
-    assert "harmony: no image is named as r01c01f01p01-ch1sk1fk1fl1.tiff" in told
+    assert "filenames: no part of the names is a well; an example is scan_1.tif" in told
+    assert "harmony: no image has a name like r01c01f01p01-ch1sk1fk1fl1.tiff" in told
     assert not (tmp_path / "out").exists()
     (tmp_path / "x" / "dataset.json").write_text("{}")
     with pytest.raises(InputError, match="is a finished dataset, not an export of a microscope"):

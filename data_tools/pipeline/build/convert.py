@@ -162,7 +162,9 @@ def _share(source: Path, target: Path, item: FileRecord) -> bool:
         DatasetError: it is absent or of another size than recorded.
     """
     if not source.is_file() or source.stat().st_size != item.bytes:
-        raise DatasetError(f"{source}: missing or of another size than recorded; see: wellstream verify of its dataset")
+        raise DatasetError(
+            f"{source}: missing, or its size is not the recorded one; check the dataset with: wellstream verify DATASET"
+        )
     if target.is_file() and target.stat().st_size == item.bytes:  # of a conversion that was stopped; it is whole
         return target.samefile(source)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -108,8 +108,9 @@ class BuildFolder:
             changed = changed_keys(manifest.source, config.plain())
             grow = "" if of_pixels(changed) else f"give it these tables with: wellstream update {self.root} CONFIG; or "
             raise DatasetError(
-                f"{self.root}: a finished dataset of another config (differs in {', '.join(changed)}); {grow}choose "
-                f"another folder, or remove it to start anew: rm -r {self.root}"
+                f"{self.root}: holds a finished dataset of another config (it differs in "
+                f"{', '.join(changed)}); {grow}choose another folder, or remove it to start anew: rm -r "
+                f"{self.root}"
             )
         return manifest
 

@@ -38,7 +38,7 @@ def restore_index(manifest: Manifest, root: Path) -> tuple[str, ...]:
         if tile_index(root, coded=manifest.codec is not None) != item:
             (root / item.name).unlink()
             raise DatasetError(
-                f"{root / item.name}: made again it is another one, so {TILES_NAME} is damaged; {anew(root)}"
+                f"{root / item.name}: was made again and is different, so {TILES_NAME} is damaged; {anew(root)}"
             )
     return tuple(f"{item.name} was made again from {TILES_NAME}" for item in lost)
 
@@ -64,10 +64,10 @@ def remake(kind: Kind[C, F, J, S], jobs: Sequence[J], manifest: Manifest, folder
         if wrong or not made:
             for name in wrong:
                 (folder.root / name).unlink()
-            raise DatasetError(f"{job.files.file}: made again it is another shard, {_CHANGED}; {anew(folder.root)}")
+            raise DatasetError(f"{job.files.file}: was made again and is different, {_CHANGED}; {anew(folder.root)}")
     for name in sorted(lost_files(manifest, folder.root)):
-        raise DatasetError(f"{folder.root / name}: lost, and the input makes no such shard, {_CHANGED}; "
-                           f"{anew(folder.root)}")  # fmt: skip
+        raise DatasetError(f"{folder.root / name}: lost, and the input no longer makes this shard, {_CHANGED}; "
+            f"{anew(folder.root)}")  # fmt: skip
     with explained(folder.root):
         shutil.rmtree(folder.parts, ignore_errors=True)
 

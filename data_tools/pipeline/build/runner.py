@@ -76,7 +76,9 @@ class _Plugins(WorkerPlugin):
         """Dask has asked the worker for this, which may run any code there; so the files need no further leave."""
         permit_code()
         if load_plugins(self._plugins, "Dask worker") != self._plugins:
-            raise ConfigError("a plugin is another file where the worker runs: give all of them the same file")
+            raise ConfigError(
+                "the plugin file has other content on the machine of the worker; give all machines the same file"
+            )
 
 
 class HereRunner:
@@ -142,8 +144,8 @@ class DaskRunner:
                 return future.result()
         if isinstance(failed, KilledWorker):
             raise PipelineError(
-                f"workers died while they worked on a task ({failed}); most often memory: use fewer workers, then "
-                f"{self._again}"
+                f"workers died while they worked on a task ({failed}), most often for lack of memory; use "
+                f"fewer workers, then {self._again}"
             ) from failed
         if isinstance(failed, CancelledError):
             raise self._scheduler_ended() from failed
@@ -261,8 +263,8 @@ def _address_in(file: Path) -> str:
                 return str(plain["address"])
         time.sleep(_FILE_S)
     raise PipelineError(
-        f"{file}: no file of a Dask scheduler within {NO_WORKER_S:g} s; it is written by: dask scheduler "
-        f"--scheduler-file {file}"
+        f"{file}: no Dask scheduler has written this file within {NO_WORKER_S:g} s; write it with: dask "
+        f"scheduler --scheduler-file {file}"
     )
 
 

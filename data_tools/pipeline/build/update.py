@@ -176,14 +176,16 @@ def _checked(manifest: Manifest, config: IngestBase, root: Path, kind: str) -> l
     found = manifest.source.get("kind", "plates")
     if found != kind:
         raise DatasetError(
-            f"{root}: a dataset of {found}, and the config is of {kind}: name the config that it was made with"
+            f"{root}: a dataset of {found}, but the config is for {kind}; name the config that the dataset "
+            "was made with"
         )
     changed = changed_keys(manifest.source, config.plain())
     shaping = of_pixels(changed)
     if shaping:
         raise DatasetError(
-            f"{root}: {', '.join(shaping)} {'differs' if len(shaping) == 1 else 'differ'} from the dataset, and pixels "
-            f"depend on it; update changes {_CHANGED[kind]} alone: ingest into another folder, or take the former value"
+            f"{root}: {', '.join(shaping)} {'differs' if len(shaping) == 1 else 'differ'} from the dataset, "
+            f"and the pixels depend on it; update only changes {_CHANGED[kind]}; ingest into another folder, "
+            "or restore the former value"
         )
     records = {item.name: item for item in manifest.files}
     for name in (BAGS_NAME, TILES_NAME, CELLS_NAME):

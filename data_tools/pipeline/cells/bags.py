@@ -84,8 +84,8 @@ def _counts(listed: ListedCells, bags: BagsConfig, code: npt.NDArray[Any]) -> np
     if listed.listing.several:
         if bags.count_by is not None:
             raise InputError(
-                f"{listed.where}: its reader finds cells as it reads, so they are counted by bag; remove "
-                "'bags.count_by'"
+                f"{listed.where}: its reader finds cells while it reads images, so cells can only be counted "
+                "per bag; remove 'bags.count_by'"
             )
         return np.full(len(listed.cells), np.iinfo(np.int64).max)
     if bags.count_by:

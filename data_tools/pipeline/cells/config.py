@@ -107,7 +107,7 @@ class BagsConfig(StrictModel):
         if self.together and self.groups is None:
             raise ValueError("'together' says which cells share a random group: set 'groups' too")
         if CELL in self.by:
-            raise ValueError(f"'by' names {CELL}, which cells never share: leave it out")
+            raise ValueError(f"'by' names {CELL}, which is different for each cell; leave it out")
         if len(set(self.by)) < len(self.by):
             raise ValueError("'by' names a column twice")
         return self
@@ -165,13 +165,13 @@ class CellsIngestConfig(IngestBase):
         unknown = [name for name in self.intensity if name not in self.channels]
         if unknown:
             known = ", ".join(self.channels)
-            raise ValueError(f"'intensity' names '{unknown[0]}', which is none of 'channels': {known}")
+            raise ValueError(f"'intensity' names '{unknown[0]}', which is not one of 'channels': {known}")
         return self
 
     @model_validator(mode="after")
     def _fractions_are_stored(self) -> CellsIngestConfig:
         if self.intensity and self.tiles.dtype != "float32":
-            raise ValueError("'intensity' makes fractions; set 'tiles.dtype: float32'")
+            raise ValueError("'intensity' makes numbers with fractions; set 'tiles.dtype: float32'")
         return self
 
     @model_validator(mode="after")

@@ -128,8 +128,9 @@ def _check_shift(
         ways = f"'shift: {shift}' beside 'by' makes it so, 'shift: 0' says that the numbers are right as they are"
         if better > matched:
             raise InputError(
-                f"{file}: '{columns[CELL]}' seems to be one off: {matched} of {len(cells)} cells of '{plate}' find a "
-                f"row, {better} would if it were {text}. The numbers of the cells are {numbers}: {ways}"
+                f"{file}: '{columns[CELL]}' seems to be shifted by one: {matched} of {len(cells)} cells of "
+                f"'{plate}' have a row, {better} would have one if it were {text}. The numbers of the cells "
+                f"are {numbers}: {ways}"
             )
         if better == matched and {first, least} == {0, 1} and first == least + shift:
             return (

@@ -111,7 +111,7 @@ def listed_cells(config: CellsIngestConfig, source: CellSourceConfig, tables: Se
     listed = _with_a_bag(listed, config)
     if not len(listed.cells):
         reasons = [*listed.notes, *(problem.detail for problem in listed.problems[:_SHOWN_PROBLEMS])]
-        raise InputError("\n".join([f"{listed.where}: no cell is left of {len(listing)}", *reasons]))
+        raise InputError("\n".join([f"{listed.where}: none of {len(listing)} cells is left", *reasons]))
     return _with_missing_counted(listed, config)
 
 

@@ -116,8 +116,8 @@ def as_text(column: pd.Series[Any]) -> pd.Series[Any]:
 def _rows_in_order(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     if table.rows != len(cells):
         raise InputError(
-            f"{table.file}: {table.rows} rows for {len(cells)} cells of '{plate}', so their order does not say which "
-            "is which; join by a column with 'by'"
+            f"{table.file}: {table.rows} rows for {len(cells)} cells of '{plate}', so their order does not "
+            "say which row belongs to which cell; join by a column with 'by'"
         )
     names = as_text(cells[CELL])
     known = set(names)
@@ -128,9 +128,9 @@ def _rows_in_order(table: OpenTable, cells: pd.DataFrame, plate: str) -> tuple[n
         if set(values) == known and values.tolist() != names.tolist():
             row = int(np.flatnonzero((values.to_numpy() != names.to_numpy()).astype(bool))[0])
             raise InputError(
-                f"{table.file}: 'in_order' takes its rows in the order of the cells, but its column '{name}' names the "
-                f"cells in another order: row {row + 1} says {values.iloc[row]}, cell {row + 1} of '{plate}' is "
-                f"{names.iloc[row]}; join with 'by: {{{CELL}: {name}}}'"
+                f"{table.file}: 'in_order' gives its rows to the cells in their order, but its column "
+                f"'{name}' has another order: row {row + 1} says {values.iloc[row]}, cell {row + 1} of "
+                f"'{plate}' is {names.iloc[row]}; join with 'by: {{{CELL}: {name}}}'"
             )
     _need_rising(cells, names, table.file, plate)
     return np.arange(len(cells)), (
@@ -152,10 +152,10 @@ def _need_rising(cells: pd.DataFrame, names: pd.Series[str], file: str, plate: s
     if len(falls):
         place = int(falls[0])
         raise InputError(
-            f"{file}: 'in_order' takes its rows in the order of the cells, and those of '{plate}' stand in the order "
-            f"of their names, where {names.iloc[place + 1]} follows {names.iloc[place]}; join by a column with the "
-            f"numbers of the cells, with 'by: {{{CELL}: COLUMN}}'; where there is none, give the numbers in the names "
-            "of the files as many digits each (01, 02)"
+            f"{file}: 'in_order' gives its rows to the cells in their order. The cells of '{plate}' are "
+            f"sorted by name, where {names.iloc[place + 1]} follows {names.iloc[place]}. Join by a column "
+            f"with the numbers of the cells: 'by: {{{CELL}: COLUMN}}'. If there is none, rename the files so "
+            "that all numbers have as many digits (01, 02)"
         )
 
 

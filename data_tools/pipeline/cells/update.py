@@ -52,8 +52,8 @@ def _tables(config: CellsIngestConfig, manifest: Manifest, root: Path, base: Pat
     several = [export.plate for export in found.exports if export.listing.several]
     if several:
         raise InputError(
-            f"source '{several[0]}': its reader finds cells as it reads images, so no table alone says what they are: "
-            "ingest into another folder"
+            f"source '{several[0]}': its reader finds cells while it reads images, so an update from tables "
+            "is not possible; ingest into another folder"
         )
     rows = bag_rows(root)
     _check_bags(found, rows, manifest, root)
@@ -94,7 +94,7 @@ def _check_bags(found: CellSurvey, rows: Sequence[Mapping[str, Any]], manifest: 
         if n != had or too_few[row["bag"]] != were_too_few[row["bag"]]:
             what = f"{n} cells" if n != had else f"{too_few[row['bag']]} cells under 'bags.min_cells'"
             was = had if n != had else were_too_few[row["bag"]]
-            raise InputError(f"bag '{'/'.join(pair)}' would have {what} with these tables, and has {was}; {_ELSE}")
+            raise InputError(f"bag '{'/'.join(pair)}' would have {what} with these tables, but has {was}; {_ELSE}")
 
 
 def _tile_names(root: Path) -> pd.DataFrame:
@@ -120,7 +120,8 @@ def _rows_of(tiles: pd.DataFrame, cells: pd.DataFrame, config: CellsIngestConfig
     if (taken < 0).any():
         row = tiles.iloc[int(np.flatnonzero(taken < 0)[0])]
         raise InputError(
-            f"cell '{row[CELL]}' of bag {row['bag']} has a tile and is not in that bag with these tables; {_ELSE}"
+            f"cell '{row[CELL]}' of bag {row['bag']} has a tile, but with these tables it is no longer in "
+            f"that bag; {_ELSE}"
         )
     return taken
 

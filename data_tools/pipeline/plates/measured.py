@@ -81,8 +81,8 @@ def check_cell_tables(
 def _check_wells(file: Path, plate: str, named: set[str], mine: Sequence[str], found: _Sum) -> None:
     if not named & set(mine):
         raise InputError(
-            f"{file}: not one well in common with plate {plate}: the table has {_listed(named) or 'none'}, the plate "
-            f"{_listed(mine)}; correct the column of 'cells.well', or the table"
+            f"{file}: no well in common with plate {plate}: the table has {_listed(named) or 'none'}, the "
+            f"plate {_listed(mine)}; correct the column of 'cells.well', or the table"
         )
     other = named - set(mine)
     if other:
@@ -93,8 +93,8 @@ def _check_site_numbers(file: Path, plate: str, well: str, cells: CellTable, sit
     if cells.site is None or not len(cells.site) or not sites or np.isin(cells.site, list(sites)).any():
         return
     raise InputError(
-        f"{file}: plate {plate} well {well}: the cells lie in the sites {_numbers(cells.site)}, the images show the "
-        f"sites {_numbers(sites)}; not one in common; number the sites as the images do"
+        f"{file}: plate {plate} well {well}: the table has cells in the sites {_numbers(cells.site)}, but the "
+        f"images are of the sites {_numbers(sites)}; number the sites of the table as the images do"
     )
 
 

@@ -157,7 +157,7 @@ def image_kind(plate: Plate, config: IngestConfig, base: Path) -> ImageKind:
                 "lower tiles.size_px"
             )
         return ImageKind(shape=(height, width), types=tuple(image.dtype.name for image in images))
-    raise InputError(f"plate '{plate.name}': not one usable site; see the problems listed with --dry-run")
+    raise InputError(f"plate '{plate.name}': no usable site; see the problems listed with --dry-run")
 
 
 def fit_plates(
@@ -334,7 +334,9 @@ def fit_channel(job: FitJob) -> FileRecord:
         for part in job.sums:
             mean.merge(part.mean())
         if mean.count == 0:
-            raise InputError(f"plate '{job.plate}': not one usable site for the flat-field; see --dry-run")
+            raise InputError(
+                f"plate '{job.plate}': no usable site for the flat-field; see the problems listed with --dry-run"
+            )
         field = _fitted(mean.mean(), job)
     with writing(job.file.parent), replacing(job.file) as stream:
         write_array(stream, field)

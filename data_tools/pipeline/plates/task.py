@@ -255,8 +255,8 @@ def cells_of(config: CellsConfig, file: Path, plate: str, well: str, n_sites: in
     cells = read_cells(config, file, well)
     if cells.site is None and n_sites > 1:
         raise InputError(
-            f"{file}: plate {plate} well {well} has {n_sites} sites, but the table "
-            "does not say which cell lies in which; name its column with 'cells.site'"
+            f"{file}: plate {plate} well {well} has {n_sites} sites, but the table does not say in which site "
+            "a cell lies; name the column of sites with 'cells.site'"
         )
     return cells
 
@@ -312,8 +312,8 @@ def check_matches(
     if first is None or matched or min(n_nuclei, len(cells.y_px)) < _LEAST_TO_JUDGE:
         return
     raise InputError(
-        f"{file}: plate {plate} well {well}: not one of {len(cells.y_px)} cells lies within "
-        f"{config.max_distance_px:g} px of one of {n_nuclei} nuclei; the table has a cell at "
-        f"x {cells.x_px[0]:.1f}, y {cells.y_px[0]:.1f}, the image a nucleus at x {first[1][0]:.1f}, "
-        f"y {first[0][0]:.1f} px; check 'cells.x', 'cells.y' (px, not um) and 'cells.offset_px'"
+        f"{file}: plate {plate} well {well}: none of {len(cells.y_px)} cells lies within "
+        f"{config.max_distance_px:g} px of any of {n_nuclei} nuclei; the table has a cell at x "
+        f"{cells.x_px[0]:.1f}, y {cells.y_px[0]:.1f}, the image a nucleus at x {first[1][0]:.1f}, y "
+        f"{first[0][0]:.1f} px; check 'cells.x', 'cells.y' (px, not um) and 'cells.offset_px'"
     )

@@ -62,7 +62,7 @@ class DeepLocConfig(StrictModel, KnowsExports):
     def _check(self) -> DeepLocConfig:
         for what, names in (("channels", self.channels), ("classes", self.classes)):
             if len(set(names)) < len(names):
-                raise ValueError(f"'{what}' gives two the same name")
+                raise ValueError(f"'{what}' uses the same name twice")
         if metadata_name(self.label) == CELL:
             raise ValueError(f"'label' makes the column {CELL}, which holds the place of the cell")
         return self
@@ -137,7 +137,7 @@ class DeepLocReader(CellReader[DeepLocConfig]):
         numbers = sorted(int(match[1]) for name in file if (match := _DATA.fullmatch(str(name))))
         if not numbers:
             found = ", ".join(map(str, file)) or "nothing"
-            raise InputError(f"{config.path}: no array data1, so no DeepLoc archive; it holds {found}")
+            raise InputError(f"{config.path}: no array data1, so this is not a DeepLoc archive; it holds {found}")
         arrays, rows, labels = [], [], []
         wanted = len(config.channels) * config.size_px**2
         for number in numbers:
@@ -159,8 +159,8 @@ class DeepLocReader(CellReader[DeepLocConfig]):
         if len(shape) != 2 or shape[0] != n or shape[1] < len(config.classes):
             found = " x ".join(map(str, shape)) if shape else "nothing"
             raise InputError(
-                f"{config.path}: {name} is {found}, expected {n} rows and at least {len(config.classes)} columns, one "
-                "a class; correct 'classes'"
+                f"{config.path}: {name} is {found}, expected {n} rows and at least {len(config.classes)} "
+                "columns, one per class; correct 'classes'"
             )
         marks = np.asarray(file[name][:, : len(config.classes)]) == 1
         return [";".join(config.classes[place] for place in np.flatnonzero(row)) for row in marks]

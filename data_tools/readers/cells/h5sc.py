@@ -76,7 +76,7 @@ class H5scReader(CellReader[H5scConfig]):
 
         Raises:
             InputError: no such file, no images in it, images that do not belong to ``obs``, a channel or column that it
-                does not have, or a cell that stands twice.
+                does not have, or a cell that appears twice.
         """
         path = self.config.path
         with open_hdf5(path, error=InputError, what=_WHAT, then=_AGAIN) as file:
@@ -115,7 +115,7 @@ class H5scReader(CellReader[H5scConfig]):
         if not stated:
             stated = tuple(f"c{number}" for number in range(images.shape[1]))
         if len(stated) != images.shape[1]:
-            raise InputError(f"{path}: names {len(stated)} channels, and its images have {images.shape[1]}; {_AGAIN}")
+            raise InputError(f"{path}: names {len(stated)} channels, but its images have {images.shape[1]}; {_AGAIN}")
         for name in self.config.channel_names:
             if name not in stated:
                 raise InputError(
@@ -149,8 +149,8 @@ class H5scReader(CellReader[H5scConfig]):
         twice = table[labels].duplicated()
         if twice.any():
             raise InputError(
-                f"{config.path}: cell '{table[CELL][twice.idxmax()]}' stands in obs twice; name a column that tells "
-                "them apart in 'labels', as the slide"
+                f"{config.path}: cell '{table[CELL][twice.idxmax()]}' appears twice in obs; name a column in "
+                "'labels' that tells the two apart, such as the slide"
             )
         return table
 
@@ -166,7 +166,7 @@ class H5scReader(CellReader[H5scConfig]):
     def _numbers(self, obs: pd.DataFrame, name: str) -> pd.Series[Any]:
         found = self._column(obs, name)
         if found.dtype.kind not in "iufb":
-            raise InputError(f"{self.config.path}: column '{name}' of obs holds no numbers; name it in 'labels'")
+            raise InputError(f"{self.config.path}: column '{name}' of obs does not hold numbers; name it in 'labels'")
         return found.astype(np.float64)
 
 

@@ -135,13 +135,11 @@ class HpaConfig(StrictModel, KnowsExports):
         check_pattern(self.pattern, ("field",), ())
         by_file = CHANNEL in re.compile(self.pattern).groupindex
         if by_file == (self.rgb is not None):
-            raise ValueError(
-                "expected exactly one of a group (?P<channel>...) in 'pattern' (one file per channel) and 'rgb'"
-            )
+            raise ValueError("expected either a group (?P<channel>...) in 'pattern' (one file per channel) or 'rgb'")
         if by_file and not self.channel_names:
-            raise ValueError("expected 'channel_names' for what the group channel finds")
+            raise ValueError("expected 'channel_names', which names what the group (?P<channel>...) finds")
         if self.nucleus not in self.all_channels:
-            raise ValueError(f"'nucleus' is '{self.nucleus}', which is none of {', '.join(self.all_channels)}")
+            raise ValueError(f"'nucleus' is '{self.nucleus}', which is not one of {', '.join(self.all_channels)}")
         if len(set(self.all_channels)) < len(self.all_channels):
             raise ValueError("two channels have the same name")
         return self
@@ -307,5 +305,5 @@ def _decoded(file: Path) -> npt.NDArray[Any]:
     data = np.frombuffer(read_bytes(file, MOST_BYTES), dtype=np.uint8)
     pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
     if pixels is None:
-        raise InputError("not a picture, or a truncated one")
+        raise InputError("not an image, or a truncated one")
     return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels[:, :, :3], cv2.COLOR_BGR2RGB)

@@ -141,7 +141,7 @@ def check_pattern(pattern: str, needed: tuple[str, ...], lower_case: tuple[str, 
     if twice:
         raise ValueError(f"'pattern' has two groups for the column {twice[0]}")
     if NUMBER in groups:
-        raise ValueError(f"'pattern' has a group '{NUMBER}'; give it another name, as cell or field")
+        raise ValueError(f"'pattern' has a group '{NUMBER}'; give it another name, such as cell or field")
     unknown = [name for name in lower_case if name not in groups]
     if unknown:
         raise ValueError(f"'lower_case' names '{unknown[0]}', which is not a group of 'pattern'")

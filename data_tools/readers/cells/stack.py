@@ -80,7 +80,7 @@ class StackConfig(StrictModel, KnowsExports):
     @model_validator(mode="after")
     def _check(self) -> StackConfig:
         if self.layout == "nhw" and len(self.channels) > 1:
-            raise ValueError(f"layout nhw has one channel, 'channels' names {len(self.channels)}")
+            raise ValueError(f"layout nhw has one channel, but 'channels' names {len(self.channels)}")
         for key, names in (("labels", tuple(self.labels)), ("copies", (self.copies,) if self.copies else ())):
             wrong = [name for name in names if not name.startswith("Metadata_")]
             if wrong:
@@ -161,14 +161,14 @@ class StackReader(CellReader[StackConfig]):
         found = " x ".join(map(str, shape)) or "of a single value"
         if len(shape) != len(config.layout):
             raise InputError(
-                f"{config.path}: '{config.images}' has the shape {found}, layout '{config.layout}' has "
+                f"{config.path}: '{config.images}' has the shape {found}, but layout '{config.layout}' has "
                 f"{len(config.layout)} axes; correct 'layout' or 'images'"
             )
         axis = config.layout.find("c")
         if axis >= 0 and shape[axis] != len(config.channels):
             raise InputError(
-                f"{config.path}: '{config.images}' has the shape {found}, so {shape[axis]} channels by layout "
-                f"'{config.layout}', and 'channels' names {len(config.channels)}; correct one of them"
+                f"{config.path}: '{config.images}' has the shape {found}, which is {shape[axis]} channels in "
+                f"layout '{config.layout}', but 'channels' names {len(config.channels)}; correct one of them"
             )
         if not shape[0]:
             raise InputError(f"{config.path}: '{config.images}' holds no cell")
@@ -203,7 +203,7 @@ class StackReader(CellReader[StackConfig]):
 
     def _numbers(self, values: Array, name: str) -> Array:
         if values.dtype.kind not in "iufb":
-            raise InputError(f"{self.config.path}: '{name}' holds no numbers; name it in 'labels'")
+            raise InputError(f"{self.config.path}: '{name}' does not hold numbers; name it in 'labels'")
         return values.astype(np.float64)
 
 

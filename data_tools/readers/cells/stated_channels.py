@@ -71,12 +71,12 @@ def channel_order(tiff: Tiff, channels: Sequence[str], usual: Sequence[str] = ()
         return ()
     if stated.others:
         raise PlanesError(
-            f"{stated.shown}, as {stated.source} states, and 'channels' names {len(channels)} channel(s); save one "
-            f"plane of each channel as a page, or {OTHERWISE}"
+            f"{stated.shown}, as {stated.source} states, but 'channels' names {len(channels)} channel(s); "
+            f"save one plane of each channel as a page, or {OTHERWISE}"
         )
     if _are_moved(stated.names, channels):
         raise PlanesError(
-            f"{stated.source} names its channels {some_of(stated.names)}, and 'channels' has the order "
+            f"{stated.source} names its channels {some_of(stated.names)}, but 'channels' has the order "
             f"{some_of(channels)}; correct 'channels', or {OTHERWISE}"
         )
     if usual and stated.names and not stated.are_labels and tuple(usual) != stated.names:

@@ -146,7 +146,10 @@ class TranscriptsReader(CellReader[TranscriptsConfig]):
         if config.rows == "transcripts":
             cells[TOTAL] = total[keep].astype(np.float64)
         if TOTAL in found.genes:
-            raise InputError(f"{config.table}: a gene is called '{TOTAL}', as the sum of all; name it in 'not_genes'")
+            raise InputError(
+                f"{config.table}: a gene is called '{TOTAL}', which is the name of the sum of all genes; name it "
+                "in 'not_genes'"
+            )
         genes = dict(zip(found.genes, counts[keep].T, strict=True))
         few = int((placed & ~keep).sum())
         note = (
@@ -195,8 +198,8 @@ class TranscriptsReader(CellReader[TranscriptsConfig]):
         nuclear = config.centre == "nucleus" and config.rows == "transcripts"
         if nuclear and not found.has_nucleus:
             raise InputError(
-                f"{config.table}: no column says which transcripts lie over nuclei; name it as 'columns: {{nucleus: "
-                "NAME}}', or set 'centre: all'"
+                f"{config.table}: no column says which transcripts lie over nuclei; name it with 'columns: "
+                "{nucleus: NAME}}', or set 'centre: all'"
             )
         unit = config.unit or found.unit
         if unit is None:
@@ -228,7 +231,8 @@ def _check_planes(planes: list[npt.NDArray[Any]], files: list[str]) -> None:
             raise InputError(f"{file}: expected one grey plane, found shape {plane.shape}")
         if plane.shape != planes[0].shape:
             raise InputError(
-                f"{file}: is of {plane.shape} px, and {files[0]} of {planes[0].shape}; images must be registered"
+                f"{file}: has {plane.shape} px, but {files[0]} has {planes[0].shape}; images must be "
+                "registered to each other"
             )
 
 

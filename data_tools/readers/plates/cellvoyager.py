@@ -255,9 +255,9 @@ def _from_names(config: CellVoyagerConfig) -> Export:
     found = [(name, match) for name in listed.names if (match := _NAME.match(name.rpartition("/")[2]))]
     if not found:
         raise InputError(
-            f"{root}: no {LIST_NAME} here or below, and none of its {len(listed.names)} images is named as "
-            f"Plate_D08_T0001F001L01A01Z01C01.tif (the first is {listed.names[0]}); point 'path:' at the CellVoyager "
-            "export, or use the reader 'filenames'"
+            f"{root}: no {LIST_NAME} here or below, and none of its {len(listed.names)} images has a name "
+            f"like Plate_D08_T0001F001L01A01Z01C01.tif (the first is {listed.names[0]}); point 'path:' at the "
+            "CellVoyager export, or use the reader 'filenames'"
         )
     found = _of_measurement(config, found)
     plate = config.plate or found[0][1]["plate"] or root.resolve().name

@@ -234,8 +234,8 @@ class _Places:
             return RemoteImage(url=text, facts=self._facts(text), anonymous=self.config.anonymous)
         if self.remote_table:
             raise InputError(
-                f"{table.where(row)}: names {text}, a path of the machine that made the table; say where its images "
-                "are with 'replace: {BEGINNING: URL}'"
+                f"{table.where(row)}: names {text}, a path on the machine that made the table; say where the "
+                "images are with 'replace: {BEGINNING: URL}'"
             )
         return Path(text) if os.path.isabs(text) else self.base / text
 

@@ -73,7 +73,7 @@ class HarmonyConfig(TakesPlanes):
             raise ValueError(f"'measurement' names one twice: {', '.join(joined)}")
         for name in self.rename:
             if name not in joined:
-                raise ValueError(f"'rename' names '{name}', which is none of the joined measurements")
+                raise ValueError(f"'rename' names '{name}', which is not one of the joined measurements")
         return self
 
     @classmethod
@@ -296,9 +296,9 @@ def _from_names(config: HarmonyConfig) -> Export:
     found = [(file, match) for file in files if (match := _FILE_NAME.match(file.name))]
     if not found:
         raise InputError(
-            f"{root}: no {' or '.join(INDEX_NAMES)} here or in Images/, and none of its {len(files)} images is named "
-            f"as r01c01f01p01-ch1sk1fk1fl1.tiff (the first is {listed.names[0]}); point 'path:' at the Harmony export, "
-            "or use the reader 'filenames'"
+            f"{root}: no {' or '.join(INDEX_NAMES)} here or in Images/, and none of its {len(files)} images "
+            f"has a name like r01c01f01p01-ch1sk1fk1fl1.tiff (the first is {listed.names[0]}); point 'path:' "
+            "at the Harmony export, or use the reader 'filenames'"
         )
     plate = config.plate or _folder_plate(root)
     ids = {int(match["channel"]) for _, match in found}

@@ -128,7 +128,7 @@ def _named(file: Path) -> _Well | None:
 def _plate(config: Image2OmicsConfig, named: list[_Well]) -> str:
     plates = sorted({well.plate for well in named})
     if not plates:
-        raise InputError(f"{config.path}: no file is called as ICF.X1.Y1.P1.0.BARCODE.h5; correct 'path'")
+        raise InputError(f"{config.path}: no file has a name like ICF.X1.Y1.P1.0.BARCODE.h5; correct 'path'")
     if config.plate is None and len(plates) > 1:
         text = f"{config.path}: images of several plates ({', '.join(plates)}); choose one with 'plate:'"
         raise Undecided(text, "plate", plates, each=True)

@@ -133,8 +133,8 @@ def _all_named(root: Path, listed: Listing) -> tuple[list[_Named], list[str]]:
             named.append(found)
     if not named:
         raise InputError(
-            f"{root}: none of its {len(listed.names)} images is named as Plate_C07_s1_w1.tif (the first is "
-            f"{listed.names[0]}); point 'path:' at the ImageXpress export, or use the reader 'filenames'"
+            f"{root}: none of its {len(listed.names)} images has a name like Plate_C07_s1_w1.tif (the first "
+            f"is {listed.names[0]}); point 'path:' at the ImageXpress export, or use the reader 'filenames'"
         )
     return named, missed
 

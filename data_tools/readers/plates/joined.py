@@ -41,9 +41,9 @@ def join_measurements(exports: Mapping[str, Export], rename: Mapping[str, Mappin
             first = owner.setdefault((ref.well, ref.site, channel), name)
             if first != name:
                 raise InputError(
-                    f"{where}: well {ref.well} site {ref.site} has images of channel '{channel}' in the measurements "
-                    f"'{first}' and '{name}'; call those of one otherwise, as 'rename: {{{name}: {{{ref.channel}: "
-                    f"{ref.channel} 2}}}}'"
+                    f"{where}: well {ref.well} site {ref.site} has images of channel '{channel}' in the "
+                    f"measurements '{first}' and '{name}'; rename the channel of one of them, such as "
+                    f"'rename: {{{name}: {{{ref.channel}: {ref.channel} 2}}}}'"
                 )
             refs.append(replace(ref, channel=channel))
         said.append(f"'{name}' ({len(export.wells())} wells, {some_of(names.values())})")

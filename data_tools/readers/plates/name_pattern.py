@@ -45,7 +45,7 @@ def pattern_of(names: Sequence[str]) -> tuple[str, bool, bool]:
     cut = [_CUT.split(stem) for stem in stems]
     if len({tuple(parts[1::2]) for parts in cut}) > 1:
         other = next(one for one, parts in zip(shown, cut, strict=True) if parts[1::2] != cut[0][1::2])
-        raise NoPatternError(f"names have different parts, as {shown[0]} and {other}")
+        raise NoPatternError(f"the names do not have the same parts, such as {shown[0]} and {other}")
     columns = list(zip(*(parts[::2] for parts in cut), strict=True))
     roles = _roles(columns, shown[0])
     text = "".join(
@@ -59,7 +59,7 @@ def _roles(columns: list[tuple[str, ...]], example: str) -> dict[int, str]:
     """Return what each part is, by its place."""
     roles = _wells(columns)
     if not roles:
-        raise NoPatternError(f"no part of the names is a well, as of {example}")
+        raise NoPatternError(f"no part of the names is a well; an example is {example}")
     left = [place for place in range(len(columns)) if place not in roles and len(set(columns[place])) > 1]
     for place in list(left):
         if re.fullmatch(_WAVE, columns[place][0]) and all(_WAVE.fullmatch(text) for text in columns[place]):
@@ -73,10 +73,14 @@ def _roles(columns: list[tuple[str, ...]], example: str) -> dict[int, str]:
     if len(words) > len(known) or (known and len(set(columns[known[0]])) > _MOST_CHANNELS):
         differing = words[:_SHOWN] if len(words) > len(known) else known
         told = " and ".join(f"'{columns[place][0]}'" for place in differing)
-        raise NoPatternError(f"of {example} the parts {told} differ between names, so the channel cannot be told")
+        raise NoPatternError(
+            f"in names like {example} the parts {told} differ, so it is not clear which one is the channel"
+        )
     if len(left) > 1 or (left and not all(_SITE.fullmatch(text) for text in columns[left[0]])):
         told = " and ".join(f"'{columns[place][0]}'" for place in left[:_SHOWN])
-        raise NoPatternError(f"of {example} the parts {told} differ between names, so the site cannot be told")
+        raise NoPatternError(
+            f"in names like {example} the parts {told} differ, so it is not clear which one is the site"
+        )
     return {**roles, **dict.fromkeys(left, "site")}
 
 

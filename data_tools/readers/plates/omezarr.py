@@ -105,7 +105,7 @@ def read_omezarr(config: OmeZarrConfig) -> Export:
     for well, folder in _wells(root, facts).items():
         _add_fields(config, folder, well, plate, fields, problems)
     if not fields:
-        raise InputError(f"{root}: not one field of view can be read; {problems[0].detail if problems else _AGAIN}")
+        raise InputError(f"{root}: no field of view can be read; {problems[0].detail if problems else _AGAIN}")
     channels = _channels(config, fields)
     refs = [ref for (well, site), field in fields.items() for ref in _refs(field, plate, well, site, channels)]
     choice = choose(refs, plane=config.plane, timepoint=config.timepoint, plate=plate)
@@ -146,7 +146,9 @@ def _group(folder: Path, key: str) -> dict[str, Any]:
     if isinstance(plain, dict) and key == "multiscales" and isinstance(found, list) and found:
         return plain
     if key == "multiscales" or not isinstance(found, dict) or not found:
-        raise InputError(f"{file}: no '{key}' of OME-Zarr 0.4 or 0.5; point 'path:' at the folder of the plate")
+        raise InputError(
+            f"{file}: not OME-Zarr 0.4 or 0.5: it has no '{key}'; point 'path:' at the folder of the plate"
+        )
     return found
 
 

@@ -62,8 +62,8 @@ def read_fcs(config: FcsConfig, wanted: Collection[str] | None = None) -> Number
         head = stream.read(6)
     if not head.startswith(b"FCS"):
         raise InputError(
-            f"{file}: no FCS file: it does not begin with FCS, found {found_instead(file)}; correct 'path', or export "
-            "it again"
+            f"{file}: not an FCS file: expected FCS at its beginning, found {found_instead(file)}; correct "
+            "'path', or export it again"
         )
     try:
         with warnings.catch_warnings():
@@ -79,7 +79,7 @@ def read_fcs(config: FcsConfig, wanted: Collection[str] | None = None) -> Number
     except InputError:
         raise
     except Exception as error:  # FlowIO raises whatever a damaged byte leads it to
-        raise InputError(f"{file}: no readable FCS file ({reason(error)}); export it again") from None
+        raise InputError(f"{file}: not a readable FCS file ({reason(error)}); export it again") from None
     columns, shared = _names(config, flow.pnn_labels, flow.pns_labels)
     if any(flow.text.get(name, "").strip() for name in _SPILLOVER):
         notes.append(f"{file}: holds a spillover matrix, which is not applied: values are not compensated")

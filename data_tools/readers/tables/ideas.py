@@ -40,7 +40,7 @@ def read_features(config: FeaturesConfig, wanted: Collection[str] | None = None)
         One row per cell, all of it text; names as in the file, without blanks around them.
 
     Raises:
-        InputError: no such file, no header, a name that comes twice, or rows of another length.
+        InputError: no such file, no header, a name that appears twice, or rows of another length.
     """
     return read_text_table(
         Path(config.path),

@@ -77,7 +77,7 @@ def write_omezarr(options: OmeZarrOptions, cells: CellSource, folder: Path, done
 def _well_path(bag: Bag, cells: CellSource) -> str:
     well = _WELL.match(bag.name)
     if well is None:
-        raise DatasetError(f"{cells.dataset.where}: bag '{bag.name}' is not a well, as A01; ingest again")
+        raise DatasetError(f"{cells.dataset.where}: bag '{bag.name}' is not a well such as A01; ingest again")
     return f"{well[1]}/{int(well[2])}"
 
 

@@ -79,7 +79,7 @@ def export_dataset(
     _need_free(folder)
     cells = CellSource(opened, channels)
     if not len(cells):
-        raise DatasetError(f"{opened.where}: holds no cell, so there is nothing to export")
+        raise DatasetError(f"{opened.where}: holds no cells, so there is nothing to export")
     written = 0
 
     def done(count: int) -> None:

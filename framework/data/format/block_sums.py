@@ -67,7 +67,7 @@ def recorded_sums(found: BlockSums, shards: Iterable[ShardRecord], file: Path | 
         if sums is not None and len(sums.sums) != blocks:
             raise DatasetError(
                 f"{file}: lists {len(sums.sums)} checksums of {record.name}, which has {blocks} blocks of "
-                f"{found.block_bytes} bytes: it is of another build; ingest again"
+                f"{found.block_bytes} bytes: it belongs to another build; ingest again"
             )
     return recorded
 

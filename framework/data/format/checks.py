@@ -60,8 +60,8 @@ def check_content(file: Path, record: FileRecord) -> None:
         same = size == record.bytes and _is_as_recorded(file, record.blake3, size, time)
     if not same:
         raise DatasetError(
-            f"{file}: {size} bytes, the manifest records {record.bytes} of other content: it is of another build: a "
-            f"stale index; ingest again; {find}"
+            f"{file}: holds {size} bytes, but the manifest records {record.bytes}: it belongs to another "
+            f"build (a stale index); ingest again; {find}"
         )
 
 
@@ -84,13 +84,15 @@ def check_bags(bags: pd.DataFrame, manifest: Manifest, where: str) -> None:
     need_columns(bags.columns.tolist(), BAG_COLUMNS, file)
     if len(bags) != manifest.n_bags:
         raise DatasetError(
-            f"{where}: the manifest counts {manifest.n_bags} bags, {BAGS_NAME} holds {len(bags)}: a stale index; "
-            "ingest again"
+            f"{where}: the manifest counts {manifest.n_bags} bags, but {BAGS_NAME} holds {len(bags)} (a stale "
+            "index); ingest again"
         )
     for name in ("bag", "n_sites", "n_cells", "n_tiles"):
         values = bags[name]
         if values.dtype.kind not in "iu" or (len(values) and values.min() < 0):
-            raise DatasetError(f"{file}: column '{name}' holds other values than whole numbers from 0 on; ingest again")
+            raise DatasetError(
+                f"{file}: column '{name}' holds values that are not whole numbers from 0 on; ingest again"
+            )
     wrong = np.flatnonzero(bags["bag"].to_numpy() != np.arange(len(bags)))
     if len(wrong):
         found = bags["bag"].iloc[wrong[0]]
@@ -99,7 +101,9 @@ def check_bags(bags: pd.DataFrame, manifest: Manifest, where: str) -> None:
         # Python's integers, because a forged column may outgrow 64 bits.
         counted = sum(bags[f"n_{name}"].tolist())
         if counted != recorded:
-            raise DatasetError(f"{file}: its bags count {counted} {name}, the manifest {recorded}; ingest again")
+            raise DatasetError(
+                f"{file}: its bags have {counted} {name}, but the manifest records {recorded}; ingest again"
+            )
     for name in (SOURCE, BAG):
         unnamed = [row for row, value in enumerate(bags[name].tolist()) if not isinstance(value, str) or not value]
         if unnamed:
@@ -119,18 +123,20 @@ def check_target(table: anndata.AnnData, bags: pd.DataFrame, file: Path | str) -
     rows = numbers.to_numpy()
     strange = rows[(rows < 0) | (rows >= len(bags))]
     if len(strange):
-        raise DatasetError(f"{file}: a row of bag {strange[0]}, this dataset has {len(bags)} bags; ingest again")
+        raise DatasetError(
+            f"{file}: has a row of bag {strange[0]}, but this dataset has {len(bags)} bags; ingest again"
+        )
     again = numbers[numbers.duplicated()]
     if len(again):
-        raise DatasetError(f"{file}: several rows of bag {again.iloc[0]}; ingest again")
+        raise DatasetError(f"{file}: has several rows of bag {again.iloc[0]}; ingest again")
     for name in (name for name in (SOURCE, BAG, PLATE, WELL) if name in table.obs and name in bags):
         said = table.obs[name].astype(str).to_numpy()
         other = np.flatnonzero(said != bags[name].to_numpy()[rows])
         if len(other):
             row, bag = other[0], rows[other[0]]
             raise DatasetError(
-                f"{file}: row {row} is of bag {bag}, {name} '{said[row]}', which is '{bags[name].iloc[bag]}' in "
-                f"{BAGS_NAME}: it is of another build; ingest again"
+                f"{file}: row {row} is of bag {bag}, {name} '{said[row]}', which is '{bags[name].iloc[bag]}' "
+                f"in {BAGS_NAME}: it belongs to another build; ingest again"
             )
 
 

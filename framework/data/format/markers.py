@@ -117,7 +117,10 @@ class Gates(StrictModel):
             if not sides:
                 raise ValueError(f"population '{name}' names no marker")
             if name == self.other:
-                raise ValueError(f"'{name}' is the name of cells in no gate; rename the population or set 'other'")
+                raise ValueError(
+                    f"'{name}' is also the name for cells outside all gates; rename the population, or set "
+                    "'other' to another name"
+                )
         return self
 
     @property

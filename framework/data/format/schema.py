@@ -94,10 +94,10 @@ def of_plates(columns: Sequence[str]) -> bool:
 
 
 def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return ``names``. Raises ValueError where one stands twice."""
+    """Return ``names``. Raises ValueError where one appears twice."""
     twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
     if twice:
-        raise ValueError(f"'{twice[0]}' stands there twice")
+        raise ValueError(f"'{twice[0]}' appears twice")
     return names
 
 

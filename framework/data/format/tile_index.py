@@ -122,7 +122,8 @@ def map_index(file: Path, where: str, checksum: str, counts: npt.NDArray[np.int6
     source = (schema.metadata or {}).get(_SOURCE, b"").decode("ascii", "replace")
     if len(batch) != starts[-1] or checksum != source:
         raise DatasetError(
-            f"{where}: of {len(batch)} tiles and of another tiles.parquet than the manifest's: a stale index; {_AGAIN}"
+            f"{where}: has {len(batch)} tiles and belongs to another tiles.parquet than the manifest (a stale "
+            f"index); {_AGAIN}"
         )
     if any(column.null_count for column in batch.columns):
         raise DatasetError(f"{where}: has gaps; {_AGAIN}")
@@ -154,7 +155,7 @@ def _check_bags(bag: npt.NDArray[np.int32], starts: npt.NDArray[np.int64], where
         some = filled[np.unique(np.linspace(0, len(filled) - 1, _COMPARED_BAGS).astype(np.int64))]
         wrong = bool(np.any(bag[starts[some]] != some) or np.any(bag[starts[some + 1] - 1] != some))
     if wrong:
-        raise DatasetError(f"{where}: bags have other numbers of tiles than bags.parquet says; {_AGAIN}")
+        raise DatasetError(f"{where}: its bags do not have the numbers of tiles that bags.parquet says; {_AGAIN}")
 
 
 def _column(files: ExitStack, folder: Path, kind: pa.DataType, length: int) -> npt.NDArray[Any]:

@@ -171,11 +171,14 @@ def whole_bags(universe: PlanUniverse, plan: str) -> PlanUniverse:
     """
     if universe.tiles is not None:
         raise RunError(
-            f"plan '{plan}' draws from all tiles of a bag, but only some tiles are allowed here (those with a measured "
-            "marker, for one); use plan: {name: tiles}"
+            f"plan '{plan}' draws from all tiles of a bag, but only some tiles are allowed here (for example "
+            "those with a measured marker); use plan: {name: tiles}"
         )
     if not len(universe.bags):
-        raise RunError(f"plan '{plan}': no bag with tiles in this part of the split; give it more in the section split")
+        raise RunError(
+            f"plan '{plan}': no bag with tiles in this part of the split; give this part more bags in the section "
+            "split of the config"
+        )
     return universe
 
 

@@ -108,8 +108,9 @@ class PairsPlan:
         if not self._pools.total:
             pool = f"condition ({', '.join(config.by)})" if config.by else "bag"
             raise RunError(
-                f"plan 'pairs': no {pool} of this part has two tiles, so no cell has a partner; set plan.by to the "
-                "columns whose bags show the same protein, or give the part more bags"
+                f"plan 'pairs': no {pool} of this part has two tiles, so no cell has a partner; set plan.by "
+                "to the columns that are equal in all bags of one protein, or give this part of the split "
+                "more bags"
             )
         self._seed = seed
         self.rows = config.pairs
@@ -158,7 +159,7 @@ class MismatchedPairs:
     def __init__(self, plan: PairsPlan) -> None:
         self._plan, self._pools = plan, plan._pools
         if len(self._pools.begin) < 2:
-            raise RunError("all cells show the same protein: there is no source of another to compare with")
+            raise RunError("all cells show the same protein, so there is no cell of another protein to compare with")
         self.rows, self.steps_per_epoch, self.excluded = plan.rows, plan.steps_per_epoch, plan.excluded
 
     def at(self, step: int) -> StepRows:

@@ -242,8 +242,8 @@ class FileCache:
             log.warning("%s/%s: its BLAKE3 is %s, recorded is %s", source.url, record.name, found, record.blake3)
         file.truncate(0)
         raise DatasetError(
-            f"{source.url}/{record.name}: fetched twice, and its BLAKE3 is not the recorded one: the file there is "
-            "damaged or of another build. See what else is with: wellstream verify "
+            f"{source.url}/{record.name}: was fetched twice, and its BLAKE3 is not the recorded one: the file "
+            "there is damaged or belongs to another build. Check the other files with: wellstream verify "
             f"{source.url}; then copy the dataset there again, dataset.json last"
         )
 

@@ -257,11 +257,11 @@ def _is_hopeless(error: Exception) -> bool:
 def _lose_patience(place: str, fault: str, got: int, total_s: float, stalled_s: float, patience: Patience) -> None:
     if total_s >= patience.total_s:
         raise DatasetError(
-            f"{place}: {got} bytes came in {total_s:.0f} s, the limit for one file is {patience.total_s:.0f} s "
-            f"(data.cache.total_s); last: {fault}"
+            f"{place}: {got} bytes arrived in {total_s:.0f} s; the limit for one file is "
+            f"{patience.total_s:.0f} s (data.cache.total_s); last: {fault}"
         )
     if stalled_s >= patience.stall_s:
         raise DatasetError(
-            f"{place}: not a byte for {stalled_s:.0f} s of retries (data.cache.stall_s); is the host reachable from "
-            f"here? Last: {fault}"
+            f"{place}: no byte arrived in {stalled_s:.0f} s of retries (data.cache.stall_s); check that this "
+            f"machine can reach the host. Last error: {fault}"
         )

@@ -101,8 +101,8 @@ class RemoteFiles:
             self.folder.download(MANIFEST_NAME, content, None, hurry, most=_LARGEST_MANIFEST)
         except FileNotFoundError:
             raise DatasetError(
-                f"{self.url}: no {MANIFEST_NAME} there (404), so there is no dataset, or it is not finished; check "
-                "the URL, and copy dataset.json last"
+                f"{self.url}: no {MANIFEST_NAME} there (404), so there is no dataset, or its copy is not "
+                "finished; check the URL, and copy dataset.json last"
             ) from None
         root = self.cache.manifests / hashlib.sha256(content.getvalue()).hexdigest()
         try:

@@ -78,7 +78,8 @@ class ScaleProfile(StrictModel):
             raise ValueError(f"scale '{self.name}': expected every sd > 0 and every high > low")
         if self.floor and not entry.config.gives_unit:
             raise ValueError(
-                f"scale '{self.name}' does not give 0..1, so it has no floor; see {', '.join(unit_scales())}"
+                f"scale '{self.name}' does not give values from 0 to 1, so it cannot have a floor; these do: "
+                f"{', '.join(unit_scales())}"
             )
         if len(self.floor) not in (0, len(self.channels)) or any(not 0 <= floor < 1 for floor in self.floor):
             raise ValueError(

@@ -76,8 +76,9 @@ class EmbeddingStore:
         expected = dataset_digest(dataset)
         if digest != expected or shape[0] != len(dataset.index):
             raise DatasetError(
-                f"{self._path}: {shape[0]} embeddings of dataset {digest[:12]}, but {dataset.where} is {expected[:12]} "
-                f"with {len(dataset.index)} tiles; embed again: {self._command(dataset)}"
+                f"{self._path}: holds {shape[0]} embeddings of dataset {digest[:12]}, but {dataset.where} is "
+                f"dataset {expected[:12]} with {len(dataset.index)} tiles; embed again: "
+                f"{self._command(dataset)}"
             )
         return shape, offset
 

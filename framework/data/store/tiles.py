@@ -197,7 +197,9 @@ class TileStore:
         """Fill the rows of ``out``, straight from the shard where all channels are wanted as stored."""
         index, lengths = self.dataset.index, self.dataset.index.nbytes
         if lengths is None:
-            raise DatasetError(f"{self.dataset.where}: a codec without sizes of tiles; ingest again")
+            raise DatasetError(
+                f"{self.dataset.where}: is compressed, but the sizes of its tiles are missing; ingest again"
+            )
         scratch = np.empty(self.dataset.manifest.tile.shape, dtype=self.dtype)
         ids = tile_ids[rows]
         places = zip(
@@ -258,8 +260,9 @@ class TileStore:
             found = torch.from_numpy(np.asarray(_Bytes(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))))
             if len(found) != self._sizes[shard]:
                 raise DatasetError(
-                    f"{file.name}: {len(found)} bytes, {self._sizes[shard]} when it was opened: it "
-                    "changed while it was read; end what writes there and run the same command again"
+                    f"{file.name}: has {len(found)} bytes, but had {self._sizes[shard]} when it was opened: "
+                    "it changed while it was read; stop the program that writes there and run the same "
+                    "command again"
                 )
         return found
 

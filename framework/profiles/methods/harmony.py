@@ -46,7 +46,9 @@ class HarmonyMethod(Method[HarmonyOptions]):
     def learn(self, controls: Controls) -> State:
         """Return scale, centroids (K, d) of length 1, and where corrected controls of each cluster lie (K, d)."""
         if controls.group_count < 2:
-            raise InputError("Harmony mixes groups, and there is one; expected two or more: name them with --by")
+            raise InputError(
+                "Harmony mixes groups, but there is only one; expected two or more: name columns with --by"
+            )
         residuals = Residuals.of(controls)
         scaled = residuals.values
         clusters = self.options.clusters or min(max(round(len(scaled) / _ROWS_PER_CLUSTER), 1), 100)

@@ -53,8 +53,9 @@ def need_freedom(controls: Controls) -> int:
     freedom = len(controls.values) - controls.group_count
     if freedom < 1:
         raise InputError(
-            f"the controls of {controls.group_count} group(s) are one row each, so their spread is unknown; expected "
-            "two or more in at least one group: name more controls with --to, or larger groups with --by"
+            f"the controls of {controls.group_count} group(s) have one row each, so their spread is unknown; "
+            "expected two or more in at least one group: name more controls with --to, or larger groups with "
+            "--by"
         )
     return freedom
 

@@ -44,13 +44,16 @@ class Whiten(Method[WhitenOptions]):
         residuals = Residuals.of(controls)
         if residuals.freedom < _FEWEST - 1:
             raise InputError(
-                f"{len(residuals.values)} control rows in {controls.group_count} group(s) are too few to whiten by; "
-                f"expected {_FEWEST} or more in a group: name more controls with --to"
+                f"{len(residuals.values)} control rows in {controls.group_count} group(s) are too few for "
+                f"whitening; expected {_FEWEST} or more in a group: name more controls with --to"
             )
         varying = residuals.values[:, residuals.sd > 0]
         spectrum = Spectrum.of(residuals.values, residuals.freedom)
         if not len(spectrum.variances):
-            raise InputError("all features are equal on all controls of a group, so there is nothing to whiten by")
+            raise InputError(
+                "all controls of a group have equal features, so whitening is not possible; name more or other "
+                "controls with --to"
+            )
         strength = self.options.strength
         if strength == "auto":
             strength = choose_strength(varying, deal_folds(controls.groups, self.options.folds))

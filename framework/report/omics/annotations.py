@@ -67,7 +67,7 @@ def read_gene_sets(file: Path | str) -> dict[str, frozenset[str]]:
     """Read gene sets (GMT): one line per set, its name, where it is from, and its genes, between tabs.
 
     Raises:
-        InputError: no text, a line with fewer than three cells, a set that comes twice; names the line.
+        InputError: no text, a line with fewer than three cells, a set that appears twice; names the line.
     """
     text = open_text(Path(file), what="gene sets (.gmt)", error=InputError, most_bytes=_MOST_BYTES)
     sets: dict[str, frozenset[str]] = {}
@@ -83,7 +83,7 @@ def read_gene_sets(file: Path | str) -> dict[str, frozenset[str]]:
                     f"'{line[:60].strip()}'; take a .gmt file of reactome.org or of MSigDB"
                 )
             if cells[0] in sets:
-                raise InputError(f"{file}: line {number}: the set '{cells[0]}' comes twice; remove or rename one")
+                raise InputError(f"{file}: line {number}: the set '{cells[0]}' appears twice; remove or rename one")
             sets[cells[0]] = genes
     if not sets:
         raise InputError(f"{file}: no gene set in this file; expected one per line")

@@ -57,7 +57,8 @@ def fields_of(dataset: Dataset) -> list[dict[str, Any]]:
     whole = [field for field in found.values() if wanted <= set(field["files"])]
     if not whole:
         raise InputError(
-            f"{dataset.where}: keeps no field with all its channels (qc/site_*.png); ingest with qc.sites_per_plate > 0"
+            f"{dataset.where}: has no picture of a field with all its channels (qc/site_*.png); ingest with "
+            "qc.sites_per_plate > 0"
         )
     return whole
 

@@ -113,7 +113,7 @@ def read_published(file: Path, gene: str | None, scores: Sequence[str]) -> pd.Da
     name = gene if gene is not None else _gene_column(table)
     if name is None:
         known = some_of([each for each in table.names if each])
-        raise InputError(f"{file}: which column names the gene? There are {known}; write gene=COLUMN")
+        raise InputError(f"{file}: it is not clear which column names the gene; it has {known}; write gene=COLUMN")
     names = list(scores) or [each for each in table.names if each not in (name, "") and _is_score(table, each)]
     for each in (name, *names):
         if each not in table.names:

@@ -50,8 +50,8 @@ class Shading(FigureKind[ShadingConfig]):
         flats = {name: flat_field_of(dataset, field, name) for name in channels}
         if all(flat is None for flat in flats.values()):
             raise InputError(
-                f"{dataset.where}: keeps no flat-field of plate {field.plate} (qc/flatfield_*.npy): it was ingested "
-                "without illumination correction"
+                f"{dataset.where}: has no flat-field of plate {field.plate} (qc/flatfield_*.npy), because it "
+                "was ingested without illumination correction"
             )
         before = {name: _acquired(plane, flats[name]) for name, plane in field.channels.items()}
         ranges = {name: _range(before[name]) for name in channels}

@@ -129,8 +129,8 @@ def _chosen_outputs(outputs: Sequence[Output], named: Sequence[str]) -> tuple[li
     if not named:
         if len(outputs) > _OUTPUTS:
             raise ConfigError(
-                f"this run predicts {len(outputs)} outputs, and a map is made of each; name some with --outputs, as "
-                f"{outputs[0].name}"
+                f"this run predicts {len(outputs)} outputs, and each would get a map; name some with "
+                f"--outputs, such as {outputs[0].name}"
             )
         return list(range(len(outputs))), list(outputs)
     columns: list[int] = []

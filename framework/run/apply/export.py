@@ -91,7 +91,9 @@ def _need_free(folder: Path) -> None:
     names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {folder.name}
     foreign = sorted(names - {MODEL_FILE, TENSORS_FILE, PROGRAM, CARD})
     if foreign or (names and MODEL_FILE not in names):
-        raise RunError(f"{folder}: holds {(foreign or sorted(names))[0]}, and no export; name a new folder")
+        raise RunError(
+            f"{folder}: holds {(foreign or sorted(names))[0]} and is not an earlier export; name a new folder"
+        )
 
 
 def _write(opened: OpenedRun, manifest: Manifest, folder: Path, licence: str | None, program: bool) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def _check_names(kind: str, scale: str, outline: str | None) -> None:
         if value not in known:
             raise ConfigError(f"{option}: expected one of: {', '.join(known)}, found '{value}'")
     if outline is not None and kind != "regions":
-        raise ConfigError(f"outline: an object is outlined for kind 'regions' alone, found kind '{kind}'")
+        raise ConfigError(f"outline: only kind 'regions' uses an outline, found kind '{kind}'; leave it out")
 
 
 def _with_tiles(data: Path | str) -> Dataset:
@@ -156,11 +156,14 @@ def _channels(
     stored = dataset.manifest.tile.channels
     dataset.channel_indices((*protein, *structure))
     if structure and kind != "classic":
-        raise ConfigError(f"structure channels are for kind 'classic'; kind '{kind}' describes protein channels alone")
+        raise ConfigError(
+            f"structure channels are for kind 'classic'; kind '{kind}' uses protein channels only, so leave "
+            "--structure out"
+        )
     for option, names in (("protein", protein), ("structure", structure)):
         twice = [name for name in names if names.count(name) > 1]
         if twice:
-            raise ConfigError(f"{option}: the channel '{twice[0]}' stands twice; name each once")
+            raise ConfigError(f"{option}: the channel '{twice[0]}' appears twice; name each once")
     both = [name for name in protein if name in structure]
     if both:
         raise ConfigError(f"channel '{both[0]}' is given as protein and as structure; name it once")

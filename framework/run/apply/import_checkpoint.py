@@ -113,7 +113,7 @@ def _free(out: Path) -> Path:
     """Return a folder that a run may be written to, before anything is read for it."""
     check_can_be_folder(out)
     if out.exists() and any(out.iterdir()):
-        raise RunError(f"{out}: holds something already; name a new folder")
+        raise RunError(f"{out}: already holds files; name a new folder")
     return out
 
 
@@ -156,11 +156,11 @@ def _backbone(path: Path, channels: tuple[str, ...], aggregate: Aggregate) -> tu
     layers = sorted((int(found[1]), len(value)) for name, value in state.items() if (found := _HEAD.fullmatch(name)))
     stem = state.get("trunk.conv1.weight")
     if stem is None or not layers or stem.ndim != 4:
-        raise CheckpointError(f"{path}: no network of Image2Omics: expected base.0.weight and head.module.1.weight")
+        raise CheckpointError(f"{path}: not a network of Image2Omics: expected base.0.weight and head.module.1.weight")
     if stem.shape[1] != len(channels):
         raise CheckpointError(
-            f"{path}: the network sees {stem.shape[1]} channels, the dataset gives {len(channels)} "
-            f"({', '.join(channels)}); name them in its order with --channels"
+            f"{path}: the network takes {stem.shape[1]} channels, but the dataset has {len(channels)} "
+            f"({', '.join(channels)}); name those of the network, in its order, with --channels"
         )
     options = ResNet18Config(dense=tuple(size for _, size in layers), width=len(stem))
     encoder = BagEncoder(build_backbone(options, len(channels)), aggregate=aggregate)

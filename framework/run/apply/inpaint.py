@@ -105,7 +105,7 @@ def inpaint(
     on = opened.on(data, part)
     plan = plan_of(opened.config, on.dataset, on.parts, part, objective, {}, Draw.VALIDATION)
     if not isinstance(plan, PairsPlan):
-        raise RunError(f"{run}: its plan gives no pairs; inpaint needs a run with plan: {{name: pairs}}")
+        raise RunError(f"{run}: its plan does not give pairs of cells; inpaint needs a run with plan: {{name: pairs}}")
     folder = opened.folder.root / "inpainting" if out is None else Path(out)
     by_rank_0(ranks, lambda: check_can_be_folder(folder))
     painted = _painted(on, objective, plan, panels, progress)

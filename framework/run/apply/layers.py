@@ -77,7 +77,7 @@ def embed_layers(
         raise ConfigError("layers: expected at least one name, such as conv4")
     folder = Path(out)
     if folder.suffix == ".h5ad":
-        raise ConfigError(f"{folder}: every layer gets a file of its own; name a folder")
+        raise ConfigError(f"{folder}: each layer gets its own file; name a folder")
     by_rank_0(ranks, lambda: check_can_be_folder(folder))
     opened = open_run(run, ranks, untrained=untrained, device=device)
     objective = opened.having(Embeds)

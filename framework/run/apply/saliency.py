@@ -86,7 +86,10 @@ def saliency(
         asked = BagMaps(outputs=outputs, bags=bags, tiles=each, samples=samples, noise=noise, seed=seed)
         return bag_saliency(on, Path(out), asked, progress)
     if outputs:
-        raise ConfigError("outputs are chosen of runs that predict bags; a run of tiles gets a map of each output")
+        raise ConfigError(
+            "outputs can only be chosen for runs that predict bags; a run that predicts tiles gets a map of each "
+            "output, so leave outputs out"
+        )
     return _write_tiles(on, Path(out), _drawn(on, _TILES if tiles is None else tiles, seed), progress)
 
 

@@ -153,7 +153,7 @@ def check_h5ad_name(out: Path) -> None:
         OSError: it is a folder, or its folder is closed to us.
     """
     if out.suffix != ".h5ad" and not out.is_dir():
-        raise ConfigError(f"{out}: what is written is an .h5ad file; expected a name that ends in .h5ad")
+        raise ConfigError(f"{out}: the output is an .h5ad file; expected a name that ends in .h5ad")
     check_can_be_file(out)
 
 

@@ -139,19 +139,19 @@ def _is_done(one: OneHead, sources: Sources) -> bool:
         return False
     instead = "choose another run_dir, or remove that folder"
     if not (folder.config_file.is_file() and folder.is_begun and folder.summary_file.is_file()):
-        raise RunError(f"{folder.root}: holds something else than a finished run of heads; {instead}")
+        raise RunError(f"{folder.root}: holds something that is not a finished run of heads; {instead}")
     status = read_mapping(folder.summary_file, error=RunError).get("status")
     if status != "finished":
         raise RunError(
-            f"{folder.root}: holds a run that was begun alone; finish it with wellstream train, or {instead}"
+            f"{folder.root}: holds a run that wellstream train began; finish it with wellstream train, or {instead}"
         )
     need_same_run(folder, one.config)
     stored, asked = folder.config().train, one.config.train
     for key in ("steps", "evaluate_every", "patience"):
         if getattr(stored, key) != getattr(asked, key):
             raise RunError(
-                f"{folder.root}: was trained with train.{key} {getattr(stored, key)}, asked for is "
-                f"{getattr(asked, key)}; heads do not go on from other settings: {instead}"
+                f"{folder.root}: was trained with train.{key} {getattr(stored, key)}, but now "
+                f"{getattr(asked, key)} is set; heads cannot continue with other settings: {instead}"
             )
     sources.need_made_from(folder, one)
     return True

@@ -64,7 +64,9 @@ class Sources:
 
     def __init__(self, config: HeadsConfig) -> None:
         if (Path(config.run_dir) / MANIFEST_NAME).exists():
-            raise RunError(f"{config.run_dir}: is a dataset folder, and runs have a folder of their own")
+            raise RunError(
+                f"{config.run_dir}: is a dataset folder, but a run needs its own folder; choose another run_dir"
+            )
         self.dataset = cache(lambda path: Dataset.open(path, config.data.cache))
         self.digest = cache(lambda path: dataset_digest(self.dataset(path)))
         self.table = cache(lambda path, target: TargetTable.read(self.dataset(path), target))
@@ -89,7 +91,9 @@ class Sources:
         if key not in self._bases:
             base = foundation_to_train_on(config)
             if base is None:
-                raise RunError("omics_heads builds on a frozen backbone: set objective.pretrained to a pretraining run")
+                raise RunError(
+                    "omics_heads needs a frozen backbone; set objective.pretrained to the folder of a pretraining run"
+                )
             self._bases[key] = base
         return self._bases[key]
 
@@ -114,8 +118,8 @@ class Sources:
         found = (self.digest(one.config.data.path), self.base(one.config).weights)
         if (stored.dataset_digest, stored.weights_of_embeddings) != found:
             raise RunError(
-                f"{folder.root}: was trained on other data, or on another backbone, than the config names now; choose "
-                "another run_dir, or remove that folder"
+                f"{folder.root}: was trained on other data or another backbone than the config now names; "
+                "choose another run_dir, or remove that folder"
             )
 
     def store(self, config: RunConfig, dataset: Dataset) -> Store:

@@ -83,7 +83,7 @@ class DataConfig(StrictModel):
     def _distinct(cls, channels: tuple[str, ...] | None) -> tuple[str, ...] | None:
         twice = [name for name in channels or () if (channels or ()).count(name) > 1]
         if twice:
-            raise ValueError(f"the channel '{twice[0]}' stands twice; name each once")
+            raise ValueError(f"the channel '{twice[0]}' appears twice; name each once")
         return channels
 
     @model_validator(mode="after")
@@ -98,7 +98,8 @@ class DataConfig(StrictModel):
     def _embeddings_have_no_pixels(self) -> DataConfig:
         if self.embeddings is not None and not all(each.is_idle for each in self.augment):
             raise contradiction(
-                "turns pixels and embeddings have none: leave it out, or data.embeddings to train on pixels",
+                "changes pixels, and embeddings have none; leave it out, or leave out data.embeddings to "
+                "train on pixels",
                 "augment",
             )
         return self
@@ -183,15 +184,16 @@ class RunConfig(StrictModel):
     def _has_all_rows_to_normalise(self) -> RunConfig:
         if self.train.batch_norm == "sync" and self.train.accumulate > 1 and self.objective.couples_rows:
             raise contradiction(
-                f"'sync' needs all rows at once, and '{self.objective.name}' computes each part of train.accumulate "
-                "twice: use a backbone with norm 'group', batch_norm 'frozen', or no accumulate",
+                f"'sync' needs all rows at once, but with train.accumulate '{self.objective.name}' computes "
+                "the rows in parts; use a backbone with norm 'group', or batch_norm 'frozen', or leave out "
+                "accumulate",
                 "train",
                 "batch_norm",
             )
         if self.train.batch_norm == "sync" and self.objective.splits_rows:
             raise contradiction(
-                "'sync' needs all rows of a step at once and objective.gradient_cache splits them: "
-                "use a backbone with norm 'group', batch_norm 'frozen', or no gradient_cache",
+                "'sync' needs all rows of a step at once, but objective.gradient_cache splits them; use a "
+                "backbone with norm 'group', or batch_norm 'frozen', or leave out gradient_cache",
                 "train",
                 "batch_norm",
             )

@@ -89,8 +89,9 @@ def need_facts_of(path: Path, state: Mapping[str, Any], folder: RunFolder, confi
     told = contradictions(folder, config, state)
     if told:
         raise RunError(
-            "\n".join(told) + f"\n{path.name} would mean something else with these files: put back what was changed, "
-            f"or train again into another run_dir; see: wellstream verify {folder.root}"
+            "\n".join(told)
+            + f"\n{path.name} would mean something else with these files; restore what was changed, or train "
+            f"again into another run_dir; see: wellstream verify {folder.root}"
         )
 
 

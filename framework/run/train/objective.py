@@ -45,7 +45,9 @@ def initial_objective(
     if options is None:
         return objective, None
     if not isinstance(objective, Embeds):
-        raise RunError(f"objective '{config.objective.name}' has no network that could take weights; leave them out")
+        raise RunError(
+            f"objective '{config.objective.name}' has no network that weights could be loaded into; leave 'weights' out"
+        )
     found = take_weights(objective.feature_network(), options, objective.feature_channels())
     log.info("%s", found.sentence())
     return objective, found

@@ -121,7 +121,7 @@ def _begin(
             "that folder, or continue it with --resume auto"
         )
     if (folder.root / MANIFEST_NAME).exists():
-        raise RunError(f"{folder.root}: is a dataset folder, and a run has a folder of its own: choose another run_dir")
+        raise RunError(f"{folder.root}: is a dataset folder, but a run needs its own folder; choose another run_dir")
     dataset = opened()
     if begun:
         need_same_run(folder, config)
@@ -167,8 +167,9 @@ def _need_same_data(folder: RunFolder, dataset: Dataset) -> None:
     stored, found = folder.objective_facts(), dataset_digest(dataset)
     if stored.dataset_digest != found:
         raise RunError(
-            f"{folder.root} was trained on the dataset '{stored.dataset}' ({stored.dataset_digest[:12]}), data.path is "
-            f"now '{dataset.manifest.name}' ({found[:12]}): choose another run_dir, or the former data"
+            f"{folder.root} was trained on the dataset '{stored.dataset}' ({stored.dataset_digest[:12]}), but "
+            f"data.path is now '{dataset.manifest.name}' ({found[:12]}); choose another run_dir, or set "
+            "data.path back"
         )
 
 
@@ -225,11 +226,13 @@ def scale_of(
         for key, asked, theirs in (("scale", name, base.scale.name), ("channels", channels, base.scale.channels)):
             if asked is not None and asked != theirs:
                 raise RunError(
-                    f"data.{key}: expected {_shown(theirs)}, as the pretrained run has it, found {_shown(asked)}; "
-                    "leave it out"
+                    f"data.{key}: expected {_shown(theirs)}, the value of the pretrained run, found "
+                    f"{_shown(asked)}; leave this key out"
                 )
         if config.data.floor:
-            raise RunError("data.floor: the pretrained run's scaling is taken over, floor included; leave it out")
+            raise RunError(
+                "data.floor: the scaling of the pretrained run is used, including its floor; leave this key out"
+            )
         # An unknown channel is better met here than in the first batch.
         dataset.channel_indices(base.scale.channels)
         return base.scale

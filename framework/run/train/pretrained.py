@@ -95,8 +95,8 @@ def _need_unchanged(folder: RunFolder, taken: Taken | None) -> None:
     before = folder.taken()
     if taken is not None and before is not None and before.get("sha256") != taken.sha256:
         raise RunError(
-            f"{taken.file}: not the weights that {folder.root} began with (SHA-256 {before.get('sha256')}); put the "
-            "former file back there"
+            f"{taken.file}: not the weights that {folder.root} began with (SHA-256 {before.get('sha256')}); "
+            "restore the former file"
         )
 
 

@@ -87,8 +87,8 @@ def test_events_are_found_where_one_place_is_wrong_and_it_is_said(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"TOT": 4}, "cut off: it declares 4 events, 3 are there"),
-        ({"BEGINDATA": 990, "ENDDATA": 999, "header": (985, 990)}, "lie at none of the places it names"),
+        ({"TOT": 4}, "cut off: it declares 4 events and holds 3 ("),
+        ({"BEGINDATA": 990, "ENDDATA": 999, "header": (985, 990)}, "are at none of the places that the file names"),
         ({"MODE": "C"}, "a histogram"),
         ({"DATATYPE": "A"}, "DATATYPE is 'A'"),
         ({"P1B": 10}, "parameter 1 has 10 bits"),
@@ -139,5 +139,5 @@ def test_a_spillover_matrix_is_said_not_to_be_applied(tmp_path: Path, keyword: s
     ("content", "found"), [(b"a,b\n1,2\n", "found text"), (b"\x1f\x8b\x08\x00", "found a file packed with gzip")]
 )
 def test_what_is_no_fcs_is_named(tmp_path: Path, content: bytes, found: str) -> None:
-    with pytest.raises(InputError, match=f"no FCS file: it does not begin with FCS, {found}"):
+    with pytest.raises(InputError, match=f"not an FCS file: expected FCS at its beginning, {found}"):
         read(tmp_path / "a.fcs", content)

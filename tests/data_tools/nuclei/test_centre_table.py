@@ -100,11 +100,11 @@ def test_rows_that_do_not_fit_are_counted(plate: LabelledPlate) -> None:
 @pytest.mark.parametrize(
     ("change", "options", "sentence"),
     [
-        (lambda f: f.assign(Field=f.Field - 1), {}, "numbers the sites 0 to 1, the images are numbered 1 to 2"),
+        (lambda f: f.assign(Field=f.Field - 1), {}, "numbers the sites 0 to 1, but the images are numbered 1 to 2"),
         (
             lambda f: f.assign(Well="D01"),
             {},
-            r"not one row belongs to a site.*the first has well D01, site 1,",
+            r"no row belongs to a site.*the first row has well D01, site 1,",
         ),
         (
             lambda f: f.assign(Well="well 1"),
@@ -120,7 +120,7 @@ def test_rows_that_do_not_fit_are_counted(plate: LabelledPlate) -> None:
         ),
         (lambda f: f, {"x": "Xx"}, r"no column 'Xx'.*did you mean 'X'"),
         (lambda f: f, {"only": {"Field": "9"}}, r"no row has '9' in the column 'Field'"),
-        (lambda f: f, {"site": None}, r"says well of each nucleus, which is the same for plate P1 well A01 site 1 and"),
+        (lambda f: f, {"site": None}, r"says well of each nucleus, which does not tell plate P1 well A01 site 1 from"),
         (lambda f: f, {"path": "other.csv"}, r"other\.csv: no such file"),
     ],
 )

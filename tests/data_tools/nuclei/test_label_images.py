@@ -70,13 +70,16 @@ def test_the_centre_is_the_mean_of_the_pixels_of_a_label(tmp_path: Path) -> None
         (np.zeros((120, 96), np.uint16), "(rows and columns are exchanged)"),
         (np.zeros((48, 60), np.uint16), "(the labels are of an image reduced 2 times)"),
         (np.zeros((3, 96, 120), np.uint16), "an array of shape (3, 96, 120); expected a label image"),
-        (np.tile(np.array([[0, 1], [0, 0]], np.uint8), (48, 60)), "holds 1, in several places: a mask, not labels"),
+        (
+            np.tile(np.array([[0, 1], [0, 0]], np.uint8), (48, 60)),
+            "hold 1, in several separate places: this is a mask, not labels",
+        ),
         (np.ones(SHAPE, bool), "a mask of true and false"),
         (np.full(SHAPE, 0.5), "holds 0.5; expected a label image"),
         (np.full(SHAPE, np.nan), "holds nan; expected a label image"),
         (np.full(SHAPE, -1, np.int32), "holds the number -1"),
         (np.full(SHAPE, "a"), "values of type <U1"),
-        (np.arange(96 * 120).reshape(SHAPE).astype(np.uint8), "uses every number that 8 bits hold"),
+        (np.arange(96 * 120).reshape(SHAPE).astype(np.uint8), "uses all 255 numbers of 8 bits"),
     ],
 )
 def test_what_are_no_labels_is_said(tmp_path: Path, labels: Any, sentence: str) -> None:
@@ -149,11 +152,11 @@ def test_labels_of_sites_that_are_not_read_are_counted(plate: LabelledPlate) -> 
 @pytest.mark.parametrize(
     ("rename", "options", "sentence"),
     [
-        (lambda w, s: f"{w}_s{s - 1}.tif", {}, "numbers the sites 0 to 1, the images are numbered 1 to 2"),
+        (lambda w, s: f"{w}_s{s - 1}.tif", {}, "numbers the sites 0 to 1, but the images are numbered 1 to 2"),
         (
             lambda w, s: f"D{w[1:]}_s{s}.tif",
             {},
-            r"not one of 6 label images in labels belongs.*well D01, site",
+            r"none of 6 label images in labels belongs.*well D01, site",
         ),
         (lambda w, s: f"{w}_s{s}.tiff", {}, r"no label image of 6 matches .*correct 'nuclei\.images\.pattern'"),
         (lambda w, s: f"Z99_s{s}.tif", {}, r"pattern' reads .* from the name"),

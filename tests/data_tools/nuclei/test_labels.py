@@ -43,7 +43,7 @@ def test_tiles_are_cut_around_the_labels(plate: LabelledPlate) -> None:
         ({"method": "labels", "channel": "DNA"}, "expected exactly one of 'images' (label images) and 'table'"),
         (images(pattern="("), "'pattern' is not a regular expression"),
         (images(pattern=r"(?P<wel>\w+)"), "'pattern' has unknown group(s) wel"),
-        (images(pattern=r"(?P<site>\d)"), "'pattern' needs the group (?P<image>...), or (?P<well>...)"),
+        (images(pattern=r"(?P<site>\d)"), "'pattern' needs the group (?P<image>...), or the group (?P<well>...)"),
         (images(pattern=r"(?P<well>\w+)"), "either the group (?P<site>...) in 'pattern' or 'site: NUMBER'"),
         (images(pattern=r"(?P<image>\w+)_(?P<site>\d)"), "the group (?P<image>...) names the site already"),
         (table(image="Image"), "expected one of 'image', 'well', 'row' and 'column', or {well} in 'path'"),
@@ -63,7 +63,7 @@ def test_two_plates_need_a_word_about_the_plate(plate: LabelledPlate) -> None:
     plain = plate.plain(images())
     second = {**plain["plates"][0], "source": {**plain["plates"][0]["source"], "path": "P2", "plate": "P2"}}
     plain["plates"].append(second)
-    with pytest.raises(InputError, match=r"same for plate P1 well A01 site 1 and for plate P2 .*put \{plate\} into"):
+    with pytest.raises(InputError, match=r"not tell plate P1 well A01 site 1 from plate P2 .*put \{plate\} into"):
         ingest(IngestConfig.from_plain(plain), plate.folder / "data", workers=0)
 
 

@@ -105,7 +105,7 @@ def test_um_needs_a_pixel_size() -> None:
         ),
         (
             "channel: D\ndiameter_px: 13\nmethod: log_binary\nmin_area: 0.3",
-            "'min_area' has no meaning for 'log_binary'",
+            "'min_area' has no effect for 'log_binary'",
         ),
     ],
 )

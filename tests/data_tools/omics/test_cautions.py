@@ -176,10 +176,10 @@ def test_a_sample_that_stands_twice_is_refused(tmp_path: Path, read: Read) -> No
     frame = _table(WHOLE).assign(sample=["A01", "A02", "A03", "A04"] * 2)
     frame.to_csv(tmp_path / "t.csv", index=False)
     assert len(read(tmp_path / "t.csv", stimulation=None).sample) == 8, "wells of two plates have the same names"
-    with pytest.raises(InputError, match=r"the sample 'A01' stands twice \(line 2 and line 6\); remove one, or name"):
+    with pytest.raises(InputError, match=r"the sample 'A01' appears twice \(line 2 and line 6\); remove one, or name"):
         read(tmp_path / "t.csv", stimulation=None, plate=None)
     frame.assign(Metadata_Plate="R1").to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(InputError, match=r"the sample 'A01' stands twice on plate 'R1' \(line 2 and line 6\)"):
+    with pytest.raises(InputError, match=r"the sample 'A01' appears twice on plate 'R1' \(line 2 and line 6\)"):
         read(tmp_path / "t.csv", stimulation=None)
 
 

@@ -176,7 +176,7 @@ def test_columns_that_are_no_genes_are_refused_or_facts(tmp_path: Path, name: st
     file = _wide(tmp_path, **{name: column})
     with pytest.raises(InputError) as caught:
         read_counts(file)
-    assert f"perhaps no genes: '{name}' ({why})" in str(caught.value)
+    assert f"may not be genes: '{name}' ({why})" in str(caught.value)
     assert read_counts(file, facts=[name]).genes == ("g0", "g1", "g2", "g3", "g4")
     assert read_counts(file, genes=r"^g\d$").genes == ("g0", "g1", "g2", "g3", "g4")
 
@@ -337,7 +337,7 @@ def test_columns_of_text_are_facts_and_said(tmp_path: Path) -> None:
 def test_a_sample_twice_is_refused_and_copies_are_said(tmp_path: Path) -> None:
     rows = "s1,R,a,M,1,2,3,4,5\ns2,R,b,M,0,0,0,0,0\ns3,R,b,M,0,0,0,0,0\n"
     (tmp_path / "t.csv").write_text(HEAD + rows + "s1,R,a,M,1,2,3,4,5\n")
-    with pytest.raises(InputError, match="line 2 and line 5 are the same in every cell"):
+    with pytest.raises(InputError, match="line 2 and line 5 have equal values in all columns"):
         read_counts(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text(HEAD + rows + "s4,R,c,M,1,2,3,4,5\n")
     (note,) = read_counts(tmp_path / "t.csv").notes
@@ -367,7 +367,7 @@ def test_columns_that_may_lack_say_so(tmp_path: Path, key: str) -> None:
 
 def test_a_table_of_comments_and_genes_in_rows(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(HEAD + "#1,R,a,M,1,2,3,4,5\n")
-    with pytest.raises(InputError, match=r"holds a header and no row; .*; line 2 begins with # and is left out"):
+    with pytest.raises(InputError, match=r"holds a header but no rows; .*; line 2 begins with # and is left out"):
         read_counts(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text("gene,s1,s2,s3\ng1,1,2,3\ng2,4,5,6\n")
     with pytest.raises(InputError, match=r"with samples in rows it has 2 samples \('g1', 'g2'\) of 3 genes"):

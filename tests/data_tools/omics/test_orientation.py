@@ -96,9 +96,9 @@ def test_keys_that_do_not_fit(tmp_path: Path, frame: pd.DataFrame, read: Read) -
     with pytest.raises(InputError, match=r"'gene_names: x' is for AnnData, GCT and 10x files and for tables"):
         read(tmp_path / "t.csv", gene_names="x")
     (tmp_path / "t.gct").write_text("#1.2\n1\t1\nNAME\tDescription\ts1\ng1\tx\t5\n")
-    with pytest.raises(InputError, match="has genes in rows by its format, not samples; leave 'rows' out"):
+    with pytest.raises(InputError, match="its format always has genes in rows, not samples; leave 'rows' out"):
         read(tmp_path / "t.gct", rows="samples")
-    with pytest.raises(InputError, match=r"read with genes in rows, not one of its columns is a sample"):
+    with pytest.raises(InputError, match=r"read with genes in rows, but none of its columns is a sample"):
         read(tmp_path / "t.csv", rows="genes", facts=["g1", "g2"])
     text = "name: a\ntable: t\nkind: counts\nrows: genes\nlong: {sample: s, gene: g, value: v}\n"
     with pytest.raises(ConfigError, match="'rows' is for wide tables"):

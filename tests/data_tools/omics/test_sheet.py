@@ -53,10 +53,10 @@ def test_sheets_that_do_not_fit(tmp_path: Path, frame: pd.DataFrame, read: Read)
     facts.assign(id=["S1", "S2", "S3"]).to_csv(sheet["path"], index=False)
     with pytest.raises(InputError, match=r"the sheet knows neither .*in capitals and small letters alike"):
         read(file, sheet=sheet)
-    with pytest.raises(InputError, match=r"not one of its 3 samples .* stands in .*capitals and small letters alike"):
+    with pytest.raises(InputError, match=r"none of its 3 samples .* is in .*capitals and small letters alike"):
         read(file, sheet=sheet, rows="samples")
     facts.assign(id=["s1", "s1", "s3"]).to_csv(sheet["path"], index=False)
-    with pytest.raises(InputError, match=r"the sample 's1' stands twice \(lines 2 and 3\)"):
+    with pytest.raises(InputError, match=r"the sample 's1' appears twice \(lines 2 and 3\)"):
         read(file, sheet=sheet)
     facts.assign(id=["s1", None, "s3"]).to_csv(sheet["path"], index=False)
     with pytest.raises(InputError, match="line 3 has no 'id'; fill it in"):

@@ -54,7 +54,7 @@ def test_counts_of_one_symbol_are_summed(tmp_path: Path, read: Read, keys: dict[
 
 def test_versions_may_count(tmp_path: Path, read: Read, keys: dict[str, Any]) -> None:
     file = _counts(tmp_path, [f"{name}.7" for name in IDS])
-    with pytest.raises(InputError, match=r"not one of its 5 genes .* they would match: write 'versions: drop'"):
+    with pytest.raises(InputError, match=r"none of its 5 genes .* they would match: write 'versions: drop'"):
         read(file, **{**keys, "symbols": {**keys["symbols"], "versions": "keep"}})
     (tmp_path / "symbols.csv").write_text(TABLE.replace("1,TSPAN6", "1.3_PAR_Y,TSPAN6"))
     assert read(file, **keys).genes[0] == "TSPAN6"
@@ -68,18 +68,20 @@ def test_other_kinds_refuse_or_keep(tmp_path: Path, read: Read, keys: dict[str, 
     for kind in ("intensities", "log2"):
         with pytest.raises(InputError) as caught:
             read(file, **keys, kind=kind)
-        assert f"the gene 'MATR3' ({IDS[1]}, {IDS[2]}) comes 2 times; merge or rename its columns" in str(caught.value)
+        assert f"the gene 'MATR3' ({IDS[1]}, {IDS[2]}) appears 2 times; merge or rename its columns" in str(
+            caught.value
+        )
         assert ("'same_gene: sum'" in str(caught.value)) is (kind == "intensities")
         kept = read(file, **keys, kind=kind, same_gene="keep")
         assert kept.genes == ("TSPAN6", IDS[1], IDS[2], IDS[3], "SEPT2")
         assert any("1 symbols stand for 2 ids, which keep their ids" in note for note in kept.notes)
-    with pytest.raises(InputError, match="comes 2 times"):
+    with pytest.raises(InputError, match="appears 2 times"):
         read(file, **keys, same_gene="refuse")
     values = VALUES.astype(float)
     values[0, 1], values[1, 1:3] = np.nan, np.nan
     summed = read(_counts(tmp_path, IDS, values), **keys, kind="intensities", same_gene="sum").values[:, 1]
     assert (summed[0], np.isnan(summed[1])) == (3, True)
-    with pytest.raises(ConfigError, match="a sum of logarithms means nothing"):
+    with pytest.raises(ConfigError, match="a sum of logarithms has no meaning"):
         parse_config("name: a\ntable: t\nkind: log2\nsame_gene: sum\n", OmicsConfig, "c.yaml")
 
 
@@ -92,7 +94,7 @@ def test_tables_of_symbols_that_do_not_fit(tmp_path: Path, read: Read, keys: dic
     with pytest.raises(InputError, match=r"no column 'Gene'; it has 'gene', 'gene name'"):
         read(file, **keys)
     (tmp_path / "symbols.csv").write_text("Gene,Gene name\nensg00000000001,a\n")
-    with pytest.raises(InputError, match=r"not one of its 5 genes .*; name the columns by 'symbols.id'"):
+    with pytest.raises(InputError, match=r"none of its 5 genes .*; name the columns by 'symbols.id'"):
         read(file, **keys)
 
 

@@ -136,9 +136,9 @@ def test_what_cannot_be_fitted_is_refused() -> None:
     with pytest.raises(InputError, match=r"sample 1 of 3 has 41 intensities of genes .* vsn needs 42; write 'norm"):
         fit_vsn(values[:, :41])
     values[1, :30] = np.nan
-    with pytest.raises(InputError, match="b has 30 intensities of genes that others have too"):
+    with pytest.raises(InputError, match="b has 30 intensities of genes that other samples have too"):
         fit_vsn(values, names=["a", "b", "c"])
-    with pytest.raises(InputError, match="the samples are the same but for a factor"):
+    with pytest.raises(InputError, match="the samples differ by a factor only"):
         fit_vsn(np.exp(np.linspace(1, 9, 80)) * np.array([[1.0], [2.0], [5.0]]))
 
 
@@ -220,9 +220,9 @@ def test_further_plates_are_mapped_onto_the_fit_of_a_dataset(tmp_path: Path) -> 
     ("change", "said"),
     [
         ("nowhere", r"prot_M1\.h5ad: no such file; name a dataset.*; there are prot_M2\.h5ad"),
-        ("no fit", r"prot_M1\.h5ad: keeps no vsn fit"),
+        ("no fit", r"prot_M1\.h5ad: holds no vsn fit"),
         ("stimulation", r"was fitted to stimulation 'M2', these samples are of 'M1'"),
-        ("genes", r"not one gene in common; it has H0, H1, H2 \.\.\., the table G0, G1, G2"),
+        ("genes", r"no gene in common; it has H0, H1, H2 \.\.\., the table G0, G1, G2"),
         ("cut", r"its vsn fit is of other genes than the target"),
     ],
 )

@@ -72,17 +72,17 @@ def test_genes_that_share_a_symbol_stay_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (",c1,c2\nA,1,2\nA,0,1\n", "the feature 'A' stands twice"),
+        (",c1,c2\nA,1,2\nA,0,1\n", "the feature 'A' appears twice"),
         (",c1,c2\nA,1,x\nB,0,1\n", "line 2 ('A'): column 'c2' reads 'x', expected a number"),
         (",c1,c2\nA,1,-2\n", "cell 'c2' has -2 of 'A'; expected finite counts of at least 0"),
         (",c1,c2\nA,1,\n", "cell 'c2' has nan of 'A'"),
         (",c1,c2\nA,1,1e20\n", "cell 'c2' has 1e+20 of 'A'; expected counts of molecules, at most 16,777,216"),
         (",c1,c2\nA,1,16777218\n", "cell 'c2' has 1.67772e+07 of 'A'; expected counts of molecules"),
         (",c1,c2\nA,1,0.5\n", "cell 'c2' has 0.5 of 'A'; expected whole numbers"),
-        (",c1,c1\nA,1,2\n", "the column 'c1' stands twice in the header (columns 2 and 3)"),
+        (",c1,c1\nA,1,2\n", "the column 'c1' appears twice in the header (columns 2 and 3)"),
         (",c1,c2,c1,c2\nA,1,2,3,4\n", "(columns 2 and 4), and so do 1 more; where lanes or samples were joined"),
         (",CD4,CD8\nACGTACGTACGTACGT-1,1,2\nTTTTACGTACGTACGT-1,1,2\n", "transpose it"),
-        (",c1,c2\n", "holds a header and no row"),
+        (",c1,c2\n", "holds a header but no rows"),
     ],
 )
 def test_damaged_tables_are_refused_with_the_place(tmp_path: Path, text: str, sentence: str) -> None:
@@ -99,7 +99,7 @@ def test_barcodes_of_joined_lanes_are_told_apart_in_every_format(tmp_path: Path)
     with gzip.open(tmp_path / "barcodes.tsv.gz", "wt") as stream:
         stream.write("BC\nBC\n")
     for place in (tmp_path / "t.h5ad", tmp_path):
-        with pytest.raises(InputError, match=r"the cell 'BC' stands twice; .* put the lane before each name, as L1_"):
+        with pytest.raises(InputError, match=r"the cell 'BC' appears twice; .* put the lane before each name, as L1_"):
             read_counts(place)
 
 
@@ -221,7 +221,7 @@ def test_matrices_of_other_than_counts_are_refused(tmp_path: Path, field: str, r
     [
         ("features", "id\tname\n1\ta\n2\tb\n3\tc\n", "remove the header of its features"),
         ("barcodes", "cell\nc1\nc2\n", "remove the header of its barcodes"),
-        ("features", "1 a Gene\n2 b Gene\n3 c Gene\n", "no tab between the parts of a line, as '1 a Gene'"),
+        ("features", "1 a Gene\n2 b Gene\n3 c Gene\n", "no tab in a line such as '1 a Gene'"),
     ],
 )
 def test_headers_and_blanks_in_10x_files_are_named(tmp_path: Path, name: str, lines: str, sentence: str) -> None:

@@ -179,5 +179,5 @@ def test_genes_that_are_called_as_antibodies_are_refused(tmp_path: Path, name: s
     """Their counts may be those of another table, scaled otherwise: the name alone says it."""
     table = text(tmp_path / "adt.csv", ADT, PANEL, CELLS)
     genes = text(tmp_path / "rna.csv", RNA, [*GENES[:-1], name], CELLS)
-    with pytest.raises(InputError, match=f"1 genes are called as antibodies, as '{name}'"):
+    with pytest.raises(InputError, match=f"1 genes have names like antibodies, such as '{name}'"):
         read(genes=genes, proteins=table)

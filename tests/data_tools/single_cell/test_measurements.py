@@ -93,7 +93,7 @@ def test_no_nuclei_or_no_cells(tmp_path: Path) -> None:
         (
             {},
             TWO_ROWS.replace("ImageNumber,X", "Y,X").replace("Image,", "Nucleus,"),
-            "the column 'Nucleus / Y' stands twice in the header (columns 1 and 3)",
+            "the column 'Nucleus / Y' appears twice in the header (columns 1 and 3)",
         ),
         ({}, "Image,Nucleus\n", "expected 2 header rows, found 1"),
         ({}, "", "the file is empty; expected a table of cells"),

@@ -201,7 +201,7 @@ def forged(path: Path, name: str, content: Callable[[Path], None]) -> Path:
         ({"step": -4}, "'step' is -4; expected a whole number from 0 on"),
         ({"step": 10**30}, "expected a whole number from 0 on"),
         ({"step": True}, "'step' is True; expected a whole number from 0 on"),
-        ({"step": 5}, "is of step 5, its folder says another"),
+        ({"step": 5}, "is from step 5, but its folder has the name of another step"),
     ],
 )
 def test_a_forged_state_is_a_sentence(tmp_path: Path, facts: dict[str, object], sentence: str) -> None:
@@ -232,8 +232,8 @@ def test_facts_of_a_checkpoint_are_of_their_kind(tmp_path: Path) -> None:
         ),
         (lambda state: state["state"][0].update(exp_avg=torch.zeros(2)), "is (2,) float32: it is of another model"),
         (lambda state: state["state"][0].update(exp_avg="x"), "is not a tensor: it is of another model"),
-        (lambda state: state["state"].pop(2), "moments of 5 weight tensors, expected those of 6"),
-        (lambda state: state["state"].clear(), "moments of 0 weight tensors, expected those of 6"),
+        (lambda state: state["state"].pop(2), "moments of 5 weight tensors, expected 6"),
+        (lambda state: state["state"].clear(), "moments of 0 weight tensors, expected 6"),
         (lambda state: state["state"][2].pop("exp_avg_sq"), "'exp_avg_sq' of weight tensor 2 is missing"),
         (lambda state: state.pop("param_groups"), "not readable as the state of this optimiser"),
         (lambda state: state.update(param_groups=[]), "not readable as the state of this optimiser"),

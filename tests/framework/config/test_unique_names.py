@@ -1,4 +1,4 @@
-"""Lists of names in configs: whatever the section, a name that stands twice is a mistake with its key."""
+"""Lists of names in configs: whatever the section, a name that appears twice is a mistake with its key."""
 
 from __future__ import annotations
 

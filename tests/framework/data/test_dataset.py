@@ -93,13 +93,13 @@ def record_again(folder: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"tile": {"channels": ["A", "A"], "height": 2, "width": 2, "dtype": "uint8"}}, "'A' stands there twice"),
+        ({"tile": {"channels": ["A", "A"], "height": 2, "width": 2, "dtype": "uint8"}}, "'A' appears twice"),
         ({"tile": {"channels": ["A", ""], "height": 2, "width": 2, "dtype": "uint8"}}, "at least 1 character"),
         ({"pixel_size_um": -0.5}, "greater than 0"),
         ({"pixel_size_um": 0}, "greater than 0"),
         ({"pixel_size_um": math.nan}, "finite"),
         ({"targets": ["../x"]}, "pattern"),
-        ({"markers": ["a", "a"]}, "'a' stands there twice"),
+        ({"markers": ["a", "a"]}, "'a' appears twice"),
         ({"n_tiles": 1}, "n_tiles is 1, the shards hold"),
         ({"n_bags": 2.5}, "valid integer"),
         ({"channel_statistics": dict.fromkeys("ABX", FLAT)}, "names 'X', which is not a channel"),
@@ -132,14 +132,14 @@ def test_a_sealed_manifest_that_was_changed_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "values", "said"),
     [
-        ("bag", lambda bag: bag + 0.5, "'bag' holds other values than whole numbers"),
-        ("bag", lambda bag: bag - 1, "'bag' holds other values than whole numbers from 0 on"),
+        ("bag", lambda bag: bag + 0.5, "'bag' holds values that are not whole numbers"),
+        ("bag", lambda bag: bag - 1, "'bag' holds values that are not whole numbers from 0 on"),
         ("bag", lambda bag: bag * 0, "row 1 is bag 0, expected bag 1"),
-        ("n_cells", lambda n: n + 1, "its bags count 60 cells, the manifest 54"),
+        ("n_cells", lambda n: n + 1, "its bags have 60 cells, but the manifest records 54"),
         (
             "n_cells",
             lambda n: n.astype("int64") + 2**62,
-            "its bags count 27670116110564327478 cells",
+            "its bags have 27670116110564327478 cells",
         ),
         (
             "bag_name",
@@ -147,11 +147,11 @@ def test_a_sealed_manifest_that_was_changed_is_refused(folder: Path) -> None:
             "row 2, column 'bag_name': expected text, found",
         ),
         ("source", lambda source: source.index + 1, "row 0, column 'source': expected text, found 1"),
-        ("n_tiles", lambda n: n + 1, "its bags count .* tiles, the manifest"),
+        ("n_tiles", lambda n: n + 1, "its bags have .* tiles, the manifest"),
         (
             "n_tiles",
             lambda n: n + (n.index == 0) - (n.index == 1),
-            "bags have other numbers of tiles than bags.parquet",
+            "its bags do not have the numbers of tiles that bags.parquet",
         ),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_table_of_bags_that_contradicts_the_rest_is_refused(
     bags = pd.read_parquet(folder / "bags.parquet")
     bags[column] = values(bags[column])
     bags.to_parquet(folder / "bags.parquet")
-    with pytest.raises(DatasetError, match=r"bags\.parquet: .* bytes, the manifest records"):
+    with pytest.raises(DatasetError, match=r"bags\.parquet: .* bytes, but the manifest records records"):
         Dataset.open(folder)
     record_again(folder, "bags.parquet")
     with pytest.raises(DatasetError, match=said):
@@ -290,10 +290,10 @@ def rewrite(folder: Path, name: str, change: Callable[[pd.DataFrame], pd.DataFra
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: t.iloc[:-1], "0 cells of bag 5, bags.parquet counts|8 cells of bag 5, bags.parquet counts 9"),
-        (lambda t: t.assign(bag=t["bag"].where(t.index > 0, 3)), "7 cells of bag 0, bags.parquet counts 8"),
-        (lambda t: t.assign(status="border"), "0 tiles of bag 0, bags.parquet counts 7"),
-        (lambda t: t.assign(bag=t["bag"] + 6), "a row is of no bag of this dataset"),
+        (lambda t: t.iloc[:-1], "0 cells of bag 5, bags.parquet counts|8 cells of bag 5, but bags.parquet counts 9"),
+        (lambda t: t.assign(bag=t["bag"].where(t.index > 0, 3)), "7 cells of bag 0, but bags.parquet counts 8"),
+        (lambda t: t.assign(status="border"), "0 tiles of bag 0, but bags.parquet counts 7"),
+        (lambda t: t.assign(bag=t["bag"] + 6), "has a row that belongs to no bag of this dataset"),
         (lambda t: t.drop(columns="status"), "missing column.* status"),
     ],
 )
@@ -318,12 +318,12 @@ def test_verify_finds_tiles_that_lack_a_column(folder: Path) -> None:
     [
         ({"bag": ["x"] * 5}, "obs has no column 'bag' of whole numbers"),
         ({"other": range(5)}, "obs has no column 'bag' of whole numbers"),
-        ({"bag": [0, 2, 3, 4, 6]}, "a row of bag 6, this dataset has 6 bags"),
+        ({"bag": [0, 2, 3, 4, 6]}, "a row of bag 6, but this dataset has 6 bags"),
         ({"bag": [-1, 2, 3, 4, 5]}, "a row of bag -1"),
-        ({"bag": [0, 2, 2, 4, 5]}, "several rows of bag 2"),
+        ({"bag": [0, 2, 2, 4, 5]}, "has several rows of bag 2"),
         (
             {"bag": [5, 4, 3, 2, 0], "Metadata_Well": ["A01", "A03", "A04", "A05", "A06"]},
-            "row 0 is of bag 5, Metadata_Well 'A01', which is 'A06' in bags.parquet: it is of another build",
+            "row 0 is of bag 5, Metadata_Well 'A01', which is 'A06' in bags.parquet: it belongs to another build",
         ),
         ({"bag": [0, 2, 3, 4, 5], "Metadata_Plate": ["plate2"] * 5}, "Metadata_Plate 'plate2', which is 'plate1'"),
     ],

@@ -84,7 +84,7 @@ def test_numbers_are_named_as_they_are_written() -> None:
         (SplitConfig(by="Metadata_Perturbatio", fractions=(1, 0, 0)), "did you mean 'Metadata_Perturbation'?"),
         (SplitConfig(test=("dmos",)), "'dmos'; there is dmso, x, y; did you mean 'dmso'?"),
         (SplitConfig(val=("dmso",), test=("x", "y")), "none is left for train"),
-        (SplitConfig(train=("dmso",), test=("x",)), "1 value(s) of Metadata_Perturbation are in no list, as 'y'"),
+        (SplitConfig(train=("dmso",), test=("x",)), "1 value(s) of Metadata_Perturbation are in no list, such as 'y'"),
         (SplitConfig(test=("x",), unused=("z",)), "split.unused: no bag has Metadata_Perturbation 'z'"),
         (SplitConfig(by=PLATE, fractions=(0.7, 0.1, 0.2)), "1 distinct value(s) of Metadata_Plate cannot fill 3 parts"),
     ],

@@ -109,7 +109,7 @@ def test_node_0_that_does_not_come_is_named_with_what_to_type_there(port: int) -
         start_processes(RANK, [], 1, meeting(1, port, join_timeout_s=0.5))
     assert str(caught.value) == (
         f"node 0 was not reached at 127.0.0.1:{port} within 0.5 s (--join-timeout): connection refused; start it there "
-        f"with: wellstream train x.yaml --node-rank 0, and see that port {port} is open between the machines"
+        f"with: wellstream train x.yaml --node-rank 0, and make sure that port {port} is open between the machines"
     )
 
 
@@ -119,7 +119,7 @@ def test_another_run_at_the_same_place_is_refused(port: int) -> None:
         second = pool.submit(start_processes, RANK, [], 1, meeting(1, port, run_id="day"))
         said = str(second.exception(timeout=60))
         assert "missing: node 1" in str(first.exception(timeout=60))
-    assert f"another run meets at 127.0.0.1:{port}: expected 'day of 2 nodes', found 'night of 2 nodes'" in said
+    assert f"another run uses 127.0.0.1:{port}: expected 'day of 2 nodes', found 'night of 2 nodes'" in said
 
 
 def test_a_place_that_is_taken_is_named_with_the_next_port() -> None:

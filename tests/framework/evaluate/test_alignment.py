@@ -92,7 +92,7 @@ def test_a_constant_feature_has_no_loading_and_harms_nothing() -> None:
         (lambda: Coral.fit(np.eye(3), np.eye(4)), "source vectors are 3 long, target vectors 4"),
         (lambda: Coral.fit([[np.nan], [1.0]], [[1.0], [2.0]]), "source: row 1, feature 1 is nan"),
         (lambda: canonical_correlations(np.eye(4), np.eye(4)[:3]), "4 and 3 rows"),
-        (lambda: canonical_correlations(np.eye(9)[:, :5], np.eye(9)[:, 4:]), "correlate fully whatever they are"),
+        (lambda: canonical_correlations(np.eye(9)[:, :5], np.eye(9)[:, 4:]), "always correlate fully"),
         (lambda: canonical_correlations(np.ones((9, 2)), np.eye(9)), "no feature that varies"),
     ],
 )

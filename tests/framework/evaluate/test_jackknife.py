@@ -193,7 +193,7 @@ def test_files_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     known = predictions(tmp_path / "known", 0, splits=2)
     with pytest.raises(ConfigError, match=r"interval: expected a share between 0 and 1, such as 0\.9, found 90"):
         ws.intervals(known, tmp_path / "out", level=90)
-    with pytest.raises(InputError, match=r"the only split of target 'rna'; give the predictions of several splits"):
+    with pytest.raises(InputError, match=r"is the only split of target 'rna'; give the predictions of several splits"):
         ws.intervals(known[:1], tmp_path / "out")
     with pytest.raises(InputError, match=r"are both of target 'rna' and split 0; give one"):
         ws.intervals(
@@ -205,6 +205,6 @@ def test_files_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
         ws.intervals(known, tmp_path / "known")
     more = predictions(tmp_path / "more", 0, splits=3)
     with pytest.raises(
-        InputError, match=r"the new predictions are of the splits 0, 1, those that calibrate of 0, 1, 2"
+        InputError, match=r"the new predictions are from the splits 0, 1, but the calibrating ones are from 0, 1, 2"
     ):
         ws.intervals(more, tmp_path / "out", new=known)

@@ -265,8 +265,8 @@ def _markers_without_names(data: anndata.AnnData) -> None:
         (_without_genes, "holds no genes"),
         (_without_x, "holds no matrix X"),
         (_one_nan, "the gene 'B' of the cell 'c7' is nan; 1 values are NaN or infinite"),
-        (_cell_twice, "the cell 'c1' stands twice"),
-        (_gene_twice, "the gene 'A' stands twice"),
+        (_cell_twice, "the cell 'c1' appears twice"),
+        (_gene_twice, "the gene 'A' appears twice"),
         (_markers_without_names, "obsm['markers'] is not a table"),
     ],
 )

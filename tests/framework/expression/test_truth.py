@@ -34,10 +34,10 @@ def test_rows_follow_the_imaged_cells(tmp_path: Path) -> None:
         (
             ["0001", "0002"],
             ["A"],
-            "2 of 2 imaged cells are not in it, first '2'; its cells are called as '0001'; without",
+            "2 of 2 imaged cells are not in it, first '2'; its cells have names like '0001'; without",
         ),
-        (["1", "1"], ["A"], "the cell '1' stands twice"),
-        (["1", "2"], ["A", "A"], "the gene 'A' stands twice"),
+        (["1", "1"], ["A"], "the cell '1' appears twice"),
+        (["1", "2"], ["A", "A"], "the gene 'A' appears twice"),
     ],
 )
 def test_names_that_do_not_fit_are_said(tmp_path: Path, cells: list[str], genes: list[str], words: str) -> None:

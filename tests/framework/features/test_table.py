@@ -104,12 +104,12 @@ def test_a_csv_parts_what_describes_from_what_is_measured(tmp_path: Path) -> Non
     [
         ("cell,name,area\nc1,x,1\n", "line 2: column 'name' reads 'x', expected a number.*begin with Metadata_"),
         ("cell,Metadata_A\nc1,x\n", "no features: every column describes"),
-        ("cell,area\nc1,1\nc1,2\n", "cell 'c1' stands there twice"),
+        ("cell,area\nc1,1\nc1,2\n", "cell 'c1' appears twice"),
         ("cell,area\nc1,1\nc2,\n", "1 values are NaN or infinite, in 1 cells and 1 features.*'area' of cell 'c2'"),
         ("cell,area\nc1,1\nc2,inf\n", "1 values are NaN or infinite"),
         (",area\n0,1\n1,2\n", "column 1 has no name; call it 'cell'"),
-        ("cell,area,area\nc1,1,2\n", "the column 'area' stands twice"),
-        ("cell,area\n", "a header and no row"),
+        ("cell,area,area\nc1,1,2\n", "the column 'area' appears twice"),
+        ("cell,area\n", "a header but no rows"),
     ],
 )
 def test_bad_text_tables(tmp_path: Path, content: str, message: str) -> None:
@@ -128,7 +128,7 @@ def test_other_bad_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected an \.h5ad, \.csv or \.parquet"):
         open_features(tmp_path / "x.npy")
     path = write(tmp_path / "y.h5ad", np.ones((2, 1)), names=["a", "a"])
-    with pytest.raises(InputError, match="cell 'a' stands there more than once"):
+    with pytest.raises(InputError, match="cell 'a' appears more than once"):
         open_features(path)
 
 
@@ -227,7 +227,7 @@ def test_bad_parquet_tables(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1 values are NaN or infinite"):
         open_features(file)
     pd.DataFrame({"cell": ["a", "a"], "area": [1.0, 2.0]}).to_parquet(file)
-    with pytest.raises(InputError, match="cell 'a' stands there twice"):
+    with pytest.raises(InputError, match="cell 'a' appears twice"):
         open_features(file)
     with pytest.raises(InputError, match="this table holds one matrix; leave '#X' out"):
         open_features(f"{file}#X")

@@ -155,7 +155,7 @@ def test_a_damaged_gzip_is_named(tmp_path: Path) -> None:
     [
         ("", "the file is empty; expected a table"),
         ("\n\n# only this\n", "holds no line of a table; expected a table with a header"),
-        ("a,b,a\n1,2,3\n", "the column 'a' stands twice in the header (columns 1 and 3)"),
+        ("a,b,a\n1,2,3\n", "the column 'a' appears twice in the header (columns 1 and 3)"),
         ("a,b\n1,2\n1,2,3\n", "line 3 has 3 cells, the header (line 1) names 2; it begins with '1'"),
         (
             "a,b\nr1,2,3\n",
@@ -285,7 +285,7 @@ def _file(tmp_path: Path, text: str) -> Path:
 
 
 def test_another_class_of_error(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="stands twice"):
+    with pytest.raises(DatasetError, match="appears twice"):
         _read(tmp_path, "a,a\n", error=DatasetError)
 
 
@@ -334,12 +334,12 @@ def test_blanks_separate_cells_where_nothing_else_does(tmp_path: Path, text: str
 def test_a_table_of_comments_alone_says_so(tmp_path: Path) -> None:
     left = "line 2 begins with # and is left out"
     assert _read(tmp_path, "a,b\n#1,2\n", may_be_empty=True).notes == (f"{tmp_path / 't.csv'}: {left}",)
-    assert f"holds a header and no row; expected a table; {left}" in _refused(tmp_path, "a,b\n#1,2\n")
+    assert f"holds a header but no rows; expected a table; {left}" in _refused(tmp_path, "a,b\n#1,2\n")
 
 
 def test_a_header_without_rows_is_a_table_only_where_it_may_be(tmp_path: Path) -> None:
     for text in ("a,b\n", "a,b", "# of 1 October\na,b\n\n,\n"):
-        assert "holds a header and no row; expected a table" in _refused(tmp_path, text)
+        assert "holds a header but no rows; expected a table" in _refused(tmp_path, text)
         assert len(_read(tmp_path, text, may_be_empty=True)) == 0
 
 

@@ -38,10 +38,12 @@ def test_a_header_that_is_the_last_comment_of_rows_of_numbers(tmp_path: Path, te
 
 
 def test_rows_of_numbers_below_comments_are_no_header(tmp_path: Path) -> None:
-    sentence = "line 3 stands where the header of a table is expected, and holds numbers alone; .* remove the # of"
+    sentence = "line 3 holds only numbers where the header of a table is expected; .* remove the # of"
     with pytest.raises(InputError, match=sentence):
         _read(tmp_path, "# seed = 0\n## a b c\n0,0.8,1\n1,0.7,1\n")
-    with pytest.raises(InputError, match=r"line 1 stands where the header .* write the names of the columns above it"):
+    with pytest.raises(
+        InputError, match=r"line 1 holds only numbers where the header .* write the names of the columns above it"
+    ):
         _read(tmp_path, "   0  0.8052  0.7880\n   1  0.7378  0.7237\n   2  0.65  0.65\n")
     assert _read(tmp_path, "1,2,3.0\n5,6,7\n").names == ("1", "2", "3.0")
     assert _read(tmp_path, "# seed\n,1,2\ng,5,6\n").names == ("", "1", "2")

@@ -57,10 +57,10 @@ def test_comments_separators_and_surplus_separators(tmp_path: Path) -> None:
         ("g,a,b\nx,1,2\ny,1,2,3\n", "line 3 has 4 cells, the header (line 1) names 3"),
         ("g,a,b\nx,1\n", "line 2 has 2 cells, the header (line 1) names 3"),
         ("g,a,b\nx,1,2,\ny,1,2,3\n", "line 3 has 4 cells, the header (line 1) names 3"),
-        ("g,a,a\nx,1,2\n", "the column 'a' stands twice"),
-        ("g,a,b\n", "holds a header and no row"),
+        ("g,a,a\nx,1,2\n", "the column 'a' appears twice"),
+        ("g,a,b\n", "holds a header but no rows"),
         ("g\nx\n", "one column; expected a table of counts"),
-        ("My counts\ng,a,b\nx,1,2\n", "the rows below have 3: it seems to stand further below"),
+        ("My counts\ng,a,b\nx,1,2\n", "but the rows below have 3: the real header seems to be further down"),
     ],
 )
 def test_bad_rows_are_named(tmp_path: Path, text: str, sentence: str) -> None:

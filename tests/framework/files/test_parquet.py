@@ -46,7 +46,7 @@ def test_what_is_no_parquet_is_one_sentence(tmp_path: Path, data: bytes) -> None
 
 def test_a_column_twice_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"]), tmp_path / "t.parquet")
-    with pytest.raises(InputError, match="the column 'a' stands twice"):
+    with pytest.raises(InputError, match="the column 'a' appears twice"):
         read_parquet(tmp_path / "t.parquet", error=InputError)
 
 

@@ -268,7 +268,7 @@ def test_files_that_are_no_weights_are_one_sentence(tmp_path: Path, capsys: pyte
         "gone.pth": "no such file",
         "run": "a run folder, expected a folder of 'wellstream export'; write one with: wellstream export",
         "": "no model.json, expected a folder of 'wellstream export'",
-        "other": "weights of the network 'small_cnn', the run has 'resnet18'",
+        "other": "holds weights of the network 'small_cnn', but the run has 'resnet18'",
         "swapped": "not the file that model.json beside it speaks of",
         "unsaid": "with kind, channels and network; export the run again",
     }.items():
@@ -282,7 +282,7 @@ def test_files_that_are_no_weights_are_one_sentence(tmp_path: Path, capsys: pyte
 def test_options_say_nothing_where_there_are_no_weights() -> None:
     assert SmallCnnConfig().plain() == {"name": "small_cnn", "widths": [16, 32, 64], "norm": "batch", "dense": [64],
                                         "dropout": 0.0}  # fmt: skip
-    with pytest.raises(ValidationError, match="'first_layer' says how weights are taken over: give 'weights'"):
+    with pytest.raises(ValidationError, match="'first_layer' says how 'weights' are used; set 'weights' too"):
         SmallCnnConfig.from_plain({"name": "small_cnn", "first_layer": "same"})
     some = SmallCnnConfig(weights="a.pth", take="trunk")
     assert some.without_weights() == SmallCnnConfig()

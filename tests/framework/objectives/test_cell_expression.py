@@ -124,7 +124,7 @@ def test_predictions_stand_beside_what_was_measured(counted: Dataset, values: np
     ("options", "error", "said"),
     [
         ({"genes": ("ESR",)}, RunError, "no marker matches objective.genes .ESR.; it has ESR1, KRT5, RARE"),
-        ({"min_cells": 10_000}, RunError, "no gene is seen in 10000 training cells; the most frequent, ESR1, in"),
+        ({"min_cells": 10_000}, RunError, "no gene is seen in 10000 training cells; the most frequent one, ESR1, in"),
         ({"total": "sum"}, DatasetError, "sum"),
     ],
 )
@@ -142,5 +142,5 @@ def test_a_pretrained_run_is_found_from_any_folder() -> None:
 
 def test_values_below_zero_are_no_counts(counted: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Dataset, "markers", lambda self, names: np.full((len(counted.index), len(names)), -1.0))
-    with pytest.raises(RunError, match="'ESR1' has values below 0 or infinite, so it holds no counts"):
+    with pytest.raises(RunError, match="'ESR1' has values that are infinite or below 0, so these are not counts"):
         built(counted)

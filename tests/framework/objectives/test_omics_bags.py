@@ -110,13 +110,13 @@ def test_another_pool_begins_anew(dataset: Dataset, caplog: pytest.LogCaptureFix
 
 
 def test_what_cannot_be_trained_is_refused(dataset: Dataset) -> None:
-    with pytest.raises(ValueError, match="'pretrained' brings its own backbone: leave out 'backbone'"):
+    with pytest.raises(ValueError, match="'pretrained' already says which backbone is used; leave out 'backbone'"):
         OmicsBagsConfig(targets=("rna_M1",), pretrained="RUN", backbone=SMALL)
     config = OmicsBagsConfig(targets=("rna_M1",), pretrained="RUN")
-    with pytest.raises(RunError, match="saw the channels A, B, this run reads B, A"):
+    with pytest.raises(RunError, match="was trained on the channels A, B, but this run reads B, A"):
         OmicsBags.measure(config, dataset, ("B", "A"), TRAIN, pretrained(MeanPoolConfig()))
     other = dataclasses.replace(pretrained(MeanPoolConfig()), channels=("B", "A"))
-    with pytest.raises(CheckpointError, match="this run was planned for the backbone"):
+    with pytest.raises(CheckpointError, match="this run was made for the backbone"):
         built(dataset).start_from(other)
     with pytest.raises(ValueError, match="rna_M1 is listed twice"):
         OmicsBagsConfig(targets=("rna_M1", "rna_M1"))

@@ -83,7 +83,7 @@ def test_cached_embeddings_give_the_same_numbers(dataset: Dataset, make_batch: A
 def test_cached_embeddings_of_another_backbone_are_refused(dataset: Dataset, make_batch: Any) -> None:
     objective = built(dataset)
     batch = dataclasses.replace(make_batch(objective, [0, 2]), tiles=torch.zeros(2, 3, 9))
-    with pytest.raises(RunError, match="cached tile embeddings are 9 wide, the frozen backbone's are 6"):
+    with pytest.raises(RunError, match="cached tile embeddings are 9 wide, but those of the frozen backbone are 6"):
         objective(batch, alone)
 
 
@@ -203,7 +203,7 @@ def test_what_cannot_be_trained_is_refused(dataset: Dataset) -> None:
     config = OmicsHeadsConfig(targets=("rna_M1",))
     with pytest.raises(RunError, match=r"set objective.pretrained to a pretraining run"):
         OmicsHeads.measure(config, dataset, ("A", "B"), TRAIN)
-    with pytest.raises(RunError, match="saw the channels A, B, this run reads B, A"):
+    with pytest.raises(RunError, match="was trained on the channels A, B, but this run reads B, A"):
         OmicsHeads.measure(config, dataset, ("B", "A"), TRAIN, pretrained())
     with pytest.raises(RunError, match=r"no training bag has the target 'rna_M1' \(11 bags have it\)"):
         OmicsHeads.measure(config, dataset, ("A", "B"), np.array([1]), pretrained())
@@ -215,5 +215,5 @@ def test_what_cannot_be_trained_is_refused(dataset: Dataset) -> None:
 
 def test_weights_of_another_plan_are_refused(dataset: Dataset) -> None:
     objective = built(dataset)
-    with pytest.raises(CheckpointError, match="these heads were planned for the backbone"):
+    with pytest.raises(CheckpointError, match="these heads were made for the backbone"):
         objective.start_from(pretrained("backbone"))

@@ -165,7 +165,7 @@ def test_objectives_are_registered_with_their_configs() -> None:
 
 
 def test_a_config_that_gives_the_answer_away_is_refused() -> None:
-    with pytest.raises(ValidationError, match="'B' is under structure and under protein"):
+    with pytest.raises(ValidationError, match="'B' is named under structure and under protein"):
         PairedInpaintingConfig(structure=("A", "B"), protein=("B",))
     with pytest.raises(ValidationError, match="names 'B' twice; name each once"):
         PairedInpaintingConfig(structure=("A",), protein=("B", "B"))

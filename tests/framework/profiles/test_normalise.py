@@ -96,7 +96,7 @@ def test_files_without_a_fit_or_with_a_damaged_one_are_sentences(tmp_path: Path)
     kept = made.uns["wellstream"]["normalisation"]
     kept["steps"]["0"]["shared"]["spread"][:] = np.inf
     write_h5ad(tmp_path / "fit.h5ad", made)
-    with pytest.raises(InputError, match=r"is damaged .'spread' holds something else than finite numbers"):
+    with pytest.raises(InputError, match=r"is damaged .'spread' holds values that are not finite numbers"):
         apply_kept(wells, tmp_path / "fit.h5ad")
     del kept["steps"]["1"]
     with pytest.raises(InputError, match=r"is damaged"):

@@ -76,7 +76,9 @@ def test_what_is_missing_is_done_again_with_what_was_read_from_it(world: World) 
 
 def test_a_step_that_failed_goes_on_and_the_others_stay(world: World) -> None:
     world.failing["heads-1"] = 2
-    with pytest.raises(StepFailed, match="step 'heads-1' ended with exit code 2; repair what it says") as caught:
+    with pytest.raises(
+        StepFailed, match="step 'heads-1' ended with exit code 2; repair what its message says"
+    ) as caught:
         world.do()
     assert caught.value.code == 2
     assert world.ran == ALL[: ALL.index("heads-1") + 1]
@@ -100,7 +102,7 @@ def test_a_step_that_stopped_with_other_settings_begins_anew(world: World) -> No
 
 
 def test_until_does_what_is_needed_and_only_refuses_what_is_not_ready(world: World) -> None:
-    with pytest.raises(RunError, match=r"step 'heads-0' needs 'embed', which is to be done first \(not done yet\)"):
+    with pytest.raises(RunError, match=r"step 'heads-0' needs 'embed', which has to be done first \(not done yet\)"):
         world.do(only="heads")
     assert world.ran == []
     done = world.do(until="heads-1")

@@ -114,12 +114,12 @@ def test_a_sample_that_stands_twice_ends_the_study(command: Command, capsys: pyt
     pd.concat([frame, frame[:1]]).to_csv("rna.csv", index=False)
     assert command() != 0
     said = " ".join(capsys.readouterr().err.split())
-    assert "rna.csv: line 2 and line 14 are the same in every cell, so one sample would count twice" in said
-    assert "step 'ingest' ended with exit code 2; repair what it says and run the same command again" in said
+    assert "rna.csv: line 2 and line 14 have equal values in all columns, so one sample would count twice" in said
+    assert "step 'ingest' ended with exit code 2; repair what its message says and run the same command again" in said
     pd.concat([frame, frame[:1].assign(G0=1.0)]).to_csv("rna.csv", index=False)
     assert command() != 0
     said = " ".join(capsys.readouterr().err.split())
-    assert "the sample 's0' stands twice on plate 'R1' (line 2 and line 14); remove one" in said
+    assert "the sample 's0' appears twice on plate 'R1' (line 2 and line 14); remove one" in said
 
 
 def test_omics_of_another_screen_end_the_study(command: Command, capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,7 +136,7 @@ def test_raw_files_of_the_study_are_named_from_its_folder(world: World) -> None:
         ),
         (
             ["heads.overrides={split: {test: [P0]}}"],
-            "split_seeds: heads.yaml names the values of each part, so that all 2 splits would be equal",
+            "split_seeds: heads.yaml names the values of each part, so all 2 splits would be equal",
         ),
         (
             ["backbone_per_split=true", "pretrain.overrides={split.fractions: [0.8, 0.0, 0.2]}"],

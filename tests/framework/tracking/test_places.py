@@ -95,7 +95,7 @@ def test_a_place_that_fails_is_left_out_of_training_and_is_an_error_where_it_is_
 
     Guarded("kept", Kept).do(full)
     assert "kept failed and is left out from here on" in caplog.text
-    with pytest.raises(RunError, match=r"kept failed, and what it has of the run is not whole: .*[Nn]o space left"):
+    with pytest.raises(RunError, match=r"kept failed, so it holds only a part of the run: .*[Nn]o space left"):
         Guarded("kept", Kept, needed=True).do(full)
     with pytest.raises(RunError, match="kept failed"):
         Guarded("kept", lambda: full(None), needed=True)  # type: ignore[arg-type, return-value]

@@ -82,7 +82,9 @@ def test_an_objective_that_gathers_without_saying_so_is_refused(tmp_path: Path) 
 
 
 def test_an_objective_that_couples_rows_must_be_able_to() -> None:
-    with pytest.raises(RunError, match="Line couples the rows of a step and cannot see them in parts"):
+    with pytest.raises(
+        RunError, match="Line compares the rows of a step with each other, so it cannot see them in parts"
+    ):
         Line().cache_gradients(2)
 
 

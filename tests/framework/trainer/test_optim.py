@@ -55,12 +55,12 @@ def test_scheduler_sets_the_rate_of_each_step() -> None:
 
 
 def test_nothing_to_train_is_an_error() -> None:
-    with pytest.raises(RunError, match="no parameter to train"):
+    with pytest.raises(RunError, match="no parameters that train"):
         build_optimiser(nn.Linear(1, 1).requires_grad_(False), AdamWConfig())
 
 
 def test_contradictions_are_sentences() -> None:
-    with pytest.raises(ValidationError, match="patience: counts evaluations: set evaluate_every too"):
+    with pytest.raises(ValidationError, match="patience: counts validation passes; set evaluate_every too"):
         TrainConfig(steps=1, patience=3)
     with pytest.raises(ValidationError, match=r"expected two numbers in \[0, 1\), found \[0.9, 1.0\]"):
         AdamWConfig(betas=(0.9, 1.0))

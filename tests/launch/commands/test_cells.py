@@ -18,7 +18,7 @@ CLAIMS = {
     ("features", "structure"): "all others",
     ("features", "outline"): "the channel nuclei were found in",
     ("evaluate-features", "group"): "bag,site",
-    ("evaluate-features", "run"): "as they name it",
+    ("evaluate-features", "run"): "the run that they name",
     ("evaluate-features", "classifier"): ",".join(FeatureEvaluateConfig.model_fields["classifiers"].default),
     **{
         ("evaluate-features", name): str(FeatureEvaluateConfig.model_fields[name].default)

@@ -17,8 +17,8 @@ CLAIMS = {
     ("ingest", "scheduler"): "workers on this machine",
     ("ingest", "workers"): "one per core",
     # Both are tried in tests/wellstream/test_starts.py.
-    ("init", "out"): "one called as the plate",
-    ("init", "platemap"): "a template",
+    ("init", "out"): "the name of the plate",
+    ("init", "platemap"): "a template is written",
 }
 """(command, option) -> what its help says the default is."""
 

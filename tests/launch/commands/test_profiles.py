@@ -58,5 +58,5 @@ def test_from_wells_to_scores(tmp_path: Path) -> None:
 
 
 def test_a_fit_that_is_applied_takes_no_other_methods(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="steps: a fit that is applied has its own methods and groups"):
+    with pytest.raises(ConfigError, match="steps: with apply_from, methods and groups come from the fit"):
         ws.normalise(plates(("p1",)), apply_from=tmp_path / "fit.h5ad", steps=["z"])

@@ -26,7 +26,7 @@ CLAIMS = {
         for command in ("embed", "predict", "inpaint", "saliency", "report", "export")
     },
     **{
-        (command, "device"): "that of the run's config, or the CPU where there is no such device"
+        (command, "device"): "the device of the run's config, or the CPU if there is no such device"
         for command in ("embed", "predict", "inpaint", "saliency")
     },
     ("inpaint", "out"): "inpainting in the run",
@@ -36,14 +36,14 @@ CLAIMS = {
         for name in ("test", "unit", "correction", "alpha", "interval", "ranked")
     },
     ("evaluate", "data"): "the one that the predictions name",
-    ("evaluate", "run"): "as they name it",
+    ("evaluate", "run"): "the run that they name",
     ("evaluate", "out"): "in the run",
     ("evaluate", "kind"): "the only one that takes these files",
     ("report", "evaluation"): "evaluation in the run",
     ("report", "figures"): "figures in the run",
     ("report", "out"): "report.html in the run",
     ("track", "out"): "tracked in the run folder",
-    ("track", "name"): "that of the run folder",
+    ("track", "name"): "the name of the run folder",
 }
 """(command, option) -> what its help says the default is."""
 
@@ -124,9 +124,9 @@ def test_export_says_what_belongs_to_runs_and_what_to_datasets(tmp_path: Path) -
     data = make_dataset(tmp_path / "data", bags=1).root
     out = ("-o", tmp_path / "out")
     said = exported(data, *out)
-    assert said == f"{data}: a dataset; name a format with --to: h5sc, omezarr, tiff, webdataset"
+    assert said == f"{data}: this is a dataset; name a format with --to: h5sc, omezarr, tiff, webdataset"
     assert "--licence and --no-program are for runs" in exported(data, *out, "--to", "tiff", "--licence", "MIT")
-    assert "no dataset, and --to" in exported(tmp_path, *out, "--to", "tiff")
-    assert "no dataset, and --to" in exported(tmp_path, *out, "per=bag")
+    assert "not a dataset, but --to" in exported(tmp_path, *out, "--to", "tiff")
+    assert "not a dataset, but --to" in exported(tmp_path, *out, "per=bag")
     assert "did you mean 'tiff'" in exported(data, *out, "--to", "tif")
     assert not (tmp_path / "out").exists()

@@ -236,7 +236,7 @@ def test_damage_is_not_converted(plates: Path, tmp_path: Path) -> None:
     shard = old / json.loads((old / "dataset.json").read_text())["shards"][0]["name"]
     content = shard.read_bytes()
     shard.write_bytes(content[:-1])
-    with pytest.raises(DatasetError, match="missing or of another size than recorded"):
+    with pytest.raises(DatasetError, match="missing, or its size is not the recorded one"):
         convert(old, tmp_path / "out")
     shard.write_bytes(content)
     table = bytearray((old / "tiles.parquet").read_bytes())

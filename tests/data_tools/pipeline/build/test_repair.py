@@ -121,7 +121,7 @@ def test_a_shard_of_changed_raw_files_is_not_taken_for_the_lost_one(copy: tuple[
     kept = image.read_bytes()
     try:
         image.write_bytes(experiment.image("P1", "A01", 2, "Actin").read_bytes())
-        with pytest.raises(DatasetError, match="made again it is another shard, so the raw files or"):
+        with pytest.raises(DatasetError, match="was made again and is different, so the raw files or"):
             ingest(experiment.config(), out, workers=0)
     finally:
         image.write_bytes(kept)
@@ -150,7 +150,7 @@ def test_a_lost_shard_whose_wells_are_gone_is_not_called_repaired(raw: Any, tmp_
     for well in ("A10", "B01", "B02"):  # those of the second shard and of the last
         for image in (raw.folder / "P1").glob(f"{well}_*.tif"):
             image.unlink()
-    with pytest.raises(DatasetError, match=rf"{lost}: lost, and the input makes no such shard, .*rm -r {out}"):
+    with pytest.raises(DatasetError, match=rf"{lost}: lost, and the input no longer makes this shard, .*rm -r {out}"):
         ingest(raw.config(), out, workers=0)
 
 

@@ -171,7 +171,7 @@ def test_names_nothing_has(crops: Path, tmp_path: Path, changes: dict[str, Any],
             "line 3: column 'x' reads 'high'",
         ),
         ({"in_order": True}, "gene,x\nP,1\n", "1 rows for 6 cells"),
-        ({"in_order": True}, "gene,x\n", "holds a header and no row"),
+        ({"in_order": True}, "gene,x\n", "holds a header but no rows"),
         (
             {"in_order": True, "labels": {"Metadata_Cell": "gene"}},
             "gene,x\nP,1\n",
@@ -237,7 +237,7 @@ def test_mistakes_in_the_file_are_told_with_their_line(crops: Path, tmp_path: Pa
     [
         ({"channels": ["A", "A"]}, "'channels' names 'A' twice"),
         ({"intensity": {"A": {"min_max": True}}}, r"set 'tiles\.dtype: float32'"),
-        ({"intensity": {"C": {"min_max": True}}}, "none of 'channels': A, B"),
+        ({"intensity": {"C": {"min_max": True}}}, "not one of 'channels': A, B"),
         ({"bags": {"by": ["Protein"]}}, "begin with Metadata_"),
         ({"bags": {"by": ["Metadata_Cell"]}}, "leave it out"),
         ({"keep": {"area": {"min": 3, "max": 2}}}, "no cell would be kept"),

@@ -70,8 +70,9 @@ def test_a_table_that_is_one_off_is_refused() -> None:
     """288 of 289 cells find a row, and every one of them that of its neighbour."""
     with pytest.raises(InputError) as caught:
         match(numbers(0, 288), numbers(1, 289))
-    assert "'cell' seems to be one off: 288 of 289 cells of 'S' find a row, 289 would if it were 1 less" in str(
-        caught.value
+    assert (
+        "'cell' seems to be shifted by one: 288 of 289 cells of 'S' have a row, 289 would have one if it were 1 less"
+        in str(caught.value)
     )
     assert "'shift: -1'" in str(caught.value)
     with pytest.raises(InputError, match="1 more"):

@@ -231,7 +231,7 @@ def test_sizes_that_cannot_work_are_explained(raw: Any, tmp_path: Path, changes:
 def test_no_usable_site_at_all_is_an_error_even_when_skipping(raw: Any, tmp_path: Path) -> None:
     for file in (raw.folder / "P1").glob("*_DNA.tif"):
         file.write_bytes(b"no TIFF")
-    with pytest.raises(InputError, match="plate 'P1': not one usable site"):
+    with pytest.raises(InputError, match="plate 'P1': no usable site"):
         ingest(raw.config(on_error="skip"), tmp_path / "data", workers=0)
 
 
@@ -247,7 +247,7 @@ def test_plates_must_agree(two_plates: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "sentence"),
     [
-        ({"site": None}, "has 2 sites, but the table does not say which cell lies in which"),
+        ({"site": None}, "has 2 sites, but the table does not say in which site a cell lies"),
         ({"x": "xx"}, "no column 'xx' for 'cells.x' among 4 columns"),
         ({"pattern": "nowhere/{well}.csv"}, "nowhere/A01.csv: plate P1 well A01 has no such table of cells"),
     ],

@@ -90,7 +90,7 @@ def test_infinite_markers_are_missing_in_the_dataset(raw: Any, tmp_path: Path) -
     [
         (
             lambda text: text.replace("\n1,", "\n8,").replace("\n2,", "\n9,"),
-            "the sites 8, 9, the images show the sites 1, 2",
+            "the sites 8, 9, but the images are of the sites 1, 2",
         ),
         (lambda text: text.replace(",100", ",many"), "line 2: column 'intensity' reads 'many', expected a number"),
     ],
@@ -105,7 +105,7 @@ def test_cell_tables_that_do_not_fit_are_refused_before_an_image(
 
 
 def test_cells_that_all_lie_elsewhere_are_refused(raw: Any, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"A01: not one of 14 cells lies within 2 px of one of \d+ nuclei"):
+    with pytest.raises(InputError, match=r"A01: none of 14 cells lies within 2 px of any of \d+ nuclei"):
         ingest(
             raw.config(**with_cells(raw, offset_px={"x": 500, "y": 500}, max_distance_px=2)),
             tmp_path / "data",
@@ -120,7 +120,7 @@ def test_wells_of_one_table_are_joined(raw: Any, tmp_path: Path) -> None:
     config = raw.config(**with_cells(raw, pattern=str(file), well="well"))
     assert "all.csv: cells of 1 wells that plate P1 does not read: H12" in "\n".join(survey(config, tmp_path).notes)
     file.write_text("\n".join([lines[0], lines[2]]))
-    with pytest.raises(InputError, match="not one well in common with plate P1: the table has H12, the plate A01, A02"):
+    with pytest.raises(InputError, match="no well in common with plate P1: the table has H12, the plate A01, A02"):
         survey(config, tmp_path)
 
 

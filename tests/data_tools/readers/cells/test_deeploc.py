@@ -73,5 +73,5 @@ def test_files_that_are_no_archive(tmp_path: Path) -> None:
         reader(tmp_path / "text.h5").survey(("gfp",))
     with pytest.raises(InputError, match="no such file"):
         reader(tmp_path / "none.h5").survey(("gfp",))
-    with pytest.raises(ValidationError, match="'classes' gives two the same name"):
+    with pytest.raises(ValidationError, match="'classes' uses the same name twice"):
         reader(tmp_path / "x.h5", classes=["a", "a"])

@@ -77,10 +77,10 @@ def test_what_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
         reader(file).survey(("Dna",))
     with pytest.raises(InputError, match=r"obs has no column 'kinds'; .*did you mean 'kind'"):
         reader(file, labels={"Metadata_Kind": "kinds"}).survey(("DNA",))
-    with pytest.raises(InputError, match="'kind' of obs holds no numbers"):
+    with pytest.raises(InputError, match="'kind' of obs does not hold numbers"):
         reader(file, measurements=["kind"]).survey(("DNA",))
     twice = write(tmp_path / "twice.h5sc", pd.DataFrame({"cell_id": [1, 2, 2, 3, 4], "slide": list("aabbb")}))
-    with pytest.raises(InputError, match="cell '2' stands in obs twice"):
+    with pytest.raises(InputError, match="cell '2' appears twice in obs"):
         reader(twice).survey(("DNA",))
     assert len(reader(twice, labels={"Metadata_Slide": "slide"}).survey(("DNA",))) == 5
     short = write(tmp_path / "short.h5sc", images=IMAGES[:4])

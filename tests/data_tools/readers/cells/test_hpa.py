@@ -154,7 +154,7 @@ def test_damaged_pictures_are_problems(tmp_path: Path) -> None:
     assert [item.row for item in found] == [1, 2, 3]
     what = [item.detail.removeprefix(f"{tmp_path}/P/") for item in found]
     assert what == [
-        "a_2.png: not a picture, or a truncated one; export it again",
+        "a_2.png: not an image, or a truncated one; export it again",
         "a_3.png: expected red, green and blue, found shape (64, 64); export it again",
         "a_4.png: expected an ordinary file, found a pipe; export it again",
     ]
@@ -163,7 +163,7 @@ def test_damaged_pictures_are_problems(tmp_path: Path) -> None:
 def test_contradictions_in_the_config(tmp_path: Path) -> None:
     for options, words in (
         ({"nucleus": "dna"}, "'nucleus' is 'dna'"),
-        ({"rgb": None}, "exactly one of a group"),
+        ({"rgb": None}, "either a group"),
         ({"rgb": ["a", "a", "nucleus"]}, "same name"),
     ):
         with pytest.raises(ValidationError, match=words):

@@ -144,7 +144,7 @@ def test_names_are_compared_with_those_of_the_config(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "x-4.tif", PAGES, photometric="minisblack", metadata=None)
     _, second, third, fourth = details(tmp_path)
     assert "its OME-XML names its channels GFP, DAPI, C, but the first file of the export has DAPI, GFP, C" in second
-    assert "its OME-XML names its channels b, a, c, and 'channels' has the order A, B, C" in third
+    assert "its OME-XML names its channels b, a, c, but 'channels' has the order A, B, C" in third
     assert fourth == "read"
     assert details(tmp_path, pages="channels") == ["read"] * 4
 
@@ -155,7 +155,7 @@ def test_labels_of_imagej_may_differ_from_file_to_file(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / f"x-{cell}.tif", PAGES, imagej=True, metadata={"axes": "CYX", "Labels": labels})
     assert details(tmp_path) == ["read", "read"]
     tifffile.imwrite(tmp_path / "x-2.tif", PAGES, imagej=True, metadata={"axes": "CYX", "Labels": ["C", "A", "B"]})
-    assert "names its channels C, A, B, and 'channels' has the order A, B, C" in details(tmp_path)[1]
+    assert "names its channels C, A, B, but 'channels' has the order A, B, C" in details(tmp_path)[1]
 
 
 def test_transparency_is_no_channel(tmp_path: Path) -> None:

@@ -89,10 +89,10 @@ def test_other_layouts(tmp_path: Path, kind: str) -> None:
     ("options", "words"),
     [
         ({"images": "image"}, "no array 'image'.*did you mean 'images'"),
-        ({"channels": ["BF"]}, "2 channels by layout 'nchw', and 'channels' names 1"),
-        ({"layout": "nhw", "channels": ["BF"]}, "7 x 2 x 5 x 4, layout 'nhw' has 3 axes"),
+        ({"channels": ["BF"]}, "2 channels in layout 'nchw', but 'channels' names 1"),
+        ({"layout": "nhw", "channels": ["BF"]}, "7 x 2 x 5 x 4, but layout 'nhw' has 3 axes"),
         ({"labels": {"Metadata_Phase": "short"}}, "'short' has the shape 3, expected one value for each of 7"),
-        ({"measurements": ["phase"]}, "'phase' holds no numbers"),
+        ({"measurements": ["phase"]}, "'phase' does not hold numbers"),
     ],
 )
 def test_arrays_that_do_not_fit_are_named(tmp_path: Path, kind: str, options: dict[str, Any], words: str) -> None:

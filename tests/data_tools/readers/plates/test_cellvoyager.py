@@ -134,11 +134,11 @@ def test_planes_are_chosen_or_projected(tmp_path: Path) -> None:
         (document(record(), record(site=2)).replace('FieldIndex="2"', 'FieldIndex="x"'),
          "line 4: MeasurementRecord: 'FieldIndex': expected a whole number, found 'x'"),
         (document(record()).replace(' bts:Column="8"', ""), "line 3: MeasurementRecord: lacks 'Column'"),
-        (document(record())[:-40], "damaged or no XML (unclosed token: line 3"),
-        (document(record()).replace("?>\n", "?>\n<!DOCTYPE x [<!ENTITY a 'b'>]>", 1), "line 2: no safe XML"),
+        (document(record())[:-40], "damaged, or not XML (unclosed token: line 3"),
+        (document(record()).replace("?>\n", "?>\n<!DOCTYPE x [<!ENTITY a 'b'>]>", 1), "line 2: not safe XML"),
         ("<Other/>", "expected a CellVoyager list of images with the element MeasurementData, found Other"),
         (document(), "lists no image"),
-        ("", "damaged or no XML"),
+        ("", "damaged, or not XML"),
     ],
 )  # fmt: skip
 def test_a_damaged_or_forged_list_is_one_sentence_with_its_line(tmp_path: Path, text: str, message: str) -> None:

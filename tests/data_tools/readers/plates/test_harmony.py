@@ -235,8 +235,8 @@ def test_a_channel_of_two_names_is_a_problem(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("<EvaluationInputData><Images>", "damaged or no XML .*; expected an index of Harmony; export it again"),
-        ("", "damaged or no XML"),
+        ("<EvaluationInputData><Images>", "damaged, or not XML .*; expected an index of Harmony; export it again"),
+        ("", "damaged, or not XML"),
         ("<html />", "expected an index of Harmony with the element EvaluationInputData, found html"),
         (index_document(""), "the index lists no image"),
         (
@@ -249,7 +249,7 @@ def test_a_channel_of_two_names_is_a_problem(tmp_path: Path) -> None:
         ),
         (
             '<!DOCTYPE a [<!ENTITY b "c">]><EvaluationInputData>&b;</EvaluationInputData>',
-            "no safe XML .*EntitiesForbidden",
+            "not safe XML .*EntitiesForbidden",
         ),
     ],
 )

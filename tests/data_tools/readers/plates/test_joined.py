@@ -49,7 +49,7 @@ def test_channels_of_a_second_round_need_names_of_their_own(tmp_path: Path) -> N
     }
     with pytest.raises(InputError, match=r"'rename' names channel 'Hoecht' of measurement 'm2', .*did you mean"):
         read(tmp_path, measurement=["m1", "m2"], rename={"m2": {"Hoecht": "x"}})
-    with pytest.raises(ValueError, match="'rename' names 'm3', which is none of the joined measurements"):
+    with pytest.raises(ValueError, match="'rename' names 'm3', which is not one of the joined measurements"):
         read(tmp_path, measurement=["m1", "m2"], rename={"m3": {}})
     with pytest.raises(ValueError, match="'measurement' names one twice: m1, m1"):
         read(tmp_path, measurement=["m1", "m1"])

@@ -44,15 +44,18 @@ def test_wells_are_folders() -> None:
 @pytest.mark.parametrize(
     ("names", "told"),
     [
-        (["x_1_DNA.tif", "x_2_DNA.tif"], "no part of the names is a well, as of x_1_DNA.tif"),
-        (["A01_1_DNA.tif", "A01_1_DNA_x.tif"], "names have different parts, as A01_1_DNA.tif and A01_1_DNA_x.tif"),
+        (["x_1_DNA.tif", "x_2_DNA.tif"], "no part of the names is a well; an example is x_1_DNA.tif"),
+        (
+            ["A01_1_DNA.tif", "A01_1_DNA_x.tif"],
+            "the names do not have the same parts, such as A01_1_DNA.tif and A01_1_DNA_x.tif",
+        ),
         (
             [f"A01_{a}_{b}.tif" for a in (1, 2) for b in (3, 4)],
-            "of A01_1_3.tif the parts '1' and '3' differ between names, so the site cannot be told",
+            "in names like A01_1_3.tif the parts '1' and '3' differ, so it is not clear which one is the site",
         ),
         (
             [f"A01_{a}_{b}.tif" for a in ("x", "y") for b in ("u", "v")],
-            "of A01_x_u.tif the parts 'x' and 'u' differ between names, so the channel cannot be told",
+            "in names like A01_x_u.tif the parts 'x' and 'u' differ, so it is not clear which one is the channel",
         ),
     ],
 )

@@ -119,7 +119,7 @@ def change(file: Path, old: str, new: str) -> None:
     [
         ("zarr.json", '"A/1"', '"../A/1"', "well 1 of the plate: expected a path as A/1, found '../A/1'"),
         ("zarr.json", '"rowIndex": 0', '"rowIndex": 1', "the path says A01, rowIndex and columnIndex say B01"),
-        ("zarr.json", '"plate"', '"plat"', "no 'plate' of OME-Zarr 0.4 or 0.5"),
+        ("zarr.json", '"plate"', '"plat"', "not OME-Zarr 0.4 or 0.5: it has no 'plate'"),
         ("zarr.json", "{", "", "not readable as the metadata of an OME-Zarr plate"),
         ("A/1/0/zarr.json", '"path": "0"', '"path": "/etc"', "level 0 has the path '/etc'"),
         ("A/1/0/zarr.json", '"name": "x"', '"name": "q"', "expected axes of t, c, z, y and x"),

@@ -66,8 +66,8 @@ def test_decimal_commas(tmp_path: Path) -> None:
     [
         ("a\tb\n1\t2\n", "no line among the first 1000 holds the column 'Object Number'"),
         ("", "the file is empty"),
-        ("Object Number\tA\n\n", "holds a header and no row"),
-        ("Object Number\tA\tA\n1\t2\t3\n", "the column 'A' stands twice"),
+        ("Object Number\tA\n\n", "holds a header but no rows"),
+        ("Object Number\tA\tA\n1\t2\t3\n", "the column 'A' appears twice"),
         ("Object Number\tA\n1\t2\n3\t4\t5\t6\n", "line 3 has 4 cells"),
     ],
 )
@@ -108,7 +108,7 @@ def test_a_damaged_fcs_file_is_refused(tmp_path: Path) -> None:
     events(tmp_path / "x.fcs")
     whole = (tmp_path / "x.fcs").read_bytes()
     (tmp_path / "x.fcs").write_bytes(whole[:-6])
-    with pytest.raises(InputError, match=r"x\.fcs: no readable FCS file"):
+    with pytest.raises(InputError, match=r"x\.fcs: not a readable FCS file"):
         read_fcs(FcsConfig(path=str(tmp_path / "x.fcs")))
     with pytest.raises(InputError, match=r"no\.fcs: no such file"):
         read_fcs(FcsConfig(path=str(tmp_path / "no.fcs")))

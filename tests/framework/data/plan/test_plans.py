@@ -297,7 +297,7 @@ def test_mismatched_pairs_keep_the_targets_and_take_sources_of_all_other_pools()
     one = PlanUniverse(bags=np.arange(1), bag_start=np.asarray([0, 4]), group=np.zeros(1, np.int64))
     alone = build_plan(PairsConfig(pairs=4), one, 0)
     assert isinstance(alone, PairsPlan)
-    with pytest.raises(RunError, match="no source of another"):
+    with pytest.raises(RunError, match="no cell of another protein"):
         MismatchedPairs(alone)
 
 

@@ -252,5 +252,5 @@ def test_refusals_are_sentences(content: Path, web: Nginx, tmp_path: Path, path:
 
 
 def test_patience_ends(content: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"not a byte for .* retries .*is the host reachable"):
+    with pytest.raises(DatasetError, match=r"no byte arrived in .* retries .*is the host reachable"):
         fetch(cache(tmp_path, stall_s=0.5), "http://127.0.0.1:9", record(content, "0.tar"))

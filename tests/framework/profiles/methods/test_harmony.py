@@ -51,7 +51,7 @@ def test_populations_that_a_plate_moves_apart_come_together() -> None:
 
 
 def test_one_plate_has_nothing_to_mix() -> None:
-    with pytest.raises(InputError, match="harmony: Harmony mixes groups, and there is one"):
+    with pytest.raises(InputError, match="harmony: Harmony mixes groups, but there is only one"):
         normalise(plates(("p1",)), NormaliseConfig(steps=(HarmonyOptions(),)))
 
 

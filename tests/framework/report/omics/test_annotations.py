@@ -20,7 +20,7 @@ OLD = "Gene\tGene name\tReliability\tEnhanced\tSupported\tApproved\tUncertain\n"
 
 
 def write_annotations(folder: Path) -> tuple[Path, Path]:
-    """The Golgi apparatus has the last 40 genes, the cytosol the first 80, vesicles the middle; one set comes twice."""
+    """The Golgi apparatus has the last 40 genes, the cytosol the first 80, vesicles the middle; one set is double."""
     lines = [OLD]
     for number, gene in enumerate(GENES):
         place = "Cytosol" if number < 40 else "Vesicles;Cytosol" if number < 80 else "Golgi apparatus"
@@ -120,7 +120,7 @@ def test_both_forms_of_the_table_are_read(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("Set\tsource\n", "line 1: expected a name, a source and genes"),
-        ("Set\tsource\tA\n\nSet\tsource\tB\n", "line 3: the set 'Set' comes twice"),
+        ("Set\tsource\tA\n\nSet\tsource\tB\n", "line 3: the set 'Set' appears twice"),
         ("\n\n", "no gene set in this file"),
     ],
 )

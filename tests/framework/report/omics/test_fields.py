@@ -99,5 +99,5 @@ class TestShading(testing.FigureContract):
 def test_a_dataset_without_fields_says_how_to_get_them(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "data")
     entry = FIGURES.get("stains")
-    with pytest.raises(InputError, match="keeps no field with all its channels"):
+    with pytest.raises(InputError, match="has no picture of a field with all its channels"):
         entry.build(entry.config()).draw(FigureInputs(data=dataset.root))

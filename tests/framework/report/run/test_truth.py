@@ -56,5 +56,5 @@ def test_the_page_shows_it_only_where_a_truth_was_given(world, truth: Path, tmp_
 
 def test_a_truth_of_another_plate_is_refused(world, truth: Path, tmp_path: Path) -> None:
     pd.read_parquet(truth).assign(stimulation="M9").to_parquet(truth)
-    with pytest.raises(InputError, match="knows none of the genes that were evaluated"):
+    with pytest.raises(InputError, match="has none of the genes that were evaluated"):
         write_report(world.run, evaluation=world.omics, truth=truth, out=tmp_path / "p.html")

@@ -193,7 +193,7 @@ def test_an_export_replaces_an_export_and_nothing_else(world: Path, exported: Pa
     export(world / "triplet_mil", out, program=False)
     assert sorted(entry.name for entry in out.iterdir()) == ["README.md", "model.json", "model.safetensors"]
     (out / "thesis.txt").write_text("mine")
-    with pytest.raises(RunError, match=r"model: holds thesis.txt, and no export; name a new folder"):
+    with pytest.raises(RunError, match=r"model: holds thesis.txt and is not an earlier export; name a new folder"):
         export(world / "triplet_mil", out)
     assert (out / "thesis.txt").read_text() == "mine"
     with pytest.raises(RunError, match=r"no config\.yaml, so this is not a run folder"):

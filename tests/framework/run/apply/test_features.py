@@ -126,7 +126,7 @@ def test_transfer_shows_grey_crops_to_a_network(dataset: Dataset, tmp_path: Path
         ({"kind": "transfer"}, "needs --weights"),
         ({"kind": "regions"}, "which channel shows the object.*gfp, rfp"),
         ({"kind": "regions", "outline": "gfp"}, "distances from 1 to 19 px.*8, 30"),
-        ({"outline": "gfp"}, "for kind 'regions' alone, found kind 'intensity'"),
+        ({"outline": "gfp"}, "only kind 'regions' uses an outline, found kind 'intensity'"),
         ({"structure": ("rfp",)}, "structure channels are for kind 'classic'"),
         ({"kind": "classic", "protein": ("gfp",), "structure": ("gfp",)}, "as protein and as structure"),
     ],

@@ -123,9 +123,9 @@ def test_what_does_not_fit_is_refused(root: Path, tmp_path: Path) -> None:
         import_checkpoint(file, data, "transcriptomics_m2", tmp_path / "run")
     with pytest.raises(RunError, match="no column 'Metadata_Fold' with the parts train, val and test"):
         import_checkpoint(file, data, TARGET, tmp_path / "run", split_by="Metadata_Fold")
-    with pytest.raises(CheckpointError, match="the network sees 3 channels, the dataset gives 2"):
+    with pytest.raises(CheckpointError, match="the network takes 3 channels, but the dataset has 2"):
         import_checkpoint(file, data, TARGET, tmp_path / "run", channels=CHANNELS[:2])
-    with pytest.raises(RunError, match="holds something already; name a new folder"):
+    with pytest.raises(RunError, match="already holds files; name a new folder"):
         import_checkpoint(file, data, TARGET, root / "run")
     with pytest.raises(ConfigError, match="expected one of: backbone, tile_embedding, found 'mean'"):
         import_checkpoint(file, data, TARGET, tmp_path / "run", aggregate="mean")

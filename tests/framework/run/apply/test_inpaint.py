@@ -143,7 +143,7 @@ def test_wrong_requests_for_layers_leave_nothing(root: Path, tmp_path: Path) -> 
         embed_layers(root / "pairs", None, tmp_path / "x", ["conv1", "pool"])
     with pytest.raises(ConfigError, match="pool: expected one of: max, mean, found 'median'"):
         embed_layers(root / "pairs", None, tmp_path / "x", ["conv1"], "median")
-    with pytest.raises(ConfigError, match="every layer gets a file of its own; name a folder"):
+    with pytest.raises(ConfigError, match="each layer gets its own file; name a folder"):
         embed_layers(root / "pairs", None, tmp_path / "x.h5ad", ["conv1"])
     with pytest.raises(ConfigError, match="expected at least one name"):
         embed_layers(root / "pairs", None, tmp_path / "x", [])

@@ -187,7 +187,7 @@ def test_a_folder_of_something_else_is_not_touched(root: Path, finished: HeadsSu
     with pytest.raises(RunError, match=r"holds a run of another config: optim.lr: 0.02 there, 0.5 here"):
         fit_heads(load_heads_config(other))
     (tmp_path / "mine" / "rna-split-0").mkdir(parents=True)
-    with pytest.raises(RunError, match="rna-split-0: holds something else than a finished run"):
+    with pytest.raises(RunError, match="rna-split-0: holds something that is not a finished run"):
         fit_heads(load_heads_config(plain(root, tmp_path / "mine", steps=5)))
 
 

@@ -106,7 +106,7 @@ def test_a_target_of_a_well_twice_or_of_another_plate_is_refused(root: Path, tmp
     table = data.target("rna")
     twice = anndata.concat([table, table[:1]], index_unique="-")
     write(data, "rna", twice)
-    with pytest.raises(DatasetError, match=r"targets/rna\.h5ad.*several rows of bag 0"):
+    with pytest.raises(DatasetError, match=r"targets/rna\.h5ad.*has several rows of bag 0"):
         bags_only(tmp_path)
     other = table.copy()
     other.obs["Metadata_Plate"] = "ANOTHER"

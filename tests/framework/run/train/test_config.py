@@ -54,12 +54,13 @@ def test_yaml_of_a_config_is_the_config(template: str) -> None:
         (
             TRIPLET,
             ("train.patience=3",),
-            "train.patience: counts evaluations: set evaluate_every too, or leave patience out",
+            "train.patience: counts validation passes; set evaluate_every too, or leave patience out",
         ),
         (
             HEADS,
             ("data.embeddings=e.h5ad", "data.augment.flip=true"),
-            "data.augment: turns pixels and embeddings have none: leave it out, or data.embeddings to train on pixels",
+            "data.augment: changes pixels, and embeddings have none; leave it out, or leave out data.embeddings to "
+            "train on pixels",
         ),
         (
             MARKERS,
@@ -70,7 +71,7 @@ def test_yaml_of_a_config_is_the_config(template: str) -> None:
         (
             TRIPLET,
             ("train.batch_norm=sync", "objective.gradient_cache=8"),
-            "train.batch_norm: 'sync' needs all rows of a step at once and objective.gradient_cache splits them",
+            "train.batch_norm: 'sync' needs all rows of a step at once, but objective.gradient_cache splits them",
         ),
         (TRIPLET, ("train.stepz=3",), "override 'train.stepz=3': train.stepz: unknown key; expected one of: steps,"),
         (TRIPLET, ("plan.name=bagz",), "no plan is called 'bagz'"),
@@ -80,7 +81,7 @@ def test_yaml_of_a_config_is_the_config(template: str) -> None:
             "data.scale: no scale is called 'log'; expected one of: imagenet, log1p_standardise, ",
         ),
         (TRIPLET, ("run_dir=",), "run_dir: expected"),
-        (TRIPLET, ("data.channels=[A, B, A]",), "data.channels: the channel 'A' stands twice; name each once"),
+        (TRIPLET, ("data.channels=[A, B, A]",), "data.channels: the channel 'A' appears twice; name each once"),
         (TRIPLET, ("train.steps=999999999999999999999",), "train.steps: expected a number <= 1000000000, found 9999"),
         (TRIPLET, ("split.fractions=[0.5, 0.5]",), "split.fractions: entry 3 is missing, found a list of 2"),
     ],

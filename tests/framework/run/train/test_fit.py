@@ -194,8 +194,8 @@ def test_embeddings_of_other_weights_are_refused(root: Path) -> None:
 def test_heads_take_channels_and_scaling_from_their_backbone(root: Path) -> None:
     places = {"data": root / "data", "pretrained": root / "pretrained"}
     for change, text in (
-        ("data.scale=unit_range", "data.scale: expected per_tile_standardise, as the pretrained run has it"),
-        ("data.channels=[B, A]", "data.channels: expected A, B, as the pretrained run has it, found B, A"),
+        ("data.scale=unit_range", "data.scale: expected per_tile_standardise, the value of the pretrained run"),
+        ("data.channels=[B, A]", "data.channels: expected A, B, the value of the pretrained run, found B, A"),
     ):
         with pytest.raises(RunError, match=text):
             fit(config(HEADS, change, run=root / "refused", **places))
@@ -206,12 +206,12 @@ def test_heads_take_channels_and_scaling_from_their_backbone(root: Path) -> None
 
 
 def test_a_run_and_a_dataset_in_place_of_each_other_are_named(root: Path) -> None:
-    with pytest.raises(RunError, match=r"data: is a dataset folder, and a run has a folder of its own"):
+    with pytest.raises(RunError, match=r"data: is a dataset folder, but a run needs its own folder"):
         fit(config(TRIPLET, run=root / "data", data=root / "data"))
     assert not (root / "data" / "config.yaml").exists()
     with pytest.raises(DatasetError, match=r"pretrained: expected a dataset folder, found a run folder"):
         Dataset.open(root / "pretrained")
-    with pytest.raises(ConfigError, match=r"e\.csv: what is written is an \.h5ad file"):
+    with pytest.raises(ConfigError, match=r"e\.csv: the output is an \.h5ad file"):
         embed(root / "pretrained", None, root / "e.csv")
 
 

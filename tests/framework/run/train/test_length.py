@@ -173,5 +173,5 @@ def test_a_step_has_no_more_parts_than_rows(data: Path, tmp_path: Path) -> None:
         fit(asked(data, tmp_path / "run", *bags, "train.accumulate=6"))
     with pytest.raises(RunError, match=r"expected at most 10, the tiles of a step .*, found 11"):
         fit(asked(data, tmp_path / "run", "train.epochs=1", "train.accumulate=11"))
-    with pytest.raises(ConfigError, match=r"'triplet_mil' computes each part of train\.accumulate twice"):
+    with pytest.raises(ConfigError, match=r"with train\.accumulate 'triplet_mil' computes the rows in parts"):
         asked(data, tmp_path, "train.epochs=1", "train.accumulate=2", "train.batch_norm=sync")
