@@ -22,11 +22,11 @@ def intervals(
     Args:
         predictions: files of ``wellstream predict``, one per target and split, or folders of them.
         out: folder; the file ``split-0/rna.h5ad`` goes to ``split-0/rna.h5ad`` in it.
-        level: share of measured values that ``lower`` to ``upper`` shall hold.
-        new: predictions of the same runs on other data; with them, they are what is written.
-        progress: called with (stage, done, total).
+        level: share of measured values that lie between ``lower`` and ``upper``.
+        new: predictions of the same runs on other data; if given, these are written instead.
+        progress: called with (stage, done, total) while the work goes on.
 
     Raises:
-        WellstreamError: files that do not go together, or too few rows.
+        WellstreamError: files that do not belong together, or too few rows.
     """
     return write_intervals(predictions, out, level, new, progress)

@@ -49,7 +49,7 @@ KINDS: Mapping[str, type[StrictModel]] = {
 
 
 def choices() -> dict[str, Registry[Any]]:
-    """Return the registries that configs choose from, by what their entries are called: ``objective``, ``reader``."""
+    """Return the registries that configs choose from, by kind of entry: ``objective``, ``reader``."""
     found: dict[str, Registry[Any]] = {"figure": FIGURES}
     waiting: list[type[Any]] = list(KINDS.values())
     while waiting:
@@ -61,19 +61,19 @@ def choices() -> dict[str, Registry[Any]]:
 
 
 def config_kinds() -> list[str]:
-    """Return what ``config`` takes: kinds of files, and entries that files choose, as ``objective.triplet_mil``."""
+    """Return what ``config`` takes: kinds of files, and entries of them such as ``objective.triplet_mil``."""
     return [*KINDS, *(f"{kind}.{name}" for kind, registry in choices().items() for name in registry.names())]
 
 
 def config(kind: str, *, overrides: Sequence[str] = ()) -> str:
     """Return a config with every key, its default, type and meaning, as YAML with comments.
 
-    ``...`` stands where a value must be given. With these filled in, the text is a config that means the same as one
-    with those keys alone.
+    ``...`` marks a value that must be given. When these are filled in, the text means the same as a config with those
+    keys only.
 
     Args:
-        kind: of file, as ``run``; or an entry that files choose, as ``objective.triplet_mil``; see ``config_kinds``.
-        overrides: ``key=entry``: which entry is written where a key chooses one, as ``objective=triplet_mil``.
+        kind: a kind of file, such as ``run``, or one entry, such as ``objective.triplet_mil``; see ``config_kinds``.
+        overrides: ``key=entry``: which entry is written for a key, such as ``objective=triplet_mil``.
 
     Raises:
         ConfigError: no such kind, or an override that chooses nothing.

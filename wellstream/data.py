@@ -1,4 +1,4 @@
-"""A dataset as people look at it, and as the objects of stock libraries over the same files."""
+"""A dataset to look at, and the same files as objects of other libraries (webdataset, zarr, Dask, PyTorch)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _BLOCK_BYTES = 64 << 20
 
 
 class Dataset:
-    """A dataset that ``wellstream ingest`` made: tables, single tiles, pictures, and other libraries' views of it.
+    """A dataset that ``wellstream ingest`` made: tables, single tiles, pictures, and views for other libraries.
 
     Args:
         path: folder or URL (``https://``, ``s3://`` ...).
@@ -70,7 +70,7 @@ class Dataset:
 
     @property
     def bags(self) -> pd.DataFrame:
-        """One row per bag (a well; of cropped cells what ``bags.by`` says), in bag order."""
+        """One row per bag, in bag order. A bag is a well, or for cropped cells what ``bags.by`` says."""
         return self.opened.bags
 
     @cached_property
@@ -90,7 +90,7 @@ class Dataset:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What ingesting said about its input: what was joined, guessed or left out."""
+        """Notes of the ingest about its input: what was joined, guessed or left out."""
         return self.opened.manifest.notes
 
     def tile(self, number: int) -> npt.NDArray[Any]:
@@ -190,12 +190,12 @@ class Dataset:
     def export(
         self, out: Path | str, *, to: str, overrides: Sequence[str] = (), progress: OnProgress | None = None
     ) -> DatasetExport:
-        """Write the cells, with the channels of this object, in a format that others read.
+        """Write the cells, with the channels of this object, in a format for other programs.
 
         Args:
-            out: folder to write; it must not be there, or be empty.
+            out: folder to write; it must be new or empty.
             to: ``omezarr``, ``h5sc``, ``tiff``, ``webdataset``, or another entry of ``EXPORTS``.
-            overrides: options of the format as text, as ``["per=bag"]``.
+            overrides: options of the format as text, such as ``["per=bag"]``.
             progress: called with ("export", done, total) in cells.
 
         Raises:

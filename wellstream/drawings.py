@@ -1,4 +1,4 @@
-"""Figures that stand alone."""
+"""Figures as files: PNG, SVG and CSV."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def figure(
         predictions: files of ``Run.predict`` or what it returned, one per split and target.
         saliency: files of ``Run.saliency``.
         plugins: entry points, or files after ``framework.plugins.permit_code``, that add figures.
-        overrides: options of the figure as text, as ``["top=8"]``.
-        progress: called with (stage, done, total).
+        overrides: options of the figure as text, such as ``["top=8"]``.
+        progress: called with (stage, done, total) while the work goes on.
         inputs: further files by name: ``evaluation``, ``data``, ``embeddings``, ``features``, ``locations``,
             ``pathways``, ``before``, ``after``, ``published``; see ``framework.report.FigureInputs``.
 

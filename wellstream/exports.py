@@ -24,12 +24,12 @@ def ingest(
     """Turn raw exports into a dataset, or continue where an earlier attempt stopped.
 
     Args:
-        config: a YAML file, what it would hold as a mapping, or a config object.
+        config: a YAML file, a mapping with the same keys, or a config object.
         out: dataset folder.
-        overrides: dotted, as ``["tiles.size_px=64"]``; not with a config object.
+        overrides: keys with dots and their values, such as ``["tiles.size_px=64"]``; not with a config object.
         scheduler: address of a Dask scheduler; default: workers on this machine.
         workers: local processes; default: one per core; 0 does everything in this process.
-        progress: called with (stage, done, total).
+        progress: called with (stage, done, total) while the work goes on.
         dry_run: list what would be read and written; write nothing.
 
     Raises:
@@ -49,17 +49,17 @@ def update(
     overrides: Sequence[str] = (),
     progress: OnProgress | None = None,
 ) -> UpdateSummary:
-    """Give a finished dataset other omics, plate-map columns, tables or labels of cells; its pixels stay as they are.
+    """Replace omics, plate-map columns, tables or labels of cells in a finished dataset; its pixels stay as they are.
 
-    Wells, sites and nuclei are those of the dataset, so the export of plates is not needed; that of cells is listed, as
-    tables join its cells, and none of its pixels is read. What was changed stands in
-    ``history`` of ``dataset.json``. Stopped while it puts files in place, it goes on when it is called again.
+    For plates the raw export is not needed, because wells, sites and nuclei are those of the dataset. For cells the
+    export is listed, so that tables can be joined to its cells; its pixels are not read. ``history`` in
+    ``dataset.json`` says what was changed. If the call is stopped while files are put in place, call it again to go on.
 
     Args:
         dataset: its folder.
-        config: the new config of its ingest, as of ``ingest``.
-        overrides: dotted; not with a config object.
-        progress: called with (stage, done, total).
+        config: the changed config of its ingest; see ``ingest``.
+        overrides: keys with dots and their values; not with a config object.
+        progress: called with (stage, done, total) while the work goes on.
 
     Raises:
         WellstreamError: a key whose change would change pixels, or a table that cannot be used; the dataset is then

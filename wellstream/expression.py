@@ -23,14 +23,14 @@ def express(
     scheduler: str | None = None,
     progress: OnProgress | None = None,
 ) -> ExpressionSummary:
-    """Learn expression from surface markers on single cells, score it, and give it to imaged cells (IFC-seq).
+    """Learn expression from surface markers of single cells, score it, and predict it for imaged cells (IFC-seq).
 
     Args:
-        config: a YAML file, what it would hold as a mapping, or a config object.
+        config: a YAML file, a mapping with the same keys, or a config object.
         out: folder for tables, expression and ``report.html``.
-        overrides: dotted, as ``["forest.trees=50"]``; not with a config object.
+        overrides: keys with dots and their values, such as ``["forest.trees=50"]``; not with a config object.
         scheduler: address of a Dask scheduler to grow trees on; default: threads of this process.
-        progress: called with (stage, done, total).
+        progress: called with (stage, done, total) while the work goes on.
 
     Raises:
         WellstreamError: tables that cannot be used.

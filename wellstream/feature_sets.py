@@ -33,19 +33,19 @@ def evaluate_features(
     """Compare feature sets of the same cells: exact nearest neighbours, classifiers, distances, intervals.
 
     Args:
-        sets: files (``[NAME=]FILE[#KEY]``) or folders of them, or name -> file; the first is compared with.
+        sets: files (``[NAME=]FILE[#KEY]``), folders of them, or name -> file; all are compared with the first.
         label: column with the class of each cell.
         out: folder to write the evaluation to; default: nowhere.
-        data: the dataset of the cells, for crops on the page and for baselines; default for those: the one that the
-            files name.
+        data: the dataset of the cells, for crops on the page and for baselines. Baselines use the dataset that the
+            files name if none is given.
         page: write figures and ``report.html`` too, into ``out``.
-        baselines: ``"all"``, or names of ``BASELINES``, also as ``"count,intensity"``: their features are compared on
+        baselines: ``"all"``, or names of ``BASELINES``, such as ``"count,intensity"``: their features are compared on
             the same cells, and the headline says whether each feature set is above the best one.
         run: folder of the run that made the features, for baselines; default: the one that the files name.
-        overrides: further options as text, as ``["trees=100"]``; those of baselines as
+        overrides: further options as text, such as ``["trees=100"]``; those of baselines as
             ``["baselines.seed=1"]``.
-        progress: called with (stage, done, total).
-        options: of ``FeatureEvaluateConfig``, as ``k=5``.
+        progress: called with (stage, done, total) while the work goes on.
+        options: of ``FeatureEvaluateConfig``, such as ``k=5``.
 
     Raises:
         WellstreamError: files of other cells, no such column, or an unknown option.

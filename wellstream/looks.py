@@ -20,8 +20,8 @@ class Preview(Result):
     """What an ingest would make, and the page that shows it.
 
     Attributes:
-        summary: of the dry run.
-        page: the file.
+        summary: what the dry run found.
+        page: the HTML file.
         warnings: sentences on what should be changed first.
     """
 
@@ -41,11 +41,11 @@ def preview(
     """Check every input of an ingest, look at some fields, and write ``preview.html``; nothing is built.
 
     Args:
-        config: as of ``ingest``.
+        config: see ``ingest``.
         out: the dataset folder that would be written.
         page: the file; default: ``<out>.preview.html`` beside that folder.
-        overrides: dotted, as ``["tiles.size_px=64"]``; not with a config object.
-        progress: called with (stage, done, total).
+        overrides: keys with dots and their values, such as ``["tiles.size_px=64"]``; not with a config object.
+        progress: called with (stage, done, total) while the work goes on.
 
     Raises:
         WellstreamError: a config or input that cannot be used; a line for each mistake.

@@ -1,4 +1,4 @@
-"""Pages about runs and datasets, and runs shown elsewhere."""
+"""Pages about runs and datasets, and runs shown in wandb or TensorBoard."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def report(
     """Write a self-contained HTML page about a run or a finished dataset, and return its file.
 
     Args:
-        run: run folder; or the folder or URL of a dataset, whose page shows what ``preview`` shows of an export.
-        data: the dataset it was trained on; default: the one that its config names, where that is still there.
+        run: run folder, or folder or URL of a dataset. The page of a dataset shows what ``preview`` shows of an export.
+        data: the dataset it was trained on; default: the one that its config names, if that still exists.
         evaluation: folder of ``evaluate``; default: ``evaluation`` in the run.
         embeddings: ``.h5ad`` of ``Run.embed``.
         figures: folder of ``figure``; default: ``figures`` in the run.
@@ -80,15 +80,15 @@ def track(
     project: str = "wellstream",
     name: str | None = None,
 ) -> ReplaySummary:
-    """Send curves, tables of ``evaluate`` and figures of a run folder to a tracker, as a fresh run.
+    """Send curves, tables of ``evaluate`` and figures of a run folder to a tracker, as a new run.
 
     Args:
         run: the run folder.
-        out: folder for the files of the fresh run; default: ``tracked`` in the run folder.
+        out: folder for the files of the new run; default: ``tracked`` in the run folder.
         wandb: ``offline`` writes files that ``wandb sync`` uploads.
         tensorboard: also write files for TensorBoard; needs the package.
-        project: of wandb.
-        name: of the fresh run; default: that of the run folder.
+        project: project of wandb.
+        name: of the new run; default: the name of the run folder.
 
     Raises:
         WellstreamError: no run, or nowhere to send it.

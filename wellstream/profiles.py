@@ -30,14 +30,14 @@ def normalise(
     Args:
         source: ``.h5ad``, a CSV whose ``Metadata_*`` columns describe rows, or AnnData.
         out: ``.h5ad`` to write; default: nowhere.
-        config: YAML of the chain, or what it would hold.
-        apply_from: a file that ``normalise`` wrote: its fit is applied, nothing is fitted anew but what a new plate has
-            for itself.
-        overrides: options as text, as ``["steps.0.prior=5"]``.
-        options: of ``NormaliseConfig``, as ``by=["Metadata_Plate"]``, ``to="negcon"``, ``steps=["z", "whiten"]``.
+        config: YAML of the chain, or a mapping with the same keys.
+        apply_from: a file that ``normalise`` wrote. Its fit is applied; only what belongs to one plate is fitted again,
+            for new plates.
+        overrides: options as text, such as ``["steps.0.prior=5"]``.
+        options: of ``NormaliseConfig``, such as ``by=["Metadata_Plate"]``, ``to="negcon"``, ``steps=["z", "whiten"]``.
 
     Raises:
-        WellstreamError: columns or controls that are not there, values that are not finite, or an unknown option.
+        WellstreamError: missing columns or controls, values that are not finite, or an unknown option.
     """
     if apply_from is not None:
         given = [*(["config"] if config is not None else []), *(name for name in options if name != "to"), *overrides]
@@ -55,16 +55,16 @@ def aggregate(
     overrides: Sequence[str] = (),
     **options: Any,
 ) -> Aggregated:
-    """Make one profile of the rows of each group, as of the cells of a well.
+    """Make one profile per group of rows, such as the cells of a well.
 
     Args:
         source: ``.h5ad``, a CSV whose ``Metadata_*`` columns describe rows, or AnnData.
         out: ``.h5ad`` to write; default: nowhere.
-        overrides: options as text, as ``["trim=0.2"]``.
-        options: of ``AggregateConfig``, as ``by=["Metadata_Well"]``, ``how="median"``.
+        overrides: options as text, such as ``["trim=0.2"]``.
+        options: of ``AggregateConfig``, such as ``by=["Metadata_Well"]``, ``how="median"``.
 
     Raises:
-        WellstreamError: columns that are not there, values that are not finite, or an unknown option.
+        WellstreamError: missing columns, values that are not finite, or an unknown option.
     """
     return profiles.aggregate(source, load_config(options, profiles.AggregateConfig, overrides), out)
 
@@ -81,10 +81,10 @@ def retrieve(
     Args:
         source: normalised profiles of wells.
         out: folder to write the evaluation to; default: nowhere.
-        overrides: options as text, as ``["permutations=1000"]``.
-        options: of ``RetrieveConfig``, as ``treatment=["Metadata_Compound"]``, ``label="Metadata_MOA"``.
+        overrides: options as text, such as ``["permutations=1000"]``.
+        options: of ``RetrieveConfig``, such as ``treatment=["Metadata_Compound"]``, ``label="Metadata_MOA"``.
 
     Raises:
-        WellstreamError: columns or controls that are not there, values that are not finite, or an unknown option.
+        WellstreamError: missing columns or controls, values that are not finite, or an unknown option.
     """
     return profiles.retrieve(source, load_config(options, profiles.RetrieveConfig, overrides), out)

@@ -1,4 +1,4 @@
-"""Training runs: fit one, open one, use one."""
+"""Training runs: train one, open one, use one."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from framework.tracking import read_metrics
 
 
 class Run:
-    """A trained run: its weights, and what they are used for.
+    """A trained run: its weights, and what can be done with them.
 
     Attributes:
-        folder: where it lies.
-        device: where it computes: ``auto``, ``cpu`` or ``cuda``; None: what the run's config asks for, and the CPU,
-            with a note, where there is no such device.
-        ranks: processes that share the work, see ``wellstream.joined``; None: this one alone.
+        folder: its folder.
+        device: where it computes: ``auto``, ``cpu`` or ``cuda``. None: the device of the run's config, or the CPU, with
+            a note, if there is no such device.
+        ranks: processes that share the work, see ``wellstream.joined``; None: this process alone.
     """
 
     def __init__(self, folder: Path | str, device: str | None = None, ranks: Ranks | None = None) -> None:
@@ -86,17 +86,17 @@ class Run:
         untrained: bool = False,
         progress: OnProgress | None = None,
     ) -> Any:
-        """Return embeddings as AnnData; with ``layers`` a mapping layer -> AnnData.
+        """Return embeddings as AnnData, or with ``layers`` a mapping layer -> AnnData.
 
         Args:
-            out: ``.h5ad`` to keep them in (a folder with ``layers``); default: nowhere.
+            out: ``.h5ad`` to write them to (with ``layers`` a folder); default: nowhere.
             data: dataset folder or URL; default: the one the run trained on.
             level: ``tile`` (one row per tile) or ``bag``.
-            layers: layers of the network instead, pooled over space.
-            pool: ``max`` or ``mean``, of layers.
-            views: of layers: mean over 1, 4 or 8 mirror images, or ``image2omics``.
-            untrained: with the weights the run began with.
-            progress: called with (stage, done, total).
+            layers: return these layers of the network instead, pooled over space.
+            pool: ``max`` or ``mean``, for layers.
+            views: for layers: mean over 1, 4 or 8 mirror images, or over those of ``image2omics``.
+            untrained: use the weights that the run began with.
+            progress: called with (stage, done, total) while the work goes on.
 
         Raises:
             WellstreamError: run, data, channels and layers do not fit together.
@@ -126,24 +126,24 @@ class Run:
         interval_by: Sequence[str] = (),
         progress: OnProgress | None = None,
     ) -> Any:
-        """Return predictions as AnnData, with what was measured in ``layers["measured"]``.
+        """Return predictions as AnnData, with the measured values in ``layers["measured"]``.
 
         A run of several targets gives a mapping target -> AnnData.
 
         Args:
-            out: ``.h5ad`` to keep them in (a folder for several targets); default: nowhere.
+            out: ``.h5ad`` to write them to (a folder for several targets); default: nowhere.
             data: dataset folder or URL; default: the one the run trained on.
             part: ``train``, ``val``, ``test`` or ``all``.
             tiles: tiles drawn per bag.
-            seeds: draws averaged.
+            seeds: number of random draws of tiles that are averaged.
             views: mean over 1, 4 or 8 mirror images, or ``image2omics``.
-            interval: share of measured values that ``layers["lower"]`` to ``layers["upper"]`` shall hold, as 0.9;
-                errors of the part ``val`` calibrate it. Default: no such layers.
-            interval_by: columns whose values have intervals of their own.
-            progress: called with (stage, done, total).
+            interval: share of measured values that lie between ``layers["lower"]`` and ``layers["upper"]``, such as
+                0.9. It is calibrated with the errors of the part ``val``. Default: no such layers.
+            interval_by: columns whose values get separate intervals.
+            progress: called with (stage, done, total) while the work goes on.
 
         Raises:
-            WellstreamError: nothing to predict, or run and data do not fit together.
+            WellstreamError: a run that cannot predict, or run and data do not fit together.
         """
         self._need_alone("write_predictions")
         with tempfile.TemporaryDirectory() as beside:
@@ -234,14 +234,14 @@ class Run:
         panels: int = 8,
         progress: OnProgress | None = None,
     ) -> InpaintSummary:
-        """Paint every cell after a source of its own protein and after one of another, and compare the errors.
+        """Paint each cell twice, from a source cell of its own protein and of another, and compare the errors.
 
         Args:
             out: folder for losses and images; default: ``inpainting`` in the run.
             data: dataset folder or URL; default: the one the run trained on.
             part: ``train``, ``val``, ``test`` or ``all``.
-            panels: conditions to keep images of.
-            progress: called with (stage, done, total).
+            panels: number of conditions whose images are kept.
+            progress: called with (stage, done, total) while the work goes on.
 
         Raises:
             WellstreamError: a run that does not paint, or a part without two conditions.
@@ -266,22 +266,22 @@ class Run:
         noise: float = 0.15,
         progress: OnProgress | None = None,
     ) -> SaliencySummary:
-        """Write which pixels of a cell its predictions are read from; of bags also what each of their tiles says.
+        """Write which pixels of a cell its predictions depend on; for bags also the contribution of each tile.
 
         Args:
             out: ``.npz`` to write.
             data: dataset folder or URL; default: the one the run trained on.
             part: ``train``, ``val``, ``test`` or ``all``.
-            tiles: how many, drawn by ``seed``; default: 256, or 9 per bag.
-            seed: of the draw, and of the noise.
-            outputs: of bags: genes, as ``GENE`` or ``TARGET/GENE``; default: all, where there are few.
-            bags: of bags: their names (``WELL`` or ``PLATE/WELL``), or how many are drawn.
-            samples: noisy copies of a tile, of SmoothGrad.
-            noise: their standard deviation, as a share of the range of the tile.
-            progress: called with (stage, done, total).
+            tiles: how many tiles, drawn at random by ``seed``; default: 256, or 9 per bag.
+            seed: seed of the draw and of the noise.
+            outputs: for runs on bags: genes, as ``GENE`` or ``TARGET/GENE``; default: all, if there are few.
+            bags: for runs on bags: names of bags (``WELL`` or ``PLATE/WELL``), or how many are drawn.
+            samples: number of noisy copies of a tile, for SmoothGrad.
+            noise: standard deviation of that noise, as a share of the range of the tile.
+            progress: called with (stage, done, total) while the work goes on.
 
         Raises:
-            WellstreamError: a run that predicts nothing, no such bag or output, or a part without tiles.
+            WellstreamError: a run that cannot predict, no such bag or output, or a part without tiles.
         """
         return rooms.saliency(
             self.folder,
@@ -309,13 +309,14 @@ def fit(
     """Train, or continue a run, and return it.
 
     Args:
-        config: a YAML file, what it would hold as a mapping, or a config object.
-        overrides: dotted, as ``["train.steps=100"]``; not with a config object.
-        resume: ``auto`` continues from the newest valid checkpoint; ``none`` insists on a new run; or a path.
+        config: a YAML file, a mapping with the same keys, or a config object.
+        overrides: keys with dots and their values, such as ``["train.steps=100"]``; not with a config object.
+        resume: ``auto`` continues from the newest valid checkpoint, ``none`` requires a new run; or the path of a
+            checkpoint.
         nproc: processes on this machine, one per GPU; needs a YAML file.
 
     Raises:
-        WellstreamError: what is wrong, in a sentence; also where a rank of several fails.
+        WellstreamError: what is wrong, in a sentence; also if one of several ranks fails.
     """
     settings = config if isinstance(config, RunConfig) else load_run_config(config, overrides)
     if nproc > 1:
@@ -329,11 +330,11 @@ def fit(
 
 
 def rehearse(config: Path | str | Mapping[str, Any] | RunConfig, *, overrides: Sequence[str] = ()) -> rooms.Rehearsal:
-    """Make a few steps of a run and say what they took, and what would take memory down; nothing is kept.
+    """Make a few steps of a run. Return the time and memory they took, and what would need less; nothing is kept.
 
     Args:
-        config: a YAML file, what it would hold as a mapping, or a config object.
-        overrides: dotted, as ``["plan.tiles=32"]``; not with a config object.
+        config: a YAML file, a mapping with the same keys, or a config object.
+        overrides: keys with dots and their values, such as ``["plan.tiles=32"]``; not with a config object.
 
     Raises:
         WellstreamError: whatever training would refuse.
@@ -347,13 +348,13 @@ def fit_heads(
     overrides: Sequence[str] = (),
     progress: OnProgress | None = None,
 ) -> HeadsSummary:
-    """Train linear heads of many targets and splits at once; each ends in a run folder of its own.
+    """Train linear heads of many targets and splits at once; each gets its own run folder.
 
     Args:
-        config: a YAML file of an ``omics_heads`` run with ``data.embeddings``, what it would hold as a mapping, or a
+        config: of an ``omics_heads`` run with ``data.embeddings``: a YAML file, a mapping with the same keys, or a
             config object. ``heads.seeds`` lists the seeds of its splits.
-        overrides: dotted, as ``["heads.seeds=[0, 1, 2]"]``; not with a config object.
-        progress: called with (stage, done, total).
+        overrides: keys with dots and their values, such as ``["heads.seeds=[0, 1, 2]"]``; not with a config object.
+        progress: called with (stage, done, total) while the work goes on.
 
     Raises:
         WellstreamError: what is wrong, in a sentence.
@@ -370,24 +371,24 @@ def export(
     licence: str | None = None,
     program: bool = True,
 ) -> ExportSummary:
-    """Write the network of a run so that others can use it: weights, ``model.json``, a model card and a program.
+    """Write the network of a run for other programs: weights, ``model.json``, a model card and a program.
 
     Args:
         run: a run, or its folder.
         out: folder to write.
         data: dataset that says how large tiles are; default: the one the run trained on.
-        licence: of the weights, as ``CC-BY-4.0``.
+        licence: licence of the weights, such as ``CC-BY-4.0``.
         program: whether to write ``model.pt2`` for ``torch.export.load``.
 
     Raises:
-        WellstreamError: a run that embeds nothing, or a folder that holds something else.
+        WellstreamError: a run that cannot embed, or a folder that holds other files.
     """
     folder = run.folder if isinstance(run, Run) else run
     return rooms.export(folder, out, data=data, licence=licence, program=program)
 
 
 def open_run(folder: Path | str, *, device: str | None = None) -> Run:
-    """Return a trained run. Raises RunError where there is none, ConfigError where there is no such device."""
+    """Return a trained run. Raises RunError if there is none, ConfigError if there is no such device."""
     run = Run(folder, device)
     _ = run.opened
     return run

@@ -35,19 +35,19 @@ def evaluate(
     """Score predictions on held-out bags or cells.
 
     Args:
-        predictions: files of ``Run.predict`` or what it returned: any number for wells, one for tiles; or a run folder,
-            whose test part is predicted where that is not done.
-        data: the dataset they were made on; default: the one that they name.
+        predictions: files of ``Run.predict`` or its results: any number for wells, one for tiles. Or a run folder; its
+            test part is then predicted if that is not done yet.
+        data: the dataset they were made on; default: the dataset that they name.
         out: folder to write the evaluation to; default: ``evaluation`` in the run, else nowhere.
         kind: entry of ``EVALUATIONS``; default: the only one that takes these files.
         plugins: entry points, or files after ``framework.plugins.permit_code``, that add entries to ``EVALUATIONS``.
-        overrides: options as text, as ``["alpha=0.01"]``; those of baselines as
+        overrides: options as text, such as ``["alpha=0.01"]``; those of baselines as
             ``["baselines.resamples=500"]``, and which ones as ``["baselines=all"]``.
-        baselines: ``"all"``, or names of ``BASELINES``, also as ``"count,intensity"``: each is scored on the same rows
+        baselines: ``"all"``, or names of ``BASELINES``, such as ``"count,intensity"``: each is scored on the same rows
             by the same test, and the headline says whether the model is above the best one.
         run: folder of the run that made the predictions, for baselines; default: the one that they name.
-        progress: called with (stage, done, total).
-        options: of the kind of evaluation, as ``alpha=0.01``; see its entry in ``EVALUATIONS``.
+        progress: called with (stage, done, total) while the work goes on.
+        options: of the kind of evaluation, such as ``alpha=0.01``; see its entry in ``EVALUATIONS``.
 
     Raises:
         WellstreamError: files that do not belong together, or an unknown option.
@@ -82,7 +82,7 @@ def is_run(place: Path | str) -> bool:
 
 
 def predictions_of_run(run: Path, data: Path | str | None, progress: OnProgress | None) -> tuple[Path, ...]:
-    """Return prediction files of the test part of a run, made where there are none of its present weights."""
+    """Return prediction files of the test part of a run; they are made if none exist for its present weights."""
     folder = run / "predictions"
     there = sorted(folder.glob("*.h5ad"))
     weights = open_run(run).weights

@@ -12,10 +12,10 @@ from wellstream.runs import Run
 
 @contextmanager
 def joined(folder: Path | str, *, device: str | None = None) -> Iterator[Run]:
-    """Open a trained run on the processes that torchrun started, which share the work; alone without them.
+    """Open a trained run on the processes that torchrun started, which share the work; without torchrun on one.
 
     Every process makes the same calls of ``write_embeddings``, ``write_layers``, ``write_predictions`` and ``inpaint``.
-    Rank 0 writes, and all get the summary. A process group that was initialised before is used and stays.
+    Rank 0 writes, and all get the summary. If a process group exists already, it is used and left as it is.
 
     Args:
         folder: the run folder.

@@ -28,13 +28,13 @@ def simulate_plate(
 
     Args:
         out: folder to write.
-        config: a YAML file, what it would hold as a mapping, or a config object; default: the defaults.
-        overrides: dotted, as ``["size_px=540"]``; not with a config object.
-        progress: called with (stage, done, total).
-        options: of ``data_tools.simulate.PlateConfig`` instead of ``config``, as ``perturbations=12, size_px=540``.
+        config: a YAML file, a mapping with the same keys, or a config object; default: all defaults.
+        overrides: keys with dots and their values, such as ``["size_px=540"]``; not with a config object.
+        progress: called with (stage, done, total) while the work goes on.
+        options: of ``data_tools.simulate.PlateConfig``, instead of ``config``: ``perturbations=12, size_px=540``.
 
     Raises:
-        WellstreamError: an unknown option, or a folder that holds something else.
+        WellstreamError: an unknown option, or a folder that holds other files.
     """
     settings = _settings(config, PlateConfig, overrides, options)
     with naming(out):
@@ -49,7 +49,8 @@ def simulate_crops(
     progress: OnProgress | None = None,
     **options: Any,
 ) -> CropsSummary:
-    """Write crops of a simulated library of tagged proteins; options of ``CropsConfig``. Else as ``simulate_plate``."""
+    """Write crops of a simulated library of tagged proteins; options of ``CropsConfig``. All other arguments as in
+    ``simulate_plate``."""
     settings = _settings(config, CropsConfig, overrides, options)
     with naming(out):
         return simulate.simulate_crops(settings, Path(out), progress=_counted(progress))
@@ -65,7 +66,7 @@ def simulate_ifc(
 ) -> IfcSummary:
     """Write a simulated imaging flow cytometry export and sequenced cells of the same populations.
 
-    Options of ``IfcConfig``. Else as ``simulate_plate``.
+    Options of ``IfcConfig``. All other arguments as in ``simulate_plate``.
     """
     settings = _settings(config, IfcConfig, overrides, options)
     with naming(out):

@@ -17,9 +17,9 @@ def prepare(
     """Prepare a CITE-seq experiment: filter cells and genes, log, gate populations, rank their marker genes.
 
     Args:
-        config: a YAML file, what it would hold as a mapping, or a config object.
+        config: a YAML file, a mapping with the same keys, or a config object.
         out: ``.h5ad`` to write.
-        overrides: dotted, as ``["genes.min_cells=3"]``; not with a config object.
+        overrides: keys with dots and their values, such as ``["genes.min_cells=3"]``; not with a config object.
 
     Raises:
         WellstreamError: a config or table that cannot be used.

@@ -19,20 +19,20 @@ class Start(Result):
     """What an export is, and the files that were written for it.
 
     Attributes:
-        reader: that reads it.
-        plates: names.
-        wells, fields: with images, of all plates; of cells none.
-        cells: of an export of cells.
-        channels: that every plate has.
+        reader: the reader that recognises it.
+        plates: names of the plates.
+        wells, fields: how many have images, over all plates; 0 for an export of cells.
+        cells: number of cells, for an export of cells.
+        channels: channels that every plate has.
         pixel_size_um: edge of a pixel.
-        nuclei: channel that shows them.
-        diameter_px: of a nucleus.
+        nuclei: the channel that shows nuclei.
+        diameter_px: diameter of a nucleus.
         tile_px: edge of a tile.
-        conditions: of the plate map.
-        written: files.
-        missing: sentences on images that are not there or damaged.
+        conditions: number of conditions in the plate map.
+        written: the files that were written.
+        missing: sentences on images that are missing or damaged.
         notes: what was chosen and guessed.
-        then: commands that go on from here.
+        then: the next commands to type.
     """
 
     reader: str
@@ -63,15 +63,15 @@ def init(
     """Recognise an export and write ``ingest.yaml``, ``train.yaml`` and, without a plate map, a template of one.
 
     Args:
-        export: the folder of a microscope's export, or a file of it.
-        out: folder to write; default: one called as the plate, in the working folder.
-        platemap: what was done to each well; without it every well counts as treated alike.
-        omics: a table of genes of the same conditions.
-        reader: the reader to take, where several know the export.
+        export: the folder of a microscope's export, or a file in it.
+        out: folder to write; default: a folder with the name of the plate, in the working folder.
+        platemap: table of what was done to each well; without it all wells count as treated in the same way.
+        omics: table of gene values for the same conditions.
+        reader: the reader to use, if several recognise the export.
 
     Raises:
-        InputError: an export that no reader knows, or several do; says what was seen and which readers came near. Or a
-            plate map that cannot be read, or files that are there already.
+        InputError: no reader recognises the export, or several do; the message says what was found and which readers
+            came close. Or a plate map that cannot be read, or output files that exist already.
     """
     found = start.find_export(str(export), reader)
     name = found.plates[0].listing.plate if isinstance(found, start.PlatesFound) else Path(export).resolve().stem

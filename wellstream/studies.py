@@ -22,17 +22,17 @@ def study(
     until: str | None = None,
     dry_run: bool = False,
 ) -> StudySummary:
-    """Do a whole study: ingest, pretraining, embeddings, heads of every split, predictions, statistics, page.
+    """Run a whole study: ingest, pretraining, embeddings, heads of every split, predictions, statistics, page.
 
-    Each step is the command that is printed before it runs. What is done is recorded, so that the same call again
-    goes on; a setting that changed is named, and the steps that depend on it are done again.
+    Each step is a command, which is printed before it runs. Finished steps are recorded, so the same call goes on after
+    a stop. If a setting changed, it is named, and the steps that depend on it are done again.
 
     Args:
-        config: a YAML file, what it would hold as a mapping, or a config object.
-        overrides: dotted, as ``["pretrain.nproc=8"]``; not with a config object.
-        only: a step, or a stage such as ``heads``: nothing else is done.
-        until: a step or a stage: it and all that it needs is done, nothing else.
-        dry_run: print the steps and where they stand; do nothing.
+        config: a YAML file, a mapping with the same keys, or a config object.
+        overrides: keys with dots and their values, such as ``["pretrain.nproc=8"]``; not with a config object.
+        only: do only this step, or this stage, such as ``heads``.
+        until: do this step or stage and all that it needs.
+        dry_run: do nothing; print the steps and which are done.
 
     Raises:
         WellstreamError: a config that cannot be used, or a step that failed, in a sentence.

@@ -1,4 +1,4 @@
-"""Datasets as PyTorch has them, over the bytes of ours."""
+"""PyTorch datasets over the files of a Wellstream dataset."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from framework.data.loading.loader import Loader
 
 
 class Pixels(Protocol):
-    """What gives pixels of tiles by number."""
+    """An object that returns pixels of tiles by their numbers."""
 
     def __len__(self) -> int: ...
 

@@ -1,4 +1,4 @@
-"""Contracts for entries of one's own: subclass one in a test file, and pytest runs what every entry must keep.
+"""Contract tests for your own entries: subclass one in a test file, and pytest runs what every entry must fulfil.
 
 >>> from wellstream.testing import ScheduleContract
 >>> class TestMine(ScheduleContract):

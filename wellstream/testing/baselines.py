@@ -1,4 +1,4 @@
-"""Contract of a baseline: features of bags and of tiles, of each row by itself, and the same every time."""
+"""Contract of a baseline: features of bags and of tiles, each row independent of others, the same every time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wellstream.testing.entry import EntryContract
 
 
 class BaselineContract(EntryContract):
-    """Tests of a baseline; a subclass says ``plain`` and has a fixture ``dataset``, of bags with tiles.
+    """Tests of a baseline; a subclass sets ``plain`` and has a fixture ``dataset``, of bags with tiles.
 
     A baseline that needs the run has a fixture ``run`` with its folder.
     """

@@ -1,4 +1,4 @@
-"""What every nucleus method and illumination method keeps."""
+"""Contracts of nucleus methods and illumination methods."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Image = npt.NDArray[Any]
 class NucleiContract(EntryContract):
     """Tests of a nucleus method.
 
-    A subclass says ``plain``, and where its method needs more than an image, overrides ``field`` and ``fields``.
-    Attributes ``within_px`` and ``least_f1`` say how well centres of ``field`` are met.
+    A subclass sets ``plain``. If its method needs more than an image, it overrides ``field`` and ``fields``. The
+    attributes ``within_px`` and ``least_f1`` say how closely the centres of ``field`` must be found.
     """
 
     registry = NUCLEI
@@ -91,7 +91,7 @@ class NucleiContract(EntryContract):
 
 
 class IlluminationContract(EntryContract):
-    """Tests of an illumination method; a subclass says ``plain``."""
+    """Tests of an illumination method; a subclass sets ``plain``."""
 
     registry = ILLUMINATIONS
     key = "method"

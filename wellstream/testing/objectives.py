@@ -1,4 +1,4 @@
-"""What every objective keeps: sums that no cut over ranks changes, padding without influence, and its roles."""
+"""Contract of an objective: sums do not depend on the number of ranks, padding has no influence, roles work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wellstream.testing.ranks import alone, make_batch, on_ranks, part
 
 
 class ObjectiveContract(EntryContract):
-    """Tests of an objective; a subclass says ``plain`` and has a fixture ``dataset`` with labels that it learns from.
+    """Tests of an objective; a subclass sets ``plain`` and has a fixture ``dataset`` with labels that it learns from.
 
     Attributes:
         bags: rows of the batches, bags that have labels; at least ten, and more than one of each condition.

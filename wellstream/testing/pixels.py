@@ -1,4 +1,4 @@
-"""What every scale and every augmentation keeps."""
+"""Contracts of scales and augmentations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wellstream.testing.entry import EntryContract
 
 
 class ScaleContract(EntryContract):
-    """Tests of a scale; a subclass says ``plain`` and has a fixture ``store``, tiles of a small dataset."""
+    """Tests of a scale; a subclass sets ``plain`` and has a fixture ``store``, tiles of a small dataset."""
 
     registry = SCALES
 
@@ -63,7 +63,7 @@ class ScaleContract(EntryContract):
 
 
 class AugmentationContract(EntryContract):
-    """Tests of an augmentation; a subclass says ``plain``."""
+    """Tests of an augmentation; a subclass sets ``plain``."""
 
     registry = AUGMENTATIONS
 

@@ -1,4 +1,4 @@
-"""What every plan keeps: a pure function of seed and step, every unit once per epoch, no rank in it."""
+"""Contract of a plan: a pure function of seed and step, every unit once per epoch, independent of ranks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def same_rows(a: StepRows, b: StepRows) -> bool:
 
 
 class PlanContract(EntryContract):
-    """Tests of a plan; a subclass says ``plain``, and may have a fixture ``universe`` of its own."""
+    """Tests of a plan; a subclass sets ``plain``, and may have a fixture ``universe`` of its own."""
 
     registry = PLANS
 

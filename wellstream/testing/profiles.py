@@ -1,4 +1,4 @@
-"""Contract of a normalisation: it learns from controls alone, is applied to new plates, and can be kept in a file."""
+"""Contract of a normalisation: it learns from controls alone, works on new plates, and can be kept in a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of a small dataset, and ranks that are threads: what contracts of objectives are tested with."""
+"""Batches of a small dataset, and threads in place of ranks: tools for the contract tests of objectives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every reader of plates and every reader of cells keeps."""
+"""Contracts of readers of plates and readers of cells."""
 
 from __future__ import annotations
 

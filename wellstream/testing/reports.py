@@ -1,4 +1,4 @@
-"""What every evaluation, every figure and every section of the report keeps."""
+"""Contracts of evaluations, figures and sections of the report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from framework.report.sections import SECTIONS, ReportSection
 
 
 class EvaluationContract:
-    """Tests of an evaluation; a subclass says ``name`` and has a fixture ``opened``, prediction files that it takes.
+    """Tests of an evaluation; a subclass sets ``name`` and has a fixture ``opened``, prediction files that it takes.
 
     Where something else than ``wellstream evaluate`` makes it, a subclass has a fixture ``headline`` in place of that.
     """
@@ -77,7 +77,7 @@ class EvaluationContract:
 
 
 class FigureContract:
-    """Tests of a figure; a subclass says ``name`` and has a fixture ``inputs`` with what the figure takes."""
+    """Tests of a figure; a subclass sets ``name`` and has a fixture ``inputs`` with what the figure takes."""
 
     name: ClassVar[str]
 
@@ -101,7 +101,7 @@ class FigureContract:
 
 
 class SectionContract:
-    """Tests of a section of the report; a subclass says ``name`` and has a fixture ``inputs``, of a run folder."""
+    """Tests of a section of the report; a subclass sets ``name`` and has a fixture ``inputs``, of a run folder."""
 
     name: ClassVar[str]
 

@@ -1,4 +1,4 @@
-"""What every backbone, pool, optimiser and schedule keeps."""
+"""Contracts of backbones, pools, optimisers and schedules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wellstream.testing.entry import EntryContract
 
 
 class BackboneContract(EntryContract):
-    """Tests of a backbone; a subclass says ``plain``."""
+    """Tests of a backbone; a subclass sets ``plain``."""
 
     registry = BACKBONES
 
@@ -41,7 +41,7 @@ class BackboneContract(EntryContract):
 
 
 class PoolContract(EntryContract):
-    """Tests of a pool; a subclass says ``plain``, and ``width`` where its options need another."""
+    """Tests of a pool; a subclass sets ``plain``, and ``width`` where its options need another."""
 
     registry = POOLS
     width: int = 8
@@ -99,7 +99,7 @@ class PoolContract(EntryContract):
 
 
 class OptimiserContract(EntryContract):
-    """Tests of an optimiser; a subclass says ``plain``."""
+    """Tests of an optimiser; a subclass sets ``plain``."""
 
     registry = OPTIMISERS
 
@@ -137,7 +137,7 @@ class OptimiserContract(EntryContract):
 
 
 class ScheduleContract(EntryContract):
-    """Tests of a schedule; a subclass says ``plain``."""
+    """Tests of a schedule; a subclass sets ``plain``."""
 
     registry = SCHEDULES
 

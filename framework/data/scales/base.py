@@ -168,8 +168,7 @@ def read_profile(plain: Mapping[str, Any]) -> ScaleProfile:
     """Return a profile as it was kept.
 
     Raises:
-        RegistryError: no scale has its name.
-        pydantic.ValidationError: it does not fit.
+        RegistryError: no scale has its name. pydantic.ValidationError: it does not fit.
     """
     profile: ScaleProfile = SCALES.get(str(plain.get("name"))).build.profile_type.from_plain(plain)
     return profile
