@@ -44,7 +44,7 @@ class GroundTruth:
     """One table: labels of wells.
 
     Attributes:
-        name: of the file without its suffix, as ``transcriptomics_m1``; it becomes the name of the target.
+        name: name of the file without its suffix, as ``transcriptomics_m1``; it becomes the name of the target.
         wells: (plate, well) of each row.
         genes: in order of first appearance.
         values: float64 (wells, genes), NaN where there is no row.

@@ -40,7 +40,7 @@ class Terminal(Console):
         stderr: print on standard error.
         needed: whether printing is the work: then, when nobody reads any more, the process ends with
             ``EXIT_OUTPUT_CLOSED``; else what nobody reads is dropped. None: needed on standard output.
-        options: of ``rich.console.Console``.
+        options: options of ``rich.console.Console``.
     """
 
     def __init__(self, *, stderr: bool = False, needed: bool | None = None, **options: Any) -> None:

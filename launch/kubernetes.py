@@ -25,8 +25,8 @@ def manifest(config: KubernetesConfig, name: str, words: Sequence[str], *, nodes
 
     Args:
         config: how pods are asked for.
-        name: of the job.
-        words: of ``wellstream``, without the options of several machines.
+        name: name of the job.
+        words: words of ``wellstream``, without the options of several machines.
         nodes: pods.
     """
     documents = (

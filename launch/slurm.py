@@ -25,7 +25,7 @@ class Command:
 
     Attributes:
         here: how ``wellstream`` is called where the job runs.
-        words: of the command line behind it.
+        words: words of the command line behind it.
     """
 
     here: Sequence[str]
@@ -37,7 +37,7 @@ def training(config: SlurmConfig, name: str, command: Command, *, nodes: int, fo
 
     Args:
         config: how jobs are asked for.
-        name: of the job.
+        name: name of the job.
         command: without the options of several machines.
         nodes: machines.
         folder: in which it runs.
@@ -72,7 +72,7 @@ def ingesting(
 
     Args:
         config: how jobs are asked for.
-        name: of the job.
+        name: name of the job.
         command: without the options of a scheduler.
         nodes: machines.
         workers: on each; None: one per core.

@@ -27,7 +27,7 @@ def train_elsewhere(
     Args:
         where: which cluster.
         config: run YAML.
-        words: of the command line behind it: overrides and options of each machine.
+        words: words of the command line behind it: overrides and options of each machine.
         nodes: machines.
         nproc: ranks of each.
         dry_run: show it only.

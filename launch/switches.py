@@ -16,7 +16,7 @@ class Switch:
 
     Attributes:
         flag: the option.
-        variable: of the environment, which remembers it for other ranks too.
+        variable: variable of the environment, which remembers it for other ranks too.
         help: what it does.
     """
 

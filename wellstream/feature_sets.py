@@ -45,7 +45,7 @@ def evaluate_features(
         overrides: further options as text, such as ``["trees=100"]``; those of baselines as
             ``["baselines.seed=1"]``.
         progress: called with (stage, done, total) while the work goes on.
-        options: of ``FeatureEvaluateConfig``, such as ``k=5``.
+        options: options of ``FeatureEvaluateConfig``, such as ``k=5``.
 
     Raises:
         WellstreamError: files of other cells, no such column, or an unknown option.

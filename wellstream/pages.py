@@ -88,7 +88,7 @@ def track(
         wandb: ``offline`` writes files that ``wandb sync`` uploads.
         tensorboard: also write files for TensorBoard; needs the package.
         project: project of wandb.
-        name: of the new run; default: the name of the run folder.
+        name: name of the new run; default: the name of the run folder.
 
     Raises:
         WellstreamError: no run, or nowhere to send it.

@@ -34,7 +34,8 @@ def normalise(
         apply_from: a file that ``normalise`` wrote. Its fit is applied; only what belongs to one plate is fitted again,
             for new plates.
         overrides: options as text, such as ``["steps.0.prior=5"]``.
-        options: of ``NormaliseConfig``, such as ``by=["Metadata_Plate"]``, ``to="negcon"``, ``steps=["z", "whiten"]``.
+        options: options of ``NormaliseConfig``, such as ``by=["Metadata_Plate"]``, ``to="negcon"``, ``steps=["z",
+            "whiten"]``.
 
     Raises:
         WellstreamError: missing columns or controls, values that are not finite, or an unknown option.
@@ -61,7 +62,7 @@ def aggregate(
         source: ``.h5ad``, a CSV whose ``Metadata_*`` columns describe rows, or AnnData.
         out: ``.h5ad`` to write; default: nowhere.
         overrides: options as text, such as ``["trim=0.2"]``.
-        options: of ``AggregateConfig``, such as ``by=["Metadata_Well"]``, ``how="median"``.
+        options: options of ``AggregateConfig``, such as ``by=["Metadata_Well"]``, ``how="median"``.
 
     Raises:
         WellstreamError: missing columns, values that are not finite, or an unknown option.
@@ -82,7 +83,7 @@ def retrieve(
         source: normalised profiles of wells.
         out: folder to write the evaluation to; default: nowhere.
         overrides: options as text, such as ``["permutations=1000"]``.
-        options: of ``RetrieveConfig``, such as ``treatment=["Metadata_Compound"]``, ``label="Metadata_MOA"``.
+        options: options of ``RetrieveConfig``, such as ``treatment=["Metadata_Compound"]``, ``label="Metadata_MOA"``.
 
     Raises:
         WellstreamError: missing columns or controls, values that are not finite, or an unknown option.

@@ -351,8 +351,8 @@ def fit_heads(
     """Train linear heads of many targets and splits at once; each gets its own run folder.
 
     Args:
-        config: of an ``omics_heads`` run with ``data.embeddings``: a YAML file, a mapping with the same keys, or a
-            config object. ``heads.seeds`` lists the seeds of its splits.
+        config: config of an ``omics_heads`` run with ``data.embeddings``: a YAML file, a mapping with the same keys, or
+            a config object. ``heads.seeds`` lists the seeds of its splits.
         overrides: keys with dots and their values, such as ``["heads.seeds=[0, 1, 2]"]``; not with a config object.
         progress: called with (stage, done, total) while the work goes on.
 

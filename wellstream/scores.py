@@ -47,7 +47,7 @@ def evaluate(
             by the same test, and the headline says whether the model is above the best one.
         run: folder of the run that made the predictions, for baselines; default: the one that they name.
         progress: called with (stage, done, total) while the work goes on.
-        options: of the kind of evaluation, such as ``alpha=0.01``; see its entry in ``EVALUATIONS``.
+        options: options of the kind of evaluation, such as ``alpha=0.01``; see its entry in ``EVALUATIONS``.
 
     Raises:
         WellstreamError: files that do not belong together, or an unknown option.

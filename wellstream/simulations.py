@@ -31,7 +31,8 @@ def simulate_plate(
         config: a YAML file, a mapping with the same keys, or a config object; default: all defaults.
         overrides: keys with dots and their values, such as ``["size_px=540"]``; not with a config object.
         progress: called with (stage, done, total) while the work goes on.
-        options: of ``data_tools.simulate.PlateConfig``, instead of ``config``: ``perturbations=12, size_px=540``.
+        options: options of ``data_tools.simulate.PlateConfig``, instead of ``config``: ``perturbations=12,
+            size_px=540``.
 
     Raises:
         WellstreamError: an unknown option, or a folder that holds other files.

@@ -27,7 +27,7 @@ def read_events(
         file: the FCS file.
         text: its keywords, small letters, without ``$``.
         header: ``data_start`` and ``data_stop`` of its header.
-        offset: of the data set in the file.
+        offset: offset of the data set in the file.
 
     Raises:
         InputError: events of a kind that is not read, or not as many as the file declares.

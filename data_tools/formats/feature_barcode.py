@@ -37,8 +37,8 @@ class FeatureBarcodes:
     Attributes:
         values: sparse (barcodes, features), as stored.
         barcodes: names.
-        ids: of the features, as ``ENSG00000000003``; the names where the file has no ids.
-        names: of the features, as ``TSPAN6``; several may be equal.
+        ids: ids of the features, as ``ENSG00000000003``; the names where the file has no ids.
+        names: names of the features, as ``TSPAN6``; several may be equal.
         kinds: what features are, as ``Gene Expression``; None where the file does not say.
     """
 

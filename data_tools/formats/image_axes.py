@@ -33,7 +33,7 @@ class StatedAxes:
         sizes: what is counted -> how many, of everything that there is more than one of (``z slices`` -> 5).
         order: place of each channel among the images of the file, in the order of the statement; empty where that is
             the order of the file.
-        names: of the channels in the order of the statement; empty where not all have a name.
+        names: names of the channels in the order of the statement; empty where not all have a name.
         are_labels: whether the names are labels of slices, which need not be the same in every file.
     """
 

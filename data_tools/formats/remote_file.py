@@ -52,7 +52,7 @@ def fetch(url: str, most: int, *, anonymous: bool = True) -> bytes:
     """Return the bytes of a file; what fails for the moment is tried again.
 
     Args:
-        url: of it.
+        url: URL of it.
         most: bytes it may have.
         anonymous: whether to ask without credentials.
 

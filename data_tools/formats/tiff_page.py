@@ -84,13 +84,13 @@ class Page(NamedTuple):
     Attributes:
         height, width: in px.
         samples: values of a pixel.
-        bits: of a value as it is stored.
+        bits: bits of a value as it is stored.
         is_float: whether values are floats, else unsigned integers.
         compression, predictor, photometric: as TIFF numbers them.
         apart: whether each sample is a plane of its own.
         low_bit_first: whether bytes are stored with their lowest bit first.
         tiled: in tiles, else in strips.
-        rows: of a strip or tile.
+        rows: rows of a strip or tile.
         pieces: (offset, bytes) of each strip or tile.
         turned: whether 0 stands for white, so that values have to be turned round.
         left_out: what the page is beside the image, as ``a page of reduced resolution``; empty for an image.
@@ -134,7 +134,7 @@ def read_page(tiff: TiffDirectories, directory: Directory, *, labels: bool = Fal
 
     Args:
         tiff: the file.
-        directory: of the page.
+        directory: directory of the page.
         labels: whether its values are numbers of objects, not brightness: then integers of 32 bits and signed ones are
             taken, and whatever palette or sense of black and white goes with them means nothing.
 

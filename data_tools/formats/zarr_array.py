@@ -37,8 +37,8 @@ class ZarrFacts:
 
     Attributes:
         file: its metadata.
-        shape: of the array.
-        dtype: of its values: uint8, uint16 or float32.
+        shape: shape of the array.
+        dtype: dtype of its values: uint8, uint16 or float32.
         chunks: edges of what a file holds.
     """
 

@@ -121,7 +121,8 @@ def correct(
     Args:
         image: (H, W), any unit.
         flatfield: float32 (H, W), mean 1.
-        dtype: of the result, uint8, uint16 or float32; integers are rounded to nearest even and clipped to their range.
+        dtype: dtype of the result, uint8, uint16 or float32; integers are rounded to nearest even and clipped to their
+            range.
         out: (H, W) of ``dtype`` to write to, contiguous; None for a new one.
 
     Returns:

@@ -28,7 +28,7 @@ def export(profile: FloatImage, options: ExportIlluminationConfig, channel: str)
 
     Args:
         profile: float32 (H, W), in any unit.
-        options: of the method.
+        options: options of the method.
         channel: for messages.
 
     Raises:

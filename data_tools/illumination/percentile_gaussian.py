@@ -28,9 +28,9 @@ class PercentileGaussianConfig(IlluminationConfig):
     """``illumination: {method: percentile_gaussian}``, the default.
 
     Attributes:
-        percentile: of the window; low ones see the background between cells.
+        percentile: percentile of the window; low ones see the background between cells.
         kernel_px: edge of the window.
-        sigma_px: of the Gaussian.
+        sigma_px: sigma of the Gaussian.
     """
 
     method: Literal["percentile_gaussian"] = "percentile_gaussian"

@@ -44,7 +44,7 @@ class Polynomial:
         coefficients: those of degree n in row n.
         dims: width and height in px of the images it was fitted to.
         origin: pixel (x, y) at which x and y are 0.
-        scale: of x and y per pixel.
+        scale: scale of x and y per pixel.
         where: file and channel, for messages.
     """
 
@@ -101,7 +101,7 @@ class HarmonyProfile:
     """A profile as text in the index of a Harmony export; a flat one is 1 everywhere.
 
     Attributes:
-        text: of the channel.
+        text: text of the channel.
         part: ``Background`` or ``Foreground``.
         where: file and channel, for messages.
     """

@@ -40,7 +40,7 @@ def index_fields(fields: Sequence[FieldOfView], parts: tuple[Part, ...], where: 
     """Return the fields by ``parts``.
 
     Args:
-        fields: of an ingest, at least one.
+        fields: fields of an ingest, at least one.
         parts: what files or rows say.
         where: config key that could say more, for messages.
 

@@ -172,7 +172,7 @@ def nuclei_of_labels(file: Path, shape: tuple[int, ...], field: FieldOfView) -> 
     Args:
         file: TIFF, PNG or ``.npy``.
         shape: (H, W) of the image it belongs to.
-        field: of that image, for messages.
+        field: field of that image, for messages.
 
     Raises:
         InputError: it cannot be read, has another shape, or holds no labels but a mask, colours or fractions.

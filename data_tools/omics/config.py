@@ -27,7 +27,7 @@ class SampleSheet(StrictModel):
     """A second file that says what each sample is: one row per sample, text or Parquet.
 
     Attributes:
-        path: of the file.
+        path: path of the file.
         sample: its column with the names of the samples.
     """
 
@@ -39,11 +39,11 @@ class SymbolTable(StrictModel):
     """A table that gives ids of genes, as ``ENSG00000000003``, their symbols, as ``TSPAN6``.
 
     Attributes:
-        path: of the file, text or Parquet.
+        path: path of the file, text or Parquet.
         id: its column with ids, as the omics table has them.
         symbol: its column with symbols.
-        versions: of Ensembl ids, as ``.12`` in ``ENSG00000000003.12``: ``drop`` them on both sides (and ``_PAR_Y``), or
-            ``keep`` ids as they are.
+        versions: versions of Ensembl ids, as ``.12`` in ``ENSG00000000003.12``: ``drop`` them on both sides (and
+            ``_PAR_Y``), or ``keep`` ids as they are.
         unmatched: genes without a symbol ``keep`` their id, or ``drop`` out.
     """
 
@@ -58,12 +58,12 @@ class OmicsConfig(StrictModel):
     """One table of samples x genes; it becomes a target for each stimulation.
 
     Attributes:
-        name: of the targets: ``<name>_<stimulation>``.
+        name: name of the targets: ``<name>_<stimulation>``.
         table: text (CSV, TSV; also packed), GCT, Parquet, AnnData, MuData, 10x ``.h5`` or a 10x folder. Wide text and
             Parquet: one row per sample; ``Metadata_`` columns, those named here and columns of pure text are facts,
             all others genes.
-        rows: of wide text and Parquet: ``samples`` or ``genes``. Null: samples, unless the sample sheet or a row called
-            as ``perturbation`` says that genes stand there; refused where both readings are possible.
+        rows: rows of wide text and Parquet: ``samples`` or ``genes``. Null: samples, unless the sample sheet or a row
+            called as ``perturbation`` says that genes stand there; refused where both readings are possible.
         sheet: a second file with the facts of the samples.
         kind: ``counts`` (whole numbers: size factors, log2(x + 1)), ``intensities`` (see ``normalise``; TPM too) or
             ``log2`` (on that scale already: only batch effects are taken out), or ``prepared`` (labels as they are, on
@@ -77,9 +77,9 @@ class OmicsConfig(StrictModel):
         facts: columns of a wide table that hold numbers and are not genes, as ``[RIN, n_counts]``; with genes in rows,
             columns that are not samples, as ``[Length]``.
         genes: regular expression that the names of genes match, as ``^ENSG``; all other columns are facts.
-        layer: of an AnnData or MuData file, instead of ``X``; ``raw`` for its raw.
-        modality: of a MuData file, as ``rna`` or ``prot``, or of a 10x matrix, as ``Gene Expression``; null where it
-            has one alone.
+        layer: layer of an AnnData or MuData file, instead of ``X``; ``raw`` for its raw.
+        modality: modality of a MuData file, as ``rna`` or ``prot``, or of a 10x matrix, as ``Gene Expression``; null
+            where it has one alone.
         gene_names: column of ``var`` (AnnData) or of a table with genes in rows, fact of genes (GCT), ``id`` or
             ``name`` (10x) with the names to use.
         symbols: a table from ids to symbols; the targets have symbols then.

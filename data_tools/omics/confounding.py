@@ -20,7 +20,7 @@ def confounded_notes(
     """Return a sentence per factor of which not every difference can be estimated.
 
     Args:
-        columns: of the model, factor by factor.
+        columns: columns of the model, factor by factor.
         free: which of them can be estimated.
         groups: (S,), number of each sample's condition.
         protects: whether the design protects more than a common mean.

@@ -44,7 +44,7 @@ def check_genes(raw: RawOmics, kind: str) -> None:
 
     Args:
         raw: the table.
-        kind: of the values.
+        kind: kind of the values.
 
     Raises:
         InputError: names the columns, and why each of them.

@@ -57,7 +57,7 @@ def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int, table: Omi
     Args:
         config: the table.
         bags: bags.parquet.
-        seed: of the draws.
+        seed: seed of the draws.
         table: what ``read_omics`` gave; None to read it here.
 
     Returns:

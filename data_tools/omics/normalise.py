@@ -76,7 +76,7 @@ def normalise(
         method: how intensities become comparable: ``vsn`` (Huber 2002), or log2 centred on ``median``.
         trimmed: share of the genes that vsn leaves out as changed.
         names: (S,), what messages call the samples; None to count them.
-        fit: of vsn, onto which samples are mapped, its ``mean`` (G,); None to fit these samples.
+        fit: fit of vsn, onto which samples are mapped, its ``mean`` (G,); None to fit these samples.
 
     Raises:
         InputError: a sample without any signal, no gene passes the filter, or too few genes for vsn.

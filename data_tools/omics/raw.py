@@ -30,7 +30,7 @@ class RawOmics:
         values: float64 (S, G), NaN where a cell is blank.
         rows: where each sample stands, as ``line 5`` or ``row 4``.
         declared: whether the file itself says which columns are genes, as AnnData, GCT and the long form do.
-        ids: of the genes, where the file has them beside their names; else empty.
+        ids: ids of the genes, where the file has them beside their names; else empty.
         layers: other matrices of the file.
         notes: what was found out about the file.
         decimal: sign of decimals in ``facts``.

@@ -47,7 +47,7 @@ def scale_samples(
     Args:
         values: (S, G).
         kept: (G,), genes that pass the expression filter, from which vsn is fitted.
-        kind: of the values.
+        kind: kind of the values.
         method: for intensities.
         trimmed: share of the genes that vsn leaves out as changed.
         names: (S,), what messages call the samples.

@@ -44,7 +44,7 @@ class VsnProfile:
         offsets: float64 (S,), ``a`` of each sample.
         log_factors: float64 (S,), ``b`` of each sample.
         mean: float64 (G,), ``mu`` of each gene, on the scale of arsinh; NaN where no sample has it.
-        sd: of the noise, on the scale of arsinh.
+        sd: sd of the noise, on the scale of arsinh.
         level: mean of ``b`` over the samples of the first fit, which ties the scale to log2 of the intensities.
         trimmed: share of the genes that fits leave out.
     """

@@ -25,7 +25,7 @@ def check_channel_names(names: Mapping[str, str], key: str, example: str) -> Non
     Args:
         names: file's name of a channel -> the name people use.
         key: regular expression of what the files call a channel.
-        example: of such keys, for the sentence.
+        example: example of such keys, for the sentence.
 
     Raises:
         ValueError: a key that no file can have, or two channels with one name.

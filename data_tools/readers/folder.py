@@ -35,7 +35,7 @@ class Listing:
     """What lies below a folder.
 
     Attributes:
-        names: of the images, relative to the folder with ``/``, sorted.
+        names: names of the images, relative to the folder with ``/``, sorted.
         facts: int64 (n, 2), size and time of change; -1 and 0 for a link that leads nowhere.
         notes: sentences on what was passed over.
     """
@@ -114,7 +114,7 @@ def images_below(root: Path, shown: str, suffixes: Sequence[str] = IMAGE_SUFFIXE
     Args:
         root: the folder.
         shown: the folder as the user wrote it, for messages.
-        suffixes: of images, in lower case.
+        suffixes: suffixes of images, in lower case.
 
     Raises:
         InputError: no such folder, none that can be read, or no image in it; says what there is instead.

@@ -32,7 +32,7 @@ class Undecided(InputError):
     """An export that can be read once a key of its reader is set, and what there is to choose from.
 
     Attributes:
-        key: of the reader's options.
+        key: key of the reader's options.
         values: to choose from.
         each: every value is a plate of its own; else one is read and ``values[0]`` is the one to begin with.
     """
@@ -144,10 +144,10 @@ def by_names(sight: Sight, fits: Callable[[str], Any], example: str, options: Ma
     """Return the claim of a reader whose images are known by their names alone.
 
     Args:
-        sight: of the folder.
+        sight: sight of the folder.
         fits: whether the name of a file (without its folder) is one of them.
         example: such a name.
-        options: of the claim.
+        options: options of the claim.
     """
     images = sight.images
     found = [name for name in images if fits(name.rpartition("/")[2])]
@@ -166,7 +166,7 @@ class Choice:
     """A key that was set because the export can be read in several ways.
 
     Attributes:
-        key: of the reader's options.
+        key: key of the reader's options.
         taken: its value.
         others: what there is besides.
         said: the sentence of the reader.
@@ -183,7 +183,7 @@ class Opened(Generic[T]):
     """An export as its reader opened it.
 
     Attributes:
-        options: of the reader, with ``name``.
+        options: options of the reader, with ``name``.
         listing: what the reader listed.
         choices: what was chosen on the way.
     """
@@ -216,8 +216,8 @@ def recognised(
     """Ask every reader of a registry, the surest first; those that see nothing like their exports are left out.
 
     Args:
-        registry: of readers.
-        sight: of the folder.
+        registry: registry of readers.
+        sight: sight of the folder.
         read: gives the listing of a config.
         only: the one reader to ask.
     """

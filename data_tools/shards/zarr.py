@@ -46,7 +46,7 @@ class ZarrShardWriter(Shard):
             key: not stored; a Zarr chunk has no name.
             count: tiles there are.
             pieces: these tiles, some at a time, (n, C, H, W).
-            facts: of these, bag, plate, well and conditions become attributes of the array.
+            facts: facts of these, bag, plate, well and conditions become attributes of the array.
 
         Returns:
             int64 (count,), first byte of each encoded tile in the shard.

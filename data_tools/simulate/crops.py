@@ -75,7 +75,7 @@ class ProteinStyle:
 
     Attributes:
         place: compartment.
-        brightness: of the brightest structure.
+        brightness: brightness of the brightest structure.
         spots: mean number of spots (of strands, for a network) a cell.
         width: standard deviation of spots and strands as a share of the cell's radius.
         haze: light of the cytosol, as a share of the brightness.

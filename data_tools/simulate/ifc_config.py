@@ -17,7 +17,7 @@ class PopulationConfig(StrictModel):
     """One kind of cell.
 
     Attributes:
-        share: of all cells, relative to the shares of the other populations.
+        share: share of all cells, relative to the shares of the other populations.
         levels: marker -> mean level, 0 (lowest) to 1 (highest); log10 of the protein on the surface grows with it.
         spread: standard deviation of the levels between its cells.
     """

@@ -63,7 +63,7 @@ class SingleCellConfig(WithPlugins):
     """A CITE-seq experiment: counts of genes and of surface proteins in the same cells.
 
     Attributes:
-        name: of the experiment.
+        name: name of the experiment.
         genes: counts: ``.csv``, ``.tsv`` (also ``.gz``; genes x cells, first column gene names), ``.h5ad`` (cells x
             genes), ``.h5mu`` (modalities ``rna`` and ``prot``), or 10x: a folder with ``matrix.mtx.gz``, or a ``.h5``.
             Features that are neither genes nor surface proteins (hashtags of ``Multiplexing Capture``, guides) are left
@@ -71,7 +71,8 @@ class SingleCellConfig(WithPlugins):
         proteins: the same for surface proteins; null where ``genes`` says which features are ``Antibody Capture`` (10x;
             ``var["feature_types"]`` of an ``.h5ad``), has a modality ``prot``, or has the proteins in ``obsm``. Where
             both files hold proteins, those of this file are used.
-        layer: of ``genes`` where it is an ``.h5ad`` or ``.h5mu``: counts to take instead of ``X``; ``raw`` for its raw.
+        layer: layer of ``genes`` where it is an ``.h5ad`` or ``.h5mu``: counts to take instead of ``X``; ``raw`` for
+            its raw.
         protein_layer: the same of ``proteins``.
         obsm: entry of an ``.h5ad`` that is a table of proteins, or an array whose names are a list in ``uns``.
         fractional: accept counts that are not whole numbers, as programs that correct counts write them.

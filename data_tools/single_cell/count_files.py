@@ -46,8 +46,8 @@ def read_counts(
 
     Args:
         path: see ``SingleCellConfig.genes``.
-        kind: of the features of a file that does not say.
-        layer: of an ``.h5ad`` or ``.h5mu`` to take instead of ``X``; ``raw`` for its ``raw``.
+        kind: kind of the features of a file that does not say.
+        layer: layer of an ``.h5ad`` or ``.h5mu`` to take instead of ``X``; ``raw`` for its ``raw``.
         obsm: entry of an ``.h5ad`` with proteins beside its genes.
         fractional: whether counts may be other than whole numbers.
 

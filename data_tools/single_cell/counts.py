@@ -92,7 +92,7 @@ def counts_of(
         values: (cells, features), dense or sparse.
         cells: names.
         features: names.
-        kinds: of the features, as the file calls them.
+        kinds: kinds of the features, as the file calls them.
         notes: about the file.
     """
     matrix = csr(values, dtype=np.float32)

@@ -23,11 +23,11 @@ class CellsFound:
     """Cells of an export.
 
     Attributes:
-        reader: that reads them.
+        reader: reader that reads them.
         why: what it saw.
         exports: as it read them.
         labels: ``Metadata_*`` columns whose values several cells share.
-        dtype: of the pixels.
+        dtype: dtype of the pixels.
         crop_px: the edge that holds most crops.
         others: sentences of readers that came near.
     """

@@ -23,7 +23,7 @@ class PlatesFound:
     """Plates of an export.
 
     Attributes:
-        reader: that reads them.
+        reader: reader that reads them.
         why: what it saw.
         plates: as it read them; their names differ.
         measured: what a look at some fields told.

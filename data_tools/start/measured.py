@@ -28,15 +28,15 @@ class Measured:
     """What a few fields tell.
 
     Attributes:
-        channels: that have images, in acquisition order.
+        channels: channels that have images, in acquisition order.
         nuclei: the channel that shows nuclei.
         by_name: whether its name says so; else it is the first.
-        pixel_size_um: of all plates, or None.
-        diameter_px: of a nucleus; a usual one where none was seen.
+        pixel_size_um: pixel size of all plates, or None.
+        diameter_px: diameter of a nucleus; a usual one where none was seen.
         seen: objects of about this size.
-        fields: that were looked at.
+        fields: fields that were looked at.
         shape: (H, W) of the first image that can be read, or None.
-        dtype: of its pixels.
+        dtype: dtype of its pixels.
         problems: sentences on images that cannot be read.
     """
 

@@ -20,7 +20,7 @@ class OmicsEntry:
     """An entry of ``omics``.
 
     Attributes:
-        options: of the entry.
+        options: options of the entry.
         note: why this kind, or why the table cannot be read so far.
         usable: whether the table can be read with these options.
     """

@@ -34,7 +34,7 @@ class Mapped:
     """A plate map as a config takes it.
 
     Attributes:
-        options: of ``platemap``.
+        options: options of ``platemap``.
         conditions: perturbation and stimulation -> wells that have images.
         notes: what was guessed of it.
     """

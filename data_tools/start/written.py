@@ -31,9 +31,9 @@ def ingest_yaml(
 
     Args:
         found: the export.
-        name: of the dataset.
-        platemap: of plates.
-        omics: of plates, where there is a table.
+        name: name of the dataset.
+        platemap: platemap of plates.
+        omics: omics of plates, where there is a table.
     """
     if isinstance(found, CellsFound):
         return _of_cells(found, name)

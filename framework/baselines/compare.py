@@ -80,7 +80,7 @@ def with_baselines(
     Args:
         scoring: files, their kind and their dataset.
         config: which baselines, and how.
-        run: that made the predictions; None: the one that they name.
+        run: run that made the predictions; None: the one that they name.
         progress: called with (stage, done, total).
 
     Returns:

@@ -57,9 +57,9 @@ def learned(item: Predictions, dataset: Dataset, run: Path | None, limit: int, s
     Args:
         item: predictions of bags or of tiles.
         dataset: they were made on.
-        run: that made them; None where it is gone.
+        run: run that made them; None where it is gone.
         limit: most training tiles; more are drawn.
-        seed: of the draw.
+        seed: seed of the draw.
 
     Raises:
         InputError: no training rows in the file, and no run that has them.

@@ -53,7 +53,7 @@ def features_with_baselines(
         config: labels, protocol, classifiers.
         options: which baselines, and how.
         dataset: the cells are in; None: the one that the files name.
-        run: that made the features, for baselines that need its network; None: the first that a file names.
+        run: run that made the features, for baselines that need its network; None: the first that a file names.
         progress: called with (stage, done, total).
 
     Returns:

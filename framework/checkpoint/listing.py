@@ -84,7 +84,7 @@ def prune(folder: Path | str, keep: int, sound: Path | None = None) -> tuple[Pat
     """Remove all but the ``keep`` newest checkpoints, the one ``best`` points to and the newest valid one.
 
     Args:
-        folder: of the checkpoints.
+        folder: folder of the checkpoints.
         keep: at least 1.
         sound: one that was written just now, so that its bytes need not be looked at again; None: look at all.
 

@@ -31,7 +31,7 @@ def all_mistakes(error: ValidationError, model: type[BaseModel], plain: Any) -> 
 
     Args:
         error: pydantic's.
-        model: of the config.
+        model: model of the config.
         plain: the YAML-shaped data.
     """
     found: list[Mistake] = [dict(item) for item in error.errors(include_url=False)]

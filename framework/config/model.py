@@ -122,8 +122,8 @@ class Choice:
     """Field metadata: which registry a field picks from; ``framework.config.explain`` reads it to list valid keys.
 
     Attributes:
-        registry: of the entries.
-        key: of the mapping, what names the entry.
+        registry: registry of the entries.
+        key: key of the mapping, what names the entry.
         default: entry of a mapping without that key; None: the key must be there.
         short: whether text alone may stand for ``{key: text}``.
     """
@@ -180,7 +180,7 @@ def choice(
         objective: choice(OBJECTIVES)      # in YAML: {name: triplet_mil, margin: 0.2}
 
     Args:
-        registry: of the entries.
+        registry: registry of the entries.
         key: what names the entry, where it is not ``name``.
         default: the entry of a mapping without the key.
         short: text alone stands for a mapping with nothing but the key.

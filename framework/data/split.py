@@ -37,8 +37,8 @@ class SplitConfig(StrictModel):
 
     Attributes:
         by: column of bags.parquet; all bags of a value go to the same part.
-        fractions: of the values, for train, val and test; 0 leaves a part empty.
-        seed: of the assignment by fractions.
+        fractions: fractions of the values, for train, val and test; 0 leaves a part empty.
+        seed: seed of the assignment by fractions.
         train: values, instead of fractions; nothing takes all values that no other list names.
         val: values.
         test: values.
@@ -126,7 +126,7 @@ def need_columns(bags: pd.DataFrame, key: str, names: Sequence[str]) -> None:
 
     Args:
         bags: bags.parquet.
-        key: of the config, that names them.
+        key: key of the config, that names them.
         names: the columns.
 
     Raises:

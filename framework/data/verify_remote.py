@@ -82,7 +82,7 @@ def verify_remote(url: str, progress: OnProgress | None = None) -> tuple[tuple[s
     """Read every file of a dataset behind a URL and compare it with the manifest there.
 
     Args:
-        url: of the dataset.
+        url: URL of the dataset.
         progress: told (stage, files done, files).
 
     Returns:

@@ -22,7 +22,7 @@ class Place:
     """Where a rank computes.
 
     Attributes:
-        rank: of the run.
+        rank: rank of the run.
         host: name of its machine.
         gpu: identity of its GPU, which all processes of a machine see alike; None on the CPU.
     """

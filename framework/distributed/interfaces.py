@@ -39,7 +39,7 @@ def interface_with(address: str) -> tuple[str, str]:
     """Return name and address of the interface for ranks.
 
     Args:
-        address: of this machine, which is taken unless the user named an interface.
+        address: address of this machine, which is taken unless the user named an interface.
 
     Raises:
         RunError: the interface that the user named has no address.

@@ -99,7 +99,7 @@ class Node:
         address: at which its ranks listen.
         port: at which others try whether they reach it, before ranks start.
         nproc: its ranks.
-        mark: of the launcher, so that two with one number are noticed.
+        mark: mark of the launcher, so that two with one number are noticed.
     """
 
     number: int
@@ -120,8 +120,8 @@ class Joined:
     Attributes:
         meeting: where they met.
         nodes: in the order of their numbers.
-        interface: of this machine, that its ranks listen at.
-        store: that node 0 keeps.
+        interface: interface of this machine, that its ranks listen at.
+        store: store that node 0 keeps.
     """
 
     meeting: Meeting

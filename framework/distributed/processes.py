@@ -47,7 +47,7 @@ def start_processes(module: str, arguments: Sequence[str], count: int, meeting: 
 
     Args:
         module: importable module of this installation with a main part, as ``launch.train``.
-        arguments: of every rank.
+        arguments: arguments of every rank.
         count: processes on this machine, >= 1.
         meeting: where the other machines of the run are met, each of which makes the same call; None: there are none.
 
@@ -83,7 +83,7 @@ class _Group:
 
     Attributes:
         folder: for the rendezvous and the notes of ranks.
-        count: of ranks.
+        count: count of ranks.
         processes: by rank.
         ended: rank -> when its end was seen, seconds since 1970.
         heard: signals this process was sent.

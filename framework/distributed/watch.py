@@ -44,7 +44,7 @@ class Watch:
     """Watches the thread that made it.
 
     Args:
-        rank: of this process.
+        rank: rank of this process.
         launcher: process id of the launcher; this process ends when that is gone. None does not look.
         end: ends the process with an exit code.
     """

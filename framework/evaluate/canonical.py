@@ -20,7 +20,7 @@ class Canonical:
     """Two sets of features in their common space.
 
     Attributes:
-        correlations: of the canonical variates, highest first.
+        correlations: correlations of the canonical variates, highest first.
         similarity: (q, p) of each feature of the second set and each of the first, -1..1: the inner product of their
             correlations with the variates (González et al. 2012, "Visualising associations between paired omics data
             sets").

@@ -33,7 +33,7 @@ class Lists:
 
     Attributes:
         starts: (lists + 1,).
-        values: of all of them.
+        values: values of all of them.
     """
 
     starts: Ints

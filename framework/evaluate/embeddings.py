@@ -39,7 +39,7 @@ class AlignSummary(Result):
         rows: wells.
         columns: length of a vector.
         by: what was aligned: ``plates`` or ``authors``.
-        groups: that were aligned.
+        groups: groups that were aligned.
         batch_before: share of the variance of the negative controls that lies between plates, within a stimulation.
         batch_after: the same afterwards.
         notes: groups that stayed as they were, and why.
@@ -61,8 +61,8 @@ class CorrelateSummary(Result):
 
     Attributes:
         folder: with ``correlations.csv``, ``loadings.csv`` and ``similarity.csv``.
-        wells: that both tables have.
-        correlations: of the pairs of canonical variates.
+        wells: wells that both tables have.
+        correlations: correlations of the pairs of canonical variates.
         by_chance: the 95 % quantile of each where the wells of one table are shuffled.
         most: the most similar feature of the second table, for each pair of variates.
     """
@@ -189,9 +189,9 @@ def correlate(
         learned: file of ``embed`` or ``align``.
         measured: file of ``features``, of the same dataset.
         out: folder to write.
-        pairs: of variates that the similarity is taken over.
-        shuffles: of the wells of one table, for what chance gives.
-        seed: of the shuffles.
+        pairs: pairs of variates that the similarity is taken over.
+        shuffles: shuffles of the wells of one table, for what chance gives.
+        seed: seed of the shuffles.
 
     Raises:
         ConfigError: a number out of range.

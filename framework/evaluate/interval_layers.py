@@ -42,7 +42,7 @@ def calibrated(
         errors: (n, P) absolute errors of calibration rows.
         level: see ``conformal.half_widths``.
         sources: plates or exports of the calibration rows.
-        groups: of calibration rows (n,) and of new rows (t,), which have widths of their own; None: one for all.
+        groups: groups of calibration rows (n,) and of new rows (t,), which have widths of their own; None: one for all.
         by: columns that the groups are named by.
     """
     middle = np.asarray(data.X, dtype=np.float64)

@@ -101,7 +101,7 @@ def bootstrap_pearson(
     Args:
         predicted: (n,), NaN where unknown.
         measured: (n,), NaN where unknown.
-        seed: of the resampling; equal seeds give equal intervals.
+        seed: seed of the resampling; equal seeds give equal intervals.
         resamples: how many samples of n pairs are drawn with replacement.
 
     Returns:

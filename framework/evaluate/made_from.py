@@ -14,7 +14,7 @@ class MadeFrom:
     """Facts of a file of ``wellstream predict``, ``embed`` or ``features``.
 
     Attributes:
-        name: of the file, for messages.
+        name: name of the file, for messages.
         facts: ``uns["wellstream"]``; empty for a file of another program.
     """
 

@@ -254,7 +254,7 @@ def rank_genes(
 
     Args:
         table: rows of ``OmicsEvaluation.genes``.
-        count: of genes in each.
+        count: count of genes in each.
         ranked: which genes take part, see ``EvaluateConfig.ranked``.
 
     Returns:

@@ -33,7 +33,7 @@ class IntervalsSummary(Result):
         folder: with a file for each that was given, in a folder of the same name.
         files: how many.
         level: share that the intervals shall hold.
-        splits: that calibrate them.
+        splits: splits that calibrate them.
     """
 
     folder: Path

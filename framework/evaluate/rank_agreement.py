@@ -50,7 +50,7 @@ def rank_agreement(
     Args:
         ours, theirs: (n,) scores of the same genes, NaN where unknown.
         permutations: random pairings, and resamples of genes.
-        seed: of both.
+        seed: seed of both.
 
     Raises:
         InputError: fewer than five genes with both scores, or scores that are all equal.

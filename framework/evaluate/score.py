@@ -65,8 +65,8 @@ class Scoring:
         kind: name of its entry in ``EVALUATIONS``.
         scores: the entry.
         opened: the files.
-        options: of the kind.
-        dataset: that they were made on, where it can be used.
+        options: options of the kind.
+        dataset: dataset that they were made on, where it can be used.
         notes: what a reader must know of it.
     """
 

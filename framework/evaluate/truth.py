@@ -46,9 +46,9 @@ def found_of_truth(evaluation: Evaluation, truth: pd.DataFrame, seed: str | None
     """Return a row per gene that was tested and is known: ``target``, ``gene``, ``class``, ``significant``.
 
     Args:
-        evaluation: of predicted genes.
+        evaluation: evaluation of predicted genes.
         truth: as ``read_truth`` gives it.
-        seed: of one split, by the p of which a gene is called; None: as the evaluation says, over all splits.
+        seed: seed of one split, by the p of which a gene is called; None: as the evaluation says, over all splits.
 
     Raises:
         InputError: not one gene of the evaluation is in ``truth``.

@@ -36,7 +36,7 @@ class ImagedCells(StrictModel):
         predictions: ``.h5ad`` of a marker regression, every cell (``--part all``): measured markers give the standard
             chain, predicted ones the label-free chain.
         names: marker of the single-cell side -> marker of this file, where they differ.
-        transform: of measured and predicted markers, before each is brought into [0, 1].
+        transform: transform of measured and predicted markers, before each is brought into [0, 1].
         gates: populations on the measured markers.
         part: which cells to predict: those the network never saw, or all.
         label_free_range: ``predicted``: predicted markers fill [0, 1] by their own range, as the authors scale each
@@ -62,13 +62,13 @@ class ExpressionConfig(WithPlugins):
         single_cell: ``.h5ad`` of ``wellstream prepare``.
         markers: surface markers both sides measure.
         also_predict: surface markers of the single-cell side predicted beside the genes (CD4 in IFC-seq), log counts.
-        transform: of the markers of the single-cell side.
+        transform: transform of the markers of the single-cell side.
         scale: on which cells per marker's range is measured: ``modality`` all (paper), ``train`` those of the training
             part, or ``part`` each part its own (the authors' code).
         test_fraction: share of single cells held out.
-        seed: of the split, the forest and the bootstrap.
+        seed: seed of the split, the forest and the bootstrap.
         forest: see ``ForestConfig``.
-        resamples: of the bootstrap of each gene's r.
+        resamples: resamples of the bootstrap of each gene's r.
         images: the imaging side; null to score single cells only.
         genes: which genes are written for imaged cells: markers of a population, or all.
         interval: share of values that the layers ``lower`` to ``upper`` of imaged cells shall hold, as 0.9; held-out

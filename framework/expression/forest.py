@@ -134,7 +134,7 @@ def fit_forest(
         markers: (n, d) finite marker values.
         expression: (n, G) finite expression.
         config: the forest.
-        seed: of bootstrap and of the markers tried.
+        seed: seed of bootstrap and of the markers tried.
         pool: where the trees grow, as the workers of a Dask scheduler; default: threads of this process.
         jobs: threads; -1 for one per core.
         progress: called with (trees grown, trees).

@@ -51,7 +51,7 @@ class Resamples:
     Attributes:
         group: int64 (n,), position of each cell's group.
         groups: number of groups.
-        seed: of the draws.
+        seed: seed of the draws.
         count: resamples.
         blocks: sets of groups that are resampled among themselves.
         unit: what a group is: a field, or a single cell.
@@ -78,7 +78,7 @@ class Resamples:
         Args:
             truth: (n,), class of each cell.
             group: (n,), any whole numbers that name groups.
-            seed: of the draws.
+            seed: seed of the draws.
             count: resamples.
         """
         notes: list[str] = []

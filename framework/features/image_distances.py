@@ -72,7 +72,7 @@ def normalised_distances(
         pairs: pairs drawn for each label, and for it with each other label; all of them where there are no more.
         controlled_pairs: pairs drawn of equal and of different labels where the cell line is held.
         normalise: ``sd`` or ``mean``.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         Columns ``lines`` (``any``, ``same``, ``different``), ``label`` (``all`` for the mean over labels, or over pairs

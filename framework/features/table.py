@@ -46,7 +46,7 @@ class FeatureTable(MadeFrom):
         name: as shown in the comparison.
         file: where it was read from, with ``#key`` for a matrix beside ``X``.
         kind: ``intensity``, ``classic``, ``transfer``, ``embeddings``, or empty when the file does not say.
-        digest: of the dataset it was made from, empty when the file does not say.
+        digest: digest of the dataset it was made from, empty when the file does not say.
         cells: one row per cell: bag and tile columns; index = name of the cell.
         columns: names of the features.
         values: float32 (n, d), finite.

@@ -44,7 +44,7 @@ class TextTable:
 
     Attributes:
         file: where it was read from.
-        names: of the columns, as in the file but for blanks around them; at most one may be empty.
+        names: names of the columns, as in the file but for blanks around them; at most one may be empty.
         text: one column per name, all ``str``, ``""`` where blank; rows counted from 0.
         lines: int64 (rows,), the line of the file each row begins in, counted from 1.
         separator: between cells.

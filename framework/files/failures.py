@@ -65,7 +65,7 @@ class Mistakes:
     """Mistakes that do not depend on each other, told together instead of one per run.
 
     Args:
-        kind: of the errors that are kept; others pass at once.
+        kind: kind of the errors that are kept; others pass at once.
     """
 
     def __init__(self, kind: type[WellstreamError]) -> None:
@@ -140,8 +140,8 @@ def near_name(path: Path | str, endings: Container[str] | None = None) -> str:
     Names are compared without their endings, which make any two files of a kind alike; numbers are not names.
 
     Args:
-        path: that does not exist.
-        endings: of the files that are meant, as ``.yaml``; None: any.
+        path: path that does not exist.
+        endings: endings of the files that are meant, as ``.yaml``; None: any.
     """
     place = Path(path)
     try:

@@ -96,7 +96,7 @@ def writing_hdf5(path: Path, mode: str = "w") -> Iterator[tuple[h5py.File, Calla
     """Open an HDF5 file for writing.
 
     Args:
-        path: of the file.
+        path: path of the file.
         mode: ``w``: a new one; ``r+``: one that is there.
 
     Yields:
@@ -121,7 +121,7 @@ def write_h5ad(file: Path, data: anndata.AnnData, **options: Any) -> None:
     Args:
         file: its name.
         data: content.
-        options: of each array, such as ``compression``.
+        options: options of each array, such as ``compression``.
 
     Raises:
         OSError: it cannot be written; names the file.

@@ -49,7 +49,7 @@ class Records:
     """Rows of a text table as lists of cells, each with the number of its first line; comments and blanks left out.
 
     Args:
-        lines: of the text.
+        lines: lines of the text.
         separator: between cells.
         comments: whether lines that begin with ``#`` are left out.
         first: number of the first line.
@@ -127,7 +127,7 @@ def find_layout(
         header: a column whose name marks the line of the header; None for the first line that is not a comment.
         header_rows: rows the names stand in; they are joined by `` / ``.
         skip: lines before anything else.
-        separator: of cells, or None to find it.
+        separator: separator of cells, or None to find it.
         comments: whether lines that begin with ``#`` are comments.
         twice: what to do about a name that appears twice.
 

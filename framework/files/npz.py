@@ -28,8 +28,8 @@ class Header:
     """What the beginning of an ``.npy`` says.
 
     Attributes:
-        shape: of the array.
-        dtype: of its values, no objects.
+        shape: shape of the array.
+        dtype: dtype of its values, no objects.
         is_by_column: Fortran order.
         start: first byte behind it.
     """

@@ -131,15 +131,15 @@ class Look:
     """What is known of a dataset before it is built, or after.
 
     Attributes:
-        name: of the dataset.
+        name: name of the dataset.
         facts: named values, in reading order.
         nuclei: channel in which nuclei are looked for.
         expected_px: diameter that the config expects; None where nuclei come from elsewhere.
         tile_px: edge of a tile.
         pixel_size_um: edge of a pixel, or None.
         samples: fields that were looked at.
-        sizes: of what they show.
-        histograms: of each channel.
+        sizes: sizes of what they show.
+        histograms: histograms of each channel.
         flatfields: ``channel · plate`` -> (H, W), mean 1.
         fitted_to: images of the plate with the fewest that a flat-field is fitted to; None where none is fitted.
         focus: (plate, well, site) -> sharpness, in units of the median.

@@ -26,7 +26,7 @@ def smooth_gradients(
         samples: noisy copies, >= 1.
         noise: standard deviation, as a share of the range (maximum - minimum) of each tile and channel; 0 and one
             sample give the plain gradient.
-        seed: of the noise.
+        seed: seed of the noise.
 
     Returns:
         float (n, M, C, H, W), without a graph of its own.

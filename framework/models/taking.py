@@ -26,13 +26,13 @@ class Taken:
 
     Attributes:
         file: where the weights are from.
-        sha256: of that file.
-        layout: whose names it has.
+        sha256: sha256 of that file.
+        layout: layout whose names it has.
         first_layer: how the channels got their filters.
         taken: names of the network's parameters and buffers that have the file's values.
         fresh: names of those that have not.
         left: names in the file that the network has no use for.
-        licence: of the weights, where the file says it.
+        licence: licence of the weights, where the file says it.
     """
 
     file: str
@@ -65,7 +65,7 @@ def take_weights(network: nn.Module, options: NetworkOptions, channels: Sequence
 
     Args:
         network: as it begins; changed in place.
-        options: of the network, with ``weights``.
+        options: options of the network, with ``weights``.
         channels: names of those it sees, in order.
 
     Returns:

@@ -122,7 +122,7 @@ def positions(rows: int, columns: int, width: int, device: torch.device | str = 
     Args:
         rows, columns: of patches.
         width: numbers per patch, a multiple of 4.
-        device: of the result.
+        device: device of the result.
 
     Returns:
         (rows * columns, width) float32 in [-1, 1], row by row.

@@ -31,8 +31,8 @@ class PublishedWeights:
 
     Attributes:
         file: where they are from.
-        sha256: of that file.
-        layout: whose names it has, in words.
+        sha256: sha256 of that file.
+        layout: layout whose names it has, in words.
         state: name -> tensor, by our names; those of a trunk alone may lack their ``trunk.``.
         left: names of tensors that are not part of a network which embeds, as a classifier.
         channels: names of the channels the first layer saw, in order; empty where the file does not say.

@@ -15,8 +15,8 @@ class EncodesBags(Embeds):
     """Base class: an objective whose network begins with a ``BagEncoder``.
 
     Args:
-        config: of the objective.
-        profile: of the objective.
+        config: config of the objective.
+        profile: profile of the objective.
         encoder: the bag encoder.
         backbone: options its backbone was built from.
         channels: names of the channels it sees, in order.

@@ -1,4 +1,4 @@
-"""What every objective is: a module that turns a batch into sums and counts, and knows nothing of ranks.
+"""Base classes of objectives: modules that turn a batch into sums and counts, and know nothing about ranks.
 
 Every objective defines ``measure``, ``labels`` and ``forward``. What a trained run can do beyond training is a role,
 and a role is a base class: ``Embeds``, ``Predicts``, ``Paints``. ``class Mine(Embeds, Predicts)`` has two of them.
@@ -62,15 +62,16 @@ class ObjectiveConfig(NamedOptions):
     """The only plan whose rows it can learn from; None: any."""
 
     couples_rows: ClassVar[bool] = False
-    """Whether the loss of a row depends on other rows of the step, as where they are compared with each other. Such an
-    objective cannot learn from parts of a step one by one (``train.accumulate``), and defines ``cache_gradients``."""
+    """Whether the loss of a row depends on other rows of the step, for example because rows are compared with each
+    other. Such an objective cannot learn from one part of a step after the other (``train.accumulate``), so it defines
+    ``cache_gradients``."""
 
     needs_pixels: ClassVar[bool] = True
-    """Whether it learns from pixels alone; False: it also trains on cached tile embeddings (``data.embeddings``)."""
+    """True: it learns from pixels only. False: it can also train on cached tile embeddings (``data.embeddings``)."""
 
     @property
     def builds_on(self) -> str | None:
-        """Folder of the run whose backbone, channels and scaling it takes over; None: it starts from nothing."""
+        """Folder of the run whose backbone, channels and scaling it uses; None: it does not build on another run."""
         return None
 
     @property
@@ -84,7 +85,8 @@ class ObjectiveConfig(NamedOptions):
         return next((each for each in self._networks().values() if each.weights is not None), None)
 
     def located(self, absolute: Callable[[str], str]) -> Self:
-        """Return the options with every path in them made ``absolute``; those of networks are found by themselves."""
+        """Return the options with every path in them made ``absolute``; paths in options of networks are found
+        automatically."""
         changes = {name: each.located(absolute) for name, each in self._networks().items() if each.weights is not None}
         return self.model_copy(update=changes) if changes else self
 
@@ -97,7 +99,7 @@ class PretrainedConfig(ObjectiveConfig):
     """Options of an objective that may build on another run."""
 
     pretrained: str | None = None
-    """Folder of the run whose backbone is taken over; Python callers may hand one over instead."""
+    """Folder of the run whose backbone is used; callers in Python may pass a backbone instead."""
 
     @property
     def builds_on(self) -> str | None:
@@ -111,7 +113,7 @@ class PretrainedConfig(ObjectiveConfig):
 
 
 class ProfileWithTables(StrictModel):
-    """A profile of which a part grows with the data, as a row per gene: kept as Parquet, not in ``objective.json``."""
+    """A profile with a part that grows with the data, such as one row per gene. That part is kept as Parquet."""
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return name -> table, each a file ``<name>.parquet`` of the run folder."""
@@ -123,7 +125,7 @@ class ProfileWithTables(StrictModel):
 
     @classmethod
     def with_tables(cls, plain: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Self:
-        """Return the profile of which ``without_tables`` and ``tables`` gave these.
+        """Return the profile that ``without_tables`` and ``tables`` were made from.
 
         Raises:
             ValueError: they do not belong together.
@@ -144,10 +146,10 @@ class Objective(nn.Module, ABC):
 
     @classmethod
     def need_names(cls, config: Any, dataset: Dataset) -> None:
-        """Refuse columns, markers or targets that the config names and the dataset lacks, before anything is measured.
+        """Before anything is measured, refuse columns, markers or targets of the config that the dataset does not have.
 
         Raises:
-            WellstreamError: names all of them. It is told together with the other mistakes of the config.
+            WellstreamError: names all of them; it is shown together with the other mistakes of the config.
         """
 
     @classmethod
@@ -170,30 +172,31 @@ class Objective(nn.Module, ABC):
     def forward(self, batch: Batch, gather: Gather) -> Losses:
         """Return this rank's loss sums; ``gather`` is the only way to see other ranks' rows.
 
-        A network in train mode may be shown ``batch.without_padding()`` alone, because batch normalisation lets rows
-        influence each other. It must take a batch without rows too. What is gathered needs all rows again:
+        Show a network in train mode only ``batch.without_padding()``, because with batch normalisation rows influence
+        each other. The network must also accept a batch without rows. A gather needs all rows again:
         ``batch.with_padding(rows)``.
         """
 
     def check_plan(self, plan: Plan, labels: Mapping[str, LabelTable], part: str) -> None:
-        """Refuse a plan whose steps hold nothing that this objective could learn from; nothing is checked by default.
+        """Refuse a plan whose steps hold nothing to learn from. By default nothing is checked.
 
         Args:
             plan: over the bags of ``part``.
             labels: as ``labels`` gives them.
-            part: of the split, ``train`` or ``val``.
+            part: part of the split, ``train`` or ``val``.
 
         Raises:
             RunError: there is nothing to learn; the message says what a step holds, and what to change.
         """
 
     def cache_gradients(self, parts: int) -> None:
-        """Let the network see the rows of a training step in ``parts`` chunks, and the loss all of them at once.
+        """Pass the rows of a training step through the network in ``parts`` chunks; the loss sees all rows at once.
 
-        Activations of one chunk are in memory; each is computed again in backward (``framework.models.recompute``).
+        Memory holds the activations of one chunk at a time. In the backward pass each chunk is computed again
+        (``framework.models.recompute``).
 
         Raises:
-            RunError: this objective cannot.
+            RunError: this objective cannot do that.
         """
         raise RunError(
             f"{type(self).__name__} compares the rows of a step with each other, so it cannot see them in "
@@ -201,7 +204,7 @@ class Objective(nn.Module, ABC):
         )
 
     def start_from(self, pretrained: PretrainedBackbone) -> None:
-        """Take over the weights of another run, before the first step.
+        """Copy the weights of another run, before the first step.
 
         Raises:
             RunError: this objective does not build on another run.
@@ -217,7 +220,7 @@ class Embeds(Objective):
         """(..., C, H, W) scaled tiles -> (..., E) tile embeddings, the vectors that are pooled over a bag."""
 
     def embed_bags(self, embedded: torch.Tensor) -> torch.Tensor:
-        """(K, N, E) from ``embed_tiles`` -> (K, D) bag embeddings; the mean unless an objective pools otherwise."""
+        """(K, N, E) from ``embed_tiles`` -> (K, D) bag embeddings: the mean, unless the objective has another pool."""
         return embedded.mean(dim=1)
 
     def tile_shares(self, embedded: torch.Tensor) -> torch.Tensor | None:
@@ -233,7 +236,7 @@ class Embeds(Objective):
         raise RunError(f"a run of {type(self).__name__} has no backbone that another run could start from")
 
     def feature_network(self) -> nn.Module:
-        """Return the network that sees (n, C, H, W) tiles of ``source_cells``, whose layers ``embed`` may be asked for.
+        """Return the network that takes (n, C, H, W) tiles of ``source_cells``; ``embed`` can be asked for its layers.
 
         Raises:
             RunError: this objective has none.
@@ -249,7 +252,7 @@ class Embeds(Objective):
         raise RunError(f"a run of {type(self).__name__} does not say what its network was built from")
 
     def embedding_note(self) -> str:
-        """Return in a line what the vector of a tile is, and how those of a bag become one."""
+        """Return one line: what the vector of a tile is, and how the vectors of a bag become one."""
         return "the vector of a tile"
 
     def feature_channels(self) -> tuple[str, ...]:
@@ -265,7 +268,7 @@ class Embeds(Objective):
         return TileNetwork(self)
 
     def source_cells(self, cells: torch.Tensor) -> torch.Tensor:
-        """(n, C, H, W) with all channels of the run -> those that ``feature_network`` sees; all, unless overridden."""
+        """(n, C, H, W) with all channels of the run -> the channels that ``feature_network`` takes (by default all)."""
         return cells
 
 
@@ -286,10 +289,10 @@ class Output:
     """One column of predictions.
 
     Attributes:
-        target: what is predicted; every target gets a file of its own.
-        name: of the column, such as a gene or a marker.
+        target: what is predicted; each target gets its own file.
+        name: name of the column, such as a gene or a marker.
         train_mean: mean over the training part, in the units of the predictions; NaN where nothing was measured.
-        train_sd: standard deviation, likewise.
+        train_sd: standard deviation over the training part, in the same units.
     """
 
     target: str
@@ -348,7 +351,7 @@ ROLE_OF: Mapping[str, type[Objective]] = {
 
 
 def at_least_float32(values: torch.Tensor) -> torch.Tensor:
-    """Return values (any shape) that autocast computed in half precision as float32, in which losses are summed.
+    """Return values (any shape) as float32, because losses are not summed in the half precision of autocast.
 
     float64 stays.
     """

@@ -1,6 +1,6 @@
 """Expression of single cells from their own tiles: counts of transcripts per gene, as spatial experiments give them.
 
-Three ways to compare a prediction with counts y of a cell with N transcripts (``likelihood``):
+``likelihood`` chooses how a prediction is compared with the counts y of a cell with N transcripts:
 
 - ``log_share``: squared error of log(1 + 100 y / N), z-scored by the training cells;
 - ``poisson``: y is drawn from Poisson(N s), s the share that is predicted;
@@ -54,7 +54,7 @@ class CellExpressionConfig(PretrainedConfig):
     genes: tuple[str, ...] = Field(default=("*",), min_length=1)
     """Markers of the dataset that are counts of genes; ``*`` stands for any text."""
     total: str = "transcripts"
-    """The marker with all transcripts of a cell, by which shares are made."""
+    """The marker with the number of all transcripts of a cell; shares are counts divided by it."""
     min_cells: int = Field(default=50, ge=1)
     """Genes seen in fewer training cells are left out."""
     likelihood: Literal["log_share", "poisson", "negative_binomial"] = "log_share"
@@ -64,8 +64,8 @@ class CellExpressionConfig(PretrainedConfig):
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout before the linear layer."""
     backbone: BackboneChoice = IfcSeqConfig()
-    """The network that sees a tile; ``filter_bank`` for some hundred cells, a larger one for many thousands.
-    That of ``pretrained`` takes its place."""
+    """The network that takes a tile: ``filter_bank`` for some hundred cells, a larger one for many thousands. With
+    ``pretrained`` the network of that run is used instead."""
 
 
 class CellExpressionProfile(ProfileOfTargets):

@@ -1,4 +1,4 @@
-"""Measured markers of each cell from its own tile: one linear head per marker on a backbone trained with it.
+"""Predicts measured markers of each cell from its own tile: a backbone and one linear head per marker.
 
 Source: IFC-seq, label-free mode. The paper sums the heads' mean absolute errors; here the sum over all measured
 (tile, marker) pairs is divided by their number, the same up to the constant number of heads, which Adam cancels.
@@ -37,9 +37,9 @@ class MarkerRegressionConfig(ObjectiveConfig):
 
     name: Literal["marker_regression"] = "marker_regression"
     markers: tuple[str, ...] = Field(min_length=1)
-    """Marker names of the dataset; a tile counts only for markers it has."""
+    """Names of markers of the dataset. A tile counts only for markers that were measured for it."""
     transform: Transform = "none"
-    """Scale of predictions; see ``MarkerScale``. The IFC-seq paper has ``unit_range``, its code ``none``."""
+    """Scale of predictions; see ``MarkerScale``. The IFC-seq paper uses ``unit_range``, its code ``none``."""
     standardise: bool = True
     """Whether the network learns z-scores of the transformed values (train mean and sd); predictions are mapped
     back."""

@@ -1,8 +1,8 @@
 """Backbone, pool and heads trained together, from tiles to omics targets: from scratch or from pretraining.
 
-Where ``omics_heads`` learns linear maps of an embedding that stays as it is, this one also changes the embedding, and
-may learn which tiles of a bag count. Large bags pass the network in chunks (gradient caching): the gradients are those
-of the whole bag, whatever the memory.
+``omics_heads`` learns linear maps of a fixed embedding. This objective also trains the embedding, and it can learn how
+much each tile of a bag counts. Large bags pass through the network in chunks (gradient caching); the gradients are
+those of the whole bag.
 """
 
 from __future__ import annotations
@@ -40,18 +40,19 @@ _POOL = "attention."
 
 
 class OmicsBagsConfig(TargetsConfig):
-    """Options of ``omics_bags``; the backbone of ``pretrained``, where one is named, is trained on."""
+    """Options of ``omics_bags``. If ``pretrained`` names a run, training starts from its backbone."""
 
     name: Literal["omics_bags"] = "omics_bags"
     pool: PoolChoice = MeanPoolConfig()
-    """How the tiles of a bag become one vector: ``mean``, ``gated_attention`` or ``set_attention``. The weights of
-    a pool with the same options are taken over from ``pretrained``; another begins anew."""
+    """How the tiles of a bag become one vector: ``mean``, ``gated_attention`` or ``set_attention``. A pool with the
+    same options as in ``pretrained`` starts with its weights; another pool starts anew."""
     aggregate: Aggregate | None = None
-    """``tile_embedding`` pools after the dense layers, ``backbone`` before them; default: as ``pretrained`` does, or
-    ``tile_embedding``."""
+    """``tile_embedding`` pools after the dense layers, ``backbone`` before them. Default: the same as ``pretrained``,
+    or ``tile_embedding``."""
     gradient_cache: int | None = Field(default=None, ge=1)
-    """Tiles a chunk: activations of at most so many tiles are in memory, at the price of a second forward pass. Same
-    gradients, except with batch normalisation in train mode, which then uses each chunk's statistics."""
+    """Tiles per chunk. Memory holds the activations of at most this many tiles, at the cost of a second forward pass.
+    The gradients stay the same, except with batch normalisation in train mode, which then uses the statistics of each
+    chunk."""
     backbone: choice(BACKBONES, optional=True) = None  # type: ignore[valid-type]
     """The network to train; default: that of ``pretrained``, or ``resnet18``. It may begin with ``weights``."""
 

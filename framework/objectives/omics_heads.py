@@ -1,7 +1,7 @@
 """Linear heads from frozen bag embeddings to omics targets: one run for any number of targets.
 
-Source: Image2Omics, Multi-omics Fine-tuning. The heads share nothing but the frozen embedding, so training them
-together equals training one model per target up to the common divisor of the loss, which Adam cancels.
+Source: Image2Omics, Multi-omics Fine-tuning. The heads share only the frozen embedding. So training them together
+equals training one model per target, except for the common divisor of the loss, which makes no difference to Adam.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class OmicsHeadsConfig(TargetsConfig):
 
 
 class OmicsHeadsProfile(ProfileOfTargets):
-    """The frozen backbone's plan and the facts of each target."""
+    """The options of the frozen backbone and the facts of each target."""
 
     channels: tuple[str, ...]
     backbone: BackboneChoice
@@ -44,8 +44,8 @@ class OmicsHeadsProfile(ProfileOfTargets):
 class OmicsHeads(PredictsTargets):
     """Frozen bag encoder, then ``Linear`` (or ``ReLU, Dropout, Linear``) to z-scored genes.
 
-    The backbone stays in eval mode and without gradients whatever the trainer does, so its batch normalisation uses
-    the statistics of pretraining, and tiles may come as pixels or as embeddings cached from the same run.
+    The backbone always stays in eval mode and without gradients. So its batch normalisation uses the statistics of
+    pretraining, and tiles may be pixels or cached embeddings of the same run.
     """
 
     profile_type: ClassVar[type[StrictModel]] = OmicsHeadsProfile

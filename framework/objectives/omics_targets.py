@@ -31,7 +31,8 @@ class TargetFacts(StrictModel):
     train_mean: tuple[float, ...]
     train_sd: tuple[float, ...]
     excluded: tuple[str, ...]
-    """Genes of the dataset without a single measured training bag: nothing to learn from, so they have no output."""
+    """Genes of the dataset that are measured in no training bag. There is nothing to learn from, so they have no
+    output."""
 
 
 class ProfileOfTargets(ProfileWithTables):
@@ -44,7 +45,7 @@ class ProfileOfTargets(ProfileWithTables):
         return {GENES: pd.concat([_rows(facts) for facts in self.targets], ignore_index=True)}
 
     def without_tables(self) -> dict[str, Any]:
-        """Return the rest; of each target its name and how many genes it has."""
+        """Return the rest: the name of each target and its number of genes."""
         names = [name for name in type(self).model_fields if name != "targets"]
         plain: dict[str, Any] = self.model_dump(mode="json", include=set(names))
         counts = [
@@ -55,7 +56,7 @@ class ProfileOfTargets(ProfileWithTables):
 
     @classmethod
     def with_tables(cls, plain: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Self:
-        """Return the profile that these are of.
+        """Return the profile that these were made from.
 
         Raises:
             ValueError: the table has other targets, or other numbers of genes, than ``plain`` says.
@@ -74,7 +75,7 @@ class TargetTable:
     """A target as the dataset has it, read once.
 
     Attributes:
-        name: of the target.
+        name: name of the target.
         bags: int64 (n,), rows of bags.parquet.
         values: (n, genes), NaN (or another non-finite number) where not measured.
         genes: their names.
@@ -159,7 +160,7 @@ class TargetTable:
 def aligned(dataset: Dataset, facts: TargetFacts) -> Matrix:
     """Return (B, genes) of one target in the order of the profile, NaN where not measured.
 
-    A dataset that lacks the whole target, or a gene of it, is all NaN there.
+    A target or gene that the dataset does not have is all NaN.
     """
     if facts.target not in dataset.manifest.targets:
         return np.full((len(dataset.bags), len(facts.genes)), np.nan)

@@ -47,8 +47,8 @@ class PaintingConfig(ObjectiveConfig):
     pool: SpatialPool = "max"
     """How that layer is pooled over space."""
     norm: BatchNormConstants = BatchNormConstants()
-    """Constants of batch normalisation: those of the authors' code unless said otherwise; ``{eps: 1.0e-5, momentum:
-    0.1}`` are torch's."""
+    """Constants of batch normalisation. Default: those of the authors' code. ``{eps: 1.0e-5, momentum: 0.1}`` are
+    torch's."""
 
 
 class PaintingProfile(StrictModel):

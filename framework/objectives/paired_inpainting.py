@@ -1,6 +1,7 @@
 """Paired cell inpainting: paint the protein of a target cell, given its structure and a source cell of the same bag.
 
-Both cells show the same protein, so the source encoder must find out where it lies. Source: Lu et al. 2019.
+Both cells show the same protein, so the source encoder must learn where in the cell the protein lies. Source: Lu et al.
+2019.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ class PairedInpaintingConfig(PaintingConfig):
 
     name: Literal["paired_inpainting"] = "paired_inpainting"
     structure: UniqueNames = Field(min_length=1)
-    """Channels of the target cell that are given: markers which look alike in every image."""
+    """Channels of the target cell that are given: markers that look alike in all images."""
     protein: UniqueNames = Field(min_length=1)
-    """Channels of the target cell that are predicted: they hold another protein in every image."""
+    """Channels of the target cell that are predicted. Each image may show another protein in them."""
     source: UniqueNames | None = Field(default=None, min_length=1)
-    """Channels of the source cell that are shown; default: all of the run."""
+    """Channels of the source cell that the network sees; default: all channels of the run."""
     marker_widths: tuple[int, int, int] = MARKER_WIDTHS
     """Maps of the target-marker encoder."""
 

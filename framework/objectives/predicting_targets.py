@@ -24,7 +24,7 @@ class TargetsConfig(PretrainedConfig):
 
     name: str
     targets: tuple[str, ...] = Field(min_length=1)
-    """Targets of the dataset, each with its own linear head; a bag counts only for targets it has."""
+    """Targets of the dataset; each has its own linear head. A bag counts only for targets that were measured for it."""
     authors_relu: bool = False
     """Put a ReLU before the linear layer, as the authors' code does; the paper has a linear map of the embedding."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -42,8 +42,8 @@ class PredictsTargets(EncodesBags, Predicts):
     """Base class: a bag encoder, then ``Linear`` (or ``ReLU, Dropout, Linear``) per target, to z-scored genes.
 
     Args:
-        config: of the objective.
-        profile: of the objective.
+        config: config of the objective.
+        profile: profile of the objective.
         encoder: the bag encoder.
         backbone: options its backbone was built from.
         channels: names of the channels it sees, in order.
@@ -75,8 +75,8 @@ class PredictsTargets(EncodesBags, Predicts):
     def labels(self, dataset: Dataset) -> dict[str, LabelTable]:
         """Return ``targets``: float32 (B, P) measured values, columns as ``outputs``.
 
-        NaN where a bag or gene is not measured; a dataset that lacks a whole target, or a gene of it, is all NaN there,
-        so that images without omics can still be predicted.
+        NaN where a bag or gene is not measured. A target or gene that the dataset does not have is all NaN, so images
+        without omics can be predicted too.
         """
         parts = [aligned(dataset, facts) for facts in self.targets]
         values = torch.from_numpy(np.concatenate(parts, axis=1, dtype=np.float32))
@@ -96,7 +96,8 @@ class PredictsTargets(EncodesBags, Predicts):
         return Losses(total=errors.sum(), count=known.sum().float(), parts=parts)
 
     def predict(self, batch: Batch) -> torch.Tensor:
-        """(K, P) in the units of the targets, from every head for every bag, also where a target does not apply."""
+        """(K, P) in the units of the targets: every head predicts every bag, also if the target was not measured for
+        it."""
         return self._scores(batch) * self.sd + self.mean
 
     def outputs(self) -> list[Output]:

@@ -38,7 +38,7 @@ class PretrainedBackbone:
         return len(self.channels)
 
     def need_channels(self, channels: tuple[str, ...]) -> None:
-        """Refuse a run that reads other channels than this backbone saw.
+        """Refuse a run that reads other channels than this backbone was trained on.
 
         Raises:
             RunError: names both.

@@ -45,20 +45,20 @@ class TripletMILConfig(ObjectiveConfig):
 
     name: Literal["triplet_mil"] = "triplet_mil"
     margin: float = Field(default=0.2, gt=0.0)
-    """In units of squared L2 distance."""
+    """Margin of the loss, in units of squared L2 distance."""
     mining: Mining = "semi_hard"
-    """Which negative each anchor-positive pair gets. ``semi_hard``: the nearest of those farther than the positive;
-    where every negative is nearer, the farthest of them, so that one hopeless pair cannot pull all embeddings together
-    (the rule of TensorFlow Addons' TripletSemiHardLoss, since FaceNet and Image2Omics do not say). Whether it lies
-    within the margin needs no test: beyond it the loss is 0. ``hard``: the nearest negative of all. ``all``: every
-    negative, one triplet each."""
+    """Which negative each anchor-positive pair gets. ``semi_hard``: the nearest of the negatives that are farther away
+    than the positive. If every negative is nearer, it is the farthest one, so that one hopeless pair cannot pull all
+    embeddings together. (FaceNet and Image2Omics do not say this; it is the rule of TensorFlow Addons'
+    TripletSemiHardLoss.) The margin needs no test, because beyond it the loss is 0. ``hard``: the nearest negative.
+    ``all``: every negative, one triplet each."""
     average: Literal["pairs", "active"] = "pairs"
-    """What the loss is divided by: all mined triplets, or only those with a loss above 0."""
+    """By what number the loss is divided: by that of all mined triplets, or of those with a loss above 0."""
     by: UniqueNames = Field(default=(PERTURBATION, STIMULATION), min_length=1)
     """Columns of bags.parquet; bags that share all of them are positives of each other."""
     same_bag_positives: bool = True
-    """Whether two rows of one bag, drawn with different tiles, are positives. A row never is its own positive, nor is
-    another row that shows exactly the same tiles."""
+    """Whether two rows of one bag with different tiles are positives of each other. A row is never its own positive,
+    and neither is a row with exactly the same tiles."""
     aggregate: Aggregate = "tile_embedding"
     """``tile_embedding`` averages after the dense layers (paper), ``backbone`` before them (the authors' code)."""
     pool: PoolChoice = MeanPoolConfig()
@@ -66,8 +66,9 @@ class TripletMILConfig(ObjectiveConfig):
     l2_normalise: bool = False
     """Whether the vector of a bag is scaled to length 1."""
     gradient_cache: int | None = Field(default=None, ge=1)
-    """Tiles a chunk: activations of at most so many tiles are in memory, at the price of a second forward pass. Same
-    gradients, except with batch normalisation in train mode, which then uses each chunk's statistics."""
+    """Tiles per chunk. Memory holds the activations of at most this many tiles, at the cost of a second forward pass.
+    The gradients stay the same, except with batch normalisation in train mode, which then uses the statistics of each
+    chunk."""
     backbone: BackboneChoice = ResNet18Config()
     """The network from a tile to a vector."""
 

@@ -1,10 +1,11 @@
-"""Triplet sums without loops: every anchor-positive pair of a batch, its mined negative, hinge, sum and count.
+"""Sums of the triplet loss without loops over anchor-positive pairs: mining of negatives, hinge, sum and count.
 
 Rows are bags. Anchors are the rows of one rank, candidates the rows of all ranks, so the sums of all ranks add up to
-the sum one process would get. Memory is some K x M numbers for K anchors and M candidates, never K x M x M.
+the sum one process would get. Memory is proportional to K x M for K anchors and M candidates, never to K x M x M.
 
-Where processors compute, the pairs are listed, because most of the K x M entries are none and then cost nothing. How
-long that list is, only the values say: a GPU would have to be waited for. There all entries are computed and masked.
+On a CPU the pairs are put into a list, because most of the K x M entries are not pairs and then cost nothing. On a GPU
+all entries are computed and masked: the length of the list depends on values, and reading them would make the processor
+wait for the GPU.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class TripletSums:
         pairs: mined triplets: one for each anchor-positive pair, or every (a, p, n) when mining ``all``.
         active: those with a loss above 0.
         d_ap: sum of squared anchor-positive distances over the triplets.
-        d_an: the same to the negatives.
+        d_an: sum of squared anchor-negative distances.
     """
 
     total: torch.Tensor

@@ -74,7 +74,7 @@ def mean_average_precision(
         found: of all queries.
         groups: (n,) group of each query, as its treatment.
         permutations: random orders for each number of positives and negatives.
-        seed: of the random orders.
+        seed: seed of the random orders.
     """
     known = ~np.isnan(found.values)
     shapes = sorted({(int(m), int(n)) for m, n in zip(found.positives[known], found.total[known], strict=True)})

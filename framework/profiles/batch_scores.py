@@ -34,7 +34,7 @@ def batch_scores(values: Floats, batches: Names, classes: Names, seed: int = 0) 
         values: (n, d), finite.
         batches: (n,).
         classes: (n,) what should stay apart: the class of the treatment, and the control.
-        seed: of the clusters.
+        seed: seed of the clusters.
 
     Returns:
         ``batch_silhouette``: 1 - |silhouette of batches within a class|, mean over classes. ``batch_neighbours``: how

@@ -39,8 +39,8 @@ def from_plain(uns: Mapping[str, Any], name: str) -> FittedChain:
     """Return the chain that a file keeps.
 
     Args:
-        uns: of the file.
-        name: of the file, for messages.
+        uns: uns of the file.
+        name: name of the file, for messages.
 
     Raises:
         InputError: it keeps none, or one that is damaged or of another version.

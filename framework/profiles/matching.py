@@ -70,7 +70,7 @@ def interval_over(values: Floats, units: Names, resamples: int, seed: int) -> tu
         values: (n,), NaN where unknown.
         units: (n,) what is drawn with replacement, as compounds: their doses are not independent.
         resamples: draws.
-        seed: of the draws.
+        seed: seed of the draws.
     """
     known = ~np.isnan(values)
     if not known.any():

@@ -35,7 +35,7 @@ class ProfileTable:
     """Rows and their features.
 
     Attributes:
-        name: of the file, for messages.
+        name: name of the file, for messages.
         obs: (n) what is known of each row.
         features: d names.
         values: (n, d).

@@ -28,7 +28,7 @@ class FigureFile:
     """A figure that was written.
 
     Attributes:
-        name: of its entry in ``FIGURES``; also of its files.
+        name: name of its entry in ``FIGURES``; also of its files.
         title, caption, alt: see ``Drawn``.
         paper: its number in the paper it is known from.
         order: its place among others.

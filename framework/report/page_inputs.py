@@ -78,9 +78,9 @@ class Inputs:
     Attributes:
         run: the run folder.
         dataset: the one it trained on.
-        evaluation: of its predictions.
-        embeddings: of its tiles or bags.
-        figures: that ``wellstream figure`` has written.
+        evaluation: evaluation of its predictions.
+        embeddings: embeddings of its tiles or bags.
+        figures: figures that ``wellstream figure`` has written.
         notes: sentences about what the run names and the page cannot use.
         truth: what a simulation knows of its genes, see ``framework.evaluate.truth``.
     """

@@ -55,9 +55,9 @@ class Machine:
     """What trains.
 
     Attributes:
-        gpus: of this machine.
-        memory: of the first, in GiB; 0 without one.
-        cores: that this process may use.
+        gpus: gpus of this machine.
+        memory: memory of the first, in GiB; 0 without one.
+        cores: cores that this process may use.
     """
 
     gpus: int
@@ -81,7 +81,7 @@ def recipe(facts: RecipeFacts, machine: Machine | None = None) -> str:
     """Return the YAML of a training.
 
     Args:
-        facts: of the dataset.
+        facts: facts of the dataset.
         machine: it is sized for; None: this one.
 
     Wells that were treated differently are told apart (``triplet_mil``); where all were treated alike, or nothing is

@@ -25,8 +25,8 @@ class Record(StrictModel):
     Attributes:
         step: its name.
         command: as it was run.
-        digest: of its settings and of the steps it builds on.
-        settings: of the step alone.
+        digest: digest of its settings and of the steps it builds on.
+        settings: settings of the step alone.
         outputs: what it writes, from the folder of the study.
         finished: False while it runs, and where it was stopped.
         seconds: it took, when it is finished.
@@ -99,7 +99,7 @@ def write_record(state: State, out: Path, marks: Mapping[str, str], seconds: flo
     """Record that a step begins, or with ``seconds`` that it is finished.
 
     Args:
-        state: of the step.
+        state: state of the step.
         out: folder of the study.
         marks: step -> mark of its result, of the steps it builds on and of itself.
         seconds: it took.

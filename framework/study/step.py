@@ -23,7 +23,7 @@ class Step:
     """A command of a study.
 
     Attributes:
-        name: of the step, such as ``heads-0``; names its record.
+        name: name of the step, such as ``heads-0``; names its record.
         stage: what steps of one kind share, such as ``heads``.
         words: the command after ``wellstream``.
         settings: dotted key -> plain value: all that decides the result but for the steps it needs.

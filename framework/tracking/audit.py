@@ -46,7 +46,7 @@ class AuditLog:
 
     Args:
         run_dir: the run folder.
-        rank: of this process.
+        rank: rank of this process.
         attempt: number of this start of the run.
         header: how it began.
         before: heads of all ranks in the checkpoint it resumed from, by rank.

@@ -50,7 +50,7 @@ class AttemptRecords:
 
     Attributes:
         header: how the attempt began.
-        line: of the header, counted from 1.
+        line: line of the header, counted from 1.
         is_linked: whether its lines carry links.
         rows: rows of each step.
         digests: their digests.

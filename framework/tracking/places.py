@@ -148,7 +148,7 @@ class Guarded:
     """A place that is left out, with a warning, once it fails in whatever way.
 
     Args:
-        name: of the place.
+        name: name of the place.
         opened: makes it. Errors with a sentence of ours are raised, because they are mistakes of the config.
         needed: whether the place is what the work is for; then its failure is raised, as RunError.
     """

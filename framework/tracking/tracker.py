@@ -124,10 +124,10 @@ def open_places(
     """Open the places that a config asks for.
 
     Args:
-        folder: of the run, which also holds the files of the places.
+        folder: folder of the run, which also holds the files of the places.
         config: section ``tracking``.
         settings: shown beside the curves.
-        wandb_id: of the run at wandb.
+        wandb_id: wandb id of the run at wandb.
         needed: whether a place that fails is an error, and not left out.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The one training loop, and the five collaborators it calls in plain sight."""
+"""The training loop, and the five collaborators that it calls."""
 
 from framework.trainer.average import Average
 from framework.trainer.collaborators import Collaborators

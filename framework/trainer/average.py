@@ -16,8 +16,8 @@ class Average:
 
     Args:
         objective: on its device, its weights loaded.
-        decay: what the average keeps of itself per step, once many steps are done.
-        stored: name -> average, from a checkpoint; None: the average begins as the weights are.
+        decay: share of the average that is kept per step, once many steps are done.
+        stored: name -> average, from a checkpoint; None: the average begins with the present weights.
 
     Raises:
         CheckpointError: ``stored`` belongs to another model.
@@ -50,7 +50,7 @@ class Average:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Let the objective compute with the averages; its weights come back at the end."""
+        """Use the averages as weights of the objective; at the end its own weights are put back."""
         self._exchange()
         try:
             yield

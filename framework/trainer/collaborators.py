@@ -1,4 +1,4 @@
-"""Whom the training loop calls."""
+"""The objects that the training loop calls."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Collaborators:
-    """Whom the loop calls.
+    """The objects that the loop calls.
 
     Attributes:
         ranks: the processes.
@@ -43,8 +43,8 @@ class Collaborators:
         audit: this rank's record of what it consumed.
         facts: JSON-ready facts for every ``state.json``.
         writer: writes checkpoints beside training; rank 0 uses it.
-        average: of the weights, where the run keeps one.
-        scaler: of the loss, for ``fp16``; it does nothing otherwise.
+        average: average of the weights, if the run keeps one.
+        scaler: scales the loss, for ``fp16``; it does nothing otherwise.
     """
 
     ranks: Ranks

@@ -18,73 +18,76 @@ class EmaConfig(StrictModel):
     """
 
     decay: float = Field(default=0.999, gt=0.0, lt=1.0)
-    """Share of the former average that is kept at each step."""
+    """Share of the old average that is kept at each step."""
     validation: bool = True
-    """Whether validation, and so patience, looks at the average."""
+    """Whether validation, and so patience, uses the average."""
     results: bool = True
-    """Whether embed, predict, export and other uses of the run, and runs that build on it, take the average."""
+    """Whether embed, predict, export and other commands, and runs that build on this one, use the average."""
 
 
 MOST_STEPS = 1_000_000_000
-"""Of these, one per second would take decades: a number above it is a slip."""
+"""At one step per second this many would take decades, so a larger number must be a mistake."""
 
 
 class TrainConfig(StrictModel):
     """The section ``train``."""
 
     steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
-    """How many steps to train; this or ``epochs``."""
+    """How many steps to train. Set this or ``epochs``."""
     epochs: int | None = Field(default=None, ge=1, le=MOST_STEPS)
-    """How often to visit what the plan visits once per epoch (its bags, tiles or conditions); this or ``steps``."""
+    """How many epochs to train: in one epoch the plan visits each of its bags, tiles or conditions once. Set this or
+    ``steps``."""
     seed: int = Field(default=0, ge=0)
-    """Of initial weights, batches, augmentation and dropout."""
+    """Seed of initial weights, batches, augmentation and dropout."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """``bf16`` and ``fp16`` compute the forward pass under autocast; weights stay float32. With ``fp16`` the loss is
-    scaled so that gradients do not vanish; where a gradient overflows, the scale halves and the step leaves the weights
-    as they are."""
+    scaled so that gradients do not vanish. If a gradient overflows, the scale is halved and the step does not change
+    the weights."""
     ema: EmaConfig | None = None
-    """Keep an average of the weights too; nothing: none."""
+    """Also keep an average of the weights; left out: none is kept."""
     channels_last: bool = False
-    """Whether tensors lie in memory with channels last, which some GPUs and CPUs compute faster."""
+    """Whether tensors are stored with channels last, which is faster on some GPUs and CPUs."""
     compile: bool = False
     """torch.compile: slower to start, then faster. The chunks of ``objective.gradient_cache`` are not compiled."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """``auto`` takes CUDA where there is any."""
+    """``auto`` uses CUDA if there is a GPU."""
     accumulate: int = Field(default=1, ge=1)
-    """Parts that the rows of a step pass the network in, one after the other, so that activations of one part are in
-    memory. The batch of a step stays what the plan says, and the gradient is that of the whole batch; ranks exchange it
-    once, after the last part. An objective that compares the rows of a step with each other sees all of them at once
-    and computes each part twice (gradient caching). Batch normalisation sees one part at a time."""
+    """Number of parts of a step. The parts pass through the network one after the other, so memory holds the
+    activations of one part. The batch of a step stays what the plan says, and the gradient is that of the whole batch;
+    ranks exchange it once, after the last part. An objective that compares the rows of a step with each other sees all
+    of them at once, and computes each part twice (gradient caching). Batch normalisation sees one part at a time."""
     save_every: int = Field(default=500, ge=1)
-    """Steps between checkpoints, which are written beside training; the last step is always saved."""
+    """Steps between checkpoints. They are written while training goes on; the last step is always saved."""
     keep: int = Field(default=2, ge=1)
     """How many checkpoints to keep, besides the best one."""
     evaluate_every: int | None = Field(default=None, ge=1)
-    """Steps between passes over the validation part; nothing: never."""
+    """Steps between passes over the validation part; left out: no validation."""
     patience: int | None = Field(default=None, ge=1)
-    """Stop after so many evaluations in a row without a lower validation loss, and use the weights of the best."""
+    """Stop after this many validation passes in a row without a lower loss, and use the weights of the best one."""
     log_every: int = Field(default=10, ge=1)
     """Steps between lines of metrics."""
     batch_norm: Literal["local", "sync", "frozen"] = "local"
-    """``local``: each rank normalises by its own rows, so the world size matters; ``sync``: by the rows of all ranks,
-    so it does not, however the rows divide; ``frozen``: by the running statistics, which stay as they are. Padding rows
-    count in none. With ``accumulate`` the rows are those of one part, and the running statistics follow each part; the
-    gradient is that of the whole batch with ``frozen``, or without batch normalisation."""
+    """What batch normalisation normalises by. ``local``: each rank uses its own rows, so the number of ranks matters.
+    ``sync``: the rows of all ranks, so their number does not matter, even with uneven rows. ``frozen``: the running
+    statistics, which do not change. Padding rows never count. With ``accumulate`` the rows are those of one part, and
+    the running statistics follow each part; the gradient is then that of the whole batch only with ``frozen``, or
+    without batch normalisation."""
     running_statistics: Literal["average", "first_rank"] = "average"
-    """What validation and checkpoints of several ranks normalise by, with ``batch_norm: local``: the mean of the ranks'
-    running statistics, or those of rank 0. All ranks take them. So a run that was stopped goes on as if it never was.
+    """Running statistics for validation and checkpoints of several ranks, with ``batch_norm: local``: the mean over
+    ranks, or those of rank 0. All ranks then use them, so a run that was stopped goes on as if it had not stopped.
     """
     deterministic: bool = False
-    """On CUDA: the same bits at every repetition on the same GPUs (kernels that repeat, no TF32). Slower. The CPU
-    always repeats."""
+    """On CUDA: every repetition on the same GPUs gives the same bits (deterministic kernels, no TF32). Slower. On a CPU
+    this is always so."""
     threads: int = Field(default=2, ge=1)
     """Loader threads per rank."""
     prefetch: int = Field(default=2, ge=1)
     """Batches made ahead per rank, each by one loader thread; at least ``threads``."""
     timeout_s: float = Field(default=600.0, gt=0.0)
-    """Seconds a rank may take to a step, or to a batch of validation, before the run ends with its name and its stack.
-    One that the system has halted cannot name itself: the others and the command do, about ten seconds later. The first
-    ones, which may compile, and what one rank does alone may take half an hour (WELLSTREAM_TIMEOUT_S)."""
+    """Seconds that a rank may take for a step, or for a batch of validation. After that the run ends and names the
+    rank, with its stack. If the system has halted the rank, the other ranks and the command name it, about ten seconds
+    later. The first steps, which may compile, and work that one rank does alone may take half an hour
+    (WELLSTREAM_TIMEOUT_S)."""
 
     @property
     def steps_in_all(self) -> int:

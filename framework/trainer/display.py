@@ -1,4 +1,4 @@
-"""What a person sees while a run trains: a bar on a terminal, lines elsewhere; on rank 0 alone.
+"""Progress of a training: a bar on a terminal, lines elsewhere; only on rank 0.
 
 The first line follows the first step, with its loss and what all of them may take; then there is one per log interval,
 and one every half minute where steps take long.

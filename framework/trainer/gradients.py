@@ -1,8 +1,9 @@
 """The gradient of a step: of the mean over all items of all ranks, in one pass or in parts.
 
-Losses are sums. A sum multiplied by world_size / (items of all ranks) makes the average that DDP takes over ranks the
-gradient of the global mean, however unevenly items lie on ranks. In parts, sums of the parts add up to the sum of the
-step, so their gradients do too; only the number of items is known last, so the gradient is put to scale at the end.
+Losses are sums. DDP averages gradients over ranks. So each rank multiplies its sum by world_size / (items of all
+ranks), and the average is the gradient of the global mean, however unevenly items are distributed. In parts, the sums
+of the parts add up to the sum of the step, and so do their gradients. The number of items is known only at the end, so
+the gradient is scaled then.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def _in_parts(
 
 
 def _summed(ranks: Ranks, losses: Losses, signals: Signals) -> torch.Tensor:
-    """One small collective carries loss, count and the wish to stop, so that all ranks stop at the same step."""
+    """One small collective carries loss, count and signals to stop, so that all ranks stop at the same step."""
     total = losses.total.detach().double()
     # Filled on the device: a copy of Python numbers would wait for all that is queued there.
     told = [total.new_full((), float(signals.received == name)) for name in ("SIGTERM", "SIGINT")]

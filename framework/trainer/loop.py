@@ -1,7 +1,7 @@
 """The training loop, read from top to bottom: five collaborators, no callbacks.
 
-Every step is a function of (weights, optimiser, step number): batches come from a plan, and all other randomness is
-seeded anew from (seed, step, rank). So a resume needs one integer, and ends bit for bit where an unbroken run ends.
+Every step is a function of (weights, optimiser, step number). Batches come from a plan, and all other random numbers
+are seeded from (seed, step, rank). So a resume needs one integer, and gives the same bits as an unbroken run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from framework.trainer.step_numbers import StepFacts, Unread
 from framework.trainer.stop import Signals, StoppedBy
 
 WARM_UP_STEPS = 5
-"""Steps left out of the steady state: they fill caches and choose kernels."""
+"""Steps that are not counted in the speed: they fill caches and choose kernels."""
 
 
 _TIMEOUT = "train.timeout_s"
@@ -47,8 +47,8 @@ class Outcome:
     Attributes:
         ended_by: all steps done, no better validation loss for too long, or a signal.
         progress: what is done.
-        seconds: this attempt took.
-        speed: of the steady state; None when there were too few steps.
+        seconds: seconds that this attempt took.
+        speed: speed after the first steps; None if there were too few steps.
         values: the last logged numbers.
     """
 
@@ -62,7 +62,7 @@ class Outcome:
 def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Progress) -> Outcome:
     """Train from ``progress`` to ``train.steps``, early stopping or a signal; the last state is always checkpointed.
 
-    Checkpoints are written beside training; all of them are on the disk when this returns, or raises.
+    Checkpoints are written while training goes on. All of them are on the disk when this returns or raises.
 
     Raises:
         RunError: the loss or gradient is not finite; nothing is saved then.
@@ -126,7 +126,7 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
 def train_step(
     run: Collaborators, model: nn.Module, batch: Batch, train: TrainConfig, optim: OptimConfig, signals: Signals
 ) -> StepFacts:
-    """Queue one step; its numbers are read from what is returned."""
+    """Queue one step; the returned object gives its numbers."""
     ranks = run.ranks
     torch.manual_seed(int(hash_u64(train.seed, batch.step, ranks.rank)) >> 1)
     run.optimiser.zero_grad(set_to_none=True)
@@ -198,7 +198,7 @@ def evaluate(
 ) -> dict[str, float] | StoppedBy:
     """Return ``val_loss`` and the other means over one pass through the validation part.
 
-    Or the signal that some rank was sent: all ranks leave the pass before the same batch.
+    Or, if some rank was sent a signal, that signal: all ranks then leave the pass before the same batch.
     """
     meter = LossMeter()
     run.objective.eval()

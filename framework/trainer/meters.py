@@ -52,7 +52,7 @@ class Speed:
         wait_rank: that rank.
         wait_shares: that share of every rank, in rank order; empty where it is not known.
         slow_rank: the rank that took longest outside of exchanges with the others.
-        slow_share: share of its time that the mean rank took less there, [0, 1]: others wait for it that long.
+        slow_share: by which share of its time it is slower than the mean rank, [0, 1]; the others wait that long.
     """
 
     tiles_per_s: float
@@ -63,7 +63,7 @@ class Speed:
     slow_share: float = 0.0
 
     def values(self) -> dict[str, float]:
-        """Return what metrics name of it; what compares ranks only where there are several."""
+        """Return the values for the metrics; comparisons of ranks only if there are several."""
         found = {"tiles_per_s": self.tiles_per_s, "wait_share": self.wait_share, "wait_rank": self.wait_rank}
         if len(self.wait_shares) > 1:
             found |= {"slow_rank": self.slow_rank, "slow_share": self.slow_share}
@@ -74,8 +74,8 @@ class Speed:
 class Clock:
     """Seconds of training steps and, among them, seconds waiting for data.
 
-    Waiting is measured on each rank before any collective: afterwards all ranks have waited for the slowest, and nobody
-    could say which it was. Logging, validation and checkpoints are not in it.
+    Waiting is measured on each rank before any collective. After a collective all ranks have waited for the slowest, so
+    it could not be told which one that was. Logging, validation and checkpoints are not counted.
     """
 
     def __init__(self) -> None:

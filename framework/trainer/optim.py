@@ -30,7 +30,7 @@ def build_scheduler(
 ) -> torch.optim.lr_scheduler.LambdaLR:
     """Return the scheduler as it is after ``done`` of ``train.steps``; it sets the learning rate of the next step.
 
-    Nothing of it comes from a checkpoint: the rate is a function of the config and the step.
+    Nothing of it is read from a checkpoint: the rate is a function of the config and the step.
     """
     for group in optimiser.param_groups:
         group["initial_lr"] = group["lr"]
@@ -43,8 +43,8 @@ def build_scaler(
     """Return what scales the loss of ``fp16`` so that small gradients do not become 0; it does nothing otherwise.
 
     Args:
-        precision: of the forward pass.
-        device: of the run.
+        precision: precision of the forward pass.
+        device: device of the run.
         state: as a checkpoint keeps it; empty or None: the scale begins anew.
     """
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")

@@ -1,8 +1,8 @@
 """The few numbers of a step that the processor needs, read without making it wait for a GPU.
 
-To read a number from a GPU is to wait until everything queued before it is done. So on a GPU the numbers of a step are
-copied beside the computation, and read when the next step has been queued: the GPU always has work. A wish to stop is
-followed one step later there, and a loss that is not a number is found one step later. On a CPU nothing is queued, and
+Reading a number from a GPU means waiting until all work queued before it is done. So on a GPU the numbers of a step are
+copied while it computes, and read when the next step has been queued; the GPU always has work. There a signal to stop
+takes effect one step later, and a loss that is not a number is found one step later. On a CPU nothing is queued, and
 the numbers of a step are read at once.
 """
 
@@ -49,7 +49,7 @@ class StepFacts:
         losses: sums of this rank, on the device.
         rate: learning rate.
         sums: (5,) float64: loss, items, how many ranks were told SIGTERM and SIGINT, L2 norm of the gradient.
-        scaler: of the loss.
+        scaler: scaler of the loss.
         ranks: the processes.
     """
 
@@ -101,7 +101,7 @@ class Unread:
         """Return what is to be read after a step, in order of steps.
 
         Args:
-            facts: of the step that was queued.
+            facts: facts of the step that was queued.
             settle: read it too, however long that takes: something follows that needs it, as a checkpoint.
 
         Raises:

@@ -14,7 +14,7 @@ class EntryContract:
     """A base class for tests of one entry: pytest runs what a subclass called ``Test...`` inherits.
 
     Attributes:
-        registry: of the entry.
+        registry: registry of the entry.
         key: what a config names the entry by.
         plain: options as YAML would hold them, the name among them; or override the fixture ``options``.
     """

@@ -27,7 +27,7 @@ class Attempt:
     """Where an attempt works and whom it tells.
 
     Attributes:
-        folder: of the dataset.
+        folder: folder of the dataset.
         scheduler: address of a Dask scheduler; None for workers on this machine.
         workers: local processes; None is one per core, 0 does all in this process.
         report: called with (stage, done, total).

@@ -45,9 +45,9 @@ class StoredShard:
     """The files of a shard that has tiles.
 
     Attributes:
-        record: of the shard itself.
+        record: record of the shard itself.
         block_sums: CRC-32 of each block of it.
-        metadata: of the file beside it that stock readers need, where the layout has one.
+        metadata: metadata of the file beside it that stock readers need, where the layout has one.
     """
 
     record: ShardRecord
@@ -160,7 +160,7 @@ class ShardFacts:
         bags: one row per bag, in order.
         problems: input that was left out.
         overviews: pictures that were written on the way.
-        cells: of the wells with tables of single cells.
+        cells: cells of the wells with tables of single cells.
         remarks: what is counted in notes.
     """
 
@@ -184,7 +184,7 @@ def write_marker(file: Path, facts: Facts, files: Sequence[Path]) -> None:
     Args:
         file: where it goes.
         facts: what it says.
-        files: that it speaks for; ``read_marker`` is given the same.
+        files: files that it speaks for; ``read_marker`` is given the same.
 
     Raises:
         DatasetError: writing failed.
@@ -201,7 +201,7 @@ def read_marker(file: Path, kind: type[M], inputs: str, files: Sequence[Path]) -
         file: the marker.
         kind: what it should say.
         inputs: digest of all that the part is made of.
-        files: that it speaks for.
+        files: files that it speaks for.
     """
     if not file.is_file() or not all(part.is_file() for part in files):
         return None

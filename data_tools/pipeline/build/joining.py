@@ -125,10 +125,10 @@ def finish(
     """Write all that is not a shard, ``dataset.json`` last, and remove the parts and what is not part of the dataset.
 
     Args:
-        kind: of the ingest.
+        kind: kind of the ingest.
         found: the survey.
         folder: with all shards and their parts.
-        jobs: of all shards, in order.
+        jobs: jobs of all shards, in order.
         facts: what their markers say, in the same order.
 
     Raises:

@@ -99,9 +99,9 @@ class Summary(Result):
             again) or ``dry_run`` (nothing was written).
         out: the dataset folder.
         channels: stored channels.
-        pixel_size_um: of the dataset.
+        pixel_size_um: pixel size of the dataset.
         tiles: stored; an estimate after a dry run.
-        bytes: of all shards; an estimate after a dry run.
+        bytes: bytes of all shards; an estimate after a dry run.
         markers: measurements stored with each tile.
         shards: number of shards.
         shards_reused: those an earlier attempt had finished.
@@ -185,7 +185,7 @@ class Kind(ABC, Generic[C, F, J, S]):
 
         Args:
             found: the survey.
-            folder: of the build.
+            folder: folder of the build.
             runner: where tasks run.
             report: called with (stage, done, total).
             finished: of a complete dataset some of whose shards are made again; what it has is taken as it is.

@@ -80,7 +80,7 @@ class NewShard:
     """A shard that takes bags; made by ``new_shard``.
 
     Attributes:
-        counts: of the pixels of all its tiles; whoever gives tiles adds them.
+        counts: counts of the pixels of all its tiles; whoever gives tiles adds them.
     """
 
     def __init__(self, config: IngestBase, markers: Sequence[str], labels: Sequence[str], file: ShardFile) -> None:
@@ -109,9 +109,9 @@ class NewShard:
         """Write the tiles of a bag, and keep its rows of every table.
 
         Args:
-            cells: of the bag.
-            order: of its tiles, as ``order`` returned it.
-            tiles: of each piece of the order; taken one by one, as they are written.
+            cells: cells of the bag.
+            order: order of its tiles, as ``order`` returned it.
+            tiles: tiles of each piece of the order; taken one by one, as they are written.
         """
         rows = cells.with_tile[concatenated(order, np.int64)]
         size, coming = self._config.shards.chunk_tiles, iter(tiles)
@@ -209,7 +209,7 @@ def new_shard(
 
     Args:
         files: where it goes.
-        config: of the ingest.
+        config: config of the ingest.
         markers: names of the measurements stored with each tile.
         labels: columns of text stored with each tile.
 

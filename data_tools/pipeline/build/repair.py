@@ -47,9 +47,9 @@ def remake(kind: Kind[C, F, J, S], jobs: Sequence[J], manifest: Manifest, folder
     """Make lost shards again and compare them with the manifest.
 
     Args:
-        kind: of the ingest.
+        kind: kind of the ingest.
         jobs: those of the lost shards.
-        manifest: of the finished dataset.
+        manifest: manifest of the finished dataset.
         folder: where it lies.
         runner: where tasks run.
 

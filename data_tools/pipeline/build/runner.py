@@ -95,7 +95,7 @@ class DaskRunner:
     """Runs jobs on the workers of a Dask cluster.
 
     Args:
-        client: of its scheduler.
+        client: client of its scheduler.
         again: what to do after the cluster has failed.
     """
 

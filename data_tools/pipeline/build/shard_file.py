@@ -162,7 +162,7 @@ class DirectWriter:
     there when the block has ended, and safe once the file is synced.
 
     Args:
-        file: that nothing else writes to; it is not closed.
+        file: file that nothing else writes to; it is not closed.
 
     Raises:
         OSError: of a write, at the latest when the block ends.

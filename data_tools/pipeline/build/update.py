@@ -59,8 +59,8 @@ class UpdateSummary(Result):
         out: the dataset folder.
         changed: dotted keys of the config that differ.
         remade: files that were made again.
-        bags: whose labels are others than before.
-        tiles: whose own labels or measurements are others than before.
+        bags: bags whose labels are others than before.
+        tiles: tiles whose own labels or measurements are others than before.
         targets: omics targets.
         markers: measurements stored with each tile.
         shards: untouched.
@@ -84,7 +84,7 @@ class NewTables:
     """What the tables of a dataset hold now.
 
     Attributes:
-        rows: of bags.parquet, in order; see ``COUNTS``.
+        rows: rows of bags.parquet, in order; see ``COUNTS``.
         of_cells: column of tiles.parquet -> its value for each row of cells.parquet, (cells,); others stay.
         markers: measurements stored with each tile, in order.
         labels: columns of text stored with each tile, in order.
@@ -119,7 +119,7 @@ def update_tables(
     Args:
         config: the new one.
         root: folder of the dataset, absolute.
-        kind: of the dataset, as the config names it.
+        kind: kind of the dataset, as the config names it.
         report: called with ("tables", done, total).
         tables_of: reads the new tables, given what the dataset says of itself.
 
@@ -216,7 +216,7 @@ class _Tiles:
     Attributes:
         root: folder of the dataset.
         of_cells: as of ``NewTables``.
-        schema: of the new table.
+        schema: schema of the new table.
         changed: rows so far that differ from those before.
     """
 

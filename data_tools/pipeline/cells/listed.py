@@ -89,9 +89,9 @@ def listed_cells(config: CellsIngestConfig, source: CellSourceConfig, tables: Se
     """Return the cells of an export that can be used, with what its tables know of them.
 
     Args:
-        config: of the ingest.
+        config: config of the ingest.
         source: the export.
-        tables: of this export, opened.
+        tables: tables of this export, opened.
 
     Raises:
         InputError: a column or measurement that is not there, tables that do not fit, or not one cell left.
@@ -182,9 +182,9 @@ def known_measurement(name: str, known: Sequence[str], key: str, where: str) -> 
     """Refuse a measurement that is not there.
 
     Args:
-        name: of the measurement.
+        name: name of the measurement.
         known: those there are.
-        key: of the config, that names it.
+        key: key of the config, that names it.
         where: it is missing, for messages.
 
     Raises:

@@ -51,7 +51,7 @@ def look_at_cells(
     """Look at some cells of each export, evenly taken from its bags, or from its labels where it is one bag.
 
     Args:
-        config: of the ingest.
+        config: config of the ingest.
         found: what there is.
         facts: what is known already, by name.
         problems: sentences on what cannot be used.

@@ -87,7 +87,7 @@ def survey_cells(config: CellsIngestConfig, base: Path) -> CellSurvey:
     """List what the config names.
 
     Args:
-        config: of the ingest.
+        config: config of the ingest.
         base: folder that messages leave out of file names.
 
     Raises:

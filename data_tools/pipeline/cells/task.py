@@ -43,7 +43,7 @@ class CellShardJob(Job):
     """All a worker needs to make one shard.
 
     Attributes:
-        config: of the ingest.
+        config: config of the ingest.
         source: number of the export in ``config.sources``.
         bags: rows of the bag table.
         cells: rows of ``CellExport.cells`` of these bags.

@@ -27,7 +27,7 @@ class Estimate:
 
     Attributes:
         nuclei, tiles: over all plates.
-        bytes: of the shards, without compression.
+        bytes: bytes of the shards, without compression.
         tiles_error: standard error of ``tiles``, from how the sampled sites differ.
         problems: sites of the sample that cannot be used.
     """

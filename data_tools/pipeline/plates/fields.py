@@ -36,7 +36,7 @@ def open_fields(n_fields: int, shape: tuple[int, int, int], dtype: str, folder: 
     Args:
         n_fields: of the well with the most.
         shape: (C, H, W) of a field.
-        dtype: of its pixels.
+        dtype: dtype of its pixels.
         folder: where the file lies; its space is taken at once, so that a full disk is met here.
 
     Returns:
@@ -69,7 +69,7 @@ def cut_tiles(
         y_px: (n,) centre rows.
         x_px: (n,) centre columns.
         size_px: edge of a tile.
-        counts: of the channels that are cut, the first of the fields; gets the pixels.
+        counts: counts of the channels that are cut, the first of the fields; gets the pixels.
 
     Returns:
         (n, channels, size_px, size_px), little endian.
@@ -139,7 +139,7 @@ def write_overview(
         plate_key: the plate in file names.
         bag: the well.
         site: the field of view.
-        config: of the ingest.
+        config: config of the ingest.
         root: dataset folder.
     """
     names = safe_names(config.read_channels)

@@ -79,7 +79,7 @@ class Plate:
         cells: how its tables of single cells are read.
         channels: all channels of the export.
         notes: sentences of the reader.
-        profiles: of each channel that is read, where the illumination method takes those of the export.
+        profiles: profiles of each channel that is read, where the illumination method takes those of the export.
     """
 
     name: str
@@ -131,7 +131,7 @@ def load_site(
     Args:
         site: what to read.
         shape: (H, W) of the plate's images; None to accept any.
-        types: of the plate's pixels, one per channel; None to accept any.
+        types: types of the plate's pixels, one per channel; None to accept any.
         dtype: stored type of the tiles.
         checks: when an image counts as unusable.
         base: folder that messages leave out of file names.

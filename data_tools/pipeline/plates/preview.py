@@ -45,7 +45,7 @@ def look_at(config: IngestConfig, found: Survey, base: Path, facts: dict[str, st
     """Look at some fields of each plate, drawn by seed, one of each well before a second of any.
 
     Args:
-        config: of the ingest.
+        config: config of the ingest.
         found: what there is.
         base: folder that messages leave out of file names.
         facts: what is known already, by name.

@@ -129,7 +129,7 @@ class ImageKind:
 
     Attributes:
         shape: (H, W).
-        types: of the pixels, one per channel that is read.
+        types: types of the pixels, one per channel that is read.
     """
 
     shape: tuple[int, int]
@@ -198,10 +198,10 @@ def fit_plate(
 
     Args:
         plate: the plate.
-        config: of the ingest.
+        config: config of the ingest.
         build: the folder.
         runner: where blocks are added up.
-        kind: of the images.
+        kind: kind of the images.
         progress: called with the number of sites that are done.
 
     Returns:

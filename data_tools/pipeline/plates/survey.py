@@ -41,7 +41,8 @@ class Survey:
     Attributes:
         plates: with their wells and sites.
         problems: what cannot be used.
-        targets: of the omics tables, made before an image is read, so that a table that does not fit is known at once.
+        targets: targets of the omics tables, made before an image is read, so that a table that does not fit is known
+            at once.
         notes: what was joined, found out and left out.
     """
 
@@ -71,7 +72,7 @@ def survey(config: IngestConfig, base: Path) -> Survey:
     """List what the config names.
 
     Args:
-        config: of the ingest.
+        config: config of the ingest.
         base: folder that messages leave out of file names.
 
     Raises:
@@ -128,7 +129,7 @@ def targets_of(
     """Make the targets of omics tables; return them with what is to be said about them.
 
     Args:
-        config: of the ingest.
+        config: config of the ingest.
         rows: number and ``Metadata_*`` columns of each bag.
         tables: one per entry of ``omics``.
     """

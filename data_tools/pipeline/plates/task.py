@@ -55,8 +55,8 @@ class ShardJob(Job):
         plate: the plate without its bags.
         bags: consecutive wells of the plate.
         shape: (H, W) of the plate's images.
-        types: of their pixels, one per channel that is read.
-        config: of the ingest.
+        types: types of their pixels, one per channel that is read.
+        config: config of the ingest.
         flatfields: the file of each channel that is read; none for no correction.
         overviews: (well, site) that get pictures.
         labels: columns of the planes that were the sharpest ones.
@@ -274,7 +274,7 @@ def site_markers(
     Args:
         names: markers of the dataset, in order.
         config: how cells are joined.
-        cells: of the well; None for a well without a table.
+        cells: cells of the well; None for a well without a table.
         site: which.
         y_px, x_px: (K,) centres.
     """
@@ -298,7 +298,7 @@ def check_matches(
 
     Args:
         config: how cells are joined.
-        cells: of the well.
+        cells: cells of the well.
         where: file, plate and well.
         sites: (y_px, x_px) of the nuclei of each site.
         matched: nuclei that have a cell.

@@ -52,10 +52,10 @@ class _Tables:
     """What the new tables say.
 
     Attributes:
-        rows: of bags.parquet.
+        rows: rows of bags.parquet.
         markers: float32 (cells, markers) of every row of cells.parquet; None where no marker is stored.
         cells: how tables of cells met the nuclei.
-        targets: of the omics tables.
+        targets: targets of the omics tables.
         problems: what cannot be used.
         notes: sentences.
     """

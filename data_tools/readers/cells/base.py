@@ -43,7 +43,7 @@ class CellProblem:
     """A cell (or file) that cannot be used.
 
     Attributes:
-        row: of the frame ``read`` was given; None in a survey, where such a cell has no row.
+        row: row of the frame ``read`` was given; None in a survey, where such a cell has no row.
         cell: its name, where it has one.
         file: path of the file, where there is one.
         reason: short kind, as ``missing_channel``.

@@ -55,7 +55,7 @@ class NucleusCropsConfig(StrictModel):
 
     Attributes:
         downscale: images are reduced this many times first, by area.
-        sigma_px: of the blur before the threshold is applied.
+        sigma_px: sigma of the blur before the threshold is applied.
         fill_holes_px: holes of fewer pixels are filled.
         clear_border: leave out nuclei that touch the border.
         min_area_px: smallest nucleus.
@@ -233,7 +233,7 @@ def nucleus_crops(
     """Yield a crop of every channel around each nucleus of a field, top to bottom.
 
     Args:
-        row: of the listing.
+        row: row of the listing.
         images: (H, W) a channel.
         nucleus: (H, W), the channel that is segmented.
         config: how.

@@ -30,9 +30,9 @@ class NamedImages:
     Attributes:
         shown: the folder as the config names it.
         root: the folder, absolute.
-        names: of all images, below the folder.
+        names: names of all images, below the folder.
         facts: int64 (n, 2), size and time of change of each.
-        files: of the names that match, as ``match_names`` returns them.
+        files: files of the names that match, as ``match_names`` returns them.
         notes: sentences on what was passed over.
     """
 

@@ -73,7 +73,7 @@ class Transcripts:
         gene: int32 (n,), place in ``genes``.
         x, y: float32 (n,), in the unit of the table.
         nucleus: bool (n,), whether it lies over a nucleus; all False where the table does not say.
-        unit: of x and y; None where the names of the columns do not say.
+        unit: unit of x and y; None where the names of the columns do not say.
         has_nucleus: whether the table says which lie over nuclei.
         notes: what was taken and what was left out.
     """

@@ -69,14 +69,14 @@ class TranscriptsConfig(StrictModel):
         rows: what a row of it is: one of the ``transcripts``, or one of the ``cells`` of a field that was imaged and
             not counted, with its place. Such cells have no counts, so a run can predict them and nothing is compared.
         columns: names of its columns, where they are not the usual ones.
-        unit: of the places in the table; default: what the names of its columns say.
+        unit: unit of the places in the table; default: what the names of its columns say.
         pixel_size_um: edge of a pixel; needed for places in um.
         origin_um: place (x, y) of the centre of the first pixel, for places in um.
         no_cell: names of cells that mean: in no cell.
         not_genes: patterns of names that are not genes.
         min_quality: transcripts below it are left out, where the table has a quality.
         min_transcripts: cells with fewer get no row.
-        centre: of a crop: the median place of the transcripts over the ``nucleus``, or of ``all``.
+        centre: centre of a crop: the median place of the transcripts over the ``nucleus``, or of ``all``.
         crop_px: edge of a crop.
         whole_px: edge of the square around the centre that must lie inside the image; what the crop has beyond the
             image is its mirror image. Default: ``crop_px``.

@@ -78,7 +78,7 @@ class ImageRef:
 
         Args:
             file: the image.
-            match: of its name, with the groups ``site``, ``channel``, ``plane`` and ``time``.
+            match: match of its name, with the groups ``site``, ``channel``, ``plane`` and ``time``.
             plate: name of the plate.
             well: as the name says it: text, or row and column from 1.
             channels: number of a channel -> its name.

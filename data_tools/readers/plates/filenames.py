@@ -31,7 +31,7 @@ class NumberedWells(StrictModel):
     """How wells are numbered from 1, where names hold no letters.
 
     Attributes:
-        wells: of the plate.
+        wells: wells of the plate.
         order: ``rows`` counts A01, A02, ..., then B01; ``columns`` counts A01, B01, ..., then A02.
     """
 

@@ -32,7 +32,7 @@ class Htd:
     Attributes:
         file: it was read from.
         columns, rows: of the plate.
-        wells: that were chosen, normalised.
+        wells: wells that were chosen, normalised.
         n_sites: chosen per well.
         timepoints, planes: how many.
         waves: name of each wavelength by its number as text.

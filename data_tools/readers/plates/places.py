@@ -50,7 +50,7 @@ class RemoteImage(Place):
     """A TIFF behind a URL.
 
     Attributes:
-        url: of it.
+        url: URL of it.
         facts: size and stamp that a listing told.
         anonymous: whether to ask without credentials.
     """

@@ -18,7 +18,7 @@ class ZarrImage(Place):
 
     Attributes:
         array: its folder.
-        index: of the plane on all axes but the two last.
+        index: index of the plane on all axes but the two last.
     """
 
     array: Path

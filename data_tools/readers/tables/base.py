@@ -32,7 +32,7 @@ class CellTableReader(Protocol):
         """Return the table: text as it stands in the file, or numbers of a file that has no text.
 
         Args:
-            config: of the table.
+            config: config of the table.
             wanted: columns that are used; others may be left out, so that memory need not hold them. None for all.
         """
         ...

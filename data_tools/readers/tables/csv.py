@@ -21,7 +21,7 @@ class CsvTableConfig(StrictModel):
     Attributes:
         path: the file.
         separator: null finds it: tab, semicolon, comma or bar.
-        decimal: of its numbers; null finds it.
+        decimal: decimal of its numbers; null finds it.
     """
 
     name: Literal["csv"] = "csv"

@@ -46,7 +46,7 @@ def symmetries(tiles: torch.Tensor, positions: I64, key: int, options: Symmetrie
     Args:
         tiles: (n, C, H, W) of any type.
         positions: int64 (n,), place of each tile in the GLOBAL step, so that any world size sees the same pixels.
-        key: of the step.
+        key: key of the step.
         options: which symmetries.
 
     Returns:

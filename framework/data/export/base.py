@@ -36,7 +36,7 @@ class Exporter(Protocol):
         """Write the files.
 
         Args:
-            options: of its own class.
+            options: options of its own class.
             cells: to write.
             folder: empty; it becomes the folder that was asked for once all is written.
             done: to be called with the number of further cells that are written.

@@ -26,7 +26,7 @@ class Bag:
     """The cells of one bag.
 
     Attributes:
-        number: of the bag.
+        number: number of the bag.
         source: the plate or export it comes from.
         name: the well, protein or sample.
         file_name: ``name`` as a name of a file, distinct within its source.
@@ -49,9 +49,9 @@ class CellSource:
 
     Attributes:
         dataset: the dataset.
-        channels: that are exported.
+        channels: channels that are exported.
         shape: (C, H, W) of a tile.
-        dtype: of stored pixels.
+        dtype: dtype of stored pixels.
 
     Raises:
         DatasetError: a channel it does not have, or a shard that is not there.

@@ -50,7 +50,7 @@ class Mosaics:
     of any tile. Cells that were cropped elsewhere may have been resized, so they lie side by side.
 
     Args:
-        cells: of the dataset.
+        cells: cells of the dataset.
     """
 
     def __init__(self, cells: CellSource) -> None:

@@ -22,7 +22,7 @@ class TiffOptions(ExportOptions):
     Attributes:
         per: ``cell``: a file per cell, ``<source>/<bag>/<number>.ome.tif``; ``bag``: a file per bag, in which each
             cell is an image of its own, ``<source>/<bag>.ome.tif``.
-        compression: of the pixels, without loss; None: as they are.
+        compression: compression of the pixels, without loss; None: as they are.
     """
 
     name: Literal["tiff"] = "tiff"

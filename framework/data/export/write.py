@@ -23,12 +23,12 @@ class DatasetExport(Result):
     """A dataset in another format.
 
     Attributes:
-        folder: that was written.
+        folder: folder that was written.
         to: the format.
         sources: plates, or exports of cells.
-        bags: that have a cell, each of which was written.
+        bags: bags that have a cell, each of which was written.
         empty_bags: without a cell; nothing was written of them.
-        cells: that were written, each with one tile.
+        cells: cells that were written, each with one tile.
         channels: in the order of the files.
         files: images, tables and tarballs.
         size: bytes of all files.

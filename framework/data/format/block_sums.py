@@ -54,7 +54,7 @@ def recorded_sums(found: BlockSums, shards: Iterable[ShardRecord], file: Path | 
 
     Args:
         found: content of ``checksums.json``.
-        shards: of the manifest.
+        shards: shards of the manifest.
         file: where ``found`` is from.
 
     Raises:

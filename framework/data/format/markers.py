@@ -102,7 +102,7 @@ class Gates(StrictModel):
     """Rectangles over markers, each naming a population.
 
     Attributes:
-        transform: of the markers before gating; the published gates are on ``log10p1``.
+        transform: transform of the markers before gating; the published gates are on ``log10p1``.
         populations: population -> marker -> side of its rectangle.
         other: name of the cells in no rectangle.
     """

@@ -145,7 +145,7 @@ class BloscCodec(StrictModel):
     """Lossless compression of each tile by itself.
 
     Attributes:
-        id: of the numcodecs registry.
+        id: id of the numcodecs registry.
         cname: ``lz4`` decodes fastest, ``zstd`` packs tightest.
         clevel: effort of packing.
         shuffle: reorders bytes or bits of neighbouring pixels first; 12 bits in 16 pack best with ``bitshuffle``.
@@ -164,7 +164,7 @@ class ChannelStatistics(StrictModel):
     """Pixel statistics of one channel over all stored tiles, in stored units; scaling and contrast are made of them.
 
     Attributes:
-        mean: of all pixels.
+        mean: mean of all pixels.
         sd: population standard deviation.
         percentiles: ``PERCENTILES`` -> value.
     """
@@ -227,7 +227,7 @@ class Change(StrictModel):
     """One update of a finished dataset: other tables, the same pixels.
 
     Attributes:
-        digest: of the manifest before.
+        digest: digest of the manifest before.
         changed: dotted keys of the config that differ; none where only the files they name were corrected.
         before: their former values.
         remade: files that were made again, or removed.

@@ -75,7 +75,7 @@ def write_index(stream: BinaryIO, tiles: Path, checksum: str, *, coded: bool) ->
     Args:
         stream: empty.
         tiles: tiles.parquet, sorted by bag.
-        checksum: of that file.
+        checksum: checksum of that file.
         coded: whether tiles differ in length.
     """
     schema = _schema(coded).with_metadata({_SOURCE: checksum})

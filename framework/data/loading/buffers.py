@@ -19,8 +19,8 @@ class Recycler:
     """Arrays of one shape and type.
 
     Args:
-        shape: of each.
-        dtype: of each.
+        shape: shape of each.
+        dtype: dtype of each.
         keep: arrays remembered; those handed out beyond that are freed by whoever holds them last.
     """
 

@@ -77,13 +77,13 @@ class Loader:
     Args:
         store: where samples come from.
         plan: which samples make up a step.
-        rank: of this process.
+        rank: rank of this process.
         world_size: number of processes.
         device: where batches are wanted.
         scale: fitted scaling of pixels; None gives stored values as float32.
         augment: how tiles are changed, in order; those that change stored pixels come first, whatever the order.
         labels: name -> table, looked up a row or a tile.
-        seed: of these changes.
+        seed: seed of these changes.
         prefetch: batches prepared ahead, >= 1.
         threads: >= 1; more than ``prefetch`` are of no use.
         channels_last: give pixels the memory format that convolutions prefer; ``batch.tiles.flatten(0, 1)`` is then a

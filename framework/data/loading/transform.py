@@ -76,7 +76,7 @@ def augment(tiles: torch.Tensor, positions: I64, key: int, changes: Sequence[Aug
     Args:
         tiles: (n, C, H, W) of any type; never changed.
         positions: int64 (n,), place of each tile in the GLOBAL step, so that any world size sees the same pixels.
-        key: of the step; the second augmentation and those after it have keys made of it.
+        key: key of the step; the second augmentation and those after it have keys made of it.
         changes: options of the augmentations.
 
     Returns:

@@ -1,7 +1,7 @@
 """Plans: which tiles make up global step t, as a pure function of (universe, seed, step).
 
-No rank, worker or process group enters, so every world size sees the same batches, a resume needs one integer, and a
-plan can be recomputed later to prove what was consumed.
+It does not depend on rank, worker or process group. So every world size sees the same batches, a resume needs one
+integer, and a plan can be computed again later to prove what was consumed.
 """
 
 from framework.data.plan.bags import BagsConfig, BagsPlan, EveryBag

@@ -27,8 +27,8 @@ class BagsConfig(PlanConfig):
     """Options of plan ``bags``.
 
     Attributes:
-        bags: K, rows of a global step.
-        tiles: N, tiles drawn from each.
+        bags: K, number of rows of a global step.
+        tiles: N, number of tiles drawn from each bag.
     """
 
     name: Literal["bags"] = "bags"
@@ -38,7 +38,7 @@ class BagsConfig(PlanConfig):
 
 @PLANS.register("bags", BagsConfig)
 class BagsPlan:
-    """Epoch = a permutation of the allowed bags, K of them a step; the last step is padded with zero-weight rows."""
+    """An epoch is a permutation of the allowed bags, K per step. Rows of weight 0 fill up the last step."""
 
     unit: Literal["bag", "tile", "condition"] = "bag"
 
@@ -92,7 +92,7 @@ def _whole_orders(total: int, seed: int, first: int, stop: int) -> I64:
 
 
 class EveryBag:
-    """Each allowed bag once, in stored order, with a seeded draw of its tiles: what prediction walks over.
+    """Each allowed bag once, in stored order, with a seeded draw of its tiles. Used for prediction.
 
     Another ``seed`` draws other tiles, so predictions may be averaged over seeds. A second epoch repeats the first.
     """

@@ -1,4 +1,4 @@
-"""Plan ``balanced_bags``: every step holds some conditions with equally many wells each, as metric learning needs."""
+"""Plan ``balanced_bags``: each step holds several conditions with equally many wells, for metric learning."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class BalancedBagsConfig(PlanConfig):
 
     Attributes:
         by: columns of bags.parquet whose values together make a condition.
-        conditions: P, conditions of a global step.
-        bags: Q, wells of each.
-        tiles: N, tiles of each well.
+        conditions: P, number of conditions of a global step.
+        bags: Q, number of wells of each condition.
+        tiles: N, number of tiles of each well.
     """
 
     name: Literal["balanced_bags"] = "balanced_bags"
@@ -49,12 +49,12 @@ class BalancedBagsConfig(PlanConfig):
 
 @PLANS.register("balanced_bags", BalancedBagsConfig)
 class BalancedBagsPlan:
-    """Epoch = a permutation of the conditions that have at least two wells, each visited exactly once.
+    """An epoch is a permutation of the conditions with at least two wells; each is visited exactly once.
 
-    The conditions are dealt evenly over ceil(conditions / P) steps, so that no step is left with a single condition to
-    compare; steps with fewer than P are padded with zero-weight rows. A condition's Q wells are the first of a
-    permutation of its wells; one with fewer than Q wells has them repeated in turn, with different tiles. Conditions of
-    one well have no positive pair: they are left out and listed.
+    The conditions are dealt evenly over ceil(conditions / P) steps, so that no step has a single condition without
+    another to compare with. Rows of weight 0 fill up steps with fewer than P conditions. The Q wells of a condition are
+    the first of a permutation of its wells; if it has fewer than Q, they are repeated in turn, with different tiles.
+    Conditions with one well have no positive pair: they are left out and listed.
     """
 
     unit: Literal["bag", "tile", "condition"] = "condition"

@@ -1,6 +1,6 @@
-"""What every plan is: a pure function from a step to the rows of the global batch, and where its tiles come from.
+"""Base of all plans: a pure function from a step to the rows of the global batch, and where tiles come from.
 
-What it answers are the bags and tiles of one step, how ranks share them, and their fingerprint.
+The result has the bags and tiles of one step, how ranks share them, and their fingerprint.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class StepRows:
 
     @property
     def counted(self) -> int | None:
-        """How many rows count, where those come first, as in all rows that a plan gives; else None."""
+        """How many rows count, if these come first, as they do in all rows of a plan; otherwise None."""
         number = int((self.weights > 0).sum())
         return number if bool((self.weights[:number] > 0).all()) else None
 
@@ -56,7 +56,7 @@ class StepRows:
         return self._take(np.minimum(place, len(self.bags) - 1), place < len(self.bags))
 
     def padded(self, rows: int) -> StepRows:
-        """Return ``rows`` rows: these, then these again from the first with weight 0."""
+        """Return ``rows`` rows: these rows, then copies of them, from the first on, with weight 0."""
         place = np.arange(rows)
         return self._take(place % len(self.bags), place < len(self.bags))
 
@@ -90,8 +90,8 @@ class Plan(Protocol):
     """Sampling as arithmetic: ``at(step)`` depends on the universe, the seed and the step, and on nothing else.
 
     Attributes:
-        rows: K, rows of every global step.
-        tiles_per_row: N.
+        rows: K, number of rows of every global step.
+        tiles_per_row: N, number of tiles per row.
         steps_per_epoch: steps until every unit was visited once.
         unit: what is visited exactly once per epoch.
         excluded: bags that the plan never visits, and why.
@@ -116,7 +116,7 @@ class PlanConfig(NamedOptions):
     """Options of a plan, and what others must know of it before it is built."""
 
     visits_tiles: ClassVar[bool] = False
-    """Whether a row is one tile, so that single tiles without a label can be left out; else whole bags are."""
+    """Whether a row is one tile. Then single tiles without a label are left out, otherwise whole bags."""
 
     @property
     def grouped_by(self) -> tuple[str, ...]:
@@ -185,16 +185,16 @@ def whole_bags(universe: PlanUniverse, plan: str) -> PlanUniverse:
 def draw_tiles(bag_start: I64, bags: I64, visit: I64, tiles: int, key: int | U64) -> I64:
     """Draw ``tiles`` tiles for each row from its bag.
 
-    One permutation per bag and key, read cyclically: row number ``visit`` of a bag takes the ``tiles`` places from
-    ``visit * tiles`` on. So a row repeats a tile only when its bag has fewer tiles than it needs, then every tile
-    equally often (differing by one at most), and two rows of one bag share tiles only when the bag is used up.
+    There is one permutation per bag and key, which is read in a circle: row number ``visit`` of a bag takes the
+    ``tiles`` places from ``visit * tiles`` on. So a row repeats tiles only if its bag has fewer than it needs, and then
+    all equally often (to within one). Two rows of one bag share tiles only when the bag is used up.
 
     Args:
         bag_start: int64 (B + 1,).
         bags: int64 (K,).
         visit: int64 (K,), how many earlier rows took tiles of the same bag under the same key.
         tiles: N.
-        key: of the step.
+        key: key of the step.
 
     Returns:
         int64 (K, N), tile ids.

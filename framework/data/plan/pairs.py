@@ -1,4 +1,5 @@
-"""Plan ``pairs``: two tiles that show the same, for paired cell inpainting; and wrong pairs to compare them with."""
+"""Plan ``pairs``: two tiles that show the same protein, for paired cell inpainting; and mismatched pairs as a
+comparison."""
 
 from __future__ import annotations
 
@@ -27,12 +28,12 @@ from framework.errors import RunError
 
 
 class PairsConfig(PlanConfig):
-    """Options of plan ``pairs``: K = ``pairs`` rows of a source and a target tile that show the same.
+    """Options of plan ``pairs``: K = ``pairs`` rows, each of a source and a target tile that show the same protein.
 
     Attributes:
-        pairs: K.
-        by: columns of bags.parquet; partners come from all allowed bags that share their values (a protein whose fields
-            are bags of their own, for a split by field). None: from the source's own bag.
+        pairs: K, number of pairs of a global step.
+        by: columns of bags.parquet. Partners come from all allowed bags with equal values in them, for example a
+            protein whose fields are separate bags. None: partners come from the source's own bag.
     """
 
     name: Literal["pairs"] = "pairs"
@@ -46,9 +47,9 @@ class PairsConfig(PlanConfig):
 
 
 class TilePools:
-    """The tiles of the allowed bags as one line on which the bags of a pool, and so its tiles, are neighbours.
+    """The tiles of the allowed bags, put into one line in which the bags of a pool, and so its tiles, are neighbours.
 
-    Numbers a bag and a pool are kept, none a tile.
+    Memory holds numbers per bag and per pool, none per tile.
 
     Args:
         universe: bags; those of a pool too small for a pair are left out.
@@ -145,9 +146,10 @@ class PairsPlan:
 
 
 class MismatchedPairs:
-    """The rows of a pairs plan with each source exchanged for a tile of another pool, drawn uniformly.
+    """The rows of a pairs plan, with each source replaced by a random tile of another pool.
 
-    What a network that needs its source must do badly on; its targets are those of the plan, so losses compare.
+    A network that needs its source must have a larger loss here. The targets are those of the plan, so the losses can
+    be compared.
 
     Raises:
         RunError: the plan has one pool only.

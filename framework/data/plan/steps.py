@@ -1,4 +1,4 @@
-"""Some of the steps of a plan, as a plan of their own: what one of several processes walks over."""
+"""Every n-th step of a plan as a plan of its own: the share of one of several processes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class EveryNthStep:
     """The steps ``first``, ``first + every``, ... of the first epoch of a plan; rows keep the number of their step.
 
     Args:
-        plan: whose steps they are.
-        first: >= 0; beyond the last step nothing is left.
-        every: >= 1.
+        plan: the plan that the steps are taken from.
+        first: first step, >= 0; beyond the last step the plan is empty.
+        every: distance of the steps, >= 1.
     """
 
     unit: Literal["bag", "tile", "condition"]

@@ -45,7 +45,7 @@ class TileLine:
 
 @PLANS.register("tiles", TilesConfig)
 class TilesPlan:
-    """Epoch = a permutation of all allowed tiles, K a step; the last step is padded with zero-weight rows."""
+    """An epoch is a permutation of all allowed tiles, K per step. Rows of weight 0 fill up the last step."""
 
     unit: Literal["bag", "tile", "condition"] = "tile"
     tiles_per_row = 1
@@ -71,7 +71,7 @@ class TilesPlan:
 
 
 class EveryTile:
-    """Each allowed tile once, in stored order, ``rows`` a step: what embedding walks over. Epochs are alike."""
+    """Each allowed tile once, in stored order, ``rows`` per step, for embedding. All epochs are equal."""
 
     unit: Literal["bag", "tile", "condition"] = "tile"
     tiles_per_row = 1

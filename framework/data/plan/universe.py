@@ -31,7 +31,7 @@ class PlanUniverse:
         group: int64 (U,), condition of each allowed bag.
         group_names: name of each condition, for messages; may be empty.
         tiles: int64, allowed tiles, increasing; None allows every tile of the allowed bags. Only plans that visit
-            single tiles can honour it, the others refuse it.
+            single tiles can use it; the others refuse it.
         excluded: bags that were asked for and left out before any plan was made.
     """
 

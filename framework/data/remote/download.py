@@ -109,7 +109,7 @@ class RemoteFolder:
     """A folder behind a URL.
 
     Args:
-        url: of the folder, without credentials.
+        url: URL of the folder, without credentials.
 
     Raises:
         DatasetError: credentials in the URL, an unknown protocol, or a package for it that is missing.

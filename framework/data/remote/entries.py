@@ -36,7 +36,7 @@ class Entry:
 
     Attributes:
         path: where.
-        blake3: of what it is, or will be.
+        blake3: blake3 of what it is, or will be.
         is_part: whether it is a download.
         used_ns: when it was used last.
         bytes: what it takes, or will take when it is complete.
@@ -55,7 +55,7 @@ def entries(folder: Path, stamps: Sequence[Path] = ()) -> list[Entry]:
     """Return the cache's files in a folder, in the order of eviction.
 
     Args:
-        folder: of the files.
+        folder: folder of the files.
         stamps: folders whose files of the same name were touched when a file was used.
     """
     found = []

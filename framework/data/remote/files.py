@@ -26,11 +26,11 @@ class RemoteFiles:
     """The files of one remote dataset, as local ones.
 
     Args:
-        url: of the dataset.
+        url: URL of the dataset.
         config: how its files are kept.
 
     Attributes:
-        url: of the dataset.
+        url: URL of the dataset.
         folder: that URL, for reading past the cache.
         cache: where its files are kept.
         root: local folder with its ``dataset.json``.

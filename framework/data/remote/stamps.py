@@ -27,7 +27,7 @@ class Stamps:
     """The stamps of one user.
 
     Args:
-        folder: of this user alone.
+        folder: folder of this user alone.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -45,7 +45,7 @@ class ScaleProfile(StrictModel):
     A scale with further facts has a subclass of its own.
 
     Attributes:
-        name: of the scale.
+        name: name of the scale.
         channels: names, in the order of the tiles.
         mean: one per channel, where the scale needs it; else empty. So also:
         sd: > 0.
@@ -103,10 +103,10 @@ class ScaleProfile(StrictModel):
         """Measure what a scale needs.
 
         Args:
-            options: of the scale, or its name where all have defaults.
+            options: options of the scale, or its name where all have defaults.
             store: source of the tiles; its channels are the profile's.
             tile_ids: int64, tiles of the training part.
-            seed: of what a scale may draw from them.
+            seed: seed of what a scale may draw from them.
             floor: channel -> floor; 0 for the others.
 
         Raises:
@@ -140,10 +140,10 @@ class Scale(ABC):
         """Return what the profile has beyond name and channels; nothing, unless a scale needs it.
 
         Args:
-            options: of the scale.
+            options: options of the scale.
             store: source of the tiles, in the channels of the run.
             tile_ids: int64, tiles of the training part.
-            seed: of what it may draw from them.
+            seed: seed of what it may draw from them.
 
         Raises:
             RunError: they do not suffice.
@@ -168,7 +168,8 @@ def read_profile(plain: Mapping[str, Any]) -> ScaleProfile:
     """Return a profile as it was kept.
 
     Raises:
-        RegistryError: no scale has its name. pydantic.ValidationError: it does not fit.
+        RegistryError: no scale has its name.
+        pydantic.ValidationError: it does not fit.
     """
     profile: ScaleProfile = SCALES.get(str(plain.get("name"))).build.profile_type.from_plain(plain)
     return profile

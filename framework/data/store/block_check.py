@@ -25,7 +25,7 @@ class BlockCheck:
     """Knows which blocks of which shards were found sound.
 
     Args:
-        dataset: whose shards are read.
+        dataset: dataset whose shards are read.
 
     Raises:
         DatasetError: it has no checksums of blocks.

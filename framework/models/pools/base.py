@@ -77,7 +77,7 @@ def build_pool(options: PoolOptions, width: int) -> BagPool:
     """Build a pool.
 
     Args:
-        options: of one entry of ``POOLS``.
+        options: options of one entry of ``POOLS``.
         width: E of the vectors it pools.
 
     Raises:

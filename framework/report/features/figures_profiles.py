@@ -135,7 +135,7 @@ def cell_dendrogram(
         crops: (n, H, W, 3) in 0..1; None draws the tree alone.
         labels: class of each cell.
         title: feature set.
-        pixel_size_um: of the crops, whose width is told in the caption; None: not known.
+        pixel_size_um: pixel size of the crops, whose width is told in the caption; None: not known.
     """
     drawn, axes = figure(8.6, 3.4 if crops is None else 4.0)
     panel = axes[0, 0]

@@ -48,7 +48,7 @@ def write_feature_report(
     """Write ``report.html`` and ``figures/`` into an evaluation folder of kind ``features``.
 
     Args:
-        folder: of ``wellstream evaluate-features``.
+        folder: folder of ``wellstream evaluate-features``.
         tables: the feature sets that were compared, in the same order.
         dataset: where the cells come from, for crops.
         progress: called with (stage, done, total).

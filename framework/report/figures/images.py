@@ -193,9 +193,9 @@ def overview(
         file: PNG of the field.
         nuclei: columns y_px, x_px (field pixels) and status.
         scale: overview pixels per field pixel.
-        diameter_px: of the circles, in field pixels.
+        diameter_px: diameter of the circles, in field pixels.
         title: what the field is.
-        pixel_size_um: of the field, for a scale bar; None: not known.
+        pixel_size_um: pixel size of the field, for a scale bar; None: not known.
 
     Raises:
         InputError: the file is not a picture, or a damaged one.
@@ -224,7 +224,7 @@ def field_picture(
         image: (h, w) or (h, w, 3) picture of the field.
         nuclei: columns y_px, x_px (field pixels) and status.
         scale: pixels of the picture per field pixel.
-        diameter_px: of the circles, in field pixels.
+        diameter_px: diameter of the circles, in field pixels.
         title: what the field is.
         tile_px: edge of a tile in field pixels, to draw three of them; None for none.
         pixel_size_um: edge of a field pixel, for a scale bar.

@@ -25,7 +25,7 @@ def paga_start(values: Floats, neighbours: int, clusters: int | None = None) -> 
 
     Args:
         values: (n, d), n > ``neighbours``.
-        neighbours: of the graph.
+        neighbours: neighbours of the graph.
         clusters: how many; None: the square root of n / 2, from 2 to 30.
     """
     count = clusters if clusters is not None else int(np.clip(np.sqrt(len(values) / 2), 2, 30))

@@ -19,8 +19,8 @@ def round_length(pixel_size_um: float | None, width_px: float) -> tuple[float, f
     """Return a bar for an image: its length as 1, 2 or 5 times a power of ten in um, and in pixels.
 
     Args:
-        pixel_size_um: of the image; None or 0: not known.
-        width_px: of the image.
+        pixel_size_um: pixel size of the image; None or 0: not known.
+        width_px: width of the image.
 
     Returns:
         The longest that takes at most two fifths of the width; None where the pixel size is not known.
@@ -48,7 +48,7 @@ def draw_scale_bar(
 
     Args:
         panel: shows it.
-        pixel_size_um: of the image; None or 0: not known, and nothing is drawn.
+        pixel_size_um: pixel size of the image; None or 0: not known, and nothing is drawn.
         width_px, height_px: of what is seen of it.
         left, top: where that begins, in pixels.
     """

@@ -28,7 +28,7 @@ def read_locations(file: Path | str, reliabilities: Sequence[str]) -> pd.DataFra
 
     Args:
         file: the table; with a column "Main location" (version 19 on), or with a column per reliability (before).
-        reliabilities: of the genes that count, as ``Approved``.
+        reliabilities: reliabilities of the genes that count, as ``Approved``.
 
     Returns:
         Columns ``gene`` (symbol), ``ensembl`` and ``location``, one row for each location of a gene.

@@ -243,7 +243,7 @@ def apart(starts: Floats, widths: Floats, height: float) -> Floats:
     Args:
         starts: (n, 2), where they would stand, x and y.
         widths: (n,), of the boxes, in the same unit.
-        height: of every box.
+        height: height of every box.
     """
     found = starts.copy()
     done: list[int] = []

@@ -27,7 +27,7 @@ class GeneMaps:
     """Tiles of one file, and what a gene is read from in them.
 
     Attributes:
-        target: of the gene; empty where the file does not say.
+        target: target of the gene; empty where the file does not say.
         gene: its name.
         images: (n, C, H, W) as stored.
         maps: float32 (n, C, H, W), attributions.

@@ -29,7 +29,7 @@ class Fit:
             ``high`` (95 % interval).
         dropped: columns that the others explain.
         rows: observations.
-        degrees: of freedom of the residuals.
+        degrees: degrees of freedom of the residuals.
         r2: share of the variance that the model explains.
     """
 
@@ -47,7 +47,7 @@ def least_squares(columns: Floats | csc_array, names: Sequence[str], values: Flo
 
     Args:
         columns: (n, P), dense or sparse; memory grows with the entries that are not zero, and with P squared.
-        names: of the columns.
+        names: names of the columns.
         values: (n,).
 
     Raises:

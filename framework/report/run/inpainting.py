@@ -47,7 +47,7 @@ def inpainting(run: Path, pixel_size_um: float | None = None) -> Section | None:
 
     Args:
         run: run folder.
-        pixel_size_um: of the dataset, for cells that were painted without it.
+        pixel_size_um: pixel size of the dataset, for cells that were painted without it.
 
     Raises:
         InputError: its files cannot be read.

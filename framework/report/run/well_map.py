@@ -44,8 +44,8 @@ def write_well_map(dataset: Dataset, embeddings: anndata.AnnData, out: Path | st
     """Write the page.
 
     Args:
-        dataset: that was embedded.
-        embeddings: of its wells, or of its tiles (then wells are means).
+        dataset: dataset that was embedded.
+        embeddings: embeddings of its wells, or of its tiles (then wells are means).
         out: the file.
         title: heading.
 

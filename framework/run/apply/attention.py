@@ -26,7 +26,7 @@ class TileAttention:
     Args:
         on: the run on its data.
         objective: what predicts; its pool has learned how much tiles count.
-        bags: that are predicted, increasing.
+        bags: bags that are predicted, increasing.
     """
 
     def __init__(self, on: Application, objective: PredictsTargets, bags: I64) -> None:
@@ -64,7 +64,7 @@ class TileAttention:
         Args:
             tiles: (n, N), those of the bags that count.
             shares: (n, N), from ``predict``.
-            share: of this draw among all draws of a bag.
+            share: share of this draw among all draws of a bag.
         """
         places = np.searchsorted(self._tiles, tiles)
         np.add.at(self._draws, places, 1)

@@ -55,7 +55,7 @@ class BagMaps:
         bags: names of bags (``WELL`` or ``PLATE/WELL``), or how many are drawn.
         tiles: per bag, of which maps are made.
         samples, noise: of SmoothGrad.
-        seed: of what is drawn.
+        seed: seed of what is drawn.
     """
 
     outputs: Sequence[str] = ()

@@ -52,7 +52,7 @@ def export(
         run: run folder; its best or newest checkpoint is used.
         out: folder to write; an export that is there already is replaced.
         data: dataset that says how large tiles are; None: the one the run trained on.
-        licence: of the weights, as ``CC-BY-4.0``; it stands in ``model.json`` and in the model card.
+        licence: licence of the weights, as ``CC-BY-4.0``; it stands in ``model.json`` and in the model card.
         program: whether to write ``model.pt2``.
 
     Returns:

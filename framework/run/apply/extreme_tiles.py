@@ -23,7 +23,7 @@ def extremes(table: pd.DataFrame, output: Output, count: int) -> tuple[pd.DataFr
     Args:
         table: one row per tile and output: target, output, tile, contribution.
         output: which.
-        count: of each at most; a tile stands on one side alone.
+        count: count of each at most; a tile stands on one side alone.
     """
     mine = table[(table["output"] == output.name) & (table["target"] == output.target)]
     mine = mine.sort_values(["contribution", "tile"], ascending=[False, True], kind="stable")

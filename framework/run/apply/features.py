@@ -68,7 +68,7 @@ def features(
         scales_px: distances of the Haralick features, of ``classic`` and ``regions``.
         outline: channel that shows the object (``regions``), such as the nucleus; None: the channel nuclei were found
             in, where the dataset says so, or its only one.
-        weights: of the network for ``transfer``, safetensors or a torch state dict, with torchvision's names.
+        weights: weights of the network for ``transfer``, safetensors or a torch state dict, with torchvision's names.
         layer: for ``transfer``: ``layer1`` .. ``layer4``.
         parts: split.csv of a run, for the column ``part``; without it every tile is ``unseen``.
         progress: called with (stage, done, total).

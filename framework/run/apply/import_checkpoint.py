@@ -62,7 +62,7 @@ def import_checkpoint(
     Args:
         file: the checkpoint: ``base.*``, ``head.module.*``, ``head.final``.
         data: dataset of ``import-release`` and ``ingest``, with the target.
-        target: that the checkpoint predicts, as ``transcriptomics_m1``.
+        target: target that the checkpoint predicts, as ``transcriptomics_m1``.
         out: run folder to write.
         channels: in the order that the network saw; None: those of the dataset.
         split_by: column of bags.parquet with ``train``, ``val`` and ``test``; None: ``Metadata_Fold_<target>``.

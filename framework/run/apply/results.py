@@ -54,11 +54,11 @@ class PredictSummary(Result):
         files: one ``.h5ad`` per target.
         rows: bags or tiles.
         columns: genes or markers of all targets.
-        part: of the split, or ``all``.
+        part: part of the split, or ``all``.
         views: mirror images that were averaged.
         step: completed steps of the weights.
         attention: table of how much each tile counted, where the run has learned it.
-        level: of the intervals, where they were asked for.
+        level: level of the intervals, where they were asked for.
     """
 
     files: tuple[Path, ...]
@@ -77,7 +77,7 @@ class InpaintSummary(Result):
 
     Attributes:
         folder: with ``inpainting.json`` and ``panels.npz``.
-        part: of the split, or ``all``.
+        part: part of the split, or ``all``.
         pairs: targets that were painted twice.
         loss: mean squared error after a source of the same condition.
         loss_mismatched: after one of another condition.
@@ -102,7 +102,7 @@ class SaliencySummary(Result):
 
     Attributes:
         file: the ``.npz``.
-        tiles: of which maps were made.
+        tiles: tiles of which maps were made.
         outputs: names of what is predicted of a tile or bag.
         step: completed steps of the weights.
         method: ``guided`` (backpropagation) or ``smoothgrad``.
@@ -133,10 +133,10 @@ class ExportSummary(Result):
         folder: where it lies.
         files: their names.
         network: its name.
-        channels: that it sees, in order.
+        channels: channels that it sees, in order.
         width: length of a vector.
         step: completed steps of the weights.
-        licence: of the weights; None where it was not stated.
+        licence: licence of the weights; None where it was not stated.
     """
 
     folder: Path
@@ -154,14 +154,14 @@ class ImportSummary(Result):
 
     Attributes:
         run: its folder.
-        target: that it predicts.
+        target: target that it predicts.
         genes: with an output.
         excluded: genes that no training well has, which have no output.
-        channels: that it sees, in order.
+        channels: channels that it sees, in order.
         train: training wells, by which z-scores become units of the target.
         val: wells.
         test: wells.
-        tensors: of the checkpoint that were taken into the backbone.
+        tensors: tensors of the checkpoint that were taken into the backbone.
     """
 
     run: Path

@@ -61,7 +61,7 @@ def saliency(
         out: .npz to write.
         part: ``train``, ``val``, ``test`` or ``all``.
         tiles: how many, drawn by ``seed``; fewer where the part has fewer; None: 256, or 9 per bag.
-        seed: of the draw, and of the noise.
+        seed: seed of the draw, and of the noise.
         progress: called with (stage, done, total).
         outputs: of bags: genes, as ``GENE`` or ``TARGET/GENE``; none: all, where there are few.
         bags: of bags: their names (``WELL`` or ``PLATE/WELL``), or how many are drawn.

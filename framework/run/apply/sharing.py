@@ -33,7 +33,7 @@ class Walk:
     """What is walked over once.
 
     Attributes:
-        plans: of equally many steps; a step is a batch of each.
+        plans: plans of equally many steps; a step is a batch of each.
         store: where their tiles come from; None: the pixels.
     """
 

@@ -80,9 +80,9 @@ class StreamedTable:
     Args:
         out: the file.
         obs: one row per row of ``X``.
-        columns: of ``X``.
+        columns: columns of ``X``.
         facts: ``uns["wellstream"]``.
-        names: of the columns; None: ``d0000`` and so on.
+        names: names of the columns; None: ``d0000`` and so on.
 
     Attributes:
         rows: written so far.

@@ -91,9 +91,9 @@ class OneHead:
     """One model.
 
     Attributes:
-        name: of its run folder.
+        name: name of its run folder.
         target: what it predicts.
-        seed: of its split; None for a split by listed values.
+        seed: seed of its split; None for a split by listed values.
         config: what ``wellstream train`` would train it with.
     """
 

@@ -23,7 +23,7 @@ class Beginning:
     """How a model of a stack begins.
 
     Attributes:
-        table: of the labels of the stack, which are those of its target.
+        table: table of the labels of the stack, which are those of its target.
         genes: int64 (n,), columns of the target's table that it learns.
         mean, sd: float32 (n,), over its training bags.
         weight, bias: (n, D) and (n,).
@@ -45,14 +45,14 @@ class Stack:
     Rows of the labels are those of all tables, one after the other, each with a row of no bag at its end.
 
     Args:
-        labels: of each target, float32 (B, G), NaN where nothing is measured.
+        labels: labels of each target, float32 (B, G), NaN where nothing is measured.
         models: how each begins.
         optim: their optimiser.
         device: where they are trained.
         rows: most bags that a model sees at once.
 
     Attributes:
-        offsets: of each model, the row at which the labels of its target begin.
+        offsets: offsets of each model, the row at which the labels of its target begin.
         nobody: a row of no bag.
     """
 

@@ -28,7 +28,7 @@ class Trained:
     """What training a model left behind, for its run folder.
 
     Attributes:
-        name: of the model.
+        name: name of the model.
         visits: steps of its plan.
         losses, counts: float64 (steps,), sums of squared errors and what they are over.
         norms: step -> norm of the gradient, of steps that are logged; steps are counted from 1 here and below.
@@ -64,7 +64,7 @@ class Side:
 
     Attributes:
         stack: the weights.
-        models: of the stack, in its order.
+        models: models of the stack, in its order.
         course: what they are trained on.
         held_out: vectors (K, D) and bags (K,) of the validation part of each model; None where the run never looks.
         told: sums of squared errors and numbers of measured values of steps that the models do not know yet.

@@ -26,7 +26,7 @@ class Seen:
     Attributes:
         vectors: (M, K, D).
         bags: (M, K) rows of the labels; the one of no bag where a row is padding.
-        lengths: of each model, how many rows are not padding.
+        lengths: lengths of each model, how many rows are not padding.
     """
 
     vectors: torch.Tensor
@@ -73,9 +73,9 @@ class Course:
     """Steps of several models side by side.
 
     Args:
-        visits: of each model.
-        vectors: of their bags.
-        offsets: of each model, the row of the labels at which those of its target begin.
+        visits: visits of each model.
+        vectors: vectors of their bags.
+        offsets: offsets of each model, the row of the labels at which those of its target begin.
         nobody: the row of the labels that belongs to no bag.
         device: where steps are wanted.
     """

@@ -74,7 +74,7 @@ class RunWriter:
         Args:
             known: what it is.
             trained: what training left behind, with ``final``.
-            seconds: that the training of all models took so far.
+            seconds: seconds that the training of all models took so far.
 
         Returns:
             Its folder.

@@ -40,11 +40,11 @@ def plan_of(
     """Return the run's plan over the bags of a part that have something to learn from.
 
     Args:
-        config: of the run.
+        config: config of the run.
         dataset: the data.
         parts: part of every bag.
         part: ``train`` or ``val``.
-        objective: of the run.
+        objective: objective of the run.
         labels: its label tables; where they are measurements of what it predicts, bags (or, for a plan over single
             tiles, tiles) without any are left out.
         draw: which stream of ``train.seed`` orders it.

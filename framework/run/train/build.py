@@ -50,10 +50,10 @@ class Built:
     """What training begins with.
 
     Attributes:
-        collaborators: of this rank.
+        collaborators: collaborators of this rank.
         progress: what is done already.
         train: the section ``train``, with the number of steps.
-        plan: of training.
+        plan: plan of training.
     """
 
     collaborators: Collaborators

@@ -53,9 +53,9 @@ def contradictions(folder: RunFolder, config: RunConfig, state: Mapping[str, Any
     """Return a sentence about each file beside the checkpoints that is not what a checkpoint was made with.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         config: its ``config.yaml``.
-        state: of the checkpoint. What older checkpoints did not record is not compared.
+        state: state of the checkpoint. What older checkpoints did not record is not compared.
 
     Raises:
         CheckpointError: what the checkpoint says of the run is not readable.

@@ -29,9 +29,10 @@ def initial_objective(
     They depend on the seed alone, and on the files and runs that the config names.
 
     Args:
-        config: of the run.
+        config: config of the run.
         profile: what the objective measured on the training part.
-        backbone: of the run it builds on; None where it builds on none, and where a checkpoint has these weights too.
+        backbone: backbone of the run it builds on; None where it builds on none, and where a checkpoint has these
+            weights too.
         published: whether to read the weights that the objective's network names; not where a checkpoint follows.
 
     Raises:

@@ -209,7 +209,7 @@ def solo(config: RunConfig, device: str | None = None) -> Ranks:
     """Return one process in the precision of a run.
 
     Args:
-        config: of the run.
+        config: config of the run.
         device: as ``open_run`` has it.
 
     Raises:
@@ -222,7 +222,7 @@ def joined(config: RunConfig, device: str | None = None) -> Ranks:
     """Join the processes that a launcher started, in the precision of a run; alone without one.
 
     Args:
-        config: of the run.
+        config: config of the run.
         device: as ``open_run`` has it.
 
     Raises:

@@ -80,7 +80,7 @@ def prepare(config: RunConfig, folder: RunFolder, resume: str, ranks: Ranks) -> 
 
     Args:
         config: resolved.
-        folder: of the run.
+        folder: folder of the run.
         resume: ``auto``, ``none``, or a checkpoint or run folder.
         ranks: the processes.
 

@@ -48,9 +48,9 @@ class Rehearsal(Result):
     Attributes:
         training: what would be trained, in sentences.
         parameters: numbers that train.
-        tiles_per_step: of all processes.
+        tiles_per_step: tiles per step of all processes.
         first_step_s, step_s: seconds of the first step, and of a later one.
-        estimate: of all steps, without validation and checkpoints.
+        estimate: estimate of all steps, without validation and checkpoints.
         memory: the most that was used.
         lighter: what would take memory down, each measured.
     """
@@ -78,7 +78,7 @@ def rehearse(config: RunConfig) -> Rehearsal:
     """Make a few steps of a run on this process alone and measure them; nothing is written to ``run_dir``.
 
     Args:
-        config: of the run.
+        config: config of the run.
 
     Raises:
         WellstreamError: whatever training would refuse.
@@ -150,7 +150,7 @@ def first_steps(config: RunConfig, built: Built, count: int) -> Iterator[tuple[B
     """Yield the first batches of a training, each with the call that makes its step.
 
     Args:
-        config: of the run.
+        config: config of the run.
         built: what training begins with; its weights change as the steps are made.
         count: steps.
     """

@@ -17,7 +17,8 @@ def settings_of_run(config: RunConfig, facts: ObjectiveFacts, world_size: int, c
         config: resolved.
         facts: what the objective measured, and of which dataset.
         world_size: ranks.
-        commit: of the folder that training was started in; None outside of a repository, or where it is not known.
+        commit: commit of the folder that training was started in; None outside of a repository, or where it is not
+            known.
     """
     lineage = {
         "dataset": facts.dataset,
