@@ -58,15 +58,15 @@ class PlatemapConfig(StrictModel):
         description="the plate map: a text table (CSV, TSV ...), an assay layout of Harmony, or a barcode_platemap.csv"
     )
     columns: dict[str, str | Constant] = Field(default={})
-    """Our column -> theirs, or ``{value: ...}`` for all wells."""
+    """Our column -> column of the file, or ``{value: ...}`` for all wells."""
     row: str | None = Field(default=None, min_length=1)
-    """Column with the row of the well (letters or a number), where the well stands in two columns."""
+    """Column with the row of the well (letters or a number), if row and column are separate."""
     column: str | None = Field(default=None, min_length=1)
     """Column with the column of the well; with ``row``."""
     plate: str | None = Field(default=None, min_length=1)
     """The plate all rows belong to, where the file has no column for it."""
     control_types: dict[str, ControlType] = Field(default={})
-    """Their control type -> ours, as ``{WT: negcon, Null: treatment}``."""
+    """Control type of the file -> ours, such as ``{WT: negcon, Null: treatment}``."""
     blank: ControlType | Blank | None = None
     """What a blank perturbation means: ``negcon``, or ``{control_type: negcon, perturbation: DMSO}``; null refuses."""
     not_imaged: UniqueNames = ()

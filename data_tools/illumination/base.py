@@ -146,9 +146,9 @@ class IlluminationConfig(StrictModel):
 
     Attributes:
         method: its name.
-        max_images: sites of a plate the mean is taken over, drawn by seed; null for all, as the paper; then all are
-            read twice. A sample errs with the root of its size: of 720 simulated fields, 256 gave flat-fields that
-            differ from those of all by 1.3 to 2.2 % (rms).
+        max_images: how many sites of a plate the mean image is made of, drawn by seed. Null: all, as in the paper; all
+            images are then read twice. The error of a sample falls with the square root of its size: 256 of 720
+            simulated fields gave flat-fields that differ by 1.3 to 2.2 % (rms) from those of all.
     """
 
     corrects: ClassVar[bool] = True

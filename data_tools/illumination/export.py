@@ -14,7 +14,8 @@ class ExportIlluminationConfig(IlluminationConfig):
     """``illumination: {method: export}``; no mean is taken, so ``max_images`` changes nothing.
 
     Attributes:
-        profile: which of the two that Harmony may keep per channel: fitted to the background, or to the cells.
+        profile: which of Harmony's two flat-fields per channel to use: the one fitted to the background, or to the
+            cells.
     """
 
     of_export: ClassVar[bool] = True

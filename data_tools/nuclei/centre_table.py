@@ -51,19 +51,19 @@ class CentreTableConfig(StrictModel):
     image: Column | None = None
     """Column with the file name of the image, instead of well and site."""
     plate: Column | None = None
-    """Column with the plate, where one file holds several."""
+    """Column with the plate, if one file holds several."""
     well: Column | None = None
     """Column with the well."""
     row: Column | None = None
-    """Column with the row of the well, where it stands in two columns."""
+    """Column with the row of the well, if row and column are separate."""
     column: Column | None = None
     """Column with the column of the well; with ``row``."""
     site: Column | None = None
-    """Not needed where every well has one site."""
+    """Column with the site; not needed if every well has one site."""
     site_offset: int | None = None
     """Added to the numbers of sites in the table."""
     unit: Literal["px", "um"] = "px"
-    """Of the positions."""
+    """Unit of the positions."""
     origin: Literal["corner", "centre"] = "corner"
     """Where positions count from: the middle of the first pixel, or the middle of the image."""
     y_axis: Literal["down", "up"] = "down"
@@ -71,9 +71,9 @@ class CentreTableConfig(StrictModel):
     offset_px: CentreOffset = CentreOffset()
     """What to add to the positions at the end."""
     only: dict[str, str] = Field(default={})
-    """Column -> text: other rows are left out (and counted), as those of other timepoints."""
+    """Column -> text: only rows with this text are used; others, such as other timepoints, are left out and counted."""
     header: str | None = None
-    """A column whose name marks the header, where other lines stand before it."""
+    """Name of a column by which the header is found, if other lines come before it."""
     header_rows: Literal[1, 2] = 1
     """Lines of column names; with 2, a column is a list of two names."""
 

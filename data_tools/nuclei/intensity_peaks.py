@@ -32,7 +32,7 @@ class IntensityPeaksConfig(SizedConfig):
 
     method: Literal["intensity_peaks"] = "intensity_peaks"
     min_area: float | None = Field(default=None, ge=0, lt=1)
-    """Smallest area of a nucleus as a share of the expected; the default means half the expected diameter."""
+    """Smallest area of a nucleus, as a share of the expected area. The default means half the expected diameter."""
 
 
 @NUCLEI.register("intensity_peaks", IntensityPeaksConfig)

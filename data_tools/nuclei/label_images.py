@@ -46,7 +46,7 @@ class LabelImagesConfig(StrictModel):
     path: str = Field(min_length=1, description="the folder with the label images; {plate} stands for the plate")
     pattern: str = Field(min_length=1, description="a regular expression with the group image, or well and site")
     site: int | None = Field(default=None, ge=0)
-    """The site of all images, where names hold none."""
+    """The site of all images, if their names hold none."""
     site_offset: int | None = None
     """Added to the numbers of sites in the names."""
 

@@ -138,7 +138,8 @@ class SizedConfig(NucleiConfig):
     """Expected diameter of a nucleus in px; or ``diameter_um``."""
     method: str
     threshold: Literal["otsu"] | float = "otsu"
-    """Intensity above which a pixel belongs to a nucleus, in stored units, or Otsu's of each image."""
+    """Intensity above which a pixel belongs to a nucleus, in stored units; ``otsu``: the Otsu threshold of each
+    image."""
     min_score: float = Field(default=0.0, ge=0, le=1)
     """Centres with a lower score are dropped."""
 

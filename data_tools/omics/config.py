@@ -28,7 +28,7 @@ class SampleSheet(StrictModel):
 
     Attributes:
         path: path of the file.
-        sample: its column with the names of the samples.
+        sample: column of the file with the names of the samples.
     """
 
     path: str
@@ -71,31 +71,33 @@ class OmicsConfig(StrictModel):
         normalise: intensities: ``vsn`` (the default: an affine map per sample and arsinh, Huber 2002) or ``median``
             (log2, samples centred on their medians).
         trimmed: share of the genes that vsn leaves out of its fit as changed (R's ``1 - lts.quantile``).
-        vsn_from: a dataset (its folder, or one of its ``targets/*.h5ad``) onto whose vsn fit these samples are mapped,
-            so that further plates compare with it; null to fit these samples.
+        vsn_from: a dataset (its folder, or one of its ``targets/*.h5ad``) whose vsn fit is used for these samples, so
+            that further plates can be compared with it. Null: these samples get their own fit.
         long: columns of a table with one row per sample and gene; null for a wide one.
-        facts: columns of a wide table that hold numbers and are not genes, as ``[RIN, n_counts]``; with genes in rows,
-            columns that are not samples, as ``[Length]``.
-        genes: regular expression that the names of genes match, as ``^ENSG``; all other columns are facts.
+        facts: columns of a wide table that hold numbers but are not genes, such as ``[RIN, n_counts]``. With genes in
+            rows: columns that are not samples, such as ``[Length]``.
+        genes: regular expression that names of genes match, such as ``^ENSG``; all other columns are facts of samples.
         layer: layer of an AnnData or MuData file, instead of ``X``; ``raw`` for its raw.
         modality: modality of a MuData file, as ``rna`` or ``prot``, or of a 10x matrix, as ``Gene Expression``; null
             where it has one alone.
         gene_names: column of ``var`` (AnnData) or of a table with genes in rows, fact of genes (GCT), ``id`` or
             ``name`` (10x) with the names to use.
-        symbols: a table from ids to symbols; the targets have symbols then.
-        same_gene: what becomes of genes of one name: ``sum`` of counts or intensities, ``keep`` their ids as names, or
-            ``refuse``. Null: sum for counts whose ids are known, else refuse.
+        symbols: a table from ids to symbols; the genes of the targets are then named by symbols.
+        same_gene: what to do with genes of the same name: ``sum`` counts or intensities, ``keep`` them with their ids
+            as names, or ``refuse``. Null: sum for counts whose ids are known, else refuse.
         sample: column that identifies a sample, for the record.
         perturbation, stimulation, plate: columns; ``stimulation: null`` where there is one, ``plate: null`` for no
             batch correction.
-        batches: further columns, as that of the TMT multiplex, whose effects are taken out with that of the plate in
-            one linear model (limma's ``removeBatchEffect`` with ``batch`` and ``batch2``).
-        covariates: columns of numbers, as RIN, whose linear effect is taken out in the same model.
+        batches: further columns, such as the TMT multiplex, whose effects are removed together with that of the plate
+            in one linear model (limma's ``removeBatchEffect`` with ``batch`` and ``batch2``).
+        covariates: columns of numbers, such as RIN, whose linear effect is removed in the same model.
         min_share: a gene seen in a smaller share of the samples is dropped (Image2Omics: 50 of 384).
-        expressed_in: where that share is asked for, among the samples of a stimulation: ``every_plate`` (Image2Omics:
-            "in each plate"; a gene must reach it on each), ``any_plate`` (on one is enough), ``pooled`` (all together).
-        design: what batch correction protects: ``condition`` (perturbation) or ``intercept`` (nothing, as limma).
-        wells_per_label: omics samples averaged into the label of a condition, drawn for each imaging plate.
+        expressed_in: where a gene must reach that share, among the samples of a stimulation: on ``every_plate``
+            (Image2Omics: "in each plate"), on ``any_plate`` (one is enough), or ``pooled`` (all plates together).
+        design: what batch correction protects: ``condition`` (the effect of the perturbation) or ``intercept``
+            (nothing, as in limma).
+        wells_per_label: how many omics samples are averaged for the label of a condition; they are drawn for each
+            imaging plate.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")

@@ -16,8 +16,8 @@ class ShardsConfig(StrictModel):
     Attributes:
         layout: ``tar`` (WebDataset) or ``zarr`` (one sharded Zarr v3 array per shard).
         codec: ``none``, or ``{id: blosc, cname, clevel, shuffle}`` for the tiles of layout ``zarr``.
-        bags_per_shard: consecutive wells of one plate in a shard; one shard is one task.
-        chunk_tiles: tiles of one WebDataset sample, at most; for ``zarr``, tiles in memory at a time.
+        bags_per_shard: how many consecutive wells of a plate go into one shard; one shard is one task.
+        chunk_tiles: most tiles of one WebDataset sample; for ``zarr``, most tiles in memory at a time.
     """
 
     layout: Literal["tar", "zarr"] = "tar"

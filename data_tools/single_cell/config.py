@@ -73,20 +73,20 @@ class SingleCellConfig(WithPlugins):
             both files hold proteins, those of this file are used.
         layer: layer of ``genes`` where it is an ``.h5ad`` or ``.h5mu``: counts to take instead of ``X``; ``raw`` for
             its raw.
-        protein_layer: the same of ``proteins``.
+        protein_layer: layer of ``proteins``, likewise.
         obsm: entry of an ``.h5ad`` that is a table of proteins, or an array whose names are a list in ``uns``.
-        fractional: accept counts that are not whole numbers, as programs that correct counts write them.
-        labels: CSV with one row per cell, joined by the first column; its other columns become facts of the cell, as
+        fractional: whether to accept counts that are not whole numbers, such as those of programs that correct counts.
+        labels: CSV with one row per cell, joined by the first column. Its other columns are kept with the cells, as
             text.
         markers: proteins to keep, in order; null for all.
         species: see the class; null for one species.
-        min_genes: expressed genes below which a cell is dropped.
-        min_cells: cells expressing it below which a gene is dropped.
+        min_genes: cells with fewer expressed genes than this are dropped.
+        min_cells: genes that fewer cells than this express are dropped.
         log: the natural logarithm of 1 + counts.
-        normalise_total: scale each cell to this many counts before the logarithm and a dispersion filter on counts;
-            null: not at all, as in the paper.
+        normalise_total: scale each cell to this many counts, before the logarithm and a dispersion filter on counts.
+            Null: no scaling, as in the paper.
         dispersion: see the class; null to keep all genes.
-        clr: also store centred log ratios of the proteins (Stoeckius et al. 2017).
+        clr: whether to store centred log ratios of the proteins too (Stoeckius et al. 2017).
         gates: populations.
         marker_genes: see the class; needs gates.
     """

@@ -63,13 +63,13 @@ class CellsConfig(StrictModel):
     y: Column
     """Column with the vertical position in px."""
     well: Column | None = None
-    """Column with the well, where one file holds several."""
+    """Column with the well, if one file holds several."""
     site: Column | None = None
-    """Column with the site; needed where a well has several."""
+    """Column with the site; needed if a well has several."""
     offset_px: Offset = Offset()
     """What to add to the positions to land on the images."""
     max_distance_px: float = Field(default=8.0, gt=0)
-    """Farthest that a row may lie from the nucleus it is joined to."""
+    """Largest distance between a row and the nucleus that it is joined to."""
     markers: dict[str, Marker] = Field(min_length=1)
     """Name of a marker -> its column."""
 

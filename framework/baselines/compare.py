@@ -46,15 +46,15 @@ class BaselinesConfig(StrictModel):
     tuned: Tuned = ()
     """Baselines with options of their own, in place of their defaults: ``[{name: classic, scale_px: 5}]``."""
     tiles_per_bag: int = Field(default=64, ge=1)
-    """Most tiles of a bag that pixels are read of; more are drawn."""
+    """Most tiles of a bag whose pixels are read; if there are more, they are drawn at random."""
     train_tiles: int = Field(default=5_000, ge=10)
-    """Most training tiles of a run that predicts tiles; more are drawn."""
+    """Most training tiles for a run that predicts tiles; if there are more, they are drawn at random."""
     folds: int = Field(default=5, ge=2)
-    """Of the cross-validation on training rows that chooses the strength of the regression."""
+    """Folds of the cross-validation on training rows, which chooses the strength of the regression."""
     resamples: int = Field(default=2_000, ge=100)
-    """Of the paired test."""
+    """Resamples of the paired test."""
     seed: int = Field(default=0, ge=0)
-    """Of draws, shuffles and resamples."""
+    """Seed of draws, shuffles and resamples."""
 
 
 @dataclass(kw_only=True, eq=False)

@@ -17,7 +17,8 @@ class CountConfig(BaselineConfig):
 
     name: Literal["count"] = "count"
     neighbours: tuple[int, ...] = (1, 4, 16)
-    """Of a cell: the density is measured as the distance to its first, 4th and 16th neighbour in its field."""
+    """Which neighbours measure the density: the distance from a cell to its first, 4th and 16th neighbour in its
+    field."""
 
 
 @BASELINES.register("count", CountConfig)

@@ -37,13 +37,13 @@ class SlurmConfig(StrictModel):
     before: tuple[Line, ...] = ()
     """Lines of bash before the work, as ``module load cuda``."""
     container: Line | None = None
-    """Image to run in; None: what is installed here."""
+    """Container image to run in; None: use what is installed here."""
     container_command: Line = "apptainer exec --nv"
-    """What runs a command in the image: it stands before the name of the image."""
+    """Command that starts the container; the name of the image follows it."""
     notice_s: int = Field(default=120, ge=1)
-    """Seconds before the end of the time at which the job is told, so that it saves (``--signal``)."""
+    """How many seconds before the end of its time the job is told, so that it can save (``--signal``)."""
     requeue: bool = True
-    """Whether a job that was stopped, by the end of its time or by another job, is queued again and goes on."""
+    """Whether a job that was stopped by its time limit or by another job is queued again and goes on."""
 
 
 class KubernetesConfig(StrictModel):
@@ -64,13 +64,13 @@ class KubernetesConfig(StrictModel):
     memory: Word | None = None
     """Memory of each pod, as ``128Gi``."""
     shared_memory: Word = "8Gi"
-    """Most of the pod's memory that GPUs may talk through (``/dev/shm``)."""
+    """Size of the shared memory through which GPUs exchange data (``/dev/shm``)."""
     volumes: dict[str, str] = Field(default_factory=dict)
-    """Persistent volume claim -> folder it is seen at, the same in all pods: for datasets and runs."""
+    """Persistent volume claim -> folder where pods see it, for datasets and runs; the same in all pods."""
     workdir: Word | None = None
-    """Working folder, to which paths are relative; None: that of the image."""
+    """Working folder; paths are relative to it. None: that of the image."""
     grace_s: int = Field(default=120, ge=1)
-    """Seconds between SIGTERM and the end of a pod, to save in."""
+    """Seconds between SIGTERM and the end of a pod, in which it can save."""
     retries: int = Field(default=20, ge=0)
     """How often pods may fail; a pod that was evicted, or that saved and ended with code 75, does not count."""
 

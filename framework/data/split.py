@@ -39,12 +39,12 @@ class SplitConfig(StrictModel):
         by: column of bags.parquet; all bags of a value go to the same part.
         fractions: fractions of the values, for train, val and test; 0 leaves a part empty.
         seed: seed of the assignment by fractions.
-        train: values, instead of fractions; nothing takes all values that no other list names.
+        train: values of the training part, instead of fractions. Left out: all values that no other list names.
         val: values.
         test: values.
         unused: values whose bags belong to no part.
-        apart: other columns of which no value may lie in two parts, so that a protein split by its fields, say, is an
-            error where proteins were to be held out.
+        apart: other columns whose values may not lie in two parts. For example, if proteins are to be held out, a split
+            by fields that divides a protein is then an error.
     """
 
     by: str = PERTURBATION

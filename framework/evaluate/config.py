@@ -15,7 +15,7 @@ class EvaluateConfig(StrictModel):
     test: Literal["wilcoxon", "mann_whitney"] = "wilcoxon"
     """``wilcoxon``: paired signed-rank test, as the authors' code; ``mann_whitney``: unpaired, as the paper says."""
     correction: Literal["none", "benjamini_hochberg"] = "none"
-    """Whether ``significant`` looks at p or at the false-discovery-adjusted q."""
+    """Whether ``significant`` uses p, or q adjusted for the false discovery rate."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
     """A gene is significant below this p (or q)."""
     unit: Literal["well", "condition"] = "well"

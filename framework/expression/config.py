@@ -17,8 +17,8 @@ class Truth(StrictModel):
     Attributes:
         path: ``.h5ad``, cells x genes, as ``truth_expression.h5ad`` of ``wellstream simulate ifc``.
         cell: column of the predictions that names a cell as this file does.
-        prefix: what stands before a gene's name there.
-        layer: to compare with; null for ``X``.
+        prefix: prefix of the names of genes there.
+        layer: layer to compare with; null for ``X``.
         log: compare log(1 + x), as the single-cell side is prepared.
     """
 
@@ -40,7 +40,8 @@ class ImagedCells(StrictModel):
         gates: populations on the measured markers.
         part: which cells to predict: those the network never saw, or all.
         label_free_range: ``predicted``: predicted markers fill [0, 1] by their own range, as the authors scale each
-            table; ``measured``: they are scaled as the measured ones are, so a timid network gives a narrow range.
+            table. ``measured``: they are scaled like the measured ones, so a network that predicts close to the mean
+            gives a narrow range.
         saliency: ``.npz`` of ``wellstream saliency``, to show beside images of each population.
         truth: the true expression of these cells, where a simulation knows it.
     """
@@ -60,18 +61,19 @@ class ExpressionConfig(WithPlugins):
 
     Attributes:
         single_cell: ``.h5ad`` of ``wellstream prepare``.
-        markers: surface markers both sides measure.
-        also_predict: surface markers of the single-cell side predicted beside the genes (CD4 in IFC-seq), log counts.
+        markers: surface markers that both experiments measure.
+        also_predict: surface markers of the single-cell side that are predicted like genes (CD4 in IFC-seq), as log
+            counts.
         transform: transform of the markers of the single-cell side.
-        scale: on which cells per marker's range is measured: ``modality`` all (paper), ``train`` those of the training
-            part, or ``part`` each part its own (the authors' code).
+        scale: on which cells the range of each marker is measured: ``modality`` on all (paper), ``train`` on the
+            training part, or ``part`` on each part separately (the authors' code).
         test_fraction: share of single cells held out.
         seed: seed of the split, the forest and the bootstrap.
         forest: see ``ForestConfig``.
         resamples: resamples of the bootstrap of each gene's r.
         images: the imaging side; null to score single cells only.
         genes: which genes are written for imaged cells: markers of a population, or all.
-        interval: share of values that the layers ``lower`` to ``upper`` of imaged cells shall hold, as 0.9; held-out
+        interval: share of values between the layers ``lower`` and ``upper`` of imaged cells, such as 0.9; held-out
             single cells calibrate them. Null: no such layers.
     """
 

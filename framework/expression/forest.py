@@ -33,11 +33,11 @@ class ForestConfig(StrictModel):
     Attributes:
         trees: how many; 50 in IFC-seq.
         max_features: markers tried at a node: ``sqrt`` of their number (IFC-seq), ``all``, or a count.
-        min_leaf: fewest cells on each side of a split.
+        min_leaf: smallest number of cells on each side of a split.
         max_depth: deepest node that is divided; null for no limit.
         bootstrap: whether a tree sees cells drawn with replacement, or all of them.
-        genes_per_split: choose each split by this many genes drawn anew at every node; an approximation that makes
-            growing faster in proportion. null: by all genes, exact.
+        genes_per_split: choose each split by this many genes, drawn at random at every node: an approximation that is
+            faster in proportion. null: by all genes, exact.
     """
 
     trees: int = Field(default=50, ge=1)

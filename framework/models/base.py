@@ -99,9 +99,9 @@ class BatchNormConstants(StrictModel):
     """
 
     eps: float = Field(default=1e-3, gt=0.0)
-    """Added to the variance before its root is taken. Keras 1e-3; torch 1e-5."""
+    """Added to the variance before the square root. Keras: 1e-3; torch: 1e-5."""
     momentum: float = Field(default=0.01, gt=0.0, le=1.0)
-    """Share of each batch in the running statistics. Keras' momentum 0.99 is 0.01 here; torch has 0.1."""
+    """Share of each batch in the running statistics. Keras' momentum of 0.99 is 0.01 here; torch uses 0.1."""
 
     def set_in_(self, module: nn.Module) -> None:
         """Give every batch normalisation inside ``module`` these constants."""

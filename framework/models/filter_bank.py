@@ -35,15 +35,16 @@ class FilterBankConfig(NetworkOptions):
 
     name: Literal["filter_bank"] = "filter_bank"
     octaves: int = Field(default=4, ge=1, le=8)
-    """How often the tile is halved, less one: filters act at widths of 1, 2, 4, ... pixels."""
+    """Number of scales: filters act at widths of 1, 2, 4, ... pixels, on tiles that are halved each time."""
     seen_px: int = Field(default=64, ge=8)
-    """Edge of the square around the centre that an octave looks at, in its own pixels: 64 px of the tile at full
-    resolution, 128 at half, 256 at a quarter. What is far from the cell is seen coarsely, and costs no more."""
+    """Edge of the square around the centre that an octave uses, in its own pixels: 64 px of the tile at full
+    resolution, 128 at half, 256 at a quarter. So what is far from the cell is seen at low resolution, at no extra
+    cost."""
     rings_px: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         default=(0, 3, 6, 9, 12, 16, 22, 32, 48, 72, 110, 160), min_length=2
     )
-    """Edges of the rings, in pixels of the tile from its centre. An octave has those that end inside what it sees; one
-    that lies outside the tile is empty."""
+    """Edges of the rings, in pixels of the tile from its centre. An octave uses the rings that end inside its square; a
+    ring outside the tile is empty."""
     dense: tuple[Annotated[int, Field(ge=1)], ...] = (256,)
     """Sizes of the dense layers after the bank; empty: the averages are the embedding."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)

@@ -84,7 +84,7 @@ class AlexNetSourceConfig(NetworkOptions):
 
     name: Literal["alexnet"] = "alexnet"
     widths: tuple[Width, Width, Width, Width, Width] = (96, 256, 384, 384, 256)
-    """Maps of conv1 to conv5."""
+    """Number of maps of conv1 to conv5."""
 
 
 class ResNet18SourceConfig(NetworkOptions):

@@ -24,9 +24,9 @@ class NetworkOptions(NamedOptions):
     """File or folder with weights to begin with: a folder of ``wellstream export``, a ``.safetensors``, or what
     ``torch.save`` wrote, with torchvision's names, those of Image2Omics' checkpoints or our own."""
     first_layer: FirstLayer = "mean"
-    """How the first convolution is fitted to the channels of the run."""
+    """How the first convolution is adapted to the channels of the run."""
     take: Literal["all", "trunk"] = "all"
-    """``trunk`` leaves the dense layers as they begin, also where the file has some."""
+    """``all`` takes all weights of the file; ``trunk`` leaves out the dense layers, which then begin anew."""
 
     @model_validator(mode="after")
     def _nothing_without_weights(self) -> Self:

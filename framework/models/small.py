@@ -21,7 +21,8 @@ class SmallCnnConfig(NetworkOptions):
     widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(16, 32, 64), min_length=1)
     """Channels of each 3x3 stride-2 convolution."""
     norm: Literal["batch", "group", "none"] = "batch"
-    """``group`` and ``none`` treat every tile alone, so results do not depend on how a batch is cut over ranks."""
+    """``group`` and ``none`` treat every tile separately, so results do not depend on how a batch is divided among
+    ranks."""
     dense: tuple[Annotated[int, Field(ge=1)], ...] = (64,)
     """Sizes of the dense layers after the pooled trunk; empty: the trunk's numbers are the embedding."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)

@@ -40,7 +40,7 @@ class PaintingConfig(ObjectiveConfig):
     backbone: SourceChoice = AlexNetSourceConfig()
     """The source encoder."""
     decoder_widths: DecoderWidths = DECODER_WIDTHS
-    """Maps of the five layers of the decoder."""
+    """Number of maps of the five layers of the decoder."""
     layer: str = "conv4"
     """Layer of the source encoder whose pooled output is a cell's embedding: conv4 was best for yeast, conv3 for human
     cells (Lu et al. 2019)."""

@@ -41,7 +41,7 @@ class PairedInpaintingConfig(PaintingConfig):
     source: UniqueNames | None = Field(default=None, min_length=1)
     """Channels of the source cell that the network sees; default: all channels of the run."""
     marker_widths: tuple[int, int, int] = MARKER_WIDTHS
-    """Maps of the target-marker encoder."""
+    """Number of maps of the layers of the target-marker encoder."""
 
     @model_validator(mode="after")
     def _nothing_is_given_away(self) -> PairedInpaintingConfig:

@@ -20,11 +20,11 @@ class NormaliseConfig(WithPlugins):
     """Options of ``normalise``."""
 
     by: UniqueNames = Field(default=("Metadata_Plate",), min_length=1)
-    """Columns that together name a group: rows that were made together, as a plate."""
+    """Columns that together name a group of rows that were made together, such as a plate."""
     to: str = "negcon"
     """Which rows are controls: ``negcon`` (or another type) in a column such as ``Metadata_Control_Type``,
     ``COLUMN=VALUE,VALUE``, or ``all``."""
     missing: Literal["refuse", "drop"] = "refuse"
-    """Features with a value that is NaN or infinite: refused with a sentence, or dropped."""
+    """What to do with features that have a NaN or infinite value: refuse with a sentence, or drop them."""
     steps: Steps = (ZOptions(),)
     """Methods in order; each is fitted on the controls as the ones before left them."""

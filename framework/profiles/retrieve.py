@@ -35,25 +35,26 @@ class RetrieveConfig(StrictModel):
     """Options of ``retrieve``."""
 
     treatment: UniqueNames = Field(default=("Metadata_Perturbation",), min_length=1)
-    """Columns that replicates share, as compound and concentration. The first one is the compound."""
+    """Columns whose values are equal in replicates, such as compound and concentration. The first one is the
+    compound."""
     label: str | None = None
-    """Column with the class of a treatment, as its mechanism of action; without it no class is matched."""
+    """Column with the class of a treatment, such as its mechanism of action; without it classes are not scored."""
     batch: str | None = None
     """Column with the batch (week, plate, laboratory); without it there is no NSB and no score of batches."""
     plate: str = "Metadata_Plate"
-    """Replicates are ranked among controls of their own plate, where the column is there."""
+    """Column with the plate; if it exists, replicates are ranked among controls of their own plate."""
     to: str = "negcon"
     """Which rows are controls: a control type, or ``COLUMN=VALUE,VALUE``."""
     how: str = Field(default="median", pattern="^(mean|median|trimmed)$")
     """How the wells of a treatment become one profile: mean, median or trimmed."""
     permutations: int = Field(default=10_000, ge=100)
-    """Random orders behind each p."""
+    """Number of permutations for each p."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
     """False discovery rate below which a treatment counts as found."""
     resamples: int = Field(default=2_000, ge=100)
-    """Bootstrap over compounds behind each interval."""
+    """Number of bootstrap samples over compounds, for each interval."""
     seed: int = Field(default=0, ge=0)
-    """Of the permutations and of the mixing of batches."""
+    """Seed of the permutations and of the scores of batch mixing."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

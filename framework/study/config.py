@@ -38,7 +38,7 @@ class PredictStage(StrictModel):
     tiles: int = Field(default=512, ge=1)
     """Tiles sampled per well."""
     seeds: int = Field(default=3, ge=1)
-    """Draws that are averaged."""
+    """Number of draws that are averaged."""
     views: Literal[1, 4, 8, "image2omics"] = 1
     """Mirror images of a tile that are averaged; more than one reads the pixels again."""
     part: Literal["test", "all"] = "test"
@@ -49,7 +49,7 @@ class FiguresStage(StrictModel):
     """Figures of the evaluation, as ``wellstream figure`` draws them."""
 
     names: tuple[str, ...] = Field(default=("all",), min_length=1)
-    """Entries of ``FIGURES``; ``all``: each whose inputs are there."""
+    """Entries of ``FIGURES``; ``all``: every figure whose inputs exist."""
     locations: str | None = None
     """``subcellular_location.tsv`` of the Human Protein Atlas."""
     pathways: str | None = None
@@ -73,19 +73,19 @@ class StudyConfig(StrictModel):
     split_seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     """``split.seed`` of each split; the paper has ten."""
     backbone_per_split: bool = False
-    """A pretraining of its own for each split, so that no backbone has seen a perturbation that its split holds out.
-    Otherwise one backbone serves all splits, with the split that its config says."""
+    """Whether each split has its own pretraining, so that no backbone has seen a perturbation that its split holds out.
+    If not, one backbone serves all splits, with the split of its config."""
     heads_together: bool = False
-    """Whether ``wellstream heads`` trains one model per target and split, as the paper has them, all at once. Otherwise
-    a split is one run with a head per target, and its wells are predicted for all targets in one pass over their
-    tiles, which counts where ``predict.views`` read pixels."""
+    """Whether ``wellstream heads`` trains all models at once, one per target and split as in the paper. If not, each
+    split is one run with a head per target. Then one pass over the tiles predicts all targets, which saves time if
+    ``predict.views`` reads pixels."""
     embeddings: bool = True
-    """Whether heads train on cached embeddings of tiles: the same numbers in a fraction of the time."""
+    """Whether heads train on cached embeddings of tiles: same numbers, a fraction of the time."""
     predict: PredictStage = PredictStage()
     """Predictions of wells."""
     interval: float | None = Field(default=None, gt=0, lt=1)
-    """Share of measured values that intervals around predictions shall hold, as 0.9. With ten splits and more, what a
-    split tests calibrates (``wellstream intervals``); with fewer, its part ``val`` (``predict --interval``)."""
+    """Share of measured values that intervals around predictions hold, such as 0.9. With ten splits or more, test parts
+    calibrate them (``wellstream intervals``); with fewer, the part ``val`` of each split (``predict --interval``)."""
     evaluate: dict[str, Any] = Field(default_factory=dict)
     """Options of ``wellstream evaluate``, as ``{test: mann_whitney, unit: condition}``; ``{baselines: all}`` sets the
     model beside its baselines."""

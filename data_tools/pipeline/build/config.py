@@ -26,7 +26,7 @@ class IngestBase(WithPlugins):
     shards: ShardsConfig = ShardsConfig()
     """How tiles are stored."""
     seed: int = Field(default=0, ge=0)
-    """Of everything that is drawn at random."""
+    """Seed of everything that is drawn at random."""
     on_error: Literal["raise", "skip"] = "raise"
 
 

@@ -30,8 +30,9 @@ class CellTableConfig(StrictModel):
     Attributes:
         table: which table.
         by: ``Metadata_*`` column of the cells -> column of the table; a row of the table is found by all of them.
-        shift: to add to the object numbers of the table (``by`` Metadata_Cell) before they are compared: -1 where it
-            counts from 1 and the export from 0. A join that would fit better one up or down is refused until it is set.
+        shift: number to add to the object numbers of the table (``by`` Metadata_Cell) before they are compared: -1 if
+            the table counts from 1 and the export from 0. A join that would fit better with numbers one higher or lower
+            is refused until this is set.
         in_order: instead of ``by``: row i of the table belongs to cell i of the source.
         labels: ``Metadata_*`` column to make -> column of the table.
         measurements: columns of numbers to keep for ``markers`` and ``keep``.
@@ -85,10 +86,10 @@ class BagsConfig(StrictModel):
 
     Attributes:
         by: columns whose values, together with the export, make a bag; with none, each export is one bag.
-        groups: deal the cells of each bag at random into this many bags, ``Metadata_Group`` 0, 1, ...: cells that have
-            no other unit can so be split into train and test.
-        together: columns whose values cells of one group share: copies of a cell, or all cells of a donor, are dealt as
-            one; groups are then equal only in the number of such units.
+        groups: deal the cells of each bag at random into this many bags, ``Metadata_Group`` 0, 1, ... So cells without
+            another unit can be split into train and test.
+        together: columns whose equal values keep cells together in one group, such as copies of a cell, or all cells of
+            a donor. Groups then have equal numbers of such units, not of cells.
         min_cells: bags with fewer cells get no tiles.
         count_by: the columns that cells are counted by for ``min_cells``; default: the bag without its random group.
     """
@@ -135,8 +136,8 @@ class CellsIngestConfig(IngestBase):
 
     Attributes:
         intensity: channel -> what is done to each of its tiles; needs ``tiles.dtype: float32``.
-        markers: name of a marker -> measurement of the cells (of the reader, or of ``sources.tables``). A name with a
-            ``*`` stands on both sides and takes every measurement that matches, under its own name: ``{"*": "*"}``.
+        markers: name of a marker -> measurement of the cells (of the reader, or of ``sources.tables``). A pattern with
+            ``*`` on both sides takes every measurement that matches, under its own name: ``{"*": "*"}``.
         keep: measurement -> range; other cells are left out.
     """
 

@@ -38,7 +38,7 @@ class IntensityConfig(StrictModel):
     """What is done to one channel of each tile, in this order.
 
     Attributes:
-        divide_by: first, as 255 for 8-bit pictures.
+        divide_by: first, divide pixels by this, such as 255 for 8-bit images.
         min_max: then scale so that the lowest pixel is 0 and the highest 1; a flat tile becomes 0 (Lu 2019, Methods).
         floor: then clip((x - floor) / (1 - floor)) to 0..1, which hides a dim background (Lu 2019: 0.05).
     """

@@ -53,7 +53,7 @@ class QcConfig(StrictModel):
     """Small pictures of fields of view for the report: how many per plate, and their longest edge."""
 
     sites_per_plate: int = Field(default=4, ge=0)
-    """Fields of each plate that are kept."""
+    """How many fields of each plate are kept."""
     max_px: int = Field(default=540, ge=16)
     """Their longest edge."""
 

@@ -43,9 +43,9 @@ class CropsConfig(StrictModel, KnowsExports):
     path: str = Field(description="the folder with the crops")
     pattern: str = Field(description="a regular expression with the groups cell and channel, and any others to keep")
     channel_names: dict[str, str] = Field(default={})
-    """What the pattern finds -> channel name; without it names are those found."""
+    """What the pattern finds -> channel name; default: the names that it finds."""
     lower_case: tuple[str, ...] = ()
-    """Groups whose text is made lower case, where an export writes one label in several ways."""
+    """Groups whose text is changed to lower case, if an export writes a label in several ways."""
     pixel_size_um: float | None = Field(default=None, gt=0)
     """Edge of a pixel in the plane of the sample."""
 

@@ -45,7 +45,7 @@ class DeepLocConfig(StrictModel, KnowsExports):
         path: the HDF5 file.
         channels: names of the channels as they follow each other in a row.
         classes: names of the classes, in the order of the first columns of ``IndexK``.
-        label: column they make; a cell of several classes gets their names joined by ``;``.
+        label: column for the classes; a cell of several classes gets their names, joined by ``;``.
         size_px: edge of a crop.
     """
 

@@ -54,17 +54,17 @@ class NucleusCropsConfig(StrictModel):
     """How fields become crops; a value that is not given is that of the variant.
 
     Attributes:
-        downscale: images are reduced this many times first, by area.
+        downscale: factor by which images are first reduced, by averaging areas.
         sigma_px: sigma of the blur before the threshold is applied.
         fill_holes_px: holes of fewer pixels are filled.
         clear_border: leave out nuclei that touch the border.
-        min_area_px: smallest nucleus.
+        min_area_px: area of the smallest nucleus.
         crop_px: edge of a crop.
         min_share, max_share: area of a nucleus (or cell) as a share of the crop (Lu 2019, yeast: 0.05 to 0.95).
     """
 
     variant: Literal["paper", "code"] = "paper"
-    """Which values the keys below have where they are not given: those of the paper, or of its code."""
+    """Default values of the keys below: those of the paper, or of its code."""
     downscale: int | None = Field(default=None, ge=1, le=64)
     sigma_px: float | None = Field(default=None, ge=0)
     fill_holes_px: int | None = Field(default=None, ge=0)

@@ -48,8 +48,9 @@ class IdeasConfig(StrictModel, KnowsExports):
     Attributes:
         label: ``prefix`` reads a label from what stands before the object number, ``folder`` from the folder below
             ``path``; ``none`` keeps none, so the object number alone must tell cells apart.
-        label_name: its column, ``label`` for ``Metadata_Label``.
-        keep_case: keep labels as written; else they are made lower case, as one export writes a label in several ways.
+        label_name: name of its column: ``label`` makes ``Metadata_Label``.
+        keep_case: keep labels as written. If not, they are changed to lower case, because an export may write a label
+            in several ways.
         channel_names: ``Ch1`` -> channel name; without it channels are called ``Ch1``, ``Ch2`` ...
     """
 

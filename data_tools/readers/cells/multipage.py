@@ -52,7 +52,7 @@ class MultipageConfig(StrictModel, KnowsExports):
             (``TiffData`` of OME-XML), in the order of that statement.
         pages: ``as_stated`` refuses a file that states that its pages are not channels, or channels in other places;
             ``channels`` takes the pages in the order of the file, whatever it states.
-        lower_case: groups whose text is made lower case.
+        lower_case: groups whose text is changed to lower case.
     """
 
     name: Literal["multipage"] = "multipage"

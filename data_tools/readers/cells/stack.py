@@ -57,8 +57,8 @@ class StackConfig(StrictModel, KnowsExports):
     Attributes:
         path: .npz, .h5 or .hdf5.
         images: name of the array with the images; in HDF5 with its groups, as ``cells/images``.
-        layout: what its axes are: cells ``n``, channels ``c``, rows ``h``, columns ``w``; labels of the axes in an
-            HDF5 file that say something else are refused.
+        layout: order of its axes: cells ``n``, channels ``c``, rows ``h``, columns ``w``. If an HDF5 file labels its
+            axes differently, it is refused.
         channels: names of the channels, in the order of the array.
         labels: ``Metadata_*`` column to make -> array of text (or whole numbers).
         measurements: arrays of numbers to keep for ``markers`` and ``keep``.

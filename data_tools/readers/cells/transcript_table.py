@@ -47,11 +47,11 @@ class TranscriptColumns(StrictModel):
     """Names of columns in a table of transcripts; one that is not given is looked for under its usual names.
 
     Attributes:
-        cell: the cell a transcript lies in.
-        gene: its gene.
-        x, y: where it lies.
-        nucleus: whether it lies over a nucleus: 1 or 0, true or false, ``Nuclear`` or ``Cytoplasm``.
-        quality: its quality, compared with ``min_quality``.
+        cell: column with the cell that a transcript lies in.
+        gene: column with its gene.
+        x, y: column with its position.
+        nucleus: column that says whether it lies over a nucleus: 1 or 0, true or false, ``Nuclear`` or ``Cytoplasm``.
+        quality: column with its quality, which is compared with ``min_quality``.
     """
 
     cell: str | None = None

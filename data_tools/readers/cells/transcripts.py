@@ -47,7 +47,7 @@ class BlocksConfig(StrictModel):
 
     Attributes:
         x_px: width of a block, in pixels; without it a block is as wide as the image.
-        y_px: its height; without it a block is as high as the image.
+        y_px: height of a block; without it a block is as high as the image.
     """
 
     x_px: float | None = Field(default=None, gt=0)
@@ -66,16 +66,17 @@ class TranscriptsConfig(StrictModel):
     Attributes:
         images: channel -> TIFF of one plane; all of one size and registered with the places in the table.
         table: .csv (plain or packed) or .parquet.
-        rows: what a row of it is: one of the ``transcripts``, or one of the ``cells`` of a field that was imaged and
-            not counted, with its place. Such cells have no counts, so a run can predict them and nothing is compared.
-        columns: names of its columns, where they are not the usual ones.
+        rows: what a row of the table is: one of the ``transcripts``, or one of the ``cells`` (with its position) of a
+            field that was imaged but not counted. Such cells have no counts: a run can predict them, but nothing is
+            compared.
+        columns: names of its columns, if they are not the usual ones.
         unit: unit of the places in the table; default: what the names of its columns say.
         pixel_size_um: edge of a pixel; needed for places in um.
         origin_um: place (x, y) of the centre of the first pixel, for places in um.
-        no_cell: names of cells that mean: in no cell.
+        no_cell: names that mean that a transcript lies in no cell.
         not_genes: patterns of names that are not genes.
-        min_quality: transcripts below it are left out, where the table has a quality.
-        min_transcripts: cells with fewer get no row.
+        min_quality: transcripts of lower quality are left out, if the table has a quality.
+        min_transcripts: cells with fewer transcripts get no row.
         centre: centre of a crop: the median place of the transcripts over the ``nucleus``, or of ``all``.
         crop_px: edge of a crop.
         whole_px: edge of the square around the centre that must lie inside the image; what the crop has beyond the

@@ -49,7 +49,7 @@ class CellVoyagerConfig(OneMeasurement, SizedPixels):
         plate: name of the plate; without it the one that the ``.mrf`` file or the file names state.
         plane: ZIndex; or ``max``, ``mean`` or ``sharpest`` of all planes; ``{planes: [2, 3], by: max}`` of some.
         channel_names: ``C01: DNA``: names instead of those of the ``.mes`` file.
-        pixel_size_um: without it the size that the ``.mrf`` file states.
+        pixel_size_um: edge of a pixel; default: the size that the ``.mrf`` file states.
     """
 
     channel_key = r"C\d{2,}", "C01, C02"

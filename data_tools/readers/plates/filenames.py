@@ -73,13 +73,13 @@ class FilenamesConfig(TakesPlanes, SizedPixels):
     plate: str = Field(min_length=1)
     pattern: str = Field(description="a regular expression with the groups well (or row and column), site, channel")
     site: int | None = Field(default=None, ge=0, le=_MOST_SITE)
-    """The site of all images, where names hold none."""
+    """The site of all images, if their names hold none."""
     channel: str | None = Field(default=None, min_length=1)
-    """The channel of all images, where names hold none."""
+    """The channel of all images, if their names hold none."""
     numbered_wells: NumberedWells | None = None
-    """How wells are counted, where names hold a number instead of letters."""
+    """How wells are numbered, if names hold a number instead of letters."""
     timepoint: int | None = Field(default=None, ge=0)
-    """As the names count; not needed where there is one."""
+    """Timepoint, numbered as in the names; not needed if there is only one."""
 
     @model_validator(mode="after")
     def _check_pattern(self) -> FilenamesConfig:

@@ -62,9 +62,9 @@ class HarmonyConfig(TakesPlanes):
         | Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=2)]
         | None
     ) = None
-    """Folder below ``path`` of the measurement to read, where there are several; or a list of those to join."""
+    """Folder below ``path`` of the measurement to read, if there are several; or a list of measurements to join."""
     rename: dict[str, dict[str, str]] = Field(default={})
-    """Of joined measurements: ``{measurement: {channel: another name}}``."""
+    """Other names for channels of joined measurements: ``{measurement: {channel: another name}}``."""
 
     @model_validator(mode="after")
     def _check_joined(self) -> HarmonyConfig:

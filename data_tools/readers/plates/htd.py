@@ -31,7 +31,7 @@ class Htd:
 
     Attributes:
         file: it was read from.
-        columns, rows: of the plate.
+        columns, rows: size of the plate, in wells.
         wells: wells that were chosen, normalised.
         n_sites: chosen per well.
         timepoints, planes: how many.

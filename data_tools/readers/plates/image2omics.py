@@ -41,7 +41,7 @@ class Image2OmicsConfig(NamedOptions, KnowsExports):
     plate: str | None = Field(default=None, min_length=1)
     """Barcode of the plate; not needed where the folder holds one."""
     plane: int | None = None
-    """Not needed where there is one."""
+    """Which one to read; not needed if there is only one."""
 
     @classmethod
     def recognise(cls, sight: Sight) -> Claim | str:

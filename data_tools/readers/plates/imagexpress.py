@@ -58,7 +58,7 @@ class ImageXpressConfig(OneMeasurement, SizedPixels):
 
     name: Literal["imagexpress"] = "imagexpress"
     timepoint: int | None = Field(default=None, ge=0)
-    """As ``TimePoint_n``; not needed where there is one."""
+    """The n of ``TimePoint_n``; not needed if there is only one."""
 
     @classmethod
     def recognise(cls, sight: Sight) -> Claim | str:

@@ -52,14 +52,14 @@ class OmeZarrConfig(TakesPlanes, SizedPixels):
         path: the folder of the plate, as plate.zarr.
         plate: name of the plate; without it the one in the file, or the folder's name.
         channel_names: label (or c0, c1, ... without labels) -> another name.
-        pixel_size_um: without it the size that the plate states.
+        pixel_size_um: edge of a pixel; default: the size that the plate states.
     """
 
     name: Literal["omezarr"] = "omezarr"
     level: int = Field(default=0, ge=0)
     """Resolution of the pyramid; 0 is the full one."""
     acquisition: int | None = Field(default=None, ge=0)
-    """The measurement to read, where the plate holds several."""
+    """The measurement to read, if the plate holds several."""
 
     @classmethod
     def recognise(cls, sight: Sight) -> Claim | str:

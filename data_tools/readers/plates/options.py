@@ -19,9 +19,9 @@ class SomePlanes(StrictModel):
     """``plane: {planes: [2, 3, 4], by: max}``: chosen planes made one image."""
 
     planes: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
-    """Their numbers."""
+    """Numbers of the planes."""
     by: Projection
-    """How they become one image."""
+    """How the planes become one image."""
 
     @model_validator(mode="after")
     def _each_once(self) -> SomePlanes:
@@ -73,7 +73,7 @@ class TakesPlanes(PlateOptions):
     plane: PlaneChoice = None
     """Counted from 1; or ``max``, ``mean`` or ``sharpest`` of all planes; ``{planes: [2, 3], by: max}`` of some."""
     timepoint: int | None = Field(default=None, ge=1)
-    """Counted from 1; not needed where there is one."""
+    """Number of the timepoint, from 1; not needed if there is only one."""
 
     @model_validator(mode="before")
     @classmethod

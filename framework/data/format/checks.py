@@ -60,8 +60,8 @@ def check_content(file: Path, record: FileRecord) -> None:
         same = size == record.bytes and _is_as_recorded(file, record.blake3, size, time)
     if not same:
         raise DatasetError(
-            f"{file}: holds {size} bytes, but the manifest records {record.bytes}: it belongs to another "
-            f"build (a stale index); ingest again; {find}"
+            f"{file}: {size} bytes, but the manifest records {record.bytes} of other content: it belongs to "
+            f"another build (a stale index); ingest again; {find}"
         )
 
 

@@ -147,8 +147,9 @@ class BloscCodec(StrictModel):
     Attributes:
         id: id of the numcodecs registry.
         cname: ``lz4`` decodes fastest, ``zstd`` packs tightest.
-        clevel: effort of packing.
-        shuffle: reorders bytes or bits of neighbouring pixels first; 12 bits in 16 pack best with ``bitshuffle``.
+        clevel: effort of compression; higher is slower and smaller.
+        shuffle: reorders bytes or bits of neighbouring pixels before compression; for 12 bits stored in 16,
+            ``bitshuffle`` is best.
     """
 
     id: Literal["blosc"] = "blosc"

@@ -54,17 +54,19 @@ class CacheConfig(StrictModel):
     """The section ``data.cache``: how remote datasets are kept on this machine."""
 
     folder: str | None = Field(default=None, min_length=1)
-    """Default: $WELLSTREAM_CACHE, or ~/.cache/wellstream. In a folder with other things the cache lies below it."""
+    """Folder of the cache; default: $WELLSTREAM_CACHE, or ~/.cache/wellstream. If it holds other things, the cache goes
+    into a folder below it."""
     shared: bool = False
-    """Whether the group of the folder reads and writes it too; else it is closed to other users. See SECURITY.md."""
+    """Whether the group of the folder may read and write the cache too; if not, it is closed to other users. See
+    SECURITY.md."""
     limit_gb: float = Field(default=100.0, gt=0)
-    """Most the cached files may take together, in 1e9 bytes."""
+    """Most that all cached files may take together, in 1e9 bytes."""
     connections: int = Field(default=8, ge=1, le=64)
-    """Shards a process downloads at a time, ahead of the steps that need them."""
+    """Number of shards that a process downloads at the same time, ahead of the steps that need them."""
     stall_s: float = Field(default=120.0, gt=0)
     """Seconds of retries without one new byte before a download fails."""
     total_s: float = Field(default=3600.0, gt=0)
-    """Seconds one file may take."""
+    """Seconds that the download of one file may take."""
 
     def place(self) -> Path:
         """Return the configured folder."""

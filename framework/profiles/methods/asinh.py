@@ -24,8 +24,8 @@ class AsinhOptions(MethodOptions):
 
     name: Literal["asinh"] = "asinh"
     scale: Annotated[float, Field(gt=0)] | Literal["controls"] = "controls"
-    """Where compression begins, in units of the values. ``controls``: the scale under which the control rows are most
-    likely to be normal, between 0.05 and 100."""
+    """Value where compression begins. ``controls``: the scale between 0.05 and 100 under which the control rows are
+    most likely normal."""
 
 
 @METHODS.register("asinh", AsinhOptions)

@@ -24,7 +24,8 @@ class AlignmentOptions(MethodOptions):
     ridge: float = Field(default=1.0, gt=0)
     """Added to the diagonal of both covariances, in units of the pooled variance of a feature; 1 in the publication."""
     prior: float = Field(default=10.0, ge=0)
-    """Weight of the covariance of all groups, in control rows. 0: each group by its own controls, as published."""
+    """How many control rows the covariance of all groups counts as. 0: each group uses only its own controls, as
+    published."""
 
 
 class CoralOptions(AlignmentOptions):

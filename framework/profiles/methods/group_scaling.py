@@ -21,7 +21,7 @@ class ScalingOptions(MethodOptions):
     """Options of methods that scale each feature by itself."""
 
     prior: float = Field(default=10.0, ge=0)
-    """Weight of the spread of all groups together, in control rows. 0: each group by its own controls alone."""
+    """How many control rows the spread of all groups together counts as. 0: each group uses only its own controls."""
 
 
 S = TypeVar("S", bound=ScalingOptions)

@@ -31,9 +31,9 @@ class HarmonyOptions(MethodOptions):
     theta: float = Field(default=2.0, ge=0)
     """How strongly groups are mixed within clusters."""
     ridge: float = Field(default=1.0, gt=0)
-    """Control rows of a cluster that count as lying where all others do; 1 in the publication."""
+    """How many control rows of a cluster count as lying where those of all groups lie; 1 in the publication."""
     seed: int = Field(default=0, ge=0)
-    """Of the clusters."""
+    """Seed of the clusters."""
 
 
 @METHODS.register("harmony", HarmonyOptions)

@@ -23,9 +23,9 @@ class TvnOptions(AlignmentOptions):
 
     name: Literal["tvn"] = "tvn"
     strength: Strength = "auto"
-    """As of ``whiten``."""
+    """See ``whiten``."""
     folds: int = Field(default=5, ge=2)
-    """As of ``whiten``."""
+    """See ``whiten``."""
 
 
 @METHODS.register("tvn", TvnOptions)

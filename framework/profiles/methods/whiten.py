@@ -26,10 +26,10 @@ class WhitenOptions(MethodOptions):
 
     name: Literal["whiten"] = "whiten"
     strength: Strength = "auto"
-    """Share of the shrunk covariance that is a multiple of the identity; 1: features are scaled alone. ``auto``: what
-    predicts held-out controls best."""
+    """Share of the shrunk covariance that is a multiple of the identity. 1: features are only scaled. ``auto``: the
+    share that predicts held-out controls best."""
     folds: int = Field(default=5, ge=2)
-    """Folds of the choice."""
+    """Folds of the cross-validation that chooses ``strength``."""
 
 
 @METHODS.register("whiten", WhitenOptions)

@@ -35,11 +35,11 @@ class AgreementConfig(OfTargets):
     scores: tuple[str, ...] = ()
     """Columns of the published table with scores; none named: every column of numbers."""
     ours: str = "r2"
-    """Which of our scores: a column of numbers in ``per_gene``, as ``r2`` or ``smape``."""
+    """Which of our scores to use: a column of numbers in ``per_gene``, such as ``r2`` or ``smape``."""
     permutations: int = Field(default=10_000, ge=100)
     """Random pairings behind the range of chance, and resamples of genes."""
     seed: int = Field(default=0, ge=0)
-    """Of what is drawn at random."""
+    """Seed of everything that is drawn at random."""
 
 
 @FIGURES.register("omics_agreement", AgreementConfig)

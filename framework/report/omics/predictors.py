@@ -34,9 +34,9 @@ class PredictorsConfig(OfTargets):
     """Options of ``omics_predictors``."""
 
     min_members: int = Field(default=11, ge=2)
-    """A pathway or location takes part with so many of the predicted genes (the paper: more than 10)."""
+    """A pathway or location is used if it has at least this many of the predicted genes (the paper: more than 10)."""
     shown: int = Field(default=5, ge=1, le=50)
-    """Pathways of lower, and of higher predictability that are drawn; all terms are in the CSV."""
+    """How many pathways of lower and of higher predictability are drawn; all terms are in the CSV."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
     """A term is drawn as significant below this p."""
     reliability: tuple[str, ...] = ("Approved",)

@@ -30,7 +30,7 @@ class ShadingConfig(FigureConfig):
     """Options of ``shading``."""
 
     well: str | None = None
-    """A well of which a field is kept, ``WELL`` or ``PLATE/WELL``; None: the first of the dataset."""
+    """Well to show, ``WELL`` or ``PLATE/WELL``; the dataset must keep a field of it. None: the first well."""
 
 
 @FIGURES.register("shading", ShadingConfig)

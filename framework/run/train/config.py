@@ -63,7 +63,7 @@ class DataConfig(StrictModel):
     scale: ScaleChoice = None
     """How stored pixels are scaled; default: ``per_tile_standardise``, or as the pretrained run did."""
     floor: dict[str, Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(default_factory=dict)
-    """Channel -> value below which its scaled pixels become 0, the rest stretched to 0..1 again; for the scales
+    """Channel -> floor. Scaled pixels below the floor become 0, and the rest is stretched to 0..1 again. For the scales
     ``per_tile_minmax`` and ``unit_range``."""
     augment: AugmentChoices = (SymmetriesConfig(),)
     """How tiles are changed in training: one augmentation, or a list of them."""
@@ -71,7 +71,8 @@ class DataConfig(StrictModel):
     """Whether each block of a shard is compared with its checksum when a tile of it is first read: in training, and in
     the commands that read pixels for the run (embed, predict, inpaint, saliency)."""
     embeddings: str | None = None
-    """Cached tile embeddings (.h5ad of ``wellstream embed``) in place of pixels, for objectives on frozen ones."""
+    """Cached tile embeddings (.h5ad of ``wellstream embed``) to use instead of pixels, for objectives with a frozen
+    backbone."""
 
     @field_validator("path")
     @classmethod
@@ -127,7 +128,7 @@ class RunConfig(StrictModel):
     tracking: TrackingConfig = TrackingConfig()
     """Where curves go besides the run folder."""
     debug: dict[str, Any] = Field(default_factory=dict)
-    """Dotted overrides that make a form of this run which ends in seconds, for tests of the file itself."""
+    """Keys with dots -> values that make a version of this run that ends in seconds, to test the file itself."""
 
     def seed_of(self, draw: Draw) -> int:
         """Return a seed for one use of ``train.seed``, below 2**63."""

@@ -29,13 +29,13 @@ class OptimConfig(NamedOptions):
     lr: float = Field(default=1e-4, gt=0.0)
     """Learning rate after warm-up."""
     weight_decay: float = Field(default=0.01, ge=0.0)
-    """Decoupled for ``adamw``, an L2 term of the gradient for ``adam`` and ``sgd``."""
+    """Weight decay: decoupled for ``adamw``, an L2 term of the gradient for ``adam`` and ``sgd``."""
     schedule: ScheduleChoice = ConstantConfig()
     """``cosine`` and ``linear`` fall to 0 at ``train.steps``, ``one_cycle`` rises first, ``step`` falls in steps."""
     warmup_steps: int = Field(default=0, ge=0)
-    """The learning rate rises linearly over so many steps."""
+    """The learning rate rises linearly over this many steps."""
     clip_norm: float | None = Field(default=None, gt=0.0)
-    """Longest gradient, as the L2 norm over all parameters; longer ones are scaled down."""
+    """Largest L2 norm of the gradient over all parameters; larger gradients are scaled down."""
 
     @model_serializer(mode="wrap")
     def _own_options_before_those_of_the_schedule(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

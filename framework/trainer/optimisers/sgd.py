@@ -15,7 +15,7 @@ class SgdConfig(OptimConfig):
     elementwise: ClassVar[bool] = True
     name: Literal["sgd"] = "sgd"
     betas: Betas = (0.9, 0.999)
-    """The first is the momentum; the second is not used."""
+    """The first number is the momentum; the second is not used."""
 
 
 @OPTIMISERS.register("sgd", SgdConfig)

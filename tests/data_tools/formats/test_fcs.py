@@ -87,7 +87,7 @@ def test_events_are_found_where_one_place_is_wrong_and_it_is_said(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"TOT": 4}, "cut off: it declares 4 events and holds 3 ("),
+        ({"TOT": 4}, "cut off: it declares 4 events and holds 3 [(]"),
         ({"BEGINDATA": 990, "ENDDATA": 999, "header": (985, 990)}, "are at none of the places that the file names"),
         ({"MODE": "C"}, "a histogram"),
         ({"DATATYPE": "A"}, "DATATYPE is 'A'"),

@@ -79,7 +79,7 @@ def test_what_is_said_of_a_matrix_that_does_not_fit(tmp_path: Path, read: Read, 
         read(file, **keys, modality="Gene Expression", gene_names="symbol")
     with pytest.raises(InputError, match="'layer: raw' is for AnnData and MuData files"):
         read(file, **keys, layer="raw")
-    with pytest.raises(InputError, match="a matrix without names; name the folder"):
+    with pytest.raises(InputError, match="a matrix without names of cells and genes; name the folder"):
         read(file / "matrix.mtx", **keys)
     (tmp_path / "sheet.csv").write_text("well,barcode,Perturbation\nA01,AAAC-1,a\n")
     with pytest.raises(InputError, match=r"none of its 4 samples \('AAAC' ...\) is in"):

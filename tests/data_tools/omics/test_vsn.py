@@ -223,7 +223,7 @@ def test_further_plates_are_mapped_onto_the_fit_of_a_dataset(tmp_path: Path) -> 
         ("no fit", r"prot_M1\.h5ad: holds no vsn fit"),
         ("stimulation", r"was fitted to stimulation 'M2', these samples are of 'M1'"),
         ("genes", r"no gene in common; it has H0, H1, H2 \.\.\., the table G0, G1, G2"),
-        ("cut", r"its vsn fit is of other genes than the target"),
+        ("cut", r"its vsn fit is for other genes than its target has"),
     ],
 )
 def test_a_fit_that_does_not_fit_is_said(tmp_path: Path, change: str, said: str) -> None:

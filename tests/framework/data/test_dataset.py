@@ -147,7 +147,7 @@ def test_a_sealed_manifest_that_was_changed_is_refused(folder: Path) -> None:
             "row 2, column 'bag_name': expected text, found",
         ),
         ("source", lambda source: source.index + 1, "row 0, column 'source': expected text, found 1"),
-        ("n_tiles", lambda n: n + 1, "its bags have .* tiles, the manifest"),
+        ("n_tiles", lambda n: n + 1, "its bags have .* tiles, but the manifest"),
         (
             "n_tiles",
             lambda n: n + (n.index == 0) - (n.index == 1),
@@ -161,7 +161,7 @@ def test_a_table_of_bags_that_contradicts_the_rest_is_refused(
     bags = pd.read_parquet(folder / "bags.parquet")
     bags[column] = values(bags[column])
     bags.to_parquet(folder / "bags.parquet")
-    with pytest.raises(DatasetError, match=r"bags\.parquet: .* bytes, but the manifest records records"):
+    with pytest.raises(DatasetError, match=r"bags\.parquet: .* bytes, but the manifest records"):
         Dataset.open(folder)
     record_again(folder, "bags.parquet")
     with pytest.raises(DatasetError, match=said):

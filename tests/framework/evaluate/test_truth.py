@@ -43,5 +43,5 @@ def test_a_table_that_is_no_truth_or_of_another_plate_is_refused(tmp_path: Path)
     with pytest.raises(InputError, match=r"no such.*name the truth\.parquet of wellstream simulate plate"):
         read_truth(tmp_path / "nowhere.parquet")
     other = read_truth(truth_file(tmp_path, stimulation=["M2"] * 3))
-    with pytest.raises(InputError, match="it has targets as 'rna_M2', the evaluation such as 'rna_M1'"):
+    with pytest.raises(InputError, match="it has targets such as 'rna_M2', the evaluation such as 'rna_M1'"):
         found_of_truth(evaluation(), other)

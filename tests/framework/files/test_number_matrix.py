@@ -60,7 +60,7 @@ def test_comments_separators_and_surplus_separators(tmp_path: Path) -> None:
         ("g,a,a\nx,1,2\n", "the column 'a' appears twice"),
         ("g,a,b\n", "holds a header but no rows"),
         ("g\nx\n", "one column; expected a table of counts"),
-        ("My counts\ng,a,b\nx,1,2\n", "but the rows below have 3: the real header seems to be further down"),
+        ("My counts\ng,a,b\nx,1,2\n", "but the rows below have 3; the real header seems to be further down"),
     ],
 )
 def test_bad_rows_are_named(tmp_path: Path, text: str, sentence: str) -> None:

@@ -269,7 +269,7 @@ def test_files_that_are_no_weights_are_one_sentence(tmp_path: Path, capsys: pyte
         "run": "a run folder, expected a folder of 'wellstream export'; write one with: wellstream export",
         "": "no model.json, expected a folder of 'wellstream export'",
         "other": "holds weights of the network 'small_cnn', but the run has 'resnet18'",
-        "swapped": "not the file that model.json beside it speaks of",
+        "swapped": "not the file that model.json beside it describes",
         "unsaid": "with kind, channels and network; export the run again",
     }.items():
         with pytest.raises(CheckpointError, match=what) as caught:

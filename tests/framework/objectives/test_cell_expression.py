@@ -124,7 +124,11 @@ def test_predictions_stand_beside_what_was_measured(counted: Dataset, values: np
     ("options", "error", "said"),
     [
         ({"genes": ("ESR",)}, RunError, "no marker matches objective.genes .ESR.; it has ESR1, KRT5, RARE"),
-        ({"min_cells": 10_000}, RunError, "no gene is seen in 10000 training cells; the most frequent one, ESR1, in"),
+        (
+            {"min_cells": 10_000},
+            RunError,
+            "no gene is seen in 10000 training cells; the most frequent one, ESR1, is seen in",
+        ),
         ({"total": "sum"}, DatasetError, "sum"),
     ],
 )

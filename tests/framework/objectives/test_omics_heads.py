@@ -201,7 +201,7 @@ def test_a_constant_gene_has_sd_one(dataset: Dataset, tmp_path: Path) -> None:
 
 def test_what_cannot_be_trained_is_refused(dataset: Dataset) -> None:
     config = OmicsHeadsConfig(targets=("rna_M1",))
-    with pytest.raises(RunError, match=r"set objective.pretrained to a pretraining run"):
+    with pytest.raises(RunError, match=r"set objective.pretrained to the folder of a pretraining run"):
         OmicsHeads.measure(config, dataset, ("A", "B"), TRAIN)
     with pytest.raises(RunError, match="was trained on the channels A, B, but this run reads B, A"):
         OmicsHeads.measure(config, dataset, ("B", "A"), TRAIN, pretrained())

@@ -77,7 +77,7 @@ def test_a_table_that_is_one_off_is_refused() -> None:
     assert "'shift: -1'" in str(caught.value)
     with pytest.raises(InputError, match="1 more"):
         match(numbers(1, 289), numbers(0, 288))
-    with pytest.raises(InputError, match="one off: 6 of 8"):
+    with pytest.raises(InputError, match="shifted by one: 6 of 8"):
         match(text(Well=list("aaaabbbb"), Cell=list("01230123")), text(Well=list("aaaabbbb"), Cell=list("12341234")))
 
 

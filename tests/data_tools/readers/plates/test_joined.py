@@ -38,7 +38,7 @@ def test_measurements_that_are_named_are_joined(tmp_path: Path) -> None:
 
 def test_channels_of_a_second_round_need_names_of_their_own(tmp_path: Path) -> None:
     _write_measurements(tmp_path, m1=image_v5(), m2=image_v5() + image_v5(channel=2))
-    with pytest.raises(InputError, match=r"well B03 site 1 has images of channel 'Hoechst' in .*'m1' and 'm2'; call"):
+    with pytest.raises(InputError, match=r"well B03 site 1 has images of channel 'Hoechst' in .*'m1' and 'm2'; rename"):
         read(tmp_path, measurement=["m1", "m2"])
     export = read(tmp_path, measurement=["m1", "m2"], rename={"m2": {"Hoechst": "Hoechst 2"}})
     assert export.channels == ("Hoechst", "Hoechst 2", "Actin")

@@ -125,7 +125,7 @@ def change(file: Path, old: str, new: str) -> None:
         ("A/1/0/zarr.json", '"name": "x"', '"name": "q"', "expected axes of t, c, z, y and x"),
         ("A/1/0/zarr.json", '"DNA"', '"Other"', "channels DNA, Actin in well A01 site 2, but Other, Actin in well A01"),
         ("A/1/0/0/zarr.json", '"uint16"', '"int64"', "pixels are 'int64', expected one of uint8, uint16, float32"),
-        ("A/1/0/0/zarr.json", '"zstd"', '"numcodecs.pickle"', "the codec 'numcodecs.pickle' is not read"),
+        ("A/1/0/0/zarr.json", '"zstd"', '"numcodecs.pickle"', "the codec 'numcodecs.pickle' cannot be read"),
     ],
 )
 def test_damaged_or_forged_metadata_are_one_sentence(
