@@ -1,4 +1,4 @@
-"""The images below a folder, by one rule for all readers.
+"""Lists the images below a folder, with the same rule for all readers.
 
 - Links to folders and files are followed like the real ones. A folder that is read already, by its own name or by
   another link, is not read again: so circles end, and ``latest -> run_3`` gives no image twice. Real folders go first.

@@ -1,4 +1,4 @@
-"""What is wrong with the input, said the same way by every reader, plate map and ingest."""
+"""A problem with the input, in one form for all readers, plate maps and ingests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a reader says whether a folder is an export of its kind: by what its option class answers about a ``Sight``.
+"""How readers recognise an export: the option class of each reader is asked about a folder, given as a ``Sight``.
 
 Nobody lists readers: ``recognised`` asks the options of every entry of a registry, builds the reader with the options
 that it gave, and answers what the reader asks back (``Undecided``). So what is said of an export is what the reader
@@ -213,7 +213,7 @@ class Recognised(Generic[T]):
 def recognised(
     registry: Registry[Any], sight: Sight, read: Callable[[Any], T], only: str | None = None
 ) -> list[Recognised[T]]:
-    """Ask every reader of a registry, the surest first; those that see nothing like their exports are left out.
+    """Ask every reader of a registry. The surest come first; readers that find nothing like their exports are left out.
 
     Args:
         registry: registry of readers.
@@ -255,7 +255,7 @@ def _opened(name: str, model: type[Any], claim: Claim, read: Callable[[Any], T])
 
 
 def refusals(answers: Iterable[Recognised[Any]]) -> list[str]:
-    """Return a sentence for each reader that came near and does not read the folder."""
+    """Return a sentence for each reader that nearly recognised the folder."""
     return [
         f"{one.reader}: {f'{one.claim.why}, but ' if one.claim else ''}{one.refused}"
         for one in answers

@@ -1,4 +1,4 @@
-"""From a config to collaborators: train, embed, predict, and prove what was consumed. Each is one call."""
+"""Train, embed, predict, and prove what was consumed: each is one call."""
 
 from framework.run.apply.embed import embed
 from framework.run.apply.export import export

@@ -84,8 +84,8 @@ def recipe(facts: RecipeFacts, machine: Machine | None = None) -> str:
         facts: facts of the dataset.
         machine: it is sized for; None: this one.
 
-    Wells that were treated differently are told apart (``triplet_mil``); where all were treated alike, or nothing is
-    known of them, an autoencoder learns from pixels alone.
+    If wells were treated differently, the run learns to tell them apart (``triplet_mil``). If all were treated alike,
+    or nothing is known about them, an autoencoder learns from pixels alone.
     """
     here = machine or Machine.here()
     several = sum(wells > 1 for wells in facts.conditions.values())

@@ -176,7 +176,7 @@ def _bins(pixels: npt.NDArray[Any], is_float: bool) -> npt.NDArray[np.uint16]:
 
 @compiled
 def count_pixels(pixels: Any, counts: Any) -> None:
-    """Count uint16 (n,), one after another in memory, four a load: loads cost more than additions."""
+    """Count uint16 (n,), one after another in memory, four per load: loads cost more than additions."""
     low = np.uint64(0xFFFF)
     address, whole = np.uint64(pixels.ctypes.data), len(pixels) // 4
     for _ in range(whole):

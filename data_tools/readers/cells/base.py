@@ -1,4 +1,4 @@
-"""What every export of single cells becomes: columns with one row per cell, and the pixels of chosen rows on demand.
+"""Base of readers of cells: they give columns with one row per cell, and the pixels of chosen rows on demand.
 
 The second kind of export beside ``readers.base``: here no nuclei are looked for, each row already shows one cell (or,
 with readers that segment, one field of them). A listing holds columns, never one object per cell, because an imaging

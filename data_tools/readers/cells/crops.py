@@ -1,4 +1,4 @@
-"""A folder of crops, one TIFF a cell and channel (or a cell), whose facts stand in their names.
+"""A folder of crops: one TIFF per cell and channel (or per cell). File names hold the facts of a cell.
 
 One regular expression with named groups reads the path below the folder: ``cell`` and ``channel``, and any others
 (``protein``, ``field``, ``sample``) become ``Metadata_*`` columns.

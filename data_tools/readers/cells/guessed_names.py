@@ -1,4 +1,4 @@
-"""Patterns for folders of cropped cells whose names nobody has told: one file per cell, or per cell and channel.
+"""Guesses name patterns for folders of cropped cells: one file per cell, or one per cell and channel.
 
 What is guessed stands in the config that ``wellstream init`` writes, where it can be read and corrected.
 """

@@ -1,4 +1,4 @@
-"""One TIFF per cell, its channels as pages (or as samples of one page); facts of the cell stand in the name.
+"""One TIFF per cell, with channels as pages (or as samples of one page). File names hold the facts of a cell.
 
 What a file states of its pages (ImageJ, OME-XML, tifffile: ``formats.stated_axes``) is believed: pages that are z
 slices or time points are refused where channels are asked for, pages in another order than the stated channels are put

@@ -1,4 +1,4 @@
-"""How much each tile counted in the predictions of its bag, where the pool of the run has learned that."""
+"""How much each tile counted in the predictions of its bag, if the pool of the run has learned such weights."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Saliency of objectives that predict bags: what each tile of a bag says, and which of its pixels (SmoothGrad).
+"""Saliency of objectives that predict bags: the value of each tile of a bag, and its important pixels (SmoothGrad).
 
-Where a bag is the mean of its tiles and the head is linear, as in the Image2Omics paper, the prediction of a bag *is*
-the mean of the predictions of its tiles taken alone, so what a tile contributes is exact. Otherwise a tile's value is
-the jackknife pseudo-value ``N f - (N - 1) f_without``, from the prediction f of the whole bag of N tiles and the one
-without that tile; for a mean it is the tile's own prediction again.
+If a bag is the mean of its tiles and the head is linear, as in the Image2Omics paper, the prediction of a bag *is* the
+mean of the predictions of its single tiles, so the contribution of a tile is exact. Otherwise the value of a tile is
+the jackknife pseudo-value ``N f - (N - 1) f_without``: f is the prediction of the whole bag of N tiles, f_without that
+of the bag without the tile. For a mean this is the tile's own prediction again.
 """
 
 from __future__ import annotations

@@ -41,20 +41,20 @@ def embed(
     device: str | None = None,
     ranks: Ranks | None = None,
 ) -> EmbedSummary:
-    """Write embeddings; memory does not grow with the number of tiles but for the row table.
+    """Write embeddings. Except for the row table, memory does not grow with the number of tiles.
 
     Args:
         run: run folder; its best or newest checkpoint and its own scaling are used.
         data: dataset folder; None: the one the run trained on.
         out: .h5ad to write. ``tile``: one row per tile in tile order, which training can read as ``data.embeddings``.
-            Where the pool of the run has learned how much each tile counts, ``obs["attention"]`` is the share of the
-            tile in its bag: all tiles of a bag together have 1. ``bag``: one row per bag that has tiles, embedded from
+            If the pool of the run has learned how much each tile counts, ``obs["attention"]`` is the share of the tile
+            in its bag; the shares of a bag add up to 1. ``bag``: one row per bag that has tiles, embedded from
             all of them.
         level: ``tile`` or ``bag``.
         progress: called with (stage, done, total).
-        untrained: use the weights the run began with, the baseline for what training adds.
+        untrained: use the weights that the run began with, to see what training adds.
         device: ``auto``, ``cpu`` or ``cuda``; None: that of the run's config.
-        ranks: processes that share the work, each of which makes this call; rank 0 writes. None: this one alone.
+        ranks: processes that share the work; each makes this call, and rank 0 writes. None: this process alone.
 
     Returns:
         What was written.

@@ -1,4 +1,4 @@
-"""``export``: a trained network in files that others use: weights, what they are, a model card, and a program.
+"""``export``: a trained network as files for other programs: weights, their description, a model card, a program.
 
 ::
 
@@ -8,7 +8,7 @@
       README.md           the model card
       model.pt2           scaling and network for ``torch.export.load``: stored pixels in, embeddings out
 
-``backbone: {name: ..., weights: FOLDER}`` begins another run with it.
+Another run can begin with these weights: ``backbone: {name: ..., weights: FOLDER}``.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def export(
     licence: str | None = None,
     program: bool = True,
 ) -> ExportSummary:
-    """Write the network of a trained run so that others can use it.
+    """Write the network of a trained run for other programs.
 
     Args:
         run: run folder; its best or newest checkpoint is used.
-        out: folder to write; an export that is there already is replaced.
-        data: dataset that says how large tiles are; None: the one the run trained on.
+        out: folder to write; an earlier export in it is replaced.
+        data: dataset whose tiles have the right size; None: the one the run trained on.
         licence: licence of the weights, as ``CC-BY-4.0``; it stands in ``model.json`` and in the model card.
         program: whether to write ``model.pt2``.
 
@@ -59,7 +59,7 @@ def export(
         What was written.
 
     Raises:
-        RunError: a run that embeds nothing, a folder that holds something else, or a network that cannot be traced.
+        RunError: a run that cannot embed, a folder that holds other files, or a network that cannot be traced.
         WellstreamError: the run cannot be opened.
         OSError: the folder cannot be written; nothing of the export is left.
     """

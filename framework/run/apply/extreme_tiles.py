@@ -1,4 +1,4 @@
-"""The tiles that speak most for and against each output, over the bags that were looked at."""
+"""The tiles that raise and lower each output most, over the bags that were explained."""
 
 from __future__ import annotations
 

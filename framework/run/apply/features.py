@@ -1,7 +1,7 @@
-"""``features``: baselines of learned features, measured from the pixels of every tile of a dataset, as AnnData.
+"""``features``: measured features of every tile of a dataset, as a baseline for learned features; written as AnnData.
 
-Tiles stream through a describing function block by block, in tile order, so memory does not grow with their number and
-equal datasets give equal files.
+Tiles are read block by block, in tile order. So memory does not grow with their number, and equal datasets give equal
+files.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""``import-checkpoint``: a checkpoint of Image2Omics' authors as a run, which every command then takes.
+"""``import-checkpoint``: makes a run folder from a checkpoint of Image2Omics' authors, for all other commands.
 
-Their file holds the network and one linear layer to the genes of one target, without their names: row i belongs to the
-i-th gene of the ground truth, in order of first appearance, which is the order of a target of ``import-release``.
-Predictions are z-scores of the training wells, so mean and spread of each gene are measured again on their split.
+The file holds the network and one linear layer to the genes of one target, without names of genes. Row i belongs to the
+i-th gene of the ground truth, in order of first appearance; targets of ``import-release`` have the same order.
+Predictions are z-scores of the training wells, so mean and spread of each gene are measured again on these wells.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def inpaint(
         panels: at most so many conditions are shown as images, one target each.
         progress: called with (stage, done, total).
         device: ``auto``, ``cpu`` or ``cuda``; None: that of the run's config.
-        ranks: processes that share the work, each of which makes this call; rank 0 writes. None: this one alone.
+        ranks: processes that share the work; each makes this call, and rank 0 writes. None: this process alone.
 
     Returns:
         What was found.

@@ -1,4 +1,4 @@
-"""Intervals for predictions: errors of the part ``val``, which taught the model nothing, calibrate them."""
+"""Intervals for predictions, calibrated by the errors of the part ``val``, from which the model did not learn."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ def predict_with_intervals(
 ) -> PredictSummary:
     """Write predictions with layers ``lower`` and ``upper``.
 
-    The part ``val`` of the run's own dataset calibrates, predicted in the same way. A run that chose its weights by its
-    validation loss has seen that part a little, so its intervals are somewhat narrow.
+    The part ``val`` of the run's own dataset is predicted in the same way and calibrates the intervals. If the weights
+    of the run were chosen by the validation loss, they fit that part a little, so the intervals are somewhat too
+    narrow.
 
     Args:
         predicted: ``predict`` of a run, called with data, out and part.

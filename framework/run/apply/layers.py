@@ -47,7 +47,7 @@ def embed_layers(
 ) -> LayersSummary:
     """Write ``<layer>.h5ad`` for each layer: one row per tile in tile order, its maps pooled over space.
 
-    Memory does not grow with the number of tiles but for the row table: every file is written block by block.
+    Every file is written block by block. Except for the row table, memory does not grow with the number of tiles.
 
     Args:
         run: run folder; its best or newest checkpoint and its own scaling are used.
@@ -56,13 +56,13 @@ def embed_layers(
         layers: names of layers of the objective's network, such as conv4 of the source encoder (paired inpainting) or
             trunk.layer4 (a ResNet).
         pool: ``max`` (Lu et al. 2019) or ``mean`` over space.
-        untrained: use the weights the run began with, the baseline for what training adds.
-        views: 1: cells as stored (Lu et al. 2019); 4: the mean over them, both mirror images and the half turn; 8: over
-            all symmetries of the square, because a cell lies in its crop any way round; ``image2omics``: the four views
-            of the code of Mehrizi 2023 (see ``predict``). As many times the work.
+        untrained: use the weights that the run began with, to see what training adds.
+        views: 1: cells as stored (Lu et al. 2019). 4: the mean over the cell, both mirror images and the half turn. 8:
+            over all symmetries of the square, because a cell may lie in its crop in any direction. ``image2omics``: the
+            four views of the code of Mehrizi 2023 (see ``predict``). The work is as many times larger.
         progress: called with (stage, done, total).
         device: ``auto``, ``cpu`` or ``cuda``; None: that of the run's config.
-        ranks: processes that share the work, each of which makes this call; rank 0 writes. None: this one alone.
+        ranks: processes that share the work; each makes this call, and rank 0 writes. None: this process alone.
 
     Returns:
         What was written.

@@ -1,4 +1,4 @@
-"""``predict``: what a trained run says about bags or tiles, beside what was measured, as AnnData."""
+"""``predict``: predictions of a trained run for bags or tiles, with the measured values, as AnnData."""
 
 from __future__ import annotations
 
@@ -101,11 +101,11 @@ def predict(
 ) -> PredictSummary:
     """Write predictions, with the measured values in layer ``measured``.
 
-    Cached embeddings have one view of each tile, so more views read the pixels again.
+    Cached embeddings have one view of each tile, so for more views the pixels are read again.
 
-    An objective of bags draws ``tiles`` tiles per bag ``seeds`` times and averages the predictions (Mehrizi 2023); a
-    bag with no more tiles than that is predicted once, from each of its tiles exactly once. An objective of tiles
-    predicts every tile. Where the pool of the run has learned how much each tile counts, a table of it is written too,
+    An objective that predicts bags draws ``tiles`` tiles per bag ``seeds`` times and averages the predictions (Mehrizi
+    2023). A bag with no more tiles than that is predicted once, from all of its tiles. An objective that predicts tiles
+    predicts every tile. If the pool of the run has learned how much each tile counts, a table of this is written too,
     see ``TileAttention.write``.
 
     Args:
@@ -120,7 +120,7 @@ def predict(
             tile, the four views of the code of Mehrizi 2023.
         progress: called with (stage, done, total).
         device: ``auto``, ``cpu`` or ``cuda``; None: that of the run's config.
-        ranks: processes that share the work, each of which makes this call; rank 0 writes. None: this one alone.
+        ranks: processes that share the work; each makes this call, and rank 0 writes. None: this process alone.
 
     Returns:
         What was written.

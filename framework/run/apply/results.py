@@ -1,4 +1,4 @@
-"""What the commands that use a trained run, or measure tiles, say when they have written their files."""
+"""Summaries of the commands that use a trained run or measure tiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``saliency``: which pixels of a tile a trained run reads its predictions from, beside the tile itself."""
+"""``saliency``: which pixels of a tile the predictions of a trained run depend on."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def saliency(
     noise: float = BagMaps.noise,
     device: str | None = None,
 ) -> SaliencySummary:
-    """Write maps of some tiles: guided backpropagation where a run predicts tiles, SmoothGrad where it predicts bags.
+    """Write maps of some tiles: guided backpropagation for a run that predicts tiles, SmoothGrad for one on bags.
 
     Guided maps are those of IFC-seq, Figure S4, SmoothGrad those of Image2Omics, Figure 6. For bags, what each tile
     says is written too: see ``bag_saliency``.

@@ -1,7 +1,7 @@
-"""The steps of a walk over data, shared by all ranks: each computes whole steps, and rank 0 gets all results in order.
+"""Divides the steps of a pass over data among ranks: each computes whole steps, rank 0 gets all results in order.
 
-Rank r of N computes steps r, r + N, ... So a step is the same computation whoever makes it, and what rank 0 writes does
-not depend on how many ranks there are. One rank alone does all of it and communicates nothing.
+Rank r of N computes steps r, r + N, ... So a step is the same computation on any rank, and the files that rank 0 writes
+do not depend on the number of ranks. A single rank computes everything, without communication.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def test_a_circle_of_directories_ends(tmp_path: Path) -> None:
     data = bytearray(file.read_bytes())
     data[-4:] = data[4:8]
     file.write_bytes(data)
-    with pytest.raises(InputError, match="in a circle"):
+    with pytest.raises(InputError, match="form a circle"):
         index_cif(file)
 
 

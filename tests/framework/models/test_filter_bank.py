@@ -107,7 +107,7 @@ def test_it_has_no_weights_and_pixels_get_gradients() -> None:
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"rings_px": [0, 5, 5]}, "edges must grow"), ({"seen_px": 8, "rings_px": [0, 6, 9]}, "hold no ring")],
+    [({"rings_px": [0, 5, 5]}, "edges must grow"), ({"seen_px": 8, "rings_px": [0, 6, 9]}, "are too few for a ring")],
 )
 def test_rings_that_cannot_be(options: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):

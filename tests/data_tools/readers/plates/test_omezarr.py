@@ -143,7 +143,7 @@ def test_a_pickle_in_an_array_of_zarr_2_is_never_opened(tmp_path: Path) -> None:
     folder = write(tmp_path / "p.zarr", "0.4")
     file = folder / "A/1/0/0/.zarray"
     file.write_text(json.dumps({**json.loads(file.read_text()), "filters": [{"id": "pickle"}]}))
-    with pytest.raises(InputError, match="the codec 'pickle' is not read"):
+    with pytest.raises(InputError, match="the codec 'pickle' cannot be read"):
         read(folder)
 
 
