@@ -152,7 +152,7 @@ def by_names(sight: Sight, fits: Callable[[str], Any], example: str, options: Ma
     images = sight.images
     found = [name for name in images if fits(name.rpartition("/")[2])]
     if not found:
-        return f"no image is named as {example}" if images else ""
+        return f"no image has a name like {example}" if images else ""
     if 2 * len(found) < len(images):
         return f"only {len(found)} of {len(images)} images are named as {example}"
     return Claim(options=options, rank="own names", why=f"{len(found)} images named as {example}")

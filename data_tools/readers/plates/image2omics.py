@@ -49,9 +49,9 @@ class Image2OmicsConfig(NamedOptions, KnowsExports):
         files = sight.ending(".h5")
         found = [name for name in files if _named(sight.root / name) is not None]
         if not found:
-            return "no .h5 file is called as ICF.X1.Y1.P1.0.BARCODE.h5" if files else ""
+            return "no .h5 file has a name like ICF.X1.Y1.P1.0.BARCODE.h5" if files else ""
         return Claim(options={"path": str(sight.root / found[0]).rpartition("/")[0]}, rank="own list",
-                     why=f"{len(found)} files called as ICF.X1.Y1.P1.0.BARCODE.h5")  # fmt: skip
+                     why=f"{len(found)} files with names like ICF.X1.Y1.P1.0.BARCODE.h5")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

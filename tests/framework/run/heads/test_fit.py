@@ -180,7 +180,7 @@ def test_little_memory_trains_in_groups_with_the_same_weights(
 
 
 def test_a_folder_of_something_else_is_not_touched(root: Path, finished: HeadsSummary, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"rna-split-0: was trained with train.patience None, asked for is 3"):
+    with pytest.raises(RunError, match=r"rna-split-0: was trained with train.patience None, but now 3 is set"):
         fit_heads(load_heads_config(plain(root, root / "all", steps=5, patience=3)))
     other = plain(root, root / "all", steps=5)
     other["optim"]["lr"] = 0.5
