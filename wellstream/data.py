@@ -41,7 +41,7 @@ class Dataset:
     Args:
         path: folder or URL (``https://``, ``s3://`` ...).
         channels: names to read, in this order, or one name; default: all as stored.
-        cache: how a dataset behind a URL is kept on this machine, as the section ``data.cache`` of a run.
+        cache: how a dataset behind a URL is kept on this machine; keys as in the section ``data.cache`` of a run.
 
     Raises:
         DatasetError: no finished dataset, or a channel it does not have.
@@ -110,10 +110,10 @@ class Dataset:
         return out
 
     def show(self, tiles: int | Sequence[int] | None = None, *, columns: int = 6) -> Figure:
-        """Return a figure of tiles in colour, as a notebook displays it; contrast is that of the whole dataset.
+        """Return a figure of tiles in colour for a notebook. The contrast is that of the whole dataset.
 
         Args:
-            tiles: their numbers, or one number; default: up to 12, spread over the dataset.
+            tiles: numbers of tiles, or one number; default: up to 12, spread over the dataset.
             columns: tiles per line.
 
         Raises:
@@ -209,10 +209,11 @@ class Dataset:
         """Return a PyTorch dataset over the same bytes.
 
         Args:
-            plan: None: a map-style dataset, tile number -> (C, H, W) as stored. A plan by its name, or as the section
-                ``plan`` of a run, as ``{"name": "tiles", "tiles": 64}``: an iterable dataset of the batches that one
-                epoch of training has, with float32 ``tiles`` (K, N, C, H, W), ``bags`` and ``tile_ids``.
-            seed: of the plan.
+            plan: None gives a map-style dataset: tile number -> (C, H, W) as stored. The name of a plan, or a mapping
+                with the keys of the section ``plan`` of a run, such as ``{"name": "tiles", "tiles": 64}``, gives an
+                iterable dataset: the batches of one epoch of training, with float32 ``tiles`` (K, N, C, H, W), ``bags``
+                and ``tile_ids``.
+            seed: seed of the plan.
             epoch: which epoch of the plan to give.
 
         Raises:

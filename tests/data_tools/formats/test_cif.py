@@ -112,7 +112,7 @@ def test_channels_take_their_names_from_the_file(tmp_path: Path) -> None:
 def test_an_object_number_twice_needs_numbering_by_position(tmp_path: Path) -> None:
     images, masks = objects()
     file = write_cif(tmp_path / "merged.cif", images, masks, numbers=[0, 1, 0])
-    with pytest.raises(InputError, match=r"object number 0 come.*numbering: position"):
+    with pytest.raises(InputError, match=r"object number 0 appear.*numbering: position"):
         index_cif(file)
     assert index_cif(file, numbering="position").objects.tolist() == [0, 1, 2]
 

@@ -211,10 +211,14 @@ def test_a_stale_index_is_refused(folder: Path) -> None:
     tiles = pd.read_parquet(folder / "tiles.parquet")
     tiles.iloc[:-1].to_parquet(folder / "tiles.parquet")
     record_again(folder, "tiles.parquet")
-    with pytest.raises(DatasetError, match=r"tiles\.arrow: .* belongs to another tiles\.parquet than the manifest [(]a stale"):
+    with pytest.raises(
+        DatasetError, match=r"tiles\.arrow: .* belongs to another tiles\.parquet than the manifest [(]a stale"
+    ):
         Dataset.open(folder)
     tiles.iloc[::-1].to_parquet(folder / "tiles.parquet")
-    with pytest.raises(DatasetError, match=r"tiles\.arrow: its bags do not have the numbers of tiles that bags\.parquet says"):
+    with pytest.raises(
+        DatasetError, match=r"tiles\.arrow: its bags do not have the numbers of tiles that bags\.parquet says"
+    ):
         resealed(folder)
 
 

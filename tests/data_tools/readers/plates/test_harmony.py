@@ -288,7 +288,7 @@ def test_a_folder_without_anything_says_what_was_expected(tmp_path: Path) -> Non
         read(tmp_path)
     (tmp_path / "x.tif").touch()
     with pytest.raises(
-        InputError, match=r"no Index\.idx\.xml or Index\.xml here .* none of its 1 images is named as r01"
+        InputError, match=r"no Index\.idx\.xml or Index\.xml here .* none of its 1 images has a name like r01"
     ):
         read(tmp_path)
 
