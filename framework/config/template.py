@@ -37,8 +37,8 @@ def template(model: type[BaseModel], picks: Mapping[str, str] | None = None) -> 
     lines = list(_lines(model, {}, (), wanted))
     if wanted:
         raise ConfigError(
-            f"{', '.join(wanted)}: no key of this config chooses an entry of this kind; see which there are: "
-            "wellstream config"
+            f"{', '.join(wanted)}: no such key in this config, or the key does not choose an entry; see the "
+                "keys with: wellstream config KIND"
         )
     return "\n".join([*_comment(headline(model)), *lines, ""])
 

@@ -26,8 +26,8 @@ def dataset_of(opened: Sequence[MadeFrom], given: Path | str | None) -> tuple[Da
         for item in opened:
             if not _made_on(item, dataset):
                 raise InputError(
-                    f"{item.name} was made on dataset '{item.facts.get('dataset', '')}' which has changed "
-                    f"since, or is not {dataset.where}; predict again on this dataset"
+                    f"{item.name} was made on dataset '{item.facts.get('dataset', '')}', which is not "
+                        f"{dataset.where} or has changed since; predict again on this dataset"
                 )
         return dataset, ()
     places = list(dict.fromkeys(place for item in opened if (place := item.dataset_path)))
