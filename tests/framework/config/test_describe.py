@@ -141,7 +141,7 @@ def test_an_entry_can_be_picked() -> None:
     plain = yaml.safe_load(picked)
     assert plain["knife"] == {"name": "bread"}
     assert plain["spare"] == {"name": "carving", "length_cm": 25}
-    with pytest.raises(ConfigError, match="heat: no key of this config"):
+    with pytest.raises(ConfigError, match="heat: no such key in this config"):
         template(Kitchen, {"heat": "wood"})
     with pytest.raises(RegistryError, match=r"no knife is called 'bred'.*did you mean 'bread'"):
         template(Kitchen, {"knife": "bred"})

@@ -102,8 +102,8 @@ def test_bad_config_says_exactly(name: str) -> None:
         ("train.stepz=1", "override 'train.stepz=1': train.stepz: unknown key; expected one of: steps, mode, sizes, "
          "by_name, share; did you mean 'steps'?"),
         ("nonsense", "override 'nonsense': expected dotted.path=value, as in train.steps=100"),
-        ("train.steps.deep=1", "override 'train.steps.deep=1': there is no key 'deep'"),
-        ("train.sizes.7=1", "override 'train.sizes.7=1': there is no key '7'"),
+        ("train.steps.deep=1", "override 'train.steps.deep=1': there is no key 'deep' to set"),
+        ("train.sizes.7=1", "override 'train.sizes.7=1': there is no key '7' to set"),
     ],
 )  # fmt: skip
 def test_bad_override_says_exactly(override: str, message: str) -> None:

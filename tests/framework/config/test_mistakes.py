@@ -137,7 +137,7 @@ def test_a_missing_key_hides_no_other_mistake() -> None:
 def test_all_overrides_without_a_place_and_all_keys_written_twice_are_said() -> None:
     assert said("train: {steps: 1}", "nonsense", "train.steps.deep=1", "on=true") == [
         "override 'nonsense': expected dotted.path=value, as in train.steps=100",
-        "override 'train.steps.deep=1': there is no key 'deep'",
+        "override 'train.steps.deep=1': there is no key 'deep' to set",
     ]
     assert said("on: true\ntrain: {steps: 1, steps: 2}\non: false") == [
         "c:2: steps: key written twice, first on line 2",

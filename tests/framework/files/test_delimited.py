@@ -350,7 +350,7 @@ def test_a_packed_file_that_ends_in_zeros_is_refused_at_once(tmp_path: Path) -> 
         file.write_bytes(pack(b"a,b\n1,2\n"))
         with file.open("rb+") as stream:
             stream.truncate(4 << 30)
-        with pytest.raises(InputError, match=r"t\.csv\.gz: the file ends in zeros alone"):
+        with pytest.raises(InputError, match=r"t\.csv\.gz: the file ends with zero bytes"):
             read_text_table(file, what="a table")
     file.write_bytes(gzip.compress(b"a,b\n1,2\n") + bytes(512))  # as tapes pad it
     assert read_text_table(file, what="a table").text.to_numpy().tolist() == [["1", "2"]]
