@@ -38,7 +38,7 @@ def template(model: type[BaseModel], picks: Mapping[str, str] | None = None) -> 
     if wanted:
         raise ConfigError(
             f"{', '.join(wanted)}: no such key in this config, or the key does not choose an entry; see the "
-                "keys with: wellstream config KIND"
+            "keys with: wellstream config KIND"
         )
     return "\n".join([*_comment(headline(model)), *lines, ""])
 

@@ -27,7 +27,7 @@ def dataset_of(opened: Sequence[MadeFrom], given: Path | str | None) -> tuple[Da
             if not _made_on(item, dataset):
                 raise InputError(
                     f"{item.name} was made on dataset '{item.facts.get('dataset', '')}', which is not "
-                        f"{dataset.where} or has changed since; predict again on this dataset"
+                    f"{dataset.where} or has changed since; predict again on this dataset"
                 )
         return dataset, ()
     places = list(dict.fromkeys(place for item in opened if (place := item.dataset_path)))

@@ -250,7 +250,7 @@ def test_a_matrix_that_ends_in_zeros_is_refused_at_once(tmp_path: Path) -> None:
     file.write_text("%%MatrixMarket matrix coordinate integer general\n1 1 1\n1 1 5\n")
     with file.open("rb+") as stream:
         stream.truncate(4 << 30)
-    with pytest.raises(InputError, match=r"matrix\.mtx: the file ends in zeros alone"):
+    with pytest.raises(InputError, match=r"matrix\.mtx: the file ends with zero bytes"):
         read_counts(tmp_path)
 
 

@@ -174,7 +174,7 @@ def test_a_disk_that_gives_back_other_bytes_is_refused(tmp_path: Path, monkeypat
         save_tensors(file, {name: torch.zeros_like(value) for name, value in tensors.items()})
 
     monkeypatch.setattr(writing, "save_tensors", forgetful)
-    with pytest.raises(CheckpointError, match=r"model\.safetensors reads back otherwise than it was written"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors reads back with other bytes than were written"):
         writing.write(tmp_path, Training().step(1))
     assert list(tmp_path.iterdir()) == []
 

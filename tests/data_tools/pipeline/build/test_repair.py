@@ -166,7 +166,7 @@ def test_a_stale_index_is_refused(copy: tuple[Any, Path]) -> None:
     assert "1 of" in str(e.value)
     # Even where somebody made the manifest agree with the table, it contradicts the index, and the shards.
     manifest = read_manifest(out)
-    for made_again, what in ((False, r"of another tiles\.parquet"), (True, "does not fit the shards")):
+    for made_again, what in ((False, r"belongs to another tiles\.parquet"), (True, "does not fit the shards")):
         if made_again:
             tile_index(out, coded=manifest.codec is not None)
         files = tuple(record(out / item.name, out) for item in manifest.files)

@@ -155,7 +155,7 @@ def test_bags_that_would_get_tiles_are_refused(world: dict[str, Any], tmp_path: 
     ("changes", "said"),
     [
         ({"tiles": {"size_px": 16, "fit": "pad"}}, r"tiles\.fit, tiles\.size_px differ from the dataset"),
-        ({"keep": {"size": {"min": 1}}}, r"keep\.size differs from the dataset, and pixels depend on it"),
+        ({"keep": {"size": {"min": 1}}}, r"keep\.size differs from the dataset, and the pixels depend on it"),
     ],
 )
 def test_keys_of_pixels_are_refused_by_name(

@@ -152,7 +152,7 @@ def test_a_table_behind_a_url_names_no_file_of_this_machine(bucket: str) -> None
     place = bucket.removeprefix("memory:/")
     text = files.cat(f"{place}/load_data.csv").decode()
     files.pipe(f"{place}/load_data.csv", text.replace(f"{bucket}/images/A01_DNA.tif", "/etc/A01_DNA.tif").encode())
-    with pytest.raises(InputError, match=r"line 2: names /etc/A01_DNA\.tif, a path of the machine that made the table"):
+    with pytest.raises(InputError, match=r"line 2: names /etc/A01_DNA\.tif, a path on the machine that made the table"):
         read(f"{bucket}/load_data.csv")
     with pytest.raises(InputError, match=r"no such file; expected a load_data\.csv"):
         read(f"{bucket}/load.csv")

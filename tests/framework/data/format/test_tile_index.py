@@ -100,11 +100,11 @@ def test_a_table_that_says_otherwise_differs(table: Path, column: str) -> None:
 
 def test_an_index_of_another_build_is_refused(table: Path) -> None:
     write(table)
-    with pytest.raises(DatasetError, match=r"here: of 5 tiles and of another tiles\.parquet .*stale index.*CONFIG"):
+    with pytest.raises(DatasetError, match=r"here: has 5 tiles and belongs to another tiles\.parquet .*stale index.*CONFIG"):
         mapped(table, (2, 0, 3, 90))
-    with pytest.raises(DatasetError, match=r"of 5 tiles and of another tiles\.parquet .*stale index"):
+    with pytest.raises(DatasetError, match=r"has 5 tiles and belongs to another tiles\.parquet .*stale index"):
         map_index(table.with_name("i"), "here", "0" * 64, np.array([2, 0, 3, 0]), coded=True)
-    with pytest.raises(DatasetError, match=r"here: bags have other numbers of tiles than bags\.parquet"):
+    with pytest.raises(DatasetError, match=r"here: its bags do not have the numbers of tiles that bags\.parquet"):
         mapped(table, (2, 1, 2, 0))
     with pytest.raises(DatasetError, match=r"columns bag int32, shard int32, offset int64, found .*nbytes int32"):
         mapped(table, coded=False)
@@ -120,7 +120,7 @@ def test_some_bags_of_a_large_index_are_compared(table: Path, monkeypatch: pytes
     write(table)
     monkeypatch.setattr(tile_index, "_COMPARED_WHOLE", 0)
     assert mapped(table).bag.tolist() == BAGS
-    with pytest.raises(DatasetError, match=r"bags have other numbers of tiles"):
+    with pytest.raises(DatasetError, match=r"its bags do not have the numbers of tiles"):
         mapped(table, (3, 0, 2, 0))
 
 

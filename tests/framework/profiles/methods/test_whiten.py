@@ -81,5 +81,5 @@ def test_folds_hold_whole_plates() -> None:
 
 def test_two_controls_are_too_few() -> None:
     controls = Controls(values=np.array([[0.0, 1.0], [1.0, 3.0]]), groups=np.zeros(2, np.int64))
-    with pytest.raises(InputError, match=r"2 control rows in 1 group.* too few to whiten by; expected 3"):
+    with pytest.raises(InputError, match=r"2 control rows in 1 group.* too few for whitening; expected 3"):
         Whiten(WhitenOptions()).learn(controls)

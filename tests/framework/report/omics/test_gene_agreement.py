@@ -90,7 +90,7 @@ def test_the_row_names_of_a_table_are_its_genes_and_a_probe_of_several_counts_fo
     assert table["gene"].tolist() == ["AARS1", "CALM1", "CALM2"]
     assert table["LUAD-MLP"].tolist() == pytest.approx([63.98, 32.71, (32.71 + 30.71) / 2])
     file.write_text(",score\n0,0.5\n1,0.25\n")
-    with pytest.raises(InputError, match=r"which column names the gene\? There are score; write gene=COLUMN"):
+    with pytest.raises(InputError, match=r"not clear which column names the gene; it has score; write gene=COLUMN"):
         read_published(file, None, ())
 
 
@@ -106,7 +106,7 @@ def test_a_gene_with_several_rows_counts_by_its_mean(tmp_path: Path) -> None:
 def test_columns_that_are_not_there_are_sentences(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     file.write_text("name,score,text\nACTB,0.2,a\n")
-    with pytest.raises(InputError, match=r"which column names the gene\? There are name, score, text; write gene=COL"):
+    with pytest.raises(InputError, match=r"not clear which column names the gene; it has name, score, text; write gene=COL"):
         read_published(file, None, ())
     with pytest.raises(InputError, match=r"no column 'scor'; .*did you mean 'score'"):
         read_published(file, "name", ("scor",))
