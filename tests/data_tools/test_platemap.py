@@ -331,7 +331,7 @@ def test_wells_as_people_and_programs_write_them(
 def test_a_map_drawn_as_a_plate_and_one_of_comments_say_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="this map is drawn as the plate is; write one row per well"):
         _read(tmp_path, ",1,2,3\nA,x,y,z\nB,x,y,z\n")
-    with pytest.raises(InputError, match="no row; expected a plate map; line 2 begins with # and is left out"):
+    with pytest.raises(InputError, match="no rows; expected a plate map; line 2 begins with # and is left out"):
         _read(tmp_path, "Metadata_Well,Metadata_Perturbation\n#A01,x\n")
 
 

@@ -323,7 +323,7 @@ HEAD = "sample,Metadata_Plate,Metadata_Perturbation,Metadata_Stimulation,g1,g2,g
 def test_numbers_in_other_notation_are_no_facts(tmp_path: Path, cell: str) -> None:
     """Else a gene would be lost without a word."""
     (tmp_path / "t.tsv").write_text(HEAD.replace(",", "\t") + f"s1\tR\ta\tM\t{cell}\t1\t2\t3\t4\n")
-    with pytest.raises(InputError, match=r"line 2: column 'g1' reads '.*', expected a number; correct the cell"):
+    with pytest.raises(InputError, match=r"line 2: column 'g1' reads '.*', expected a number; correct the value"):
         read_counts(tmp_path / "t.tsv")
 
 

@@ -132,7 +132,9 @@ def test_rows_of_the_test_part_teach_nothing(data: Dataset, tmp_path: Path) -> N
 
 def test_without_training_rows_and_run_it_is_said_what_to_do(data: Dataset, tmp_path: Path) -> None:
     file = wells(data, tmp_path, predicted="count", labels="count", part="test")
-    with pytest.raises(InputError, match=r"no training rows for baselines to learn from.*predict again with: --part all"):
+    with pytest.raises(
+        InputError, match=r"no training rows for baselines to learn from.*predict again with: --part all"
+    ):
         ws.evaluate(file, baselines="count")
 
 

@@ -102,7 +102,7 @@ def test_pages_that_are_no_channels_are_problems_of_their_cell(
     first, second = details(tmp_path)
     assert first == "read"
     assert second == (
-        f"x-2.tif: {found}, and 'channels' names 3 channel(s); save one plane of each channel as a page, or write "
+        f"x-2.tif: {found}, but 'channels' names 3 channel(s); save one plane of each channel as a page, or write "
         "'pages: channels' if the pages are the channels all the same, in the order of the file"
     )
     mine = reader(tmp_path, pages="channels")

@@ -177,7 +177,10 @@ def test_a_pipe_is_not_read(tmp_path: Path) -> None:
 
 def test_a_dataset_of_no_value_or_one_is_said(tmp_path: Path) -> None:
     file = tmp_path / "a.h5"
-    for value, words in ((h5py.Empty("f4"), "'images' holds no value"), (3, "has the shape of a single value, layout")):
+    for value, words in (
+        (h5py.Empty("f4"), "'images' holds no value"),
+        (3, "has the shape of a single value, but layout"),
+    ):
         with h5py.File(file, "w") as opened:
             opened["images"] = value
         with pytest.raises(InputError, match=words):

@@ -100,7 +100,9 @@ def test_a_table_that_says_otherwise_differs(table: Path, column: str) -> None:
 
 def test_an_index_of_another_build_is_refused(table: Path) -> None:
     write(table)
-    with pytest.raises(DatasetError, match=r"here: has 5 tiles and belongs to another tiles\.parquet .*stale index.*CONFIG"):
+    with pytest.raises(
+        DatasetError, match=r"here: has 5 tiles and belongs to another tiles\.parquet .*stale index.*CONFIG"
+    ):
         mapped(table, (2, 0, 3, 90))
     with pytest.raises(DatasetError, match=r"has 5 tiles and belongs to another tiles\.parquet .*stale index"):
         map_index(table.with_name("i"), "here", "0" * 64, np.array([2, 0, 3, 0]), coded=True)

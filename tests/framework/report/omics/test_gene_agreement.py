@@ -106,7 +106,9 @@ def test_a_gene_with_several_rows_counts_by_its_mean(tmp_path: Path) -> None:
 def test_columns_that_are_not_there_are_sentences(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     file.write_text("name,score,text\nACTB,0.2,a\n")
-    with pytest.raises(InputError, match=r"not clear which column names the gene; it has name, score, text; write gene=COL"):
+    with pytest.raises(
+        InputError, match=r"not clear which column names the gene; it has name, score, text; write gene=COL"
+    ):
         read_published(file, None, ())
     with pytest.raises(InputError, match=r"no column 'scor'; .*did you mean 'score'"):
         read_published(file, "name", ("scor",))
