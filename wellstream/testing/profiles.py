@@ -92,7 +92,7 @@ class NormalisationContract(EntryContract):
             normalise(bare, self.config(options))
         new = plates(("p9", "p10"), seed=5)
         new.obs.loc[new.obs["Metadata_Plate"] == "p9", "Metadata_Control_Type"] = "treatment"
-        with pytest.raises(InputError, match="group 'p9' is new to the fit and has no control row"):
+        with pytest.raises(InputError, match="group 'p9' was not part of the fit and has no control row"):
             apply_kept(new, fit)
 
     def test_one_control_gives_finite_numbers_or_a_sentence(self, options: Any, wells: anndata.AnnData) -> None:

@@ -27,8 +27,8 @@ def test_config_survives_yaml() -> None:
     [
         (
             "perturbations: 24",
-            "config:1: (top level): 24 perturbations x 2 stimulations x 2 replicates + 1 empty wells need 97 wells, but "
-            "a plate of 8 x 12 has 96; lower perturbations, replicates or empty_wells, or take a larger plate",
+            "config:1: (top level): 24 perturbations x 2 stimulations x 2 replicates + 1 empty wells need 97 wells, "
+            "but a plate of 8 x 12 has 96; lower perturbations, replicates or empty_wells, or take a larger plate",
         ),
         (
             "out_of_focus_wells: 93",
