@@ -49,15 +49,13 @@ class Overview(ExpressionSection):
 
 def _answer(summary: pd.DataFrame) -> Answer:
     """Say for how many genes the forest is better than the mean of the training cells, on cells that were held out."""
-    known = summary[(summary["method"] == "forest") & (summary["n"] > 0)].set_index("genes")
-    shares = [float(known.loc[genes, "better_than_mean"]) for genes in _ASKED if genes in known.index]
+    rows = {str(row["genes"]): row for row in summary.to_dict("records") if row["method"] == "forest" and row["n"]}
+    shares = {genes: float(rows[genes]["better_than_mean"]) for genes in _ASKED if genes in rows}
     told = [
-        f"{number(known.loc[genes, 'better_than_mean'] * 100, '.0f')} % of {name} (median r "
-        f"{number(known.loc[genes, 'r'])})"
-        for genes, name in _ASKED.items()
-        if genes in known.index
+        f"{share * 100:.0f} % of {_ASKED[genes]} (median r {number(rows[genes]['r'])})"
+        for genes, share in shares.items()
     ]
-    holds = bool(shares) and all(share > 0.5 for share in shares)
+    holds = bool(shares) and all(share > 0.5 for share in shares.values())
     return Answer(
         text=f"The forest {'beats' if holds else 'does not beat'} the mean for most genes: on held-out single cells "
         f"its RMSE is below that of the mean for {' and '.join(told)}.",
