@@ -26,6 +26,8 @@ _AGAIN_S = 0.05
 _LOADED_S = 1.0
 """How long a command may take to end that has only loaded modules so far."""
 _BEGINNING = ("launch.", "typer.", "wellstream.", "framework.lazy", "importlib", "contextlib")
+_NETWORKS = {"train", "heads", "embed", "predict", "inpaint", "features", "saliency", "evaluate", "evaluate-features"}
+"""Commands that pass tiles through a network, and so ask for large memory again and again."""
 _heard: list[int] = []
 _unwound: list[bool] = []
 _codes: list[int] = []
@@ -66,6 +68,8 @@ def _carried_out(arguments: list[str]) -> int:
         os.environ.setdefault("PYTHONSAFEPATH", "1")
         # PyTorch's sockets write of every name that they cannot look up.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        if _NETWORKS.intersection(arguments[:2]):
+            importlib.import_module("framework.allocator").keep_freed_memory()
         words = importlib.import_module("launch.switches").without_switches(arguments)
         importlib.import_module("launch.cli").app(words, prog_name="wellstream")
     except KeyboardInterrupt:

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import typer
 
+from framework.allocator import keep_freed_memory
 from framework.exit_codes import EXIT_TERMINATED, Terminated
 from framework.interpreter import hear_interrupts
 from launch.cli import app
@@ -43,4 +44,5 @@ def terminated(number: int, frame: FrameType | None) -> NoReturn:
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, terminated)
     hear_interrupts()
+    keep_freed_memory()
     sys.exit(together(sys.argv[1:]))

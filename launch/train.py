@@ -12,6 +12,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from framework.allocator import keep_freed_memory
 from framework.distributed import this_rank
 from framework.exit_codes import EXIT_REQUEUE
 from framework.interpreter import hear_interrupts
@@ -48,4 +49,5 @@ def _fit(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     hear_interrupts()
+    keep_freed_memory()
     sys.exit(train())

@@ -15,6 +15,7 @@ TOP = ("wellstream", "framework", "data_tools", "experiments", "launch", "benchm
 # a folder, its ``__init__``, may show anything inside it.
 LEVELS = {
     "framework": 0,
+    "framework.allocator": 0,
     "framework.errors": 0,
     "framework.compiled": 0,
     "framework.registry": 0,
@@ -101,6 +102,7 @@ ALLOWED_SIBLINGS = {
     ("framework.config", "framework.plugins"),
 }
 OF_FRAMEWORK_IN_DATA_TOOLS = (
+    "framework.allocator",
     "framework.errors",
     "framework.plugins",
     "framework.registry",

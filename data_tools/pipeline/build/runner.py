@@ -6,7 +6,6 @@ faster, and the error raised is always that of the first job that fails.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
@@ -28,6 +27,7 @@ from distributed import Client, LocalCluster, WorkerPlugin
 from distributed.scheduler import KilledWorker
 
 from data_tools.pipeline.build.script import script_left_alone
+from framework.allocator import keep_freed_memory
 from framework.errors import ConfigError, WellstreamError
 from framework.plugins import load_plugins, loaded_plugins, permit_code
 
@@ -40,8 +40,8 @@ NO_WORKER_S = 60.0
 _LOOK_S = 5.0
 _FILE_S = 0.2
 _ANSWER_S = 30.0
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT_BYTES, _HEAP_BYTES = 1 << 29, 1 << 25
+_KEPT_BYTES = 1 << 29
+"""More than one site needs. Dask tells its workers to give memory back at once; each image would page it in anew."""
 _QUIET = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "2s",
@@ -86,7 +86,7 @@ class HereRunner:
 
     def each(self, function: Callable[..., R], jobs: Sequence[J], *shared: Any) -> Iterator[R]:
         """Yield ``function(job, *shared)`` for each job, in order."""
-        _keep_freed_memory()
+        keep_freed_memory(_KEPT_BYTES)
         for job in jobs:
             yield function(job, *shared)
 
@@ -335,17 +335,5 @@ def _given(value: J) -> J:
 
 def _single_threaded(function: Callable[..., R], job: J, *shared: Any) -> R:
     cv2.setNumThreads(1)  # one worker, one core: the cluster decides how many cores are used
-    _keep_freed_memory()
+    keep_freed_memory(_KEPT_BYTES)
     return function(job, *shared)
-
-
-def _keep_freed_memory() -> None:
-    """Let this process keep the memory of freed images for the next ones.
-
-    Otherwise (and Dask's workers are told to) the C library gives it back at once, and each operation on an image pages
-    it in anew, which takes longer than many of them. What is kept is bounded by what one site needs.
-    """
-    with suppress(AttributeError, OSError):  # a C library without mallopt
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _HEAP_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
