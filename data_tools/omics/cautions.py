@@ -43,14 +43,14 @@ def _measured(config: OmicsConfig, part: OmicsTable) -> F64:
 
 
 def _missing(part: OmicsTable, measured: F64) -> tuple[str, ...]:
-    missing = np.isnan(measured)
+    missing: npt.NDArray[np.bool_] = np.isnan(measured)
     if not missing.any():
         return ()
     said = (
         f"{int(missing.sum())} of {missing.size} values, of {int(missing.any(axis=0).sum())} genes, are not measured; "
         "they are left out of means",
     )
-    never = [gene for gene, none in zip(part.genes, missing.all(axis=0), strict=True) if none]
+    never = [gene for gene, none in zip(part.genes, np.atleast_1d(missing.all(axis=0)), strict=True) if none]
     if not never:
         return said
     return (*said, f"{len(never)} genes are measured in no sample and are dropped: {_listed(never)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -185,7 +186,7 @@ def _between(part: pd.DataFrame, batch: str) -> float:
 
 def _cloud(panel: Axes, part: pd.DataFrame, batch: str, legend: bool) -> None:
     for place, (name, rows) in enumerate(part.groupby(batch, sort=True)):
-        look = {"color": _COLOURS[place % len(_COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+        look: dict[str, Any] = {"color": _COLOURS[place % len(_COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
         panel.scatter(rows["pc1"], rows["pc2"], s=16, alpha=0.8, linewidths=0, label=shortened(name, 16), **look)
     # The empty line is where the names of the batches stand, once for both pictures of a row.
     panel.set_xlabel("principal component 1\n", fontsize=8)

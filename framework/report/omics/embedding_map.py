@@ -183,7 +183,7 @@ def _cloud(
     names = sorted(set(groups) - {""})
     for place, name in enumerate(names):
         mine = groups == name
-        look = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
+        look: dict[str, Any] = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
         x, y, label = points[mine, 0], points[mine, 1], shortened(name, 18)
         panel.scatter(x, y, s=20, linewidths=0.3, edgecolors="white", label=label, **look)
     panel.set_xlabel(f"{method} 1")
