@@ -51,7 +51,7 @@ def test_features_are_found_by_name() -> None:
     wells = plates(("p1", "p2"))
     fit = normalise(wells, NormaliseConfig()).data
     np.testing.assert_array_equal(apply_kept(wells[:, ::-1].copy(), fit).data.X, fit.X)
-    with pytest.raises(InputError, match=r"lacks 1 of the 12 features of the fit in profiles: f00"):
+    with pytest.raises(InputError, match=r"does not have 1 of the 12 features of the fit in profiles: f00"):
         apply_kept(wells[:, 1:].copy(), fit)
 
 
