@@ -174,7 +174,7 @@ class Guarded:
 
     def _left_out(self, error: Exception) -> None:
         self._place = None
-        reason = sentence_of(error) if isinstance(error, OSError) else str(error)
+        reason = sentence_of(error) if isinstance(error, OSError) and error.errno is not None else str(error)
         if self._needed:
             raise RunError(f"{self._name} failed, so it holds only a part of the run: {reason}") from error
         log.warning("%s failed and is left out from here on: %s; metrics.jsonl is complete", self._name, reason)

@@ -301,7 +301,7 @@ def test_populations_of_any_type_are_names(tmp_path: Path) -> None:
     [
         ({"also_predict": ["CD4", "CD4"]}, "names 'CD4' twice"),
         ({"markers": ["CD3", "CD3"]}, "names 'CD3' twice"),
-        ({"names": {"CD3": "CD8"}}, "gives 'CD8' to 'CD3' and to 'CD8'"),
+        ({"names": {"CD3": "CD8"}}, "gives 'CD8' to both 'CD3' and 'CD8'"),
     ],
 )
 def test_a_name_that_stands_for_two_is_refused(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:

@@ -129,7 +129,7 @@ def test_a_full_disk_under_tensorboard_is_named_at_the_end_at_the_latest_and_not
     made.log(1, {"loss": 0.5})
     made.close()
     out = tmp_path / "out"
-    full = rf"tensorboard failed, .* not whole: {out}/tensorboard: no space left on device; make room"
+    full = rf"tensorboard failed, .* a part of the run: {out}/tensorboard: no space left on device; make room"
     with pytest.raises(RunError, match=full):
         replay_run(tmp_path / "run", out, TrackingConfig(wandb="disabled", tensorboard=True), {})
     assert not out.exists()
