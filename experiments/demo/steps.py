@@ -42,7 +42,7 @@ class Protocol:
         self.seconds.append((title, time.perf_counter() - start))
         if code:
             raise StepFailed(
-                f"'{title}' ended with exit code {code}; repair what it says and run the same command again",
+                f"'{title}' ended with exit code {code}; correct what it names and run the same command again",
                 code,
             )
 
