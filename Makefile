@@ -26,7 +26,7 @@ help:
 	@echo "make bbbc021 PROFILES=FOLDER  mechanisms of action from real profiles: every normalisation, NSC and NSB (minutes)"
 	@echo "make xenium FIELD=FOLDER      expression of single cells from DAPI: three strips, three seeds, all baselines (about 20 minutes)"
 	@echo "make coverage                 do intervals of 90 % hold 90 %: 750 simulated perturbations, a new plate; FIELD= and CELLS= add real cells"
-	@echo "make truth [SITES=16]         Image2Omics on a simulation of the paper's shape: what it finds of what is true (an hour on 2 cores)"
+	@echo "make truth [SITES=16]         Image2Omics on a simulation of the paper's shape: what it finds of what is true (20 CPU-minutes)"
 	@echo "make test                     the test suite (minutes)"
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
 	@echo "make test-lowest              tests of data_tools, framework and launch with the lowest versions that setup.cfg allows (constraints-lowest.txt)"

@@ -37,7 +37,8 @@ _SHUFFLED = """\
 Share of independent genes with p < 0.05 on split 0 when images say nothing. A calibrated test gives 5 %, and its share
 lies within the binomial limits in 95 % of shuffles. Shuffled across wells, each well has images of its own; across
 conditions, the wells of a condition stay together, as replicates do in real data: a test that counts wells then takes
-replicates for independent (`wellstream evaluate --unit condition` counts conditions)."""
+replicates for independent (`wellstream evaluate --unit condition` counts conditions). Wells that share a label make the
+shares of tests per well scatter more than a binomial does, so fewer of them lie inside."""
 _LOOKS = {"strong": ("#5b2a86", "o"), "weak": ("#d58fb5", "D"), "independent": ("#b5b5b5", "s")}
 """Colour and shape of the dots of a class of genes."""
 _DPI = 80
