@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from collections.abc import Callable
@@ -21,6 +22,15 @@ def carried_out(work: Callable[[], object], *, terminated: int, again: str) -> i
         terminated: exit code after SIGTERM.
         again: what the same command does when it is run again, as ``to continue``.
     """
+    try:
+        return _code_of(work, terminated, again)
+    finally:
+        # A table that a signal cut short may hang in a cycle of references. Its file is closed now: once Python takes
+        # itself apart, its class has no methods any more, and h5py would print a traceback.
+        gc.collect()
+
+
+def _code_of(work: Callable[[], object], terminated: int, again: str) -> int:
     try:
         work()
     except KeyboardInterrupt as interrupt:

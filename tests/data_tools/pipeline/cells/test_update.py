@@ -147,7 +147,7 @@ def test_bags_that_would_get_tiles_are_refused(world: dict[str, Any], tmp_path: 
     world["table"].write_text(rows_of({("AAC1", 0): ("M", "1"), ("AAC1", 2): ("M", "1")}))
     ingest(config(world, PHASE, bags=bags), tmp_path / "data", workers=0)
     world["table"].write_text(rows_of({}))
-    with pytest.raises(InputError, match=r"bag 'SCREEN/AAC1' would have 0 cells under 'bags.min_cells' .* and has 2"):
+    with pytest.raises(InputError, match=r"bag 'SCREEN/AAC1' would have 0 cells under 'bags.min_cells' .* but has 2"):
         update(config(world, PHASE, bags=bags), tmp_path / "data")
 
 

@@ -192,7 +192,7 @@ def test_a_finished_dataset_is_left_alone_and_another_config_refused(
     monkeypatch.setattr(shard_task, "load_site", None)
     again = ingest(raw.config(), out, workers=0)
     assert (again.state, again.tiles) == ("already_complete", read_manifest(out).n_tiles)
-    with pytest.raises(DatasetError, match=r"another config \(differs in seed\); choose another folder, or remove it"):
+    with pytest.raises(DatasetError, match=r"another config \(it differs in seed\); choose another folder, or"):
         ingest(raw.config(seed=1), out, workers=0)
     assert tree(out) == before
 
