@@ -39,12 +39,11 @@ def run(*, quick: bool) -> list[Measured]:
     def theirs() -> None:
         found["theirs"] = gene_by_gene(files[0], some)
 
-    costs = measure([Arm(name="scipy, gene by gene", work=theirs, is_limit=True), Arm(name="wellstream", work=ours)], 1)
+    theirs_cost = measure([Arm(name="scipy", work=theirs, is_limit=True)], 1).cpu_seconds["scipy"]
+    costs = measure([Arm(name="wellstream", work=ours, is_limit=True)], 1)
     need_equal(found["ours"], found["theirs"], some)
-    spent = costs.cpu_seconds
-    each = median(spent["scipy, gene by gene"]) / SAMPLED
-    whole = median(spent["wellstream"]) / (genes * splits)
-    seconds = float(median(costs.seconds["wellstream"]))
+    spent = float(median(costs.cpu_seconds["wellstream"]))
+    each, whole = median(theirs_cost) / SAMPLED, spent / (genes * splits)
     bound = {} if quick else {"most": _MOST_S}
     return [
         Measured(
@@ -53,13 +52,15 @@ def run(*, quick: bool) -> list[Measured]:
             unit="genes",
             items=genes * splits,
             costs=costs,
-            limit="scipy, gene by gene",
+            limit="wellstream",
             findings=(
-                Finding(name="wellstream, all genes and splits", value=seconds, unit="s", **bound),
-                Finding(name="the same in CPU-seconds", value=float(median(spent["wellstream"])), unit="s"),
+                Finding(
+                    name="all genes and splits", value=float(median(costs.seconds["wellstream"])), unit="s", **bound
+                ),
+                Finding(name="the same in CPU-seconds", value=spent, unit="s"),
                 Finding(name="CPU-seconds of a gene: scipy / wellstream", value=each / whole, unit="x", least=10.0),
             ),
-            notes=(f"'scipy, gene by gene' does {SAMPLED} genes of one split, so its seconds are those of {SAMPLED}",),
+            notes=(f"scipy is called gene by gene for {SAMPLED} genes of one split",),
         )
     ]
 
