@@ -90,7 +90,10 @@ def test_the_configs_of_a_study_fit_together(file: Path) -> None:
     study = load_study_config(file)
     steps = [step.name for step in plan_of(study)]
     assert {"ingest", "evaluate", "report"} <= set(steps)
-    assert [step for step in steps if step.startswith("heads-")] == [f"heads-{seed}" for seed in study.split_seeds]
+    expected = ["heads"] if study.heads_together else [f"heads-{seed}" for seed in study.split_seeds]
+    assert [step for step in steps if step == "heads" or step.startswith("heads-")] == expected
+    for seed in study.split_seeds:
+        assert any(step.startswith("predict-") and step.endswith(f"-{seed}") for step in steps)
 
 
 def dataset_for(file: Path, folder: Path) -> Path:
