@@ -67,6 +67,9 @@ class Splits:
             mine = np.array([place[key] for key in each.key.tolist()], dtype=np.int64)
             self._row[number, mine], unit[mine] = np.arange(len(mine)), each.unit
             self._mine.append(mine)
+        starts = np.cumsum([0, *(len(each.key) for each in held[:-1])], dtype=np.int64)
+        # (splits, n) among the held-out rows of all splits, one after another.
+        self._places = np.where(self._row >= 0, self._row + starts[:, None], -1)
         self._unit = np.unique(unit.astype(str), return_inverse=True)[1].astype(np.int64)
 
     def ends(self, level: float) -> list[Ends]:
@@ -77,7 +80,7 @@ class Splits:
             (np.flatnonzero(splits), rows[np.argsort(self._unit[rows], kind="stable")])
             for splits, rows in ((splits, np.flatnonzero(by.ravel() == group)) for group, splits in enumerate(held))
         ]
-        asked = self._asked(groups, self._unit, self._places(self._row, self._starts()))
+        asked = self._asked(groups, self._unit, self._places)
         ends = self._columns(asked, [each.predicted for each in self.held], level)
         return [Ends(lower=ends.lower[mine], upper=ends.upper[mine]) for mine in self._mine]
 
@@ -87,14 +90,6 @@ class Splits:
         said = rows + len(rows) * splits[:, None]
         asked = self._asked([(splits, rows)], np.full(len(rows), -1, dtype=np.int64), said)
         return self._columns(asked, predicted, level)
-
-    def _starts(self) -> Ints:
-        return np.cumsum([0, *(len(each.key) for each in self.held)], dtype=np.int64)
-
-    @staticmethod
-    def _places(row: Ints, starts: Ints) -> Ints:
-        """Return (splits, n) places among the held-out rows of all splits, one after another."""
-        return np.where(row >= 0, row + starts[:-1, None], -1)
 
     def _asked(self, groups: Sequence[tuple[Ints, Ints]], own: Ints, said: Ints) -> Asked:
         """Return which rows calibrate which; ``groups`` are splits with the rows that are asked of them."""
@@ -115,7 +110,7 @@ class Splits:
             rows=Lists.of([rows for _, rows in groups]),
             unit=self._unit,
             own=own,
-            held=self._places(self._row, self._starts()),
+            held=self._places,
             said=said,
         )
 

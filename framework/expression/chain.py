@@ -89,14 +89,7 @@ def express(
     need_held_out(cells, config.interval)
     imaged = open_imaged_cells(config.images, config.markers) if config.images else None
     truth, maps = _beside_images(config, cells, imaged)
-    forest = fit_forest(
-        cells.scaled[cells.train],
-        cells.expression[cells.train],
-        config.forest,
-        config.seed,
-        pool=pool,
-        progress=(lambda done, total: progress("trees", done, total)) if progress else None,
-    )
+    forest = _grown(config, cells, pool, progress)
     table = _score(config, cells, forest)
     known = None if config.interval is None else Calibration.of(cells, forest, config.interval, config.seed)
     if known is not None:
@@ -122,6 +115,20 @@ def express(
         write_json(beside / "expression.json", _facts(result))
         _forget_earlier(folder)
     return result
+
+
+def _grown(
+    config: ExpressionConfig, cells: SingleCells, pool: Pool | None, progress: OnProgress | None
+) -> MedianForest:
+    """Return the forest of the training cells."""
+    return fit_forest(
+        cells.scaled[cells.train],
+        cells.expression[cells.train],
+        config.forest,
+        config.seed,
+        pool=pool,
+        progress=(lambda done, total: progress("trees", done, total)) if progress else None,
+    )
 
 
 def _forget_earlier(folder: Path) -> None:

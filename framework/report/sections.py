@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias, TypeVar
 
 from framework.config import StrictModel
 from framework.evaluate import Evaluation, evaluation_kind
@@ -41,10 +41,23 @@ SCORES: Registry[ShowEvaluation] = Registry("section of an evaluation")
 """How an evaluation is shown, by its kind. One without an entry is shown by its headline."""
 
 
+class Ordered(Protocol):
+    """A section of any page."""
+
+    order: ClassVar[int]
+
+
+S = TypeVar("S", bound=Ordered)
+
+
+def in_order(sections: Registry[type[S]]) -> list[S]:
+    """Return all sections that are registered for a page, in reading order."""
+    return sorted((sections.get(name).build() for name in sections.names()), key=lambda section: section.order)
+
+
 def sections_in_order() -> list[ReportSection]:
-    """Return all registered sections, in reading order."""
-    built = [SECTIONS.get(name).build() for name in SECTIONS.names()]
-    return sorted(built, key=lambda section: section.order)
+    """Return all sections of the page of a run, in reading order."""
+    return in_order(SECTIONS)
 
 
 def show_evaluation(evaluation: Evaluation) -> Section:

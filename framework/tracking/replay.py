@@ -19,6 +19,8 @@ from framework.tracking.metrics import read_metrics
 from framework.tracking.places import Guarded
 from framework.tracking.tracker import TrackingConfig, finite, open_places
 
+_FOLDERS = ("tensorboard", "wandb")
+"""What places make in their folder."""
 _TABLES, _FIGURES = ("evaluation", "figures"), ("figures", "evaluation")
 _MOST_ROWS = 10_000
 
@@ -83,18 +85,25 @@ def replay_run(
 
 @contextmanager
 def _nothing_left(out: Path) -> Iterator[None]:
-    """Remove what the block made in ``out`` if it ends with an error: a part of a run would be shown as one."""
-    was_there, before = out.exists(), set(out.rglob("*"))
+    """Remove what places made in ``out`` if the block ends with an error: a part of a run would be shown as one."""
+    was_there, before = out.exists(), set(_of_places(out))
     try:
         yield
     except BaseException:
-        for path in sorted(set(out.rglob("*")) - before, reverse=True):
+        for path in sorted(set(_of_places(out)) - before, reverse=True):
             with suppress(OSError):
                 path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         if not was_there:
             with suppress(OSError):
                 out.rmdir()
         raise
+
+
+def _of_places(out: Path) -> Iterator[Path]:
+    """Yield the folders of places and all below them; whatever else lies or comes beside them is not ours."""
+    for folder in (out / name for name in _FOLDERS):
+        if folder.exists():
+            yield from (folder, *folder.rglob("*"))
 
 
 def _send(

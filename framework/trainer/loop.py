@@ -73,9 +73,8 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
     meter, interval, steady, unread = LossMeter(), Clock(), Clock(), Unread()
     values: dict[str, float] = {}
     stopped_by: StoppedBy | None = None
-    torchrun = run.ranks.world_size > 1
     with (
-        Signals(patient=torchrun) as signals,
+        Signals(patient=run.ranks.world_size > 1) as signals,
         Display(shown=run.ranks.is_main, done=first, steps=train.steps_in_all) as display,
         closing(_iterator(run.loader, first, train.steps_in_all)) as batches,
         run.writer,
@@ -118,8 +117,7 @@ def fit(run: Collaborators, train: TrainConfig, optim: OptimConfig, progress: Pr
             save_if_due(run, progress, train, stopped_by)
     speed = steady.read(run.ranks)
     is_done = progress.step >= train.steps_in_all and not progress.owes_evaluation
-    ended_by = "steps" if is_done else stopped_by or "patience"
-    seconds = time.perf_counter() - began
+    ended_by, seconds = "steps" if is_done else stopped_by or "patience", time.perf_counter() - began
     return Outcome(ended_by=ended_by, progress=progress, seconds=seconds, speed=speed, values=values)
 
 

@@ -15,8 +15,6 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-_LOCK = threading.Lock()
-
 
 @contextmanager
 def script_left_alone() -> Iterator[None]:

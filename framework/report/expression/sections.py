@@ -12,7 +12,7 @@ import pandas as pd
 
 from framework.registry import Registry
 from framework.report.page import Listing, Section
-from framework.report.sections import SectionConfig, load_sections
+from framework.report.sections import SectionConfig, in_order, load_sections
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,5 +70,4 @@ class Reproduce(ExpressionSection):
 def expression_sections() -> list[ExpressionSection]:
     """Return all sections, in reading order."""
     load_sections("framework.report.expression")
-    built = [EXPRESSION_SECTIONS.get(name).build() for name in EXPRESSION_SECTIONS.names()]
-    return sorted(built, key=lambda section: section.order)
+    return in_order(EXPRESSION_SECTIONS)

@@ -16,7 +16,7 @@ from framework.report.figures.images import field_picture, flat_fields
 from framework.report.look.figures import focus_dots, pixel_histograms, reduced, size_histogram
 from framework.report.page import Answer, Block, Facts, Listing, Note, Section
 from framework.report.run.figures_plate import plate_map
-from framework.report.sections import SectionConfig, load_sections
+from framework.report.sections import SectionConfig, in_order, load_sections
 
 _FIELDS, _FLATFIELDS, _PLATES = 6, 12, 6
 _NUCLEUS_UM, _NUCLEUS_PX = 12.0, 20.0
@@ -188,7 +188,7 @@ class InputSection(LookSection):
 def look_sections() -> list[LookSection]:
     """Return all sections, in reading order."""
     load_sections("framework.report.look")
-    return sorted((LOOK_SECTIONS.get(name).build() for name in LOOK_SECTIONS.names()), key=lambda each: each.order)
+    return in_order(LOOK_SECTIONS)
 
 
 def _usual(look: Look) -> float:

@@ -94,19 +94,25 @@ def import_checkpoint(
     base = Foundation(backbone=backbone, scale=fitted, weights=taken.sha256)
     measured = measured_on(config, dataset, base)
     objective = _run_of(config, measured, backbone)
-    kept = torch.from_numpy(table.genes.get_indexer(pd.Index(objective.targets[0].genes)))
-    objective.heads[0].load_state_dict({"weight": weight[kept].float(), "bias": bias[kept].float()})
+    kept = _take_heads(objective, table, weight, bias)
     with new_folder(place) as beside:
         _write(RunFolder(root=beside), config, measured, dataset, objective, taken)
     return ImportSummary(
         run=place,
         target=target,
-        genes=len(kept),
-        excluded=len(table.genes) - len(kept),
+        genes=kept,
+        excluded=len(table.genes) - kept,
         channels=tuple(names),
         **{part: int((measured.parts == part).sum()) for part in PARTS},
         tensors=len(taken.taken),
     )
+
+
+def _take_heads(objective: OmicsHeads, table: TargetTable, weight: torch.Tensor, bias: torch.Tensor) -> int:
+    """Give the heads the rows of their genes, and return how many these are."""
+    kept = torch.from_numpy(table.genes.get_indexer(pd.Index(objective.targets[0].genes)))
+    objective.heads[0].load_state_dict({"weight": weight[kept].float(), "bias": bias[kept].float()})
+    return len(kept)
 
 
 def _free(out: Path) -> Path:

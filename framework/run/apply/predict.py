@@ -137,18 +137,11 @@ def predict(
     outputs = _outputs(objective)
     files = by_rank_0(ranks, lambda: _files(outputs, Path(out)))
     on = opened.on(data, part)
-    store: Store = on.store
-    if data is None and opened.config.data.embeddings is not None and seen == 1:
-        store = open_store(opened.config, on.dataset, opened.scale.channels)
     rows, passes = _planned(on.universe(), objective, tiles, seeds)
-    asked = Asked(
-        on=on,
-        objective=objective,
-        outputs=outputs,
-        rows=rows,
-        views=seen,
-        attention=TileAttention.of(on, objective, rows),
-    )
+    attention = TileAttention.of(on, objective, rows)
+    asked = Asked(on=on, objective=objective, outputs=outputs, rows=rows, views=seen, attention=attention)
+    from_run = data is None and opened.config.data.embeddings is not None and seen == 1
+    store = open_store(opened.config, on.dataset, opened.scale.channels) if from_run else on.store
     made = _predicted(asked, store, passes, progress)
     return on_rank_0(on.ranks, made, lambda steps: _written(asked, steps, files, Path(out)))
 
