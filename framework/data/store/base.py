@@ -46,5 +46,10 @@ def check_request(store: Store, tile_ids: I64, out: npt.NDArray[Any]) -> None:
         raise ValueError(
             f"gather: expected a C-contiguous buffer {expected} of {store.dtype}, found {out.shape} of {out.dtype}"
         )
-    if len(tile_ids) and not 0 <= tile_ids.min() <= tile_ids.max() < len(store):
+    check_ids(store, tile_ids)
+
+
+def check_ids(store: Store, tile_ids: I64) -> None:
+    """Refuse ids outside the store. Raises IndexError."""
+    if tile_ids.size and not 0 <= tile_ids.min() <= tile_ids.max() < len(store):
         raise IndexError(f"gather: tile ids must lie in [0, {len(store)})")

@@ -10,9 +10,10 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from framework.compiled import compiled
 from framework.data.dataset import Dataset
 from framework.data.permutation import I64
-from framework.data.store.base import check_request, dataset_digest
+from framework.data.store.base import check_ids, check_request, dataset_digest
 from framework.errors import DatasetError, InputError
 from framework.files.hdf5 import open_hdf5
 
@@ -64,6 +65,22 @@ class EmbeddingStore:
             rows = file["X"][unique]
         np.take(rows, inverse, axis=0, out=out, mode="clip")
 
+    def means(self, tile_ids: I64) -> npt.NDArray[np.float32]:
+        """Return the mean embedding float32 (K, D) of tiles int64 (K, N), added up in float64.
+
+        Raises:
+            IndexError: an id outside the dataset.
+        """
+        found = np.empty((len(tile_ids), *self.sample_shape), dtype=np.float32)
+        if self._rows is None:
+            rows = np.empty((tile_ids.size, *self.sample_shape), dtype=np.float32)
+            self.gather(tile_ids.ravel(), rows)
+            found[:] = rows.reshape(*tile_ids.shape, -1).mean(axis=1, dtype=np.float64)
+            return found
+        check_ids(self, tile_ids)
+        _add_means(np.asarray(self._rows), np.ascontiguousarray(tile_ids), found)
+        return found
+
     def _inspect(self, dataset: Dataset) -> tuple[tuple[int, int], int | None]:
         """Shape of ``X`` and where it begins in the file, None when it is stored in chunks."""
         again = f"make one with: {self._command(dataset)}"
@@ -84,3 +101,17 @@ class EmbeddingStore:
 
     def _command(self, dataset: Dataset) -> str:
         return f"wellstream embed RUN --data {dataset.where} --level tile --out {self._path}"
+
+
+@compiled
+def _add_means(rows: npt.NDArray[np.float32], tile_ids: I64, found: npt.NDArray[np.float32]) -> None:
+    """Write the mean of the rows of each bag: one pass, where a copy of all rows would be written and read again."""
+    total = np.empty(rows.shape[1], dtype=np.float64)
+    for bag in range(tile_ids.shape[0]):
+        total[:] = 0.0
+        for place in range(tile_ids.shape[1]):
+            row = rows[tile_ids[bag, place]]
+            for column in range(len(total)):
+                total[column] += row[column]
+        for column in range(len(total)):
+            found[bag, column] = total[column] / tile_ids.shape[1]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from framework.run.heads.visits import Seen
 from framework.trainer import OPTIMISERS, OptimConfig
 
 
@@ -36,7 +37,7 @@ class GeneFacts:
     """What a chunk knows of its genes.
 
     Attributes:
-        labels: (T (B + 1), g) measured values of T targets, NaN where unknown; the last row of each, of no bag, is NaN.
+        labels: (T (B + 1), g) measured values of T targets, NaN where unknown; the last row of each, of no bag, is 0.
         mean, sd: (M, g) over the training bags of each model.
         excluded: (M, g) genes that a model does not learn; None: it learns all.
     """
@@ -56,20 +57,23 @@ class Chunk:
         self.bias = nn.Parameter(bias, requires_grad=False)
         self._optimiser = _optimiser([self.weight, self.bias], optim)
 
-    def errors(self, seen: torch.Tensor, bags: torch.Tensor, unknown: bool) -> torch.Tensor:
+    def errors(self, seen: Seen, is_complete: bool) -> torch.Tensor:
         """Return prediction minus measurement as z-scores (M, K, g), 0 where nothing is measured.
 
         Args:
-            seen: (M, K, D) vectors of bags.
-            bags: (M, K) rows of ``labels``.
-            unknown: whether anything may not be measured.
+            seen: bags.
+            is_complete: whether all that the models learn is measured in all of their bags.
         """
         facts = self.facts
-        wanted = facts.labels.index_select(0, bags.flatten()).view(*bags.shape, -1)
-        wanted.sub_(facts.mean[:, None]).div_(facts.sd[:, None])
-        errors = torch.baddbmm(self.bias[:, None], seen, self.weight.transpose(1, 2)).sub_(wanted)
-        if unknown:
-            errors.masked_fill_(wanted.isnan(), 0.0)
+        errors = facts.labels.index_select(0, seen.bags.flatten()).view(*seen.bags.shape, -1)
+        unknown = None if is_complete else errors.isnan()
+        errors.sub_(facts.mean[:, None]).div_(facts.sd[:, None]).sub_(self.bias[:, None])
+        # One pass over memory, where a product and a difference would be two.
+        errors.baddbmm_(seen.vectors, self.weight.transpose(1, 2), beta=-1)
+        if unknown is not None:
+            errors.masked_fill_(unknown, 0.0)
+        if seen.there is not None:
+            errors.mul_(seen.there)
         if facts.excluded is not None:
             errors.masked_fill_(facts.excluded[:, None], 0.0)
         return errors

@@ -6,13 +6,15 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from framework.data.cores import compute_alone
 from framework.distributed import Ranks
 from framework.durable import is_temporary
 from framework.errors import RunError
@@ -22,7 +24,7 @@ from framework.progress import OnProgress
 from framework.result import Result
 from framework.run.heads.config import HeadsConfig, OneHead, each_head
 from framework.run.heads.prepare import Prepared, Sources
-from framework.run.heads.training import Trained, Training
+from framework.run.heads.training import Side, Trained, Training
 from framework.run.heads.writing import RunWriter
 from framework.run.train.folder import RunFolder
 from framework.run.train.identity import need_same_run
@@ -30,6 +32,8 @@ from framework.run.train.identity import need_same_run
 log = logging.getLogger(__name__)
 
 TABLE = "heads.csv"
+_FEW = 1 << 25
+"""Multiplications of a step: one core does so many in about a millisecond."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -97,18 +101,35 @@ def _train(
     began, writer, written = time.perf_counter(), RunWriter(ranks), 0
     if ranks.world_size > 1:
         raise RunError("heads are trained by one process; start it without torchrun")
-    for group in _groups(sources, wanted, config):
-        prepared = Prepared.of(group, sources, ranks.device)
+    dropout = getattr(config.objective, "dropout", 0.0)
+    with ThreadPoolExecutor(1, "heads-ahead", initializer=compute_alone) as ahead:
+        for group in _groups(sources, wanted, config):
+            prepared = Prepared.of(group, sources, ranks.device, ahead)
 
-        def done(model: Trained, prepared: Prepared = prepared) -> None:
-            nonlocal written
-            writer.write(prepared.known[model.name], model, time.perf_counter() - began)
-            written += 1
-            if progress:
-                progress("models", written, len(wanted))
+            def done(model: Trained, prepared: Prepared = prepared) -> None:
+                nonlocal written
+                writer.write(prepared.known[model.name], model, time.perf_counter() - began)
+                written += 1
+                if progress:
+                    progress("models", written, len(wanted))
 
-        dropout = getattr(config.objective, "dropout", 0.0)
-        Training(prepared.sides, config.train, config.optim, dropout, ranks.device, done).run(progress)
+            with _threads_for(prepared.sides):
+                Training(prepared.sides, config.train, config.optim, dropout, ranks.device, done).run(progress)
+
+
+@contextmanager
+def _threads_for(sides: Sequence[Side]) -> Iterator[None]:
+    """Let torch use one thread for each operation where a step has few: sharing them out takes longer than they do.
+
+    The other cores make the next steps meanwhile.
+    """
+    before = torch.get_num_threads()
+    if sum(side.stack.multiplications for side in sides) < _FEW:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _groups(sources: Sources, wanted: Sequence[OneHead], config: HeadsConfig) -> Iterator[list[OneHead]]:

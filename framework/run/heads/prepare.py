@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from framework.data.plan import BagsPlan
 from framework.data.store import Store, dataset_digest
 from framework.errors import RunError
 from framework.models import BagEncoder
+from framework.models.pools import MeanPool
 from framework.objectives import OmicsHeads
 from framework.objectives.omics_heads import OmicsHeadsProfile, frozen_encoder
 from framework.objectives.omics_targets import TargetTable
@@ -159,13 +161,15 @@ class Prepared:
     known: dict[str, Known]
 
     @classmethod
-    def of(cls, group: Sequence[OneHead], sources: Sources, device: torch.device) -> Prepared:
-        """Prepare models.
+    def of(
+        cls, group: Sequence[OneHead], sources: Sources, device: torch.device, ahead: ThreadPoolExecutor
+    ) -> Prepared:
+        """Prepare models; ``ahead`` is the one thread that makes their next steps.
 
         Raises:
             WellstreamError: data, split and targets do not fit together.
         """
-        maker = _Maker(sources, device)
+        maker = _Maker(sources, device, ahead)
         known = {one.name: maker.known(one) for one in group}
         # Models of targets with equally many genes, on one backbone, have tensors of one shape.
         alike: dict[tuple[int, str, str | None], list[OneHead]] = {}
@@ -179,8 +183,8 @@ class Prepared:
 class _Maker:
     """Makes models and stacks from sources; what models share is kept for the next."""
 
-    def __init__(self, sources: Sources, device: torch.device) -> None:
-        self._sources, self._device = sources, device
+    def __init__(self, sources: Sources, device: torch.device, ahead: ThreadPoolExecutor) -> None:
+        self._sources, self._device, self._ahead = sources, device, ahead
         self._vectors: dict[tuple[str | None, Draw], BagVectors] = {}
         self._visits: dict[tuple[str | None, bytes], Visits] = {}
         self._split: dict[tuple[str, str], split.Parts] = {}
@@ -243,7 +247,8 @@ class _Maker:
             trained.append(Trained(name=known.one.name, visits=visits, losses=np.zeros(steps), counts=np.zeros(steps)))
             rows = max(rows, plan.rows, *(len(each) for each in bags[1:]))
         stack = Stack(labels, beginnings, first.optim, self._device, rows)
-        course = Course([model.visits for model in trained], vectors, stack.offsets, stack.nobody, self._device)
+        visited = [model.visits for model in trained]
+        course = Course(visited, vectors, stack.offsets, stack.nobody, self._device, self._ahead)
         return Side(stack=stack, models=trained, course=course, held_out=held_out or None)
 
     def _fresh(self, known: Known) -> OmicsHeads:
@@ -284,9 +289,15 @@ class _Maker:
         if key not in self._vectors:
             dataset = self._sources.dataset(config.data.path)
             store = self._sources.store(config, dataset)
-            width = objective.bag_encoder.width
+            encoder = objective.bag_encoder
             self._vectors[key] = BagVectors(
-                store, plan.drawn, objective.head_input, width, len(dataset.bags), self._device
+                store,
+                plan.drawn,
+                objective.head_input,
+                encoder.width,
+                len(dataset.bags),
+                self._device,
+                averages=isinstance(encoder.attention, MeanPool),
             )
         return self._vectors[key]
 

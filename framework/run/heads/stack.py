@@ -42,7 +42,7 @@ class Beginning:
 class Stack:
     """Heads of targets with equally many genes, over several splits.
 
-    Rows of the labels are those of all tables, one after the other, each with a row of no bag at its end.
+    Rows of the labels are those of all tables, one after the other, each with a row of no bag (zeros) at its end.
 
     Args:
         labels: labels of each target, float32 (B, G), NaN where nothing is measured.
@@ -54,6 +54,7 @@ class Stack:
     Attributes:
         offsets: offsets of each model, the row at which the labels of its target begin.
         nobody: a row of no bag.
+        multiplications: how many the predictions of a step take.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Stack:
         self._optim, self._device = optim, device
         self.offsets = [each.table * (bags + 1) for each in models]
         self.nobody = bags
+        self.multiplications = len(models) * rows * models[0].weight.shape[1] * genes
         self._is_complete = all(
             bool(np.isfinite(table[np.unique(np.concatenate(used))]).all())
             for place, table in enumerate(labels)
@@ -88,8 +90,7 @@ class Stack:
 
     def losses(self, seen: Seen) -> torch.Tensor:
         """Return sums of squared errors of each model, float64 (M,)."""
-        unknown = seen.padded or not self._is_complete
-        sums = [chunk.errors(seen.vectors, seen.bags, unknown).square_().sum(dim=(1, 2)) for chunk in self._chunks]
+        sums = [chunk.errors(seen, self._is_complete).square_().sum(dim=(1, 2)) for chunk in self._chunks]
         return torch.stack(sums).double().sum(dim=0)
 
     def step(self, seen: Seen, rate: float, *, norms: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
@@ -103,13 +104,12 @@ class Stack:
         Returns:
             Sums of squared errors and numbers of measured values, float64 (M,) each; norms of the gradients (M,).
         """
-        unknown = seen.padded or not self._is_complete
         counts, clip = self.counts(seen.bags), self._optim.clip_norm
         scale = counts.clamp(min=1.0).reciprocal().float()
         losses = torch.zeros_like(counts)
         squares = torch.zeros_like(counts)
         for chunk in self._chunks:
-            errors = chunk.errors(seen.vectors, seen.bags, unknown)
+            errors = chunk.errors(seen, self._is_complete)
             losses += errors.square().sum(dim=(1, 2))
             chunk.differentiate(errors, seen.vectors, scale)
             if norms or clip is not None:
@@ -139,7 +139,7 @@ class Stack:
 
     def _chunk(self, labels: Sequence[npt.NDArray[np.float32]], models: Sequence[Beginning], genes: slice) -> Chunk:
         size = genes.stop - genes.start
-        nobody = np.full((1, size), np.nan, dtype=np.float32)
+        nobody = np.zeros((1, size), dtype=np.float32)
         padded = np.concatenate([part for table in labels for part in (table[:, genes], nobody)])
         mean, sd = torch.zeros(len(models), size), torch.ones(len(models), size)
         weight, bias = torch.zeros(len(models), size, models[0].weight.shape[1]), torch.zeros(len(models), size)

@@ -180,7 +180,8 @@ class Training:
         for model, ((mine, bags), offset) in enumerate(zip(each, side.stack.offsets, strict=True)):
             vectors[model, : len(bags)] = mine
             places[model, : len(bags)] = bags + offset
-        return Seen(vectors=vectors, bags=torch.from_numpy(places).to(self._device), lengths=lengths)
+        there = torch.from_numpy((places != side.stack.nobody)[..., None].astype(np.float32)).to(self._device)
+        return Seen(vectors=vectors, bags=torch.from_numpy(places).to(self._device), lengths=lengths, there=there)
 
     def _thinned(self, seen: Seen, step: int) -> Seen:
         """Return what dropout leaves."""

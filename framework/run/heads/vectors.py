@@ -11,7 +11,7 @@ import torch
 
 from framework.data.permutation import I64, U64
 from framework.data.plan import digest_tiles
-from framework.data.store import Store
+from framework.data.store import EmbeddingStore, Store
 
 _BAGS_AT_ONCE = 256
 _KEPT_BYTES = 1 << 28
@@ -25,6 +25,7 @@ class BagVectors:
         store: cached tile embeddings.
         drawn: (epoch, bags) -> tiles (n, N), the same for every plan that shares it.
         pool: (n, N, E) -> (n, D).
+        averages: whether ``pool`` begins with the mean over tiles, which the store can then take itself.
         width: D.
         bags: how many bags the dataset has.
         device: where vectors are wanted.
@@ -41,7 +42,10 @@ class BagVectors:
         width: int,
         bags: int,
         device: torch.device,
+        *,
+        averages: bool,
     ) -> None:
+        self._means = store.means if averages and isinstance(store, EmbeddingStore) else None
         self._store, self._drawn, self._pool, self.width = store, drawn, pool, width
         self._bags, self._device = bags, device
         self._epochs: OrderedDict[int, _Epoch] = OrderedDict()
@@ -75,6 +79,10 @@ class BagVectors:
 
     def _made(self, epoch: int, bags: I64) -> tuple[torch.Tensor, U64]:
         tiles = self._drawn(epoch, bags)
+        if self._means is not None:
+            means = torch.from_numpy(self._means(tiles)).to(self._device)
+            with torch.no_grad():
+                return self._pool(means[:, None]), digest_tiles(tiles)
         parts = [self._pooled(tiles[first : first + _BAGS_AT_ONCE]) for first in range(0, len(bags), _BAGS_AT_ONCE)]
         return torch.cat(parts), digest_tiles(tiles)
 

@@ -194,6 +194,19 @@ def test_embeddings_come_back_row_by_row(tmp_path: Path, dataset: Dataset, compr
         gathered(store, [len(values)])
 
 
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_means_of_embeddings_are_those_of_the_rows(tmp_path: Path, dataset: Dataset, compression: str | None) -> None:
+    file, values = embeddings_file(tmp_path, dataset, compression)
+    store = EmbeddingStore(file, dataset)
+    ids = np.array([[3, 0, 3], [12, 11, 1]])
+    expected = values[ids].astype(np.float64).mean(axis=1).astype(np.float32)
+    assert np.array_equal(store.means(ids), expected)
+    assert np.array_equal(store.means(ids[:, ::2]), values[ids[:, ::2]].astype(np.float64).mean(axis=1).astype("f4"))
+    for wrong in (-1, len(values)):
+        with pytest.raises(IndexError):
+            store.means(np.array([[0, wrong]]))
+
+
 def test_embeddings_of_another_dataset_are_refused(tmp_path: Path, dataset: Dataset) -> None:
     other = make_dataset(tmp_path / "other", seed=1)
     assert dataset_digest(other) != dataset_digest(dataset)

@@ -17,9 +17,11 @@ from fixtures.tiny_dataset import make_dataset, resealed
 from fixtures.tiny_run import TRIPLET, config
 
 from framework import checkpoint
+from framework.data.store import EmbeddingStore
 from framework.durable import TEMPORARY_PREFIX, temporary_name
 from framework.errors import CheckpointError, ConfigError, RunError, sentence_of
 from framework.run import embed, fit, open_run, predict, verify_run
+from framework.run.heads import prepare
 from framework.run.heads.config import each_head, load_heads_config
 from framework.run.heads.fit import HeadsSummary, fit_heads
 from framework.tracking import read_metrics
@@ -94,6 +96,17 @@ def test_each_model_is_that_of_a_run_of_its_own(root: Path, tmp_path: Path, case
         together = Path(one.config.run_dir)
         steps |= same_run(alone, together)
     assert len(steps) > (1 if case == "patience" else 0)
+
+
+def test_a_pool_that_is_not_the_mean_is_handed_the_tiles(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "MeanPool", str)  # no pool is one
+    monkeypatch.setattr(EmbeddingStore, "means", None)
+    made = load_heads_config(plain(root, tmp_path / "all"))
+    fit_heads(made)
+    one = each_head(made.resolved())[0]
+    same_run(fit(one.config.model_copy(update={"run_dir": str(tmp_path / "alone")})), Path(one.config.run_dir))
 
 
 def same_run(alone: Path, together: Path) -> set[int]:
