@@ -28,16 +28,42 @@ Unit = Literal["px", "um"]
 _WHAT, _THEN = "a table of transcripts", "correct 'table', or export it again"
 _ROWS_AT_ONCE = 500_000
 _NAMES: Mapping[str, Mapping[str, Unit | None]] = {
-    "cell": {"cell_id": None, "cell": None, "cell_ID": None},
+    "field": {"fov": None},
+    "cell": {"cell_id": None, "cell": None, "cell_ID": None, "EntityID": None},
     "gene": {"feature_name": None, "target": None, "gene": None},
-    "x": {"x_px": "px", "x_location": "um", "x_local_px": "px", "global_x": "um"},
-    "y": {"y_px": "px", "y_location": "um", "y_local_px": "px", "global_y": "um"},
+    "x": {
+        "x_px": "px",
+        "x_location": "um",
+        "x_local_px": "px",
+        "x_global_px": "px",
+        "global_x": "um",
+        "x_centroid": "um",
+        "CenterX_local_px": "px",
+        "CenterX_global_px": "px",
+        "center_x": "um",
+    },
+    "y": {
+        "y_px": "px",
+        "y_location": "um",
+        "y_local_px": "px",
+        "y_global_px": "px",
+        "global_y": "um",
+        "y_centroid": "um",
+        "CenterY_local_px": "px",
+        "CenterY_global_px": "px",
+        "center_y": "um",
+    },
     "nucleus": {"overlaps_nucleus": None, "CellComp": None},
     "quality": {"qv": None},
 }
-"""Column of a transcript -> the names it has in exports of Xenium, CosMx and MERSCOPE, with the unit of places."""
-_OPTIONAL = ("nucleus", "quality")
-_OF_CELLS = ("cell", "x", "y")
+"""Column of a transcript, or of a cell, -> the names it has in exports of Xenium, CosMx and MERSCOPE, with the unit of
+places."""
+_NUMBERED_PER_FIELD = "cell_ID"
+"""CosMx counts cells anew in each field of view."""
+_LOCAL = frozenset(name for role in ("x", "y") for name in _NAMES[role] if "_local_" in name)
+"""Places within a field of view."""
+_OPTIONAL = ("field", "nucleus", "quality")
+_OF_CELLS = ("field", "cell", "x", "y")
 _NUMBERS = frozenset({"x", "y", "quality"})
 _INSIDE = {"1": True, "true": True, "nuclear": True, "0": False, "false": False, "cytoplasm": False, "membrane": False}
 """Text of the column ``nucleus``, in lower case -> whether the transcript lies over a nucleus."""
@@ -47,6 +73,8 @@ class TranscriptColumns(StrictModel):
     """Names of columns in a table of transcripts; one that is not given is looked for under its usual names.
 
     Attributes:
+        field: column with the field of view of a cell, where cells are numbered anew in each: it becomes a part of
+            their names. ``fov`` is taken beside ``cell_ID``, and where places are those within a field.
         cell: column with the cell that a transcript lies in.
         gene: column with its gene.
         x, y: column with its position.
@@ -54,6 +82,7 @@ class TranscriptColumns(StrictModel):
         quality: column with its quality, which is compared with ``min_quality``.
     """
 
+    field: str | None = None
     cell: str | None = None
     gene: str | None = None
     x: str | None = None
@@ -114,25 +143,36 @@ def read_transcripts(
     not_genes: Sequence[str],
     min_quality: float | None,
     of_cells: bool = False,
+    field: str | None = None,
 ) -> Transcripts:
     """Read a table of transcripts.
 
     Args:
         path: .csv, .tsv (plain or packed) or .parquet.
         columns: names of its columns.
-        no_cell: names of cells that mean: in none.
+        no_cell: patterns of names of cells that mean: in none.
         not_genes: patterns of names that are not genes (controls, blanks), ``*`` for any text; capitals do not matter.
         min_quality: transcripts below it are left out; None keeps all.
         of_cells: a row is the place of a cell, and there is no column of genes: each row counts as a transcript of a
             gene without a name.
+        field: the field of view that counts; None for all.
 
     Raises:
-        InputError: no such table, a column that is missing, a place that is not a number, or not one transcript left.
+        InputError: no such table, a column that is missing, a place that is not a number, places within several fields
+            of view, or not one transcript left.
     """
     file = Path(path)
     names = _found(path, _header(file), columns, _OF_CELLS if of_cells else tuple(_NAMES))
-    patterns = re.compile("|".join(translate(each.lower()) for each in not_genes) or r"(?!)")
-    collected = _Collected(no_cell=frozenset(no_cell), not_gene=patterns, min_quality=min_quality)
+    if field is not None and "field" not in names:
+        raise InputError(f"{path}: no column says the field of view; name it with 'columns: {{field: NAME}}'")
+    collected = _Collected(
+        no_cell=_any_of(no_cell),
+        not_gene=_any_of([each.lower() for each in not_genes]),
+        min_quality=min_quality,
+        field=field,
+        by_field=columns.field is not None or names["cell"] == _NUMBERED_PER_FIELD,
+        local=names["x"] in _LOCAL,
+    )
     for piece in _pieces(file, names):
         collected.add(piece, path)
     return collected.done(path, names)
@@ -161,6 +201,14 @@ def _found(path: str, header: Sequence[str], columns: TranscriptColumns, roles: 
                 + (did_you_mean(given, header) if given else "")
             )
         names[role] = name
+    local = [names[role] in _LOCAL for role in ("x", "y")]
+    if any(local) and not all(local):
+        raise InputError(
+            f"{path}: x from '{names['x']}' and y from '{names['y']}': one is a place within a field of view, the "
+            "other is not; name both in 'columns'"
+        )
+    if not (columns.field or names["cell"] == _NUMBERED_PER_FIELD or all(local)):
+        names.pop("field", None)  # the cells of MERSCOPE have names of their own
     return names
 
 
@@ -182,15 +230,40 @@ def _pieces(file: Path, names: Mapping[str, str]) -> Iterator[pd.DataFrame]:
                 )
         for batch in opened.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted):
             batch.validate(full=True)
-            frame = batch.to_pandas()
-            yield pd.DataFrame({role: frame[name] for role, name in names.items()})
+            yield pd.DataFrame({role: _typed(batch.column(name), role) for role, name in names.items()})
+
+
+def _typed(column: pa.Array, role: str) -> pd.Series[Any]:
+    """Return a column of Parquet; names that are whole numbers keep all their digits, also beside a missing one."""
+    typed = role not in _NUMBERS and pa.types.is_integer(column.type)
+    series: pd.Series[Any] = column.to_pandas(types_mapper=_WHOLE.get if typed else None)
+    return series
+
+
+_WHOLE = {
+    pa.int8(): pd.Int8Dtype(), pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(), pa.uint16(): pd.UInt16Dtype(), pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+}  # fmt: skip
+"""Whole numbers of Arrow -> those of pandas that know missing values."""
 
 
 class _Collected:
     """What is kept of a table while its pieces come in."""
 
-    def __init__(self, *, no_cell: frozenset[str], not_gene: re.Pattern[str], min_quality: float | None) -> None:
+    def __init__(
+        self,
+        *,
+        no_cell: re.Pattern[str],
+        not_gene: re.Pattern[str],
+        min_quality: float | None,
+        field: str | None,
+        by_field: bool,
+        local: bool,
+    ) -> None:
         self._no_cell, self._not_gene, self._min_quality = no_cell, not_gene, min_quality
+        self._field, self._by_field, self._local = field, by_field, local
+        self._fields: dict[str, None] = {}
         self._cells: dict[str, int] = {}
         self._genes: dict[str, int] = {}
         self._controls: set[str] = set()
@@ -199,11 +272,15 @@ class _Collected:
 
     def add(self, piece: pd.DataFrame, path: str) -> None:
         """Keep the transcripts of a piece that lie in cells, are of genes and good enough."""
+        if "field" in piece:
+            piece = self._of_field(piece)
         cell, cells = _levels(piece["cell"])
         gene, genes = _levels(piece["gene"] if "gene" in piece else pd.Series([""] * len(piece)))
         control = np.array([bool(self._not_gene.match(name.lower())) for name in genes], dtype=np.bool_)
         self._controls |= {name for name, is_control in zip(genes, control, strict=True) if is_control}
-        outside = np.array([name in self._no_cell for name in cells], dtype=np.bool_)[cell]
+        outside = np.array([bool(self._no_cell.match(name)) for name in cells], dtype=np.bool_)[cell]
+        if self._by_field:
+            cell, cells = _named_by_field(piece["field"], cell, cells)
         of_control = ~outside & control[gene]
         poor = np.zeros(len(piece), dtype=np.bool_)
         if self._min_quality is not None and "quality" in piece:
@@ -218,13 +295,34 @@ class _Collected:
         if not placed.all():
             lost = cells[cell[keep][~placed][0]]
             raise InputError(f"{path}: a transcript of cell '{lost}' has no place; {_THEN}")
-        inside = _nuclear(piece["nucleus"], path)[keep] if "nucleus" in piece else np.zeros(len(x), dtype=np.bool_)
+        inside = _nuclear(piece["nucleus"][keep], path) if "nucleus" in piece else np.zeros(len(x), dtype=np.bool_)
         self._kept.append(
             (_numbered(cells, self._cells)[cell[keep]], _numbered(genes, self._genes)[gene[keep]], x, y, inside)
         )
 
+    def _of_field(self, piece: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of the field of view that counts, and remember which there are."""
+        place, fields = _levels(piece["field"])
+        self._fields |= dict.fromkeys(fields)
+        if self._field is None:
+            return piece
+        mine = np.array([name == self._field for name in fields], dtype=np.bool_)[place]
+        return piece[mine].reset_index(drop=True)
+
+    def _check_fields(self, path: str) -> None:
+        shown = some_of(list(self._fields))
+        if self._field is not None and self._field not in self._fields:
+            raise InputError(f"{path}: no field of view '{self._field}'; it has {shown}; correct 'field'")
+        if self._field is None and self._local and len(self._fields) > 1:
+            raise InputError(
+                f"{path}: its places are those within a field of view, of which it has {len(self._fields)} ({shown}); "
+                "write 'field: NAME' beside the image of that field, or take places in one image of all: 'columns: "
+                "{x: x_global_px, y: y_global_px}'"
+            )
+
     def done(self, path: str, names: Mapping[str, str]) -> Transcripts:
         """Return all that was kept, with a sentence on what was taken and left out."""
+        self._check_fields(path)
         cell, gene, x, y, nucleus = (np.concatenate(parts) for parts in zip(*self._kept, strict=True))
         left = (
             f"{self._outside} in no cell, {self._of_controls} of {len(self._controls)} controls, "
@@ -253,6 +351,20 @@ class _Collected:
             has_nucleus="nucleus" in names,
             notes=(f"{path}: {taken}", f"{path}: {len(cell)} of {self._rows} transcripts are used; left out: {left}"),
         )
+
+
+def _any_of(patterns: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, patterns)) or r"(?!)")
+
+
+def _named_by_field(
+    field: pd.Series[Any], cell: npt.NDArray[np.intp], cells: list[str]
+) -> tuple[npt.NDArray[np.intp], list[str]]:
+    """Return places and names of cells as ``FIELD_CELL``."""
+    place, fields = _levels(field)
+    pairs, codes = np.unique(place * max(1, len(cells)) + cell, return_inverse=True)
+    names = [f"{fields[pair // len(cells)]}_{cells[pair % len(cells)]}" for pair in pairs.tolist()]
+    return codes.astype(np.intp), names
 
 
 def _levels(column: pd.Series[Any]) -> tuple[npt.NDArray[np.intp], list[str]]:

@@ -70,10 +70,11 @@ class TranscriptsConfig(StrictModel):
             field that was imaged but not counted. Such cells have no counts: a run can predict them, but nothing is
             compared.
         columns: names of its columns, if they are not the usual ones.
+        field: the field of view that counts, where the table has several and places are those within one.
         unit: unit of the places in the table; default: what the names of its columns say.
         pixel_size_um: edge of a pixel; needed for places in um.
         origin_um: place (x, y) of the centre of the first pixel, for places in um.
-        no_cell: names that mean that a transcript lies in no cell.
+        no_cell: patterns of names that mean that a transcript lies in no cell.
         not_genes: patterns of names that are not genes.
         min_quality: transcripts of lower quality are left out, if the table has a quality.
         min_transcripts: cells with fewer transcripts get no row.
@@ -89,10 +90,11 @@ class TranscriptsConfig(StrictModel):
     table: str = Field(description="the table of transcripts, .csv or .parquet")
     rows: Literal["transcripts", "cells"] = "transcripts"
     columns: TranscriptColumns = TranscriptColumns()
+    field: str | None = None
     unit: Unit | None = None
     pixel_size_um: float | None = Field(default=None, gt=0)
     origin_um: tuple[float, float] = (0.0, 0.0)
-    no_cell: tuple[str, ...] = ("", "-1", "0", "UNASSIGNED")
+    no_cell: tuple[str, ...] = ("", "-1", "0", "UNASSIGNED", "c_*_0")
     not_genes: tuple[str, ...] = (
         "NegControl*", "NegPrb*", "Negative*", "antisense_*", "BLANK*", "SystemControl*", "FalseCode*", "Unassigned*",
         "Deprecated*", "Intergenic*",
@@ -133,6 +135,7 @@ class TranscriptsReader(CellReader[TranscriptsConfig]):
             not_genes=config.not_genes,
             min_quality=config.min_quality,
             of_cells=config.rows == "cells",
+            field=config.field,
         )
         counts, centres = found.counts(), self._centres_px(found)
         if config.rows == "cells":
