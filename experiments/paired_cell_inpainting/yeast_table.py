@@ -33,7 +33,7 @@ from framework.baselines import features_with_baselines
 from framework.evaluate import Evaluation
 from framework.evaluate.beside import KEY, beside_baselines
 from framework.evaluate.evaluation import render_baselines
-from framework.evaluate.intervals import quantile_interval
+from framework.evaluate.intervals import difference_interval, quantile_interval
 from framework.features import FeatureEvaluateConfig, FeatureTable, evaluate_features, open_same_cells
 from framework.features.classes import Resamples
 from framework.run.apply.inpaint import SUMMARY_NAME
@@ -164,10 +164,10 @@ def compare(out: Path, seeds: Sequence[int]) -> dict[str, Any]:
         for kind in dict.fromkeys(one.kind for one in every)
     ]
     first = chosen[0]
-    above = [quantile_interval(resampled[first] - resampled[at]) for at in chosen]
+    above = [grid[first]["balanced"] - grid[at]["balanced"] for at in chosen]
     rows = [
-        grid[at] | {"first_is_above_by": [grid[first]["balanced"] - grid[at]["balanced"], *interval]}
-        for at, interval in zip(chosen, above, strict=True)
+        grid[at] | {"first_is_above_by": [by, *difference_interval(by, resampled[first] - resampled[at])]}
+        for at, by in zip(chosen, above, strict=True)
     ]
     return {
         "cells": {"train": int(training.sum()), "test": int((~training).sum()), "k": NEIGHBOURS, "seeds": list(seeds)},

@@ -38,7 +38,7 @@ from experiments.xenium_breast.features import (
 )
 from framework.baselines import ridge
 from framework.data.dataset import Dataset
-from framework.evaluate.intervals import quantile_interval
+from framework.evaluate.intervals import difference_interval, quantile_interval
 from framework.evaluate.metrics import pearson
 from framework.files.h5ad import read_h5ad
 from framework.models.filter_bank import FilterBankConfig
@@ -130,7 +130,10 @@ def compare(out: Path, seeds: Sequence[int], resamples: int = 300) -> dict[str, 
                 "of_seeds": [float(np.median(each)) for each in scores],
                 "above_0.3_of_seeds": [int((each > 0.3).sum()) for each in scores],
                 **{f"above_{limit}": int((mean > limit).sum()) for limit in (0.2, 0.3, 0.4)},
-                "network_is_above_by": [top - middle, *quantile_interval(medians[first] - medians[name])],
+                "network_is_above_by": [
+                    top - middle,
+                    *difference_interval(top - middle, medians[first] - medians[name]),
+                ],
                 "median_r_beyond_region": float(np.median(beyond[name])),
             }
         )

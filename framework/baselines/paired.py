@@ -2,9 +2,7 @@
 
 Score of a table of predictions: Pearson's r per column, the median over columns; a constant prediction has r = 0. Rows
 that share labels are resampled together (Field and Welsh 2007, the cluster bootstrap), model and baseline on the same
-draws. The interval is that of the difference: the resamples about their own middle, put on the value. Percentiles as
-they are (Efron and Tibshirani 1993) would leave the value out where rows are few: a resample of ten conditions holds
-about six, r of each column scatters more there, and where a third of the columns can be predicted their median rises.
+draws. The interval is that of the difference (``difference_draws``).
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from framework.evaluate.intervals import quantile_interval
+from framework.evaluate.intervals import difference_draws, quantile_interval
 
 Floats = npt.NDArray[np.float64]
 _DRAWS_AT_ONCE = 100
@@ -100,8 +98,8 @@ def draws(splits: Sequence[Scored], resamples: int, seed: int = 0) -> Floats:
 
 def difference(model: float, baseline: float, of_model: Floats, of_baseline: Floats) -> Difference:
     """Return the difference of two scores and its interval, from draws of both."""
-    value, apart = model - baseline, of_model - of_baseline
-    apart = apart - np.median(apart) + value
+    value = model - baseline
+    apart = difference_draws(value, of_model - of_baseline)
     low, high = quantile_interval(apart)
     share = min(float((apart <= 0).mean()), float((apart >= 0).mean()))
     return Difference(value=value, low=low, high=high, p=min(1.0, max(2 * share, 1 / len(apart))))

@@ -51,6 +51,29 @@ def quantile_interval(values: npt.ArrayLike) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def difference_draws(value: float, resampled: npt.ArrayLike) -> Floats:
+    """Return resampled differences about their own median, put on the difference itself.
+
+    Percentiles as they are (Efron and Tibshirani 1993) would leave the value out where rows are few: a resample of ten
+    conditions holds about six, r of each column scatters more there, and where a third of the columns can be predicted
+    their median rises.
+
+    Args:
+        value: the difference of two scores.
+        resampled: (R,) the same difference on each resample, NaN where it is not defined.
+    """
+    apart = np.asarray(resampled, dtype=np.float64)
+    if np.isnan(apart).all():
+        return apart
+    moved: Floats = apart - np.nanmedian(apart) + value
+    return moved
+
+
+def difference_interval(value: float, resampled: npt.ArrayLike) -> tuple[float, float]:
+    """Return the 95 % interval of the difference of two scores; it lies about ``value`` (``difference_draws``)."""
+    return quantile_interval(difference_draws(value, resampled))
+
+
 def check_one_row_per_key(table: pd.DataFrame, keys: Sequence[str], what: str) -> None:
     """Refuse a table in which a key appears twice.
 

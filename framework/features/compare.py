@@ -14,7 +14,7 @@ import pandas as pd
 from framework.durable import check_can_be_folder
 from framework.errors import InputError
 from framework.evaluate.evaluation import Evaluation, write_evaluation
-from framework.evaluate.intervals import quantile_interval
+from framework.evaluate.intervals import difference_interval, quantile_interval
 from framework.features.cells import Cells, choose_cells
 from framework.features.classes import Resamples, balanced_accuracy, confusion, recalls
 from framework.features.classifiers import classify
@@ -209,7 +209,8 @@ def _rows(
             row[name] = _score(cells, predicted[table.name, name])
             row[f"{name}_low"], row[f"{name}_high"] = quantile_interval(mine)
             row[f"{name}_difference"] = row[name] - _score(cells, predicted[tables[0].name, name])
-            row[f"{name}_difference_low"], row[f"{name}_difference_high"] = quantile_interval(mine - first)
+            apart = difference_interval(row[f"{name}_difference"], mine - first)
+            row[f"{name}_difference_low"], row[f"{name}_difference_high"] = apart
             if (table.name, name) in found.folds:
                 row[f"{name}_folds"] = float(np.mean(found.folds[table.name, name]))
         rows.append(row)

@@ -9,9 +9,9 @@ from typing import Any
 _INTRODUCTION = """\
 Made by `python -m experiments.image2omics.together --field FOLDER`. r is Pearson's r of a gene over the held-out bags
 of a split, the mean over splits; the table gives its median over genes. Intervals (95 %) resample the held-out groups
-of bags, the same ones for all rows. "above" is the difference to linear heads on the frozen backbone. "steps": where
-the validation loss was least, and where it stopped; seconds are those of training, without the pretraining, on one core
-of a machine that others used too."""
+of bags, the same ones for all rows. "above" is the difference to linear heads on the frozen backbone; its interval
+lies about it. "steps": where the validation loss was least, and where it stopped; seconds are those of training,
+without the pretraining, on one core of a machine that others used too."""
 _COLUMNS = (
     "row",
     "median r [95 %]",

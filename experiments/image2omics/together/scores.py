@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from framework.evaluate.intervals import quantile_interval
+from framework.evaluate.intervals import difference_interval, quantile_interval
 
 Floats = npt.NDArray[np.float64]
 LIMITS = (0.2, 0.3, 0.4)
@@ -67,6 +67,7 @@ def compare(repeats: Sequence[Sequence[Block]], reference: str, resamples: int =
     found = {row: [_of_genes(blocks, row, draws) for blocks in repeats] for row in repeats[0][0].predicted}
     medians = {row: np.array([np.median(each, axis=1) for each in several]) for row, several in found.items()}
     means = {row: each.mean(axis=0) for row, each in medians.items()}
+    apart = {row: each - means[reference] for row, each in means.items()}
     return [
         {
             "row": row,
@@ -75,8 +76,8 @@ def compare(repeats: Sequence[Sequence[Block]], reference: str, resamples: int =
             "of_repeats": medians[row][:, 0].tolist(),
             "of_splits": _of_splits(repeats, row),
             "genes_above": {str(limit): _above(found[row], limit) for limit in LIMITS},
-            "above_reference_by": float((means[row] - means[reference])[0]),
-            "above_reference_interval": list(quantile_interval((means[row] - means[reference])[1:])),
+            "above_reference_by": float(apart[row][0]),
+            "above_reference_interval": list(difference_interval(float(apart[row][0]), apart[row][1:])),
         }
         for row in found
     ]

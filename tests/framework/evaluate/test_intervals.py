@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +21,27 @@ def test_quantiles_over_splits_by_hand() -> None:
     assert over["gene"].tolist() == ["B", "A"]
     # 2.5 % of 0..4 lies at 0.025 * 4.
     np.testing.assert_allclose(over[["r2", "r2_low", "r2_high"]], [[2, 0.1, 3.9], [5, 5, 5]])
+
+
+def test_the_interval_of_a_difference_lies_about_its_value() -> None:
+    # About their middle the resamples are -0.1, 0 and 0.1; quantiles at 2.5 and 97.5 % are 5 % of a gap from the ends.
+    np.testing.assert_allclose(intervals.difference_interval(0.5, [0.7, np.nan, 0.8, 0.9]), (0.405, 0.595))
+    np.testing.assert_allclose(intervals.difference_interval(-0.2, [0.0, 0.0, 0.0]), (-0.2, -0.2))
+    assert np.isnan(intervals.difference_interval(0.1, [np.nan, np.nan])).all()
+
+
+def test_no_code_takes_percentiles_of_a_difference_as_they_are() -> None:
+    root = Path(__file__).resolve().parents[3]
+    files = [file for folder in ("framework", "experiments", "benchmarks") for file in (root / folder).rglob("*.py")]
+    calls = [
+        (f"{file.relative_to(root)}:{call.lineno}", call)
+        for file in files
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).split(".")[-1] == "quantile_interval"
+    ]
+    assert len(calls) > 5
+    bare = [where for where, call in calls for part in ast.walk(call) if isinstance(part, ast.Sub)]
+    assert not bare, f"difference_interval belongs there: {bare}"
 
 
 def test_repeated_keys_are_refused() -> None:

@@ -31,7 +31,7 @@ COSMX = pd.DataFrame(
         "CellComp": ["Nuclear", "Nuclear", "Nuclear", "None", "Nuclear", "Cytoplasm", "Nuclear", "Nuclear", "None"],
     }
 )
-"""``*_tx_file.csv``: cells are numbered anew in each field of view; 0 is no cell. Fields lie 70 px apart."""
+"""``*_tx_file.csv``: cells are numbered anew in each field of view; 0 means outside cells. Fields lie 70 px apart."""
 OF_IDS = (1_118_487_000_010_100_003, 1_118_487_000_010_100_004)
 """Names of cells as MERSCOPE writes them: neighbours are the same number in 64-bit floats."""
 MERSCOPE = pd.DataFrame(
@@ -49,7 +49,7 @@ MERSCOPE = pd.DataFrame(
         "cell_id": [OF_IDS[0], OF_IDS[0], OF_IDS[1], OF_IDS[1], OF_IDS[1], -1],
     }
 )
-"""``detected_transcripts.csv``: um of the whole slide, a column without a name, ids of 19 digits, -1 is no cell."""
+"""``detected_transcripts.csv``: um of the whole slide, a column without a name, ids of 19 digits, -1 outside cells."""
 
 
 def ingested(folder: Path, table: pd.DataFrame, name: str, **reader: Any) -> pd.DataFrame:
