@@ -11,7 +11,7 @@ from framework.data.format.schema import SOURCE, WELL
 from framework.durable import check_can_be_folder, write_text
 from framework.errors import InputError
 from framework.result import LINES, Result
-from framework.run.recipe import RecipeFacts, recipe
+from framework.run.recipe import RecipeFacts, heads_recipe, recipe, tells_apart
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -60,7 +60,10 @@ def init(
     omics: Path | str | None = None,
     reader: str | None = None,
 ) -> Start:
-    """Recognise an export and write ``ingest.yaml``, ``train.yaml`` and, without a plate map, a template of one.
+    """Recognise an export and write ``ingest.yaml`` and ``train.yaml``.
+
+    With an omics table also ``heads.yaml``, where there are wells enough to learn from; without a plate map, a template
+    of one.
 
     Args:
         export: the folder of a microscope's export, or a file in it.
@@ -99,8 +102,8 @@ def _plates(
     else:
         mapped = start.Mapped(options={"path": str(template)}, conditions={})
         notes.append(f"no plate map: {template} says that every well was treated alike; write into it what was given")
-    entry = start.omics_entry(str(omics)) if omics is not None else None
-    notes += [entry.note] if entry is not None else []
+    entry = start.omics_entry(str(omics), mapped.conditions) if omics is not None else None
+    notes += _told_of(entry) if entry is not None else []
     notes += [f"{made.key} {made.taken} is taken: {made.said}" for one in found.plates for made in one.choices]
     if not measured.seen:
         notes.append("no nucleus was seen: the diameter in the config is a usual one")
@@ -116,6 +119,13 @@ def _plates(
         by=WELL,
     )
     files = {"ingest.yaml": text, "train.yaml": recipe(facts)}
+    heads = entry is not None and entry.usable and tells_apart(facts)
+    if heads and entry is not None:
+        files["heads.yaml"] = heads_recipe(
+            facts, entry.targets, run_dir=str(folder / "heads"), embeddings=str(folder / "cells.h5ad")
+        )
+    elif entry is not None and entry.usable:
+        notes.append("too few wells per condition to learn genes from images: no heads.yaml is written")
     files |= {} if platemap is not None else {template.name: start.template(exports)}
     return Start(
         reader=found.reader,
@@ -131,8 +141,15 @@ def _plates(
         written=_write(folder, files),
         missing=_counted([problem.detail for one in exports for problem in one.problems] + [*measured.problems]),
         notes=tuple(notes),
-        then=_then(folder),
+        then=(*_then(folder), *(_then_heads(folder) if heads else ())),
     )
+
+
+def _told_of(entry: start.OmicsEntry) -> list[str]:
+    path = entry.options["table"]
+    if entry.usable:
+        return [f"{path}: {note}" for note in entry.notes]
+    return [f"{path} cannot be read so far, so its entry is a comment in ingest.yaml: {entry.notes[-1]}"]
 
 
 def _cells(found: start.CellsFound, name: str, folder: Path) -> Start:
@@ -160,7 +177,7 @@ def _cells(found: start.CellsFound, name: str, folder: Path) -> Start:
 
 
 def _check_free(folder: Path) -> None:
-    there = [name for name in ("ingest.yaml", "train.yaml", "platemap.csv") if (folder / name).exists()]
+    there = [name for name in ("ingest.yaml", "train.yaml", "heads.yaml", "platemap.csv") if (folder / name).exists()]
     if there:
         raise InputError(f"{folder / there[0]}: exists already and is not overwritten; name another folder with --out")
     check_can_be_folder(folder)
@@ -182,4 +199,11 @@ def _then(folder: Path) -> tuple[str, ...]:
         f"wellstream ingest {folder}/ingest.yaml --out {folder}/dataset --dry-run",
         f"wellstream ingest {folder}/ingest.yaml --out {folder}/dataset",
         f"wellstream train {folder}/train.yaml",
+    )
+
+
+def _then_heads(folder: Path) -> tuple[str, ...]:
+    return (
+        f"wellstream embed {folder}/run --out {folder}/cells.h5ad",
+        f"wellstream train {folder}/heads.yaml",
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import anndata
@@ -71,19 +72,14 @@ def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int, table: Omi
     """
     table = read_omics(config) if table is None else table
     usable, stimulation_of = _usable(config, bags)
-    stimulations = sorted(set(table.stimulation))
     imaged = set(zip(usable[PERTURBATION], stimulation_of, strict=True))
     measured = set(zip(table.perturbation, table.stimulation, strict=True))
     if not imaged & measured:
-        raise InputError(_nothing_in_common(config, imaged, measured))
-    names = safe_names(stimulations)
+        raise InputError(nothing_in_common(config, imaged, table))
     targets = []
-    for stimulation in stimulations:
+    for stimulation, name in target_names(config, table, imaged).items():
         of_here = {pair for pair in imaged | measured if pair[1] == stimulation}
-        if not of_here & imaged & measured:
-            continue
         part = table.rows(table.stimulation == stimulation)
-        name = config.name if config.stimulation is None else f"{config.name}_{names[stimulation]}"
         normalised = _normalised(config, part, stimulation, name)
         wells = usable[stimulation_of == stimulation]
         said = (*normalised.notes, *cautions(config, part, normalised, wells))
@@ -98,6 +94,35 @@ def build_targets(config: OmicsConfig, bags: pd.DataFrame, seed: int, table: Omi
             )
         )
     return targets
+
+
+def target_names(config: OmicsConfig, table: OmicsTable, imaged: Collection[tuple[str, str]]) -> dict[str, str]:
+    """Return the name of the target of each stimulation that has an imaged condition, in order.
+
+    Args:
+        config: the table.
+        table: what ``read_omics`` gave.
+        imaged: (perturbation, stimulation) of imaged wells; where the table names no stimulation, that is ``none``.
+    """
+    names = safe_names(sorted(set(table.stimulation)))
+    shared = set(imaged) & set(zip(table.perturbation, table.stimulation, strict=True))
+    there = {stimulation for _, stimulation in shared}
+    return {
+        stimulation: config.name if config.stimulation is None else f"{config.name}_{name}"
+        for stimulation, name in names.items()
+        if stimulation in there
+    }
+
+
+def nothing_in_common(config: OmicsConfig, imaged: Collection[tuple[str, str]], table: OmicsTable) -> str:
+    """Return the sentence on a table without any condition of the plates."""
+    measured = set(zip(table.perturbation, table.stimulation, strict=True))
+    other = sorted(imaged)
+    near = did_you_mean(_shown(min(measured)), [_shown(pair) for pair in other])
+    return (
+        f"{config.table}: not one (perturbation, stimulation) in common with the plates; the table has "
+        f"{_listed(measured)}, the plate maps {_listed(set(other)) or 'none'}{near}; make the names equal"
+    )
 
 
 def join_notes(config: OmicsConfig, table: OmicsTable, bags: pd.DataFrame) -> tuple[str, ...]:
@@ -259,13 +284,3 @@ def _facts(config: OmicsConfig, part: OmicsTable, normalised: Normalised, stimul
             **({} if normalised.vsn is None else {"vsn": normalised.vsn.plain()}),
         }
     }
-
-
-def _nothing_in_common(config: OmicsConfig, imaged: set[tuple[str, str]], measured: set[tuple[str, str]]) -> str:
-    other = sorted(imaged)
-    first = sorted(measured)[0]
-    near = did_you_mean(_shown(first), [_shown(pair) for pair in other])
-    return (
-        f"{config.table}: not one (perturbation, stimulation) in common with the plates; the table has "
-        f"{_listed(measured)}, the plate maps {_listed(imaged) or 'none'}{near}; make the names equal"
-    )

@@ -35,7 +35,7 @@ class Mapped:
 
     Attributes:
         options: options of ``platemap``.
-        conditions: perturbation and stimulation -> wells that have images.
+        conditions: perturbation and stimulation -> wells that have images; empty wells are left out.
         notes: what was guessed of it.
     """
 
@@ -80,7 +80,8 @@ def read_given(path: str, exports: Sequence[Export]) -> Mapped:
         rows, problems = join(one.wells(), table, plate=one.plate)
         if any(problem.reason == "well_without_images" for problem in problems):
             options = {**options, "partial": True}
-        for pair in zip(rows[PERTURBATION], rows[STIMULATION], strict=True):
+        treated = rows[rows[CONTROL_TYPE] != "empty"]
+        for pair in zip(treated[PERTURBATION], treated[STIMULATION], strict=True):
             conditions[pair] = conditions.get(pair, 0) + 1
     if options.get("partial"):
         notes.append("the map has more wells than the export; 'partial' lets them be")

@@ -117,8 +117,8 @@ def _omics(entry: OmicsEntry | None) -> list[str]:
     if entry is None:
         return []
     if entry.usable:
-        return [*_comment([entry.note]), "omics:", f"  - {flow_text(entry.options)}"]
-    return [*_comment(["This table cannot be read so far; correct the entry and take away the marks:", entry.note]),
+        return [*_comment(entry.notes), "omics:", f"  - {flow_text(entry.options)}"]
+    return [*_comment(["This table cannot be read so far; correct the entry and take away the marks:", *entry.notes]),
             "# omics:", f"#   - {flow_text(entry.options)}"]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -22,6 +22,7 @@ _TILES_PER_STEP_GPU, _TILES_PER_STEP_CPU = 256, 64
 """Tiles of a step of the autoencoder."""
 _USUAL_PX, _LEAST_TILES = 64, 8
 _LEAST_STEPS, _MOST_STEPS_CPU, _MOST_STEPS_GPU = 50, 400, 10_000
+_WELLS_PER_STEP, _TILES_PER_WELL, _STEPS_OF_HEADS = 32, 32, 400
 _SMALL = {"name": "small_cnn", "widths": [16, 32, 64, 128], "norm": "batch", "dense": [128]}
 _NARROW, _DECODER = (24, 64, 96, 96, 64), (96, 64, 48, 32, 24)
 """A quarter of the width of the paper."""
@@ -88,9 +89,7 @@ def recipe(facts: RecipeFacts, machine: Machine | None = None) -> str:
     or nothing is known about them, an autoencoder learns from pixels alone.
     """
     here = machine or Machine.here()
-    several = sum(wells > 1 for wells in facts.conditions.values())
-    enough = several >= _LEAST_CONDITIONS and len({name for name, _ in facts.conditions}) >= _LEAST_PERTURBATIONS
-    middle = _triplets(facts, here) if enough else _autoencoder(facts, here)
+    middle = _triplets(facts, here) if tells_apart(facts) else _autoencoder(facts, here)
     steps = _steps(facts, here)
     train: dict[str, object] = {"steps": steps, "seed": 0, "save_every": max(1, steps // 4)}
     train |= {"precision": "bf16", "channels_last": True} if here.gpus else {}
@@ -105,6 +104,50 @@ def recipe(facts: RecipeFacts, machine: Machine | None = None) -> str:
             f"  channels: {flow_text(list(facts.channels))}",
             *middle,
             f"train: {flow_text(train)}",
+            "tracking: {wandb: disabled}",
+        ]
+    )
+    parse_run_config(text, "the recipe")
+    return text + "\n"
+
+
+def tells_apart(facts: RecipeFacts) -> bool:
+    """Return whether there are enough conditions and wells to learn to tell them apart."""
+    several = sum(wells > 1 for wells in facts.conditions.values())
+    return several >= _LEAST_CONDITIONS and len({name for name, _ in facts.conditions}) >= _LEAST_PERTURBATIONS
+
+
+def heads_recipe(facts: RecipeFacts, targets: Sequence[str], *, run_dir: str, embeddings: str) -> str:
+    """Return the YAML of linear heads on the run that ``recipe`` trains, where it tells conditions apart.
+
+    Args:
+        facts: facts of the dataset; ``facts.run_dir`` is the run of the frozen network.
+        targets: targets of the dataset.
+        run_dir: the folder of the heads.
+        embeddings: the file with the embeddings of the tiles.
+    """
+    held = [name for name, _ in facts.conditions]
+    parts = assign(pd.DataFrame({PERTURBATION: held}), _SPLIT)
+    wells = sum(count for count, part in zip(facts.conditions.values(), parts, strict=True) if part == "train")
+    plan = {"name": "bags", "bags": max(1, min(_WELLS_PER_STEP, wells)), "tiles": _TILES_PER_WELL}
+    objective = {"name": "omics_heads", "pretrained": facts.run_dir, "targets": list(targets)}
+    text = "\n".join(
+        [
+            "# Genes from the look of the cells: linear heads on the network of train.yaml, which stays as it is.",
+            f"#   wellstream embed {facts.run_dir} --out {embeddings}",
+            "#   wellstream train THIS.yaml",
+            f"run_dir: {flow_text(run_dir)}",
+            "data:",
+            f"  path: {flow_text(facts.dataset)}",
+            f"  channels: {flow_text(list(facts.channels))}",
+            "  scale: per_tile_standardise",
+            f"  embeddings: {flow_text(embeddings)}",
+            "# The split of train.yaml: the test part has perturbations that neither network nor heads saw.",
+            f"split: {flow_text(_SPLIT.facts())}",
+            f"plan: {flow_text(plan)}",
+            f"objective: {flow_text(objective)}",
+            f"optim: {flow_text({'name': 'adamw', 'lr': 1e-3, 'weight_decay': 0.01})}",
+            f"train: {flow_text({'steps': _STEPS_OF_HEADS, 'seed': 0, 'save_every': _STEPS_OF_HEADS // 4})}",
             "tracking: {wandb: disabled}",
         ]
     )

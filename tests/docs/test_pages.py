@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anndata
+import pandas as pd
 import pytest
 import yaml
 from fixtures.tiny_run import TRIPLET
@@ -21,6 +22,7 @@ from data_tools.pipeline.plates.config import IngestConfig
 from framework.cluster import ClusterConfig, SlurmConfig
 from framework.config import parse_config
 from framework.objectives import OBJECTIVES, Embeds, Paints, Predicts
+from framework.run import RunConfig
 from framework.tracking import TrackingConfig
 from launch import slurm
 from launch.cli import app
@@ -55,6 +57,32 @@ def test_ten_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Metadata_Perturbation" in cells.obs
     assert len(wells) == 32
     assert len(cells) > len(wells)
+
+
+def test_genes_from_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    commands = typed("howto/omics.md")
+    assert [words[1] for words in commands] == [
+        *("init", "ingest", "ingest", "train", "embed", "train", "predict", "evaluate", "report"),
+    ]
+    for words in (typed("start.md")[0], *commands):
+        here = ["--workers", "0"] if words[1] == "ingest" else []  # no further processes
+        result = CliRunner().invoke(app, [*words[1:], *here])
+        assert result.exit_code == 0, f"{shlex.join(words)}: {result.output}{result.exception!r}"
+    for name in set(re.findall(r"`(genes/[\w./]+\.\w+)`", (DOCS / "howto/omics.md").read_text())):
+        assert Path(name).is_file(), name
+    heads, trained = (
+        parse_config(Path(f"genes/{name}.yaml").read_text(), RunConfig, name=name) for name in ("heads", "train")
+    )
+    assert heads.split == trained.split
+    split = pd.read_csv("genes/run/split.csv")
+    seen = set(split.loc[split["part"] == "train", "Metadata_Perturbation"])
+    files = sorted(Path("genes/predicted").glob("*.h5ad"))
+    assert [file.stem for file in files] == ["transcripts_M1", "transcripts_M2"]
+    for file in files:
+        predicted = anndata.read_h5ad(file)
+        assert len(predicted) > 0
+        assert not seen & set(predicted.obs["Metadata_Perturbation"])
 
 
 def test_configs_of_the_own_plate_and_of_several_plates() -> None:

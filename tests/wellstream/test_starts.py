@@ -54,8 +54,10 @@ def test_a_plate_map_and_an_omics_table_go_in(tmp_path: Path, monkeypatch: pytes
     rows = [",".join(line.split(",")[place] for place in keep) for line in lines[1:]]
     (tmp_path / "map.csv").write_text("\n".join([",".join(names), *rows]) + "\n")
     made = ws.init("raw/SIM", "p", platemap="map.csv", omics="raw/omics/transcripts.csv.gz")
-    assert made.conditions == 4
-    assert "whole numbers: taken for counts" in made.notes
+    assert made.conditions == 3, "of the fourth well, which is empty, nothing is learned"
+    assert not Path("p/heads.yaml").exists()
+    assert "raw/omics/transcripts.csv.gz: whole numbers: taken for counts" in made.notes
+    assert "too few wells per condition to learn genes from images: no heads.yaml is written" in made.notes
     built = ws.ingest("p/ingest.yaml", "p/dataset", workers=0)
     assert built.targets == ("transcripts_M1",)  # type: ignore[union-attr]
     assert len(set(ws.Dataset("p/dataset").bags.Metadata_Perturbation)) == 4
