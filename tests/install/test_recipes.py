@@ -1,4 +1,4 @@
-"""Recipes of conda and containers ask for what setup.cfg asks for, and name files that are there; none is built."""
+"""Recipes of conda and containers ask for what setup.cfg asks for, and name files that are there; nothing is built."""
 
 from __future__ import annotations
 
