@@ -125,7 +125,7 @@ def _plates(
             facts, entry.targets, run_dir=str(folder / "heads"), embeddings=str(folder / "cells.h5ad")
         )
     elif entry is not None and entry.usable:
-        notes.append("too few wells per condition to learn genes from images: no heads.yaml is written")
+        notes.insert(1, "too few wells per condition to learn genes from images: no heads.yaml is written")
     files |= {} if platemap is not None else {template.name: start.template(exports)}
     return Start(
         reader=found.reader,
