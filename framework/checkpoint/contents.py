@@ -1,4 +1,8 @@
-"""What a checkpoint holds, gathered from what trains, and copied so that training may go on while it is written."""
+"""What a checkpoint holds, gathered from what trains, and copied so that training may go on while it is written.
+
+Weights, their average and the moments of the optimiser stay as they are until the optimiser's next step. Another thread
+can copy them while the next gradient is computed. Everything else is copied at once.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import torch
 from torch import nn
 
 from framework.checkpoint.listing import AVERAGE, WEIGHTS
+from framework.errors import CheckpointError
 
 MOMENTS = "moments"
 """In ``state.json``: how many weight tensors the optimiser keeps something of."""
@@ -25,12 +30,14 @@ class Contents:
         tensors: name of a file -> its tensors by name.
         facts: states of optimiser, scheduler and scale of the loss.
         state: JSON-ready facts.
+        resting: memory of tensors that stay as they are until the optimiser's next step; others may change before.
     """
 
     step: int
     tensors: Mapping[str, Mapping[str, torch.Tensor]]
     facts: Mapping[str, Any]
     state: Mapping[str, Any]
+    resting: frozenset[int] = frozenset()
 
 
 def contents_of(
@@ -57,12 +64,55 @@ def contents_of(
     moments = optimiser.state_dict()
     facts: dict[str, Any] = {"optimiser": moments, "scheduler": scheduler.state_dict() if scheduler else None}
     facts |= {"scaler": dict(scaler)} if scaler else {}
+    trains = [value for group in optimiser.param_groups for value in group["params"]]
+    kept = [value for own in moments["state"].values() for value in own.values() if isinstance(value, torch.Tensor)]
     return Contents(
         step=step,
         tensors={WEIGHTS: objective.state_dict(), **({} if average is None else {AVERAGE: average})},
         facts=facts,
         state={**state, "step": step, MOMENTS: len(moments["state"])},
+        resting=frozenset(value.data_ptr() for value in (*trains, *kept, *(average or {}).values())),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """A copy of what a checkpoint holds, which is whole after ``finish`` and ``arrive``; any thread may call them.
+
+    Attributes:
+        contents: the copy.
+        late: what stays as it is until the optimiser's next step, and where it is copied to.
+        versions: how often each of them had been changed.
+        event: what to wait for on a GPU, where copies are queued behind the work that is queued there already.
+    """
+
+    contents: Contents
+    late: list[tuple[torch.Tensor, torch.Tensor]]
+    versions: list[int]
+    event: torch.cuda.Event | None
+
+    def finish(self) -> None:
+        """Copy what is left, before the optimiser's next step."""
+        for value, kept in self.late:
+            kept.copy_(value)
+
+    def arrive(self) -> None:
+        """Wait for what a GPU copies."""
+        if self.event is not None:
+            self.event.synchronize()
+
+    def check_unchanged(self) -> None:
+        """Refuse a copy of weights that changed meanwhile; call it before the optimiser's next step.
+
+        Raises:
+            CheckpointError: something else than the optimiser changed them, so the copy may be half old, half new.
+        """
+        if [value._version for value, _ in self.late] != self.versions:
+            raise CheckpointError(
+                f"the checkpoint of step {self.contents.step} cannot be kept: weights changed before the optimiser's "
+                "next step; an objective that changes weights itself keeps them in buffers (register_buffer), or out "
+                "of the optimiser (requires_grad=False)"
+            )
 
 
 @dataclass(kw_only=True)
@@ -74,39 +124,45 @@ class Buffers:
 
     _kept: dict[tuple[object, ...], torch.Tensor] = field(default_factory=dict)
 
-    def copied(self, contents: Contents) -> tuple[Contents, torch.cuda.Event | None]:
-        """Return a copy of ``contents`` that lasts until the next call, and what to wait for before it is read.
+    def copy(self, contents: Contents) -> Copy:
+        """Return a copy of ``contents`` that lasts until the next call.
 
         On a GPU copies are queued behind the work that is queued there already, so that what is queued later may change
-        the originals; None: the copy is there.
+        the originals. On the CPU what rests is copied by ``Copy.finish``, the others now.
         """
         is_queued = any(value.is_cuda for part in contents.tensors.values() for value in part.values())
+        late: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+        def copied(value: Any, place: tuple[object, ...]) -> Any:
+            """Copy tensors in mappings and lists; ``place`` is the way to ``value`` from the outermost."""
+            if isinstance(value, torch.Tensor):
+                kept = self._place(value.detach(), place)
+                if not value.is_cuda and value.data_ptr() in contents.resting:
+                    late.append((value.detach(), kept))
+                    return kept
+                return kept.copy_(value.detach(), non_blocking=value.is_cuda)
+            if isinstance(value, Mapping):
+                return {key: copied(inner, (*place, key)) for key, inner in value.items()}
+            if isinstance(value, list | tuple):
+                return type(value)(copied(inner, (*place, at)) for at, inner in enumerate(value))
+            return copy.deepcopy(value)
+
         found = Contents(
             step=contents.step,
-            tensors={part: self._copy(values, (part,)) for part, values in contents.tensors.items()},
-            facts=self._copy(contents.facts, ("facts",)),
+            tensors={part: copied(values, (part,)) for part, values in contents.tensors.items()},
+            facts=copied(contents.facts, ("facts",)),
             state=copy.deepcopy(dict(contents.state)),
         )
-        if not is_queued:
-            return found, None
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        event.record()
-        return found, event
+        event = None
+        if is_queued:
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record()
+        return Copy(contents=found, late=late, versions=[value._version for value, _ in late], event=event)
 
-    def _copy(self, value: Any, place: tuple[object, ...]) -> Any:
-        """Copy tensors in mappings and lists; ``place`` is the way to ``value`` from the outermost."""
-        if isinstance(value, torch.Tensor):
-            return self._tensor(value.detach(), place)
-        if isinstance(value, Mapping):
-            return {key: self._copy(inner, (*place, key)) for key, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return type(value)(self._copy(inner, (*place, at)) for at, inner in enumerate(value))
-        return copy.deepcopy(value)
-
-    def _tensor(self, value: torch.Tensor, place: tuple[object, ...]) -> torch.Tensor:
+    def _place(self, value: torch.Tensor, place: tuple[object, ...]) -> torch.Tensor:
         kept = self._kept.get(place)
         if kept is None or (kept.shape, kept.dtype, kept.stride()) != (value.shape, value.dtype, value.stride()):
             # In the same memory format; a tensor that overlaps itself comes out dense, and is made anew each time.
             kept = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
             self._kept[place] = kept
-        return kept.copy_(value, non_blocking=value.is_cuda)
+        return kept

@@ -1,4 +1,4 @@
-"""Checkpoints beside training: copied on its thread, written by another one, one at a time."""
+"""Checkpoints beside training: copied and written by another thread, one at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from framework.checkpoint.contents import Buffers, Contents
+from framework.checkpoint.contents import Buffers, Contents, Copy
 from framework.checkpoint.listing import prune, write_pointer
 from framework.checkpoint.writing import write
 
@@ -26,16 +26,20 @@ class Writer:
     def __init__(self) -> None:
         self._buffers = Buffers()
         self._thread: threading.Thread | None = None
+        self._copy: Copy | None = None
+        self._is_copied = threading.Event()
         self._failure: Exception | None = None
 
     def save(
         self, folder: Path, contents: Contents, *, keep: int, is_best: bool, before: Callable[[], None] | None = None
     ) -> None:
-        """Wait for the checkpoint before, copy ``contents`` and write them in the other thread.
+        """Wait for the checkpoint before, copy what soon changes, and leave the rest to the other thread.
+
+        Weights, averages and moments may change once ``settle`` has returned.
 
         Args:
             folder: the run's ``checkpoints`` folder.
-            contents: may change once this returns.
+            contents: all else may change once this returns.
             keep: how many checkpoints to keep, besides the best one.
             is_best: whether the pointer ``best`` moves to this one.
             before: called in the other thread before anything is published.
@@ -44,15 +48,19 @@ class Writer:
             CheckpointError: the checkpoint before this one was not written.
         """
         self.wait()
-        copied, ready = self._buffers.copied(contents)
+        self._copy = copied = self._buffers.copy(contents)
+        self._is_copied.clear()
 
         def work() -> None:
             try:
-                if ready is not None:
-                    ready.synchronize()
+                try:
+                    copied.finish()
+                finally:
+                    self._is_copied.set()
+                copied.arrive()
                 if before is not None:
                     before()
-                path = write(folder, copied)
+                path = write(folder, copied.contents)
                 if is_best:
                     write_pointer(folder, "best", path.name)
                 prune(folder, keep, sound=path)
@@ -62,6 +70,17 @@ class Writer:
         # A daemon: a second Ctrl-C ends the process at once, and what is half written never counts.
         self._thread = threading.Thread(target=work, name="checkpoint", daemon=True)
         self._thread.start()
+
+    def settle(self) -> None:
+        """Wait until weights, averages and moments are copied; call it before anything changes them.
+
+        Raises:
+            CheckpointError: something has changed them already.
+        """
+        copied, self._copy = self._copy, None
+        if copied is not None:
+            self._is_copied.wait()
+            copied.check_unchanged()
 
     def check(self) -> None:
         """Raise what went wrong with a checkpoint, if that is known by now; otherwise go on at once."""

@@ -2,16 +2,20 @@
 
 One tile flows (C, H, W) -> trunk -> (T,) -> head -> (D,). The two halves are separate modules because the published
 order of "mean over the tiles of a well" and "dense layers" differs between the paper and its code.
+
+Here is also what several backbones are built of: dense layers, and convolutions with a stride.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from pydantic import Field
 from torch import nn
+from torch.nn import functional
 
 from framework.config import StrictModel, choice
 from framework.registry import Registry
@@ -111,3 +115,58 @@ class BatchNormConstants(StrictModel):
 
 
 KERAS_BATCH_NORM = BatchNormConstants()
+
+
+class StridedConv2d(nn.Conv2d):
+    """A convolution with a stride whose gradient is right for maps of any size.
+
+    It has no dilation and no groups, and at most half a kernel of padding.
+
+    Where a map has one pixel, a kernel of 3 x 3 with padding 1 meets it with its middle alone; the true gradient of all
+    else is 0. On a CPU in 16 bits, oneDNN leaves that memory as it was. There, only what meets pixels is multiplied.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """(n, in, H, W) -> (n, out, H', W'), as ``nn.Conv2d``."""
+        if not _is_short_on_a_cpu(input):
+            return super().forward(input)
+        rows, columns = (self._met(axis, size) for axis, size in enumerate(input.shape[-2:]))
+        if rows.is_all and columns.is_all:
+            return super().forward(input)
+        weight = self.weight[:, :, rows.first : rows.last + 1, columns.first : columns.last + 1]
+        padded = functional.pad(input, (columns.before, columns.after, rows.before, rows.after))
+        return functional.conv2d(padded, weight, self.bias, self.stride)
+
+    def _met(self, axis: int, size: int) -> _Met:
+        kernel, stride, padding = self.kernel_size[axis], self.stride[axis], int(self.padding[axis])
+        places = range(-padding, size + padding - kernel + 1, stride)
+        met = [at for at in range(kernel) if any(0 <= place + at < size for place in places)]
+        first, last = met[0], met[-1]
+        after = places[-1] + last + 1 - size
+        return _Met(first=first, last=last, before=padding - first, after=after, is_all=len(met) == kernel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Met:
+    """Which rows (or columns) of a kernel meet pixels, and the padding with which these alone give the same.
+
+    Attributes:
+        first: first row that does.
+        last: last row that does.
+        before: padding before the map; negative where its first pixels meet nothing.
+        after: padding behind it, likewise.
+        is_all: whether all rows do.
+    """
+
+    first: int
+    last: int
+    before: int
+    after: int
+    is_all: bool
+
+
+def _is_short_on_a_cpu(values: torch.Tensor) -> bool:
+    """Whether a convolution of ``values`` computes in 16 bits on a CPU."""
+    if values.device.type != "cpu":
+        return False
+    return torch.is_autocast_enabled("cpu") or values.dtype in (torch.bfloat16, torch.float16)

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from framework.models.base import BACKBONES, TileEncoder, dense_head
+from framework.models.base import BACKBONES, StridedConv2d, TileEncoder, dense_head
 from framework.models.options import NetworkOptions
 
 _LARGEST_GROUPS = 8
@@ -37,7 +37,7 @@ class SmallTrunk(nn.Module):
         layers: list[nn.Module] = []
         width = in_channels
         for size in widths:
-            conv = nn.Conv2d(width, size, 3, stride=2, padding=1, bias=norm == "none")
+            conv = StridedConv2d(width, size, 3, stride=2, padding=1, bias=norm == "none")
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             layers += [conv, _norm(norm, size), nn.ReLU(inplace=True)]
             width = size

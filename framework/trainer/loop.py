@@ -133,6 +133,7 @@ def train_step(
     run.scaler.unscale_(run.optimiser)
     norm = _clipped(run.optimiser, optim.clip_norm)
     rate = float(run.optimiser.param_groups[0]["lr"])
+    run.writer.settle()
     _step(run)
     return StepFacts(
         step=batch.step,
@@ -180,6 +181,7 @@ def _validated(
     if run.validation is None:
         return replace(progress, owes_evaluation=False), None
     share_statistics(run, train)
+    run.writer.settle()
     with _averaged(run, train):
         losses = evaluate(run, *run.validation, train.timeout_s, signals)
     _train_mode(run.objective, train)

@@ -16,7 +16,7 @@ from torch import nn
 
 from framework import checkpoint
 from framework.checkpoint import Contents, Writer, contents_of, writing
-from framework.checkpoint.contents import Buffers
+from framework.checkpoint.contents import Buffers, Copy
 from framework.errors import CheckpointError
 from framework.files.tensors import save_tensors
 
@@ -67,6 +67,10 @@ def test_what_training_does_meanwhile_is_not_in_the_checkpoint(tmp_path: Path) -
         contents = training.step(number)
         moments[number] = training.optimiser.state_dict()["state"][0]["exp_avg"].clone()
         go = held(writer, tmp_path, contents)
+        # What changes in a forward pass, or on no set occasion, may change at once.
+        training.model[1].running_mean.fill_(number + 5)  # type: ignore[union-attr, operator]
+        training.facts["list"][0] = number + 5
+        writer.settle()
         training.step(number + 10)
         go.set()
         writer.wait()
@@ -80,6 +84,69 @@ def test_what_training_does_meanwhile_is_not_in_the_checkpoint(tmp_path: Path) -
         assert found.optimiser["state"][0]["exp_avg"].is_contiguous(memory_format=torch.channels_last)
 
 
+def test_training_waits_for_the_copy_before_weights_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no longer: writing goes on meanwhile."""
+    go, real = threading.Event(), Copy.finish
+
+    def late(self: Copy) -> None:
+        go.wait(10)
+        real(self)
+
+    monkeypatch.setattr(Copy, "finish", late)
+    training, writer = Training(), Writer()
+    written = held(writer, tmp_path, training.step(1))
+    settled = threading.Thread(target=writer.settle)
+    settled.start()
+    settled.join(0.2)
+    assert settled.is_alive()
+    go.set()
+    settled.join(10)
+    assert not settled.is_alive()
+    training.step(2)
+    assert checkpoint.newest_valid(tmp_path) is None
+    written.set()
+    writer.wait()
+    assert all((value == 1).all() for value in checkpoint.load(tmp_path / "step-00000001").weights.values())
+
+
+def test_weights_that_change_before_the_optimisers_step_are_named(tmp_path: Path) -> None:
+    training, writer = Training(), Writer()
+    writer.save(tmp_path, training.step(1), keep=1, is_best=False)
+    with torch.no_grad():
+        training.model[0].weight.mul_(2)  # type: ignore[union-attr, operator]
+    with pytest.raises(CheckpointError, match=r"step 1 cannot be kept: weights changed before .*register_buffer"):
+        writer.settle()
+    writer.settle()
+
+
+def test_a_copy_that_fails_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Copy) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Copy, "finish", fails)
+    writer = Writer()
+    writer.save(tmp_path, Training().step(1), keep=1, is_best=False)
+    writer.settle()
+    with pytest.raises(MemoryError, match="no room"):
+        writer.wait()
+    assert checkpoint.newest_valid(tmp_path) is None
+
+
+def test_what_the_optimiser_does_not_train_is_copied_at_once() -> None:
+    """An objective may change it itself, as the average of another network."""
+    training = Training()
+    own = nn.Parameter(torch.zeros(2), requires_grad=False)
+    training.model.register_parameter("own", own)
+    training.model.tied = training.model[0]
+    copied = Buffers().copy(training.step(1))
+    late = {value.data_ptr() for value, _ in copied.late}
+    weights = training.model.state_dict()
+    assert {name for name, value in weights.items() if value.data_ptr() in late} == {
+        f"{layer}.{kind}" for layer in ("0", "1", "tied") for kind in ("weight", "bias")
+    }
+    assert len(copied.late) == 6 + 4 * 3 + 1, "weights, two moments and a count for each, the average"
+
+
 def test_copies_go_where_those_of_the_checkpoint_before_lay() -> None:
     training, buffers = Training(), Buffers()
 
@@ -90,7 +157,7 @@ def test_copies_go_where_those_of_the_checkpoint_before_lay() -> None:
         ]
         return [value.data_ptr() for part in parts for value in part.values()]
 
-    first, second = (buffers.copied(training.step(number))[0] for number in (1, 2))
+    first, second = (buffers.copy(training.step(number)).contents for number in (1, 2))
     assert places(first) == places(second)
     assert len(set(places(first))) == len(places(first))
 

@@ -156,6 +156,26 @@ def test_an_unknown_backbone_is_named() -> None:
         build_backbone(Other(), 1)
 
 
+@pytest.mark.parametrize("rows", [16, 96])
+@pytest.mark.parametrize("name", BACKBONES.names())
+def test_bf16_of_the_smallest_tiles_has_a_gradient_of_the_size_of_fp32(name: str, rows: int) -> None:
+    """At 16 px the last layers of ResNet-18 see one pixel."""
+    torch.manual_seed(rows)
+    encoder: TileEncoder = build_backbone(BACKBONES.get(name).config(dense=(8,)), 3).train()
+    tiles = torch.randn(rows, 3, 16, 16)
+    sizes = {}
+    for is_fast in (False, True):
+        encoder.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_fast):
+            loss = encoder(tiles).float().square().mean()
+        litter = [torch.full_like(value, torch.nan) for value in encoder.parameters()]
+        del litter  # what oneDNN leaves unwritten holds no zeros then
+        loss.backward()
+        sizes[is_fast] = {key: p.grad.norm().item() for key, p in encoder.named_parameters() if p.grad is not None}
+    for key, size in sizes[False].items():
+        assert sizes[True][key] == pytest.approx(size, rel=1.0, abs=0.02 * max(sizes[False].values())), key
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", BACKBONES.names())
 def test_bf16_channels_last_on_a_gpu_is_near_fp32(name: str) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fixtures.line import OPTIM, Random, collaborators
+from fixtures.line import OPTIM, Random, collaborators, same
 
 from framework import checkpoint
 from framework.checkpoint import writer
+from framework.checkpoint.contents import Copy
 from framework.errors import CheckpointError
 from framework.tracking import read_audit
-from framework.trainer import Progress, TrainConfig, fit
+from framework.trainer import Average, Progress, TrainConfig, fit
+from framework.trainer.config import EmaConfig
 
 
 @pytest.mark.parametrize("step", [3, 9])
@@ -56,3 +59,27 @@ def test_the_last_checkpoint_is_awaited_and_names_the_audit_of_its_step(
         # The header, then one line per step.
         assert state["audit"] == {"0": {"lines": step + 1, "digest": heads[step + 1]}}
         assert state["progress"]["step"] == step
+
+
+def test_a_copy_that_is_made_late_is_that_of_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps here take less than a millisecond, so each would change the weights long before they are copied."""
+    train = TrainConfig(steps=4, save_every=1, evaluate_every=2, keep=9, ema=EmaConfig(decay=0.5, validation=True))
+    real = Copy.finish
+
+    def slow(self: Copy) -> None:
+        time.sleep(0.1)
+        real(self)
+
+    for name in ("soon", "late"):
+        if name == "late":
+            monkeypatch.setattr(Copy, "finish", slow)
+        run = collaborators(tmp_path / name, OPTIM, 4, Random(), validation=(Random(), 2))
+        fit(replace(run, average=Average(run.objective, 0.5)), train, OPTIM, Progress())
+    for step in range(1, 5):
+        soon, late = (checkpoint.load(tmp_path / name / f"checkpoints/step-{step:08d}") for name in ("soon", "late"))
+        assert soon.average is not None
+        assert late.average is not None
+        assert same(soon.weights, late.weights)
+        assert same(soon.average, late.average)
+        first, second = soon.optimiser["state"], late.optimiser["state"]
+        assert all(same(first[number], second[number]) for number in first)
