@@ -14,6 +14,7 @@ import torch
 
 from data_tools.pipeline import ingest, load_ingest_config
 from framework.data.dataset import Dataset
+from framework.evaluate import evaluate
 from framework.objectives import CellExpression
 from framework.objectives.cell_expression import log_share
 from framework.run import fit, load_run_config, open_run, predict
@@ -23,6 +24,8 @@ EDGE = 96
 SMALL = ["sources.0.reader.crop_px=32", "tiles.size_px=32", "sources.0.reader.whole_px=16"]
 COUNTS = {"ESR1": 14, "KRT5": 9, "ACTA2": 7, "CD3E": 5}
 """Gene -> mean transcripts per cell of the first field."""
+KNOWN_COUNTS = {"KRT5": [1, 2, 3, 4, 5, 6], "ESR1": [6, 1, 5, 2, 4, 3], "ACTA2": [0, 1, 0, 1, 0, 1]}
+"""Gene -> counts of cells c000 to c005, which somebody else holds."""
 
 
 def a_field(folder: Path, genes: dict[str, int], cells: int, seed: int, width: int) -> list[str]:
@@ -136,6 +139,22 @@ def test_a_strip_without_any_counts(root: Path) -> None:
     assert sorted(found.obs["Metadata_Cell"]) == [f"c{cell:03d}" for cell in range(6)]
     assert list(found.var_names) == sorted(COUNTS)
     assert np.isnan(found.layers["measured"]).all()
+    # Whoever holds the counts scores the file as docs/spatial.md says: gene by gene, the right cell beside each row.
+    counts = table.groupby(["cell_id", "feature_name"]).size().unstack(fill_value=0).assign(**KNOWN_COUNTS)
+    counts.to_csv(root / "fourth" / "counts.csv")
+    page = (EXPERIMENT.parents[1] / "docs" / "spatial.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    for name, file in {"expression.h5ad": "strip.h5ad", "counts.csv": "fourth/counts.csv"}.items():
+        code = code.replace(f'"{name}"', repr(str(root / file)))
+    exec(code.replace('"scored.h5ad"', repr(str(root / "scored.h5ad"))), {})  # noqa: S102 - the code of our page
+    scored = anndata.read_h5ad(root / "scored.h5ad")
+    expected = np.log1p(100 * 6 / (counts.loc["c005"].sum()))
+    assert scored[scored.obs["Metadata_Cell"] == "c005", "KRT5"].layers["measured"].item() == pytest.approx(expected)
+    assert np.isnan(scored[:, "CD3E"].layers["measured"]).all()
+    evaluation = evaluate([root / "scored.h5ad"], out=root / "scores")
+    rows = evaluation.tables["per_marker"].set_index("marker")
+    x, y = (scored[:, "KRT5"].layers["measured"].ravel(), np.asarray(scored[:, "KRT5"].X).ravel())
+    assert rows.loc["KRT5", "r"] == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-5)
     # The same cells, listed with a table of transcripts, are predicted to the last bit.
     counted = a_field(root / "fifth", {"OTHER": 40}, 6, 3, 120)
     ingest(load_ingest_config(EXPERIMENT / "ingest.yaml", counted), root / "counted", workers=0)

@@ -332,7 +332,7 @@ class _Collected:
         )
         if not len(cell):
             raise InputError(
-                f"{path}: none of {self._rows} transcripts is left ({left}); correct 'columns', 'no_cell', "
+                f"{path}: none of {self._rows} rows is left ({left}); correct 'columns', 'no_cell', "
                 "'not_genes' or 'min_quality'"
             )
         cells, cell = _used(list(self._cells), cell)
@@ -349,7 +349,7 @@ class _Collected:
             nucleus=nucleus,
             unit=units.pop() if len(units) == 1 else None,
             has_nucleus="nucleus" in names,
-            notes=(f"{path}: {taken}", f"{path}: {len(cell)} of {self._rows} transcripts are used; left out: {left}"),
+            notes=(f"{path}: {taken}", f"{path}: {len(cell)} of {self._rows} rows are used; left out: {left}"),
         )
 
 

@@ -156,10 +156,12 @@ class TranscriptsReader(CellReader[TranscriptsConfig]):
             )
         genes = dict(zip(found.genes, counts[keep].T, strict=True))
         few = int((placed & ~keep).sum())
-        note = (
-            f"{config.table}: {int(keep.sum())} of {len(keep)} cells are used, with {len(genes)} genes; {few} have "
-            f"fewer than {config.min_transcripts} transcripts, {int((~placed).sum())} have none over a nucleus"
-        )
+        note = f"{config.table}: {int(keep.sum())} of {len(keep)} cells are used"
+        if config.rows == "transcripts":
+            note += (
+                f", with {len(genes)} genes; {few} have fewer than {config.min_transcripts} transcripts, "
+                f"{int((~placed).sum())} have none over a nucleus"
+            )
         return CellListing(
             cells=pd.concat([pd.DataFrame(cells), pd.DataFrame(genes)], axis=1),
             places=self._places(centres[keep]),

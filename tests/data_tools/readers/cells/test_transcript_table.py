@@ -178,4 +178,4 @@ def test_what_was_taken_is_kept(tmp_path: Path) -> None:
     ingested(tmp_path, COSMX, "tx_file.csv", columns=GLOBAL)
     said = json.dumps(json.loads((tmp_path / "data" / "dataset.json").read_text(encoding="utf-8")))
     assert "field from 'fov', cell from 'cell_ID', gene from 'target', x from 'x_global_px'" in said
-    assert "6 of 9 transcripts are used; left out: 2 in no cell, 1 of 1 controls" in said
+    assert "6 of 9 rows are used; left out: 2 in no cell, 1 of 1 controls" in said

@@ -55,10 +55,7 @@ def test_counts_and_centres(tmp_path: Path, name: str) -> None:
         "ESR1": [1.0, 2.0],
         "KRT5": [0.0, 1.0],
     }
-    assert (
-        "6 of 9 transcripts are used; left out: 1 in no cell, 1 of 1 controls, 1 below the quality 20"
-        in listing.notes[1]
-    )
+    assert "6 of 9 rows are used; left out: 1 in no cell, 1 of 1 controls, 1 below the quality 20" in listing.notes[1]
     assert (
         "2 of 3 cells are used, with 3 genes; 0 have fewer than 2 transcripts, 1 have none over a nucleus"
         in listing.notes[2]
@@ -140,7 +137,7 @@ def test_numbers_of_cells_are_the_same_text_in_parquet(tmp_path: Path) -> None:
         (lambda t: t.rename(columns={"x_px": "x_location", "y_px": "y_location"}), {}, "set 'pixel_size_um'"),
         (lambda t: t.drop(columns="overlaps_nucleus"), {}, "set 'centre: all'"),
         (lambda t: t.assign(overlaps_nucleus="yes"), {}, "'yes' in the column of 'nucleus'; expected 1 or 0"),
-        (lambda t: t.assign(cell_id="-1"), {}, "none of 9 transcripts is left .9 in no cell"),
+        (lambda t: t.assign(cell_id="-1"), {}, "none of 9 rows is left .9 in no cell"),
         (lambda t: t.assign(x_px="far"), {}, "expected a number"),
         (lambda t: t.assign(x_px=""), {}, "a transcript of cell '7' has no place"),
         (lambda t: t.assign(feature_name="transcripts"), {}, "a gene is called 'transcripts'"),
