@@ -26,6 +26,7 @@ from framework.run import RunConfig
 from framework.tracking import TrackingConfig
 from launch import slurm
 from launch.cli import app
+from wellstream.configs import KINDS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -92,6 +93,12 @@ def test_configs_of_the_own_plate_and_of_several_plates() -> None:
     written = CliRunner().invoke(app, typed("own_plate.md")[0][1:-2])
     assert written.exit_code == 0
     assert yaml.safe_load(written.stdout)["plates"][0]["source"]["name"] == "harmony"
+
+
+def test_configs_of_expression_per_imaged_cell() -> None:
+    texts = blocks("howto/expression.md", "yaml")
+    for kind, text in zip(("cells", "run", "prepare", "express"), texts, strict=True):
+        parse_config(text, KINDS[kind], name=kind)
 
 
 def test_the_example_of_wandb() -> None:

@@ -15,7 +15,7 @@ from framework.report.canvas import MARKERS, PALETTE, figure, shortened, styled,
 from framework.report.page import Picture
 
 Floats = npt.NDArray[np.float64]
-_NEIGHBOURS = 15
+NEIGHBOURS = 15
 _GREY = "#c4ccd3"
 
 
@@ -45,7 +45,7 @@ def project(
     vectors: npt.ArrayLike,
     method: Literal["auto", "umap", "pca"] = "auto",
     *,
-    neighbours: int = _NEIGHBOURS,
+    neighbours: int = NEIGHBOURS,
     min_dist: float = 0.5,
     repulsion: int = 20,
     start: Floats | None = None,

@@ -7,7 +7,7 @@ import pandas as pd
 
 from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, SOURCE, STIMULATION
 from framework.evaluate.wells import well_embeddings
-from framework.report.figures.embedding import Colouring, embedding_map, project
+from framework.report.figures.embedding import NEIGHBOURS, Colouring, embedding_map, project
 from framework.report.page import Block, Note, Section
 from framework.report.page_inputs import Inputs
 from framework.report.sections import SECTIONS, ReportSection, SectionConfig
@@ -37,13 +37,7 @@ def embedding(data: anndata.AnnData, run: str) -> Section | None:
     points, method = project(table.vectors)
     blocks: list[Block] = [embedding_map(points, method, colourings_of(table.wells))]
     if method == "PCA":
-        blocks.append(
-            Note(
-                text="Drawn with principal components: umap-learn is not installed or there are too few "
-                "wells. For UMAP:",
-                command="pip install 'wellstream[analysis]'",
-            )
-        )
+        blocks.append(why_principal(len(table.wells)))
     blocks.append(
         Note(
             text="A page on which each point shows its cells, its well and its nearest wells:",
@@ -51,6 +45,19 @@ def embedding(data: anndata.AnnData, run: str) -> Section | None:
         )
     )
     return Section(anchor="embeddings", title="Embeddings", lead="Which wells look alike to the model?", blocks=blocks)
+
+
+def why_principal(wells: int) -> Note:
+    """Return why a map of wells is drawn with principal components."""
+    if wells <= NEIGHBOURS:
+        return Note(
+            text=f"Drawn with principal components: UMAP compares each well with {NEIGHBOURS} others, and there are "
+            f"{wells} wells."
+        )
+    return Note(
+        text="Drawn with principal components, because umap-learn is not installed. For UMAP:",
+        command="pip install 'wellstream[analysis]'",
+    )
 
 
 def colourings_of(wells: pd.DataFrame) -> dict[str, Colouring]:
