@@ -51,6 +51,8 @@ def read_experiment(config: SingleCellConfig) -> Experiment:
     """
     read = read_counts(config.genes, layer=config.layer, obsm=config.obsm, fractional=config.fractional)
     other = None
+    if _same_file(config, read):
+        config = config.model_copy(update={"proteins": None, "protein_layer": None})
     if config.proteins is not None:
         other = read_counts(
             config.proteins, PROTEIN, layer=config.protein_layer, obsm=config.obsm, fractional=config.fractional
@@ -83,6 +85,13 @@ def read_experiment(config: SingleCellConfig) -> Experiment:
     _check_one_file(config, read)
     labels = _labels(config, genes.cells, notes)
     return Experiment(genes=genes, proteins=proteins, labels=labels, notes=tuple(notes))
+
+
+def _same_file(config: SingleCellConfig, read: Counts) -> bool:
+    """Return whether ``proteins`` names the file of ``genes`` again, which holds both, and the same layer of it."""
+    layer = config.protein_layer == config.layer
+    named = config.proteins is not None and Path(config.proteins).resolve() == Path(config.genes).resolve()
+    return named and layer and bool((read.kinds == PROTEIN).any()) and bool((read.kinds == GENE).any())
 
 
 def _of_kind(counts: Counts, kind: str, file: str, notes: list[str], also: str) -> Counts:

@@ -174,6 +174,15 @@ def test_one_file_is_not_both_and_cells_may_stand_in_another_column(tmp_path: Pa
         read(genes=rna, proteins=adt, labels=str(tmp_path / "labels.csv"))
 
 
+def test_a_file_with_both_may_be_named_twice(tmp_path: Path) -> None:
+    file = both(tmp_path / "t.h5ad")
+    once, twice = read(genes=file), read(genes=file, proteins=file)
+    assert twice.notes == once.notes
+    assert list(twice.genes.features) == GENES
+    np.testing.assert_array_equal(twice.proteins.values.toarray(), ADT)
+    np.testing.assert_array_equal(twice.proteins.values.toarray(), once.proteins.values.toarray())
+
+
 @pytest.mark.parametrize("name", ["CD4_TotalSeqB", "ADT_CD4", "CD4-ADT", "anti-human CD4"])
 def test_genes_that_are_called_as_antibodies_are_refused(tmp_path: Path, name: str) -> None:
     """Their counts may be those of another table, scaled otherwise: the name alone says it."""
