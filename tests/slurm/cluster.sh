@@ -15,6 +15,13 @@ wait_for() {  # seconds, command
 }
 
 stop() {
+  # Jobs of a test that failed would outlive the daemons.
+  if [ -s "$folder/slurmctld.pid" ]; then
+    export SLURM_CONF=$folder/slurm.conf
+    timeout 10 scancel --signal=KILL --full --user="$(id -un)" > /dev/null 2>&1 || true
+    timeout 10 scancel --user="$(id -un)" > /dev/null 2>&1 || true
+    for _ in $(seq 50); do [ -n "$(timeout 10 squeue -h 2> /dev/null)" ] || break; sleep 0.2; done
+  fi
   for name in slurmd-n2 slurmd-n1 slurmctld munged; do
     if [ -s "$folder/$name.pid" ]; then
       pid=$(cat "$folder/$name.pid")

@@ -31,8 +31,8 @@ WHY_NOT = (
 pytestmark = [pytest.mark.slow, pytest.mark.distributed, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "-")]
 
 SCRIPT = Path(__file__).with_name("cluster.sh")
-LONG_S = 240.0
-"""Much longer than anything takes; a busy machine needs some of it."""
+LONG_S = 600.0
+"""Much longer than anything takes; a machine with ten times the work of its cores needs half of it."""
 CLUSTER = {"slurm": {"partition": "low", "cpus": 1, "options": ["--spread-job"]}}
 
 
