@@ -18,6 +18,8 @@ from framework.errors import DatasetError, InputError
 from framework.files.hdf5 import open_hdf5
 
 _EMBEDDINGS = "a file of tile embeddings"
+_BAGS_AT_ONCE = 256
+"""Bags whose tiles are in memory together, where a file is stored in chunks."""
 
 
 class EmbeddingStore:
@@ -72,13 +74,15 @@ class EmbeddingStore:
             IndexError: an id outside the dataset.
         """
         found = np.empty((len(tile_ids), *self.sample_shape), dtype=np.float32)
-        if self._rows is None:
-            rows = np.empty((tile_ids.size, *self.sample_shape), dtype=np.float32)
-            self.gather(tile_ids.ravel(), rows)
-            found[:] = rows.reshape(*tile_ids.shape, -1).mean(axis=1, dtype=np.float64)
+        if self._rows is not None:
+            check_ids(self, tile_ids)
+            _add_means(np.asarray(self._rows), np.ascontiguousarray(tile_ids), found)
             return found
-        check_ids(self, tile_ids)
-        _add_means(np.asarray(self._rows), np.ascontiguousarray(tile_ids), found)
+        for first in range(0, len(tile_ids), _BAGS_AT_ONCE):
+            bags = slice(first, first + _BAGS_AT_ONCE)
+            rows = np.empty((tile_ids[bags].size, *self.sample_shape), dtype=np.float32)
+            self.gather(tile_ids[bags].ravel(), rows)
+            found[bags] = rows.reshape(*tile_ids[bags].shape, -1).mean(axis=1, dtype=np.float64)
         return found
 
     def _inspect(self, dataset: Dataset) -> tuple[tuple[int, int], int | None]:

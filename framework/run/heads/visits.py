@@ -177,7 +177,7 @@ class Course:
         bags, epochs = (np.stack(each, axis=1) for each in zip(*blocks, strict=True))
         shape = (*bags.shape, self._vectors.width)
         if memory is None or memory.shape != shape:
-            memory = torch.zeros(shape, device=self._device)
+            memory = torch.empty(shape, device=self._device)
         there, digests = bags != NOBODY, np.zeros(bags.shape, dtype=np.uint64)
         memory[torch.from_numpy(~there).to(self._device)] = 0.0
         for epoch in np.unique(epochs):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from framework.data.dataset import Dataset
 from framework.data.format.schema import TILES_NAME
 from framework.data.store import EmbeddingStore, Store, TileStore, dataset_digest
+from framework.data.store import embeddings as embeddings_module
 from framework.data.store import tiles as store_module
 from framework.errors import DatasetError, InputError
 
@@ -195,7 +196,10 @@ def test_embeddings_come_back_row_by_row(tmp_path: Path, dataset: Dataset, compr
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
-def test_means_of_embeddings_are_those_of_the_rows(tmp_path: Path, dataset: Dataset, compression: str | None) -> None:
+def test_means_of_embeddings_are_those_of_the_rows(
+    tmp_path: Path, dataset: Dataset, compression: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embeddings_module, "_BAGS_AT_ONCE", 1)
     file, values = embeddings_file(tmp_path, dataset, compression)
     store = EmbeddingStore(file, dataset)
     ids = np.array([[3, 0, 3], [12, 11, 1]])
