@@ -20,7 +20,7 @@ from framework.data.permutation import I64
 from framework.data.plan import EveryNthStep, Plan, PlanUniverse
 from framework.data.scales import ScaleProfile
 from framework.data.split import PARTS, Parts, bags_in
-from framework.data.store import Store, TileStore
+from framework.data.store import Store, TileStore, dataset_digest
 from framework.distributed import Ranks, device_here
 from framework.errors import ConfigError, RunError, did_you_mean
 from framework.objectives import OBJECTIVES, Embeds, Objective, Paints, Predicts
@@ -103,12 +103,12 @@ class OpenedRun:
 
     def _parts_of(self, dataset: Dataset) -> Parts:
         """Return the part of every bag: from the run's split file, or ``unseen`` for wells of another dataset."""
-        if self.folder.objective_facts().dataset == dataset.manifest.name:
-            try:
-                return split.read(self.folder.split_file, dataset.bags)
-            except RunError as error:
-                log.warning("%s; all its wells count as unseen", error)
-        return np.full(len(dataset.bags), "unseen")
+        try:
+            parts = _parts_in(self.folder, dataset)
+        except RunError as error:
+            log.warning("%s; all its wells count as unseen", error)
+            parts = None
+        return np.full(len(dataset.bags), "unseen") if parts is None else parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,10 +150,8 @@ class Application:
         base = self.run.config.objective.builds_on
         if base is None:
             return None
-        folder = RunFolder(root=Path(base))
         try:
-            of_this = folder.objective_facts().dataset == self.dataset.manifest.name
-            return split.read(folder.split_file, self.dataset.bags) if of_this else None
+            return _parts_in(RunFolder(root=Path(base)), self.dataset)
         except RunError:
             return None
 
@@ -203,6 +201,28 @@ class Application:
             return RunError(f"{self.dataset.where}: no {what}s in this dataset; see: wellstream inspect")
         known = ", ".join(sorted(set(self.parts)))
         return RunError(f"{self.dataset.where}: no {what} in part '{self.part}' (parts: {known}); use part all")
+
+
+def _parts_in(folder: RunFolder, dataset: Dataset) -> Parts | None:
+    """Return the part that each bag has in the split file of a run, by its name.
+
+    None where the dataset has another name than that of the run. Names cannot tell cells of another field from the same
+    wells with other tiles, so pixels that are not those of the run are said.
+
+    Raises:
+        RunError: the file is damaged, or does not list all bags.
+    """
+    facts = folder.objective_facts()
+    if facts.dataset != dataset.manifest.name:
+        return None
+    parts = split.read(folder.split_file, dataset.bags)
+    if facts.dataset_digest != dataset_digest(dataset):
+        log.warning(
+            "%s has the name '%s' of the dataset that %s was trained on, but other pixels: its bags take the parts "
+            "that bags of their names have in %s; if they are other cells, ingest them under another name (key name)",
+            *(dataset.where, facts.dataset, folder.root, folder.split_file.name),
+        )
+    return parts
 
 
 def solo(config: RunConfig, device: str | None = None) -> Ranks:

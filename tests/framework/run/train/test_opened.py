@@ -103,6 +103,16 @@ def test_a_dataset_of_other_wells_under_the_same_name_counts_as_unseen(
     assert "all its wells count as unseen" in caplog.text
 
 
+def test_other_pixels_under_the_names_of_the_runs_bags_are_said(
+    run: OpenedRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny_data(tmp_path / "data", seed=1)
+    own, others = run.on(None), run.on(tmp_path / "data")
+    assert others.parts.tolist() == own.parts.tolist()
+    (line,) = [record.getMessage() for record in caplog.records if "but other pixels" in record.getMessage()]
+    assert line.startswith(f"{tmp_path / 'data'} has the name 'data' of the dataset that {run.folder.root} was trained")
+
+
 def _shifted(file: Path) -> None:
     """Take other statistics than the training part has."""
     facts = json.loads(file.read_text())
