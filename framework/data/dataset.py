@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-import anndata
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -34,9 +34,11 @@ from framework.data.remote.cache import CacheConfig
 from framework.data.remote.download import is_url
 from framework.data.remote.files import RemoteFiles
 from framework.errors import DatasetError, did_you_mean, some_of
-from framework.files.h5ad import read_h5ad
 from framework.files.parquet import read_parquet, read_schema
 from framework.plugins import missing_plugins
+
+if TYPE_CHECKING:
+    import anndata
 
 _AGAIN = "ingest again, as 'wellstream verify' of the dataset says"
 
@@ -172,6 +174,8 @@ class Dataset:
             DatasetError: the dataset has no such target, or its rows are of other bags.
         """
         self.need_targets([name])
+        from framework.files.h5ad import read_h5ad  # anndata takes long to load, and few commands need targets
+
         file = f"targets/{name}.h5ad"
         table = read_h5ad(self._existing(file), what="a target (.h5ad)", then=_AGAIN)
         check_target(table, self.bags, f"{self.where}/{file}")

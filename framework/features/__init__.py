@@ -1,8 +1,7 @@
 """Features of single cells: baselines from pixels, and the comparison of feature sets of the same cells."""
 
-from framework.features.compare import evaluate_features
-from framework.features.config import FeatureEvaluateConfig
-from framework.features.kind import FeaturesKind
-from framework.features.table import FeatureTable, open_same_cells
+from __future__ import annotations
 
-__all__ = ["FeatureEvaluateConfig", "FeatureTable", "FeaturesKind", "evaluate_features", "open_same_cells"]
+from framework.lazy import lazily
+
+__getattr__, __dir__, __all__ = lazily(__name__, __file__)

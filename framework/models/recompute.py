@@ -13,11 +13,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
+from torch._compile import _disable_dynamo  # torch.compiler.disable loads the compiler: half of a command's start
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@_disable_dynamo
 def in_chunks(
     module: nn.Module, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, chunk: int
 ) -> torch.Tensor:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
-import wandb
 
 from framework.durable import naming
 from framework.errors import RunError, sentence_of
@@ -63,7 +62,9 @@ class Wandb:
         settings: Mapping[str, Any],
     ) -> None:
         os.environ.setdefault("WANDB_SILENT", "true")
-        self._run = wandb.init(
+        # Loaded here: it takes longer than many commands, and most have nothing to track.
+        self._wandb = importlib.import_module("wandb")
+        self._run = self._wandb.init(
             project=project,
             name=name,
             id=identifier,
@@ -72,7 +73,7 @@ class Wandb:
             # Offline, wandb joins the parts of one id when they are synced; asking it to resume there is an error.
             resume="allow" if mode == "online" else None,
             config=dict(settings),
-            settings=wandb.Settings(console="off", silent=True),
+            settings=self._wandb.Settings(console="off", silent=True),
         )
         self._run.define_metric("step")
         self._run.define_metric("*", step_metric="step")
@@ -83,11 +84,11 @@ class Wandb:
 
     def table(self, name: str, table: pd.DataFrame, step: int) -> None:
         """Show a table."""
-        self._run.log({name: wandb.Table(dataframe=table)}, step=step)
+        self._run.log({name: self._wandb.Table(dataframe=table)}, step=step)
 
     def figure(self, name: str, file: Path, step: int) -> None:
         """Show a PNG."""
-        self._run.log({name: wandb.Image(str(file))}, step=step)
+        self._run.log({name: self._wandb.Image(str(file))}, step=step)
 
     def close(self, exit_code: int) -> None:
         """End the run."""

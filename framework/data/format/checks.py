@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import anndata
 import numpy as np
 import pandas as pd
 
@@ -26,6 +26,9 @@ from framework.data.format.schema import (
 from framework.durable import file_checksum
 from framework.errors import DatasetError
 from framework.files.failures import reading
+
+if TYPE_CHECKING:
+    import anndata
 
 _CHECKED_BYTES = 64 << 20
 """Of a file whose checksum is compared whenever a dataset is opened."""
