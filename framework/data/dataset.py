@@ -34,6 +34,7 @@ from framework.data.remote.cache import CacheConfig
 from framework.data.remote.download import is_url
 from framework.data.remote.files import RemoteFiles
 from framework.errors import DatasetError, did_you_mean, some_of
+from framework.files.h5ad import read_h5ad
 from framework.files.parquet import read_parquet, read_schema
 from framework.plugins import missing_plugins
 
@@ -174,8 +175,6 @@ class Dataset:
             DatasetError: the dataset has no such target, or its rows are of other bags.
         """
         self.need_targets([name])
-        from framework.files.h5ad import read_h5ad  # anndata takes long to load, and few commands need targets
-
         file = f"targets/{name}.h5ad"
         table = read_h5ad(self._existing(file), what="a target (.h5ad)", then=_AGAIN)
         check_target(table, self.bags, f"{self.where}/{file}")

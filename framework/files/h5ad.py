@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import anndata
 import h5py
 import pandas as pd
 
@@ -15,6 +16,9 @@ from framework.errors import DatasetError, WellstreamError, did_you_mean
 from framework.files.failures import AGAIN, check_memory, reading
 from framework.files.hdf5 import datasets, open_hdf5, top_names
 from framework.files.sparse import check_groups
+
+if TYPE_CHECKING:
+    import anndata
 
 
 def read_h5ad(
@@ -31,7 +35,8 @@ def read_h5ad(
     with reading(file, error, what, then), warnings.catch_warnings():
         # Whoever needs distinct names says so in a sentence.
         warnings.filterwarnings("ignore", message=".*names are not unique")
-        return anndata.read_h5ad(file)
+        table: anndata.AnnData = _library().read_h5ad(file)
+        return table
 
 
 @contextmanager
@@ -81,25 +86,32 @@ def read_modality(
             )
         group = opened["mod"][name]
         check_memory(file, sum(found.nbytes for _, found in datasets(group)), error, what, then)
-        return _built(group, _with_common(anndata.io.read_elem(group["obs"]), opened))
+        return _built(group, _with_common(_library().io.read_elem(group["obs"]), opened))
+
+
+def _library() -> Any:
+    """Return anndata. It takes a second to load, and commands that open a dataset without targets do not need it."""
+    return importlib.import_module("anndata")
 
 
 def _built(group: h5py.Group, obs: pd.DataFrame) -> anndata.AnnData:
+    read = _library().io.read_elem
     layers = group.get("layers", {})
     raw = group.get("raw")
-    return anndata.AnnData(
-        X=anndata.io.read_elem(group["X"]) if "X" in group else None,
+    built: anndata.AnnData = _library().AnnData(
+        X=read(group["X"]) if "X" in group else None,
         obs=obs,
-        var=anndata.io.read_elem(group["var"]),
-        layers={str(name): anndata.io.read_elem(layers[name]) for name in layers},
-        raw={part: anndata.io.read_elem(raw[part]) for part in ("X", "var")} if isinstance(raw, h5py.Group) else None,
+        var=read(group["var"]),
+        layers={str(name): read(layers[name]) for name in layers},
+        raw={part: read(raw[part]) for part in ("X", "var")} if isinstance(raw, h5py.Group) else None,
     )
+    return built
 
 
 def _with_common(obs: pd.DataFrame, opened: h5py.File) -> pd.DataFrame:
     if "obs" not in opened:
         return obs
-    common = anndata.io.read_elem(opened["obs"])
+    common = _library().io.read_elem(opened["obs"])
     if not common.index.is_unique:
         return obs
     more = common[[name for name in common if name not in obs]].reindex(obs.index)
