@@ -1,4 +1,4 @@
-"""Names of genes that a spreadsheet changed: SEPT2 became a date (2-Sep), 2310009E13 a number (2.31E+13)."""
+"""Names that are not those of genes: what a spreadsheet made of them, and rows that counting programs add."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ _CHANGED = re.compile(
     re.IGNORECASE,
 )
 _SHOWN = 5
+NO_GENES = frozenset(
+    ("__no_feature", "__ambiguous", "__too_low_aQual", "__not_aligned", "__alignment_not_unique", "N_unmapped",
+     "N_multimapping", "N_noFeature", "N_ambiguous")
+)  # fmt: skip
+"""Rows that HTSeq and STAR write beside the genes: reads that belong to none."""
 
 
 def changed_names(genes: Iterable[str], file: object) -> tuple[str, ...]:
-    """Return a note where names of genes look like dates or numbers that a spreadsheet made of them."""
+    """Return a note on names as a spreadsheet makes them: 2-Sep of SEPT2, the number 2.31E+13 of 2310009E13."""
     found = [gene for gene in genes if _CHANGED.fullmatch(gene)]
     if not found:
         return ()

@@ -21,10 +21,16 @@ from framework.config import StrictModel, UniqueNames
 from framework.data.format.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean, some_of
 from framework.files.delimited import TextTable, read_text_table
-from framework.files.names import near_names
+from framework.files.names import missing_names, near_names
 
 _PREFIX = "Metadata_"
 _DEFAULTS = {STIMULATION: "none", CONTROL_TYPE: "treatment", PLATE: ""}
+_ALSO_CALLED = {
+    STIMULATION: ("stimulus",),
+    CONTROL_TYPE: ("control", "controls"),
+    PLATE: ("platebarcode", "plateid", "platename"),
+}
+"""Further names, in small letters without signs, of columns that seem to be one of ours."""
 _ORDER = (PLATE, WELL, PERTURBATION, STIMULATION, CONTROL_TYPE)
 _SHOWN = 5
 ControlType = Literal["negcon", "poscon", "treatment", "empty"]
@@ -122,8 +128,12 @@ def read_platemap(config: PlatemapConfig) -> pd.DataFrame:
     _check_rows(table, raw)
     keys = [(plate, *well_order(well)) for plate, well in zip(table[PLATE], table[WELL], strict=True)]
     table = table.iloc[sorted(range(len(table)), key=keys.__getitem__)]
-    near = [note for name in (PERTURBATION, STIMULATION) for note in near_names(table[name], f"{file}: {name}")]
-    table.attrs["notes"] = (*raw.notes, *notes, *near)
+    near = [
+        note
+        for name in (PERTURBATION, STIMULATION)
+        for note in (*near_names(table[name], f"{file}: {name}"), *missing_names(table[name], f"{file}: {name}"))
+    ]
+    table.attrs["notes"] = (*raw.notes, *notes, *near, *_of_every_plate(table, file), *_unused(config, raw))
     return table
 
 
@@ -213,6 +223,46 @@ def _refuse_two_rows(mine: pd.DataFrame, plate: str) -> None:
         )
 
 
+def _of_every_plate(table: pd.DataFrame, file: Path) -> tuple[str, ...]:
+    """Return a note where some rows name a plate and others none, as where cells of a workbook were merged."""
+    blank = table.index[table[PLATE] == ""]
+    if not 0 < len(blank) < len(table):
+        return ()
+    return (
+        f"{file}: {len(blank)} of {len(table)} rows, as line {min(blank)}, name no plate and count for every plate; if "
+        "cells were merged, write the plate into each row",
+    )
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.lower().removeprefix(_PREFIX.lower()))
+
+
+def _unused(config: PlatemapConfig, raw: TextTable) -> tuple[str, ...]:
+    """Return notes on columns that are called nearly as one of ours that has its default in every well.
+
+    Raises:
+        InputError: such a column begins with ``Metadata_``, so it is meant, and would be kept beside ours.
+    """
+    said = []
+    used = {source for source in config.columns.values() if isinstance(source, str)}
+    for ours, default in _DEFAULTS.items():
+        if ours in raw.names or ours in config.columns or (ours == PLATE and config.plate is not None):
+            continue
+        for name in raw.names:
+            if name in used or _bare(name) not in (_bare(ours), *_ALSO_CALLED.get(ours, ())):
+                continue
+            meaning = f"'{default}'" if default else "that of the images"
+            way = f"name it with 'columns: {{{ours}: {name}}}'"
+            if name.lower().startswith(_PREFIX.lower()) and _bare(name) == _bare(ours):
+                raise InputError(
+                    f"{raw.file}: the column '{name}' is called nearly as {ours}, which would be {meaning} in all "
+                    f"wells; rename it, or {way}"
+                )
+            said.append(f"{raw.file}: {ours} is {meaning} in all wells, and the column '{name}' is not used; {way}")
+    return tuple(said)
+
+
 def _listed(wells: Iterable[str]) -> str:
     ordered = sorted(wells, key=well_order)
     return ", ".join(ordered[:_SHOWN]) + (f" and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else "")
@@ -242,6 +292,8 @@ def _column(config: PlatemapConfig, raw: TextTable, name: str) -> pd.Series:
 
 def _way_out(raw: TextTable, name: str) -> str:
     """Return what to write, with the column that seems meant where one does."""
+    if any(map(is_well, raw.names)):
+        return "the first line is a row of the table, not its header: write the names of the columns above it"
     if name == WELL:
         by_lower = {known.lower(): known for known in raw.names}
         row = by_lower.get("row")

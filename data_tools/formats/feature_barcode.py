@@ -192,10 +192,10 @@ def _first(folder: Path, names: tuple[str, ...], prefix: str) -> Path:
 
 def _lines(file: Path, what: str) -> list[list[str]]:
     with open_text(file, what=what).opened() as stream:
-        lines = [line.strip() for line in stream if line.strip()]
-    if lines and all(" " in line and "\t" not in line for line in lines):
+        lines = [line.rstrip("\r\n") for line in stream if line.strip()]
+    if lines and all(" " in line.strip() and "\t" not in line for line in lines):
         raise InputError(f"{file}: no tab in a line such as '{lines[0][:60]}'; expected {what}")
-    return [[_unquoted(part) for part in line.split("\t")] for line in lines]
+    return [[_unquoted(part.strip()) for part in line.split("\t")] for line in lines]
 
 
 def _unquoted(part: str) -> str:

@@ -14,6 +14,7 @@ from data_tools.omics.gct import WHAT
 from data_tools.omics.raw import RawOmics
 from framework.errors import InputError, did_you_mean
 from framework.files.h5ad import is_mudata, read_h5ad, read_modality
+from framework.files.sparse import about_repeated, repeated_places
 from framework.files.text_values import text_values
 
 _RAW = "raw"
@@ -27,12 +28,18 @@ def read_anndata(config: OmicsConfig, file: Path) -> RawOmics:
     """
     data = _opened(config, file)
     matrix, var = _matrix(config, data, file)
+    repeated = about_repeated(repeated_places(matrix))
     dense = matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
-    if dense.dtype.kind not in "iufb":
-        raise InputError(f"{file}: {config.layer or 'X'} does not hold numbers; expected one row of numbers per sample")
+    if dense.dtype.kind not in "iuf":
+        found = "holds true and false, not numbers" if dense.dtype.kind == "b" else "does not hold numbers"
+        raise InputError(f"{file}: {config.layer or 'X'} {found}; expected one row of numbers per sample")
+    _refuse_turned(config, data, file)
     facts = pd.DataFrame({str(name): text_values(data.obs[name]) for name in data.obs.columns})
     if "sample" not in facts:
         facts.insert(0, "sample", text_values(pd.Series(data.obs_names)))
+    named = str(data.obs.index.name or "sample")
+    if named not in facts:
+        facts[named] = text_values(pd.Series(data.obs_names))
     return RawOmics(
         file=file,
         facts=facts,
@@ -41,8 +48,20 @@ def read_anndata(config: OmicsConfig, file: Path) -> RawOmics:
         values=np.ascontiguousarray(dense, dtype=np.float64),
         rows=[f"sample '{name}'" for name in data.obs_names],
         declared=True,
+        of_genes=tuple(str(name) for name in var.columns),
         layers=_layers(data),
+        notes=tuple(f"{file}: {note}" for note in repeated),
     )
+
+
+def _refuse_turned(config: OmicsConfig, data: anndata.AnnData, file: Path) -> None:
+    """Refuse a file whose rows are genes: then the facts of samples stand in ``var``."""
+    wanted = config.perturbation
+    if wanted in data.var and wanted not in data.obs:
+        raise InputError(
+            f"{file}: '{wanted}' is a column of var, not of obs, so genes stand in rows; expected samples x genes: "
+            "write the file again with adata.T"
+        )
 
 
 def _opened(config: OmicsConfig, file: Path) -> anndata.AnnData:

@@ -75,8 +75,9 @@ class OmicsConfig(StrictModel):
             that further plates can be compared with it. Null: these samples get their own fit.
         long: columns of a table with one row per sample and gene; null for a wide one.
         facts: columns of a wide table that hold numbers but are not genes, such as ``[RIN, n_counts]``. With genes in
-            rows: columns that are not samples, such as ``[Length]``.
+            rows: columns that are not samples, such as ``[Length]``. In other files: features that are not genes.
         genes: regular expression that names of genes match, such as ``^ENSG``; all other columns are facts of samples.
+            Files that say themselves what their features are: others are left out.
         layer: layer of an AnnData or MuData file, instead of ``X``; ``raw`` for its raw.
         modality: modality of a MuData file, as ``rna`` or ``prot``, or of a 10x matrix, as ``Gene Expression``; null
             where it has one alone.

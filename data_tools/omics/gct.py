@@ -64,6 +64,7 @@ def read_gct(file: Path, gene_names: str | None) -> RawOmics:
         values=np.ascontiguousarray(values.T),
         rows=[f"sample '{name}'" for name in samples],
         declared=True,
+        of_genes=table.names[1:first],
         notes=table.notes,
         decimal=table.decimal,
     )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from data_tools.gene_names import NO_GENES
 from data_tools.omics.raw import F64, RawOmics
 from framework.errors import InputError
 
@@ -33,6 +34,11 @@ _LEAST_GENES = 5
 """Two samples may agree in fewer genes by chance."""
 _LEAST_ROWS = 5
 """Fewer rows may agree with row numbers or with a sum by chance."""
+_MOST_NAMED = 20
+_FEW_COLUMNS, _LEAST_ROWS_OF_MANY = 100, 9
+"""Of 20,000 genes with few counts, some have 0, 1, 2, 3, 4 in five samples by chance."""
+_LEAST_VALUES = 50
+"""So few values may be small or whole by chance."""
 _LEAST_TOTALLED = 4
 """Rows with values of which one may be the sum of the others by more than chance."""
 _MOST_SUSPECTS = 0.05
@@ -40,24 +46,25 @@ _MOST_SUSPECTS = 0.05
 
 
 def check_genes(raw: RawOmics, kind: str) -> None:
-    """Refuse columns that are perhaps no genes.
+    """Refuse columns (rows, where genes stand in rows) that are perhaps no genes.
 
     Args:
-        raw: the table.
+        raw: the table. Where its file says itself what is a gene, only sums and the rows of counting programs are
+            looked for.
         kind: kind of the values.
 
     Raises:
         InputError: names the columns, and why each of them.
     """
-    suspects = _suspects(raw, kind)
+    suspects = _declared_suspects(raw, kind) if raw.declared else _suspects(raw, kind)
     if suspects:
         listed = ", ".join(f"'{name}' ({why})" for name, why in list(suspects.items())[:6])
         more = f" and {len(suspects) - 6} more" if len(suspects) > 6 else ""
-        names = ", ".join(repr(name) if not name.isidentifier() else name for name in list(suspects)[:6])
+        names = ", ".join(repr(name) if not name.isidentifier() else name for name in list(suspects)[:_MOST_NAMED])
         raise InputError(
-            f"{raw.file}: these columns hold numbers, but may not be genes: {listed}{more}; if they are not, "
-            f"write 'facts: [{names}]' into this omics entry; if they are, write 'genes: PATTERN' to say what "
-            "names of genes look like"
+            f"{raw.file}: these {'rows' if raw.genes_in_rows else 'columns'} hold numbers, but may not be genes: "
+            f"{listed}{more}; if they are not, write 'facts: [{names}]' into this omics entry; if they are, write "
+            "'genes: PATTERN' to say what names of genes look like"
         )
 
 
@@ -70,19 +77,21 @@ def check_values(raw: RawOmics, kind: str) -> None:
     """
     values = raw.values
     if kind == "counts":
-        _refuse(raw, ~np.isfinite(values), "a missing or infinite count", kind)
-        _refuse(raw, values > _MOST_READS, f"a count above {_MOST_READS:,}", kind)
+        then = "write 0 where nothing was counted, and remove what was not measured"
+        _refuse(raw, ~np.isfinite(values), "a missing or infinite count", then)
+        _refuse(raw, values > _MOST_READS, f"a count above {_MOST_READS:,}", "expected counts of reads")
     else:
-        _refuse(raw, np.isinf(values), "an infinite value", kind)
+        then = "leave a value blank that was not measured, as the logarithm of 0"
+        _refuse(raw, np.isinf(values), "an infinite value", then)
     if kind == "intensities":
-        _refuse(raw, values > 2.0**_MOST_LOG2, "a value above all that is measured", kind)
+        _refuse(raw, values > 2.0**_MOST_LOG2, "a value above all that is measured", "expected intensities")
     if kind in ("counts", "intensities"):
-        _refuse(raw, values < 0, "a value below zero", kind)
+        then = f"expected {kind}; values on a log2 scale are 'kind: log2'"
+        _refuse(raw, values < 0, "a value below zero", then)
     if kind == "log2":
+        then = "expected logarithms; write 'kind: counts' or 'kind: intensities' for others"
         with np.errstate(invalid="ignore"):
-            _refuse(
-                raw, np.abs(values) > _MOST_LOG2, "a number beyond any logarithm", "kind: counts or intensities, not"
-            )
+            _refuse(raw, np.abs(values) > _MOST_LOG2, "a number beyond any logarithm", then)
     if kind == "counts":
         fractions = values != np.floor(values)
         if fractions.any():
@@ -140,14 +149,38 @@ def _refuse_totals(raw: RawOmics) -> None:
             )
 
 
-def _refuse(raw: RawOmics, bad: np.ndarray, what: str, kind: str) -> None:
+def about_scale(raw: RawOmics, kind: str) -> tuple[str, ...]:
+    """Return a note where values look like those of another kind, though this kind allows them."""
+    known = raw.values[np.isfinite(raw.values)]
+    if len(known) < _LEAST_VALUES:
+        return ()
+    most, whole = float(known.max()), bool((known == np.rint(known)).all())
+    said = {
+        "intensities": most <= _MOST_LOG2
+        and not whole
+        and f"no intensity is above {most:.4g}, as of logarithms; if the values are some, write 'kind: log2'",
+        "log2": whole
+        and float(known.min()) >= 0
+        and "all values are whole numbers; if they are counts, write 'kind: counts'",
+        "counts": most <= 1 and "no count is above 1: is this a table of what was detected, and not of counts?",
+    }.get(kind)
+    return (f"{raw.file}: {said}",) if said else ()
+
+
+def _refuse(raw: RawOmics, bad: np.ndarray, what: str, then: str) -> None:
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise InputError(
             f"{raw.file}: {what} in {raw.rows[row]}, gene '{raw.genes[column]}' "
-            f"({raw.values[row, column]:g}); {int(bad.sum())} of {bad.size} values are like that; expected "
-            f"{kind}"
+            f"({raw.values[row, column]:g}); {int(bad.sum())} of {bad.size} values are like that; {then}"
         )
+
+
+def _declared_suspects(raw: RawOmics, kind: str) -> dict[str, str]:
+    found = {name: "reads that belong to no gene" for name in raw.genes if name in NO_GENES}
+    for position in _sums(raw.values) if kind == "counts" else ():
+        found.setdefault(raw.genes[position], "the sum of all others")
+    return found
 
 
 def _suspects(raw: RawOmics, kind: str) -> dict[str, str]:
@@ -157,25 +190,33 @@ def _suspects(raw: RawOmics, kind: str) -> dict[str, str]:
             found[name] = "no name, perhaps row numbers"
         elif f" {name.lower()} " in _KNOWN:
             found[name] = "a fact of samples by its name"
-    for position, why in _by_values(raw.values, kind):
+    for position, why in _by_values(raw.values, kind, numbered=not raw.genes_in_rows):
         found.setdefault(raw.genes[position], why)
     return found
 
 
-def _by_values(values: F64, kind: str) -> Sequence[tuple[int, str]]:
+def _sums(values: F64) -> Sequence[int]:
+    """Return which columns hold the sum of all others."""
+    n_rows, n_columns = values.shape
+    if n_rows < 2 or n_columns < 4:
+        return ()
+    with np.errstate(invalid="ignore"):
+        total = values.sum(axis=1, keepdims=True)
+        found: list[int] = np.flatnonzero((values == total - values).all(axis=0) & (total > 0).all()).tolist()
+    return found
+
+
+def _by_values(values: F64, kind: str, *, numbered: bool) -> Sequence[tuple[int, str]]:
     n_rows, n_columns = values.shape
     found: list[tuple[int, str]] = []
-    if n_rows >= _LEAST_ROWS:
+    if numbered and n_rows >= (_LEAST_ROWS if n_columns <= _FEW_COLUMNS else _LEAST_ROWS_OF_MANY):
         for start in (0, 1):
             counted = (values == np.arange(start, start + n_rows)[:, None]).all(axis=0)
             found += [(int(place), "row numbers") for place in np.flatnonzero(counted)]
     if kind != "counts":
         return found
     with np.errstate(invalid="ignore"):
-        if n_rows >= 2 and n_columns >= 4:
-            total = values.sum(axis=1, keepdims=True)
-            sums = (values == total - values).all(axis=0) & (total > 0).all()
-            found += [(int(place), "the sum of all other columns") for place in np.flatnonzero(sums)]
+        found += [(place, "the sum of all other columns") for place in _sums(values)]
         if n_rows >= _LEAST_ROWS and n_columns >= 4:
             seen = (values > 0).sum(axis=1, keepdims=True)
             counted = (values == seen - (values > 0)).all(axis=0) & (np.ptp(seen) > 0)

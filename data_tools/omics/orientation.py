@@ -11,7 +11,7 @@ import pandas as pd
 from data_tools.omics.config import OmicsConfig
 from data_tools.omics.raw import F64, RawOmics
 from framework.errors import InputError
-from framework.files.delimited import TextTable
+from framework.files.delimited import MISSING, TextTable
 from framework.files.names import why_unmatched
 
 _SHOWN = 5
@@ -85,6 +85,12 @@ def of_text(
     naming = name_column(config, table.file, table.names)
     columns = [name for name in table.names if name != naming]
     samples = [name for name in columns if _is_sample(config, table, name, sheet)]
+    if sheet is not None and not samples:
+        raise InputError(
+            f"{table.file}: read with genes in rows, but none of its columns ({_listed(columns)}) is a sample of the "
+            f"sheet ({_listed(sorted(sheet))}){why_unmatched(sorted(columns), sorted(sheet))}; make the names equal, "
+            "or correct 'sheet.sample'"
+        )
     names = table.text[naming].to_numpy(dtype=object)
     facts = np.array([is_fact(str(name)) for name in names], dtype=bool)
     genes = _rows(table, np.flatnonzero(~facts))
@@ -103,6 +109,7 @@ def of_text(
         about=about,
         notes=table.notes,
         decimal=table.decimal,
+        declared=config.genes is not None,
     )
 
 
@@ -128,16 +135,18 @@ def transposed(
     about: pd.DataFrame,
     notes: tuple[str, ...],
     decimal: str,
+    declared: bool,
 ) -> RawOmics:
     """Return a table of which (G, S) values and the columns of samples are known.
 
     Raises:
-        InputError: no column of samples, or a gene without a name.
+        InputError: no column of samples, or a gene with neither name nor id.
     """
     if not len(samples):
         raise InputError(f"{file}: read with genes in rows, but none of its columns is a sample: {_listed(columns)}")
-    if (names == "").any():
-        raise InputError(f"{file}: {int((names == '').sum())} rows have no name of a gene; fill it in, or remove them")
+    nameless = (names == "") & (ids == "")
+    if nameless.any():
+        raise InputError(f"{file}: {int(nameless.sum())} rows have no name of a gene; fill it in, or remove them")
     if "sample" not in about:
         about.insert(0, "sample", np.array(samples, dtype=object))
     rest = [name for name in columns if name not in set(samples)]
@@ -151,7 +160,9 @@ def transposed(
         ids=tuple(str(name) for name in ids),
         values=np.ascontiguousarray(values.T),
         rows=[f"sample '{name}'" for name in samples],
-        declared=True,
+        declared=declared,
+        genes_in_rows=True,
+        of_genes=tuple(rest),
         notes=(*notes, *said),
         decimal=decimal,
     )
@@ -160,7 +171,8 @@ def transposed(
 def _is_sample(config: OmicsConfig, table: TextTable, name: str, sheet: frozenset[str] | None) -> bool:
     if sheet is not None:
         return name in sheet
-    return name not in config.facts and bool(table.is_number(name).any())
+    filled = np.array([cell not in MISSING for cell in table.column(name)], dtype=bool)
+    return name not in config.facts and bool((table.is_number(name) & filled).any())
 
 
 def _rows(table: TextTable, rows: np.ndarray) -> TextTable:

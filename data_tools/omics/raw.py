@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,10 @@ from framework.files.decimals import number
 
 F64 = npt.NDArray[np.float64]
 _SHOWN = 8
+_ONLY_NAMES = (
+    ": it says nothing of its samples but their names; name a second file that says what each is with 'sheet', or "
+    "write 'perturbation: sample' where the names are those of conditions"
+)
 _MAY_LACK = {"stimulation": "where there is one alone", "plate": "for no batch correction"}
 """Columns that a table may do without, and when."""
 
@@ -29,7 +33,9 @@ class RawOmics:
         genes: names, in the order of the columns of ``values``.
         values: float64 (S, G), NaN where a cell is blank.
         rows: where each sample stands, as ``line 5`` or ``row 4``.
-        declared: whether the file itself says which columns are genes, as AnnData, GCT and the long form do.
+        declared: whether the file itself (as AnnData, GCT and the long form) or the key ``genes`` says what is a gene.
+        genes_in_rows: whether this is a text or Parquet table with genes in rows.
+        of_genes: names of the facts of genes that the file has.
         ids: ids of the genes, where the file has them beside their names; else empty.
         layers: other matrices of the file.
         notes: what was found out about the file.
@@ -43,6 +49,8 @@ class RawOmics:
     values: F64
     rows: Sequence[str]
     declared: bool
+    genes_in_rows: bool = False
+    of_genes: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -90,9 +98,11 @@ class RawOmics:
         n_samples, n_genes = self.values.shape
         if key in _MAY_LACK:
             return f"{text}; name its column, or write '{key}: null' {_MAY_LACK[key]}"
-        if not near and not self.declared and facts and (n_samples > n_genes or len(facts) == 1):
-            near = self._readings(self.facts.iloc[:, 0].tolist())
-        return text + near
+        if near or not facts:
+            return text + near
+        if self.declared or self.genes_in_rows:
+            return text + (_ONLY_NAMES if facts == ["sample"] else "")
+        return text + (self._readings(self.facts.iloc[:, 0].tolist()) if n_samples > n_genes or len(facts) == 1 else "")
 
     def _readings(self, first: Sequence[str]) -> str:
         """Show both readings of a table that names no condition."""
@@ -105,3 +115,14 @@ class RawOmics:
             f"genes in rows, {len(self.genes)} samples ({columns}) of {len(first)} genes ({rows}): write 'rows: "
             "samples' or 'rows: genes', and say where the conditions of samples stand: in a column, or in a 'sheet'"
         )
+
+
+def columns_of(raw: RawOmics, places: npt.NDArray[np.int64], *said: str) -> RawOmics:
+    """Return the genes at some places, with further notes."""
+    return replace(
+        raw,
+        genes=tuple(raw.genes[place] for place in places),
+        ids=tuple(raw.ids[place] for place in places) if raw.ids else (),
+        values=np.ascontiguousarray(raw.values[:, places]),
+        notes=(*raw.notes, *said),
+    )

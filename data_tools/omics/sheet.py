@@ -74,6 +74,7 @@ def with_sheet(config: OmicsConfig, raw: RawOmics, sheet: TextTable | None) -> R
         f"{raw.file}: {int(kept.sum())} of {len(samples)} samples and {sheet.file} match"
         + _left(samples[~kept].tolist(), "samples are not in the sheet and are left out")
         + _left(alone, "rows of the sheet have no sample")
+        + why_unmatched(sorted({*samples[~kept].tolist(), *raw.of_genes}), sorted(alone))
     )
     return replace(
         raw,

@@ -6,18 +6,22 @@ Without a rule a symbol that stands for two ids would be two genes of one name, 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from data_tools.omics.config import OmicsConfig, SymbolTable
-from data_tools.omics.raw import RawOmics
+from data_tools.omics.raw import RawOmics, columns_of
 from framework.errors import InputError
+from framework.files.missing import MISSING
 from framework.files.names import left_over, why_unmatched
 from framework.files.typed_tables import read_as_text
 
+_PLACEHOLDERS = MISSING | {"---", "-666"}
+"""Also those of Affymetrix and of the Connectivity Map."""
 _VERSION = re.compile(r"(ENS[A-Z]*\d{11})\.\d+(_PAR_Y)?")
 
 
@@ -29,7 +33,37 @@ def with_symbols(config: OmicsConfig, raw: RawOmics) -> RawOmics:
             genes share where no rule says what to do.
     """
     named = raw if config.symbols is None else _renamed(config.symbols, raw)
-    return _settled(config, named)
+    return _settled(config, _with_ids(named))
+
+
+def _no_names(names: Iterable[str]) -> set[str]:
+    """Return which of these names are none: blanks, and words for what is missing that several genes share."""
+    counted = Counter(names)
+    return {name for name, count in counted.items() if not name or (name in _PLACEHOLDERS and count > 1)}
+
+
+def _with_ids(raw: RawOmics) -> RawOmics:
+    """Give genes without a name their ids, so that they do not become one gene.
+
+    Raises:
+        InputError: a gene has neither.
+    """
+    none = _no_names(raw.genes)
+    left = [place for place, name in enumerate(raw.genes) if name in none]
+    if not left or not raw.ids:
+        return raw
+    ids = raw.ids
+    blank = [place for place in left if not ids[place]]
+    if blank:
+        raise InputError(
+            f"{raw.file}: {len(blank)} genes have no name, the first is number {blank[0] + 1}; fill it in, or remove "
+            "them"
+        )
+    genes = tuple(ids[place] if name in none else name for place, name in enumerate(raw.genes))
+    said = (
+        f"{raw.file}: {len(left)} of {len(genes)} genes have no name ('{raw.genes[left[0]]}') and keep their ids, as "
+    )
+    return replace(raw, genes=genes, notes=(*raw.notes, f"{said}'{ids[left[0]]}'"))
 
 
 def _renamed(options: SymbolTable, raw: RawOmics) -> RawOmics:
@@ -51,7 +85,7 @@ def _renamed(options: SymbolTable, raw: RawOmics) -> RawOmics:
     said += left_over(len(left), f"genes {verb}", f"'{left[0]}'") if left else ""
     named = replace(raw, genes=tuple(symbols.get(key, name) for key, name in zip(keys, ids, strict=True)), ids=ids)
     kept = found if options.unmatched == "drop" else np.ones(len(ids), dtype=bool)
-    return replace(_columns(named, np.flatnonzero(kept)), notes=(*raw.notes, said))
+    return replace(columns_of(named, np.flatnonzero(kept)), notes=(*raw.notes, said))
 
 
 def _version_hint(options: SymbolTable, ids: Sequence[str], symbols: dict[str, str]) -> str:
@@ -62,7 +96,7 @@ def _version_hint(options: SymbolTable, ids: Sequence[str], symbols: dict[str, s
 
 
 def _symbols(options: SymbolTable) -> dict[str, str]:
-    """Return id -> symbol; ids without one are left out."""
+    """Return id -> symbol; ids without one, or with a word for what is missing, are left out."""
     table = read_as_text(Path(options.path), "a table of gene symbols")
     found: dict[str, str] = {}
     first: dict[str, int] = {}
@@ -76,7 +110,8 @@ def _symbols(options: SymbolTable) -> dict[str, str]:
                 f"{table.lines[first[key]]} and {table.lines[row]}); keep one"
             )
         first.setdefault(key, row)
-    return found
+    none = _no_names(found.values())
+    return {key: symbol for key, symbol in found.items() if symbol not in none}
 
 
 def _key(options: SymbolTable, name: str) -> str:
@@ -119,18 +154,9 @@ def _settled(config: OmicsConfig, raw: RawOmics) -> RawOmics:
     for mine in shared.values():
         summed[:, mine[0]] = _sum(raw.values[:, mine])
     first = np.array(sorted(mine[0] for mine in places.values()))
-    return replace(_columns(replace(raw, values=summed), first), notes=(*raw.notes, f"{raw.file}: {said}"))
+    return replace(columns_of(replace(raw, values=summed), first), notes=(*raw.notes, f"{raw.file}: {said}"))
 
 
 def _sum(values: np.ndarray) -> np.ndarray:
     """Sum what was measured; NaN where nothing was."""
     return np.where(np.isfinite(values).any(axis=1), np.nansum(values, axis=1), np.nan)
-
-
-def _columns(raw: RawOmics, places: np.ndarray) -> RawOmics:
-    return replace(
-        raw,
-        genes=tuple(raw.genes[place] for place in places),
-        ids=tuple(raw.ids[place] for place in places) if raw.ids else (),
-        values=np.ascontiguousarray(raw.values[:, places]),
-    )

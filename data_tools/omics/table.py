@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from data_tools.gene_names import changed_names
+from data_tools.omics.chosen import only_genes
 from data_tools.omics.config import OmicsConfig
 from data_tools.omics.forms import read_raw
-from data_tools.omics.genes import check_genes, check_rows, check_values
+from data_tools.omics.genes import about_scale, check_genes, check_rows, check_values
 from data_tools.omics.raw import F64, RawOmics
 from data_tools.omics.sheet import read_sheet, sheet_names, with_sheet
 from data_tools.omics.symbols import with_symbols
 from framework.errors import InputError
-from framework.files.names import near_names
+from framework.files.names import missing_names, near_names
 
 _PREFIX = "Metadata_"
 
@@ -67,7 +68,8 @@ def read_omics(config: OmicsConfig) -> OmicsTable:
             perhaps no genes, or values that the kind does not allow; names the row.
     """
     sheet = read_sheet(config)
-    raw = with_symbols(config, with_sheet(config, read_raw(config, sheet_names(config, sheet)), sheet))
+    raw = with_sheet(config, read_raw(config, sheet_names(config, sheet)), sheet)
+    raw = with_symbols(config, only_genes(config, raw))
     perturbation = raw.fact(config.perturbation, "perturbation")
     stimulation = _fact(raw, config.stimulation, "stimulation", "none")
     plate = _fact(raw, config.plate, "plate", "")
@@ -75,18 +77,18 @@ def read_omics(config: OmicsConfig) -> OmicsTable:
         raise InputError(f"{raw.file}: no column of numbers besides the {_PREFIX} columns; expected one per gene")
     if not len(raw.values):
         raise InputError(f"{raw.file}: the table has no row; expected one per sample")
-    if not raw.declared:
-        check_genes(raw, config.kind)
+    check_genes(raw, config.kind)
     check_values(raw, config.kind)
     near = [
         note
         for name, values in ((config.perturbation, perturbation), (config.stimulation, stimulation))
-        for note in near_names(values, f"{raw.file}: {name}")
+        for note in (*near_names(values, f"{raw.file}: {name}"), *missing_names(values, f"{raw.file}: {name}"))
     ]
     samples = _samples(config, raw)
     told = check_rows(raw)
     _refuse_again(config, raw, samples, plate)
-    notes = (*raw.notes, *told, *_zeros(raw, config.kind), *changed_names(raw.genes, raw.file), *near)
+    scale = (*_zeros(raw, config.kind), *about_scale(raw, config.kind))
+    notes = (*raw.notes, *told, *scale, *changed_names(raw.genes, raw.file), *near)
     return OmicsTable(
         values=raw.values,
         genes=raw.genes,

@@ -15,6 +15,7 @@ from data_tools.omics.raw import RawOmics
 from framework.errors import InputError, did_you_mean
 from framework.files.failures import check_memory
 from framework.files.hdf5 import top_names
+from framework.files.sparse import about_repeated, repeated_places
 
 _NAMINGS = ("id", "name")
 
@@ -45,6 +46,7 @@ def read_ten_x(config: OmicsConfig, file: Path, sheet: frozenset[str] | None) ->
     if not rows.any():
         rows[:] = True  # joining the sheet says what differs
     check_memory(file, int(rows.sum()) * int(chosen.sum()) * 8, InputError, WHAT, "name the samples in a 'sheet'")
+    repeated = about_repeated(repeated_places(found.values))
     values = sparse.csr_array(found.values)[rows][:, chosen].toarray().astype(np.float64)
     names = [barcode for barcode, kept in zip(found.barcodes, rows, strict=True) if kept]
     left = len(rows) - len(names)
@@ -57,9 +59,14 @@ def read_ten_x(config: OmicsConfig, file: Path, sheet: frozenset[str] | None) ->
         values=values,
         rows=[f"sample '{name}'" for name in names],
         declared=True,
-        notes=(f"{file}: {left} of {len(rows)} barcodes are not samples of the sheet and are left out",)
-        if left
-        else (),
+        notes=(
+            *(f"{file}: {note}" for note in repeated),
+            *(
+                (f"{file}: {left} of {len(rows)} barcodes are not samples of the sheet and are left out",)
+                if left
+                else ()
+            ),
+        ),
     )
 
 

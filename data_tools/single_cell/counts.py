@@ -16,8 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from data_tools.gene_names import changed_names
+from data_tools.gene_names import NO_GENES, changed_names
 from framework.errors import InputError
+from framework.files.sparse import about_repeated
 
 csr: Any = sparse.csr_array
 """Typed loosely: the published types of scipy reject its own slices."""
@@ -40,11 +41,6 @@ _FEW_VALUES = 50
 """So few may all be 1 by chance."""
 _BARCODE = r"[ACGTN]{12,}"
 _NAMES_JUDGED = 1000
-_NO_GENES = frozenset(
-    ("__no_feature", "__ambiguous", "__too_low_aQual", "__not_aligned", "__alignment_not_unique", "N_unmapped",
-     "N_multimapping", "N_noFeature", "N_ambiguous")
-)  # fmt: skip
-"""Rows that HTSeq and STAR write below the genes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +97,12 @@ def counts_of(
     matrix.sum_duplicates()
     repeated = stored - matrix.nnz
     matrix.eliminate_zeros()
-    told = [f"{repeated} values stand at a place of another one (same cell, same feature) and were added to it"]
     return Counts(
         values=matrix,
         cells=pd.Index([str(name).strip() for name in cells], dtype=object),
         features=pd.Index([str(name).strip() for name in features], dtype=object),
         kinds=np.array([kind_of(str(name)) for name in kinds], dtype=object),
-        notes=(*notes, *(told if repeated else ())),
+        notes=(*notes, *about_repeated(repeated)),
     )
 
 
@@ -136,7 +131,7 @@ def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) 
         if bare:
             raise InputError(f"{file}: a {what} is called '{bare[0]}'; expected a name for each {what}")
     _check_direction(counts, file)
-    sums = [name for name in counts.features if name in _NO_GENES]
+    sums = [name for name in counts.features if name in NO_GENES]
     if sums:
         raise InputError(
             f"{file}: '{sums[0]}' counts reads that belong to no gene, so it is not a feature; remove the "

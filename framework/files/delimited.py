@@ -232,7 +232,8 @@ def _pieces(
             if table is not None:
                 yield table
             table = rows.taken(decimal)
-        yield replace(table, notes=(*text.notes, *layout.notes, *table.notes, *rows.notes(records.commented)))
+        left = rows.notes(records.commented, records.formulas)
+        yield replace(table, notes=(*text.notes, *layout.notes, *table.notes, *left))
 
 
 class _Rows:
@@ -287,14 +288,18 @@ class _Rows:
         self.lines, self._cells = [], []
         return table
 
-    def notes(self, commented: Sequence[int]) -> tuple[str, ...]:
-        """Return what was left out."""
+    def notes(self, commented: Sequence[int], formulas: int) -> tuple[str, ...]:
+        """Return what was left out, and how many cells were written as ``="text"``."""
         file = self._text.file
         found = [(commented, "begin", "with #"), (self._blank, "hold", "blank cells alone")]
-        return tuple(
+        left = [
             f"{file}: {_lines(numbers)} {verb}{'s' if len(numbers) == 1 else ''} {text} and {_are(numbers)} left out"
             for numbers, verb, text in found
             if numbers
+        ]
+        return (
+            *left,
+            *((f'{file}: {formulas} cells are written as ="text" and read as the text',) if formulas else ()),
         )
 
     def _without_nameless(self, cells: npt.NDArray[Any], names: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:

@@ -45,6 +45,12 @@ class Layout:
     notes: tuple[str, ...]
 
 
+def cell_text(cell: str) -> str:
+    """Return what a cell says: ``="0042"`` is written so that a spreadsheet takes ``0042`` for text."""
+    bare = cell.strip()
+    return bare[2:-1].replace('""', '"') if len(bare) > 2 and bare.startswith('="') and bare.endswith('"') else cell
+
+
 class Records:
     """Rows of a text table as lists of cells, each with the number of its first line; comments and blanks left out.
 
@@ -66,6 +72,9 @@ class Records:
         self._number = first - 1
         self._at_start, self._begun = True, first
         self.commented: list[int] = []
+        self.formulas = 0
+        """Cells that were written as ``="text"``."""
+        self._may_hold_formulas = False
         self._reader = csv.reader(self._fed(), delimiter=separator, skipinitialspace=True, strict=True)
 
     @property
@@ -83,6 +92,8 @@ class Records:
                 return
             except csv.Error as failed:
                 self._refuse(str(failed))
+            if self._may_hold_formulas:
+                row = self._without_formulas(row)
             if row:
                 yield self._begun, [cell.strip() for cell in row] if self._strip else row
 
@@ -97,7 +108,14 @@ class Records:
             self._at_start = False
             if "\x00" in line:
                 raise self._of.error(f"{self._of.file}: line {self._number} holds a NUL character, which no text has")
+            self._may_hold_formulas |= '="' in line
             yield line
+
+    def _without_formulas(self, row: list[str]) -> list[str]:
+        self._may_hold_formulas = False
+        found = [cell_text(cell) for cell in row]
+        self.formulas += sum(one != other for one, other in zip(found, row, strict=True))
+        return found
 
     def _refuse(self, reason: str) -> NoReturn:
         where = f"{self._of.file}: line {self._begun}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,18})")
@@ -31,6 +32,7 @@ _WAYS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("without invisible characters, each letter in one form", plain),
     ("without zeros before numbers", lambda name: re.sub(r"(?<![0-9.])0+(?=[0-9])", "", name)),
     ("without '.0' after whole numbers", lambda name: re.sub(r"(?<=[0-9])\.0+$", "", name)),
+    ("without the 'X' that R puts before numbers", lambda name: re.sub(r"^X(?=[0-9])", "", name)),
     ("with '-' and '.' alike, as R changes one into the other", lambda name: name.replace("-", ".")),
     ("without a number at the end, as '-1'", lambda name: re.sub(r"[-_.][0-9]+$", "", name)),
     ("without what stands before the last '_'", lambda name: name.rpartition("_")[2]),
@@ -106,6 +108,23 @@ def near_names(names: Iterable[str], what: str) -> tuple[str, ...]:
     return (
         f"{what}: {one} and {two} differ in capitals, blanks or invisible characters alone and count as two{more}; "
         "if they are one, write them alike",
+    )
+
+
+_SAID_OF_NOTHING = frozenset(("NA", "N/A", "#N/A", "nan", "NaN", "<NA>", "null", "NULL", "-666"))
+"""What programs write for a missing value, where a person seldom means a name."""
+
+
+def missing_names(names: Iterable[str], what: str) -> tuple[str, ...]:
+    """Return a note where things are called as programs write a missing value; names stay as they are written."""
+    counted = Counter(name for name in names if name in _SAID_OF_NOTHING)
+    if not counted:
+        return ()
+    name, count = counted.most_common(1)[0]
+    rows = "1 row is" if count == 1 else f"{count} rows are"
+    return (
+        f"{what}: {rows} called '{name}', as programs write a missing value; it counts as a name. If nothing was given "
+        "there, leave the cell blank",
     )
 
 

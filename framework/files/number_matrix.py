@@ -20,7 +20,7 @@ import pandas as pd
 
 from framework.errors import InputError, WellstreamError
 from framework.files.decimals import about_decimals, decimal_sign, grouped_digits, number
-from framework.files.layout import Layout, Records, find_layout
+from framework.files.layout import Layout, Records, cell_text, find_layout
 from framework.files.missing import MISSING
 from framework.files.text_file import TextFile, open_text
 
@@ -88,8 +88,11 @@ def read_numbers_matrix(
         # called NA for one without a name.
         if (n_rows == 0 and surplus.size) or surplus.any() or np.isnan(values[:, -1]).any() or part[0].isna().any():
             form.check(text, layout)
-        rows = form.row_names[n_rows : n_rows + len(part)] or [str(name).strip() for name in part[0]]
+        rows = form.row_names[n_rows : n_rows + len(part)] or [cell_text(str(name)).strip() for name in part[0]]
         n_rows += len(part)
+        blank = np.array([not name for name in rows], dtype=bool) & np.isnan(values).all(axis=1)
+        if blank.any():  # spreadsheets write lines of separators alone
+            rows, values = [name for name, none in zip(rows, blank, strict=True) if not none], values[~blank]
         yield NumberBlock(
             rows=tuple(rows),
             columns=form.names[1:],
@@ -163,6 +166,9 @@ def _rows(text: TextFile, layout: Layout, names: tuple[str, ...]) -> Iterator[tu
     """Yield (line, cells) of every row, as many cells as names."""
     with text.opened() as stream:
         for line, row in _records(text, layout, stream):
+            if not any(row):
+                yield line, [""] * len(names)
+                continue
             if len(row) < len(names) or any(row[len(names) :]):
                 raise text.error(
                     f"{text.file}: line {line} has {len(row)} cells, the header (line {layout.skip + 1}) names "

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from framework.errors import DatasetError, WellstreamError, some_of
 from framework.files.failures import AGAIN, check_memory, check_regular, found_instead, reading
 
 _MARK = b"PAR1"
+_ARROW: Any = pc
+"""Its functions are made when it loads, so type checkers know none of them."""
+_MOST_WHOLE = 1 << 53
+"""Up to it, float64 holds every whole number."""
 _LEAST_BYTES = 1
 """Of a value in memory, by which the number of rows that a file declares is judged."""
 
@@ -34,8 +40,20 @@ def read_parquet(
     """
     table = read_arrow_table(file, columns, error=error, what=what, then=then)
     with reading(file, error, what, then):
-        frame: pd.DataFrame = table.to_pandas()
+        frame: pd.DataFrame = _exact(table).to_pandas()
         return frame
+
+
+def _exact(table: pa.Table) -> pa.Table:
+    """Return long whole numbers beside a missing one as text: as floats of pandas they would lose digits."""
+    for place, field in enumerate(table.schema):
+        column = table.column(place)
+        if not pa.types.is_integer(field.type) or not column.null_count or column.null_count == len(column):
+            continue
+        ends = _ARROW.min_max(column).as_py()
+        if max(abs(ends["min"]), abs(ends["max"])) > _MOST_WHOLE:
+            table = table.set_column(place, field.name, column.cast(pa.string()))
+    return table
 
 
 def read_arrow_table(

@@ -58,6 +58,26 @@ def checked_csr(
     return sparse.csr_array((data, indices, indptr), shape=shape)
 
 
+def repeated_places(matrix: Any) -> int:
+    """Return how many values of a sparse matrix stand at a place of another one, to which scipy adds them.
+
+    Args:
+        matrix: sparse in any form, or dense, which has none.
+    """
+    if not sparse.issparse(matrix) or getattr(matrix, "has_canonical_format", False):
+        return 0
+    summed = sparse.csr_array(matrix, copy=True)
+    summed.sum_duplicates()
+    return int(matrix.nnz) - int(summed.nnz)
+
+
+def about_repeated(count: int) -> tuple[str, ...]:
+    """Return what is said of so many values at a place of another one."""
+    if not count:
+        return ()
+    return (f"{count} values stand at a place of another one (same cell, same feature) and were added to it",)
+
+
 def check_groups(file: h5py.File) -> None:
     """Check every sparse matrix of an AnnData file.
 

@@ -350,3 +350,45 @@ def test_a_blank_control_type_is_named_and_may_be_translated(tmp_path: Path) -> 
         _read(tmp_path, text)
     table = _read(tmp_path, text, control_types={"": "treatment"})
     assert table["Metadata_Control_Type"].tolist() == ["treatment", "negcon"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("Metadata_Stimulation", "Metadata_stimulation"),
+        ("Metadata_Control_Type", "metadata_control_type"),
+        ("Metadata_Control_Type", "Metadata_ControlType"),
+        ("Metadata_Plate", "Metadata_plate"),
+    ],
+)
+def test_a_column_called_nearly_as_ours_is_not_left_out_in_silence(tmp_path: Path, ours: str, theirs: str) -> None:
+    text = f"Metadata_Well,Metadata_Perturbation,{theirs}\nA01,x,negcon\n"
+    with pytest.raises(InputError, match=rf"'{theirs}' is called nearly as {ours}, .*'columns: {{{ours}: {theirs}}}'"):
+        _read(tmp_path, text)
+    assert _read(tmp_path, text, columns={ours: theirs})[ours].tolist() == ["negcon"]
+    assert _read(tmp_path, text, columns={ours: {"value": "empty"}})[ours].tolist() == ["empty"]
+    bare = theirs[9:].lstrip("_")
+    notes = _read(tmp_path, text.replace(theirs, bare)).attrs["notes"]
+    assert any(f"and the column '{bare}' is not used; name it with 'columns: {{{ours}: {bare}}}'" in n for n in notes)
+
+
+def test_words_for_what_is_missing_and_merged_plates_are_said(tmp_path: Path) -> None:
+    table = _read(tmp_path, "Metadata_Well,Metadata_Perturbation\nA01,DMSO\nA02,NA\nA03,NA\n")
+    assert table["Metadata_Perturbation"].tolist() == ["DMSO", "NA", "NA"]
+    assert "Metadata_Perturbation: 2 rows are called 'NA', as programs write a missing value" in table.attrs["notes"][0]
+    table = _read(tmp_path, "Metadata_Plate,Metadata_Well,Metadata_Perturbation\nP1,A01,x\n,A02,y\nP2,A01,z\n")
+    (note,) = table.attrs["notes"]
+    assert "1 of 3 rows, as line 3, name no plate and count for every plate; if cells were merged" in note
+
+
+def test_a_map_without_a_header_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the first line is a row of the table, not its header"):
+        _read(tmp_path, "A01,DMSO\nA02,x\n")
+
+
+def test_cells_that_are_written_as_formulas_of_text(tmp_path: Path) -> None:
+    """As people write them so that a spreadsheet leaves 0042 alone."""
+    text = 'Metadata_Plate,Metadata_Well,Metadata_Perturbation\n="0042","=""A1""",="SEPT2"\n'
+    table = _read(tmp_path, text)
+    assert table.iloc[0, :3].tolist() == ["0042", "A01", "SEPT2"]
+    assert any('3 cells are written as ="text" and read as the text' in note for note in table.attrs["notes"])

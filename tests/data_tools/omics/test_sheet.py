@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -89,3 +90,17 @@ def test_gct_1_2_has_its_facts_in_a_sheet(tmp_path: Path, frame: pd.DataFrame, r
     table = read(tmp_path / "t.gct", sheet=sheet)
     assert (table.sample.tolist(), table.perturbation.tolist()) == (["s1", "s2", "s3"], ["b", "a", "a"])
     assert table.values.tolist() == [[2, 5], [1, 0], [3, 7]]
+
+
+def test_names_that_differ_in_their_spelling_are_said(tmp_path: Path, read: Read) -> None:
+    """With genes in rows, a column that the sheet does not know is a fact of genes: here it was a sample."""
+    (tmp_path / "t.csv").write_text("gene,A01,A02,A03\ng1,1,2,3\ng2,4,5,6\n")
+    (tmp_path / "sheet.csv").write_text("sample,Metadata_Perturbation\nA1,a\nA02,b\nA3,c\n")
+    keys: dict[str, Any] = {"stimulation": None, "plate": None, "sheet": {"path": str(tmp_path / "sheet.csv")}}
+    table = read(tmp_path / "t.csv", **keys)
+    assert table.sample.tolist() == ["A02"]
+    assert any("2 rows of the sheet have no sample, as 'A1'; without zeros before numbers 2" in n for n in table.notes)
+    (tmp_path / "sheet.csv").write_text("sample,Metadata_Perturbation\n1,a\n2,b\n")
+    (tmp_path / "t.csv").write_text("gene,X1,X2\ng1,1,2\ng2,4,5\n")
+    with pytest.raises(InputError, match=r"none of its columns \('X1', 'X2'\) is a sample of the sheet .* 'X' that R"):
+        read(tmp_path / "t.csv", **keys, rows="genes")

@@ -114,3 +114,46 @@ def test_the_table_of_the_human_protein_atlas(tmp_path: Path, real_data: Path, r
     file = _counts(tmp_path, ["ENSG00000000003.15", "ENSG00000000457.14", "x1", "x2", "x3"])
     table = read(file, symbols={**symbols, "symbol": "Gene name"}, stimulation=None, plate=None)
     assert table.genes == ("TSPAN6", "SCYL3", "x1", "x2", "x3")
+
+
+@pytest.mark.parametrize(
+    ("symbols", "genes"),
+    [
+        (["A", "", None, "B", "C"], ("A", "e2", "e3", "B", "C")),
+        (["A", "na", "na", "B", "C"], ("A", "e2", "e3", "B", "C")),
+        (["A", "---", "---", "nan", "C"], ("A", "e2", "e3", "nan", "C")),
+        (["A", "NA", "nan", "TRUE", "1e5"], ("A", "NA", "nan", "TRUE", "1e5")),
+    ],
+)
+def test_genes_without_a_name_do_not_become_one_gene(
+    tmp_path: Path, read: Read, symbols: list[str | None], genes: tuple[str, ...]
+) -> None:
+    """A word for what is missing is no name where several genes share it; alone it may be one, as nan of the fly."""
+    file = tmp_path / "t.h5ad"
+    obs = pd.DataFrame({"Metadata_Perturbation": ["a", "b"]}, index=["s1", "s2"])
+    var = pd.DataFrame({"symbol": symbols}, index=[f"e{number}" for number in range(1, 6)])
+    anndata.AnnData(VALUES.astype(np.float32), obs=obs, var=var).write_h5ad(file)
+    table = read(file, gene_names="symbol", stimulation=None, plate=None)
+    assert (table.genes, table.values.tolist()) == (genes, VALUES.tolist())
+    said = f"{file}: 2 of 5 genes have no name ('{symbols[1]}') and keep their ids, as 'e2'"
+    assert (said in table.notes) is (genes[1] == "e2")
+
+
+def test_a_table_of_symbols_with_words_for_what_is_missing(tmp_path: Path, read: Read, keys: dict[str, Any]) -> None:
+    (tmp_path / "symbols.csv").write_text(TABLE.replace("MATR3", "NA"))
+    file = _counts(tmp_path, IDS)
+    table = read(file, **keys)
+    assert (table.genes, table.values.tolist()) == (("TSPAN6", *IDS[1:4], "SEPT2"), VALUES.tolist())
+    assert (
+        f"{file}: 2 of 5 genes have a symbol in {tmp_path / 'symbols.csv'}; 3 genes keep their ids, as '{IDS[1]}'"
+        in (table.notes)
+    )
+
+
+def test_rows_without_a_symbol_keep_their_ids(tmp_path: Path, read: Read) -> None:
+    (tmp_path / "t.csv").write_text("id,symbol,a,b\ne1,SEPT2,1,2\ne2,,3,4\n")
+    keys: dict[str, Any] = {"rows": "genes", "perturbation": "sample", "stimulation": None, "plate": None}
+    assert read(tmp_path / "t.csv", **keys, gene_names="symbol").genes == ("SEPT2", "e2")
+    (tmp_path / "t.csv").write_text("id,symbol,a,b\ne1,SEPT2,1,2\n,,3,4\n")
+    with pytest.raises(InputError, match="1 rows have no name of a gene; fill it in, or remove them"):
+        read(tmp_path / "t.csv", **keys, gene_names="symbol")

@@ -97,3 +97,22 @@ def test_without_a_sheet_barcodes_may_be_the_perturbations(tmp_path: Path, read:
     options: dict[str, Any] = {"perturbation": "sample", "stimulation": None, "plate": None, "modality": KINDS[0]}
     assert read(file, **options).perturbation.tolist() == BARCODES
     assert pd.isna(read(file, **options).values).sum() == 0
+
+
+def test_a_feature_without_an_id_keeps_its_name_and_values_of_one_place_are_said(
+    tmp_path: Path, read: Read, keys: dict[str, Any]
+) -> None:
+    folder = _folder(tmp_path, kinds=False)
+    (folder / "features.tsv").write_text("\tSEPT2\nENSG02\t\nADT1\tCD4\n")
+    lines = (folder / "matrix.mtx").read_text().splitlines()
+    sizes = next(place for place, line in enumerate(lines) if not line.startswith("%"))
+    lines[sizes] = f"3 4 {len(lines) - sizes}"
+    (folder / "matrix.mtx").write_text("\n".join([*lines, "1 1 100"]) + "\n")
+    table = read(folder, **keys, gene_names="name")
+    assert table.genes == ("SEPT2", "ENSG02", "CD4")
+    assert dict(zip(table.sample, table.values.tolist(), strict=True)) == {
+        "AAAC": [101, 0, 4],
+        "CCCA": [2, 5, 0],
+        "GGGT": [3, 7, 1],
+    }
+    assert any("1 values stand at a place of another one" in note for note in table.notes)

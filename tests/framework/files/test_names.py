@@ -15,6 +15,7 @@ from framework.files.names import left_over, near_names, one_off, safe_names, wh
         (["0012", "0107"], ["12", "107"], "without zeros before numbers 2 would match"),
         (["well_003"], ["well_3"], "without zeros before numbers 1 would match"),
         (["1.0", "2.0"], ["1", "2"], "without '.0' after whole numbers 2 would match"),
+        (["X1", "X2"], ["1", "2"], "without the 'X' that R puts before numbers 2 would match"),
         (["aAc"], ["AAC"], "in capitals and small letters alike 1 would match"),
         (["AAAC-1"], ["AAAC.1"], "with '-' and '.' alike, as R changes one into the other 1 would match"),
         (["S1:ACGTACGTACGTAC-1x"], ["ACGTACGTACGTAC-1_2"], "by their DNA barcode alone 1 would match"),

@@ -100,3 +100,10 @@ def test_a_header_with_a_line_end_in_a_name(tmp_path: Path) -> None:
 def test_one_thousand_is_not_read_as_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'1\.000' may be one thousand"):
         _blocks(tmp_path / "t.csv", "g;a;b\nx;1.000;2\n")
+
+
+def test_lines_of_separators_alone_and_names_as_formulas(tmp_path: Path) -> None:
+    blocks = _blocks(tmp_path / "t.csv", 'gene,c1,="c2"\n="SEPT2",1,2\n,,\n1-Mar,3,\n,,\n', cells_at_once=3)
+    assert [row for block in blocks for row in block.rows] == ["SEPT2", "1-Mar"]
+    assert blocks[0].columns == ("c1", "c2")
+    np.testing.assert_array_equal(np.concatenate([block.values for block in blocks]), [[1, 2], [3, np.nan]])

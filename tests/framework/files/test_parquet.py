@@ -67,3 +67,15 @@ def test_another_kind_of_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match=r"not readable as a Parquet table: found text; name it with the suffix \.csv"):
         read_parquet(tmp_path / "x.parquet", error=InputError)
+
+
+def test_long_whole_numbers_beside_a_missing_one_keep_their_digits(tmp_path: Path) -> None:
+    """pandas would make floats of them: 1234567890123456789 became 1.2345678901234568e+18."""
+    table = pa.table(
+        {"barcode": [1234567890123456789, None], "count": [3, None], "none": pa.array([None, None], pa.int64())}
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+    frame = read_parquet(tmp_path / "t.parquet")
+    assert frame["barcode"].tolist() == ["1234567890123456789", None]
+    assert frame["count"].iloc[0] == 3
+    assert frame["none"].isna().all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from framework.files import sparse as checked
 from framework.files.sparse import check_compressed, checked_csr
@@ -45,3 +46,12 @@ def test_positions_are_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checked, "_BLOCK", 2)
     with pytest.raises(ValueError, match="holds 9"):
         check_compressed(DATA, np.array([0, 2, 9]), INDPTR, (3, 4), "row")
+
+
+def test_values_at_one_place_are_counted() -> None:
+    twice = sparse.coo_array(([1.0, 2.0, 4.0, 8.0], ([0, 0, 1, 0], [0, 0, 1, 0])), shape=(2, 2))
+    assert [checked.repeated_places(form) for form in (twice, np.eye(2), sparse.eye_array(2).tocsc())] == [2, 0, 0]
+    rows = sparse.csr_array(([1.0, 2.0], [0, 0], [0, 2, 2]), shape=(2, 2))
+    assert checked.repeated_places(rows) == 1
+    assert rows.data.tolist() == [1.0, 2.0], "the matrix itself is left as it is"
+    assert checked.about_repeated(0) == ()
