@@ -224,7 +224,7 @@ def _refuse_two_rows(mine: pd.DataFrame, plate: str) -> None:
 
 
 def _of_every_plate(table: pd.DataFrame, file: Path) -> tuple[str, ...]:
-    """Return a note where some rows name a plate and others none, as where cells of a workbook were merged."""
+    """Return a note where some rows say their plate and others do not, as where cells of a workbook were merged."""
     blank = table.index[table[PLATE] == ""]
     if not 0 < len(blank) < len(table):
         return ()

@@ -111,7 +111,7 @@ class CellTable:
         site: int64 (n,), or None where the table does not say.
         values: float32 (n, M), markers in config order.
         without_position: rows that were left out because they have no position.
-        infinite: marker -> values that are infinite; they are missing in ``values``.
+        infinite: marker -> values that are infinite, or beyond 3.4e38; they are missing in ``values``.
         first_infinite: marker -> where the first of these stands.
         notes: what was found out about the file.
     """
@@ -193,7 +193,9 @@ def cells_of_well(config: CellsConfig, table: TextTable, well: str) -> CellTable
     if config.site is not None:
         _check_sites(table, numbers["site"], kept)
     values = np.stack([numbers[f"markers.{name}"] for name in config.markers], axis=1)
-    infinite = np.isinf(values) & kept[:, None]
+    with np.errstate(over="ignore"):  # beyond the range of float32 (3.4e38) is infinite too
+        stored = values.astype(np.float32)
+    infinite = np.isinf(stored) & kept[:, None]
     counts = {name: int(count) for name, count in zip(config.markers, infinite.sum(axis=0), strict=True) if count}
     first = {
         name: table.where(int(np.flatnonzero(infinite[:, place])[0]))
@@ -204,7 +206,7 @@ def cells_of_well(config: CellsConfig, table: TextTable, well: str) -> CellTable
         y_px=y[kept],
         x_px=x[kept],
         site=numbers["site"][kept].astype(np.int64) if config.site is not None else None,
-        values=np.where(infinite, np.nan, values)[kept].astype(np.float32),
+        values=np.where(infinite, np.float32(np.nan), stored)[kept],
         without_position=int((chosen & ~placed).sum()),
         infinite=counts,
         first_infinite=first,

@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 
 from framework.errors import InputError, did_you_mean, some_of
 from framework.evaluate import RankAgreement, rank_agreement
-from framework.files.delimited import TextTable, read_text_table
+from framework.files.delimited import MISSING, TextTable, read_text_table
 from framework.report.canvas import PALETTE, SOFT, faint_grid, figure
 from framework.report.drawn import Drawn
 from framework.report.figure import FIGURES, FigureKind
@@ -107,7 +107,7 @@ def read_published(file: Path, gene: str | None, scores: Sequence[str]) -> pd.Da
         ``gene`` in capital letters, then one column per score; NaN where it has none.
 
     Raises:
-        InputError: no such file or column, or no column of numbers.
+        InputError: no such file or column, no column of numbers, or text in a named one; names its line.
     """
     table = read_text_table(file, what="a published table with one row per gene")
     name = gene if gene is not None else _gene_column(table)
@@ -122,7 +122,7 @@ def read_published(file: Path, gene: str | None, scores: Sequence[str]) -> pd.Da
             )
     if not names:
         raise InputError(f"{file}: no column of numbers beside '{name}'; write scores=[COLUMN]")
-    numbers = {each: pd.to_numeric(table.column(each), errors="coerce").to_numpy(dtype=np.float64) for each in names}
+    numbers = {each: table.numbers(each).to_numpy() for each in names}
     for each, values in numbers.items():
         if np.isnan(values).all():
             raise InputError(f"{file}: column '{each}' holds no number; write scores=[COLUMN]")
@@ -141,9 +141,7 @@ def _gene_column(table: TextTable) -> str | None:
 
 def _is_score(table: TextTable, name: str) -> bool:
     """Whether all that a column holds are numbers, and there is one."""
-    text = table.column(name)
-    filled = text[~text.str.strip().str.lower().isin(["", "na", "nan"])]
-    return bool(len(filled)) and bool(pd.to_numeric(filled, errors="coerce").notna().all())
+    return bool(table.is_number(name).all()) and not table.column(name).isin(MISSING).all()
 
 
 def _row(target: str, score: str, genes: int, found: RankAgreement) -> dict[str, object]:

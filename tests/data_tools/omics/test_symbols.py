@@ -128,7 +128,7 @@ def test_the_table_of_the_human_protein_atlas(tmp_path: Path, real_data: Path, r
 def test_genes_without_a_name_do_not_become_one_gene(
     tmp_path: Path, read: Read, symbols: list[str | None], genes: tuple[str, ...]
 ) -> None:
-    """A word for what is missing is no name where several genes share it; alone it may be one, as nan of the fly."""
+    """A word for what is missing is not a name where several genes share it; alone it may be one, as nan of the fly."""
     file = tmp_path / "t.h5ad"
     obs = pd.DataFrame({"Metadata_Perturbation": ["a", "b"]}, index=["s1", "s2"])
     var = pd.DataFrame({"symbol": symbols}, index=[f"e{number}" for number in range(1, 6)])

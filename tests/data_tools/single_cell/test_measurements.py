@@ -146,7 +146,7 @@ def test_published_cells_are_read(real_data: Path) -> None:
 
 def test_infinite_values_are_counted_and_missing(tmp_path: Path) -> None:
     file = tmp_path / "A01.csv"
-    file.write_text("x;y;m\n1;1;inf\n2,5;2;-inf\n3;3;4,5\n;3;inf\n")
+    file.write_text("x;y;m\n1;1;inf\n2,5;2;-1e39\n3;3;4,5\n;3;inf\n")
     cells = read_cells(_config(header_rows=1, x="x", y="y", markers={"m": {"column": "m"}}), file, "A01")
     np.testing.assert_array_equal(cells.values[:, 0], [np.nan, np.nan, 4.5])
     assert cells.infinite == {"m": 2}

@@ -112,5 +112,19 @@ def test_columns_that_are_not_there_are_sentences(tmp_path: Path) -> None:
         read_published(file, None, ())
     with pytest.raises(InputError, match=r"no column 'scor'; .*did you mean 'score'"):
         read_published(file, "name", ("scor",))
-    with pytest.raises(InputError, match=r"column 'text' holds no number"):
+    with pytest.raises(InputError, match=r"line 2: column 'text' reads 'a', expected a number"):
         read_published(file, "name", ("text",))
+
+
+def test_scores_with_decimal_commas_are_read_and_text_among_them_is_named(tmp_path: Path) -> None:
+    """Both were dropped without a word before."""
+    file = tmp_path / "table.csv"
+    file.write_text("gene;score;note\nACTB;0,5;a\nGAPDH;1;b\nTUBB;-;c\n")
+    for scores in ((), ("score",)):
+        table = read_published(file, None, scores)
+        assert table.columns.tolist() == ["gene", "score"]
+        assert table["score"].tolist()[:2] == [0.5, 1]
+        assert np.isnan(table["score"].iloc[2])
+    file.write_text("gene,score\nACTB,0.5\nGAPDH,<0.01\n")
+    with pytest.raises(InputError, match=r"line 3: column 'score' reads '<0\.01', expected a number"):
+        read_published(file, None, ("score",))
