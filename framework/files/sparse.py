@@ -66,9 +66,10 @@ def repeated_places(matrix: Any) -> int:
     """
     if not sparse.issparse(matrix) or getattr(matrix, "has_canonical_format", False):
         return 0
-    summed = sparse.csr_array(matrix, copy=True)
+    loose: Any = matrix  # the published types of scipy reject its own matrices here
+    summed = sparse.csr_array(loose, copy=True)
     summed.sum_duplicates()
-    return int(matrix.nnz) - int(summed.nnz)
+    return int(loose.nnz) - int(summed.nnz)
 
 
 def about_repeated(count: int) -> tuple[str, ...]:

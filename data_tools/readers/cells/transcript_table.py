@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import translate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,11 +17,20 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from data_tools.readers.cells.transcript_names import (
+    any_of,
+    cell_names,
+    levels,
+    named_by_field,
+    numbered,
+    refuse_shortened,
+    used,
+)
 from framework.config import StrictModel
 from framework.errors import InputError, did_you_mean, some_of
 from framework.files.delimited import iterate_text_table
 from framework.files.parquet import open_parquet
-from framework.files.text_values import text_values
+from framework.files.typed_tables import is_parquet
 
 Unit = Literal["px", "um"]
 _WHAT, _THEN = "a table of transcripts", "correct 'table', or export it again"
@@ -150,7 +158,7 @@ def read_transcripts(
     Args:
         path: .csv, .tsv (plain or packed) or .parquet.
         columns: names of its columns.
-        no_cell: patterns of names of cells that mean: in none.
+        no_cell: patterns of names of cells that mean: in none; capitals do not matter.
         not_genes: patterns of names that are not genes (controls, blanks), ``*`` for any text; capitals do not matter.
         min_quality: transcripts below it are left out; None keeps all.
         of_cells: a row is the place of a cell, and there is no column of genes: each row counts as a transcript of a
@@ -166,8 +174,8 @@ def read_transcripts(
     if field is not None and "field" not in names:
         raise InputError(f"{path}: no column says the field of view; name it with 'columns: {{field: NAME}}'")
     collected = _Collected(
-        no_cell=_any_of(no_cell),
-        not_gene=_any_of([each.lower() for each in not_genes]),
+        no_cell=any_of([each.lower() for each in no_cell]),
+        not_gene=any_of([each.lower() for each in not_genes]),
         min_quality=min_quality,
         field=field,
         by_field=columns.field is not None or names["cell"] == _NUMBERED_PER_FIELD,
@@ -179,7 +187,7 @@ def read_transcripts(
 
 
 def _header(file: Path) -> list[str]:
-    if file.suffix.lower() == ".parquet":
+    if is_parquet(file):
         with open_parquet(file, error=InputError, what=_WHAT, then=_THEN) as opened:
             return [str(name) for name in opened.schema_arrow.names]
     return list(next(iterate_text_table(file, what=_WHAT, rows_at_once=1)).names)
@@ -215,7 +223,7 @@ def _found(path: str, header: Sequence[str], columns: TranscriptColumns, roles: 
 def _pieces(file: Path, names: Mapping[str, str]) -> Iterator[pd.DataFrame]:
     """Yield a table in pieces with a column per role: numbers as float64, others as they are."""
     wanted = list(dict.fromkeys(names.values()))
-    if file.suffix.lower() != ".parquet":
+    if not is_parquet(file):
         for table in iterate_text_table(file, what=_WHAT, rows_at_once=_ROWS_AT_ONCE, columns=wanted):
             yield pd.DataFrame(
                 {role: table.numbers(name) if role in _NUMBERS else table.column(name) for role, name in names.items()}
@@ -268,28 +276,34 @@ class _Collected:
         self._genes: dict[str, int] = {}
         self._controls: set[str] = set()
         self._kept: list[tuple[npt.NDArray[Any], ...]] = []
-        self._rows = self._outside = self._of_controls = self._poor = 0
+        self._rows = self._outside = self._of_controls = self._poor = self._without_gene = 0
 
     def add(self, piece: pd.DataFrame, path: str) -> None:
         """Keep the transcripts of a piece that lie in cells, are of genes and good enough."""
         if "field" in piece:
             piece = self._of_field(piece)
-        cell, cells = _levels(piece["cell"])
-        gene, genes = _levels(piece["gene"] if "gene" in piece else pd.Series([""] * len(piece)))
+        cell, cells = levels(piece["cell"])
+        cells = cell_names(cells)
+        gene, genes = levels(piece["gene"] if "gene" in piece else pd.Series([""] * len(piece)))
         control = np.array([bool(self._not_gene.match(name.lower())) for name in genes], dtype=np.bool_)
         self._controls |= {name for name, is_control in zip(genes, control, strict=True) if is_control}
-        outside = np.array([bool(self._no_cell.match(name)) for name in cells], dtype=np.bool_)[cell]
+        nameless = np.array([not name and "gene" in piece for name in genes], dtype=np.bool_)
+        outside = np.array([bool(self._no_cell.match(name.lower())) for name in cells], dtype=np.bool_)[cell]
         if self._by_field:
-            cell, cells = _named_by_field(piece["field"], cell, cells)
+            cell, cells = named_by_field(piece["field"], cell, cells)
+        without_gene = ~outside & nameless[gene]
         of_control = ~outside & control[gene]
         poor = np.zeros(len(piece), dtype=np.bool_)
         if self._min_quality is not None and "quality" in piece:
-            poor = ~outside & ~of_control & ~(piece["quality"].to_numpy(np.float64) >= self._min_quality)
+            poor = (
+                ~outside & ~of_control & ~without_gene & ~(piece["quality"].to_numpy(np.float64) >= self._min_quality)
+            )
         self._rows += len(piece)
         self._outside += int(outside.sum())
         self._of_controls += int(of_control.sum())
         self._poor += int(poor.sum())
-        keep = ~(outside | of_control | poor)
+        self._without_gene += int(without_gene.sum())
+        keep = ~(outside | of_control | poor | without_gene)
         x, y = (piece[role].to_numpy(np.float32)[keep] for role in ("x", "y"))
         placed = np.isfinite(x) & np.isfinite(y)
         if not placed.all():
@@ -297,12 +311,12 @@ class _Collected:
             raise InputError(f"{path}: a transcript of cell '{lost}' has no place; {_THEN}")
         inside = _nuclear(piece["nucleus"][keep], path) if "nucleus" in piece else np.zeros(len(x), dtype=np.bool_)
         self._kept.append(
-            (_numbered(cells, self._cells)[cell[keep]], _numbered(genes, self._genes)[gene[keep]], x, y, inside)
+            (numbered(cells, self._cells)[cell[keep]], numbered(genes, self._genes)[gene[keep]], x, y, inside)
         )
 
     def _of_field(self, piece: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of the field of view that counts, and remember which there are."""
-        place, fields = _levels(piece["field"])
+        place, fields = levels(piece["field"])
         self._fields |= dict.fromkeys(fields)
         if self._field is None:
             return piece
@@ -324,19 +338,17 @@ class _Collected:
         """Return all that was kept, with a sentence on what was taken and left out."""
         self._check_fields(path)
         cell, gene, x, y, nucleus = (np.concatenate(parts) for parts in zip(*self._kept, strict=True))
-        left = (
-            f"{self._outside} in no cell, {self._of_controls} of {len(self._controls)} controls, "
-            f"{self._poor} below the quality {self._min_quality:g}"
-            if self._min_quality is not None
-            else f"{self._outside} in no cell, {self._of_controls} of {len(self._controls)} controls"
-        )
+        left = f"{self._outside} in no cell, {self._of_controls} of {len(self._controls)} controls"
+        left += f", {self._without_gene} without a gene" if self._without_gene else ""
+        left += f", {self._poor} below the quality {self._min_quality:g}" if self._min_quality is not None else ""
         if not len(cell):
             raise InputError(
                 f"{path}: none of {self._rows} rows is left ({left}); correct 'columns', 'no_cell', "
                 "'not_genes' or 'min_quality'"
             )
-        cells, cell = _used(list(self._cells), cell)
-        genes, gene = _used(list(self._genes), gene)
+        cells, cell = used(list(self._cells), cell)
+        refuse_shortened(cells, path)
+        genes, gene = used(list(self._genes), gene)
         units = {_NAMES[role].get(names[role]) for role in ("x", "y")}
         taken = ", ".join(f"{role} from '{name}'" for role, name in names.items())
         return Transcripts(
@@ -353,42 +365,9 @@ class _Collected:
         )
 
 
-def _any_of(patterns: Sequence[str]) -> re.Pattern[str]:
-    return re.compile("|".join(map(translate, patterns)) or r"(?!)")
-
-
-def _named_by_field(
-    field: pd.Series[Any], cell: npt.NDArray[np.intp], cells: list[str]
-) -> tuple[npt.NDArray[np.intp], list[str]]:
-    """Return places and names of cells as ``FIELD_CELL``."""
-    place, fields = _levels(field)
-    pairs, codes = np.unique(place * max(1, len(cells)) + cell, return_inverse=True)
-    names = [f"{fields[pair // len(cells)]}_{cells[pair % len(cells)]}" for pair in pairs.tolist()]
-    return codes.astype(np.intp), names
-
-
-def _levels(column: pd.Series[Any]) -> tuple[npt.NDArray[np.intp], list[str]]:
-    """Return the place of each value in the list of texts; blanks are the text ``""``."""
-    codes, unique = pd.factorize(column, use_na_sentinel=False)
-    return codes, [str(text) for text in text_values(pd.Series(unique))]
-
-
-def _numbered(names: Sequence[str], known: dict[str, int]) -> npt.NDArray[np.int32]:
-    """Return the number of each name in ``known``, which grows."""
-    return np.array([known.setdefault(name, len(known)) for name in names], dtype=np.int32)
-
-
-def _used(names: list[str], codes: npt.NDArray[np.int32]) -> tuple[list[str], npt.NDArray[np.int32]]:
-    """Return the names that occur, sorted, and the place of each value among them."""
-    used = sorted(np.unique(codes).tolist(), key=names.__getitem__)
-    place = np.zeros(len(names), dtype=np.int32)
-    place[used] = np.arange(len(used), dtype=np.int32)
-    return [names[code] for code in used], place[codes]
-
-
 def _nuclear(column: pd.Series[Any], path: str) -> npt.NDArray[np.bool_]:
-    codes, texts = _levels(column)
-    known = [_INSIDE.get(text.lower()) for text in texts]
+    codes, texts = levels(column)
+    known = [_INSIDE.get(text.lower().removesuffix(".0")) for text in texts]
     if None in known:
         raise InputError(
             f"{path}: '{texts[known.index(None)]}' in the column of 'nucleus'; expected 1 or 0, true or false, Nuclear "

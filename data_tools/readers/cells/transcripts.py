@@ -74,7 +74,7 @@ class TranscriptsConfig(StrictModel):
         unit: unit of the places in the table; default: what the names of its columns say.
         pixel_size_um: edge of a pixel; needed for places in um.
         origin_um: place (x, y) of the centre of the first pixel, for places in um.
-        no_cell: patterns of names that mean that a transcript lies in no cell.
+        no_cell: patterns of names that mean that a transcript lies in no cell; capitals do not matter.
         not_genes: patterns of names that are not genes.
         min_quality: transcripts of lower quality are left out, if the table has a quality.
         min_transcripts: cells with fewer transcripts get no row.
@@ -94,7 +94,9 @@ class TranscriptsConfig(StrictModel):
     unit: Unit | None = None
     pixel_size_um: float | None = Field(default=None, gt=0)
     origin_um: tuple[float, float] = (0.0, 0.0)
-    no_cell: tuple[str, ...] = ("", "-1", "0", "UNASSIGNED", "c_*_0")
+    no_cell: tuple[str, ...] = (
+        "", "-1", "0", "UNASSIGNED", "c_*_0", "NA", "N/A", "nan", "None", "null", "<NA>",
+    )  # fmt: skip
     not_genes: tuple[str, ...] = (
         "NegControl*", "NegPrb*", "Negative*", "antisense_*", "BLANK*", "SystemControl*", "FalseCode*", "Unassigned*",
         "Deprecated*", "Intergenic*",
