@@ -14,6 +14,8 @@ from framework.look.values import Floats, Histogram, Sample, Sizes
 
 _CAMERA_TOPS = (255, 1023, 4095, 16383, 65535)
 _BINS = 64
+_SHOWN_PER_CENT = 99.95
+"""Of the pixels of a channel that is not saturated, so that one hot pixel does not push the others together."""
 _LEAST_AT_TOP = 1e-4
 """Share of the pixels that must lie at a value for it to count as the end of a range."""
 
@@ -98,9 +100,10 @@ def _histogram(channel: str, parts: Sequence[npt.NDArray[Any]]) -> Histogram:
     tops = _CAMERA_TOPS if values.dtype.kind in "ui" and not mask else ()
     share = float((values == values.max()).mean()) if highest in tops else 0.0
     reached = share > _LEAST_AT_TOP
-    end = highest if reached else float(np.percentile(values, 99.95))
+    end = highest if reached else float(np.percentile(values, _SHOWN_PER_CENT))
     edges = np.linspace(start, max(end, start + 1e-6), _BINS + 1)
-    counts, _ = np.histogram(np.minimum(values, edges[-1]), bins=edges)
+    # Values above the end are left out: put into the last bin, they would look as saturation does.
+    counts, _ = np.histogram(values, bins=edges)
     return Histogram(
         channel=channel,
         edges=edges,

@@ -53,6 +53,15 @@ def test_saturation_is_a_share_at_the_end_of_a_camera() -> None:
     assert one[0].counts.sum() == 4000
 
 
+def test_the_last_bin_holds_what_lies_in_it_and_not_all_that_is_brighter() -> None:
+    tail, hot = np.arange(1, 992, dtype=np.uint16), np.full(9, 60_000, np.uint16)
+    (found,) = histograms_of({"a": [np.zeros(19_000, np.uint16), tail, hot]})
+    assert found.top is None
+    assert found.edges[-1] == pytest.approx(990, abs=0.01)
+    assert found.counts.sum() == 19_990, "991 and the nine hot pixels lie to the right of what is drawn"
+    assert found.counts[-1] <= found.counts[-2] + 1
+
+
 def test_a_mask_is_not_saturated_and_one_value_is_told() -> None:
     mask = np.zeros(4000, dtype=np.uint8)
     mask[:400] = 255
