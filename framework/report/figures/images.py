@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from framework.data.format.schema import ChannelStatistics
 from framework.errors import InputError
 from framework.files.failures import check_regular, reading
-from framework.look.stains import nucleus_channel
+from framework.look.stains import is_transmitted, nucleus_channel
 from framework.report.canvas import SOFT, bare, figure, shortened, styled, uri
 from framework.report.figures.scale import draw_scale_bar
 from framework.report.page import Picture
@@ -27,12 +27,13 @@ Floats = npt.NDArray[np.float64]
 
 _OVERVIEW, _AGAIN = "the overview of a field (.png)", "ingest again"
 _BLUE = ("blue", (0.25, 0.50, 1.0))
+_GREY = ("grey", (0.55, 0.55, 0.55))
 _OTHERS = (
     ("green", (0.15, 0.95, 0.30)),
     ("red", (1.0, 0.25, 0.15)),
     ("yellow", (0.95, 0.85, 0.10)),
     ("magenta", (0.95, 0.20, 0.90)),
-    ("grey", (0.55, 0.55, 0.55)),
+    _GREY,
 )
 _STATUS_MARKS = {"tile": ("#3ddc84", "o"), "border": ("#ffb347", "s")}
 _OTHER_STATUS = ("#ff5c5c", "D")
@@ -41,10 +42,13 @@ _TILES_SHOWN, _TILE_COLOUR = 3, "#f7e733"
 
 
 def channel_colours(channels: Sequence[str]) -> list[tuple[str, tuple[float, float, float]]]:
-    """Return a named colour for each channel: nuclear stains blue, the others in a fixed order."""
+    """Return a named colour for each channel: nuclear stains blue, transmitted light grey, others in a fixed order."""
     rest = iter(_OTHERS * (len(channels) // len(_OTHERS) + 1))
     first = nucleus_channel(channels)
-    return [_BLUE if position == first else next(rest) for position in range(len(channels))]
+    return [
+        _BLUE if position == first else _GREY if is_transmitted(channel) else next(rest)
+        for position, channel in enumerate(channels)
+    ]
 
 
 def composite(
@@ -262,7 +266,8 @@ def field_picture(
         source=uri(drawn, "png"),
         alt=f"{middle} with detected nuclei: {listed}",
         caption=f"{middle[0].upper()}{middle[1:]}. One mark per nucleus (in the whole field {listed}): circles "
-        "have a tile. Look for nuclei without a mark, marks on debris, and two marks on one nucleus.",
+        "have a tile, squares lie too near the border for one. Look for nuclei without a mark, marks on debris, and "
+        "two marks on one nucleus.",
         width="half",
     )
 

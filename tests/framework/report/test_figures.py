@@ -91,6 +91,9 @@ def test_composite_by_hand() -> None:
         "Actin": ChannelStatistics(mean=0, sd=1, percentiles=flat | {"1": 0.0, "99.9": 100.0}),
     }
     assert [name for name, _ in channel_colours(("DAPI", "Actin"))] == ["blue", "green"]
+    ifc = ("Brightfield", "CD34", "BF2", "Darkfield", "DIC", "Phase contrast", "Subfield")
+    named = ["grey", "green", "grey", "red", "grey", "grey", "yellow"]
+    assert [name for name, _ in channel_colours(ifc)] == named, "transmitted light is grey under the stains"
     tile = np.array([[[[60]], [[0]]]], dtype=np.uint16)
     np.testing.assert_allclose(composite(tile, ("DAPI", "Actin"), statistics)[0, 0, 0], [0.125, 0.25, 0.5])
     saturated = np.array([[[[5]], [[9000]]]], dtype=np.uint16)
