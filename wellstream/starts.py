@@ -67,7 +67,8 @@ def init(
 
     Args:
         export: the folder of a microscope's export, or a file in it.
-        out: folder to write; default: a folder with the name of the plate, in the working folder.
+        out: folder to write; default: a folder with the name of the plate, in the working folder. Where that is the
+            export itself, ``_wellstream`` is added: nothing is written among its images.
         platemap: table of what was done to each well; without it all wells count as treated in the same way.
         omics: table of gene values for the same conditions.
         reader: the reader to use, if several recognise the export.
@@ -78,7 +79,7 @@ def init(
     """
     found = start.find_export(str(export), reader)
     name = found.plates[0].listing.plate if isinstance(found, start.PlatesFound) else Path(export).resolve().stem
-    folder = Path(out) if out is not None else Path("".join(c if c.isalnum() or c in "-_." else "_" for c in name))
+    folder = Path(out) if out is not None else _folder_of(name, Path(export))
     _check_free(folder)
     if isinstance(found, start.PlatesFound):
         return _plates(found, name, folder, platemap, omics)
@@ -176,8 +177,20 @@ def _cells(found: start.CellsFound, name: str, folder: Path) -> Start:
     )
 
 
+def _folder_of(name: str, export: Path) -> Path:
+    """Return a folder with the name of an export in the working folder, but never one that holds its images."""
+    folder = Path("".join(c if c.isalnum() or c in "-_." else "_" for c in name))
+    root = (export if export.is_dir() else export.parent).resolve()
+    of_export = folder.is_dir() and root in (folder.resolve(), *folder.resolve().parents)
+    return folder.with_name(f"{folder.name}_wellstream") if of_export and not _written(folder) else folder
+
+
+def _written(folder: Path) -> list[str]:
+    return [name for name in ("ingest.yaml", "train.yaml", "heads.yaml", "platemap.csv") if (folder / name).exists()]
+
+
 def _check_free(folder: Path) -> None:
-    there = [name for name in ("ingest.yaml", "train.yaml", "heads.yaml", "platemap.csv") if (folder / name).exists()]
+    there = _written(folder)
     if there:
         raise InputError(f"{folder / there[0]}: exists already and is not overwritten; name another folder with --out")
     check_can_be_folder(folder)

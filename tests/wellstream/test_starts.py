@@ -44,6 +44,19 @@ def test_what_is_written_runs_on_every_layout(tmp_path: Path, layout: str, monke
         ws.init("raw/SIM")
 
 
+def test_nothing_is_written_among_the_images_of_an_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cells").mkdir()
+    for cell in range(12):
+        tifffile.imwrite(f"cells/run_{cell}.tif", np.full((3, 20, 20), cell, np.uint16), photometric="minisblack")
+    before = sorted(Path("cells").iterdir())
+    made = ws.init("cells")
+    assert made.written == ("cells_wellstream/ingest.yaml", "cells_wellstream/train.yaml")
+    assert sorted(Path("cells").iterdir()) == before
+    with pytest.raises(InputError, match=r"cells_wellstream/ingest.yaml: exists already"):
+        ws.init("cells")
+
+
 def test_a_plate_map_and_an_omics_table_go_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     simulated(tmp_path / "raw")
