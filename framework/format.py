@@ -19,6 +19,21 @@ def count_of(n: int, what: str) -> str:
     return f"{count(n)} {what}{'' if n == 1 else 's'}"
 
 
+def byte_size(nbytes: int) -> str:
+    """Return ``3.7 MB``: three digits with the largest unit that leaves a number of 1 or more, in powers of 1000."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if nbytes >= 0.9995 * factor:
+            return f"{nbytes / factor:.3g} {unit}"
+    return f"{nbytes} bytes"
+
+
+def measure(value: Any) -> str:
+    """Return a measured value with four digits, and whole where it has more of them: ``0.1234``, ``16 770``."""
+    if _is_missing(value) or not 1e4 <= abs(value) < 1e15:
+        return significant(value)
+    return count(round(value))
+
+
 def duration(seconds: float) -> str:
     """Return ``1 h 02 min``, ``3 min 20 s`` or ``12.3 s``."""
     if seconds < 60:

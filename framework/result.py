@@ -34,7 +34,7 @@ def short_facts(result: object) -> list[tuple[str, str]]:
     return [
         (name.replace("_", " "), short(value))
         for name, (value, lines) in _attributes(result).items()
-        if value is not None and value != () and not lines
+        if value is not None and not _is_empty(value) and not lines
     ]
 
 
@@ -74,6 +74,10 @@ def _attributes(result: object) -> dict[str, tuple[Any, bool]]:
     lines = {field.name for field in shown if "lines" in field.metadata or field.name in _OF_SENTENCES}
     listed = {name: isinstance(value, tuple) and bool(value) for name, value in values.items() if name in lines}
     return {name: (value, listed.get(name, _is_long(value))) for name, value in values.items()}
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, tuple | Mapping) and not value
 
 
 def _is_long(value: Any) -> bool:

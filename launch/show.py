@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from framework.format import duration
+from framework.format import byte_size, count_of, duration
 from framework.progress import OnProgress, Pace
 from framework.result import Result, first_of, long_facts, short_facts
 from framework.terminal import Terminal, progress_bar, visible
@@ -93,19 +93,19 @@ def dataset(opened: Dataset) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     size = sum(shard.bytes for shard in manifest.shards)
     per_bag = bags["n_tiles"]
-    whence = "plate(s)" if later.of_plates(bags.columns.tolist()) else "export(s)"
+    whence = count_of(manifest.n_sources, "plate" if later.of_plates(bags.columns.tolist()) else "export")
     rows = {
         "dataset": f"{manifest.name} ({opened.where})",
         "tiles": f"{manifest.n_tiles} of {len(tile.channels)} x {tile.height} x {tile.width} {tile.dtype}",
         "channels": ", ".join(tile.channels),
         "pixel size": f"{manifest.pixel_size_um} um" if manifest.pixel_size_um else "unknown",
-        "bags": f"{manifest.n_bags} of {manifest.n_sources} {whence}; tiles per bag: "
+        "bags": f"{manifest.n_bags} of {whence}; tiles per bag: "
         f"{per_bag.min()} to {per_bag.max()}, median {per_bag.median():.0f}",
         "conditions": str(len(bags[["Metadata_Perturbation", "Metadata_Stimulation"]].drop_duplicates())),
         "cells": f"{manifest.n_cells} found, of which {manifest.n_tiles} have a tile",
         "markers": ", ".join(manifest.markers) or "none",
         "targets": ", ".join(manifest.targets) or "none",
-        "shards": f"{len(manifest.shards)}, {size / 1e6:.1f} MB, layout {manifest.layout}",
+        "shards": f"{len(manifest.shards)}, {byte_size(size)}, layout {manifest.layout}",
         "left out": f"{len(manifest.skipped)} entries",
     }
     if opened.remote is not None:

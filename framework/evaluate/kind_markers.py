@@ -62,7 +62,7 @@ class MarkersKind(ScoresPredictions):
     def table(self, summary: Mapping[str, Any]) -> ScoreTable:
         """Return one row per marker."""
         return ScoreTable(
-            title="Markers of single cells on held-out wells",
+            title="Markers of single cells that were held out",
             headers=("marker", "cells", "r [95 %]", "linear r [95 %]", "RMSE", "linear", "mean"),
             rows=[
                 (
@@ -82,7 +82,9 @@ class MarkersKind(ScoresPredictions):
             (str(row["marker"]), known(row["rmse"]), least(row["rmse_linear"], row["rmse_mean"]))
             for row in summary["rows"]
         ]
-        return against_baseline(errors, "its baselines (a linear fit of mean intensities, the train mean)", "RMSE")
+        return against_baseline(
+            errors, "the better of its baselines (a linear fit of mean intensities, the train mean)", "RMSE"
+        )
 
     def numbers(self, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Return r of the two markers predicted best."""

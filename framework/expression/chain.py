@@ -43,7 +43,7 @@ class ExpressionSummary(Result):
 
     Attributes:
         out: the folder.
-        single_cells: learned from, and held out.
+        single_cells: how many were learned from (``train``) and held out (``test``).
         genes, marker_genes: predicted.
         table: rows of ``summary.csv`` for all genes and for marker genes.
         imaged_cells: cells given expression, 0 without an imaging side.
@@ -51,7 +51,7 @@ class ExpressionSummary(Result):
     """
 
     out: str
-    single_cells: tuple[int, int]
+    single_cells: dict[str, int]
     genes: int
     marker_genes: int
     table: tuple[dict[str, Any], ...]
@@ -310,7 +310,7 @@ def _summary(
         )
     return ExpressionSummary(
         out=str(folder),
-        single_cells=(int(cells.train.sum()), int((~cells.train).sum())),
+        single_cells={"train": int(cells.train.sum()), "test": int((~cells.train).sum())},
         genes=len(cells.genes),
         marker_genes=int(cells.marker_genes().sum()),
         table=tuple({str(key): value for key, value in row.items()} for row in shown.to_dict("records")),
@@ -321,7 +321,7 @@ def _summary(
 
 def _facts(summary: ExpressionSummary) -> dict[str, Any]:
     return {
-        "single_cells": {"train": summary.single_cells[0], "test": summary.single_cells[1]},
+        "single_cells": summary.single_cells,
         "genes": summary.genes,
         "marker_genes": summary.marker_genes,
         "imaged_cells": summary.imaged_cells,

@@ -83,6 +83,6 @@ def test_an_evaluation_shows_its_headline_and_its_notes() -> None:
     made = Evaluation(kind="markers", summary={"rows": [row], "notes": ["two cells are unknown"]}, tables={})
     assert "markers" in wellstream.EVALUATIONS.names()
     lines = repr(made).splitlines()
-    assert lines[0].strip() == "Markers of single cells on held-out wells"
+    assert lines[0].strip() == "Markers of single cells that were held out"
     assert any(line.split()[:2] == ["CD3", "40"] for line in lines)
     assert lines[-2:] == ["- two cells are unknown", "tables: "]

@@ -24,6 +24,7 @@ from data_tools.pipeline.cells.task import CellShardJob, make_cell_shard
 from data_tools.readers.problem import Problem, relative_text
 from framework.data.format.schema import BAG, SOURCE, Manifest
 from framework.errors import some_of
+from framework.format import byte_size
 from framework.look.values import Look
 from framework.progress import OnProgress
 
@@ -104,7 +105,7 @@ class CellsIngest(Kind[CellsIngestConfig, CellSurvey, CellShardJob, CellsSummary
             "pixel size": size,
             "tiles": "known once fields are read"
             if read
-            else f"about {summary.tiles} of {self.config.tiles.size_px} px, {summary.bytes / 1e9:.3g} GB",
+            else f"about {summary.tiles} of {self.config.tiles.size_px} px, {byte_size(summary.bytes)}",
             "labels of cells": ", ".join(summary.labels) or "none",
             "markers": some_of(summary.markers),
         }

@@ -35,6 +35,7 @@ from data_tools.pipeline.plates.survey import Survey, survey
 from data_tools.pipeline.plates.task import ShardJob, make_shard
 from framework.data.format.schema import FileRecord, Manifest
 from framework.files.h5_writing import write_h5ad
+from framework.format import byte_size
 from framework.look.values import Look
 from framework.progress import OnProgress
 
@@ -100,7 +101,7 @@ class PlatesIngest(Kind[IngestConfig, Survey, ShardJob, IngestSummary]):
             "channels": ", ".join(summary.channels),
             "pixel size": size,
             "nuclei": f"about {summary.nuclei}",
-            "tiles": f"about {summary.tiles} of {self.config.tiles.size_px} px, {summary.bytes / 1e9:.3g} GB",
+            "tiles": f"about {summary.tiles} of {self.config.tiles.size_px} px, {byte_size(summary.bytes)}",
             "targets": ", ".join(summary.targets) or "none",
             "markers": ", ".join(summary.markers) or "none",
         }

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.colors import Normalize
 
+from framework.format import number
 from framework.report.canvas import (
     ACCENT,
     DIVERGING,
@@ -94,12 +95,18 @@ def gene_violins(table: pd.DataFrame) -> Picture:
     panel.set_ylabel("Pearson r of a gene")
     panel.legend(frameon=False, fontsize=8)
     faint_grid(panel)
+    medians = {name: number(part["r_forest"].median()) for name, part in groups.items()}
+    compared = (
+        f" Genes that mark a gated population: median {medians['marker genes']} by the forest; all genes: "
+        f"{medians['all genes']}."
+        if "marker genes" in medians and "all genes" in medians
+        else ""
+    )
     return Picture(
         source=uri(drawn, "svg"),
-        alt="Violins of Pearson r over genes: all genes, marker genes, genes of each population",
+        alt=f"Violins of Pearson r over genes: {', '.join(groups)}",
         caption="Correlation of predicted and measured expression over held-out single cells, one value per gene; dots "
-        "are medians. Genes that mark a gated population are predicted better than the bulk, which the surface markers "
-        "do not see.",
+        f"are medians.{compared}",
     )
 
 

@@ -49,8 +49,9 @@ class OnImagedCells(ExpressionSection):
                 headers=("chain", "population", "r", "r centred", "genes"),
                 rows=rows,
                 numeric=frozenset({2, 3, 4}),
-                caption="Population means of imaged cells against measured ones of single cells, over marker genes. "
-                "Centred: after taking off each gene's mean over populations, so genes high everywhere do not count.",
+                caption="Population means of imaged cells against measured ones of single cells, over "
+                f"{'marker genes' if of.facts['marker_genes'] else 'all genes'}. Centred: after taking off each gene's "
+                "mean over populations, so genes high everywhere do not count.",
                 width="half",
             ),
         ]

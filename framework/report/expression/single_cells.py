@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from framework.format import number
+from framework.format import count_of, number
 from framework.report.expression.figures import TITLES, gates, gene_violins, heat_maps, similarity, spread
 from framework.report.expression.sections import EXPRESSION_SECTIONS, Expressed, ExpressionSection
 from framework.report.page import Answer, Block, Facts, Grid, Note, Numbers, Section
@@ -14,6 +14,11 @@ from framework.report.sections import SectionConfig
 
 _GENES_PER_POPULATION = 10
 _ASKED = {"all": "all genes", "marker genes": "marker genes"}
+_SCALES = {
+    "modality": "of all cells, sequenced and imaged ones apart",
+    "train": "of the training cells",
+    "part": "of each part, training and held-out cells apart",
+}
 
 
 @EXPRESSION_SECTIONS.register("overview", SectionConfig)
@@ -33,11 +38,11 @@ class Overview(ExpressionSection):
         if of.facts["imaged_cells"]:
             numbers.append((f"{of.facts['imaged_cells']:,}", "imaged cells given expression"))
         forest_facts = of.config["forest"]
-        grown = f"{forest_facts['trees']}, leaves of at least {forest_facts['min_leaf']} cell(s)"
+        grown = f"{forest_facts['trees']}, leaves of at least {count_of(forest_facts['min_leaf'], 'cell')}"
         shown = [("markers", ", ".join(of.config["markers"])), ("trees", grown)]
         shown += [
             ("held out", f"{of.facts['single_cells']['test']:,} single cells"),
-            ("scale", str(of.config["scale"])),
+            ("range of a marker", _SCALES[str(of.config["scale"])]),
         ]
         blocks: list[Block] = [_answer(of.tables["summary"]), Numbers(items=numbers)]
         blocks.append(Facts(items=shown, title="What was done"))
@@ -49,16 +54,19 @@ class Overview(ExpressionSection):
 
 def _answer(summary: pd.DataFrame) -> Answer:
     """Say for how many genes the forest is better than the mean of the training cells, on cells that were held out."""
-    rows = {str(row["genes"]): row for row in summary.to_dict("records") if row["method"] == "forest" and row["n"]}
-    shares = {genes: float(rows[genes]["better_than_mean"]) for genes in _ASKED if genes in rows}
+    rows = {(str(row["method"]), str(row["genes"])): row for row in summary.to_dict("records") if row["n"]}
+    shares = {genes: float(rows["forest", genes]["better_than_mean"]) for genes in _ASKED if ("forest", genes) in rows}
     told = [
-        f"{share * 100:.0f} % of {_ASKED[genes]} (median r {number(rows[genes]['r'])})"
+        f"{share * 100:.0f} % of {_ASKED[genes]} (median r {number(rows['forest', genes]['r'])})"
         for genes, share in shares.items()
     ]
     holds = bool(shares) and all(share > 0.5 for share in shares.values())
+    linear = [f"{float(rows['linear', genes]['better_than_mean']) * 100:.0f} %" for genes in shares
+              if ("linear", genes) in rows]  # fmt: skip
+    beside = f" A linear fit of the markers is below it for {' and '.join(linear)}." if linear else ""
     return Answer(
         text=f"The forest {'beats' if holds else 'does not beat'} the mean for most genes: on held-out single cells "
-        f"its RMSE is below that of the mean for {' and '.join(told)}.",
+        f"its RMSE is below that of the mean for {' and '.join(told)}.{beside}",
         good=holds,
     )
 
@@ -125,8 +133,8 @@ class OnSingleCells(ExpressionSection):
                 headers=("gene", "marks", "r", "95 % bootstrap", "95 % Fisher", "RMSE", "RMSE of the mean"),
                 rows=[_gene_row(row) for row in best.to_dict("records")],
                 numeric=frozenset({2, 3, 4, 5, 6}),
-                caption="The genes predicted best; intervals over held-out cells, by bootstrap for genes that mark a "
-                "population.",
+                caption="The genes predicted best; intervals over held-out cells"
+                + (", by bootstrap for genes that mark a population." if of.facts["marker_genes"] else "."),
             )
         )
         return Section(
@@ -181,10 +189,13 @@ class ByPopulation(ExpressionSection):
             headers = ("cells", "population", "population", "r", "95 % Fisher")
             caption = "Similarity of populations with Fisher's interval over genes."
             blocks += [drawn, Grid(headers=headers, rows=rows, numeric=frozenset({3, 4}), caption=caption)]
+        alone = len(means["measured"]) == 1
         return Section(
             anchor="populations",
             title="By population",
-            lead="Does the pattern of expression over populations come back?",
+            lead="No population was gated, so all cells are one: do the means of the genes predicted best come back?"
+            if alone
+            else "Does the pattern of expression over populations come back?",
             blocks=blocks,
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from framework.data.format.schema import PERCENTILES, ChannelStatistics
-from framework.format import count
+from framework.format import count, measure
 from framework.look.values import Cropped, Look
 from framework.report.figures.images import channel_panels, coloured, shades, tile_rows
 from framework.report.look.figures_cells import bag_bars, crop_sizes, places_of_cells
@@ -129,7 +129,7 @@ def _statistics(shown: Mapping[str, npt.NDArray[Any]], channels: list[str]) -> d
 def _labels(cells: Cropped) -> Grid:
     rows = []
     for name, values in list(cells.labels.items())[:_ROWS]:
-        shown = [f"{value or '(blank)'} {count(n)}" for value, n in list(values.items())[:_VALUES]]
+        shown = [f"{value or '(blank)'}: {count(n)}" for value, n in list(values.items())[:_VALUES]]
         more = f" and {len(values) - _VALUES} more" if len(values) > _VALUES else ""
         rows.append((name, count(len(values)), ", ".join(shown) + more))
     return Grid(
@@ -143,7 +143,7 @@ def _labels(cells: Cropped) -> Grid:
 def _markers(cells: Cropped) -> Grid:
     rows = [
         (name, count(each.n), f"{each.n / max(cells.n, 1):.1%}",
-         *(f"{value:.4g}" if np.isfinite(value) else "" for value in (each.low, each.middle, each.high)))
+         *map(measure, (each.low, each.middle, each.high)))
         for name, each in list(cells.markers.items())[:_ROWS]
     ]  # fmt: skip
     return Grid(

@@ -37,7 +37,7 @@ def crop_sizes(edges_px: npt.NDArray[np.int64], tile_px: int, fit: str) -> Pictu
     panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     panel.set_xlabel("edge of a crop, px")
     panel.set_ylabel("crops")
-    panel.legend(frameon=False)
+    panel.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     typical = f"{np.median(edges_px[:, 0]):.0f} x {np.median(edges_px[:, 1]):.0f} px"
     return Picture(
         source=uri(drawn, "svg"),

@@ -123,8 +123,9 @@ class Light(LookSection):
         return Section(
             anchor="light",
             title="Illumination",
-            lead="What is the uneven light that is divided out?",
-            blocks=[flat_fields(shown)],
+            lead="What is the uneven light that is divided out? A look before a build fits it to the few fields that it "
+            "read whole; the build fits all.",
+            blocks=[flat_fields(shown, look.pixel_size_um)],
         )
 
 
@@ -153,8 +154,8 @@ class PlateSection(LookSection):
             return None
         shown = dict(list(look.counts.items())[:_PLATES])
         caption = (
-            "Nuclei found in a field of each well. Crossed out: not looked at. Look for empty wells, and for rows, "
-            "columns or an edge that differ."
+            "Nuclei found in a field of each well. Crossed out: not looked at, such as wells that the plate map calls "
+            "empty. Look for wells without nuclei, and for rows, columns or an edge that differ."
         )
         drawn = plate_map(shown, "nuclei per field", caption) if shown else None
         if drawn is None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from framework.data.format.schema import BAG, SOURCE, of_plates
 from framework.evaluate import evaluation_kind, targets_beside_baselines
-from framework.format import count, duration
+from framework.format import count, duration, measure
 from framework.report.beside import answers
 from framework.report.page import Block, Facts, Listing, Note, Numbers, Section
 from framework.report.page_inputs import Inputs, RunFacts
@@ -193,7 +193,7 @@ def _run_facts(run: RunFacts) -> list[tuple[str, str]]:
         ("Ended", _ended(run.summary)),
         (
             "Median tiles per second",
-            f"{run.column('tiles_per_s').median():.4g}" if len(run.column("tiles_per_s")) else "",
+            measure(float(run.column("tiles_per_s").median())) if len(run.column("tiles_per_s")) else "",
         ),
         ("Checkpoints kept", count(len(run.checkpoints)) if run.checkpoints else ""),
     ]

@@ -78,7 +78,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("express")
     config = ExpressionConfig.from_plain(plain(folder) | {"also_predict": ["CD4"]})
     summary = express(config, folder / "out")
-    assert summary.single_cells == (210, 90)
+    assert summary.single_cells == {"train": 210, "test": 90}
     assert summary.imaged_cells == 99
     assert summary.notes == ("1 imaged cells were left out: a marker was not measured",)
     return folder / "out"
