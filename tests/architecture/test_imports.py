@@ -112,6 +112,7 @@ OF_FRAMEWORK_IN_DATA_TOOLS = (
     "framework.files",
     "framework.look",
     "framework.progress",
+    "framework.format",
     "framework.result",
     "framework.data.format",
 )

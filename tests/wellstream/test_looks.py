@@ -58,7 +58,7 @@ def test_a_page_shows_what_is_there(raw: Path, tmp_path: Path) -> None:
     titles = ["In short", "Fields", "Sizes", "Channels", "Focus", "Plate", "Input"]
     assert re.findall(r"<h2[^>]*>([^<]+)</h2>", page) == titles
     assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)[^\"']+", page), "a page loads nothing"
-    assert "nuclei per field by well on 1 plate(s): 0 to 49, median 49" in page
+    assert "nuclei per field by well on 1 plate: 0 to 49, median 49" in page
 
 
 @pytest.mark.parametrize("um", [3, 30, 100])

@@ -12,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
+from framework.format import count_of
 from framework.report.canvas import DIVERGING, LINE, SEQUENTIAL, SOFT, figure, shortened, styled, uri
 from framework.report.page import Picture
 
@@ -72,7 +73,7 @@ def plate_map(plates: Mapping[str, Mapping[str, float]], quantity: str, caption:
     drawn.colorbar(ScalarMappable(norm=scale, cmap=colours), ax=shown, shrink=0.7, pad=0.01, label=unit or quantity)
     return Picture(
         source=uri(drawn, "svg"),
-        alt=f"{quantity} by well on {len(placed)} plate(s): {_range(known)}",
+        alt=f"{quantity} by well on {count_of(len(placed), 'plate')}: {_range(known)}",
         caption=caption,
         width="half" if columns == 1 else "full",
     )
