@@ -146,8 +146,8 @@ def test_a_page_shows_cells_that_come_one_by_one(crops: dict[str, Any], tmp_path
         "Example tiles, one row per bag or label: AAC1, AAH1",
         "Sizes of 12 crops: typically 20 x 24 px; tiles of 24 px",
         "cells of 2 bags: 6 to 6, median 6",
-        "AAC1 6, AAH1 6",
-        "G1 6, S 4, (blank) 2",
+        "AAC1: 6, AAH1: 6",
+        "G1: 6, S: 4, (blank): 2",
         "10 of 12 cells have one of its 10 rows",
         "83.3%",  # 10 of 12 have a size
     ):

@@ -123,8 +123,8 @@ class Light(LookSection):
         return Section(
             anchor="light",
             title="Illumination",
-            lead="What is the uneven light that is divided out? A look before a build fits it to the few fields that it "
-            "read whole; the build fits all.",
+            lead="What is the uneven light that is divided out? A look before a build fits it to the few fields that "
+            "it reads whole, the build to all.",
             blocks=[flat_fields(shown, look.pixel_size_um)],
         )
 
