@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from framework.features import kind  # noqa: F401  (registers the evaluation)
 from framework.lazy import lazily
 
 __getattr__, __dir__, __all__ = lazily(__name__, __file__)
