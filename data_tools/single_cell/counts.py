@@ -129,7 +129,8 @@ def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) 
             raise InputError(f"{file}: the {what} '{twice[0]}' appears twice{more}; expected distinct names; {then}")
         bare = [name for name in ("", "nan", "None") if name in names]
         if bare:
-            raise InputError(f"{file}: a {what} is called '{bare[0]}'; expected a name for each {what}")
+            really = f"; write the id of a {what} that is really called so" if bare[0] else ""
+            raise InputError(f"{file}: a {what} is called '{bare[0]}'; expected a name for each {what}{really}")
     _check_direction(counts, file)
     sums = [name for name in counts.features if name in NO_GENES]
     if sums:

@@ -117,9 +117,11 @@ def test_names_in_uns_are_never_guessed(tmp_path: Path) -> None:
         read_counts(file)
 
 
-@pytest.mark.parametrize("bad", ["", "nan"])
-def test_a_cell_needs_a_name(tmp_path: Path, bad: str) -> None:
-    with pytest.raises(InputError, match=f"a cell is called '{bad}'"):
+@pytest.mark.parametrize(
+    ("bad", "then"), [("", "each cell$"), ("nan", "each cell; write the id of a cell that is really called so$")]
+)
+def test_a_cell_needs_a_name(tmp_path: Path, bad: str, then: str) -> None:
+    with pytest.raises(InputError, match=f"a cell is called '{bad}'; expected a name for {then}"):
         read_counts(written(tmp_path / "t.h5ad", data(obs=pd.DataFrame(index=["c1", bad]))))
 
 
