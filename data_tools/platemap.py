@@ -21,7 +21,7 @@ from framework.config import StrictModel, UniqueNames
 from framework.data.format.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean, some_of
 from framework.files.delimited import TextTable, read_text_table
-from framework.files.names import missing_names, near_names
+from framework.files.names import doubtful_names
 
 _PREFIX = "Metadata_"
 _DEFAULTS = {STIMULATION: "none", CONTROL_TYPE: "treatment", PLATE: ""}
@@ -128,11 +128,7 @@ def read_platemap(config: PlatemapConfig) -> pd.DataFrame:
     _check_rows(table, raw)
     keys = [(plate, *well_order(well)) for plate, well in zip(table[PLATE], table[WELL], strict=True)]
     table = table.iloc[sorted(range(len(table)), key=keys.__getitem__)]
-    near = [
-        note
-        for name in (PERTURBATION, STIMULATION)
-        for note in (*near_names(table[name], f"{file}: {name}"), *missing_names(table[name], f"{file}: {name}"))
-    ]
+    near = [note for name in (PERTURBATION, STIMULATION) for note in doubtful_names(table[name], f"{file}: {name}")]
     table.attrs["notes"] = (*raw.notes, *notes, *near, *_of_every_plate(table, file), *_unused(config, raw))
     return table
 

@@ -17,7 +17,7 @@ from data_tools.omics.raw import F64, RawOmics
 from data_tools.omics.sheet import read_sheet, sheet_names, with_sheet
 from data_tools.omics.symbols import with_symbols
 from framework.errors import InputError
-from framework.files.names import missing_names, near_names
+from framework.files.names import doubtful_names
 
 _PREFIX = "Metadata_"
 
@@ -82,7 +82,7 @@ def read_omics(config: OmicsConfig) -> OmicsTable:
     near = [
         note
         for name, values in ((config.perturbation, perturbation), (config.stimulation, stimulation))
-        for note in (*near_names(values, f"{raw.file}: {name}"), *missing_names(values, f"{raw.file}: {name}"))
+        for note in doubtful_names(values, f"{raw.file}: {name}")
     ]
     samples = _samples(config, raw)
     told = check_rows(raw)

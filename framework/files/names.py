@@ -128,6 +128,12 @@ def missing_names(names: Iterable[str], what: str) -> tuple[str, ...]:
     )
 
 
+def doubtful_names(names: Iterable[str], what: str) -> tuple[str, ...]:
+    """Return the notes of ``near_names`` and ``missing_names``."""
+    known = list(names)
+    return (*near_names(known, what), *missing_names(known, what))
+
+
 def left_over(count: int, what: str, example: str) -> str:
     """Return what to add about names without a match: ``; 3 rows have no cell, as x``; empty where ``count`` is 0."""
     return f"; {count} {what}, as {example}" if count else ""
