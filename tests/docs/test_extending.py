@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -220,3 +221,15 @@ def test_every_page_is_tested_and_listed() -> None:
     pages = {file.stem for file in PAGES.glob("*.md")} - {"README"}
     assert {kind.page for kind in (*Page.__subclasses__(), TestEvaluation, TestSection, TestFigure)} == pages
     assert all(f"({page}.md)" in (PAGES / "README.md").read_text() for page in pages)
+
+
+def test_the_tests_that_the_list_shows_run_as_they_stand(tmp_path: Path) -> None:
+    """In a folder of one's own, with a dataset of one's own."""
+    (tmp_path / "mylab.py").write_text(block("schedule", "python") + block("scale", "python"))
+    shown = re.findall(r"```python\n(.*?)```", (PAGES / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "test_mylab.py").write_text("\n".join(shown))
+    make_dataset(tmp_path / "demo" / "data")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mylab.py"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
+    assert re.search(r"^\d+ passed in", ended.stdout, re.MULTILINE), ended.stdout
