@@ -29,7 +29,7 @@ MIN_CELLS = 50
 STATISTICS, FILTERS = "27 statistics of the nucleus", "the filters, ridge"
 COUNTED = "density of cells within 60, 120, 240 px"
 NEAREST = 10
-_CROP_PX, _SEEN_PX = 64, 224
+_CROP_PX, SEEN_PX = 64, 224
 """ImageNet's network sees a crop of 64 px, enlarged to the 224 px that its weights know."""
 _COMPONENTS = 60
 _CHUNK = 64
@@ -163,12 +163,13 @@ def untrained(filters: Floats) -> Floats:
 def efficientnet(weights: bool) -> Callable[[npt.NDArray[np.float32]], Floats]:
     """Return a frozen EfficientNet-Lite0 with weights of ImageNet, or untrained, on crops of 64 px."""
     torch.manual_seed(0)
-    plain = {"name": "efficientnet_lite0", "resize_px": _SEEN_PX, **({"weights": "imagenet"} if weights else {})}
+    plain = {"name": "efficientnet_lite0", "resize_px": SEEN_PX, **({"weights": "imagenet"} if weights else {})}
     options = BACKBONES.get("efficientnet_lite0").config.from_plain(plain)
     network = build_backbone(options, 1)
     if weights:
         take_weights(network, options, ("DAPI",))
-    network.eval()
+    # The memory format takes a third off the time on a CPU.
+    network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def measured(tiles: npt.NDArray[np.float32]) -> Floats:
         crops = _cropped(np.expm1(tiles), _CROP_PX)

@@ -39,6 +39,8 @@ class ImageNet(Baseline):
             take_weights(network, options, ("grey",))
         except CheckpointError as error:
             raise BaselineMissing(str(error)) from None
+        # A third less time on a CPU.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         store = TileStore(rows.dataset, rows.channels)
         profile = ScaleProfile.fit(ImageNetConfig(), store, rows.tiles)
         parts = []

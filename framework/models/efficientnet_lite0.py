@@ -98,10 +98,12 @@ class SameConv2d(nn.Conv2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, inside, H, W) -> (n, outside, ceil(H / stride), ceil(W / stride))."""
         missing = [max((-(-size // self.step) - 1) * self.step + self.edge - size, 0) for size in x.shape[-2:]]
-        (top, bottom), (left, right) = ((each // 2, each - each // 2) for each in missing)
-        padded = functional.pad(x, (left, right, top, bottom)) if any(missing) else x
-        convolved: torch.Tensor = super().forward(padded)
-        return convolved
+        if any(each % 2 for each in missing):
+            (top, bottom), (left, right) = ((each // 2, each - each // 2) for each in missing)
+            x, missing = functional.pad(x, (left, right, top, bottom)), [0, 0]
+        # Where both sides have as many, the convolution pads by itself, without a copy of the maps.
+        around = [each // 2 for each in missing]
+        return functional.conv2d(x, self.weight, stride=self.step, padding=around, groups=self.groups)
 
 
 def _norm(width: int) -> nn.BatchNorm2d:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from data_tools.pipeline import ingest, load_ingest_config
+from experiments.xenium_breast import features
 from experiments.xenium_breast.features import Field, of_neighbours, principal, shape_of
 from experiments.xenium_breast.strips import NETWORKS, _beyond_region, _region, _together, compare
 from framework.data.dataset import Dataset
@@ -54,8 +55,10 @@ def test_the_field_is_read_as_its_source_says(out: Path) -> None:
 
 
 @pytest.mark.real_data
-def test_rows_of_the_table(out: Path) -> None:
+def test_rows_of_the_table(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Density, position, sum of transcripts as in the reference (.081, .052, .120 on 831 cells of a wider field)."""
+    # Crops are shown in a fifth of the pixels: the network of ImageNet takes most of the time, and still is above place.
+    monkeypatch.setattr(features, "SEEN_PX", 96)
     found = compare(out, seeds=(0,), resamples=20)
     rows = {row["row"]: row for row in found["rows"]}
     assert rows["network"]["median_r"] == pytest.approx(1)
