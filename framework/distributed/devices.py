@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from accelerate.utils import check_cuda_p2p_ib_support
 
 from framework.errors import ConfigError, RunError, did_you_mean
 
@@ -116,10 +115,3 @@ def prepare_cuda(*, deterministic: bool) -> None:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
     torch.use_deterministic_algorithms(deterministic)
-
-
-def settle_peer_copies() -> None:
-    """Let NCCL do without copies between GPUs that cannot make them (RTX 4000 series); Accelerate would refuse."""
-    if not check_cuda_p2p_ib_support():
-        os.environ.setdefault("NCCL_P2P_DISABLE", "1")
-        os.environ.setdefault("NCCL_IB_DISABLE", "1")

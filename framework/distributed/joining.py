@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import torch
 import torch.distributed as dist
-from accelerate import Accelerator, DistributedDataParallelKwargs
 
-from framework.distributed.devices import device_index, settle_peer_copies
+from framework.distributed.devices import device_index
 from framework.errors import RunError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator, PartialState
 
 
 def store_at(url: str, timeout: timedelta) -> Any:
@@ -36,7 +39,7 @@ def join_with_cuda(local_rank: int, local_world: int, group: Mapping[str, Any]) 
     index = device_index(local_rank, local_world, torch.cuda.device_count())
     device = torch.device("cuda", index)
     torch.cuda.set_device(device)
-    settle_peer_copies()
+    _settle_peer_copies()
     dist.init_process_group("cuda:nccl,cpu:gloo", device_id=device, **group)
 
 
@@ -46,5 +49,29 @@ def accelerator_on(*, cpu: bool) -> Accelerator:
         # It takes a process's number on its machine for that of its device, which is 0 where each is shown its own.
         os.environ["ACCELERATE_BYPASS_DEVICE_MAP"] = "true"
     # Gradients lie in the buckets that are sent, so that they are neither copied there nor kept twice.
-    options = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-    return Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[options])
+    options = _library().DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    accelerator: Accelerator = _library().Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[options])
+    return accelerator
+
+
+def state_of(group: Mapping[str, Any], *, cpu: bool) -> PartialState:
+    """Return this rank's number and device; where there is no process group yet, one of ``group`` is opened."""
+    state: PartialState = _library().PartialState(cpu=cpu, **group)
+    return state
+
+
+def forget_state() -> None:
+    """Let the next group of this process begin afresh: Accelerate keeps the last one for the whole process."""
+    importlib.import_module("accelerate.state").AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def _settle_peer_copies() -> None:
+    """Let NCCL do without copies between GPUs that cannot make them (RTX 4000 series); Accelerate would refuse."""
+    if not importlib.import_module("accelerate.utils").check_cuda_p2p_ib_support():
+        os.environ.setdefault("NCCL_P2P_DISABLE", "1")
+        os.environ.setdefault("NCCL_IB_DISABLE", "1")
+
+
+def _library() -> Any:
+    """Return Accelerate. It takes a third of a second to load, and one process alone does not need it."""
+    return importlib.import_module("accelerate")

@@ -13,21 +13,22 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-from accelerate import Accelerator, PartialState
-from accelerate.state import AcceleratorState
 from torch import nn
 
 from framework.distributed.devices import check_own_gpus, place_of, prepare_cuda
 from framework.distributed.failures import failure_of, share, tell
 from framework.distributed.gather import gather_rows
-from framework.distributed.joining import accelerator_on, join_with_cuda, store_at
+from framework.distributed.joining import accelerator_on, forget_state, join_with_cuda, state_of, store_at
 from framework.distributed.loopback import loopback_only
 from framework.distributed.watch import Mark, Watch
 from framework.errors import RunError, WellstreamError, sentence_of
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class Ranks:
         if not cpu and not was_there:
             join_with_cuda(_env("LOCAL_RANK", 0), _env("LOCAL_WORLD_SIZE", 1), group)
             group = {}
-        state = PartialState(cpu=cpu, **({} if was_there else group))
+        state = state_of({} if was_there else group, cpu=cpu)
         ranks = cls(
             rank=state.process_index,
             world_size=state.num_processes,
@@ -297,7 +298,7 @@ class Ranks:
                 dist.distributed_c10d._abort_process_group()
             else:
                 dist.destroy_process_group()
-        AcceleratorState._reset_state(reset_partial_state=True)
+        forget_state()
 
     def _check_own_gpu(self) -> None:
         """Leave, and say so, where ranks share a GPU; a collective."""

@@ -57,7 +57,7 @@ def test_the_field_is_read_as_its_source_says(out: Path) -> None:
 @pytest.mark.real_data
 def test_rows_of_the_table(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Density, position, sum of transcripts as in the reference (.081, .052, .120 on 831 cells of a wider field)."""
-    # Crops are shown in a fifth of the pixels: the network of ImageNet takes most of the time, and still is above place.
+    # In a fifth of the pixels: the network of ImageNet takes most of the time, and is above place all the same.
     monkeypatch.setattr(features, "SEEN_PX", 96)
     found = compare(out, seeds=(0,), resamples=20)
     rows = {row["row"]: row for row in found["rows"]}

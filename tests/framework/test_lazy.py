@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -39,3 +40,13 @@ def test_a_module_with_a_stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(AttributeError, match="no attribute 'loads'; it has Ordered, Wave_read"):
         made.loads  # noqa: B018
     del sys.modules["lazy_by_stub"]
+
+
+def test_training_in_one_process_loads_nothing_that_only_others_need() -> None:
+    """A second of each command: Accelerate joins ranks, aiohttp reads over HTTP, anndata opens targets."""
+    code = (
+        "import sys\nimport framework.run.train.fit\n"
+        "print([name for name in ('accelerate', 'aiohttp', 'anndata', 'wandb', 'sklearn') if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "[]\n"

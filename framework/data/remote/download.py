@@ -7,13 +7,13 @@ they fail.
 
 from __future__ import annotations
 
+import importlib
 import re
 import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
-import aiohttp
 import fsspec
 from fsspec.asyn import sync
 
@@ -205,7 +205,9 @@ class RemoteFolder:
         session = await self._files.set_session()
         start = stream.tell()
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=silence_s, sock_read=silence_s)
+        # By now fsspec has loaded it; a dataset on this machine does without.
+        timeout = importlib.import_module("aiohttp").ClientTimeout
+        limits = timeout(total=None, sock_connect=silence_s, sock_read=silence_s)
         async with session.get(url, headers=headers, timeout=limits) as answer:
             if answer.status >= 400:
                 if answer.status in _WORTH_ANOTHER_TRY or answer.status >= 500:

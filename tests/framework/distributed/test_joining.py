@@ -21,7 +21,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: found.append(("set", device)))
-    monkeypatch.setattr(joining, "settle_peer_copies", lambda: None)
+    monkeypatch.setattr(joining, "_settle_peer_copies", lambda: None)
     monkeypatch.setattr(dist, "init_process_group", lambda *words, **facts: found.append(("init", *words, facts)))
     return found
 
