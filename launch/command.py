@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Annotated, Any, ClassVar
@@ -14,6 +15,8 @@ from launch.options import flat
 from launch.switches import ALLOW_CODE, DEBUG, Switch
 
 ANYWHERE = "Anywhere on the command line"
+_SOURCE_WIDTH = 116
+"""Characters of a line of a docstring in a function: those of a source line less its indentation."""
 TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
 """The command that runs: its name and its words."""
 
@@ -95,7 +98,25 @@ def add(
     shown = flat(function, {switch.name: _annotation(switch) for switch in switches})
     settings = {"allow_extra_args": True, "ignore_unknown_options": True} if extra_words else None
     kind = type("Command", (Command,), {"instead": dict(instead or {})})
-    app.command(name, cls=kind, rich_help_panel=panel, context_settings=settings)(shown)
+    told = unwrapped(inspect.getdoc(function) or "")
+    app.command(name, cls=kind, help=told, rich_help_panel=panel, context_settings=settings)(shown)
+
+
+def unwrapped(text: str) -> str:
+    """Return text without the line breaks that only its width made; a terminal breaks lines where it ends.
+
+    A break is one of width where the next word would not have fitted.
+    """
+    lines: list[str] = []
+    last = 0
+    for line in text.splitlines():
+        first = line.split(" ")[0]
+        if first and last + 1 + len(first) > _SOURCE_WIDTH:
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+        last = len(line)
+    return "\n".join(lines)
 
 
 def _annotation(switch: Switch) -> Any:

@@ -120,7 +120,7 @@ def ingest(
 ) -> None:
     """Turn raw exports into a dataset: flat-field, nuclei, tiles, shards, targets. Run again to continue after a stop.
 
-    A config with ``kind: cells`` takes cells that are cropped already. To use workers on all machines of a Slurm job:
+    A config with kind: cells takes cells that are cropped already. To use workers on all machines of a Slurm job:
     wellstream ingest CONFIG -o DATASET --nodes 4 --on slurm --dry-run
 
     Python: wellstream.ingest(config, out)

@@ -92,6 +92,11 @@ def test_commands_and_options_of_a_page_exist(page: Path) -> None:
     assert not [wrong for words in commands_of(page) if (wrong := wrong_in(words))]
 
 
+def test_the_readme_lists_every_command() -> None:
+    listed = {words[0] for words in commands_of(ROOT / "README.md")}
+    assert set(COMMAND.commands) - listed == set()  # type: ignore[attr-defined]
+
+
 def test_what_does_not_exist_is_found() -> None:
     assert wrong_in(["trian", "run.yaml"]) == "no command 'trian'"
     assert wrong_in(["train", "run.yaml", "--procs", "2"]) == "'train' has no option --procs"

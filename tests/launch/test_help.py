@@ -24,6 +24,7 @@ from data_tools.pipeline.build import runner
 from framework.files.h5ad import read_h5ad
 from framework.run import fit
 from launch.cli import app
+from launch.command import unwrapped
 
 
 def claims() -> dict[tuple[str, str], str]:
@@ -214,4 +215,16 @@ def test_ingest_takes_all_cores_and_express_none(tmp_path: Path, monkeypatch: py
     assert [given["ingest", name] for name in ("scheduler", "workers")] == [None, None]
     assert (
         inspect.signature(wellstream.express).parameters["scheduler"].default is given["express", "scheduler"] is None
+    )
+
+
+def test_lines_of_a_help_end_where_the_terminal_ends() -> None:
+    full = "word " * 23
+    assert len(full.strip()) == 114
+    assert (
+        unwrapped(f"{full.strip()}\nnext one.\n\nExample: a\nPython: b") == f"{full}next one.\n\nExample: a\nPython: b"
+    )
+    assert (
+        unwrapped(f"{full.strip()}\na short word would have fitted")
+        == f"{full.strip()}\na short word would have fitted"
     )
