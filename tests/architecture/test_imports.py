@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from architecture.sources import imports, imports_of, is_there, nodes_of, text_of
-
-ROOT = Path(__file__).resolve().parents[2]
-TOP = ("wellstream", "framework", "data_tools", "experiments", "launch", "benchmarks", "tests")
+from architecture.sources import ROOT, TOP, described, product_files, source, source_files
 
 # Level of each folder (and of each module at the top); a folder imports lower levels only, never a sibling. The face of
 # a folder, its ``__init__``, may show anything inside it.
@@ -137,14 +134,6 @@ def module_name(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def source_files() -> list[Path]:
-    return sorted(f for top in TOP for f in (ROOT / top).rglob("*.py"))
-
-
-def product_files() -> list[Path]:
-    return [f for f in source_files() if f.relative_to(ROOT).parts[0] not in ("tests", "benchmarks")]
-
-
 def room(name: str) -> str:
     """The longest room of LEVELS that holds module ``name``."""
     parts = name.split(".")
@@ -159,31 +148,43 @@ def inside(name: str, places: tuple[str, ...]) -> bool:
     return any(name == place or name.startswith(place + ".") for place in places)
 
 
-@pytest.mark.parametrize("file", product_files(), ids=module_name)
-def test_a_room_imports_lower_levels_only(file: Path) -> None:
-    name = module_name(file)
-    for target, line in imports_of(file):
-        where = f"{file.relative_to(ROOT)}:{line} imports {target}"
-        top = target.split(".")[0]
-        assert top not in ("tests", "benchmarks"), where
-        assert top != "experiments" or inside(name, ("experiments",)), where
-        assert top != "wellstream" or inside(name, ("wellstream", "launch")), f"{where}: the face is for users alone"
-        assert top != "launch" or inside(name, ("launch", "experiments", "wellstream.__main__")), where
-        if name.startswith("framework"):
-            assert top != "data_tools", where
-            if top == "framework" and target != "framework.__version__":
-                if file.name == "__init__.py" and target.startswith(f"{name}."):
-                    continue
-                mine, theirs = room(name), room(target)
-                below = LEVELS[theirs] < LEVELS[mine] or mine == theirs or (mine, theirs) in ALLOWED_SIBLINGS
-                assert below, f"{where}: level {LEVELS[mine]} may not import level {LEVELS[theirs]}"
-        if name.startswith("data_tools") and top == "data_tools":
-            mine, theirs = room(name), room(target)
-            if not (file.name == "__init__.py" and target.startswith(f"{name}.")):
-                below = LEVELS[theirs] < LEVELS[mine] or mine == theirs
-                assert below, f"{where}: level {LEVELS[mine]} may not import level {LEVELS[theirs]}"
-        if name.startswith("data_tools") and top == "framework" and target != "framework.__version__":
-            assert inside(target, OF_FRAMEWORK_IN_DATA_TOOLS), where
+def may_import(name: str, target: str, *, face: bool) -> str:
+    """What is wrong with module ``name``, an ``__init__`` if it is a ``face``, importing ``target``; empty: nothing."""
+    top, own = target.split(".")[0], name.split(".")[0]
+    if top in ("tests", "benchmarks"):
+        return "the product does not know them"
+    if top == "experiments" and own != "experiments":
+        return "experiments are for experiments alone"
+    if top == "wellstream" and own not in ("wellstream", "launch"):
+        return "the face is for users alone"
+    if top == "launch" and not inside(name, ("launch", "experiments", "wellstream.__main__")):
+        return "commands are for the command line alone"
+    if own == "framework" and top == "data_tools":
+        return "framework stands below data_tools"
+    if target == "framework.__version__" or own not in ("framework", "data_tools"):
+        return ""
+    if own == "data_tools" and top == "framework":
+        return "" if inside(target, OF_FRAMEWORK_IN_DATA_TOOLS) else "data_tools may not know this part of framework"
+    if top != own or (face and target.startswith(f"{name}.")):
+        return ""
+    mine, theirs = room(name), room(target)
+    below = LEVELS[theirs] < LEVELS[mine] or mine == theirs or (mine, theirs) in ALLOWED_SIBLINGS
+    return "" if below else f"level {LEVELS[mine]} may not import level {LEVELS[theirs]}"
+
+
+def all_imports(files: tuple[Path, ...]) -> Iterator[tuple[Path, str, str]]:
+    """File, what it imports, and both in words with the line."""
+    for file in files:
+        for target, line in source(file).imports:
+            yield file, target, f"{file.relative_to(ROOT)}:{line} imports {target}"
+
+
+def test_a_room_imports_lower_levels_only() -> None:
+    wrong = []
+    for file, target, said in all_imports(product_files()):
+        if why := may_import(module_name(file), target, face=file.name == "__init__.py"):
+            wrong.append(f"{said}: {why}")
+    assert not wrong
 
 
 def test_every_folder_has_a_level() -> None:
@@ -193,33 +194,36 @@ def test_every_folder_has_a_level() -> None:
     assert {name for name in LEVELS if not (ROOT / Path(*name.split("."))).with_suffix(".py").is_file()} == folders
 
 
-@pytest.mark.parametrize("file", source_files(), ids=module_name)
-def test_what_is_imported_of_ours_exists(file: Path) -> None:
-    for target, line in imports_of(file):
-        if target.split(".")[0] in TOP:
-            module = ROOT / Path(*target.split("."))
-            above = module.parent
-            there = module.with_suffix(".py"), module / "__init__.py", above.with_suffix(".py"), above / "__init__.py"
-            assert any(is_there(path) for path in there), f"{file.relative_to(ROOT)}:{line} imports {target}"
+def test_what_is_imported_of_ours_exists() -> None:
+    there = {file.with_suffix("") if file.name != "__init__.py" else file.parent for file in source_files()}
+    wrong = []
+    for _, target, said in all_imports(source_files()):
+        place = ROOT / Path(*target.split("."))
+        if target.split(".")[0] in TOP and not {place, place.parent} & there:
+            wrong.append(said)
+    assert not wrong
 
 
-@pytest.mark.parametrize("file", product_files(), ids=module_name)
-def test_a_library_lives_in_its_room(file: Path) -> None:
-    name = module_name(file)
-    for target, line in imports_of(file):
-        for library, rooms in LIBRARY_ROOMS.items():
-            if target == library or target.startswith(library + "."):
-                assert inside(name, rooms), f"{file.relative_to(ROOT)}:{line} imports {target}; only {rooms} may"
+def test_a_library_lives_in_its_room() -> None:
+    wrong = [
+        f"{said}; only {rooms} may"
+        for file, target, said in all_imports(product_files())
+        for library, rooms in LIBRARY_ROOMS.items()
+        if inside(target, (library,)) and not inside(module_name(file), rooms)
+    ]
+    assert not wrong
 
 
-@pytest.mark.parametrize("file", source_files(), ids=module_name)
-def test_every_console_is_one_without_markup(file: Path) -> None:
+def test_every_console_is_one_without_markup() -> None:
     """A name such as ``[red]:x:`` is printed letter by letter only by consoles of ``framework.terminal``."""
-    if inside(module_name(file), ("framework.terminal", "tests")):
-        return
-    calls = [node for node in nodes_of(file) if isinstance(node, ast.Call)]
-    made = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "Console"]
-    assert not made, f"{file.relative_to(ROOT)}:{made}: make it with framework.terminal.Terminal"
+    free = ("framework.terminal", "tests")
+    wrong = [
+        f"{file.relative_to(ROOT)}:{line}"
+        for file in source_files()
+        for line in source(file).consoles
+        if not inside(module_name(file), free)
+    ]
+    assert not wrong, "make it with framework.terminal.Terminal"
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -227,7 +231,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     names = {module_name(file): file for file in product_files() if file.name != "__init__.py"}
     waiting = {}
     for name, file in names.items():
-        targets = {target for target, _ in imports_of(file)}
+        targets = {target for target, _ in source(file).imports}
         waiting[name] = ({*targets, *(target.rpartition(".")[0] for target in targets)} & set(names)) - {name}
     while free := [name for name, targets in waiting.items() if not targets & set(waiting)]:
         for name in free:
@@ -236,28 +240,50 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_the_callback_of_progress_is_declared_once() -> None:
-    declared = [module_name(file) for file in product_files() if "Callable[[str, int, int], None]" in text_of(file)]
+    declared = [module_name(file) for file in product_files() if "Callable[[str, int, int], None]" in file.read_text()]
     assert declared == ["framework.progress"]
 
 
-@pytest.mark.parametrize("file", product_files(), ids=module_name)
-def test_no_import_hides_inside_a_function(file: Path) -> None:
-    for node in nodes_of(file):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            for target, line in imports(tuple(ast.walk(node))):
-                assert target.split(".")[0] in OPTIONAL, (
-                    f"{file.relative_to(ROOT)}:{line} imports {target} in a function"
-                )
+def test_no_import_hides_inside_a_function() -> None:
+    wrong = [
+        f"{file.relative_to(ROOT)}:{line} imports {target} in a function"
+        for file in product_files()
+        for target, line in source(file).hidden_imports
+        if target.split(".")[0] not in OPTIONAL
+    ]
+    assert not wrong
 
 
-@pytest.mark.parametrize("file", source_files(), ids=module_name)
-def test_no_room_is_a_drawer(file: Path) -> None:
-    assert not BANNED_NAMES & set(module_name(file).split(".")), f"{file}: name the room after what it holds"
+def test_no_room_is_a_drawer() -> None:
+    wrong = [file for file in source_files() if BANNED_NAMES & set(module_name(file).split("."))]
+    assert not wrong, "name the room after what it holds"
 
 
-def test_the_rules_see_a_violation(tmp_path: Path) -> None:
-    tree = ast.parse("from framework.run import fit\nimport torch.distributed as d\n")
-    assert imports(tuple(ast.walk(tree))) == [("framework.run.fit", 1), ("torch.distributed", 2)]
-    assert room("framework.run.train.fit") == "framework.run.train"
-    assert LEVELS[room("framework.data.plan")] < LEVELS[room("framework.data.loading.loader")]
-    assert not inside("framework.data.dataset", OF_FRAMEWORK_IN_DATA_TOOLS)
+@pytest.mark.parametrize(
+    ("name", "target", "right"),
+    [
+        ("framework.run.train.fit", "framework.trainer.loop", True),
+        ("framework.data.store", "framework.run", False),
+        ("framework.run", "framework.run.train.fit", True),
+        ("framework.run", "data_tools.pipeline", False),
+        ("data_tools.pipeline.entry", "framework.data.dataset", False),
+        ("data_tools.pipeline.entry", "framework.config", True),
+        ("data_tools.wells", "data_tools.pipeline", False),
+        ("launch.train", "wellstream", True),
+        ("framework.errors", "wellstream", False),
+        ("framework.errors", "launch.show", False),
+        ("data_tools.wells", "experiments.demo", False),
+        ("launch.train", "tests.fixtures", False),
+    ],
+)
+def test_the_rule_of_levels_sees_a_violation(name: str, target: str, *, right: bool) -> None:
+    assert (may_import(name, target, face=name == "framework.run") == "") == right
+
+
+def test_the_rules_see_what_is_imported_where() -> None:
+    found = described(
+        "from framework.run import fit\nimport torch.distributed as d\ndef f():\n    import x\nConsole()\n"
+    )
+    assert found.imports == (("framework.run.fit", 1), ("torch.distributed", 2), ("x", 4))
+    assert found.hidden_imports == (("x", 4),)
+    assert found.consoles == (5,)
