@@ -73,11 +73,16 @@ class Numbers:
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """A sentence, with the command that does something about it."""
+    """A sentence, with the command that does something about it.
+
+    Attributes:
+        doubt: it stands in the colour of warnings: what the reader sees may not be what was meant.
+    """
 
     kind: ClassVar[str] = "note"
     text: str
     command: str = ""
+    doubt: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

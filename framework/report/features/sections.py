@@ -40,7 +40,7 @@ def scores(evaluation: Evaluation) -> Section:
     """Return the comparison: one row per feature set."""
     summary = evaluation.summary
     rows = [row for row in summary["rows"] if "missing" not in row]
-    blocks: list[Block] = [Note(text=note) for note in summary["notes"]]
+    blocks: list[Block] = [Note(text=note, doubt=True) for note in summary["notes"]]
     blocks += [accuracy_bars(rows, len(summary["classes"])), _table(summary)]
     return Section(
         anchor="features",

@@ -48,7 +48,7 @@ class Warnings(LookSection):
     def build(self, look: Look) -> Section | None:
         """Return the sentences, and the facts."""
         said = warnings(look)
-        blocks: list[Block] = [Note(text=text) for text in said]
+        blocks: list[Block] = [Note(text=text, doubt=True) for text in said]
         fits = "the diameter fits what is seen, tiles fit the nuclei" if look.cropped is None else "tiles fit the cells"
         if not said:
             blocks.append(Answer(text=f"Nothing stands out: {fits}.", good=True))
@@ -176,7 +176,7 @@ class InputSection(LookSection):
         blocks: list[Block] = []
         if look.problems:
             several = f"{count_of(len(look.problems), 'piece')} of input cannot be used"
-            blocks.append(Note(text=f"{several}; the first: {look.problems[0]}"))
+            blocks.append(Note(text=f"{several}; the first: {look.problems[0]}", doubt=True))
             blocks.append(Listing(title=count_of(len(look.problems), "problem"), text="\n".join(look.problems)))
         if look.notes:
             title = f"{count_of(len(look.notes), 'note')} on what was read"

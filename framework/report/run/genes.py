@@ -22,7 +22,9 @@ def genes_section(evaluation: Evaluation) -> Section:
     rows, options = evaluation.summary["rows"], evaluation.summary["options"]
     genes, wells = evaluation.tables["per_gene"], evaluation.tables["per_well"]
     blocks: list[Block] = [share_bars(rows, float(options["alpha"])), _omics_headline(rows, options)]
-    blocks += [Note(text=note) for note in _said_once(evaluation.summary["notes"], [row["target"] for row in rows])]
+    blocks += [
+        Note(text=note, doubt=True) for note in _said_once(evaluation.summary["notes"], [row["target"] for row in rows])
+    ]
     violins = r2_violins(genes)
     if violins is not None:
         blocks += [violins, error_scatter(genes, wide=violins.width == "full")]

@@ -15,7 +15,7 @@ from framework.report.sections import SCORES, SectionConfig
 def markers_section(evaluation: Evaluation) -> Section:
     """Return r of each marker beside the linear baseline."""
     markers, cells = evaluation.tables["per_marker"], evaluation.tables["per_cell"]
-    blocks: list[Block] = [Note(text=note) for note in evaluation.summary["notes"]]
+    blocks: list[Block] = [Note(text=note, doubt=True) for note in evaluation.summary["notes"]]
     blocks.append(_marker_table(markers))
     if markers["r"].notna().any():
         blocks += [marker_bars(markers), marker_scatters(cells, markers)]

@@ -74,7 +74,7 @@ def _write_map(inputs: Inputs, out: Path | str) -> None:
 def build_report(inputs: Inputs) -> str:
     """Return the page."""
     sections: list[Section] = []
-    missing = [Note(text=text) for text in inputs.notes]
+    missing = [Note(text=text, doubt=True) for text in inputs.notes]
     for entry in sections_in_order():
         built = entry.build(inputs)
         if isinstance(built, Section):

@@ -15,7 +15,7 @@ from framework.report.sections import SCORES, SectionConfig
 def retrieval(evaluation: Evaluation) -> Section:
     """Return the scores of an evaluation of kind ``retrieval``."""
     summary = evaluation.summary
-    blocks: list[Block] = [Note(text=str(note)) for note in summary["notes"]]
+    blocks: list[Block] = [Note(text=str(note), doubt=True) for note in summary["notes"]]
     numbers = RetrievalKind().numbers(summary)
     if numbers:
         blocks.append(Numbers(items=numbers))

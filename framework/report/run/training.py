@@ -73,6 +73,7 @@ def overview(inputs: Inputs) -> Section:
             Note(
                 text="The run has written no summary.json: it is unfinished or was stopped. Continue it with",
                 command="wellstream train CONFIG --resume auto",
+                doubt=True,
             )
         )
     return Section(
