@@ -50,3 +50,21 @@ def test_training_in_one_process_loads_nothing_that_only_others_need() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout == "[]\n"
+
+
+def test_commands_that_open_no_pixels_do_without_pytorch() -> None:
+    """It is the largest part of their start: pages, profiles, figures, checksums, tables of cells."""
+    names = (
+        "report",
+        "figure",
+        "retrieve",
+        "normalise",
+        "aggregate",
+        "preview",
+        "verify_dataset",
+        "prepare",
+        "express",
+    )
+    code = f"import sys, wellstream\nfor name in {names}:\n    getattr(wellstream, name)\nprint('torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"

@@ -22,13 +22,13 @@ import torch
 
 from framework.data.augmentations import AugmentConfig
 from framework.data.batch import Batch, LabelTable
-from framework.data.cores import compute_alone
 from framework.data.loading.buffers import Recycler
 from framework.data.loading.transfer import Lane, Mark, lane_to
 from framework.data.loading.transform import as_float, augment, augment_key, scale
 from framework.data.plan import Plan, StepRows
 from framework.data.scales import ScaleProfile
 from framework.data.store import Store
+from framework.data.torch_threads import compute_alone
 from framework.errors import RunError, mark_own
 
 _BLOCK_BYTES = 1 << 22

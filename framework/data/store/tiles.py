@@ -7,21 +7,22 @@ threads may gather at once.
 
 from __future__ import annotations
 
+import importlib
 import mmap
 import struct
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from numcodecs import blosc
 
-from framework.data.cores import compute_alone, decoders_per_process
+from framework.data.cores import decoders_per_process
 from framework.data.dataset import Dataset
 from framework.data.permutation import I64
 from framework.data.store.base import check_request
@@ -29,10 +30,11 @@ from framework.data.store.block_check import BlockCheck
 from framework.errors import DatasetError
 from framework.files.failures import is_inside, reading
 
+if TYPE_CHECKING:
+    import torch
+
 _OPEN_MAPS = 256
 """Mapped shards at a time; each holds a file descriptor, of which a process commonly has 1,024."""
-
-
 _TILES_WORTH_CALL = 3
 """Tiles side by side in the buffer, of one shard, from which one call of PyTorch is cheaper than NumPy's slices."""
 _TASKS_PER_DECODER = 4
@@ -40,6 +42,16 @@ _TASKS_PER_DECODER = 4
 
 _FRAME = struct.Struct("<4xIII")
 """Header of a Blosc frame: bytes unpacked, of a block, packed."""
+
+
+@cache
+def _torch() -> Any:
+    """Return PyTorch. It takes a second to load, and commands that open no pixels do without."""
+    return importlib.import_module("torch")
+
+
+def _begin_alone() -> None:
+    importlib.import_module("framework.data.torch_threads").compute_alone()
 
 
 class _Bytes:
@@ -95,7 +107,7 @@ class TileStore:
         self._blocks = BlockCheck(dataset) if check else None
         self._decoders = decoders or decoders_per_process()
         # Starts no thread before its first task, so it costs nothing where it is not needed.
-        self._pool = ThreadPoolExecutor(self._decoders, "tile-decoder", compute_alone)
+        self._pool = ThreadPoolExecutor(self._decoders, "tile-decoder", _begin_alone)
 
     def __len__(self) -> int:
         return len(self.dataset.index)
@@ -121,7 +133,7 @@ class TileStore:
             self._gather_coded(tile_ids, out)
             return
         # PyTorch's own threads would wait for each other at every call; in a loader's threads it has none.
-        if torch.get_num_threads() == 1:
+        if _torch().get_num_threads() == 1:
             self._copy(tile_ids, out)
             return
         edges = np.linspace(0, len(tile_ids), self._decoders + 1).astype(np.int64).tolist()
@@ -136,6 +148,7 @@ class TileStore:
         if len(self._source) > 1 or len(first) * _TILES_WORTH_CALL > len(shard):
             self._copy_ranges(tile_ids, out)
             return
+        torch = _torch()
         begin = torch.from_numpy(self.dataset.index.offset[tile_ids] + self._source[0])
         tiles = torch.from_numpy(out.reshape(-1).view(np.uint8)).view(len(tile_ids), self._nbytes)
         for number, start, stop in zip(shard[first].tolist(), first.tolist(), last.tolist(), strict=True):
@@ -257,7 +270,9 @@ class TileStore:
             reading(f"{where}/{name}", DatasetError, "a shard", then),
             self._files[shard].open("rb") if remote is None else remote.open_shard(shard) as file,
         ):
-            found = torch.from_numpy(np.asarray(_Bytes(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))))
+            found: torch.Tensor = _torch().from_numpy(
+                np.asarray(_Bytes(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+            )
             if len(found) != self._sizes[shard]:
                 raise DatasetError(
                     f"{file.name}: has {len(found)} bytes, but had {self._sizes[shard]} when it was opened: "

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from framework.data.cores import compute_alone
+from framework.data.torch_threads import compute_alone
 from framework.distributed import Ranks
 from framework.durable import is_temporary
 from framework.errors import RunError
