@@ -141,7 +141,7 @@ def _shuffled(table: FeatureTable, cells: Cells, seed: int) -> Ints:
 
 @dataclass(kw_only=True, eq=False)
 class _Found:
-    """What baselines say of the cells; keys are (baseline, classifier)."""
+    """What baselines say of the cells; keys are (baseline, classifier). A feature set may bear the name of one."""
 
     cells: Cells
     config: FeatureEvaluateConfig
@@ -173,18 +173,20 @@ class _Found:
         test, classes = self.cells.test, len(self.cells.classes)
         truth = self.cells.label[test]
         models = _of_models(made, self.cells)
-        every = {key: values[test] for key, values in (models | self.predicted).items()}
+        every = {("set", *key): values[test] for key, values in models.items()}
+        every |= {("baseline", *key): values[test] for key, values in self.predicted.items()}
         plan = Resamples.plan(truth, self.cells.group[test], seed=self.config.seed, count=self.config.resamples)
         draws = plan.scores(truth, every, classes)
         scores = {key: balanced_accuracy(truth, values, classes) for key, values in every.items()}
         rows: list[dict[str, Any]] = []
         targets: list[dict[str, Any]] = []
-        for (table, classifier), score in ((key, scores[key]) for key in models):
+        for table, classifier in models:
+            model, score = ("set", table, classifier), scores["set", table, classifier]
             target = f"{table}, {classifier}" if trained(self.config) else table
             mine = []
             for name, says in self.says.items():
-                beside = name, classifier
-                apart = difference(score, scores[beside], draws[table, classifier], draws[beside])
+                beside = "baseline", name, classifier
+                apart = difference(score, scores[beside], draws[model], draws[beside])
                 mine.append(
                     {
                         "target": target,

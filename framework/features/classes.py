@@ -93,7 +93,7 @@ class Resamples:
             group = np.arange(len(truth), dtype=np.int64)
             of_class, unit, nested = truth, "cell", True
             notes.append(
-                f"{'there are' if single else 'a class has'} cells of one field only, so the intervals resample single "
+                f"{'There are' if single else 'A class has'} cells of one field only, so the intervals resample single "
                 "cells: they count cells of one field as independent and are too narrow"
             )
         elif (

@@ -166,9 +166,15 @@ def _commonest(labels: npt.NDArray[np.object_]) -> str:
     return str(names[counts.argmax()])
 
 
+def _said(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _made_from(evaluation: Evaluation) -> Section:
     summary = evaluation.summary
-    options = [(key, str(value)) for key, value in summary["options"].items()]
+    options = [(key, _said(value)) for key, value in summary["options"].items() if value not in (None, [])]
     files = [(str(item["set"]), f"{item['file']} {item['features']}".strip()) for item in summary["files"]]
     counts = [
         ("cells", count(summary["n_cells"])),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from framework.evaluate import Evaluation, targets_beside_baselines
+from framework.evaluate.kinds import Verdict
 from framework.format import count, interval, number
 from framework.report.beside import answers, baselines_shown
 from framework.report.features.figures import (
@@ -30,9 +31,29 @@ _PROTOCOLS = {
 def compared(evaluation: Evaluation) -> list[Section]:
     """Return the sections that need nothing but the evaluation."""
     first = scores(evaluation)
-    first = replace(first, blocks=[*answers(*targets_beside_baselines(evaluation.summary)), *first.blocks])
+    verdicts = [*targets_beside_baselines(evaluation.summary)] or [best_set(evaluation.summary)]
+    first = replace(first, blocks=[*answers(*verdicts), *first.blocks])
     sections = [first, baselines_shown(evaluation.summary), classes(evaluation)]
     return [section for section in (*sections, distances(evaluation), between(evaluation)) if section is not None]
+
+
+def best_set(summary: Mapping[str, Any]) -> Verdict | None:
+    """Return which set recognises classes best, and whether the first one, which all are compared with, is below it."""
+    rows = [row for row in summary["rows"] if "missing" not in row]
+    if not rows:
+        return None
+    first, best = rows[0], max(rows, key=lambda row: row["knn"])
+    chance = 1 / len(summary["classes"])
+    reached = f"balanced accuracy {best['knn']:.3f}; chance is {chance:.3f}."
+    if len(rows) == 1:
+        return Verdict(text=f"Nearest neighbours by {best['set']}: {reached}", holds=best["knn_low"] > chance)
+    text = f"{best['set']} tells classes apart best: {reached}"
+    if best is first:
+        return Verdict(text=text, holds=True)
+    level = not best["knn_difference_low"] > 0
+    by = interval(best, "knn_difference", "+.3f", "[]")
+    text += f" {first['set']}, the first, is {'level with it' if level else 'below it'}: {by}."
+    return Verdict(text=text, holds=level)
 
 
 @SCORES.register("features", SectionConfig)

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from framework.data.format.schema import ChannelStatistics
 from framework.errors import InputError
 from framework.files.failures import check_regular, reading
-from framework.look.stains import is_transmitted, nucleus_channel
+from framework.look.stains import dye_colour, is_transmitted, nucleus_channel
 from framework.report.canvas import SOFT, bare, figure, shortened, styled, uri
 from framework.report.figures.scale import draw_scale_bar
 from framework.report.page import Picture
@@ -42,13 +42,23 @@ _TILES_SHOWN, _TILE_COLOUR = 3, "#f7e733"
 
 
 def channel_colours(channels: Sequence[str]) -> list[tuple[str, tuple[float, float, float]]]:
-    """Return a named colour for each channel: nuclear stains blue, transmitted light grey, others in a fixed order."""
-    rest = iter(_OTHERS * (len(channels) // len(_OTHERS) + 1))
-    first = nucleus_channel(channels)
-    return [
-        _BLUE if position == first else _GREY if is_transmitted(channel) else next(rest)
-        for position, channel in enumerate(channels)
-    ]
+    """Return a named colour for each channel.
+
+    Nuclear stains are blue, transmitted light is grey, and dyes that are known by a colour have it. All others, and a
+    second channel of the same colour, get those that are left, in a fixed order.
+    """
+    first, known = nucleus_channel(channels), dict(_OTHERS)
+    found: list[tuple[str, tuple[float, float, float]] | None] = []
+    for position, channel in enumerate(channels):
+        if position == first or is_transmitted(channel):
+            found.append(_BLUE if position == first else _GREY)
+            continue
+        name = dye_colour(channel)
+        found.append((name, known.pop(name)) if name in known else None)
+    taken = {each[0] for each in found if each is not None}
+    free = [each for each in _OTHERS if each[0] not in taken] or list(_OTHERS)
+    rest = iter(free * len(channels))
+    return [next(rest) if each is None else each for each in found]
 
 
 def composite(

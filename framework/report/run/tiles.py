@@ -58,13 +58,15 @@ def tiles(dataset: Dataset) -> Section | None:
         if len(alone) < _CONDITIONS_ALONE:
             alone[name] = shaded[0]
     size = dataset.manifest.pixel_size_um
-    each, order = ("bag", "evenly") if _by_bag(table) else ("condition", "controls first, then evenly by name")
+    each, order = (
+        ("bag", "taken evenly") if _by_bag(table) else ("condition", "controls first, then taken evenly by name")
+    )
     blocks: list[Block] = [tile_rows(rows, channels, size, each)]
     if len(channels) > 1:
         blocks.append(channel_panels(alone, channels, size, each))
     total = len(_groups(table))
     if total > len(rows):
-        blocks.append(Note(text=f"{len(rows)} of {total} {each}s are shown: {order}."))
+        blocks.append(Note(text=f"{len(rows)} of {total} {each}s are shown, {order}."))
     return Section(anchor="tiles", title="Cells", lead="What does the model see?", blocks=blocks)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from framework.data.format.schema import BAG, SOURCE, of_plates
 from framework.evaluate import evaluation_kind, targets_beside_baselines
-from framework.format import count, duration, measure
+from framework.format import count, count_of, duration, measure
 from framework.report.beside import answers
 from framework.report.page import Block, Facts, Listing, Note, Numbers, Section
 from framework.report.page_inputs import Inputs, RunFacts
@@ -244,6 +244,6 @@ def _split_facts(split: pd.DataFrame) -> list[tuple[str, str]]:
     items = [("Made by", ", ".join(by))] if by else []
     for part in ("train", "val", "test"):
         chosen = split[split["part"] == part] if "part" in split.columns else split.iloc[:0]
-        values = f", {chosen[by[0]].nunique()} values" if by else ""
-        items.append((part, f"{count(len(chosen))} wells{values}"))
+        values = f", {count_of(chosen[by[0]].nunique(), 'value')}" if by else ""
+        items.append((part, f"{count_of(len(chosen), 'bag')}{values}"))
     return items

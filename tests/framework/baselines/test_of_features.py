@@ -90,6 +90,15 @@ def test_a_set_that_is_a_baseline_is_level_with_it(data: Dataset) -> None:
     assert row["verdict"] == "level with"
 
 
+def test_a_set_that_bears_the_name_of_a_baseline_keeps_its_own_score(data: Dataset) -> None:
+    """``intensity.h5ad`` of ``wellstream features`` is such a set; it was given the score of the baseline."""
+    knows = table(data, np.eye(CLASSES)[label_of(data)], name="intensity")
+    made = features_with_baselines([knows], config_of(), BaselinesConfig(names=("intensity",)), dataset=data.root)
+    (target,), (row,) = made.summary["baselines"]["targets"], made.summary["baselines"]["rows"]
+    assert (target["target"], target["model"], target["verdict"]) == ("intensity", 1.0, "above")
+    assert row["score"] < 0.6
+
+
 def test_every_classifier_is_compared_with_the_same_one_on_the_baselines(data: Dataset) -> None:
     knows = table(data, np.eye(CLASSES)[label_of(data)])
     chosen = config_of(classifiers=("knn", "logistic"))

@@ -14,6 +14,7 @@ from framework.features import FeatureEvaluateConfig, FeatureTable, evaluate_fea
 from framework.features.profiles import mean_profiles, spread_sample, ward_order
 from framework.report import write_feature_report
 from framework.report.features import page as feature_page
+from framework.report.features.sections import best_set
 from framework.report.figures.embedding import principal
 from framework.report.sections import show_evaluation as scores
 from framework.run import features as measure
@@ -112,3 +113,26 @@ def test_a_sample_is_even_over_labels() -> None:
     assert len(set(chosen.tolist())) == 15
     np.testing.assert_array_equal(chosen, spread_sample(label, 15))
     np.testing.assert_array_equal(spread_sample(label, 500), np.arange(113))
+
+
+def row(name: str, knn: float, low: float, *, below: float = 0.0) -> dict[str, object]:
+    ends = {"knn_low": low, "knn_high": knn + 0.1}
+    return {"set": name, "knn": knn, **ends, "knn_difference": below + 0.1, "knn_difference_low": below,
+            "knn_difference_high": below + 0.2}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "said", "holds"),
+    [
+        ([row("a", 0.6, 0.55), row("b", 0.5, 0.4)], "a tells classes apart best: balanced accuracy 0.600", True),
+        ([row("a", 0.5, 0.4), row("b", 0.6, 0.5, below=0.01)], "is below it: +0.110 [+0.010, +0.210]", False),
+        ([row("a", 0.5, 0.4), row("b", 0.6, 0.5, below=-0.01)], "a, the first, is level with it: +0.090", True),
+        ([row("a", 0.3, 0.2)], "Nearest neighbours by a: balanced accuracy 0.300; chance is 0.250.", False),
+        ([row("a", 0.3, 0.26), {"set": "b", "missing": "no weights"}], "Nearest neighbours by a", True),
+    ],
+)  # fmt: skip
+def test_the_answer_names_the_best_set(rows: list[dict[str, object]], said: str, *, holds: bool) -> None:
+    verdict = best_set({"rows": rows, "classes": ["P0", "P1", "P2", "P3"]})
+    assert verdict is not None
+    assert said in verdict.text
+    assert verdict.holds is holds
