@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from framework import __version__
 from framework.data.remote.cache import CACHE_VARIABLE, CacheConfig, held_in
 from framework.data.remote.folder import cache_root
+from framework.format import byte_size
 from launch.show import console
 
 DISTRIBUTION = "wellstream"
@@ -139,7 +140,7 @@ def _cache() -> str:
     config = CacheConfig()
     files, size = held_in(config)
     root = cache_root(config.place(), shared=config.shared)
-    return f"cache of remote datasets ({CACHE_VARIABLE}): {root}, {files} files, {size / 1e9:.3g} GB"
+    return f"cache of remote datasets ({CACHE_VARIABLE}): {root}, {files} files, {byte_size(size)}"
 
 
 def _version(name: str) -> str | None:

@@ -41,6 +41,7 @@ from framework.durable import file_checksum
 from framework.errors import DatasetError
 from framework.files.failures import is_inside
 from framework.files.json_file import read_text
+from framework.format import byte_size
 from framework.progress import OnProgress
 
 _TAR_BLOCK = 512
@@ -116,7 +117,7 @@ def verify_dataset(root: Path | str, progress: OnProgress | None = None) -> Verd
     how = "size and checksum" if sums else "size and BLAKE3"
     return Verdict(
         sentences=(
-            f"{folder}: {len(records)} files, {total / 1e6:.1f} MB: every {how} as recorded",
+            f"{folder}: {len(records)} files, {byte_size(total)}: every {how} as recorded",
             f"{len(dataset.bags)} bags and {len(dataset.index)} tiles: tables and manifest agree",
         )
     )

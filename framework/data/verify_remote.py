@@ -20,6 +20,7 @@ from framework.data.remote.files import RemoteFiles
 from framework.data.verify_tables import check_tables
 from framework.errors import DatasetError
 from framework.files.json_file import read_text
+from framework.format import byte_size
 from framework.progress import OnProgress
 
 _THREADS = 4
@@ -118,7 +119,7 @@ def verify_remote(url: str, progress: OnProgress | None = None) -> tuple[tuple[s
     dataset = Dataset.open(files.url, config)
     check_tables(dataset)
     sentences = (
-        f"{files.url}: {len(records)} files, {total / 1e6:.1f} MB: every size and BLAKE3 as recorded",
+        f"{files.url}: {len(records)} files, {byte_size(total)}: every size and BLAKE3 as recorded",
         f"{len(dataset.bags)} bags and {len(dataset.index)} tiles: tables and manifest agree",
         f"{files.cache.root}: {files.shards_here()} of {len(files.manifest.shards)} shards here, as recorded"
         + (f"; {dropped} damaged copies removed, they will be fetched again" if dropped else ""),
