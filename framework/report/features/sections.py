@@ -31,7 +31,8 @@ _PROTOCOLS = {
 def compared(evaluation: Evaluation) -> list[Section]:
     """Return the sections that need nothing but the evaluation."""
     first = scores(evaluation)
-    verdicts = [*targets_beside_baselines(evaluation.summary)] or [best_set(evaluation.summary)]
+    verdicts: list[Verdict | None] = [*targets_beside_baselines(evaluation.summary)]
+    verdicts = verdicts or [best_set(evaluation.summary)]
     first = replace(first, blocks=[*answers(*verdicts), *first.blocks])
     sections = [first, baselines_shown(evaluation.summary), classes(evaluation)]
     return [section for section in (*sections, distances(evaluation), between(evaluation)) if section is not None]
