@@ -95,7 +95,7 @@ def test_a_finished_dataset_has_the_same_page(raw: Path, tmp_path: Path) -> None
     assert file == tmp_path / "data.report.html"
     page = file.read_text()
     titles = re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
-    assert titles == ["In short", "Fields", "Sizes", "Channels", "Focus", "Plate", "Input", "Cells", "Left out"]
+    assert titles == ["In short", "Fields", "Sizes", "Channels", "Focus", "Plate", "Input", "Cells"]
     assert "The flat-field" not in page
     with pytest.raises(ConfigError, match=r"is a dataset, and data belong to the page of a run"):
         ws.report(tmp_path / "data", data="x")
@@ -167,7 +167,7 @@ def test_a_finished_dataset_of_cells_has_the_same_page(crops: dict[str, Any], tm
     ws.ingest(crops, tmp_path / "data", workers=0)
     page = ws.report(tmp_path / "data").read_text()
     titles = re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
-    assert titles == ["In short", "Channels", "Counts", "Measurements", "Input", "Cells", "Left out"]
+    assert titles == ["In short", "Channels", "Counts", "Measurements", "Input", "Cells"]
     assert "Example tiles, one row per bag: AAC1, AAH1" in page
     assert "No nucleus" not in page
 

@@ -42,7 +42,7 @@ def write_dataset_report(place: Path | str, out: Path | str | None = None) -> Pa
     """
     dataset = Dataset.open(place)
     file = Path(out) if out is not None else dataset.root.with_name(f"{dataset.root.name}.{PAGE_NAME}")
-    further = [section for section in (tiles(dataset), skipped(dataset)) if section is not None]
+    further = [section for section in (tiles(dataset), skipped(dataset, notes=False)) if section is not None]
     return write_look(look_of(dataset), file, f"dataset of {count(dataset.manifest.n_tiles)} tiles", tuple(further))
 
 

@@ -22,7 +22,7 @@ def markers_section(evaluation: Evaluation) -> Section:
     return Section(
         anchor="markers",
         title="Predicted markers",
-        lead="Which markers of single cells can be read from tiles of wells the model never saw?",
+        lead="Which markers of single cells can be read from images of cells that the model never saw?",
         blocks=blocks,
     )
 

@@ -29,8 +29,13 @@ class SkippedSection(ReportSection):
         return skipped(inputs.dataset) if inputs.dataset is not None else None
 
 
-def skipped(dataset: Dataset) -> Section | None:
-    """Return what ingest left out: raw input, conditions with images or omics alone; None when it used all."""
+def skipped(dataset: Dataset, *, notes: bool = True) -> Section | None:
+    """Return what ingest left out (raw input, conditions with images or omics alone), and its notes; None without.
+
+    Args:
+        dataset: the dataset.
+        notes: whether its notes are shown; a page that lists them elsewhere does not repeat them.
+    """
     blocks: list[Block] = []
     if dataset.manifest.skipped:
         blocks.append(_skipped_table(dataset))
@@ -38,13 +43,14 @@ def skipped(dataset: Dataset) -> Section | None:
     labels = _label_table(targets) if isinstance(targets, Mapping) and targets else None
     if labels is not None:
         blocks.append(labels)
-    notes = kept_index(dataset).get("notes", [])
-    blocks += [Note(text=str(note)) for note in notes[:_NOTES]]
+    title, lead = "Left out", "What did not become part of the dataset, and why?"
+    if not blocks:
+        title, lead = "Input", "What was joined, and what was chosen?"
+    kept = kept_index(dataset).get("notes", []) if notes else []
+    blocks += [Note(text=str(note)) for note in kept[:_NOTES]]
     if not blocks:
         return None
-    return Section(
-        anchor="skipped", title="Left out", lead="What did not become part of the dataset, and why?", blocks=blocks
-    )
+    return Section(anchor="skipped", title=title, lead=lead, blocks=blocks)
 
 
 def _skipped_table(dataset: Dataset) -> Grid:
