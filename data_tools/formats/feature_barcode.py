@@ -89,7 +89,7 @@ def read_h5(file: Path) -> FeatureBarcodes:
     """
     with open_hdf5(file, error=InputError, what="a 10x feature-barcode matrix") as store:
         if "matrix" in store:
-            return _version_3(store["matrix"])
+            return _checked(_version_3(store["matrix"]), file)
         genomes = [name for name in store if isinstance(store[name], h5py.Group)]
         genomes = [name for name in genomes if all(part in store[name] for part in _PARTS_2)]
         if not genomes:
@@ -97,7 +97,25 @@ def read_h5(file: Path) -> FeatureBarcodes:
                 f"{file}: no group 'matrix'; expected a 10x feature-barcode matrix (Cell Ranger 2 or later); it holds "
                 f"{', '.join(store) or 'nothing'}"
             )
-        return _version_2(store, genomes, file)
+        return _checked(_version_2(store, genomes, file), file)
+
+
+def _checked(found: FeatureBarcodes, file: Path) -> FeatureBarcodes:
+    """Refuse names that are more or fewer than the matrix has: each would be given to the numbers of another."""
+    cells, features = found.values.shape
+    named = (
+        ("barcodes", found.barcodes, cells),
+        ("ids of features", found.ids, features),
+        ("names of features", found.names, features),
+        ("types of features", found.kinds, features),
+    )
+    for what, names, size in named:
+        if names is not None and len(names) != size:
+            raise InputError(
+                f"{file}: its matrix has {cells} barcodes x {features} features, beside it stand {len(names)} {what}; "
+                "expected one for each; export it again"
+            )
+    return found
 
 
 def _version_3(matrix: Any) -> FeatureBarcodes:

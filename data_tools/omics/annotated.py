@@ -66,7 +66,9 @@ def _refuse_turned(config: OmicsConfig, data: anndata.AnnData, file: Path) -> No
 
 def _opened(config: OmicsConfig, file: Path) -> anndata.AnnData:
     if file.is_file() and is_mudata(file):
-        return read_modality(file, config.modality, error=InputError, what=f"{WHAT} (MuData)")
+        named = (config.sample, config.perturbation, config.stimulation, config.plate)
+        same = [name for name in (*named, *config.batches, *config.covariates) if name is not None]
+        return read_modality(file, config.modality, same=same, error=InputError, what=f"{WHAT} (MuData)")
     if config.modality is not None:
         raise InputError(f"{file}: 'modality: {config.modality}' is for MuData files; leave it out")
     return read_h5ad(file, error=InputError, what=f"{WHAT} (AnnData)")

@@ -41,6 +41,8 @@ def read_ten_x(config: OmicsConfig, file: Path, sheet: frozenset[str] | None) ->
             "default) or 'name'"
         )
     found = read_folder(file) if file.is_dir() else read_h5(file)
+    if not found.barcodes:
+        raise InputError(f"{file}: holds no barcode; expected one per sample; export it again")
     chosen = _features(config, file, found)
     rows = np.array([sheet is None or barcode in sheet for barcode in found.barcodes], dtype=bool)
     if not rows.any():

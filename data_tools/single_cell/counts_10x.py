@@ -14,7 +14,7 @@ def read_10x_folder(folder: Path, kind: str) -> Counts:
     Raises:
         InputError: a file is not there, damaged, or does not fit the others.
     """
-    return _counts(read_folder(folder), kind)
+    return _counts(read_folder(folder), kind, folder)
 
 
 def read_10x_h5(file: Path, kind: str) -> Counts:
@@ -23,9 +23,16 @@ def read_10x_h5(file: Path, kind: str) -> Counts:
     Raises:
         InputError: no such matrix, or a damaged one.
     """
-    return _counts(read_h5(file), kind)
+    return _counts(read_h5(file), kind, file)
 
 
-def _counts(found: FeatureBarcodes, kind: str) -> Counts:
+def _counts(found: FeatureBarcodes, kind: str, file: Path) -> Counts:
     kinds = [kind] * len(found.names) if found.kinds is None else [stated or kind for stated in found.kinds]
-    return counts_of(found.values, found.barcodes, distinct(found.names, kinds), kinds)
+    names = distinct(found.names, kinds)
+    again = [(old, new) for old, new in zip(found.names, names, strict=True) if old != new]
+    said = (
+        (f"{file}: {len(again)} features have the name of another and get a number behind it, as '{again[0][1]}'",)
+        if again
+        else ()
+    )
+    return counts_of(found.values, found.barcodes, names, kinds, said)

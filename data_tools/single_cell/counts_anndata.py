@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from data_tools.single_cell.counts import GENE, PROTEIN, Counts, counts_of, csr, kind_of
+from data_tools.single_cell.counts import GENE, LANES, PROTEIN, Counts, counts_of, csr, kind_of
 from framework.errors import InputError, did_you_mean, some_of
 from framework.files.hdf5 import open_hdf5
 from framework.files.names import left_over
@@ -82,6 +83,7 @@ def read_h5mu(file: Path, kind: str, *, layer: str | None) -> Counts:
     if len(chosen) < len(names):
         left = [name for name in names if name not in chosen]
         notes.append(f"{file}: the modalities {', '.join(left)} are left out; genes and proteins are used")
+    _check_cells(parts, chosen, file)
     cells = parts[0].cells
     for part, name in zip(parts[1:], chosen[1:], strict=True):
         shared = cells[cells.isin(part.cells)]
@@ -101,6 +103,18 @@ def read_h5mu(file: Path, kind: str, *, layer: str | None) -> Counts:
         [name for part in parts for name in part.kinds],
         notes,
     )
+
+
+def _check_cells(parts: Sequence[Counts], names: Sequence[str], file: Path) -> None:
+    """Refuse modalities whose cells cannot be joined by name."""
+    for part, name in zip(parts, names, strict=True):
+        if not len(part.cells):
+            raise InputError(f"{file}: the modality '{name}' holds no cell; remove it, or write the file again")
+        twice = part.cells[part.cells.duplicated()]
+        if len(twice):
+            raise InputError(
+                f"{file}: the cell '{twice[0]}' appears twice in the modality '{name}'; expected distinct names; {LANES}"
+            )
 
 
 def _check_anndata(store: h5py.File, file: Path) -> None:
@@ -129,7 +143,14 @@ def _read(store: Any, kind: str, layer: str | None, file: Path) -> Counts:
     values = anndata.io.read_elem(store[where])
     if getattr(values, "dtype", np.dtype(object)).kind not in "iufb":
         raise InputError(f"{file}: {where} holds no numbers")
-    return counts_of(values, _index(store["obs"]), features, kinds or [kind] * len(features))
+    cells = _index(store["obs"])
+    if values.shape != (len(cells), len(features)):
+        sizes = " x ".join(map(str, values.shape))
+        raise InputError(
+            f"{file}: {store.name.lstrip('/')}{'/' * (store.name != '/')}{where} holds {sizes} numbers, but obs names "
+            f"{len(cells)} cells and {var.name.lstrip('/')} {len(features)} features; write the file again with anndata"
+        )
+    return counts_of(values, cells, features, kinds or [kind] * len(features))
 
 
 def _layer_of(store: Any, layer: str | None) -> str | None:

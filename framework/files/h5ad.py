@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
+import numpy as np
 import pandas as pd
 
 from framework.errors import DatasetError, WellstreamError, did_you_mean
 from framework.files.failures import AGAIN, check_memory, reading
 from framework.files.hdf5 import datasets, open_hdf5, top_names
 from framework.files.sparse import check_groups
+from framework.files.text_values import text_values
 
 if TYPE_CHECKING:
     import anndata
@@ -55,6 +57,7 @@ def read_modality(
     file: Path | str,
     modality: str | None,
     *,
+    same: Collection[str] = (),
     error: type[WellstreamError] = DatasetError,
     what: str = "a MuData file",
     then: str = AGAIN,
@@ -66,12 +69,14 @@ def read_modality(
     Args:
         file: the file.
         modality: its name; None for the only one.
+        same: columns that say the same of a cell wherever both tables have them.
         error: class to raise.
         what: the file should be, with its article.
         then: what to do about it.
 
     Raises:
-        WellstreamError: of class ``error``, as ``read_h5ad``; no such modality, or several and none is named.
+        WellstreamError: of class ``error``, as ``read_h5ad``; no such modality, or several and none is named; or the
+            two tables contradict each other in a column of ``same``.
     """
     with _opened(file, error, what, then) as opened:
         if not isinstance(opened.get("mod"), h5py.Group):
@@ -86,7 +91,12 @@ def read_modality(
             )
         group = opened["mod"][name]
         check_memory(file, sum(found.nbytes for _, found in datasets(group)), error, what, then)
-        return _built(group, _with_common(_library().io.read_elem(group["obs"]), opened))
+        obs = _library().io.read_elem(group["obs"])
+        common = _common(opened, obs)
+        for column in same:
+            if column in obs and column in common:
+                _check_same(file, name, obs[column], common[column], error)
+        return _built(group, pd.concat([obs, common[[one for one in common if one not in obs]]], axis=1))
 
 
 def _library() -> Any:
@@ -108,11 +118,21 @@ def _built(group: h5py.Group, obs: pd.DataFrame) -> anndata.AnnData:
     return built
 
 
-def _with_common(obs: pd.DataFrame, opened: h5py.File) -> pd.DataFrame:
-    if "obs" not in opened:
-        return obs
-    common = _library().io.read_elem(opened["obs"])
-    if not common.index.is_unique:
-        return obs
-    more = common[[name for name in common if name not in obs]].reindex(obs.index)
-    return pd.concat([obs, more], axis=1)
+def _common(opened: h5py.File, obs: pd.DataFrame) -> pd.DataFrame:
+    """Return what the obs of the whole file says of the cells of ``obs``; nothing where its names appear twice."""
+    common: pd.DataFrame = _library().io.read_elem(opened["obs"]) if "obs" in opened else pd.DataFrame(index=obs.index)
+    return common.reindex(obs.index) if common.index.is_unique else pd.DataFrame(index=obs.index)
+
+
+def _check_same(
+    file: Path | str, modality: str, mine: pd.Series[Any], theirs: pd.Series[Any], error: type[WellstreamError]
+) -> None:
+    """Refuse a fact that the modality and the whole file tell differently: nobody knows which is meant."""
+    one, two = text_values(mine), text_values(theirs)
+    differs = np.flatnonzero((one != two) & (one != "") & (two != ""))
+    if len(differs):
+        row = int(differs[0])
+        raise error(
+            f"{file}: '{mine.name}' of '{mine.index[row]}' is '{one[row]}' in obs of the modality '{modality}' and "
+            f"'{two[row]}' in obs of the file ({len(differs)} rows differ); correct one, or remove the column from one"
+        )

@@ -77,6 +77,18 @@ def test_one_modality_is_chosen_never_the_first(tmp_path: Path) -> None:
         read_counts(tmp_path / "t.csv", modality="rna")
 
 
+def test_a_fact_that_modality_and_file_tell_differently_is_refused(tmp_path: Path) -> None:
+    obs = FRAME.drop(columns=["g1", "g2"]).set_index("sample")
+    _write_mudata(tmp_path / "t.h5mu", {"rna": FRAME}, obs)
+    changed = obs.assign(Metadata_Perturbation=["a", "a", "a"], Metadata_Plate=["R1", "", "R2"], other="x")
+    with h5py.File(tmp_path / "t.h5mu", "a") as store:
+        anndata.io.write_elem(store, "mod/rna/obs", changed)
+    with pytest.raises(
+        InputError, match=r"'Metadata_Perturbation' of 's1' is 'a' in obs of the modality 'rna' and 'b' in obs of the f"
+    ):
+        read_counts(tmp_path / "t.h5mu")
+
+
 def test_raw_is_a_layer(tmp_path: Path) -> None:
     obs = FRAME.drop(columns=["g1", "g2"]).set_index("sample")
     data = _annotated(FRAME, obs)

@@ -56,6 +56,18 @@ def keys(tmp_path: Path) -> dict[str, Any]:
     return {"sheet": sheet, "perturbation": "Perturbation", "stimulation": None, "plate": None}
 
 
+def test_a_file_without_a_barcode_is_refused(tmp_path: Path, read: Read, keys: dict[str, Any]) -> None:
+    file = _h5(tmp_path)
+    with h5py.File(file, "a") as store:
+        for name, values in (("data", []), ("indices", []), ("indptr", [0]), ("shape", [3, 0])):
+            del store[f"matrix/{name}"]
+            store[f"matrix/{name}"] = np.array(values, dtype=np.int64)
+        del store["matrix/barcodes"]
+        store["matrix/barcodes"] = np.array([], dtype="S4")
+    with pytest.raises(InputError, match="holds no barcode; expected one per sample"):
+        read(file, **keys, modality="Gene Expression")
+
+
 @pytest.mark.parametrize("form", ["folder", "h5"])
 def test_barcodes_of_the_sheet_are_samples(tmp_path: Path, read: Read, keys: dict[str, Any], form: str) -> None:
     file = _folder(tmp_path) if form == "folder" else _h5(tmp_path)

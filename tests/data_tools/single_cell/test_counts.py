@@ -286,3 +286,32 @@ def test_values_of_one_place_are_added_and_said_and_ones_alone_are_asked_about(t
     detected = pd.DataFrame(np.eye(60, dtype=int), index=[f"G{n}" for n in range(60)])
     detected.to_csv(tmp_path / "t.csv")
     assert "all 60 values above 0 are 1: is this a table of what was detected" in checked(tmp_path / "t.csv").notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("part", "names", "what"),
+    [
+        ("barcodes", ["c1"], "1 barcodes"),
+        ("barcodes", ["c1", "c2", "c3"], "3 barcodes"),
+        ("features/name", ["CD3E", "CD8A"], "2 ids of features"),
+        ("features/feature_type", [GENE, PROTEIN], "2 types of features"),
+    ],
+)
+def test_a_10x_file_with_other_names_than_its_matrix_has_is_refused(
+    tmp_path: Path, part: str, names: list[str], what: str
+) -> None:
+    file = write(tmp_path, "10x h5")
+    with h5py.File(file, "a") as store:
+        del store[f"matrix/{part}"]
+        store[f"matrix/{part}"] = np.array(names, dtype="S")
+    with pytest.raises(InputError, match=f"its matrix has 2 barcodes x 3 features, beside it stand {what}; expected"):
+        read_counts(file)
+
+
+def test_features_that_share_a_name_are_said(tmp_path: Path) -> None:
+    file = write(tmp_path, "10x h5")
+    with h5py.File(file, "a") as store:
+        store["matrix/features/name"][1] = "CD3E"
+    counts = read_counts(file)
+    assert list(counts.features) == ["CD3E", "CD3E-1", "ACTB"]
+    assert f"{file}: 1 features have the name of another and get a number behind it, as 'CD3E-1'" in counts.notes

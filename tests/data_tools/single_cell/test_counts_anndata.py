@@ -161,3 +161,32 @@ def test_a_layer_that_no_modality_has_is_refused(tmp_path: Path) -> None:
     plain = read_counts(file)
     np.testing.assert_array_equal(counts.of_kind(GENE).values.toarray(), 3 * plain.of_kind(GENE).values.toarray())
     np.testing.assert_array_equal(counts.of_kind(PROTEIN).values.toarray(), plain.of_kind(PROTEIN).values.toarray())
+
+
+@pytest.mark.parametrize("place", ["", "mod/rna/"])
+def test_more_rows_than_cells_are_refused(tmp_path: Path, place: str) -> None:
+    file = mudata(tmp_path / "t.h5mu", ["c2", "x"]) if place else written(tmp_path / "t.h5ad", data())
+    with h5py.File(file, "a") as store:
+        del store[f"{place}X"]
+        anndata.io.write_elem(store, f"{place}X", np.vstack([VALUES, VALUES]))
+    with pytest.raises(
+        InputError, match=f"{place}X holds 4 x 3 numbers, but obs names 2 cells and {place}var 3 features"
+    ):
+        read_counts(file)
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["c1", "c1"], "the cell 'c1' appears twice in the modality 'rna'"),
+        ([], "the modality 'rna' holds no cell"),
+    ],
+)
+def test_modalities_that_cannot_be_joined_by_name_are_refused(tmp_path: Path, cells: list[str], words: str) -> None:
+    file = mudata(tmp_path / "t.h5mu", ["c2", "x"])
+    with h5py.File(file, "a") as store:
+        for name, part in (("obs", pd.DataFrame(index=pd.Index(cells, dtype=object))), ("X", VALUES[: len(cells)])):
+            del store[f"mod/rna/{name}"]
+            anndata.io.write_elem(store, f"mod/rna/{name}", part)
+    with pytest.raises(InputError, match=words):
+        read_counts(file)
