@@ -59,6 +59,11 @@ def _check_kind(file: Path, text: Mapping[str, str]) -> None:
         raise InputError(f"{file}: $DATATYPE is '{kind}'; expected I, F or D; export the events again")
 
 
+def kind_of(text: Mapping[str, str], number: int) -> str:
+    """Return how a parameter, from 1, is stored: ``I``, ``F`` or ``D``; FCS 3.2 may say it for each."""
+    return (text.get(f"p{number}datatype", "").strip() or text["datatype"].strip()).upper()
+
+
 def _number(file: Path, text: Mapping[str, str], name: str) -> int:
     word = text.get(name, "").strip()
     if not word.isdecimal():
@@ -68,11 +73,13 @@ def _number(file: Path, text: Mapping[str, str], name: str) -> int:
 
 def _width(file: Path, text: Mapping[str, str], number: int) -> int:
     """Return the bytes of a parameter."""
-    kind, bits = text["datatype"].strip().upper(), _number(file, text, f"p{number}b")
+    kind, bits = kind_of(text, number), _number(file, text, f"p{number}b")
+    if kind not in ("I", "F", "D"):
+        raise InputError(f"{file}: $P{number}DATATYPE is '{kind}'; expected I, F or D; export the events again")
     allowed = {"I": (8, 16, 24, 32, 40, 48), "F": (32,), "D": (64,)}[kind]
     if bits not in allowed:
         raise InputError(
-            f"{file}: parameter {number} has {bits} bits ($P{number}B), with $DATATYPE {kind} expected "
+            f"{file}: parameter {number} has {bits} bits ($P{number}B), with the type {kind} expected "
             f"{', '.join(map(str, allowed))}; export the events again"
         )
     return bits // 8
@@ -131,7 +138,7 @@ def _place(
 
 def _decoded(part: npt.NDArray[np.uint8], text: Mapping[str, str], number: int, *, big: bool) -> F64:
     """Return one parameter, from its bytes (events, width)."""
-    kind = text["datatype"].strip().upper()
+    kind = kind_of(text, number)
     if kind in ("F", "D"):
         type_ = np.dtype("f4" if kind == "F" else "f8").newbyteorder(">" if big else "<")
         return part.view(type_).ravel().astype(np.float64)

@@ -113,7 +113,8 @@ def _check_cells(parts: Sequence[Counts], names: Sequence[str], file: Path) -> N
         twice = part.cells[part.cells.duplicated()]
         if len(twice):
             raise InputError(
-                f"{file}: the cell '{twice[0]}' appears twice in the modality '{name}'; expected distinct names; {LANES}"
+                f"{file}: the cell '{twice[0]}' appears twice in the modality '{name}'; expected distinct names; "
+                f"{LANES}"
             )
 
 

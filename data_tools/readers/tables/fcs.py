@@ -1,24 +1,26 @@
-"""Events of an FCS file (flow cytometry standard) as a table; keywords and scales through the library FlowIO."""
+"""Events of an FCS file (flow cytometry standard) as a table; data sets are found with the library FlowIO."""
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from data_tools.formats.fcs import read_events
+from data_tools.formats.fcs_scale import linear
+from data_tools.formats.fcs_text import read_keywords
 from data_tools.readers.tables.base import CELL_TABLES, NumberTable
 from framework.config import StrictModel
 from framework.errors import InputError
 from framework.files.failures import check_regular, found_instead, reading, reason
 
 _MOST_SETS = 1000
-_SPILLOVER = ("spillover", "spill", "comp")
+_SPILLOVER = re.compile("spillover|spill|comp|dfc[0-9]+to[0-9]+")
 """Keywords under which instruments write it."""
 
 
@@ -70,18 +72,19 @@ def read_fcs(config: FcsConfig, wanted: Collection[str] | None = None) -> Number
             warnings.simplefilter("ignore")  # about gains of parameters nobody asked for
             sets, notes = _data_sets(flowio.FlowData, file, size)
             offset, flow = _chosen(config, sets)
-            events, corrected = read_events(file, flow.text, flow.header, offset)
-            _check_named(file, flow.channels, events.shape[1])
+            text = read_keywords(file, flow.header, offset)
+            events, corrected = read_events(file, text, flow.header, offset)
+            _check_named(file, text, events.shape[1])
+            short = [text[f"p{number}n"] for number in range(1, events.shape[1] + 1)]
             if config.scale == "linear":
-                notes += _without_bad_timestep(file, flow.text)
-                flow.events, flow.event_count = events.ravel(), len(events)
-                events = np.asarray(flow.as_array(preprocess=True), dtype=np.float64)
+                events, doubts = linear(file, text, events, short)
+                notes += doubts
     except InputError:
         raise
     except Exception as error:  # FlowIO raises whatever a damaged byte leads it to
         raise InputError(f"{file}: not a readable FCS file ({reason(error)}); export it again") from None
-    columns, shared = _names(config, flow.pnn_labels, flow.pns_labels)
-    if any(flow.text.get(name, "").strip() for name in _SPILLOVER):
+    columns, shared = _names(config, short, [text.get(f"p{number}s", "") for number in range(1, len(short) + 1)])
+    if any(value.strip() for name, value in text.items() if _SPILLOVER.fullmatch(name)):
         notes.append(f"{file}: holds a spillover matrix, which is not applied: values are not compensated")
     return NumberTable(columns=pd.DataFrame(events, columns=pd.Index(columns)), notes=(*notes, *corrected, *shared))
 
@@ -115,8 +118,9 @@ def _chosen(config: FcsConfig, sets: Sequence[tuple[int, Any]]) -> tuple[int, An
     return sets[number - 1]
 
 
-def _check_named(file: Path, named: Collection[int], parameters: int) -> None:
+def _check_named(file: Path, text: Mapping[str, str], parameters: int) -> None:
     """Refuse parameters without a name, and names of more than there are: names would move to other columns."""
+    named = {int(found[1]) for found in map(re.compile("p([0-9]+)n").fullmatch, text) if found is not None}
     wanted = range(1, parameters + 1)
     bare = [number for number in wanted if number not in named]
     if bare:
@@ -127,17 +131,6 @@ def _check_named(file: Path, named: Collection[int], parameters: int) -> None:
             f"{file}: names a parameter {surplus[0]} ($P{surplus[0]}N), but declares {parameters} ($PAR); export it "
             "again"
         )
-
-
-def _without_bad_timestep(file: Path, text: dict[str, str]) -> list[str]:
-    """Take a time step away that is not a number, and say so."""
-    word = text.get("timestep", "").strip()
-    try:
-        float(word or 1)
-    except ValueError:
-        del text["timestep"]
-        return [f"{file}: $TIMESTEP reads '{word}', which is not a number; times are as stored"]
-    return []
 
 
 def _names(config: FcsConfig, short: Iterable[str], long: Iterable[str]) -> tuple[list[str], list[str]]:

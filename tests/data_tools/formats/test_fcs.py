@@ -141,3 +141,65 @@ def test_a_spillover_matrix_is_said_not_to_be_applied(tmp_path: Path, keyword: s
 def test_what_is_no_fcs_is_named(tmp_path: Path, content: bytes, found: str) -> None:
     with pytest.raises(InputError, match=f"not an FCS file: expected FCS at its beginning, {found}"):
         read(tmp_path / "a.fcs", content)
+
+
+ONE = np.array([8], dtype=">u2").tobytes()
+
+
+def test_an_empty_value_hides_no_keyword_behind_it(tmp_path: Path) -> None:
+    found = read(tmp_path / "a.fcs", fcs(ONE, 1, ["A"], P1S="", P1G="2", FIL="a//b", CYT="", TIMESTEP="3"))
+    assert found.columns.to_dict("list") == {"A": [4.0]}
+    named = read(tmp_path / "a.fcs", fcs(ONE, 1, ["A//B"], P1S="", P2S="x", P1G="2"), names="pns")
+    assert named.columns.to_dict("list") == {"A/B": [4.0]}
+
+
+def test_a_text_whose_end_is_told_one_byte_too_early_keeps_its_last_letter(tmp_path: Path) -> None:
+    data = fcs(ONE, 1, ["A"], P1G="20")
+    last = int(data[18:26])
+    early = data[:18] + f"{last - 1:8d}".encode() + data[26:]
+    assert read(tmp_path / "a.fcs", early).columns["A"].tolist() == [0.4]
+    without_end = early[:last] + b" " + early[last + 1 :]
+    assert read(tmp_path / "a.fcs", without_end).columns["A"].tolist() == [0.4]
+
+
+def test_the_keyword_of_the_standard_counts_and_signs_in_values_stay(tmp_path: Path) -> None:
+    data = fcs(ONE, 1, ["A$"], P1G="2").replace(b"$NEXTDATA/0/", b"P1G/4/$NEXTDATA/0/")
+    stop = int(data[18:26]) + len("P1G/4/")
+    moved = data[:18] + f"{stop:8d}".encode() + data[26:].replace(b" " * 6 + ONE, ONE)
+    assert read(tmp_path / "a.fcs", moved).columns.to_dict("list") == {"A$": [4.0]}
+
+
+def test_keywords_of_the_supplement_count(tmp_path: Path) -> None:
+    more = b"/$P1G/4/$P1S/CD34/$P1N/other/"
+    data = fcs(ONE, 1, ["A"], BEGINSTEXT=1002, ENDSTEXT=1001 + len(more)) + more
+    assert read(tmp_path / "a.fcs", data, names="pns").columns.to_dict("list") == {"CD34": [2.0]}
+    assert read(tmp_path / "a.fcs", data).columns.to_dict("list") == {"A": [2.0]}
+    with pytest.raises(InputError, match=r"names further keywords at bytes 1002 to 1030 \(\$BEGINSTEXT\), where the f"):
+        read(tmp_path / "a.fcs", data[:-3])
+
+
+def test_a_parameter_may_be_stored_otherwise_than_the_others(tmp_path: Path) -> None:
+    data = np.array([7], ">u4").tobytes() + np.array([1.5], ">f4").tobytes()
+    options = {"P1B": 32, "P1R": 1 << 31, "P2B": 32, "P2R": 1 << 31, "P2DATATYPE": "F"}
+    assert read(tmp_path / "a.fcs", fcs(data, 1, ["A", "B"], **options)).columns.to_numpy().tolist() == [[7, 1.5]]
+    with pytest.raises(InputError, match=r"\$P2DATATYPE is 'X'; expected I, F or D"):
+        read(tmp_path / "a.fcs", fcs(data, 1, ["A", "B"], **options | {"P2DATATYPE": "X"}))
+
+
+def test_doubts_about_the_scale_are_said_and_contradictions_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.fcs"
+    found = read(file, fcs(ONE, 1, ["A"], P1E=None))
+    assert found.notes == (f"{file}: does not say how parameter 1 is stored ($PnE); taken as linear",)
+    real = fcs(np.array([512], ">f4").tobytes(), 1, ["A"], DATATYPE="F", P1B=32, P1R=1024, P1E="4,0")
+    found = read(file, real)
+    assert found.columns["A"].tolist() == [100.0]
+    assert "says that parameter 1 is stored as a logarithm ($PnE) and with fractions" in found.notes[0]
+    assert read(file, real, scale="stored").notes == ()
+    with pytest.raises(InputError, match=r"parameter 1 is stored as a logarithm, but \$P1R is 0; expected a range"):
+        read(file, fcs(ONE, 1, ["A"], P1E="4,1", P1R=0))
+
+
+def test_the_time_has_no_gain_but_the_step_and_old_compensation_is_said(tmp_path: Path) -> None:
+    found = read(tmp_path / "a.fcs", fcs(ONE, 1, ["Time "], TIMESTEP="0.5", P1G="10", DFC1TO2="3"))
+    assert found.columns.to_dict("list") == {"Time": [4.0]}
+    assert "holds a spillover matrix, which is not applied" in found.notes[0]
