@@ -12,6 +12,7 @@ _CHANGED = re.compile(
     re.IGNORECASE,
 )
 _SHOWN = 5
+_NUMBERED = re.compile(r"(.+)\.\d{1,3}")
 NO_GENES = frozenset(
     ("__no_feature", "__ambiguous", "__too_low_aQual", "__not_aligned", "__alignment_not_unique", "N_unmapped",
      "N_multimapping", "N_noFeature", "N_ambiguous")
@@ -28,4 +29,19 @@ def changed_names(genes: Iterable[str], file: object) -> tuple[str, ...]:
     return (
         f"{file}: {len(found)} genes are called as spreadsheets change them ({shown}; SEPT2 becomes 2-Sep); "
         "take their names from the table as it was before",
+    )
+
+
+def numbered_names(genes: Iterable[str], file: object) -> tuple[str, ...]:
+    """Return a note on genes that programs gave a number because another has their name: g1.1 beside g1."""
+    known = list(genes)
+    plain = set(known)
+    found = [gene for gene in known if (told := _NUMBERED.fullmatch(gene)) is not None and told[1] in plain]
+    if not found:
+        return ()
+    first = found[0]
+    return (
+        f"{file}: {len(found)} genes are called as another with a number behind, as '{first.rpartition('.')[0]}' and "
+        f"'{first}': programs name a column or row so that appears twice. Each counts as a gene of its own; if they "
+        "are one, give them one name in the table as it was before",
     )

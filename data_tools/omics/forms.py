@@ -63,7 +63,7 @@ def read_raw(config: OmicsConfig, sheet: frozenset[str] | None = None) -> RawOmi
         _only(config, file, rows="genes", keys=("gene_names",))
         return read_gct(file, config.gene_names)
     _only(config, file, rows=config.rows, keys=("gene_names",))
-    table = read_text_table(file, what=WHAT)
+    table = read_text_table(file, what=WHAT, row_names=partial(_is_fact, config))
     if config.long is not None:
         return _from_long(config, config.long, table)
     naming = _naming(config, table.names)

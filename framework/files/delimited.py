@@ -9,7 +9,7 @@ shown. Wide matrices of numbers, which must not be held as text, are read with `
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -151,6 +151,7 @@ def read_text_table(
     error: type[WellstreamError] = InputError,
     most_bytes: int = MOST_BYTES,
     may_be_empty: bool = False,
+    row_names: Callable[[str], bool] | None = None,
 ) -> TextTable:
     """Read a text table whole.
 
@@ -169,6 +170,8 @@ def read_text_table(
         error: class of what is raised.
         most_bytes: it may hold unpacked, unless only some columns are kept.
         may_be_empty: whether a header without a row below it is a table too, as of a well without cells.
+        row_names: whether a column, by its name, holds text: given where the header may lack a name for the column of
+            row names, as R writes it, which is then called ``""``. None where it may not.
 
     Raises:
         WellstreamError: of class ``error``: no such file, no text (named as what it is), damaged, no header, a name
@@ -179,7 +182,7 @@ def read_text_table(
     layout = find_layout(text, header=header, header_rows=header_rows, skip=skip, separator=separator, comments=comment)
     if wanted is not None:
         columns = [name for name in layout.names if name in wanted]
-    table = next(_pieces(text, layout, decimal, columns, rows_at_once=None))
+    table = next(_pieces(text, layout, decimal, columns, rows_at_once=None, row_names=row_names))
     if not len(table) and not may_be_empty:
         left = "".join(f"; {note.removeprefix(f'{file}: ')}" for note in table.notes)
         raise error(f"{file}: holds a header but no rows; expected {what}{left}")
@@ -213,13 +216,14 @@ def _pieces(
     columns: Sequence[str] | None,
     *,
     rows_at_once: int | None,
+    row_names: Callable[[str], bool] | None = None,
 ) -> Iterator[TextTable]:
     with text.opened() as stream:
         begin = layout.skip + layout.header_lines
         for _ in range(begin):
             next(stream)
         records = Records(stream, layout.separator, comments=layout.comments, first=begin + 1, of=text, strip=False)
-        rows = _Rows(text, layout, columns)
+        rows = _Rows(text, layout, columns, row_names)
         table: TextTable | None = None
         for line, row in records:
             rows.add(line, row)
@@ -239,8 +243,16 @@ def _pieces(
 class _Rows:
     """Rows of a table as they are collected."""
 
-    def __init__(self, text: TextFile, layout: Layout, columns: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        text: TextFile,
+        layout: Layout,
+        columns: Sequence[str] | None,
+        row_names: Callable[[str], bool] | None = None,
+    ) -> None:
         self._text, self._layout = text, layout
+        self._row_names = row_names
+        self._shifted = False
         self.lines: list[int] = []
         self._cells: list[list[str]] = []
         self._blank: list[int] = []
@@ -257,11 +269,23 @@ class _Rows:
         if not "".join(row).strip():
             self._blank.append(line)
             return
+        if not self.lines and self._lacks_a_name(row):
+            self._shifted = True
+            self._layout = replace(self._layout, names=("", *self._layout.names))
+            self._places = list(range(len(self._layout.names)))
         width = len(self._layout.names)
         if len(row) != width and (len(row) < width or "".join(row[width:]).strip()):
             self._refuse(line, row)
         self.lines.append(line)
         self._cells.append([row[place].strip() for place in self._places])
+
+    def _lacks_a_name(self, row: list[str]) -> bool:
+        """Whether the header lacks a name for row names; a text that would be a number tells of a decimal comma."""
+        names, holds_text = self._layout.names, self._row_names
+        if holds_text is None or self._shifted or len(row) != len(names) + 1 or len(names) < 2 or not row[-1].strip():
+            return False
+        comma = self._layout.separator == "," and holds_text(names[0]) and number(row[1].strip(), ".") is not None
+        return not comma
 
     def taken(self, decimal: str | None) -> TextTable:
         """Return the rows collected since the last call, as a table."""
@@ -299,6 +323,7 @@ class _Rows:
         ]
         return (
             *left,
+            *((f"{file}: the header has no name for the column of row names",) if self._shifted else ()),
             *((f'{file}: {formulas} cells are written as ="text" and read as the text',) if formulas else ()),
         )
 
@@ -317,7 +342,8 @@ class _Rows:
 
     def _refuse(self, line: int, row: list[str]) -> None:
         header, names = self._layout.skip + 1, self._layout.names
-        text = f"{self._text.file}: line {line} has {len(row)} cells, the header (line {header}) names {len(names)}"
+        named = f"{len(names) - 1} beside the names of rows" if self._shifted else str(len(names))
+        text = f"{self._text.file}: line {line} has {len(row)} cells, the header (line {header}) names {named}"
         quote = f"a cell with '{self._layout.separator}' in it needs quotation marks"
         if not self.lines and len(names) == 1:
             then = f"the header seems to stand below line {header}: remove the lines above it"

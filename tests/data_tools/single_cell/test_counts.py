@@ -315,3 +315,10 @@ def test_features_that_share_a_name_are_said(tmp_path: Path) -> None:
     counts = read_counts(file)
     assert list(counts.features) == ["CD3E", "CD3E-1", "ACTB"]
     assert f"{file}: 1 features have the name of another and get a number behind it, as 'CD3E-1'" in counts.notes
+
+
+def test_genes_that_a_program_numbered_are_said(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("gene,c1,c2\nCD3E,1,2\nCD3E.1,3,4\nACTB,1,1\nENSG01.12,1,0\n")
+    counts = read_counts(tmp_path / "t.csv")
+    (note,) = (note for note in counts.notes if "with a number behind" in note)
+    assert "1 genes are called as another with a number behind, as 'CD3E' and 'CD3E.1'" in note
