@@ -139,8 +139,8 @@ def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) 
             f"{len(sums)} rows of this kind: {', '.join(sums)}"
         )
     genes = counts.of_kind(GENE)
-    names = (*changed_names(genes.features, file), *numbered_names(genes.features, file))
-    told = (*names, *_detected_alone(genes, file))
+    odd = (*changed_names(genes.features, file), *numbered_names(genes.features, file))
+    told = (*odd, *_detected_alone(genes, file))
     counts = replace(counts, notes=(*counts.notes, *told))
     data = counts.values.data
     with np.errstate(invalid="ignore"):
