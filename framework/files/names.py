@@ -115,13 +115,19 @@ _SAID_OF_NOTHING = frozenset(("NA", "N/A", "#N/A", "nan", "NaN", "<NA>", "null",
 """What programs write for a missing value, where a person seldom means a name."""
 
 
-def missing_names(names: Iterable[str], what: str) -> tuple[str, ...]:
-    """Return a note where things are called as programs write a missing value; names stay as they are written."""
+def missing_names(names: Iterable[str], what: str, each: str = "row") -> tuple[str, ...]:
+    """Return a note where things are called as programs write a missing value; names stay as they are written.
+
+    Args:
+        names: the name of each.
+        what: where they stand.
+        each: what bears such a name.
+    """
     counted = Counter(name for name in names if name in _SAID_OF_NOTHING)
     if not counted:
         return ()
     name, count = counted.most_common(1)[0]
-    rows = "1 row is" if count == 1 else f"{count} rows are"
+    rows = f"1 {each} is" if count == 1 else f"{count} {each}s are"
     return (
         f"{what}: {rows} called '{name}', as programs write a missing value; it counts as a name. If nothing was given "
         "there, leave the cell blank",

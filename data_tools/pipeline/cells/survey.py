@@ -26,7 +26,7 @@ from data_tools.readers.cells.base import CELL, PLACE_COLUMNS, TEXT
 from data_tools.readers.problem import Problem, relative_text
 from framework.data.format.schema import BAG_COLUMNS, MARKER_PREFIX, SOURCE
 from framework.errors import InputError, some_of
-from framework.files.names import near_names
+from framework.files.names import missing_names, near_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +119,16 @@ def survey_cells(config: CellsIngestConfig, base: Path) -> CellSurvey:
 
 
 def _near(config: CellsIngestConfig, bags: pd.DataFrame) -> tuple[str, ...]:
-    """Return notes about bags that are perhaps one: their names differ in what no reader sees. Numbers do not count."""
-    return tuple(
-        note
-        for column in config.bags.by
-        for note in near_names([text for text in bags[column].astype(str) if any(map(str.isalpha, text))], column)
-    )
+    """Return notes about bags that are perhaps one, and about those that are called as a missing value is written.
+
+    Names of bags that are perhaps one differ in what no reader sees; numbers do not count there.
+    """
+    notes: list[str] = []
+    for column in config.bags.by:
+        names = bags[column].astype(str).tolist()
+        notes += near_names([name for name in names if any(map(str.isalpha, name))], column)
+        notes += missing_names(names, column, "bag")
+    return tuple(notes)
 
 
 def markers_of(config: CellsIngestConfig, found: Sequence[ListedCells]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Bags whose names no reader would tell apart are said: cells of one sample could lie in training and in test."""
+"""Bags whose names no reader would tell apart are said (one sample could be in training and in test); so is ``NA``."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ bags: {{by: [Metadata_Sample]}}
         (["\u00e9", "e\u0301"], ("Metadata_Sample: 'e\\u0301' and '\\xe9' differ in capitals, blanks or invisible",)),
         (["mock", "drug"], ()),
         (["1-2", "12"], ()),
+        (["NA", "drug"], ("Metadata_Sample: 1 bag is called 'NA', as programs write a missing value",)),
     ],
 )
 def test_names_of_bags_that_are_nearly_one(tmp_path: Path, names: list[str], said: tuple[str, ...]) -> None:
