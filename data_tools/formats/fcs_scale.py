@@ -29,7 +29,7 @@ def linear(file: Path, text: Mapping[str, str], events: F64, names: Sequence[str
         names: short names of the parameters.
 
     Raises:
-        InputError: a scale, gain or range that is no number.
+        InputError: a scale, gain or range that is not a number.
     """
     values, notes = events.copy(), list[str]()
     step, said = _step(file, text)

@@ -42,7 +42,7 @@ def source_files() -> tuple[Path, ...]:
 
 @cache
 def product_files() -> tuple[Path, ...]:
-    """Those that are no tests and no benchmarks."""
+    """Those that are neither tests nor benchmarks."""
     return tuple(file for file in source_files() if file.relative_to(ROOT).parts[0] not in ("tests", "benchmarks"))
 
 
