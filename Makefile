@@ -27,7 +27,7 @@ help:
 	@echo "make xenium FIELD=FOLDER      expression of single cells from DAPI: three strips, three seeds, all baselines (about 20 minutes)"
 	@echo "make coverage                 do intervals of 90 % hold 90 %: 750 simulated perturbations, a new plate; FIELD= and CELLS= add real cells"
 	@echo "make truth [SITES=16]         Image2Omics on a simulation of the paper's shape: what it finds of what is true (20 CPU-minutes)"
-	@echo "make test                     the test suite (30 to 40 minutes on 2 cores)"
+	@echo "make test                     the test suite (about 21 minutes on 2 cores)"
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
 	@echo "make test-lowest              tests of data_tools, framework and launch with the lowest versions that setup.cfg allows (constraints-lowest.txt)"
 	@echo "make test-slurm               jobs on a Slurm of this machine (Debian: slurm-wlm, munge), a cut link between two network namespaces; needs root"

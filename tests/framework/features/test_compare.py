@@ -209,7 +209,7 @@ def test_fields_that_show_several_classes_are_resampled_together() -> None:
 def test_one_field_of_all_classes_falls_back_to_cells_and_says_so() -> None:
     truth = np.repeat([0, 1], 50)
     plan = Resamples.plan(truth, np.full(100, 7), seed=0, count=300)
-    assert "there are cells of one field only" in plan.notes[0]
+    assert "There are cells of one field only" in plan.notes[0]
     predicted = np.where(np.arange(100) % 2, truth, 1 - truth)
     assert plan.scores(truth, {"x": predicted}, 2)["x"].std() == pytest.approx(np.sqrt(0.25 / 100), rel=0.15)
 
