@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _MONTH = r"(jan|feb|mar|mrz|mär|apr|may|mai|jun|jul|aug|sep|sept|oct|okt|nov|dec|dez)"
 _CHANGED = re.compile(
@@ -20,7 +20,13 @@ NO_GENES = frozenset(
 """Rows that HTSeq and STAR write beside the genes: reads that belong to none."""
 
 
-def changed_names(genes: Iterable[str], file: object) -> tuple[str, ...]:
+def doubtful_genes(genes: Iterable[str], file: object) -> tuple[str, ...]:
+    """Return notes on names that a program changed: those of a spreadsheet, and those that got a number behind."""
+    known = list(genes)
+    return (*_changed(known, file), *_numbered(known, file))
+
+
+def _changed(genes: Sequence[str], file: object) -> tuple[str, ...]:
     """Return a note on names as a spreadsheet makes them: 2-Sep of SEPT2, the number 2.31E+13 of 2310009E13."""
     found = [gene for gene in genes if _CHANGED.fullmatch(gene)]
     if not found:
@@ -32,11 +38,10 @@ def changed_names(genes: Iterable[str], file: object) -> tuple[str, ...]:
     )
 
 
-def numbered_names(genes: Iterable[str], file: object) -> tuple[str, ...]:
+def _numbered(genes: Sequence[str], file: object) -> tuple[str, ...]:
     """Return a note on genes that programs gave a number because another has their name: g1.1 beside g1."""
-    known = list(genes)
-    plain = set(known)
-    found = [gene for gene in known if (told := _NUMBERED.fullmatch(gene)) is not None and told[1] in plain]
+    plain = set(genes)
+    found = [gene for gene in genes if (told := _NUMBERED.fullmatch(gene)) is not None and told[1] in plain]
     if not found:
         return ()
     first = found[0]

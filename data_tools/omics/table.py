@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data_tools.gene_names import changed_names, numbered_names
+from data_tools.gene_names import doubtful_genes
 from data_tools.omics.chosen import only_genes
 from data_tools.omics.config import OmicsConfig
 from data_tools.omics.forms import read_raw
@@ -88,8 +88,7 @@ def read_omics(config: OmicsConfig) -> OmicsTable:
     told = check_rows(raw)
     _refuse_again(config, raw, samples, plate)
     scale = (*_zeros(raw, config.kind), *about_scale(raw, config.kind))
-    names = (*changed_names(raw.genes, raw.file), *numbered_names(raw.genes, raw.file))
-    notes = (*raw.notes, *told, *scale, *names, *near)
+    notes = (*raw.notes, *told, *scale, *doubtful_genes(raw.genes, raw.file), *near)
     return OmicsTable(
         values=raw.values,
         genes=raw.genes,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
-from data_tools.gene_names import NO_GENES, changed_names, numbered_names
+from data_tools.gene_names import NO_GENES, doubtful_genes
 from framework.errors import InputError
 from framework.files.sparse import about_repeated
 
@@ -139,8 +139,7 @@ def check_counts(counts: Counts, file: Path, *, fractional: bool, way_out: str) 
             f"{len(sums)} rows of this kind: {', '.join(sums)}"
         )
     genes = counts.of_kind(GENE)
-    odd = (*changed_names(genes.features, file), *numbered_names(genes.features, file))
-    told = (*odd, *_detected_alone(genes, file))
+    told = (*doubtful_genes(genes.features, file), *_detected_alone(genes, file))
     counts = replace(counts, notes=(*counts.notes, *told))
     data = counts.values.data
     with np.errstate(invalid="ignore"):
