@@ -87,13 +87,21 @@ def on_ranks(module: str, words: Sequence[str], world: int, **variables: str) ->
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"training on {world} ranks failed:\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"{module} on {world} ranks failed:\n{_both_ends(done.stderr)}")
+
+
+def _both_ends(text: str, most: int = 4000) -> str:
+    """Return ``text`` without its middle: ranks speak first, and torchrun, at length, last."""
+    return text if len(text) <= most else f"{text[: most // 2]}\n[...]\n{text[-most // 2 :]}"
 
 
 def found_here() -> dict[str, str]:
-    """Return the environment of a rank: it finds this package, whatever folder it starts in and is told to trust."""
+    """Return the environment of a rank.
+
+    It finds this package, whatever folder it starts in and is told to trust, and says where it was if it crashes.
+    """
     places = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(places), "PYTHONFAULTHANDLER": "1"}
 
 
 def rank_costs(facts: dict[int, list[list[RankFacts]]]) -> Costs:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from experiments.demo.headline import headline
 from experiments.demo.steps import carried_out
 from experiments.demo.truth import check_one_split, check_over_splits
 from framework.durable import write_json
@@ -63,6 +64,7 @@ def main() -> int:
     if status:
         return status
     holds = _compare_with_truth(options.out, len(study.split_seeds), console)
+    headline(options.out / "evaluation").to_csv(options.out / "shares.csv", index=False)
     console.print(f"{', '.join(done[0].done) or 'nothing was left to do'}")
     console.print(f"report: {options.out / 'report.html'}")
     return 0 if holds else 1

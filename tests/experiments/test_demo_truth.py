@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from experiments.demo.chain import usual_ranks
+from experiments.demo.headline import headline
 from experiments.demo.truth import check_one_split, check_over_splits
 
 
@@ -34,6 +36,23 @@ def test_shares_by_hand(folder: Path) -> None:
     over = check_over_splits(folder, folder / "truth.parquet")
     assert over.holds
     assert "100.0% of 2 genes with strong true dependence" in over.sentence()
+
+
+def test_the_headline_counts_the_genes_of_each_ranking(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text(json.dumps({"rows": [{"target": "rna_M1", "share": 0.5}]}))
+    # 24 genes with r2 of .01 to .24; the best 12 pass both tests, and gene 23 has no r2.
+    r2 = [number / 100 for number in range(1, 25)]
+    genes = pd.DataFrame({"target": "rna_M1", "gene": [f"g{number}" for number in range(24)], "r2": r2, "smape": 1.0})
+    genes["significant"] = genes["regression_significant"] = genes["r2"] > 0.12
+    genes.loc[23, "r2"] = float("nan")
+    genes.to_parquet(tmp_path / "per_gene.parquet")
+    (row,) = headline(tmp_path).to_dict("records")
+    assert (row["target"], row["share"]) == ("rna_M1", 0.5)
+    assert (row["ranked"], row["of_all"], row["worst_shared"]) == (11, 23, 0)
+    assert (row["ranked_best_r2_low"], row["ranked_best_r2_high"]) == (0.14, 0.23)
+    # Eleven genes are ranked: ten are the best, so one is left to be the worst.
+    assert (row["ranked_worst_r2_low"], row["ranked_worst_r2_high"]) == (0.13, 0.13)
+    assert (row["of_all_worst_r2_low"], row["of_all_worst_r2_high"]) == (0.01, 0.1)
 
 
 @pytest.mark.parametrize(("gpus", "ranks"), [(0, 2), (1, 1), (2, 2), (8, 2)])
