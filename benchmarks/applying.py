@@ -24,7 +24,7 @@ from benchmarks import tables
 from benchmarks.harness import Measured, Target, WrongPixels
 from benchmarks.ranks import RankFacts, named, on_ranks, rank_costs
 from benchmarks.synthetic import draw_pixels, write_dataset
-from framework.distributed import Ranks
+from framework.distributed import Ranks, end_rank
 from framework.run import RunConfig, embed, fit
 
 LEAST = 1.8
@@ -122,3 +122,4 @@ def _measured(run: Path, file: Path, repetitions: int, ranks: Ranks) -> RankFact
 
 if __name__ == "__main__":
     main()
+    end_rank()

@@ -24,7 +24,7 @@ import torch
 from benchmarks.harness import Costs
 from benchmarks.steps import Feed, Setting, Trainer
 from framework.data.dataset import Dataset
-from framework.distributed import Ranks
+from framework.distributed import Ranks, end_rank
 
 LIMIT_S = 300.0
 
@@ -180,3 +180,4 @@ def _exchanges(trainer: Trainer, ranks: Ranks, repetitions: int) -> list[float]:
 
 if __name__ == "__main__":
     main()
+    end_rank()

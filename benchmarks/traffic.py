@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.ranks import on_ranks
 from framework.data.dataset import Dataset
-from framework.distributed import Ranks
+from framework.distributed import Ranks, end_rank
 from framework.run.train.config import RunConfig
 from framework.run.train.rehearsal import first_steps, in_passing
 
@@ -110,3 +110,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     main()
+    end_rank()

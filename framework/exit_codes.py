@@ -5,6 +5,14 @@ Batch systems read these numbers: 75 asks them to queue the run again, the other
 
 from __future__ import annotations
 
+import os
+import sys
+
+# The module typing alone would take longer to import than all of this one.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 EXIT_UNEXPECTED = 1
 """Something that no message foresaw: a fault of Wellstream or of a plugin. Also: a check found a fault."""
 EXIT_MISTAKE = 2
@@ -26,3 +34,13 @@ EXIT_TERMINATED = 143
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, raised as Ctrl-C is, so that a command tidies up after itself."""
+
+
+def leave(code: int) -> NoReturn:
+    """Write out what was printed, and end this process as it is, without Python taking itself apart first."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # nobody reads it, or it is closed
+            continue
+    os._exit(code)

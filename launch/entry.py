@@ -15,7 +15,7 @@ import sys
 import time
 from types import FrameType
 
-from framework.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_UNEXPECTED, Terminated
+from framework.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_UNEXPECTED, Terminated, leave
 
 # The module typing alone would take longer to import than all of this one.
 TYPE_CHECKING = False
@@ -52,12 +52,7 @@ def _leave() -> None:
 
     What follows here in Python takes its handlers away, and a signal would then end the process by itself.
     """
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):  # nobody reads it, or it is closed
-            continue
-    os._exit(_codes[0] if _codes else EXIT_UNEXPECTED)
+    leave(_codes[0] if _codes else EXIT_UNEXPECTED)
 
 
 def _carried_out(arguments: list[str]) -> int:

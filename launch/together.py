@@ -16,6 +16,7 @@ from typing import NoReturn
 import typer
 
 from framework.allocator import keep_freed_memory
+from framework.distributed import end_rank
 from framework.exit_codes import EXIT_TERMINATED, Terminated
 from framework.interpreter import hear_interrupts
 from launch.cli import app
@@ -45,4 +46,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, terminated)
     hear_interrupts()
     keep_freed_memory()
-    sys.exit(together(sys.argv[1:]))
+    end_rank(together(sys.argv[1:]))

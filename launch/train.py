@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 
 from framework.allocator import keep_freed_memory
-from framework.distributed import this_rank
+from framework.distributed import end_rank, this_rank
 from framework.exit_codes import EXIT_REQUEUE
 from framework.interpreter import hear_interrupts
 from framework.plugins import permit_code
@@ -50,4 +49,4 @@ def _fit(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     hear_interrupts()
     keep_freed_memory()
-    sys.exit(train())
+    end_rank(train())

@@ -1,6 +1,7 @@
 """The only room that knows torch.distributed and Accelerate: ranks, exact gathers, global batch normalisation."""
 
 from framework.distributed.batch_norm import share_running_statistics, single_value_batch_norm, sync_batch_norm
+from framework.distributed.departure import end_rank
 from framework.distributed.devices import device_here
 from framework.distributed.failures import DEBUG_VARIABLE, Failure, failure_of, share, tell, this_rank
 from framework.distributed.nodes import Meeting, place_of_master
@@ -15,6 +16,7 @@ __all__ = [
     "Meeting",
     "Ranks",
     "device_here",
+    "end_rank",
     "failure_of",
     "place_of_master",
     "share",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import platform
@@ -299,6 +300,8 @@ class Ranks:
             else:
                 dist.destroy_process_group()
         forget_state()
+        # A wrapped module hangs in a cycle of references and keeps the threads of gloo; see ``departure``.
+        gc.collect()
 
     def _check_own_gpu(self) -> None:
         """Leave, and say so, where ranks share a GPU; a collective."""
