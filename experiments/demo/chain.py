@@ -18,7 +18,7 @@ from experiments.demo.headline import headline
 from experiments.demo.steps import carried_out
 from experiments.demo.truth import check_one_split, check_over_splits
 from framework.durable import write_json
-from framework.study import StudySummary, carry_out, load_study_config, override
+from framework.study import carry_out, load_study_config, override
 from framework.terminal import Terminal
 
 STUDY = Path(__file__).with_name("study.yaml")
@@ -59,12 +59,13 @@ def main() -> int:
     options = parser.parse_args()
     console = Terminal()
     study = load_study_config(STUDY, [override("out", str(options.out)), f"pretrain.nproc={options.ranks}"])
-    done: list[StudySummary] = []
-    status = carried_out(console, lambda: done.append(carry_out(study, console=console)))
-    if status:
-        return status
-    holds = _compare_with_truth(options.out, len(study.split_seeds), console)
-    headline(options.out / "evaluation").to_csv(options.out / "shares.csv", index=False)
-    console.print(f"{', '.join(done[0].done) or 'nothing was left to do'}")
-    console.print(f"report: {options.out / 'report.html'}")
-    return 0 if holds else 1
+    holds: list[bool] = []
+
+    def work() -> None:
+        done = carry_out(study, console=console).done
+        headline(options.out / "evaluation").to_csv(options.out / "shares.csv", index=False)
+        holds.append(_compare_with_truth(options.out, len(study.split_seeds), console))
+        console.print(f"{', '.join(done) or 'nothing was left to do'}")
+        console.print(f"report: {options.out / 'report.html'}")
+
+    return carried_out(console, work) or int(not all(holds))

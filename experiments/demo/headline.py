@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from framework.evaluate import rank_genes, rankable
+from framework.evaluate import rank_genes, rankable, read_evaluation
 
+RANKINGS: dict[str, Literal["significant", "all"]] = {"ranked": "significant", "of_all": "all"}
+"""Which genes take part, by the name that columns begin with."""
 COUNT = 10
 """Genes at each end of a ranking, as in Tables 1-4 of Image2Omics."""
 
@@ -25,15 +26,15 @@ def headline(evaluation: Path) -> pd.DataFrame:
         genes, how many are ranked and the r² of the best and the worst ten; last, how many of the worst ten the two
         rankings share.
     """
-    rows = json.loads((evaluation / "summary.json").read_text(encoding="utf-8"))["rows"]
-    genes = pd.read_parquet(evaluation / "per_gene.parquet")
-    return pd.DataFrame([row | _ranked(genes[genes["target"] == row["target"]]) for row in rows])
+    found = read_evaluation(evaluation)
+    genes = found.tables["per_gene"]
+    return pd.DataFrame([row | _ranked(genes[genes["target"] == row["target"]]) for row in found.summary["rows"]])
 
 
 def _ranked(genes: pd.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {}
     worst_of = []
-    for named, which in (("ranked", "significant"), ("of_all", "all")):
+    for named, which in RANKINGS.items():
         best, worst = rank_genes(genes, COUNT, which)
         found[named] = len(rankable(genes, which))
         for end, part in (("best", best), ("worst", worst)):

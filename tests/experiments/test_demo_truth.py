@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +9,7 @@ import torch
 from experiments.demo.chain import usual_ranks
 from experiments.demo.headline import headline
 from experiments.demo.truth import check_one_split, check_over_splits
+from framework.evaluate import Evaluation, write_evaluation
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def test_shares_by_hand(folder: Path) -> None:
 
 
 def test_the_headline_counts_the_genes_of_each_ranking(tmp_path: Path) -> None:
-    (tmp_path / "summary.json").write_text(json.dumps({"rows": [{"target": "rna_M1", "share": 0.5}]}))
     # 24 genes with r2 of .01 to .24; the best 12 pass both tests, and gene 23 has no r2.
     r2 = [number / 100 for number in range(1, 25)]
     genes = pd.DataFrame({"target": "rna_M1", "gene": [f"g{number}" for number in range(24)], "r2": r2, "smape": 1.0})
     genes["significant"] = genes["regression_significant"] = genes["r2"] > 0.12
     genes.loc[23, "r2"] = float("nan")
-    genes.to_parquet(tmp_path / "per_gene.parquet")
-    (row,) = headline(tmp_path).to_dict("records")
+    summary = {"rows": [{"target": "rna_M1", "share": 0.5}]}
+    write_evaluation(tmp_path / "evaluation", Evaluation(kind="omics", summary=summary, tables={"per_gene": genes}))
+    (row,) = headline(tmp_path / "evaluation").to_dict("records")
     assert (row["target"], row["share"]) == ("rna_M1", 0.5)
     assert (row["ranked"], row["of_all"], row["worst_shared"]) == (11, 23, 0)
     assert (row["ranked_best_r2_low"], row["ranked_best_r2_high"]) == (0.14, 0.23)
