@@ -58,11 +58,12 @@ class Agreement(FigureKind[AgreementConfig]):
         one_of(options.ours, numeric, "score of ours")
         pairs, rows, notes = [], [], []
         for target in chosen_targets(inputs, options.targets):
-            mine = inputs.genes[inputs.genes["target"] == target][["gene", options.ours]]
-            mine = mine.assign(gene=mine["gene"].astype(str).str.upper())
-            for score in published.columns[1:]:
-                joined = mine.merge(published[["gene", score]], on="gene").dropna()
-                ours, theirs = joined[options.ours].to_numpy(), joined[score].to_numpy()
+            mine = inputs.genes[inputs.genes["target"] == target]
+            names = mine["gene"].astype(str).str.upper()
+            for score in published.columns:
+                ours, theirs = mine[options.ours].to_numpy(), published[score].reindex(names).to_numpy()
+                known = ~(np.isnan(ours) | np.isnan(theirs))
+                ours, theirs = ours[known], theirs[known]
                 try:
                     found = rank_agreement(ours, theirs, permutations=options.permutations, seed=options.seed)
                 except InputError as error:
@@ -104,7 +105,7 @@ def read_published(file: Path, gene: str | None, scores: Sequence[str]) -> pd.Da
         scores: columns with scores; none: every column of numbers.
 
     Returns:
-        ``gene`` in capital letters, then one column per score; NaN where it has none.
+        One row per gene, whose name in capital letters is the index, and one column per score; NaN where it has none.
 
     Raises:
         InputError: no such file or column, no column of numbers, or text in a named one; names its line.
@@ -126,10 +127,10 @@ def read_published(file: Path, gene: str | None, scores: Sequence[str]) -> pd.Da
     for each, values in numbers.items():
         if np.isnan(values).all():
             raise InputError(f"{file}: column '{each}' holds no number; write scores=[COLUMN]")
-    rows = pd.DataFrame({"gene": table.column(name).str.upper().str.split(_SEVERAL).to_numpy(), **numbers})
-    rows = rows.explode("gene", ignore_index=True)
-    rows["gene"] = rows["gene"].str.strip()
-    return rows[rows["gene"] != ""].groupby("gene", sort=True).mean().reset_index()
+    # The names stay beside the table: one of its scores may be called as the column of genes, or as one of ours.
+    genes = table.column(name).str.upper().str.split(_SEVERAL).reset_index(drop=True).explode().str.strip()
+    genes = genes[genes != ""]
+    return pd.DataFrame(numbers).iloc[genes.index].groupby(genes.to_numpy(), sort=True).mean()
 
 
 def _gene_column(table: TextTable) -> str | None:

@@ -49,6 +49,20 @@ class TestAgreement(testing.FigureContract):
             "proteins_M1, few: 3 genes have a score in both studies; expected 5 or more to compare their order",
         )
 
+    def test_a_score_may_be_called_as_one_of_ours_or_as_the_genes(self, inputs: FigureInputs, tmp_path: Path) -> None:
+        """A table with a column ``r2`` ended in a KeyError; one with numbers of genes was joined by these."""
+        entry = FIGURES.get(self.name)
+        file = tmp_path / "named.csv"
+        lines = [f"g{place:02d},{score:.3f},{place}" for place, score in enumerate(true_r2(30))]
+        file.write_text("\n".join(["symbol,r2,gene", *lines]) + "\n")
+        given = replace(inputs, published=file)
+        drawn = entry.build(entry.config(targets=("proteins_M1",), permutations=500, gene="symbol")).draw(given)
+        numbers = drawn.numbers.set_index("score")
+        ours = inputs.genes[inputs.genes["target"] == "proteins_M1"].sort_values("gene")["r2"].to_numpy()
+        assert numbers.loc["r2", "rho"] == pytest.approx(spearmanr(ours, true_r2(30)).statistic)
+        assert numbers.loc["gene", "rho"] == pytest.approx(spearmanr(ours, np.arange(30)).statistic)
+        assert numbers["shared"].tolist() == [30, 30]
+
     def test_numbers_stand_above_the_dots(self, inputs: FigureInputs) -> None:
         entry = FIGURES.get(self.name)
         drawn = entry.build(entry.config(targets=("proteins_M1",), permutations=500)).draw(inputs)
@@ -87,7 +101,7 @@ def test_the_row_names_of_a_table_are_its_genes_and_a_probe_of_several_counts_fo
     file = tmp_path / "table.csv"
     file.write_text(",LUAD-MLP\nCALM1///CALM2,32.71\nAARS1,63.98\nCALM2,30.71\n")
     table = read_published(file, None, ())
-    assert table["gene"].tolist() == ["AARS1", "CALM1", "CALM2"]
+    assert table.index.tolist() == ["AARS1", "CALM1", "CALM2"]
     assert table["LUAD-MLP"].tolist() == pytest.approx([63.98, 32.71, (32.71 + 30.71) / 2])
     file.write_text(",score\n0,0.5\n1,0.25\n")
     with pytest.raises(InputError, match=r"not clear which column names the gene; it has score; write gene=COLUMN"):
@@ -98,7 +112,7 @@ def test_a_gene_with_several_rows_counts_by_its_mean(tmp_path: Path) -> None:
     file = tmp_path / "table.tsv"
     file.write_text("Gene\tscore\nActb\t0.2\nACTB\t0.4\nGapdh\tNA\n")
     table = read_published(file, None, ())
-    assert table["gene"].tolist() == ["ACTB", "GAPDH"]
+    assert table.index.tolist() == ["ACTB", "GAPDH"]
     assert table["score"].iloc[0] == pytest.approx(0.3)
     assert np.isnan(table["score"].iloc[1])
 
@@ -122,7 +136,7 @@ def test_scores_with_decimal_commas_are_read_and_text_among_them_is_named(tmp_pa
     file.write_text("gene;score;note\nACTB;0,5;a\nGAPDH;1;b\nTUBB;-;c\n")
     for scores in ((), ("score",)):
         table = read_published(file, None, scores)
-        assert table.columns.tolist() == ["gene", "score"]
+        assert table.columns.tolist() == ["score"]
         assert table["score"].tolist()[:2] == [0.5, 1]
         assert np.isnan(table["score"].iloc[2])
     file.write_text("gene,score\nACTB,0.5\nGAPDH,<0.01\n")
