@@ -12,11 +12,12 @@ TRUTH ?= truth
 BBBC021 ?= bbbc021
 XENIUM ?= xenium
 COVERAGE ?= covered
+FIRST_HOUR ?= first_hour
 SITES ?= 1
 JOBS ?= 2
 LOWEST ?= tests/data_tools tests/framework/data tests/framework/objectives tests/framework/run tests/launch
 
-.PHONY: help demo ifc demo-real yeast jurkat bbbc021 xenium coverage truth test test-slow test-lowest test-slurm fuzz lint types docs check bench bench-quick gpu-check constraints clean
+.PHONY: help demo ifc demo-real yeast jurkat bbbc021 xenium coverage truth first-hour test test-slow test-lowest test-slurm fuzz lint types docs check bench bench-quick gpu-check constraints clean
 help:
 	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 13 minutes on 2 cores)"
 	@echo "make ifc                      simulate images and sequenced cells, predict expression from images (minutes)"
@@ -27,6 +28,7 @@ help:
 	@echo "make xenium FIELD=FOLDER      expression of single cells from DAPI: three strips, three seeds, all baselines (about 20 minutes)"
 	@echo "make coverage                 do intervals of 90 % hold 90 %: 750 simulated perturbations, a new plate; FIELD= and CELLS= add real cells"
 	@echo "make truth [SITES=16]         Image2Omics on a simulation of the paper's shape: what it finds of what is true (20 CPU-minutes)"
+	@echo "make first-hour DATA=FOLDER   what newcomers type in their first hour on real exports, with a stopwatch (minutes)"
 	@echo "make test                     the test suite (about 21 minutes on 2 cores)"
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
 	@echo "make test-lowest              tests of data_tools, framework and launch with the lowest versions that setup.cfg allows (constraints-lowest.txt)"
@@ -81,6 +83,10 @@ bbbc021: $(READY)
 truth: $(READY)
 	$(BIN)/python -m experiments.image2omics.truth --out $(TRUTH) --sites $(SITES) $(ARGS)
 
+first-hour: $(READY)
+	@test -d "$(DATA)" || { echo "usage: make first-hour DATA=<folder with phenix-4i-round1, l1000-a375-plate and imagexpress-yokogawa>"; exit 2; }
+	$(BIN)/python -m experiments.first_hour --data "$(DATA)" --out $(FIRST_HOUR)
+
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" -ra $(ARGS)
 
@@ -130,4 +136,4 @@ constraints: $(READY)
 	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest site $(DEMO) $(DEMO)-real $(IFC) $(TRUTH) $(BBBC021) $(COVERAGE)
+	rm -rf $(VENV) $(VENV)-lowest site $(DEMO) $(DEMO)-real $(IFC) $(TRUTH) $(BBBC021) $(COVERAGE) $(FIRST_HOUR)

@@ -19,6 +19,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from experiments.coverage.small_calibration import by_pairs
 from experiments.demo.steps import Protocol, overrides, table_made
 from framework.data.dataset import Dataset
 from framework.data.format.schema import PERTURBATION, SOURCE
@@ -104,12 +105,13 @@ def collect(out: Path, *, simulation: bool, field: bool, cells: bool) -> dict[st
     """Count what was made.
 
     Returns:
-        ``rows``: one per set of predictions and target, as ``counted`` gives it; beside them ``per_column.csv``.
+        ``rows``: one per set of predictions and target, as ``counted`` gives it; beside them ``per_column.csv``. With
+        Jurkat cells also what ``by_pairs`` gives.
 
     Raises:
         WellstreamError: predictions that cannot be read.
     """
-    rows, columns = [], []
+    rows, columns, pairs = [], [], None
     sets = _of_simulation(out / "simulation") if simulation else []
     if field:
         sets += [
@@ -122,6 +124,8 @@ def collect(out: Path, *, simulation: bool, field: bool, cells: bool) -> dict[st
             sets += [
                 (f"{says}, split {seed}", "DNA sum", [file]) for seed, file in zip(JURKAT_SEEDS, files, strict=True)
             ]
+            if says == _BY_VAL:
+                pairs = by_pairs([open_predictions(file) for file in files], LEVEL)
     tested: dict[str, list[npt.NDArray[np.object_]]] = {}
     for says, target, files in sets:
         opened = [open_predictions(file) for file in files]
@@ -133,7 +137,7 @@ def collect(out: Path, *, simulation: bool, field: bool, cells: bool) -> dict[st
         rows.append({"set": says, "target": target, **row})
         columns.append(of_columns.assign(set=says, target=target))
     write_csv(out / "per_column.csv", pd.concat(columns)[["set", "target", "column", "covered", "n"]])
-    return {"level": LEVEL, "rows": rows}
+    return {"level": LEVEL, "rows": rows} | ({} if pairs is None else {_PAIRS: pairs})
 
 
 def _of_simulation(out: Path) -> list[tuple[str, str, list[Path]]]:
@@ -147,8 +151,10 @@ def _of_simulation(out: Path) -> list[tuple[str, str, list[Path]]]:
 
 
 _OMICS = ("transcripts", "proteins")
+_PAIRS = "jurkat_calibrated_by_any_two_groups"
+_BY_VAL = "Jurkat, held-out third of three splits, calibrated by val"
 _OF_JURKAT = {
-    "Jurkat, held-out third of three splits, calibrated by val": ".",
+    _BY_VAL: ".",
     "Jurkat, held-out third of three splits, calibrated by these splits (jackknife+)": "by-splits",
 }
 """What is counted -> its folder."""
@@ -226,6 +232,9 @@ def show(console: Console, found: dict[str, Any]) -> None:
             "{:.3f} to {:.3f}".format(*row["columns"]),
         )
     console.print(table, soft_wrap=True)
+    if _PAIRS in found:
+        told = "Jurkat, calibrated by any two groups of held-out cells ({pairs}): {mean:.3f}; {low:.3f} to {high:.3f}"
+        console.print(told.format_map(found[_PAIRS]), soft_wrap=True)
 
 
 def main() -> int:

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import anndata
-import numpy as np
 import pandas as pd
 import pytest
-import tifffile
 import yaml
 from fixtures.tiny_run import TRIPLET
 from typer.testing import CliRunner
 
 from data_tools.pipeline.plates.config import IngestConfig
-from data_tools.simulate import IfcConfig, simulate_ifc
+from data_tools.simulate import IfcConfig
+from experiments.first_hour.inputs import three_things
 from framework.cluster import ClusterConfig, SlurmConfig
 from framework.config import parse_config
 from framework.objectives import OBJECTIVES, Embeds, Paints, Predicts
@@ -98,32 +97,13 @@ def test_configs_of_the_own_plate_and_of_several_plates() -> None:
     assert yaml.safe_load(written.stdout)["plates"][0]["source"]["name"] == "harmony"
 
 
-def write_three_things_of_the_page(folder: Path) -> None:
-    """What docs/howto/expression.md begins with: cells/, intensities.csv and sequenced.h5ad, simulated."""
-    simulate_ifc(IfcConfig(cells=80, sequenced_cells=140, foreign_cells=4, foreign_genes=10), folder / "export")
-    (folder / "cells").mkdir()
-    for cell in range(80):
-        pages = [tifffile.imread(folder / f"export/images/SIM_{cell}_Ch{number}.ome.tif") for number in (1, 2, 3, 6)]
-        tifffile.imwrite(folder / f"cells/run1_{cell:05d}.tif", np.stack(pages), photometric="minisblack")
-    features = pd.read_csv(folder / "export/features.txt", sep="\t", skiprows=4)
-    names = {"Object Number": "cell", "Intensity_MC_Ch02": "CD34", "Intensity_MC_Ch03": "FcgR"}
-    features[list(names)].rename(columns=names).to_csv(folder / "intensities.csv", index=False)
-    genes, proteins = (
-        pd.read_csv(folder / f"export/citeseq/{name}_umi.csv.gz", index_col=0).T for name in ("rna", "adt")
-    )
-    sequenced = anndata.AnnData(genes.astype(np.float32))
-    sequenced.obsm["protein"] = proteins.loc[genes.index]
-    sequenced.write_h5ad(folder / "sequenced.h5ad")
-
-
 def test_expression_per_imaged_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_three_things_of_the_page(tmp_path)
-    for kind, text in zip(("cells", "run", "prepare", "express"), blocks("howto/expression.md", "yaml"), strict=True):
+    configs = blocks("howto/expression.md", "yaml")
+    few = IfcConfig(cells=80, sequenced_cells=140, foreign_cells=4, foreign_genes=10)
+    three_things(tmp_path, configs, few)
+    for kind, text in zip(("cells", "run", "prepare", "express"), configs, strict=True):
         parse_config(text, KINDS[kind], name=kind)
-        name = re.match(r"# ([a-z]+\.yaml)\n", text)
-        assert name is not None
-        Path(name[1]).write_text(text)
     commands = typed("howto/expression.md")
     assert [words[1] for words in commands] == [
         *("ingest", "ingest", "train", "predict", "evaluate", "prepare", "express"),

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from experiments.coverage import chain
 from experiments.coverage.chain import _only, counted, jurkat
+from experiments.coverage.small_calibration import by_pairs
 from experiments.demo.steps import Protocol
 from framework.errors import InputError
 from framework.evaluate.predictions import open_predictions
@@ -26,6 +27,7 @@ def predictions(width: float = 1.0) -> anndata.AnnData:
             "source": "P2",
             "bag_name": [f"w{row}" for row in range(5)],
             "Metadata_Perturbation": ["A", "A", "B", "B", "C"],
+            "Metadata_Group": ["0", "1", "2", "2", "3"],
             "part": ["test", "test", "test", "test", "train"],
         },
         index=[str(row) for row in range(5)],
@@ -55,6 +57,32 @@ def test_a_new_plate_is_counted_without_what_its_split_learned_from() -> None:
     item = _only(open_predictions(predictions()), np.array(["B"], dtype=object))
     row, _ = counted([item])
     assert (row["units"], row["covered"]) == (1, pytest.approx(1 / 3))
+
+
+def test_any_two_groups_calibrate_the_others() -> None:
+    """Four groups of ten cells: errors 1..10 in three of them, 100 in the fourth."""
+    errors = np.concatenate([np.arange(1.0, 11.0)] * 3 + [np.full(10, 100.0)])
+    rows = pd.DataFrame(
+        {"source": "S", "bag_name": "all/0", "tile": np.arange(40), "part": "test",
+         "Metadata_Group": np.repeat(["a", "b", "c", "d"], 10)},
+        index=[str(row) for row in range(40)],
+    )  # fmt: skip
+    cells = anndata.AnnData(
+        X=np.zeros((40, 1), dtype=np.float32),
+        obs=rows,
+        var=pd.DataFrame({"train_mean": 0.0}, index=["dna"]),
+        layers={"measured": errors[:, None]},
+        uns={"wellstream": {"kind": "predictions", "target": "cells"}},
+    )
+    found = by_pairs([open_predictions(cells)], 0.9)
+    # Place ceil(21 x 0.9) = 19 of 20: for two of a, b, c that is 10, which holds the third group and none of d (1/2).
+    # With d it is 100, which holds all.
+    assert found["pairs"] == 6
+    assert found["mean"] == pytest.approx((3 * 0.5 + 3 * 1.0) / 6)
+    assert (found["low"], found["high"]) == (0.5, 1.0)
+    cells.obs["Metadata_Group"] = "a"
+    with pytest.raises(InputError, match=r"expected test rows of three groups .* or more, found 1"):
+        by_pairs([open_predictions(cells)], 0.9)
 
 
 def test_a_cell_that_two_splits_hold_out_is_one_unit(tmp_path: Path) -> None:

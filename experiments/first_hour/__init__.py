@@ -1,0 +1,1 @@
+"""The first hour of three newcomers, with a stopwatch."""
