@@ -31,6 +31,9 @@ EXIT_OUTPUT_CLOSED = 141
 EXIT_TERMINATED = 143
 """Another command than training was ended by SIGTERM."""
 
+STEP_VARIABLE = "WELLSTREAM_STEP"
+"""Set for a command that another one runs as its step: after Ctrl-C that one says what to type."""
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, raised as Ctrl-C is, so that a command tidies up after itself."""

@@ -15,7 +15,14 @@ import sys
 import time
 from types import FrameType
 
-from framework.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_UNEXPECTED, Terminated, leave
+from framework.exit_codes import (
+    EXIT_INTERRUPTED,
+    EXIT_TERMINATED,
+    EXIT_UNEXPECTED,
+    STEP_VARIABLE,
+    Terminated,
+    leave,
+)
 
 # The module typing alone would take longer to import than all of this one.
 TYPE_CHECKING = False
@@ -82,7 +89,8 @@ def _interrupted() -> int:
     """Say which signal ended the command; return the exit code for it."""
     _unwound.append(True)
     terminated = _heard[:1] == [signal.SIGTERM]
-    _say(f"{'ended by SIGTERM' if terminated else 'interrupted'}; run the same command again to continue")
+    if terminated or STEP_VARIABLE not in os.environ:
+        _say(f"{'ended by SIGTERM' if terminated else 'interrupted'}; run the same command again to continue")
     return EXIT_TERMINATED if terminated else EXIT_INTERRUPTED
 
 

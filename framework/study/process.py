@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 
 from framework.errors import RunError
-from framework.exit_codes import EXIT_INTERRUPTED, Terminated
+from framework.exit_codes import EXIT_INTERRUPTED, STEP_VARIABLE, Terminated
 from framework.interpreter import python_on
 
 
@@ -31,7 +32,8 @@ def called(words: Sequence[str]) -> int:
         KeyboardInterrupt: Ctrl-C or SIGTERM came; the command has ended.
     """
     interrupt: KeyboardInterrupt | None = None
-    with subprocess.Popen(python_on("launch", words)) as process:  # noqa: S603 - our own command
+    step = {**os.environ, STEP_VARIABLE: "1"}
+    with subprocess.Popen(python_on("launch", words), env=step) as process:  # noqa: S603 - our own command
         while True:
             try:
                 code = process.wait()

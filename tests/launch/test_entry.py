@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from framework.exit_codes import STEP_VARIABLE
 from launch import show
 from launch.switches import without_switches
 
@@ -30,11 +31,9 @@ def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize(
-    ("number", "code", "said"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "ended by SIGTERM")]
-)
-def test_a_signal_is_a_sentence_also_one_that_python_cannot_raise(number: str, code: int, said: str) -> None:
-    program = (
+def signalled(number: str) -> str:
+    """Return a program whose command gets a signal where Python cannot raise it."""
+    return (
         "import signal, time, types\n"
         "class Callback:\n"
         f"    def __del__(self): signal.raise_signal(signal.{number})\n"
@@ -43,8 +42,21 @@ def test_a_signal_is_a_sentence_also_one_that_python_cannot_raise(number: str, c
         "    time.sleep(30)\n"
         "later.Dataset = types.SimpleNamespace(open=dataset)\n"
     )
-    done = run(program)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "ended by SIGTERM")]
+)
+def test_a_signal_is_a_sentence_also_one_that_python_cannot_raise(number: str, code: int, said: str) -> None:
+    done = run(signalled(number))
     assert (done.returncode, done.stderr) == (code, f"wellstream: {said}; run the same command again to continue\n")
+
+
+@pytest.mark.parametrize(("number", "code", "said"), [("SIGINT", 130, ""), ("SIGTERM", 143, "ended by SIGTERM")])
+def test_a_step_leaves_it_to_its_study_to_say_that_ctrl_c_came(number: str, code: int, said: str) -> None:
+    """Both said the same sentence; what ended the step alone, the study does not know."""
+    done = run(f"import os\nos.environ['{STEP_VARIABLE}'] = '1'\n{signalled(number)}")
+    assert (done.returncode, said in done.stderr, bool(done.stderr)) == (code, True, bool(said))
 
 
 SLOW = "import os, time\nos.unlink(__file__)\nprint('importing', flush=True)\n"
