@@ -149,7 +149,8 @@ def transposed(
         raise InputError(f"{file}: {int(nameless.sum())} rows have no name of a gene; fill it in, or remove them")
     if "sample" not in about:
         about.insert(0, "sample", np.array(samples, dtype=object))
-    rest = [name for name in columns if name not in set(samples)]
+    known = set(samples)
+    rest = [name for name in columns if name not in known]
     more = f" and {len(rest) - _SHOWN} more" if len(rest) > _SHOWN else ""
     shown = ", ".join(f"'{name}'" for name in rest[:_SHOWN])
     said = (f"{file}: {len(rest)} columns are taken as facts of genes, not as samples: {shown}{more}",) if rest else ()

@@ -69,7 +69,8 @@ def with_sheet(config: OmicsConfig, raw: RawOmics, sheet: TextTable | None) -> R
     more = sheet.text.drop(columns=[config.sheet.sample]).iloc[rows[kept]].reset_index(drop=True)
     _check_same(raw, sheet, facts, more, samples[kept])
     added = [str(name) for name in more if name not in facts]
-    alone = [name for name in place if name not in set(samples)]
+    mine = set(samples)
+    alone = [name for name in place if name not in mine]
     said = (
         f"{raw.file}: {int(kept.sum())} of {len(samples)} samples and {sheet.file} match"
         + _left(samples[~kept].tolist(), "samples are not in the sheet and are left out")

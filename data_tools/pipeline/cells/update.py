@@ -80,7 +80,7 @@ def _check_bags(found: CellSurvey, rows: Sequence[Mapping[str, Any]], manifest: 
     old = [(str(row[SOURCE]), str(row[BAG])) for row in rows]
     new = list(zip(found.bags[SOURCE].astype(str), found.bags[BAG].astype(str), strict=True))
     if old != new:
-        lost, more = ([pair for pair in one if pair not in set(other)] for one, other in ((old, new), (new, old)))
+        lost, more = ([pair for pair in one if pair not in other] for one, other in ((old, set(new)), (new, set(old))))
         what = f"bag '{'/'.join(lost[0])}' would go" if lost else f"bag '{'/'.join((more or new)[0])}' would be new"
         raise InputError(f"the tables change which bags there are: {what}; {_ELSE}")
     unread = Counter((item.source, item.bag) for item in manifest.skipped if item.bag)

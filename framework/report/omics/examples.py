@@ -67,7 +67,8 @@ class Examples(FigureKind[ExamplesConfig]):
         of_gene = {gene: (target, gene) for target, gene in reversed(known)}
         if not self.options.genes:
             found = [(each.target, each.gene) for each in read_gene_maps(inputs.saliency)]
-            pairs = [pair if pair in set(known) else of_gene.get(pair[1]) for pair in found]
+            whole_names = set(known)
+            pairs = [pair if pair in whole_names else of_gene.get(pair[1]) for pair in found]
             chosen = list(dict.fromkeys(pair for pair in pairs if pair is not None))
             if not chosen:
                 genes = ", ".join(gene for _, gene in found[:3])
