@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -26,6 +26,7 @@ _FEATURES = ("features.tsv.gz", "genes.tsv", "features.tsv", "genes.tsv.gz")
 _BARCODES = ("barcodes.tsv.gz", "barcodes.tsv")
 _PARTS_2 = ("barcodes", "data", "gene_names", "genes", "indices", "indptr", "shape")
 _LONGEST_LINE = 1 << 16
+_PIECE = 1 << 20
 _BYTES_OF_ENTRY = 4
 """A line of a matrix that holds a value is at least ``1 1 `` long."""
 
@@ -56,8 +57,8 @@ def read_folder(folder: Path) -> FeatureBarcodes:
         InputError: a file is not there, damaged, or does not fit the others.
     """
     matrix, prefix = _matrix_of(folder)
-    features = _lines(_first(folder, _FEATURES, prefix), "the features of a 10x folder")
-    cells = [line[0] for line in _lines(_first(folder, _BARCODES, prefix), "the barcodes of a 10x folder")]
+    features = _lines(_only(folder, _FEATURES, prefix), "the features of a 10x folder")
+    cells = [line[0] for line in _lines(_only(folder, _BARCODES, prefix), "the barcodes of a 10x folder")]
     values = _matrix(matrix)
     if values.shape == (len(cells), len(features)) and len(cells) != len(features):
         raise InputError(
@@ -158,7 +159,7 @@ def _matrix(file: Path) -> Any:
     size = check_regular(file, InputError, "a 10x matrix")
     packed = file.suffix == ".gz"
     check_tail(file, "a 10x matrix", InputError)
-    with reading(file, InputError, "a 10x matrix"), gzip.open(file, "rb") if packed else file.open("rb") as stream:
+    with reading(file, InputError, "a 10x matrix"), _unpacked(file) as stream:
         line = stream.readline(_LONGEST_LINE).decode("latin-1")
         while line.startswith("%") or (line and not line.strip()):
             line = stream.readline(_LONGEST_LINE).decode("latin-1")
@@ -184,11 +185,10 @@ def _matrix_of(folder: Path) -> tuple[Path, str]:
     found = sorted(
         (name, path) for path in folder.iterdir() for name in _MATRICES if path.name.endswith(name) and path.is_file()
     )
-    exact = [path for name, path in found if path.name == name]
-    if exact:
-        return exact[0], ""
-    if len(found) == 1:
-        return found[0][1], found[0][1].name.removesuffix(found[0][0])
+    prefixes = list(dict.fromkeys(path.name.removesuffix(name) for name, path in found))
+    if "" in prefixes or len(prefixes) == 1:
+        prefix = "" if "" in prefixes else prefixes[0]
+        return _only(folder, _MATRICES, prefix), prefix
     if found:
         raise InputError(
             f"{folder}: holds {len(found)} matrices ({found[0][1].name}, {found[1][1].name} ...); expected "
@@ -201,11 +201,37 @@ def _matrix_of(folder: Path) -> tuple[Path, str]:
     )
 
 
-def _first(folder: Path, names: tuple[str, ...], prefix: str) -> Path:
-    for name in names:
-        if (folder / f"{prefix}{name}").is_file():
-            return folder / f"{prefix}{name}"
-    raise InputError(f"{folder}: holds no {prefix}{names[0]}; expected a 10x folder with matrix, features and barcodes")
+def _only(folder: Path, names: tuple[str, ...], prefix: str) -> Path:
+    """Return the file that has one of these names; of several, as packed and plain, which say the same, the first.
+
+    Raises:
+        InputError: there is none, or two differ: those of another run would be given to the numbers of this one.
+    """
+    found = [folder / f"{prefix}{name}" for name in names if (folder / f"{prefix}{name}").is_file()]
+    if not found:
+        raise InputError(
+            f"{folder}: holds no {prefix}{names[0]}; expected a 10x folder with matrix, features and barcodes"
+        )
+    for other in found[1:]:
+        if not _same_text(found[0], other):
+            raise InputError(
+                f"{folder}: {found[0].name} and {other.name} differ, so nobody knows which belongs to the other files; "
+                "keep the files of one run in the folder"
+            )
+    return found[0]
+
+
+def _same_text(one: Path, other: Path) -> bool:
+    """Return whether two files, each perhaps packed, hold the same text."""
+    with reading(one, InputError, "a part of a 10x folder"), _unpacked(one) as left, _unpacked(other) as right:
+        while piece := left.read(_PIECE):
+            if piece != right.read(_PIECE):
+                return False
+        return not right.read(1)
+
+
+def _unpacked(file: Path) -> IO[bytes]:
+    return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
 
 
 def _lines(file: Path, what: str) -> list[list[str]]:

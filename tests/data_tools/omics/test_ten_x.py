@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,19 @@ def test_a_feature_without_an_id_keeps_its_name_and_values_of_one_place_are_said
         "GGGT": [3, 7, 1],
     }
     assert any("1 values stand at a place of another one" in note for note in table.notes)
+
+
+def test_files_of_two_runs_in_one_folder_are_refused(tmp_path: Path, read: Read, keys: dict[str, Any]) -> None:
+    """The matrix of one run would have been read with the features of the other."""
+    folder = _folder(tmp_path, kinds=False)
+    packed = folder / "features.tsv.gz"
+    packed.write_bytes(gzip.compress((folder / "features.tsv").read_bytes()))
+    assert read(folder, **keys).genes == tuple(IDS)  # the same text twice
+    lines = (folder / "features.tsv").read_text().splitlines()
+    packed.write_bytes(gzip.compress("\n".join(reversed(lines)).encode()))
+    with pytest.raises(InputError) as caught:
+        read(folder, **keys)
+    assert str(caught.value) == (
+        f"{folder}: features.tsv.gz and features.tsv differ, so nobody knows which belongs to the other files; keep "
+        "the files of one run in the folder"
+    )
