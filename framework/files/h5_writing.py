@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import anndata
 import h5py
+import pandas as pd
 
 from framework.durable import write_with
+from framework.errors import InputError
 
+_INDEX = "_index"
+"""The column under which AnnData keeps the names of rows."""
 _METADATA_BYTES = 1 << 20
 """Pieces up to this size may be read again by HDF5 while it writes; larger ones are arrays, which it does not read."""
 
@@ -124,13 +128,43 @@ def write_h5ad(file: Path, data: anndata.AnnData, **options: Any) -> None:
         options: options of each array, such as ``compression``.
 
     Raises:
+        InputError: a column has a name that HDF5 cannot hold.
         OSError: it cannot be written; names the file.
     """
+    _check_columns(file, data)
     write_with(file, lambda path: write_h5ad_at(path, data, **options))
 
 
 def write_h5ad_at(path: Path, data: anndata.AnnData, **options: Any) -> None:
     """Write an ``.h5ad`` where it will not be read before it is whole. Raises as ``write_h5ad``."""
+    _check_columns(path, data)
     data.strings_to_categoricals()  # as AnnData does it before it writes
     with writing_hdf5(path) as (opened, _):
         anndata.io.write_elem(opened, "/", data, dataset_kwargs=options)
+
+
+def _check_columns(file: Path, data: anndata.AnnData) -> None:
+    """Refuse tables whose columns HDF5 would lose: the file would be damaged, or its writing end within a library."""
+    tables = {"obs": data.obs, "var": data.var}
+    tables |= {f"obsm['{name}']": table for name, table in data.obsm.items() if isinstance(table, pd.DataFrame)}
+    for where, table in tables.items():
+        why = _unwritable([str(name) for name in table.columns])
+        if why:
+            raise InputError(
+                f"{file}: cannot be written, because {where} would have {why}; rename the column in the file it "
+                "comes from"
+            )
+
+
+def _unwritable(names: Sequence[str]) -> str:
+    """Return which name HDF5 cannot hold, and why; ``/`` stands for a group in it, so ``a`` and ``a/b`` exclude."""
+    known = {name.rstrip("/"): name for name in names}
+    for name in names:
+        parts = name.split("/")
+        if name == _INDEX or not name.strip("./") or not parts[0]:
+            return f"a column '{name}', a name that HDF5 keeps for itself"
+        groups = ["/".join(parts[:count]) for count in range(1, len(parts))]
+        other = next((known[group] for group in groups if known.get(group, name) != name), None)
+        if other is not None:
+            return f"the columns '{other}' and '{name}', of which HDF5 takes one for a folder of the other"
+    return ""

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
+from framework.errors import InputError
 from framework.files.h5_writing import write_h5ad, writing_hdf5
 
 
@@ -71,3 +72,34 @@ def test_an_error_of_the_writer_passes_as_it_is(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="mine"):
         fails()
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["CD66a/c", "CD66a"], "the columns 'CD66a' and 'CD66a/c', of which HDF5 takes one for a folder of the other"),
+        (["_index"], "a column '_index', a name that HDF5 keeps for itself"),
+        (["/x"], "a column '/x', a name that HDF5 keeps for itself"),
+        ([""], "a column '', a name that HDF5 keeps for itself"),
+    ],
+)
+def test_columns_that_hdf5_would_lose_are_refused(tmp_path: Path, names: list[str], sentence: str) -> None:
+    """``CD66a/c`` before ``CD66a`` made a file that nobody could read."""
+    cells = pd.Index(["c1", "c2"])
+    markers = pd.DataFrame(np.ones((2, len(names))), index=cells, columns=names)
+    data = anndata.AnnData(np.ones((2, 1)), pd.DataFrame(index=cells), obsm={"markers": markers})
+    with pytest.raises(InputError) as caught:
+        write_h5ad(tmp_path / "t.h5ad", data)
+    assert str(caught.value) == (
+        f"{tmp_path / 't.h5ad'}: cannot be written, because obsm['markers'] would have {sentence}; rename the column "
+        "in the file it comes from"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bar_in_a_name_is_no_fault(tmp_path: Path) -> None:
+    names = ["TCR a/b", "HLA-DR/DP", "TCR"]
+    markers = pd.DataFrame(np.arange(6.0).reshape(2, 3), index=["c1", "c2"], columns=names)
+    data = anndata.AnnData(np.ones((2, 1)), pd.DataFrame(index=markers.index), obsm={"markers": markers})
+    write_h5ad(tmp_path / "t.h5ad", data)
+    pd.testing.assert_frame_equal(anndata.read_h5ad(tmp_path / "t.h5ad").obsm["markers"], markers)
