@@ -219,11 +219,16 @@ def _from_wide(config: OmicsConfig, table: TextTable, more: int = 0) -> RawOmics
             f"{table.file}: no column matches 'genes: {config.genes}'; it has {', '.join(table.names[:8])} ..."
         )
     genes, values = _numbers(config, table, maybe)
-    text = [name for name in maybe if name not in set(genes)]
-    facts = table.text[[name for name in table.names if name not in set(genes)]].copy()
-    nameless = "" in facts and "sample" not in facts and config.sample is None
+    known = set(genes)
+    text = [name for name in maybe if name not in known]
+    facts = table.text[[name for name in table.names if name not in known]].copy()
+    first = "" in facts and table.names[0] == ""
+    nameless = first and "sample" not in facts and config.sample is None
     if nameless:  # R writes the names of the rows so
         facts = facts.rename(columns={"": "sample"})
+    other = "" in facts and not first
+    if other:
+        facts = facts.drop(columns="")
     return RawOmics(
         file=table.file,
         facts=facts.reset_index(drop=True),
@@ -234,6 +239,7 @@ def _from_wide(config: OmicsConfig, table: TextTable, more: int = 0) -> RawOmics
         notes=(
             *table.notes,
             *((f"{table.file}: the first column has no name; it is taken for the samples",) if nameless else ()),
+            *((table.nameless_left_out(),) if other else ()),
             *_about_text(table, [name for name in text if name]),
         ),
         decimal=table.decimal,

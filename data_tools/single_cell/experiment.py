@@ -270,4 +270,8 @@ def _labels(config: SingleCellConfig, cells: pd.Index, notes: list[str]) -> pd.D
         + left_over(int((~has).sum()), "cells have none", f"'{next(iter(cells[~has]), '')}'")
         + left_over(len(unused), "rows have no cell", f"'{next(iter(unused), '')}'")
     )
-    return table.text.drop(columns=key).set_axis(names).reindex(cells)
+    facts = table.text.drop(columns=key)
+    if "" in facts:
+        notes.append(table.nameless_left_out())
+        facts = facts.drop(columns="")
+    return facts.set_axis(names).reindex(cells)

@@ -78,11 +78,14 @@ class TextTable:
         Raises:
             WellstreamError: no such column; with the nearest name.
         """
+        self._check_known(name)
+        return self.text[name]
+
+    def _check_known(self, name: str) -> None:
         if name not in self._known:
             shown = ", ".join(f"'{known}'" for known in self.names[:_SHOWN_NAMES])
             more = f" and {len(self.names) - _SHOWN_NAMES} more" if len(self.names) > _SHOWN_NAMES else ""
             raise self.error(f"{self.file}: no column '{name}'; it has {shown}{more}{did_you_mean(name, self.names)}")
-        return self.text[name]
 
     def numbers(self, name: str) -> pd.Series[Any]:
         """Return a column as float64, NaN where it is blank or holds a word of ``MISSING``.
@@ -96,7 +99,7 @@ class TextTable:
     def matrix(self, names: Sequence[str]) -> F64:
         """Return several columns as float64 (rows, len(names)). Raises as ``numbers``."""
         for name in names:
-            self.column(name)
+            self._check_known(name)
         cells = self.text[list(names)].to_numpy(dtype=object)
         grouped = grouped_digits(cells.ravel(), self.separator) if self.decimal == "." else None
         if grouped is not None:
@@ -118,6 +121,11 @@ class TextTable:
     def where(self, row: int) -> str:
         """Return ``FILE: line N`` of a row, for a message."""
         return f"{self.file}: {self.counted} {self.lines[row]}"
+
+    def nameless_left_out(self) -> str:
+        """Return a note on the column without a name, which is not the first, where it is not used."""
+        before = self.names[self.names.index("") - 1]
+        return f"{self.file}: the column behind '{before}' has no name in the header and is left out"
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -329,7 +337,7 @@ class _Rows:
 
     def _without_nameless(self, cells: npt.NDArray[Any], names: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
         nameless = [place for place, name in enumerate(names) if not name]
-        if len(nameless) < 2:
+        if not nameless:
             return cells, names
         filled = [place for place in nameless if any(cells[:, place])]
         if len(filled) > 1:

@@ -46,11 +46,19 @@ def flat(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
                 f"name of a column ('{known[0]}'); write the table with reset_index()"
             )
         frame = frame.reset_index()
-    elif not isinstance(frame.index, pd.RangeIndex):
+    elif not isinstance(frame.index, pd.RangeIndex) and not _is_left_over(frame):
         name = frame.index.name if frame.index.name not in (None, *frame.columns) else "sample"
         frame = frame.reset_index(drop=name in frame.columns, names=name)
     frame.columns = pd.Index([str(name) for name in frame.columns], dtype=object)
     return frame
+
+
+def _is_left_over(frame: pd.DataFrame) -> bool:
+    """Whether an index is the row numbers that pandas leaves where rows were taken out, beside a column of names."""
+    if frame.index.name is not None or frame.index.dtype.kind not in "iu" or not len(frame.columns):
+        return False
+    first = frame.iloc[:, 0]
+    return first.dtype.kind not in "iufb" and bool(first.notna().all()) and first.map(str).is_unique
 
 
 def as_text(frame: pd.DataFrame, file: Path) -> TextTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from fixtures.omics_frame import FRAME, read_counts
 
@@ -53,3 +54,22 @@ def test_genes_that_a_program_numbered_are_said(tmp_path: Path) -> None:
     assert note.startswith(f"{tmp_path / 't.csv'}: 1 genes are called as another with a number behind, as 'g1' and 'g1")
     FRAME.rename(columns={"g2": "h1.1"}).to_csv(tmp_path / "t.csv", index=False)
     assert not any("with a number behind" in note for note in read_counts(tmp_path / "t.csv").notes)
+
+
+def test_a_column_without_a_name_that_is_not_the_first_is_not_taken_for_the_samples(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("Metadata_Perturbation,g1,,g2\na,1,remark,2\nb,4,another,5\n")
+    table = read_counts(file, stimulation=None, plate=None)
+    assert list(table.sample) == ["row 1", "row 2"]
+    assert table.values.tolist() == [[1, 2], [4, 5]]
+    assert table.notes == (f"{file}: the column behind 'g1' has no name in the header and is left out",)
+
+
+def test_row_numbers_that_pandas_left_in_parquet_do_not_name_genes(tmp_path: Path) -> None:
+    genes = pd.DataFrame({"gene": ["G1", "G2", "G3", "G4"], "s1": [0, 1, 2, 3], "s2": [0, 3, 4, 8]})
+    genes[genes.s1 > 0].to_parquet(tmp_path / "t.parquet")
+    (tmp_path / "sheet.csv").write_text("sample,Metadata_Perturbation\ns1,a\ns2,b\n")
+    sheet = {"path": str(tmp_path / "sheet.csv")}
+    table = read_counts(tmp_path / "t.parquet", sheet=sheet, stimulation=None, plate=None)
+    assert table.genes == ("G2", "G3", "G4")
+    assert table.values.tolist() == [[1, 2, 3], [3, 4, 8]]

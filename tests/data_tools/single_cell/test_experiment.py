@@ -190,3 +190,12 @@ def test_genes_that_are_called_as_antibodies_are_refused(tmp_path: Path, name: s
     genes = text(tmp_path / "rna.csv", RNA, [*GENES[:-1], name], CELLS)
     with pytest.raises(InputError, match=f"1 genes have names like antibodies, such as '{name}'"):
         read(genes=genes, proteins=table)
+
+
+def test_a_column_of_labels_without_a_name_is_left_out_and_said(tmp_path: Path) -> None:
+    """It ended the writing of the result within a library."""
+    file = tmp_path / "labels.csv"
+    file.write_text("cell,,type\n" + "".join(f"{cell},x,T\n" for cell in CELLS))
+    found = read(genes=both(tmp_path / "t.h5ad"), labels=str(file))
+    assert list(found.labels.columns) == ["type"]
+    assert f"{file}: the column behind 'cell' has no name in the header and is left out" in found.notes

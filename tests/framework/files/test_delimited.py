@@ -373,3 +373,9 @@ def test_a_cell_too_many_has_two_reasons(tmp_path: Path) -> None:
     said = _refused(tmp_path, "a,b\n1,x, y\n")
     assert "names of rows" in said
     assert "a cell with ',' in it needs quotation marks" in said
+
+
+def test_a_blank_column_without_a_name_is_left_out_wherever_it_stands(tmp_path: Path) -> None:
+    table = _read(tmp_path, "a,,b\n1,,2\n3,,4\n")
+    assert table.names == ("a", "b")
+    assert table.text.to_numpy().tolist() == [["1", "2"], ["3", "4"]]
