@@ -14,7 +14,7 @@ from typing import Literal
 import pandas as pd
 from pydantic import Field, model_validator
 
-from data_tools.platemap_forms import is_assay_layout, is_barcode_platemap, read_assay_layout, with_maps
+from data_tools.platemap_forms import is_assay_layout, is_barcode_platemap, is_grid, read_assay_layout, with_maps
 from data_tools.readers.problem import Problem
 from data_tools.wells import is_well, normalise_well, well_order
 from framework.config import StrictModel, UniqueNames
@@ -122,6 +122,7 @@ def read_platemap(config: PlatemapConfig) -> pd.DataFrame:
         raise InputError(f"{file}: the plate map has no row; expected one per well")
     table = pd.DataFrame({name: _column(config, raw, name) for name in _wanted(config, raw)})
     table[WELL] = _wells(config, raw, table)
+    _check_translated(config, raw)
     table[CONTROL_TYPE] = table[CONTROL_TYPE].map(lambda text: config.control_types.get(text, text))
     table.index = pd.Index(raw.lines, name="line")
     table, notes = _with_blanks(config, raw, table)
@@ -269,6 +270,20 @@ def _wanted(config: PlatemapConfig, raw: TextTable) -> list[str]:
     return list(dict.fromkeys([*_ORDER, *config.columns, *kept]))
 
 
+def _check_translated(config: PlatemapConfig, raw: TextTable) -> None:
+    """Refuse words of control types where no column has them: all wells, controls too, would be treatments."""
+    words = list(config.control_types)
+    if not words or CONTROL_TYPE in raw.names or CONTROL_TYPE in config.columns:
+        return
+    used = [config.columns.get(name, name) for name in (PERTURBATION, STIMULATION)]
+    having = [name for name in raw.names if name not in used and raw.column(name).isin(words).any()]
+    way = f"name it with 'columns: {{{CONTROL_TYPE}: {having[0]}}}'" if having else "add one that says it of each well"
+    raise InputError(
+        f"{raw.file}: 'control_types' translates '{words[0]}', but no column is named for {CONTROL_TYPE}, so all wells "
+        f"would be '{_DEFAULTS[CONTROL_TYPE]}'; {way}"
+    )
+
+
 def _column(config: PlatemapConfig, raw: TextTable, name: str) -> pd.Series:
     source = config.columns.get(name, name)
     if name == PLATE and config.plate is not None:
@@ -296,23 +311,12 @@ def _way_out(raw: TextTable, name: str) -> str:
         column = by_lower.get("column") or by_lower.get("col")
         if row and column:
             return f"name it with 'row: {row}' and 'column: {column}'"
-        if _is_grid(raw):
+        if is_grid(raw):
             return "this map is drawn as the plate is; write one row per well, with a column of wells (A01, A02 ...)"
         for known in raw.names:
             if len(raw) and all(is_well(cell) for cell in raw.column(known)):
                 return f"name it with 'columns: {{{name}: {known}}}'"
     return f"name it with 'columns: {{{name}: ...}}'"
-
-
-def _is_grid(raw: TextTable) -> bool:
-    """Whether a table is drawn as the plate: letters in the first column, the numbers of columns in the header."""
-    rows, columns = raw.column(raw.names[0]), [re.sub(r"\.0+$", "", name) for name in raw.names[1:]]
-    return (
-        len(raw) > 1
-        and len(columns) > 1
-        and all(map(str.isdecimal, columns))
-        and bool(rows.str.fullmatch("[A-Za-z]{1,2}").all())
-    )
 
 
 def _wells(config: PlatemapConfig, raw: TextTable, table: pd.DataFrame) -> list[str]:

@@ -7,6 +7,7 @@ it or in its own folder.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree.ElementTree import Element  # types only: xml_file parses
 
@@ -141,3 +142,14 @@ def _map_file(table: TextTable, row: int, name: str) -> Path | None:
         raise InputError(f"{table.where(row)}: {MAP_NAME} '{name[:60]}': expected the name of a file, without a folder")
     tried = [folder / f"{name}{suffix}" for folder in (base / "platemap", base) for suffix in _SUFFIXES]
     return next((file for file in tried if file.is_file()), None)
+
+
+def is_grid(raw: TextTable) -> bool:
+    """Whether a table is drawn as the plate: letters in the first column, the numbers of columns in the header."""
+    rows, columns = raw.column(raw.names[0]), [re.sub(r"\.0+$", "", name) for name in raw.names[1:]]
+    return (
+        len(raw) > 1
+        and len(columns) > 1
+        and all(map(str.isdecimal, columns))
+        and bool(rows.str.fullmatch("[A-Za-z]{1,2}").all())
+    )

@@ -100,6 +100,9 @@ def _float(file: Path, text: Mapping[str, str], name: str, default: float) -> fl
 def _step(file: Path, text: Mapping[str, str]) -> tuple[float, tuple[str, ...]]:
     word = text.get("timestep", "").strip()
     try:
-        return float(word or 1), ()
+        step = float(word or 1)
     except ValueError:
-        return 1.0, (f"{file}: $TIMESTEP reads '{word}', which is not a number; times are as stored",)
+        step = math.nan
+    if math.isfinite(step) and step > 0:
+        return step, ()
+    return 1.0, (f"{file}: $TIMESTEP reads '{word}', expected a number above 0; times are as stored",)

@@ -59,6 +59,12 @@ def test_control_types_are_translated(tmp_path: Path) -> None:
     assert _read(tmp_path, text, **options)["Metadata_Control_Type"].tolist() == ["treatment", "negcon"]
 
 
+@pytest.mark.parametrize(("word", "way"), [("ctrl", r"'columns: .Metadata_Control_Type: kind.'"), ("DMSO", "add one")])
+def test_control_types_without_a_column_had_no_effect(tmp_path: Path, word: str, way: str) -> None:
+    with pytest.raises(InputError, match=f"all wells would be 'treatment'; .*{way}"):
+        _read(tmp_path, "Metadata_Well,Metadata_Perturbation,kind\nA1,DMSO,ctrl\n", control_types={word: "negcon"})
+
+
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [

@@ -62,8 +62,11 @@ def test_gains_and_logarithms_are_undone_unless_told(tmp_path: Path) -> None:
     assert read(tmp_path / "a.fcs", data).columns.to_numpy().tolist() == [[100.0, 4.0]]  # 10 ** (4 * 512 / 1024)
     time = fcs(np.array([8], ">u2").tobytes(), 1, ["Time"], TIMESTEP="0.25")
     assert read(tmp_path / "a.fcs", time).columns["Time"].tolist() == [2.0]
-    time = fcs(np.array([8], ">u2").tobytes(), 1, ["Time"], TIMESTEP="xxx")
-    assert read(tmp_path / "a.fcs", time).columns["Time"].tolist() == [8.0]
+    for odd in ("xxx", "0", "nan"):
+        found = read(tmp_path / "a.fcs", fcs(np.array([8], ">u2").tobytes(), 1, ["Time"], TIMESTEP=odd))
+        assert found.columns["Time"].tolist() == [8.0]
+        said = f"$TIMESTEP reads '{odd}', expected a number above 0; times are as stored"
+        assert found.notes == (f"{tmp_path / 'a.fcs'}: {said}",)
     assert read(tmp_path / "a.fcs", data, scale="stored").columns.to_numpy().tolist() == [[512.0, 10.0]]
 
 
