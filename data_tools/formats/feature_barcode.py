@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gzip
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -230,7 +231,7 @@ def _same_text(one: Path, other: Path) -> bool:
         return not right.read(1)
 
 
-def _unpacked(file: Path) -> IO[bytes]:
+def _unpacked(file: Path) -> BufferedIOBase:
     return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
 
 
