@@ -77,7 +77,7 @@ def one_off(left: Sequence[str], right: Sequence[str]) -> str:
     for names in (left, right):
         found = [_NUMBERED.fullmatch(name) for name in names]
         whole = [one for one in found if one is not None]
-        if not whole or len(whole) < len(found):
+        if 2 * len(whole) <= len(found):  # a name as Total among numbers says nothing of them
             return ""
         heads |= {one[1] for one in whole}
         numbers.append({int(one[2]) for one in whole})

@@ -51,7 +51,15 @@ def match_keys(
             keys that are not numbers.
     """
     _check_distinct(keys, columns, file)
+    kept = _may_be_cells(cells, keys)
+    left = [f"'{name}'" for name in keys.loc[~kept, CELL]] if not kept.all() else []
+    places, keys = np.flatnonzero(kept), keys[kept].reset_index(drop=True)
     cells, keys, notes = _numbered(cells, keys, columns, file)
+    if left:
+        notes = (
+            *notes,
+            f"{file}: {len(left)} rows have no number as '{columns[CELL]}', as {left[0]}, and are left out",
+        )
     numbered = CELL in keys and keys[CELL].dtype.kind == "i"
     if shift and not numbered:
         raise InputError(
@@ -65,7 +73,20 @@ def match_keys(
         notes = (*notes, *_check_shift(cells, keys, rows, columns, file, plate))
     if not (rows >= 0).any():
         raise InputError(_no_match(cells, keys, columns, file, plate))
-    return KeyMatch(rows=rows, notes=(*notes, _counted(cells, keys, rows, file)))
+    found = np.where(rows >= 0, places[rows], -1)
+    return KeyMatch(rows=found, notes=(*notes, _counted(cells, keys, rows, file)))
+
+
+def _may_be_cells(cells: pd.DataFrame, keys: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return which rows of a table may belong to cells that are all numbered.
+
+    A last row ``Total`` belongs to none. As text beside it, numbers would not be seen to begin one apart.
+    """
+    every = np.ones(len(keys), dtype=np.bool_)
+    if CELL not in keys or not cells[CELL].str.fullmatch(_WHOLE).all():
+        return every
+    numbered: npt.NDArray[np.bool_] = keys[CELL].str.fullmatch(_WHOLE + r"(\.0+)?").to_numpy(bool)
+    return numbered if numbered.any() else every
 
 
 def shown_key(keys: pd.DataFrame, row: int, names: dict[str, str] | None = None) -> str:

@@ -85,3 +85,9 @@ def test_numbers_that_count_from_0_and_from_1_are_one_off() -> None:
         ([], numbers),
     ):
         assert one_off(left, right) == ""
+
+
+def test_a_name_without_a_number_hides_no_shift() -> None:
+    numbers = [str(number) for number in range(1, 5)]
+    assert "3 match, 4 would if the latter were 1 less" in one_off(["0", "1", "2", "3"], [*numbers, "Total"])
+    assert one_off(["a", "b", "1"], ["0", "1", "c"]) == ""

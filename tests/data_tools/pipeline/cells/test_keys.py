@@ -93,3 +93,16 @@ def test_a_table_of_some_cells_alone_is_no_fault_but_said_where_counting_begins_
     rows, notes = match(numbers(0, 9), numbers(1, 8))
     assert rows == [-1, *range(8), -1]
     assert "one side counts from 0, the other from 1" in notes[0]
+
+
+def test_a_row_of_totals_hides_no_shift() -> None:
+    """As text beside ``Total``, numbers from 1 met those from 0, and each cell had the row of its neighbour."""
+    cells, keys = text(Cell=["0", "1", "2", "3"]), text(Cell=["1", "2", "3", "4", "Total"])
+    with pytest.raises(InputError, match="'cell' seems to be shifted by one: 3 of 4 cells of 'S' have a row, 4 would"):
+        match(cells, keys)
+    rows, notes = match(cells, text(Cell=["Total", "1", "2", "3", "4"]), shift=-1)
+    assert rows == [1, 2, 3, 4]
+    assert notes == (
+        "t.csv: 1 rows have no number as 'cell', as 'Total', and are left out",
+        "t.csv: 4 of 4 cells have one of its 4 rows",
+    )
