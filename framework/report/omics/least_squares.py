@@ -86,8 +86,8 @@ def least_squares(columns: Floats | csc_array, names: Sequence[str], values: Flo
         }
     )
     total = float((wanted**2).sum())
-    used = set(kept.tolist())
-    dropped = tuple(name for place, name in enumerate(names) if place not in used)
+    places = set(kept.tolist())
+    dropped = tuple(name for place, name in enumerate(names) if place not in places)
     explained = 1 - left / total if total > 0 else float("nan")
     return Fit(terms=terms, dropped=dropped, rows=n, degrees=degrees, r2=explained)
 
