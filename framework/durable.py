@@ -160,6 +160,8 @@ def replacing(file: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _put_in_place(file: Path) -> Iterator[Path]:
     """Give the name of a file that becomes ``file`` when the block ends well; on any error nothing of it is left."""
+    if not file.name:  # "." and "/": there is no name beside them
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     beside = temporary_name(file)
     with naming(file):
         try:
@@ -196,6 +198,8 @@ def folder_beside(place: Path) -> Iterator[Path]:
     Raises:
         OSError: something in the block could not be written; it names ``place``, or the file below it.
     """
+    if not place.name:
+        raise OSError(errno.EBUSY, "expected the name of a folder to make, such as 'out'", str(place))
     with _removed_at_end(temporary_name(place), place) as beside:
         yield beside
 

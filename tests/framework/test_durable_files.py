@@ -283,3 +283,13 @@ def test_what_speaks_for_the_others_is_not_there_while_they_are_replaced(
             (beside / name).write_text("new")
         monkeypatch.setattr(Path, "replace", replace)
     assert moved == [("a.txt", False), ("z.txt", False), ("last.json", False)]
+
+
+@pytest.mark.parametrize("place", [".", "/"])
+def test_a_place_without_a_name_is_refused(place: str) -> None:
+    with pytest.raises(IsADirectoryError) as caught:
+        write_text(Path(place), "text")
+    assert caught.value.filename == place
+    with pytest.raises(OSError, match="expected the name of a folder to make") as told, folder_beside(Path(place)):
+        pass
+    assert told.value.filename == place

@@ -42,9 +42,18 @@ class CoralMethod(Method[CoralOptions]):
     own: ClassVar[tuple[str, ...]] = ("centre", "rows")
 
     def learn(self, controls: Controls) -> State:
-        """Return scale, directions (k, d) and the variances (k,) of all controls along them."""
+        """Return scale, directions (k, d) and the variances (k,) of all controls along them.
+
+        Raises:
+            InputError: no feature varies within any group.
+        """
         residuals = Residuals.of(controls)
         spectrum = Spectrum.of(residuals.values, residuals.freedom)
+        if not len(spectrum.variances):
+            raise InputError(
+                "all controls of a group have equal features, so there is no covariance to align; name more or other "
+                "controls with --to"
+            )
         return {"sd": residuals.sd, "directions": spectrum.directions, "variances": spectrum.variances}
 
     def learn_group(self, values: Floats, shared: State) -> State:

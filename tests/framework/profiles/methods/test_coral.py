@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 
+from framework.errors import InputError
 from framework.evaluate import Coral
 from framework.profiles.methods import Controls, CoralMethod, CoralOptions
 from framework.profiles.methods.residuals import Residuals
@@ -44,3 +46,9 @@ def test_a_large_prior_changes_nothing_but_the_scale() -> None:
     shared = method.learn(controls)
     moved = method.apply(values[:9], shared, method.learn_group(values[:9], shared))
     np.testing.assert_allclose(moved, Residuals.of(controls).values[:9], atol=1e-6)
+
+
+def test_controls_that_are_all_equal_are_refused() -> None:
+    controls = Controls(values=np.ones((6, 3)), groups=np.repeat([0, 1], 3))
+    with pytest.raises(InputError, match="all controls of a group have equal features"):
+        CoralMethod(CoralOptions()).learn(controls)
