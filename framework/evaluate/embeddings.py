@@ -19,7 +19,7 @@ from framework.errors import ConfigError, InputError, RunError, sentence_of
 from framework.evaluate.alignment import Coral, batch_in_components
 from framework.evaluate.canonical import Canonical, canonical
 from framework.evaluate.wells import negative_controls, stimulations, well_embeddings, well_means
-from framework.files.h5_writing import write_h5ad
+from framework.files.h5_writing import check_h5ad_name, write_h5ad
 from framework.files.h5ad import read_h5ad
 from framework.result import Result
 
@@ -133,8 +133,7 @@ def align(embeddings: Path | str, out: Path | str, *, by: str = "plates") -> Ali
     """
     if by not in BY:
         raise ConfigError(f"by: expected one of: {', '.join(BY)}, found '{by}'")
-    if Path(out).suffix != ".h5ad":
-        raise ConfigError(f"{out}: the output is an .h5ad file; expected a name that ends in .h5ad")
+    check_h5ad_name(Path(out))
     data = _read(embeddings)
     table = well_embeddings(data)
     _check_finite(embeddings, table.vectors)
@@ -142,7 +141,8 @@ def align(embeddings: Path | str, out: Path | str, *, by: str = "plates") -> Ali
     scaled = standard(table.vectors)
     moved, notes, groups = aligned(scaled, table.wells, "plates" if by == "plates" else "authors")
     rows = table.wells.drop(columns=[name for name in _OF_TILES if name in table.wells.columns])
-    rows.index = pd.Index([f"well-{number}" for number in range(len(rows))])
+    # As ``embed`` names them, so that both are known as the same wells.
+    rows.index = pd.Index([f"bag-{number}" for number in (rows["bag"] if "bag" in rows else range(len(rows)))])
     facts = {key: value for key, value in data.uns.get("wellstream", {}).items() if isinstance(value, str | int)}
     made = anndata.AnnData((moved * sd + centre).astype(np.float32), rows, data.var.copy())
     made.uns["wellstream"] = facts | {"kind": "embeddings", "level": "bag", "coral": by}

@@ -11,13 +11,12 @@ import anndata
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy.stats import trim_mean
 
 from framework.config import StrictModel, UniqueNames
-from framework.durable import check_can_be_folder
 from framework.errors import InputError
-from framework.files.h5_writing import write_h5ad
+from framework.files.h5_writing import check_h5ad_name, write_h5ad
 from framework.profiles.table import ProfileTable, as_anndata, need_finite, open_profiles
 from framework.result import Result
 
@@ -38,6 +37,13 @@ class AggregateConfig(StrictModel):
     """Share of rows left out at either end, for ``trimmed``."""
     weights: str = "attention"
     """Column with a number >= 0 per row, as ``wellstream embed`` writes it where a run has learned attention."""
+
+    @model_validator(mode="after")
+    def _check(self) -> AggregateConfig:
+        for name, how in (("trim", "trimmed"), ("weights", "attention")):
+            if name in self.model_fields_set and self.how != how:
+                raise ValueError(f"'{name}' is for {how} profiles; write how={how}, or leave '{name}' out")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -72,11 +78,12 @@ def aggregate(
         out: ``.h5ad`` to write; None: nowhere.
 
     Raises:
+        ConfigError: ``out`` does not end in .h5ad.
         InputError: a file that cannot be read, columns that are not there, values that are not finite, or weights that
             are not numbers >= 0.
     """
     if out is not None:
-        check_can_be_folder(Path(out).parent)
+        check_h5ad_name(Path(out))
     table = open_profiles(source)
     need_finite(table, table.values, table.features)
     keys = table.keys(config.by)

@@ -200,7 +200,8 @@ def _of_replicates(wells: _Wells, config: RetrieveConfig) -> tuple[list[dict[str
             correlation.replicating,
             len(correlation.of_treatment),
             chance=0.05,
-            means=f"treatments whose r is above that of 95 % of unrelated wells ({correlation.threshold:.2f})",
+            means="treatments whose r is above that of 95 % of unrelated wells"
+            + ("" if np.isnan(correlation.threshold) else f" ({correlation.threshold:.2f})"),
         ),
     ]
     return rows, table

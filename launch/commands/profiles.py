@@ -19,7 +19,8 @@ ORDER = 45
 
 Profiles = Annotated[str, typer.Argument(help="profiles: .h5ad, or a CSV whose Metadata_* columns describe the rows")]
 Further = Annotated[
-    list[str] | None, typer.Argument(metavar="key=value", help="any other option, such as steps.0.prior=5")
+    list[str] | None,
+    typer.Argument(metavar="key=value", help="any other option, such as steps.0.prior=5, beside --method coral"),
 ]
 More = Annotated[list[str] | None, typer.Argument(metavar="key=value", help="any other option, such as trim=0.2")]
 

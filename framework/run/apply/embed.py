@@ -15,11 +15,12 @@ from framework.data.batch import Batch
 from framework.data.plan import EveryTile
 from framework.distributed import Ranks
 from framework.errors import ConfigError, RunError
+from framework.files.h5_writing import check_h5ad_name
 from framework.objectives import Embeds
 from framework.progress import OnProgress
 from framework.run.apply.results import EmbedSummary
 from framework.run.apply.sharing import Walk, by_rank_0, computed, counted_rows, on_rank_0, write_beside
-from framework.run.apply.tables import StreamedTable, bag_rows, check_h5ad_name, facts_of, tile_rows
+from framework.run.apply.tables import StreamedTable, bag_rows, facts_of, tile_rows
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
 

@@ -21,10 +21,11 @@ from framework.distributed import device_here
 from framework.errors import ConfigError
 from framework.features.classic import SCALES_PX, classic, classic_names, crop_range, intensity, intensity_names
 from framework.features.regions import region_names, regions
+from framework.files.h5_writing import check_h5ad_name
 from framework.models.imagenet import ImageNetTrunk
 from framework.progress import OnProgress
 from framework.run.apply.results import FeaturesSummary
-from framework.run.apply.tables import StreamedTable, check_h5ad_name, tile_rows
+from framework.run.apply.tables import StreamedTable, tile_rows
 from framework.tracking import versions
 
 Kind = Literal["intensity", "classic", "regions", "transfer"]

@@ -18,8 +18,8 @@ from framework.data.dataset import Dataset
 from framework.data.format.schema import CONTROL_TYPE, SITE
 from framework.data.split import Parts
 from framework.data.store import dataset_digest
-from framework.durable import check_can_be_file, naming, temporary_name
-from framework.errors import ConfigError, RunError, sentence_of
+from framework.durable import naming, temporary_name
+from framework.errors import RunError, sentence_of
 from framework.files.h5_writing import write_h5ad, write_h5ad_at, writing_hdf5
 from framework.run.train.opened import Application
 from framework.tracking import versions
@@ -143,18 +143,6 @@ class StreamedTable:
 def write_table(out: Path, data: anndata.AnnData) -> None:
     """Write an .h5ad in one step: it is whole or absent."""
     write_h5ad(with_folder(out), data)
-
-
-def check_h5ad_name(out: Path) -> None:
-    """Refuse, before long work, a name that promises another kind of file, or one that cannot be written.
-
-    Raises:
-        ConfigError: another ending.
-        OSError: it is a folder, or its folder is closed to us.
-    """
-    if out.suffix != ".h5ad" and not out.is_dir():
-        raise ConfigError(f"{out}: the output is an .h5ad file; expected a name that ends in .h5ad")
-    check_can_be_file(out)
 
 
 def with_folder(out: Path) -> Path:

@@ -78,6 +78,14 @@ def test_tiles_are_averaged_by_well_first(tmp_path: Path) -> None:
     assert "tile" not in second.obs.columns
 
 
+def test_wells_have_the_names_that_embed_gives_them(tmp_path: Path) -> None:
+    """They had others, so the two could not be compared as features of the same wells."""
+    _, values, obs = plates(tmp_path)
+    bags = obs.assign(bag=np.arange(160)[::-1])
+    align(write(tmp_path / "w.h5ad", values, bags), tmp_path / "a.h5ad")
+    assert anndata.read_h5ad(tmp_path / "a.h5ad").obs_names[:2].tolist() == ["bag-159", "bag-158"]
+
+
 def test_a_plate_without_two_controls_stays_and_is_named(tmp_path: Path) -> None:
     _, values, obs = plates(tmp_path)
     lone = (obs[SOURCE] == "plate2") & (obs[STIMULATION] == "M2")

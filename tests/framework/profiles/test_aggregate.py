@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from framework.errors import InputError
-from framework.profiles import AggregateConfig, aggregate
+from framework.config import parse_config
+from framework.errors import ConfigError, InputError
+from framework.profiles import AggregateConfig, NormaliseConfig, aggregate, normalise
 from framework.profiles.aggregate import combined
 
 
@@ -59,6 +60,26 @@ def test_a_file_is_written_and_says_how(tmp_path: Path) -> None:
     again = anndata.read_h5ad(tmp_path / "wells.h5ad")
     assert again.uns["wellstream"]["aggregated"]["how"] == "mean"
     assert again.shape == (2, 2)
+
+
+def test_a_table_of_that_name_is_not_replaced_by_an_h5ad(tmp_path: Path) -> None:
+    """Both wrote HDF5 into it."""
+    file = tmp_path / "wells.csv"
+    file.write_text("mine\n")
+    for make in (
+        lambda: aggregate(cells(), AggregateConfig(), file),
+        lambda: normalise(cells(), NormaliseConfig(to="all"), file),
+    ):
+        with pytest.raises(ConfigError, match=r"the output is an \.h5ad file; expected a name that ends in \.h5ad"):
+            make()
+    assert file.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(("name", "value", "how"), [("trim", 0.2, "trimmed"), ("weights", "w", "attention")])
+def test_an_option_of_another_rule_is_refused(name: str, value: object, how: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{name}' is for {how} profiles; write how={how}, or leave '{name}' out"):
+        parse_config(f"{name}: {value}", AggregateConfig, name="options")
+    assert getattr(parse_config(f"{{{name}: {value}, how: {how}}}", AggregateConfig, name="options"), name) == value
 
 
 def test_weights_that_are_none_are_sentences() -> None:
