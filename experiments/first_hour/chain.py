@@ -51,11 +51,13 @@ def tasks() -> tuple[Task, ...]:
     plate = {"export/SIM": "raw", "export/platemap.csv": "platemap.csv"}
     own = [_replaced(words, plate) for words in ten_minutes]
     init, *rest = own
-    bare = [word for word in init if word not in ("--platemap", "platemap.csv")]
+    bare = _without(init, "--platemap")
+    # Two wells make no map of wells.
+    of_two_wells = [_without(words, "--map") for words in rest]
     return (
         Task(name="phenix", prepare=phenix, commands=((*init, "--omics", "test_l1000.gct"), *rest)),
         Task(name="genes", prepare=lambda data, folder: None, commands=(simulate, *typed(GENES))),
-        Task(name="imagexpress", prepare=imagexpress, commands=(tuple(bare), *rest)),
+        Task(name="imagexpress", prepare=imagexpress, commands=(bare, *of_two_wells)),
         Task(
             name="expression",
             prepare=lambda data, folder: three_things(folder, _blocks(EXPRESSION, "yaml")),
@@ -86,6 +88,14 @@ def _blocks(page: str, kind: str) -> list[str]:
 
 def _replaced(words: tuple[str, ...], by: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(by.get(word, word) for word in words)
+
+
+def _without(words: tuple[str, ...], option: str) -> tuple[str, ...]:
+    """Return the words without an option and its value."""
+    if option not in words:
+        return words
+    place = words.index(option)
+    return words[:place] + words[place + 2 :]
 
 
 def carry_out(data: Path, out: Path, console: Console) -> dict[str, Any]:

@@ -81,7 +81,9 @@ def map_facts(dataset: Dataset, data: anndata.AnnData) -> dict[str, Any]:
     """
     table = well_embeddings(data)
     if len(table.wells) < 3:
-        raise InputError(f"a map needs three wells or more, found {len(table.wells)}; embed a whole dataset")
+        raise InputError(
+            f"a map needs three wells or more, found {len(table.wells)}; embed a whole dataset, or leave out the map"
+        )
     bags = _bags_of(dataset, table.wells)
     points, method = project(table.vectors)
     chosen = np.array(evenly(0, len(table.wells), _MOST_WELLS))
