@@ -131,11 +131,13 @@ class StridedConv2d(nn.Conv2d):
         if not _is_short_on_a_cpu(input):
             return super().forward(input)
         rows, columns = (self._met(axis, size) for axis, size in enumerate(input.shape[-2:]))
-        if rows.is_all and columns.is_all:
+        if rows.is_all and columns.is_all and not (rows.is_one or columns.is_one):
             return super().forward(input)
         weight = self.weight[:, :, rows.first : rows.last + 1, columns.first : columns.last + 1]
         padded = functional.pad(input, (columns.before, columns.after, rows.before, rows.after))
-        return functional.conv2d(padded, weight, self.bias, self.stride)
+        # Where a kernel lies at one place alone, any stride gives the same, and oneDNN is right with 1.
+        stride = (1 if rows.is_one else self.stride[0], 1 if columns.is_one else self.stride[1])
+        return functional.conv2d(padded, weight, self.bias, stride)
 
     def _met(self, axis: int, size: int) -> _Met:
         kernel, stride, padding = self.kernel_size[axis], self.stride[axis], int(self.padding[axis])
@@ -143,7 +145,14 @@ class StridedConv2d(nn.Conv2d):
         met = [at for at in range(kernel) if any(0 <= place + at < size for place in places)]
         first, last = met[0], met[-1]
         after = places[-1] + last + 1 - size
-        return _Met(first=first, last=last, before=padding - first, after=after, is_all=len(met) == kernel)
+        return _Met(
+            first=first,
+            last=last,
+            before=padding - first,
+            after=after,
+            is_all=len(met) == kernel,
+            is_one=len(places) == 1,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +165,7 @@ class _Met:
         before: padding before the map; negative where its first pixels meet nothing.
         after: padding behind it, likewise.
         is_all: whether all rows do.
+        is_one: whether the kernel lies at one place.
     """
 
     first: int
@@ -163,6 +173,7 @@ class _Met:
     before: int
     after: int
     is_all: bool
+    is_one: bool
 
 
 def _is_short_on_a_cpu(values: torch.Tensor) -> bool:

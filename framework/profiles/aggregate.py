@@ -41,7 +41,8 @@ class AggregateConfig(StrictModel):
     @model_validator(mode="after")
     def _check(self) -> AggregateConfig:
         for name, how in (("trim", "trimmed"), ("weights", "attention")):
-            if name in self.model_fields_set and self.how != how:
+            usual = type(self).model_fields[name].default
+            if self.how != how and getattr(self, name) != usual:
                 raise ValueError(f"'{name}' is for {how} profiles; write how={how}, or leave '{name}' out")
         return self
 

@@ -159,7 +159,7 @@ def test_two_ranks_train_on_a_dataset(tmp_path: Path) -> None:
 def test_a_rank_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess([], 1, stdout="", stderr="no such dataset")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(RuntimeError, match="training on 3 ranks failed:\nno such dataset"):
+    with pytest.raises(RuntimeError, match=r"benchmarks\.ranks on 3 ranks failed:\nno such dataset"):
         launch(tmp_path, Setting(bags=4, tiles=2), world=3, steps=1, repetitions=1)
 
 
