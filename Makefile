@@ -105,6 +105,7 @@ test-lowest: $(READY)
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-lowest.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $$($(BIN)/python -m pip freeze | grep -E '^(pytest|pytest-xdist|iniconfig|pluggy|execnet|hypothesis|sortedcontainers|kubernetes-validate|jsonschema|jsonschema-specifications|referencing|rpds-py|importlib_resources)==')
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	$(VENV)-lowest/bin/python -m pip check
 	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" -ra $(LOWEST)
 
