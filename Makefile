@@ -19,17 +19,17 @@ LOWEST ?= tests/data_tools tests/framework/data tests/framework/objectives tests
 
 .PHONY: help demo ifc demo-real yeast jurkat bbbc021 xenium coverage truth first-hour test test-slow test-lowest test-slurm fuzz lint types docs check bench bench-quick gpu-check constraints clean
 help:
-	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (about 13 minutes on 2 cores)"
+	@echo "make demo                     simulate a plate, ingest, train, evaluate, report (3 to 13 minutes on 2 cores)"
 	@echo "make ifc                      simulate images and sequenced cells, predict expression from images (minutes)"
 	@echo "make demo-real EXPORT=FOLDER  ingest a real Harmony export with a per-cell table, regress its markers"
-	@echo "make yeast CROPS=FOLDER       paired cell inpainting on real yeast crops: 3 seeds, all baselines (over an hour)"
+	@echo "make yeast CROPS=FOLDER       paired cell inpainting on real yeast crops: 3 seeds, all baselines (about an hour)"
 	@echo "make jurkat CELLS=FOLDER      IFC-seq on real cells: DNA content and cell cycle from images (about 15 minutes)"
 	@echo "make bbbc021 PROFILES=FOLDER  mechanisms of action from real profiles: every normalisation, NSC and NSB (minutes)"
 	@echo "make xenium FIELD=FOLDER      expression of single cells from DAPI: three strips, three seeds, all baselines (about 20 minutes)"
 	@echo "make coverage                 do intervals of 90 % hold 90 %: 750 simulated perturbations, a new plate; FIELD= and CELLS= add real cells"
 	@echo "make truth [SITES=16]         Image2Omics on a simulation of the paper's shape: what it finds of what is true (20 CPU-minutes)"
 	@echo "make first-hour DATA=FOLDER   what newcomers type in their first hour on real exports, with a stopwatch (minutes)"
-	@echo "make test                     the test suite (about 21 minutes on 2 cores)"
+	@echo "make test                     the test suite (13 to 21 minutes on 2 cores)"
 	@echo "make test-slow                tests that take many minutes: real-data training, long fault injection"
 	@echo "make test-lowest              tests of data_tools, framework and launch with the lowest versions that setup.cfg allows (constraints-lowest.txt)"
 	@echo "make test-slurm               jobs on a Slurm of this machine (Debian: slurm-wlm, munge), a cut link between two network namespaces; needs root"
