@@ -21,8 +21,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments.demo.steps import Protocol, table_made
+from experiments.demo.steps import Protocol, carried_out
 from experiments.first_hour.inputs import imagexpress, phenix, three_things
+from framework.durable import write_json
 from framework.errors import ConfigError
 from framework.terminal import Terminal
 
@@ -147,11 +148,12 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("first_hour"), help="folder for everything this makes")
     options = parser.parse_args()
-    console, found = Terminal(), {}
-    return table_made(
-        console,
-        options.out.resolve() / "first_hour.json",
-        lambda protocol: found.update(carry_out(options.data.resolve(), options.out.resolve(), console)),
-        lambda: found,
-        show,
-    )
+    console, out = Terminal(), options.out.resolve()
+
+    def work() -> None:
+        found = carry_out(options.data.resolve(), out, console)
+        write_json(out / "first_hour.json", found)
+        show(console, found)
+        console.print(f"wrote {out / 'first_hour.json'}")
+
+    return carried_out(console, work)

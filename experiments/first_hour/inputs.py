@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import tifffile
 
+from data_tools.formats.tiff import decode_grey
 from data_tools.simulate import IfcConfig, simulate_ifc
 from framework.errors import InputError
 
@@ -52,7 +53,8 @@ def three_things(folder: Path, configs: Sequence[str], simulated: IfcConfig = CE
     simulate_ifc(simulated, folder / "simulated")
     (folder / "cells").mkdir()
     for cell in range(simulated.cells):
-        pages = [tifffile.imread(folder / f"simulated/images/SIM_{cell}_Ch{number}.ome.tif") for number in (1, 2, 3, 6)]
+        images = folder / "simulated" / "images"
+        pages = [decode_grey(images / f"SIM_{cell}_Ch{number}.ome.tif") for number in (1, 2, 3, 6)]
         tifffile.imwrite(folder / f"cells/run1_{cell:05d}.tif", np.stack(pages), photometric="minisblack")
     measured = pd.read_csv(folder / "simulated/features.txt", sep="\t", skiprows=4)
     names = {"Object Number": "cell", "Intensity_MC_Ch02": "CD34", "Intensity_MC_Ch03": "FcgR"}
