@@ -124,8 +124,6 @@ def collect(out: Path, *, simulation: bool, field: bool, cells: bool) -> dict[st
             sets += [
                 (f"{says}, split {seed}", "DNA sum", [file]) for seed, file in zip(JURKAT_SEEDS, files, strict=True)
             ]
-            if says == _BY_VAL:
-                pairs = by_pairs([open_predictions(file) for file in files], LEVEL)
     tested: dict[str, list[npt.NDArray[np.object_]]] = {}
     for says, target, files in sets:
         opened = [open_predictions(file) for file in files]
@@ -133,6 +131,8 @@ def collect(out: Path, *, simulation: bool, field: bool, cells: bool) -> dict[st
             opened = [_only(item, names) for item, names in zip(opened, tested[target], strict=True)]
         elif says == _SETS["val"]:
             tested[target] = [item.rows[PERTURBATION][item.part(TEST)].unique() for item in opened]
+        elif says == _BY_VAL:
+            pairs = by_pairs(opened, LEVEL)
         row, of_columns = counted(opened)
         rows.append({"set": says, "target": target, **row})
         columns.append(of_columns.assign(set=says, target=target))

@@ -18,6 +18,7 @@ from experiments.demo.headline import headline
 from experiments.demo.steps import carried_out
 from experiments.demo.truth import check_one_split, check_over_splits
 from framework.durable import write_json
+from framework.files.csv_writing import write_csv
 from framework.study import carry_out, load_study_config, override
 from framework.terminal import Terminal
 
@@ -63,7 +64,7 @@ def main() -> int:
 
     def work() -> None:
         done = carry_out(study, console=console).done
-        headline(options.out / "evaluation").to_csv(options.out / "shares.csv", index=False)
+        write_csv(options.out / "shares.csv", headline(options.out / "evaluation"))
         holds.append(_compare_with_truth(options.out, len(study.split_seeds), console))
         console.print(f"{', '.join(done) or 'nothing was left to do'}")
         console.print(f"report: {options.out / 'report.html'}")

@@ -61,7 +61,7 @@ def tasks() -> tuple[Task, ...]:
         Task(name="imagexpress", prepare=imagexpress, commands=(bare, *of_two_wells)),
         Task(
             name="expression",
-            prepare=lambda data, folder: three_things(folder, _blocks(EXPRESSION, "yaml")),
+            prepare=lambda data, folder: three_things(folder, blocks(EXPRESSION, "yaml")),
             commands=(("init", "cells", "--out", "first"), *typed(EXPRESSION)),
         ),
     )
@@ -76,14 +76,15 @@ def typed(page: str) -> list[tuple[str, ...]]:
     Raises:
         ConfigError: it has none.
     """
-    lines = [shlex.split(line) for text in _blocks(page, "console") for line in text.splitlines()]
+    lines = [shlex.split(line) for text in blocks(page, "console") for line in text.splitlines()]
     found = [tuple(words[1:]) for words in lines if words[:1] == ["wellstream"]]
     if not found:
         raise ConfigError(f"docs/{page}: no block ```console with a command 'wellstream ...'")
     return found
 
 
-def _blocks(page: str, kind: str) -> list[str]:
+def blocks(page: str, kind: str) -> list[str]:
+    """Return what stands in the blocks of one kind, such as ``yaml``, of a page of the documentation."""
     return re.findall(rf"```{kind}\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
 
 

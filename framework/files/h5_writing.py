@@ -144,12 +144,16 @@ def write_h5ad(file: Path, data: anndata.AnnData, **options: Any) -> None:
         OSError: it cannot be written; names the file.
     """
     _check_columns(file, data)
-    write_with(file, lambda path: write_h5ad_at(path, data, **options))
+    write_with(file, lambda path: _write_checked(path, data, **options))
 
 
 def write_h5ad_at(path: Path, data: anndata.AnnData, **options: Any) -> None:
     """Write an ``.h5ad`` where it will not be read before it is whole. Raises as ``write_h5ad``."""
     _check_columns(path, data)
+    _write_checked(path, data, **options)
+
+
+def _write_checked(path: Path, data: anndata.AnnData, **options: Any) -> None:
     data.strings_to_categoricals()  # as AnnData does it before it writes
     with writing_hdf5(path) as (opened, _):
         anndata.io.write_elem(opened, "/", data, dataset_kwargs=options)

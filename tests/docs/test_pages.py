@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.simulate import IfcConfig
+from experiments.first_hour.chain import blocks
 from experiments.first_hour.inputs import three_things
 from framework.cluster import ClusterConfig, SlurmConfig
 from framework.config import parse_config
@@ -31,10 +32,6 @@ from launch.cli import app
 from wellstream.configs import KINDS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-
-
-def blocks(page: str, kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
 
 
 def typed(page: str) -> list[list[str]]:
