@@ -7,6 +7,8 @@ should be alpha, within the limits of a binomial.
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +76,19 @@ def test_mann_whitney_is_too_strict_per_condition(plate: Plate) -> None:
     """It does not use that both errors are of the same label, which makes them alike."""
     ours, theirs = errors(plate)
     assert share(mann_whitney_less(per_condition(ours), per_condition(theirs))) < LOW
+
+
+def test_the_table_of_the_page_has_these_shares(plate: Plate) -> None:
+    ours, theirs = errors(plate)
+    model, measured = plate.model, plate.measured
+    found = [
+        [share(wilcoxon_less(by(ours), by(theirs))), share(mann_whitney_less(by(ours), by(theirs))),
+         share(regression_p(by(model), by(measured)))]
+        for by in (per_well, per_condition)
+    ]  # fmt: skip
+    page = (Path(__file__).parents[3] / "experiments/image2omics/README.md").read_text()
+    rows = re.findall(r"^\| (?:paired|Mann|regression)[^|]*\| \**(\d+) %\** \| \**(\d+) %\** \|$", page, re.MULTILINE)
+    assert rows == [(f"{well:.0%}"[:-1], f"{condition:.0%}"[:-1]) for well, condition in zip(*found, strict=True)]
 
 
 def test_both_keep_their_level_per_well_where_each_well_has_its_own_label() -> None:
