@@ -121,9 +121,11 @@ def _asked_sums(
     """(2, C), sums over this rank's rows of gradient x normalised value, and of the gradient; 0 where it has none."""
     if asked is None or not len(input):
         return mean.new_zeros(2, len(mean))
+    # CUDA refuses to begin without what a forward pass keeps; a CPU does not look at it.
+    kept = mean, torch.rsqrt(variance + eps)
     # An evaluation's backward: with these moments as constants, the gradients of weight and bias are the two sums.
     _, scaled, plain = torch.ops.aten.native_batch_norm_backward(
-        asked, input, torch.ones_like(mean), mean, variance, None, None, False, eps, [False, True, True]
+        asked, input, torch.ones_like(mean), mean, variance, *kept, False, eps, [False, True, True]
     )
     return torch.stack([scaled, plain])
 

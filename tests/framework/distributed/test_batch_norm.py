@@ -9,6 +9,7 @@ import torch
 from fixtures.ranks import run_ranks
 from fixtures.uneven_steps import CASES, REAL, every_case, write_data
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from framework.distributed import Ranks, single_value_batch_norm
 from framework.objectives import OBJECTIVES
@@ -157,6 +158,26 @@ def test_bf16_rows_have_moments_and_gradients_of_float32(layout: torch.memory_fo
         torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-2)
     expected = rows.double().mean(dim=(0, 2, 3)) * 0.1
     torch.testing.assert_close(found["ours"][3].double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_backward_pass_brings_what_a_gpu_asks_for() -> None:
+    """On CUDA the operator refuses to begin without the mean and the inverse deviation that a forward pass keeps."""
+    found: list[tuple[Any, ...]] = []
+
+    class Noting(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func.overloadpacket is torch.ops.aten.native_batch_norm_backward:
+                found.append(args)
+            return func(*args, **(kwargs or {}))
+
+    torch.manual_seed(0)
+    rows = (5 + 2 * torch.randn(6, 3)).requires_grad_()
+    output = over_one_rank(nn.BatchNorm1d(3))(rows)
+    with Noting():
+        output.square().sum().backward()
+    ((_, _, _, _, _, mean, inverse_sd, *_),) = found
+    torch.testing.assert_close(mean, rows.detach().mean(dim=0))
+    torch.testing.assert_close(inverse_sd, (rows.detach().var(dim=0, correction=0) + 1e-5).rsqrt())
 
 
 def test_a_gradient_of_a_gradient_is_refused() -> None:
