@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
-from framework.distributed.devices import device_index
+from framework.distributed.devices import Place, check_own_gpus, device_index, place_of
 from framework.errors import RunError
 
 if TYPE_CHECKING:
@@ -34,13 +37,42 @@ def store_at(url: str, timeout: timedelta) -> Any:
 def join_with_cuda(local_rank: int, local_world: int, group: Mapping[str, Any]) -> None:
     """Open the process group of CUDA ranks: tensors over NCCL, small Python objects over gloo.
 
-    The device is set first: NCCL would otherwise open a context on the first GPU for every rank.
+    The device is set first: NCCL would otherwise open a context on the first GPU for every rank. Ranks tell each other
+    their GPUs before NCCL begins, which fails where two share one, and does not say so.
+
+    Raises:
+        RunError: there is no GPU for this rank, or two ranks share one.
     """
     index = device_index(local_rank, local_world, torch.cuda.device_count())
     device = torch.device("cuda", index)
     torch.cuda.set_device(device)
     _settle_peer_copies()
-    dist.init_process_group("cuda:nccl,cpu:gloo", device_id=device, **group)
+    store, rank, world = _met(group)
+    check_own_gpus(_places(store, place_of(rank, device), world))
+    dist.init_process_group(
+        "cuda:nccl,cpu:gloo",
+        device_id=device,
+        store=dist.PrefixStore("group", store),  # type: ignore[attr-defined]
+        rank=rank,
+        world_size=world,
+        timeout=group["timeout"],
+    )
+
+
+def _met(group: Mapping[str, Any]) -> tuple[Any, int, int]:
+    """Return the store in which ranks meet, the number of this one, and how many there are."""
+    if "store" in group:
+        return group["store"], group["rank"], group["world_size"]
+    numbers = {name: group[name] for name in ("rank", "world_size") if name in group}
+    store, rank, world = next(rendezvous(group.get("init_method", "env://"), timeout=group["timeout"], **numbers))
+    store.set_timeout(group["timeout"])
+    return store, rank, world
+
+
+def _places(store: Any, mine: Place, world: int) -> list[Place]:
+    """Tell the others where this rank computes, and return where each does."""
+    store.set(f"place/{mine.rank}", json.dumps(asdict(mine)))
+    return [Place(**json.loads(store.get(f"place/{rank}"))) for rank in range(world)]
 
 
 def accelerator_on(*, cpu: bool) -> Accelerator:

@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from framework.distributed.devices import check_own_gpus, place_of, prepare_cuda
+from framework.distributed.devices import prepare_cuda
 from framework.distributed.failures import failure_of, share, tell
 from framework.distributed.gather import gather_rows
 from framework.distributed.joining import accelerator_on, forget_state, join_with_cuda, state_of, store_at
@@ -119,7 +119,7 @@ class Ranks:
             join_with_cuda(_env("LOCAL_RANK", 0), _env("LOCAL_WORLD_SIZE", 1), group)
             group = {}
         state = state_of({} if was_there else group, cpu=cpu)
-        ranks = cls(
+        return cls(
             rank=state.process_index,
             world_size=state.num_processes,
             local_rank=state.local_process_index,
@@ -129,9 +129,6 @@ class Ranks:
             watch=Watch(state.process_index, _launcher()) if state.num_processes > 1 else None,
             opened_group=not was_there,
         )
-        if not cpu:
-            ranks._check_own_gpu()
-        return ranks
 
     @classmethod
     def solo(cls, device: str = "cpu", precision: Precision = "fp32") -> Ranks:
@@ -302,14 +299,6 @@ class Ranks:
         forget_state()
         # A wrapped module hangs in a cycle of references and keeps the threads of gloo; see ``departure``.
         gc.collect()
-
-    def _check_own_gpu(self) -> None:
-        """Leave, and say so, where ranks share a GPU; a collective."""
-        try:
-            check_own_gpus(self.gather_objects(place_of(self.rank, self.device)))
-        except RunError:
-            self.close(failed=True)
-            raise
 
     def _reduced(self, values: torch.Tensor, operation: Any) -> torch.Tensor:
         total = values.detach().clone()
