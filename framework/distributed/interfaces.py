@@ -9,7 +9,7 @@ import psutil
 
 from framework.errors import RunError
 
-_NAMED = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+_GLOO, _NCCL = "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -44,19 +44,28 @@ def interface_with(address: str) -> tuple[str, str]:
     Raises:
         RunError: the interface that the user named has no address.
     """
-    wanted = next((os.environ[name] for name in _NAMED if os.environ.get(name)), None)
+    wanted = _wanted()
     if wanted is None:
         # All of 127.0.0.0/8 is the loopback interface, whichever of it that interface lists.
         at = "127.0.0.1" if address.startswith("127.") else address
         name = next((name for name, one in _own() if one == at), None)
         if name is None:
-            raise RunError(f"no network interface of this machine has the address {address}; name it in {_NAMED[0]}")
+            raise RunError(f"no network interface of this machine has the address {address}; name it in {_GLOO}")
         return name, address
     found = next((one for name, one in _own() if name == wanted), None)
     if found is None:
         names = sorted({name for name, _ in _own()})
-        raise RunError(f"{_NAMED[0]}={wanted}: no such interface with an address; there are {', '.join(names)}")
+        raise RunError(f"{_GLOO}={wanted}: no such interface with an address; there are {', '.join(names)}")
     return wanted, found
+
+
+def _wanted() -> str | None:
+    """Return the interface that the user named; what NCCL alone is told may also be a pattern, which names none."""
+    named = os.environ.get(_GLOO)
+    if named:
+        return named
+    of_nccl = os.environ.get(_NCCL, "").removeprefix("=")
+    return of_nccl if any(name == of_nccl for name, _ in _own()) else None
 
 
 def _own() -> list[tuple[str, str]]:

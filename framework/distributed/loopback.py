@@ -12,6 +12,15 @@ from framework.errors import RunError
 _VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
 
+def listening_on(interface: str) -> dict[str, str]:
+    """Return the environment that makes gloo and NCCL listen on one interface.
+
+    NCCL takes a bare name for the beginning of names: ``eth1`` would be ``eth10`` and ``eth1.200`` too.
+    """
+    gloo, nccl = _VARIABLES
+    return {gloo: interface, nccl: f"={interface}"}
+
+
 def loopback_only() -> dict[str, str]:
     """Return the environment that makes gloo and NCCL listen on 127.0.0.1, and nothing where the user named interfaces.
 
@@ -22,7 +31,7 @@ def loopback_only() -> dict[str, str]:
         return {}
     for name, addresses in psutil.net_if_addrs().items():
         if any(one.family == socket.AF_INET and one.address == "127.0.0.1" for one in addresses):
-            return dict.fromkeys(_VARIABLES, name)
+            return listening_on(name)
     raise RunError(
         "this machine has no address 127.0.0.1, at which the ranks of one machine meet; switch its loopback interface "
         f"on (as with: ip link set lo up), or name the interface to use in {_VARIABLES[0]}"

@@ -23,6 +23,7 @@ from typing import Any
 import torch.distributed as dist
 
 from framework.distributed.interfaces import address_towards, interface_with
+from framework.distributed.loopback import listening_on
 from framework.distributed.ranks import RENDEZVOUS_VARIABLE, STORE_SCHEME
 from framework.errors import RunError
 
@@ -144,8 +145,7 @@ class Joined:
         place, master = self.meeting, self.nodes[0].address
         shown = f"[{master}]" if ":" in master else master
         return {
-            "GLOO_SOCKET_IFNAME": self.interface,
-            "NCCL_SOCKET_IFNAME": self.interface,
+            **listening_on(self.interface),
             RENDEZVOUS_VARIABLE: f"{STORE_SCHEME}{shown}:{place.port}",
             # Accelerate asks for it where a run has several machines.
             "MASTER_ADDR": master,

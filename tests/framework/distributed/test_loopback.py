@@ -24,7 +24,7 @@ def nothing_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_interface_with_the_address_is_taken_whatever_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"eth0": [OUTSIDE], "lo9": [OUTSIDE, INSIDE]})
-    assert loopback_only() == {"GLOO_SOCKET_IFNAME": "lo9", "NCCL_SOCKET_IFNAME": "lo9"}
+    assert loopback_only() == {"GLOO_SOCKET_IFNAME": "lo9", "NCCL_SOCKET_IFNAME": "=lo9"}
 
 
 def test_without_the_address_ranks_do_not_start_unless_an_interface_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

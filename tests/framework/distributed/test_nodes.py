@@ -206,6 +206,11 @@ def test_ranks_listen_at_the_interface_with_the_address_or_at_the_one_that_is_na
     assert interface_with("127.0.1.1") == ("lo", "127.0.1.1")
     monkeypatch.setenv("NCCL_SOCKET_IFNAME", "eth7")
     assert interface_with("127.0.0.1") == ("eth7", "192.0.2.7")
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "=eth7")
+    assert interface_with("127.0.0.1") == ("eth7", "192.0.2.7")
+    for pattern in ("^docker", "eth", "ib0,ib1"):
+        monkeypatch.setenv("NCCL_SOCKET_IFNAME", pattern)
+        assert interface_with("127.0.0.1") == ("lo", "127.0.0.1")
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "ib0")
     with pytest.raises(RunError, match=r"GLOO_SOCKET_IFNAME=ib0: no such interface with an address; .* eth7, lo"):
         interface_with("127.0.0.1")
