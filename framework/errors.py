@@ -16,6 +16,8 @@ from framework.exit_codes import EXIT_MISTAKE, EXIT_UNEXPECTED
 
 _LONGEST_NAME = 60
 _GPU_OF = re.compile(r"(?:gpus?|cuda|nvidia|rocm|hip)(?::?(\d+))?")
+_OF_MEMORY = re.compile(r"DefaultCPUAllocator|out of memory|STATUS_ALLOC_FAILED")
+_OF_GPU = re.compile("cuda|cublas|cudnn|nccl", re.IGNORECASE)
 _GPUS_OF_OTHERS = ("mps", "metal", "xpu", "tpu")
 
 
@@ -96,12 +98,8 @@ def sentence_of(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return _of_system(error)
-    if _is_of_memory(error):
-        reason = str(error).strip().split("\n")[0].split("] . ")[-1]
-        return (
-            f"out of memory{f' ({reason})' if reason else ''}: make a step smaller (fewer bags or tiles in the plan), "
-            "lower train.prefetch, or use fewer processes"
-        )
+    if is_of_memory(error):
+        return _of_memory(error)
     reason = str(error).strip()
     return (
         f"unexpected {type(error).__name__}{f': {reason}' if reason else ''} ({_place(error)}); this is a fault of "
@@ -111,7 +109,7 @@ def sentence_of(error: BaseException) -> str:
 
 def code_of(error: BaseException) -> int:
     """Return the exit code for ``error``."""
-    return EXIT_MISTAKE if isinstance(error, WellstreamError | OSError) or _is_of_memory(error) else EXIT_UNEXPECTED
+    return EXIT_MISTAKE if isinstance(error, WellstreamError | OSError) or is_of_memory(error) else EXIT_UNEXPECTED
 
 
 def mark_own(error: BaseException) -> None:
@@ -127,12 +125,27 @@ def is_own(error: BaseException) -> bool:
     return bool(error.__dict__.get("of_what_it_read", False))
 
 
-def _is_of_memory(error: BaseException) -> bool:
-    """Whether memory was short: torch says so by a class of its own on a GPU, and by the message on a CPU."""
+def is_of_memory(error: BaseException) -> bool:
+    """Return whether memory was short: torch has a class for it, which its libraries and CUDA itself do not raise."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and _OF_MEMORY.search(str(error)) is not None
+
+
+def _of_memory(error: BaseException) -> str:
+    """Return what helps: processes of one machine share its memory, and several GPUs share a step."""
+    # On a GPU torch goes on with an inventory.
+    reason = str(error).strip().split("\n")[0].split("] . ")[-1].split(" Including non-PyTorch memory")[0].rstrip(".")
+    said = f" ({reason})" if reason else ""
+    if _OF_GPU.search(str(error)):
+        return (
+            f"out of memory of the GPU{said}: pass a step through the network in parts (train.accumulate, or "
+            "objective.gradient_cache where there is one), make it smaller (fewer bags or tiles in the plan), lower "
+            "train.prefetch, or use more GPUs"
+        )
     return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+        f"out of memory{said}: make a step smaller (fewer bags or tiles in the plan), lower train.prefetch, or use "
+        "fewer processes"
     )
 
 

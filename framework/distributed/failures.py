@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import torch.distributed as dist
 
-from framework.errors import WellstreamError, code_of, is_own, sentence_of
+from framework.errors import WellstreamError, code_of, is_of_memory, is_own, sentence_of
 from framework.exit_codes import EXIT_UNEXPECTED
 from framework.terminal import visible
 
@@ -32,6 +32,9 @@ DEBUG_VARIABLE = "WELLSTREAM_DEBUG"
 """Set: tracebacks are shown."""
 _GRACE_S = 3.0
 _OF_PEER = re.compile(r"gloo/|NCCL|onnection (closed|reset) by peer|Broken pipe|closed the connection|store.*timeout")
+
+_OF_THIS_RANK = re.compile("ncclUnhandledCudaError|ncclInvalid")
+"""What NCCL calls its failures that have nothing to do with other ranks."""
 
 Kind = Literal["error", "lost", "waited", "stalled", "stopped", "killed"]
 
@@ -88,7 +91,7 @@ def failure_of(error: BaseException, rank: int) -> Failure:
     """Return why ``rank`` ends with ``error``."""
     shared = bool(error.__dict__.get("of_every_rank", False))
     lost = not shared and _is_of_a_peer(error)
-    message = f"lost its connection to another rank ({_first_line(error)})" if lost else sentence_of(error)
+    message = f"lost its connection to another rank ({_reason(error)})" if lost else _sentence(error)
     return Failure(
         rank=rank,
         kind="lost" if lost else "error",
@@ -182,6 +185,8 @@ def _is_of_a_peer(error: BaseException) -> bool:
     """Whether a collective failed because another rank had ended."""
     if isinstance(error, WellstreamError | OSError) or not isinstance(error, RuntimeError):
         return False
+    if is_of_memory(error) or _OF_THIS_RANK.search(str(error)):
+        return False
     return isinstance(error, dist.DistError) or any(_OF_PEER.search(str(one)) for one in _chain(error))
 
 
@@ -191,6 +196,14 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _first_line(error: BaseException) -> str:
-    text = re.sub(r"^\[[^\]]*\]\s*", "", str(error).strip().split("\n")[0])
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, dist.DistError) and not is_of_memory(error):
+        return f"NCCL failed: {_reason(error)}; with NCCL_DEBUG=INFO before the command it says what it tried"
+    return sentence_of(error)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the line that says most: the first, or the one in which NCCL says what went wrong."""
+    head, _, last = str(error).strip().partition("Last error:")
+    text = re.sub(r"^\[[^\]]*\]\s*", "", (last.strip() or head).split("\n")[0])
     return text[:200].rstrip(". ")

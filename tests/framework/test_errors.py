@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from data_tools.platemap import PlatemapConfig, read_platemap
-from framework.errors import InputError, did_you_mean, some_of
+from framework.errors import InputError, code_of, did_you_mean, sentence_of, some_of
 
 
 def test_names_of_a_file_are_listed_as_far_as_somebody_reads_them() -> None:
@@ -37,3 +38,27 @@ def test_a_gpu_by_another_name_is_told_its_name_here(typed: str) -> None:
 def test_other_names_of_devices_and_other_lists_get_the_nearest_name() -> None:
     assert did_you_mean("cdua", ("auto", "cpu", "cuda")) == "; did you mean 'cuda'?"
     assert did_you_mean("gpu", ("cpu", "auto")) == "; did you mean 'cpu'?"
+
+
+def test_a_full_gpu_is_told_what_helps_there() -> None:
+    """More processes on one machine take more of its memory; more GPUs take less of each."""
+    found = torch.OutOfMemoryError(
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.15 GiB of which 1.20 GiB is "
+        "free. Including non-PyTorch memory, this process has 77.90 GiB memory in use. Of the allocated memory 77 GiB"
+    )
+    said = sentence_of(found)
+    assert said.startswith("out of memory of the GPU (CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has")
+    assert "1.20 GiB is free): pass a step through the network in parts (train.accumulate" in said
+    assert said.endswith("or use more GPUs")
+    assert sentence_of(MemoryError()).endswith("or use fewer processes")
+    assert code_of(found) == code_of(MemoryError()) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["CUDA error: out of memory\nCUDA kernel errors might be reported", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when"],
+)
+def test_cuda_and_its_libraries_run_out_in_words_of_their_own(words: str) -> None:
+    assert sentence_of(torch.AcceleratorError(words)).startswith("out of memory of the GPU (CUDA error")
+    assert code_of(RuntimeError(words)) == 2
+    assert code_of(RuntimeError("CUDA error: an illegal memory access was encountered")) == 1

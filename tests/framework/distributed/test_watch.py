@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
 
 from framework.distributed import failures, watch
 from framework.distributed.failures import Failure
@@ -93,6 +94,21 @@ def test_a_rank_tells_once_and_its_launcher_reads_it(tmp_path: Path, monkeypatch
     assert cause.sentence().startswith("rank 1: out of memory (2 GiB): make a step smaller")
 
 
+def nccl(kind: str, last: str) -> dist.DistBackendError:
+    """An error as torch words those of NCCL."""
+    where = "NCCL error in: /pytorch/torch/csrc/distributed/c10d/NCCLUtils.cpp:94, NCCL version 2.28.9"
+    return dist.DistBackendError(f"{where}\n{kind}\nLast error:\n{last}")
+
+
+def test_nccl_is_quoted_with_what_went_wrong() -> None:
+    lost = failures.failure_of(nccl("ncclRemoteError: A call failed", "socketProgress: Connection closed"), 3)
+    assert lost.sentence() == "rank 3 lost its connection to another rank (socketProgress: Connection closed)"
+    wrong = failures.failure_of(nccl("ncclInvalidUsage: invalid usage", "Duplicate GPU detected: rank 1"), 3)
+    assert wrong.sentence().startswith("rank 3: NCCL failed: Duplicate GPU detected: rank 1; with NCCL_DEBUG=INFO")
+    full = failures.failure_of(nccl("ncclUnhandledCudaError: failed", "Cuda failure 2 'out of memory'"), 3)
+    assert (full.code, full.message.partition(" (")[0]) == (2, "out of memory of the GPU")
+
+
 @pytest.mark.parametrize(
     ("error", "lost"),
     [
@@ -102,6 +118,12 @@ def test_a_rank_tells_once_and_its_launcher_reads_it(tmp_path: Path, monkeypatch
         ),
         (RuntimeError("Expected all tensors to be on the same device"), False),
         (ConnectionResetError("Connection reset by peer"), False),
+        (
+            nccl("ncclRemoteError: A call failed possibly due to a remote process exiting", "socketProgress: closed"),
+            True,
+        ),
+        (nccl("ncclInvalidUsage: This usually reflects invalid usage of NCCL library.", "Duplicate GPU"), False),
+        (nccl("ncclUnhandledCudaError: Call to CUDA function failed.", "Cuda failure 2 'out of memory'"), False),
     ],
 )
 def test_what_another_rank_did_is_told_from_what_this_one_did(error: Exception, lost: bool) -> None:
