@@ -40,8 +40,6 @@ from framework.files.tensors import load_tensors, load_weights_only
 
 _OLDER = "resume from an older checkpoint"
 F = TypeVar("F", int, dict[str, Any])
-_OPTIONS = ("lr", "betas", "eps", "weight_decay", "momentum", "dampening", "nesterov", "amsgrad", "maximize")
-"""What a config says of an optimiser, by the names that torch's have."""
 _LIKE_WEIGHTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 """What torch's optimisers keep for each weight of a tensor."""
 
@@ -160,17 +158,20 @@ def restore(checkpoint: Checkpoint, objective: nn.Module) -> None:
 
 
 def restore_optimiser(checkpoint: Checkpoint, optimiser: torch.optim.Optimizer) -> None:
-    """Load the moments of a checkpoint; the options of ``optimiser`` stay what its config says.
+    """Load the moments of a checkpoint; the options of ``optimiser`` stay those of its config and device.
+
+    A run may go on on another kind of device. Whether one kernel makes the whole step belongs to the device. So does
+    the place of the counters of steps, which torch chooses by the options that it loads.
 
     Raises:
         CheckpointError: they are those of another optimiser or model.
     """
     file = checkpoint.path / OPTIMISER
-    options = [{key: group[key] for key in _OPTIONS if key in group} for group in optimiser.param_groups]
+    options = [{key: value for key, value in group.items() if key != "params"} for group in optimiser.param_groups]
     with reading(file, CheckpointError, "the state of this optimiser", _OLDER):
-        optimiser.load_state_dict(checkpoint.optimiser)
-        for group, own in zip(optimiser.param_groups, options, strict=True):
-            group.update(own)
+        stored = checkpoint.optimiser["param_groups"]
+        groups = [{**group, **own} for group, own in zip(stored, options, strict=True)]
+        optimiser.load_state_dict({**checkpoint.optimiser, "param_groups": groups})
     _need_all_moments(checkpoint, file)
     for parameter, moments in optimiser.state.items():
         for name in _LIKE_WEIGHTS:

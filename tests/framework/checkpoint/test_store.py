@@ -8,6 +8,7 @@ import logging
 import math
 import resource
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +293,23 @@ def test_options_of_an_optimiser_come_from_its_config(tmp_path: Path) -> None:
     assert (group["lr"], group["weight_decay"], group["betas"]) == (0.5, 0.25, (0.1, 0.2))
     first = next(iter(optimiser.state.values()))
     assert torch.equal(first["exp_avg"], found.optimiser["state"][0]["exp_avg"])
+
+
+@pytest.mark.parametrize("fused", [True, None])
+def test_a_run_may_go_on_on_another_kind_of_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fused: bool | None
+) -> None:
+    """On a GPU one kernel makes the step and keeps its counters there; elsewhere torch chooses."""
+    model, optimiser, scheduler = trained()
+    optimiser.param_groups[0]["fused"] = None if fused else True
+    path = written(tmp_path, step=1, objective=model, optimiser=optimiser, scheduler=scheduler, state={})
+    other = torch.optim.AdamW(trained(seed=1)[0].to("meta").parameters(), lr=0.1)
+    other.param_groups[0]["fused"] = fused
+    # The other device holds no numbers to look at.
+    monkeypatch.setattr("framework.checkpoint.store._need_moments", lambda *_: None)
+    checkpoint.restore_optimiser(replace(checkpoint.load(path), state={}), other)
+    assert other.param_groups[0]["fused"] is fused
+    assert {moments["step"].device.type for moments in other.state.values()} == {"meta" if fused else "cpu"}
 
 
 def test_weights_of_another_type_are_refused(tmp_path: Path) -> None:
