@@ -12,7 +12,7 @@ import torch
 from framework.errors import ConfigError, RunError, did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda")
-# cuBLAS reads it once, before its first call.
+# cuBLAS, and torch's check of it, read it once: at the first product of matrices of the process, whoever makes it.
 _WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
@@ -101,17 +101,20 @@ def check_own_gpus(places: Sequence[Place]) -> None:
             )
 
 
-def prepare_cuda(*, deterministic: bool) -> None:
+def prepare_cuda(*, deterministic: bool | None) -> None:
     """Set what CUDA computes with, before anything is computed.
 
     Args:
         deterministic: the same bits at every repetition on the same device: kernels that repeat, no TF32, no choice of
-            kernels by measuring. Slower. Otherwise convolutions choose their fastest kernels, and may use TF32.
+            kernels by measuring. Slower. Otherwise convolutions choose their fastest kernels, and may use TF32. None:
+            PyTorch's own choices; a later run of the process may still ask for the same bits.
     """
+    os.environ.setdefault(*_WORKSPACE)
+    if deterministic is None:
+        return
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cudnn.deterministic = deterministic
     if deterministic:
-        os.environ.setdefault(*_WORKSPACE)
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
     torch.use_deterministic_algorithms(deterministic)

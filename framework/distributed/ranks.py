@@ -96,7 +96,7 @@ class Ranks:
         """
         cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
         _check_device(cpu, precision)
-        if not cpu and deterministic is not None:
+        if not cpu:
             prepare_cuda(deterministic=deterministic)
         if not _launched():
             return cls.solo("cpu" if cpu else "cuda", precision)
@@ -133,7 +133,10 @@ class Ranks:
     @classmethod
     def solo(cls, device: str = "cpu", precision: Precision = "fp32") -> Ranks:
         """Return one process that never communicates, whatever the environment says."""
-        return cls(rank=0, world_size=1, local_rank=0, device=torch.device(device), precision=precision)
+        place = torch.device(device)
+        if place.type == "cuda":
+            prepare_cuda(deterministic=None)
+        return cls(rank=0, world_size=1, local_rank=0, device=place, precision=precision)
 
     @property
     def is_main(self) -> bool:

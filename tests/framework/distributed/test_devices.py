@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import torch
 
+from framework.distributed import Ranks
 from framework.distributed.devices import Place, check_own_gpus, device_index, place_of, prepare_cuda
 from framework.errors import RunError
 
@@ -65,6 +67,20 @@ def test_deterministic_allows_neither_tf32_nor_a_choice_of_kernels(monkeypatch: 
     assert (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == (False, True, False)
     assert not torch.backends.cuda.matmul.allow_tf32
     assert torch.are_deterministic_algorithms_enabled()
+    prepare_cuda(deterministic=None)
+    assert torch.are_deterministic_algorithms_enabled()
     prepare_cuda(deterministic=False)
     assert (cudnn.benchmark, cudnn.deterministic) == (True, False)
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.usefixtures("flags")
+@pytest.mark.parametrize("how", ["fast", "alone"])
+def test_a_run_that_asks_for_nothing_leaves_the_next_one_free_to_ask(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """torch looks for the variable once per process, when the first matrices are multiplied."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    if how == "fast":
+        prepare_cuda(deterministic=False)
+    else:
+        Ranks.solo("cuda")
+    assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG") == ":4096:8"
