@@ -79,7 +79,7 @@ def fit_heads(config: HeadsConfig, progress: OnProgress | None = None) -> HeadsS
         sources = Sources(settings)
         wanted = [one for one in models if not _is_done(one, sources)]
         train = settings.train
-        ranks = Ranks.open(train.device, train.precision)
+        ranks = Ranks.open(train.device, train.precision, deterministic=train.deterministic)
         try:
             with torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []):
                 _train(sources, wanted, settings, ranks, progress)

@@ -18,11 +18,12 @@ from fixtures.tiny_run import TRIPLET, config
 
 from framework import checkpoint
 from framework.data.store import EmbeddingStore
+from framework.distributed import Ranks
 from framework.durable import TEMPORARY_PREFIX, temporary_name
 from framework.errors import CheckpointError, ConfigError, RunError, sentence_of
 from framework.run import embed, fit, open_run, predict, verify_run
 from framework.run.heads import prepare
-from framework.run.heads.config import each_head, load_heads_config
+from framework.run.heads.config import HeadsConfig, each_head, load_heads_config
 from framework.run.heads.fit import HeadsSummary, fit_heads
 from framework.tracking import read_metrics
 
@@ -245,3 +246,20 @@ def test_a_full_disk_names_the_folder_of_the_model_and_leaves_nothing_of_it(root
     assert TEMPORARY_PREFIX not in sentence_of(caught.value)
     assert {entry.name for entry in (tmp_path / "run").iterdir()} <= {".lock"}
     fit_heads(load_heads_config(plain(root, tmp_path / "run")))
+
+
+def test_the_same_bits_are_asked_for_where_the_config_asks(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def open_(*_: Any, deterministic: bool) -> Any:
+        asked.append(deterministic)
+        raise RunError("enough")
+
+    monkeypatch.setattr(Ranks, "open", open_)
+    for deterministic in (True, False):
+        settings = plain(root, tmp_path / f"run{deterministic}", deterministic=deterministic)
+        with pytest.raises(RunError, match="enough"):
+            fit_heads(HeadsConfig.from_plain(settings))
+    assert asked == [True, False]
