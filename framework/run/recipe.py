@@ -59,11 +59,13 @@ class Machine:
         gpus: gpus of this machine.
         memory: memory of the first, in GiB; 0 without one.
         cores: cores that this process may use.
+        bf16: whether the GPUs compute it; older ones have fp16 alone.
     """
 
     gpus: int
     memory: float
     cores: int
+    bf16: bool = True
 
     @classmethod
     def here(cls) -> Machine:
@@ -71,7 +73,8 @@ class Machine:
         gpus = torch.cuda.device_count()
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30 if gpus else 0.0
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return cls(gpus=gpus, memory=memory, cores=cores)
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return cls(gpus=gpus, memory=memory, cores=cores, bf16=bf16)
 
     def __str__(self) -> str:
         """Say what it is."""
@@ -92,7 +95,7 @@ def recipe(facts: RecipeFacts, machine: Machine | None = None) -> str:
     middle = _triplets(facts, here) if tells_apart(facts) else _autoencoder(facts, here)
     steps = _steps(facts, here)
     train: dict[str, object] = {"steps": steps, "seed": 0, "save_every": max(1, steps // 4)}
-    train |= {"precision": "bf16", "channels_last": True} if here.gpus else {}
+    train |= {"precision": "bf16" if here.bf16 else "fp16", "channels_last": True} if here.gpus else {}
     processes = f" --nproc {here.gpus}" if here.gpus > 1 else ""
     text = "\n".join(
         [

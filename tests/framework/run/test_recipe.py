@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,7 @@ def test_gpus_get_more_of_all() -> None:
     small, large = made(CPU, tiles=10**6), made(GPUS, tiles=10**6)
     assert (small.train.steps, large.train.steps) == (400, 10_000)
     assert (small.train.precision, large.train.precision) == ("fp32", "bf16")
+    assert made(replace(GPUS, bf16=False)).train.precision == "fp16"
     assert "--nproc 4" in recipe(
         RecipeFacts(dataset="d", run_dir="r", channels=("a",), tiles=9, tile_px=64, conditions={}, by="source"), GPUS
     )
