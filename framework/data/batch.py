@@ -142,3 +142,23 @@ def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
     From page-locked memory, because a copy from any other makes this thread wait for all that its stream has to do.
     """
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+
+def fetched(values: torch.Tensor) -> Callable[[], torch.Tensor]:
+    """Begin to copy values, any shape, to the CPU; the returned call gives them there once they have arrived.
+
+    It waits for no work that is queued on the device after this. A plain copy would be queued behind that work, and the
+    device would have nothing to do while the results are used.
+    """
+    if not values.is_cuda:
+        return lambda: values
+    there = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    there.copy_(values, non_blocking=True)
+    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    arrived.record()
+
+    def read() -> torch.Tensor:
+        arrived.synchronize()
+        return there
+
+    return read

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from framework.data.batch import Batch
+from framework.data.batch import Batch, fetched
 from framework.data.plan import EveryTile
 from framework.distributed import Ranks
 from framework.errors import ConfigError, RunError
@@ -114,8 +114,8 @@ def _tile_vectors(on: Application, objective: Embeds, progress: OnProgress | Non
     def queue(_: int, batch: Batch) -> Callable[[], Vectors]:
         counted = counted_rows(batch)
         with on.computing():
-            embedded = objective.embed_tiles(batch.tiles)
-        return lambda: embedded[:, 0].float().cpu()[counted].numpy()
+            vectors = fetched(objective.embed_tiles(batch.tiles)[:, 0].float())
+        return lambda: vectors()[counted].numpy()
 
     return every_tile(on, queue, progress)
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from framework.data.batch import Batch
+from framework.data.batch import Batch, fetched
 from framework.data.dataset import Dataset
 from framework.data.format.schema import BAG, SOURCE
 from framework.data.plan import MismatchedPairs, PairsPlan
@@ -154,7 +154,7 @@ def _painted(
         with on.computing():
             both = [objective.inpaint(batch.tiles[:, 0], target).float() for batch in (right, wrong)]
         truth = objective.truth(target)
-        errors = torch.stack([(painted - truth).square().mean(dim=(1, 2, 3)).double() for painted in both])
+        errors = fetched(torch.stack([(painted - truth).square().mean(dim=(1, 2, 3)).double() for painted in both]))
         counted = counted_rows(right)
         bags = right.rows_on_host()[0].tolist()
         first: dict[str, int] = {}
@@ -165,12 +165,12 @@ def _painted(
         rows = [first[name] for name in new]
         seen = {"source": right.tiles[:, 0], "stranger": wrong.tiles[:, 0], "target": target}
         seen |= {"painted": both[0], "painted_after_stranger": both[1]}
-        kept = {name: [images[row].float().clone() for row in rows] for name, images in seen.items()}
+        kept = {name: [fetched(images[row].float().clone()) for row in rows] for name, images in seen.items()}
         facts = [_facts(on.dataset, names, right, wrong, row) for row in rows]
 
         def read() -> Painted:
-            own, strangers = errors.cpu()[:, counted].tolist()
-            images = {name: [image.cpu().numpy() for image in each] for name, each in kept.items()}
+            own, strangers = errors()[:, counted].tolist()
+            images = {name: [image().numpy() for image in each] for name, each in kept.items()}
             conditions = [names[bag] for bag, real in zip(bags, counted.tolist(), strict=True) if real]
             return Painted(condition=conditions, right=own, wrong=strangers, panels=images, rows=facts)
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from framework.data.batch import Batch
+from framework.data.batch import Batch, fetched
 from framework.data.loading.transform import VIEWS, Views, need_views
 from framework.data.loading.transform import views as mirrored
 from framework.distributed import Ranks
@@ -138,6 +138,7 @@ def _blocks(
             for seen in mirrored(cells, reading.views):
                 pooled = pooled_layers(network, layers, seen, reading.pool)
                 found = {layer: found[layer] + values / share for layer, values in pooled.items()}
-        return lambda: {layer: values.cpu().numpy() for layer, values in found.items()}
+            there = {layer: fetched(values) for layer, values in found.items()}
+        return lambda: {layer: values().numpy() for layer, values in there.items()}
 
     return every_tile(on, queue, progress)

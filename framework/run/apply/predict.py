@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from framework.data.batch import Batch
+from framework.data.batch import Batch, fetched
 from framework.data.loading.transform import Views, need_views
 from framework.data.loading.transform import views as mirrored
 from framework.data.permutation import I64
@@ -244,15 +244,16 @@ def _predicted(
                 values = _over_views(objective, batch, views)
             else:
                 turned = [batch.tiles] if views == 1 else mirrored(batch.tiles, views)
-                values, shares = attention.predict(batch, turned)
+                values, found = attention.predict(batch, turned)
+                shares = fetched(found)
+            flat = fetched(values.reshape(len(counted), -1).double())
 
         def read() -> Step:
-            flat = values.reshape(len(counted), -1).double().cpu()[counted].numpy()
             return Step(
                 ids=(bags if objective.predicts_per == "bag" else tiles[:, 0])[counted].numpy(),
-                values=flat,
+                values=flat()[counted].numpy(),
                 tiles=tiles[counted].numpy(),
-                shares=None if shares is None else shares.cpu()[counted].numpy(),
+                shares=None if shares is None else shares()[counted].numpy(),
             )
 
         return read

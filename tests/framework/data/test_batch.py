@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
-from framework.data.batch import Batch
+from framework.data import batch as batch_module
+from framework.data.batch import Batch, fetched
 
 
 def batch(weights: list[float], counted: int | None = None) -> Batch:
@@ -56,3 +60,43 @@ def test_without_padding_nothing_is_copied(counted: int | None) -> None:
     rows = torch.ones(3, 2)
     assert whole.without_padding() is whole
     assert whole.with_padding(rows) is rows
+
+
+def test_results_of_a_gpu_are_copied_at_once_and_waited_for_when_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is queued between the two must not be waited for."""
+    story: list[str] = []
+
+    class Event:
+        def record(self) -> None:
+            story.append("recorded")
+
+        def synchronize(self) -> None:
+            story.append("waited")
+
+    class There(torch.Tensor):
+        def copy_(self, source: Any, non_blocking: bool = False) -> Any:
+            story.append(f"copied, non_blocking={non_blocking}")
+            return super().copy_(source.values)
+
+    def empty(shape: tuple[int, ...], *, dtype: torch.dtype, pin_memory: bool) -> torch.Tensor:
+        story.append(f"page-locked={pin_memory}")
+        return torch.zeros(shape, dtype=dtype).as_subclass(There)
+
+    monkeypatch.setattr(batch_module.torch, "empty", empty)
+    monkeypatch.setattr(batch_module.torch.cuda, "Event", Event)
+    on_gpu: Any = SimpleNamespace(is_cuda=True, shape=(3,), dtype=torch.float32, values=torch.arange(3.0))
+    read = fetched(on_gpu)
+    story.append("something else is queued")
+    assert read().tolist() == [0, 1, 2]
+    assert story == [
+        "page-locked=True",
+        "copied, non_blocking=True",
+        "recorded",
+        "something else is queued",
+        "waited",
+    ]
+
+
+def test_on_the_cpu_results_are_there() -> None:
+    values = torch.ones(2)
+    assert fetched(values)() is values
