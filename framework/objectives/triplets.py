@@ -230,16 +230,20 @@ def _sorted_rows(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def _every_negative(
     distances: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, margin: float
 ) -> TripletSums:
-    """Sum over all negatives nearer than d_ap + margin: their number x (d_ap + margin) - the sum of their distances."""
-    ordered = torch.where(negative, distances, torch.inf).sort(dim=1, stable=True).values
-    reach = distances + margin
-    with torch.no_grad():
-        near = torch.searchsorted(ordered, reach, right=False)
-        near = torch.where(positive, torch.minimum(near, negative.sum(dim=1, keepdim=True)), 0)
-    finite = torch.where(ordered.isinf(), 0.0, ordered)
-    up_to = torch.nn.functional.pad(finite.cumsum(dim=1), (1, 0))
-    hinge = torch.where(positive, near * reach - up_to.gather(1, near), 0.0)
+    """Sum over all negatives nearer than d_ap + margin.
+
+    Each positive counts with the number of its negatives, each negative with the number of its positives. Sums from the
+    left would say the same, but CUDA does not repeat them bit for bit, and refuses where that is asked.
+    """
     kept = distances.detach()
+    reach = kept + margin
+    negatives_of = torch.searchsorted(_sorted_rows(torch.where(negative, kept, torch.inf))[0], reach)
+    negatives_of = torch.minimum(negatives_of, negative.sum(dim=1, keepdim=True))
+    near = torch.where(positive, negatives_of, 0)
+    farther = torch.where(positive, reach, -torch.inf).sort(dim=1).values
+    positives_of = reach.shape[1] - torch.searchsorted(farther, kept, right=True)
+    far = torch.where(negative, positives_of, 0)
+    hinge = near * (distances + margin) - far * distances
     positives, negatives = positive.sum(dim=1), negative.sum(dim=1)
     return TripletSums(
         total=hinge.sum(),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from framework.objectives import triplets
 from framework.objectives.triplets import Mining, RowFacts, TripletSums, sample_digest, squared_distances, triplet_sums
@@ -223,3 +225,24 @@ def test_among_equally_near_negatives_the_first_row_is_taken(dtype: torch.dtype)
     assert x.grad is not None
     assert x.grad[2].item() != 0
     assert x.grad[4].item() == 0
+
+
+REFUSED = {"cumsum", "bincount", "histc", "median", "put_"}
+"""Operations of PyTorch that CUDA does not repeat bit for bit, and refuses where that is asked."""
+
+
+@pytest.mark.parametrize("mining", MININGS)
+def test_a_gpu_can_repeat_every_operation_bit_for_bit(mining: Mining, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triplets, "LISTING", frozenset())
+    asked: set[str] = set()
+
+    class Noting(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            asked.add(func.overloadpacket.__name__)
+            return func(*args, **(kwargs or {}))
+
+    x = torch.randn(9, 3, requires_grad=True)
+    with Noting():
+        mine(x, facts([0, 0, 0, 1, 1, 1, 2, 2, 2]), mining).total.backward()
+    assert "sum" in asked
+    assert not asked & REFUSED
