@@ -6,6 +6,7 @@ steps were made, libraries included, as the system counts it.
 
 from __future__ import annotations
 
+import gc
 import resource
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import torch
 
 from framework.data.batch import Batch
 from framework.data.dataset import Dataset
+from framework.data.plan import Plan
 from framework.distributed import Ranks
 from framework.format import duration
 from framework.result import LINES, Result
@@ -31,7 +33,7 @@ from framework.run.train.header import device_of, header, parameters_of, tiles_p
 from framework.run.train.prepare import Prepared, Start, measured_on
 from framework.run.train.pretrained import foundation_to_train_on
 from framework.tracking import TrackingConfig
-from framework.trainer import Signals, train_step
+from framework.trainer import Signals, TrainConfig, train_step
 from framework.trainer.step_numbers import StepFacts
 
 STEPS = 3
@@ -67,7 +69,11 @@ class Rehearsal(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
-    built: Built
+    """What was measured; the network itself is gone, so that it is not counted again with the next one."""
+
+    plan: Plan
+    train: TrainConfig
+    parameters: int
     lines: list[str]
     first_s: float
     later_s: float
@@ -93,11 +99,11 @@ def rehearse(config: RunConfig) -> Rehearsal:
         where = device_of(ranks)
     finally:
         ranks.close()
-    steps = found.built.train.steps_in_all
+    steps = found.train.steps_in_all
     return Rehearsal(
         training=tuple(found.lines),
-        parameters=parameters_of(found.built.collaborators.objective)[1],
-        tiles_per_step=tiles_per_step(found.built.plan),
+        parameters=found.parameters,
+        tiles_per_step=tiles_per_step(found.plan),
         first_step_s=found.first_s,
         step_s=found.later_s,
         estimate=f"{duration(found.first_s + (steps - 1) * found.later_s)} for {steps} steps on {where}, without "
@@ -143,7 +149,15 @@ def _measure(config: RunConfig, dataset: Dataset, ranks: Ranks) -> _Measured:
         later = seconds[1:] or seconds
         lines = header(config, prepared, built, ranks)
         peak = _peak(ranks.device)
-    return _Measured(built=built, lines=lines, first_s=seconds[0], later_s=sum(later) / len(later), bytes=peak)
+    return _Measured(
+        plan=built.plan,
+        train=built.train,
+        parameters=parameters_of(built.collaborators.objective)[1],
+        lines=lines,
+        first_s=seconds[0],
+        later_s=sum(later) / len(later),
+        bytes=peak,
+    )
 
 
 def first_steps(config: RunConfig, built: Built, count: int) -> Iterator[tuple[Batch, Callable[[], StepFacts]]]:
@@ -196,8 +210,8 @@ def _compared(config: RunConfig, dataset: Dataset, ranks: Ranks, found: _Measure
 
 def _lighter(config: RunConfig, found: _Measured, device: torch.device) -> Iterator[tuple[str, Any]]:
     """Yield keys and values that take memory down."""
-    rows = found.built.plan.rows
-    tiles = rows * found.built.plan.tiles_per_row
+    rows = found.plan.rows
+    tiles = rows * found.plan.tiles_per_row
     options = type(config.objective).model_fields
     if "gradient_cache" in options and not config.objective.splits_rows and config.train.batch_norm != "sync":
         yield "objective.gradient_cache", max(1, tiles // 8)
@@ -213,6 +227,7 @@ def _lighter(config: RunConfig, found: _Measured, device: torch.device) -> Itera
 
 
 def _forget_peak(device: torch.device) -> None:
+    gc.collect()  # an optimiser that a scheduler has wrapped hangs in a cycle, and holds its weights
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)

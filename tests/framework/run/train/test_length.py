@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from safetensors.torch import load_file
 from framework.config import to_yaml
 from framework.errors import ConfigError, RunError
 from framework.run import RunConfig, fit, open_run, rehearse
+from framework.run.train import rehearsal
 from framework.tracking import read_metrics
 
 PLAN = "plan={name: bags, bags: 5, tiles: 2}"
@@ -132,6 +135,29 @@ def test_a_rehearsal_measures_and_leaves_nothing(data: Path, tmp_path: Path) -> 
     assert all(" GB, " in line for line in found.lighter)
     assert found.memory.endswith("GB with the libraries")
     assert 0.05 < float(found.memory.split()[0]) < 50.0
+
+
+def test_a_lighter_form_is_not_measured_with_the_network_before_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU counts all weights, gradients and moments that are still there."""
+    built: list[weakref.ref[torch.nn.Module]] = []
+    alive: list[int] = []
+    build, forget = rehearsal.build, rehearsal._forget_peak
+
+    def building(*given: Any) -> Any:
+        made = build(*given)
+        built.append(weakref.ref(made.collaborators.objective))
+        return made
+
+    def forgetting(device: torch.device) -> None:
+        forget(device)
+        alive.append(sum(each() is not None for each in built))
+
+    monkeypatch.setattr(rehearsal, "build", building)
+    monkeypatch.setattr(rehearsal, "_forget_peak", forgetting)
+    rehearse(asked(data, tmp_path / "run", "train.epochs=2"))
+    assert alive == [0, 0, 0]
 
 
 def test_a_rehearsal_refuses_what_training_refuses(data: Path, tmp_path: Path) -> None:
