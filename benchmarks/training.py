@@ -24,6 +24,7 @@ from benchmarks.synthetic import draw_pixels, write_dataset
 from framework.data.batch import Batch
 from framework.data.dataset import Dataset
 from framework.distributed import Ranks
+from framework.distributed.devices import prepare_cuda
 
 WAIT_SHARE, OF_RESIDENT = 0.02, 0.95
 FAST = ", bf16 and channels_last"
@@ -35,6 +36,8 @@ def run(*, quick: bool, device: str = "cpu", compiled: bool = False) -> list[Mea
     Raises:
         WrongPixels: batches from disk are not the resident ones.
     """
+    if device == "cuda":
+        prepare_cuda(deterministic=False)  # as a run does
     setting, steps, n_bags, per_bag = _sizes(quick, device, compiled)
     with tempfile.TemporaryDirectory(prefix="wellstream-bench-") as name:
         dataset = write_dataset(Path(name) / "tar", draw_pixels(n_bags * per_bag), per_bag)
