@@ -141,13 +141,13 @@ def test_a_lighter_form_is_not_measured_with_the_network_before_it(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A GPU counts all weights, gradients and moments that are still there."""
-    built: list[weakref.ref[torch.nn.Module]] = []
+    built: list[weakref.ref[torch.Tensor]] = []
     alive: list[int] = []
     build, forget = rehearsal.build, rehearsal._forget_peak
 
     def building(*given: Any) -> Any:
         made = build(*given)
-        built.append(weakref.ref(made.collaborators.objective))
+        built.append(weakref.ref(next(made.collaborators.objective.parameters())))
         return made
 
     def forgetting(device: torch.device) -> None:
