@@ -227,7 +227,7 @@ def _lighter(config: RunConfig, found: _Measured, device: torch.device) -> Itera
 
 
 def _forget_peak(device: torch.device) -> None:
-    gc.collect()  # an optimiser that a scheduler has wrapped hangs in a cycle, and holds its weights
+    gc.collect()  # what trained before hangs in a cycle of references, with its weights
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
