@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.gpu_check.scene import Scene
+from framework.errors import is_of_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +35,13 @@ class Check:
         name: unique, in words joined by ``_``.
         work: answers it.
         cuda: whether it says nothing without a CUDA device.
+        measures: whether it has nothing to pass; a device that is too small for it is then no failure.
     """
 
     name: str
     work: Callable[[Scene], Verdict]
     cuda: bool = False
+    measures: bool = False
 
 
 def line_of(check: Check, scene: Scene) -> tuple[str, bool]:
@@ -50,7 +53,8 @@ def line_of(check: Check, scene: Scene) -> tuple[str, bool]:
         try:
             verdict = check.work(scene)
         except Exception as error:  # the other checks still have their say
-            verdict = Verdict(passed=False, expected="an answer", found={"error": f"{type(error).__name__}: {error}"})
+            passed = None if check.measures and is_of_memory(error) else False
+            verdict = Verdict(passed=passed, expected="an answer", found={"error": f"{type(error).__name__}: {error}"})
     facts = {
         "check": check.name,
         "passed": verdict.passed,

@@ -86,8 +86,8 @@ def _row(scene: Scene, setting: Setting, size_px: int) -> Verdict:
     """Rate, share of the device's peak, shares of a step, and how long the GPU had nothing to do."""
     setting, size_px = _fitting(scene, setting), size_px if _is_gpu(scene) else 32
     with closing(_trainer(scene, setting, size_px, f"row-{setting.network}")) as trainer:
-        batches = _resident(trainer)
-        operations = _operations(trainer, batches[0])
+        with closing(trainer.loader.batches(0, 1)) as first:  # type: ignore[type-var]
+            operations = _operations(trainer, next(first))
         phases = Phases(trainer, scene)
         loader = trainer.new_loader()
         with closing(loader.batches(0, _WARM_UP + 2 * _STEPS)) as fed:  # type: ignore[type-var]
@@ -218,7 +218,7 @@ def _is_gpu(scene: Scene) -> bool:
 
 CHECKS = (
     Check(name="from_disk", work=from_disk, cuda=True),
-    Check(name="resnet18_128px", work=resnet18),
-    Check(name="vit_small_224px", work=vit_small),
-    Check(name="compiled", work=compiled, cuda=True),
+    Check(name="resnet18_128px", work=resnet18, measures=True),
+    Check(name="vit_small_224px", work=vit_small, measures=True),
+    Check(name="compiled", work=compiled, cuda=True, measures=True),
 )

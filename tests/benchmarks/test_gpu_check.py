@@ -46,6 +46,14 @@ def test_what_a_check_raises_is_a_failure_in_words(scene: Scene) -> None:
     assert json.loads(line)["found"] == {"error": "RuntimeError: the device is gone"}
 
 
+@pytest.mark.parametrize(("measures", "failed"), [(True, False), (False, True)])
+def test_a_gpu_that_is_too_small_fails_no_check_that_measures_alone(scene: Scene, measures: bool, failed: bool) -> None:
+    def fills(_: Scene) -> Verdict:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert line_of(Check(name="x", work=fills, measures=measures), scene)[1] is failed
+
+
 def test_no_gpu_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
