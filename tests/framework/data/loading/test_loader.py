@@ -380,9 +380,12 @@ def test_events_order_late_copies_and_late_steps(
     plan = build_plan(BagsConfig(bags=5, tiles=12), PlanUniverse.of(dataset, np.arange(6)), 0)
     options: dict[str, Any] = {"scale": standardise(dataset), "augment": (BOTH,), "prefetch": 6, "threads": 1}
     expected = [batch.tiles.clone() for batch in Loader(TileStore(dataset), plan, **options).batches(0, 12)]
-    # New memory, page-locked or of the GPU, would wait for the GPU: after this there is enough of both.
-    list(Loader(TileStore(dataset), plan, device="cuda", **options).batches(0, 12))
+    # New memory, page-locked or of the GPU, would wait for the GPU: after this both streams have enough of both.
+    warm = Loader(TileStore(dataset), plan, device="cuda", **options)
+    kept = [(batch, batch.tiles.clone()) for batch in warm.batches(0, 12)]
+    small = [torch.empty(1 << power, dtype=torch.uint8, pin_memory=True) for power in range(12) for _ in range(60)]
     torch.cuda.synchronize()
+    del kept, small
     monkeypatch.setattr(loader_module, "lane_to", lambda device: LateStream(device, late, without))
     # A gather that takes a moment takes its memory on the device when the batch before has been let go.
     loader = Loader(SlowStore(dataset, 0.02), plan, device="cuda", **options)
