@@ -25,6 +25,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all compute on the CPU, whose bits the tests compare; those of a GPU are asked for with ``-m gpu``."""
+    if config.getoption("markexpr") != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def _real_data_folder() -> Path:
     return Path(os.environ.get("WELLSTREAM_TEST_DATA") or ROOT.parent / "shared" / "data")
 

@@ -84,3 +84,8 @@ def test_a_run_that_asks_for_nothing_leaves_the_next_one_free_to_ask(monkeypatch
     else:
         Ranks.solo("cuda")
     assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG") == ":4096:8"
+
+
+def test_the_tests_compute_on_the_cpu_wherever_they_run() -> None:
+    """Where there is a GPU, runs of tests would take it, and two ranks would share it."""
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
