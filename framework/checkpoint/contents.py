@@ -119,7 +119,8 @@ class Copy:
 class Buffers:
     """Memory of the CPU that one checkpoint after the other is copied into; pinned for what lies on a GPU.
 
-    It is kept between checkpoints: memory that is new costs more than the copy. It takes as many bytes as a checkpoint.
+    It is kept between checkpoints: memory that is new costs more than the copy. It takes as many bytes as a checkpoint;
+    pinned, up to twice as many, because PyTorch rounds each tensor up to a power of two.
     """
 
     _kept: dict[tuple[object, ...], torch.Tensor] = field(default_factory=dict)
