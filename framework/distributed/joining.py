@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from framework.distributed.devices import Place, check_own_gpus, device_index, place_of
+from framework.distributed.failures import share
 from framework.errors import RunError
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ def join_with_cuda(local_rank: int, local_world: int, group: Mapping[str, Any]) 
     torch.cuda.set_device(device)
     _settle_peer_copies()
     store, rank, world = _met(group)
-    check_own_gpus(_places(store, place_of(rank, device), world))
+    try:
+        check_own_gpus(_places(store, place_of(rank, device), world))
+    except RunError as error:
+        share(error)
+        raise
     dist.init_process_group(
         "cuda:nccl,cpu:gloo",
         device_id=device,
