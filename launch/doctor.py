@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from framework import __version__
 from framework.data.remote.cache import CACHE_VARIABLE, CacheConfig, held_in
 from framework.data.remote.folder import cache_root
+from framework.durable import check_can_be_folder
 from framework.format import byte_size
 from launch.show import console
 
@@ -123,7 +124,7 @@ def _machine() -> Iterator[Check]:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     full = free <= LEAST_FREE_GB
     yield Check(FAULT if full else FINE, f"{free:.0f} GiB free in this folder{': make room' if full else ''}")
-    yield Check(FINE, _cache())
+    yield _cache()
 
 
 def _shared_memory() -> Check:
@@ -136,11 +137,16 @@ def _shared_memory() -> Check:
     return Check(FAULT if small else FINE, f"{free:.1f} GiB of shared memory ({SHARED_MEMORY}){advice}")
 
 
-def _cache() -> str:
+def _cache() -> Check:
     config = CacheConfig()
-    files, size = held_in(config)
     root = cache_root(config.place(), shared=config.shared)
-    return f"cache of remote datasets ({CACHE_VARIABLE}): {root}, {files} files, {byte_size(size)}"
+    what = f"cache of remote datasets ({CACHE_VARIABLE}): {root}"
+    try:
+        check_can_be_folder(root)
+    except OSError as error:
+        return Check(FAULT, f"{what} cannot be written ({error.strerror}): {CACHE_VARIABLE}=FOLDER names another")
+    files, size = held_in(config)
+    return Check(FINE, f"{what}, {files} files, {byte_size(size)}")
 
 
 def _version(name: str) -> str | None:

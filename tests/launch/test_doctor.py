@@ -112,6 +112,15 @@ def test_limits_of_the_machine_are_faults(monkeypatch: pytest.MonkeyPatch) -> No
     assert "too little for several GPUs: start the container with --shm-size 8g" in line(said()[1], "FAULT 0.5")
 
 
+def test_a_cache_that_cannot_be_written_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file, where a container without a home has no folder")
+    monkeypatch.setenv("WELLSTREAM_CACHE", str(tmp_path / "home" / "cache"))
+    code, text = said()
+    assert code == 1
+    told = line(text, "FAULT cache of remote datasets (WELLSTREAM_CACHE): ")
+    assert told.endswith("/home/cache cannot be written (Not a directory): WELLSTREAM_CACHE=FOLDER names another")
+
+
 def test_every_package_of_the_installation_belongs_to_a_feature() -> None:
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg")
