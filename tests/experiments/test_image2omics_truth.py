@@ -161,7 +161,26 @@ def test_predictions_of_vectors_are_scored_and_the_page_shows_them(experiment: E
         ),
         7,
     )
+    row = {
+        "target": "transcripts_M1",
+        "score": 0.2,
+        "difference": 0.05,
+        "difference_low": 0.01,
+        "difference_high": 0.09,
+    }
+    beside = {
+        "rows": [
+            row | {"baseline": "count", "says": "number of cells", "verdict": "above"},
+            row | {"baseline": "classic", "says": "shape", "difference_low": -0.01, "verdict": "level with"},
+        ],
+        "targets": [row | {"model": 0.25, "best": "classic", "says": "shape", "verdict": "level with"}],
+        "score": "r",
+        "how": "r is r.",
+        "resamples": 9,
+        "unit": "condition",
+    }
     found = {
+        "baselines": beside,
         "sizes": sizes,
         "study": {"over_splits": scores, "unseen_split": scores, "genes": drawn},
         "arms": [{"varied": "tiles per well", "value": "8", "scores": scores}],
@@ -173,6 +192,10 @@ def test_predictions_of_vectors_are_scored_and_the_page_shows_them(experiment: E
         "| wells | error below that of the train mean (signed-rank) | wells | 4.00% | 0.00% to 20.00% | 3 of 4 |"
         in text
     )
+    assert "| the model | 0.250 |" in text
+    assert "| number of cells | 0.200 (**+0.050 [+0.010, +0.090]**) |" in text
+    assert "| shape | 0.200 (+0.050 [-0.010, +0.090]) |" in text
+    assert "- transcripts_M1: the model is level with the best baseline (classic, shape): r 0.250 against 0.200" in text
     assert "| tiles per well | 8 | transcripts |" in text
     assert "| tiles per well | 512 | proteins |" in text
     assert {"ceiling.png", "effects.png", "null.png"} <= {file.name for file in experiment.out.iterdir()}

@@ -1,10 +1,10 @@
 """``make truth``: the whole study on a simulation of the paper's shape, and what the simulation knows of its answers.
 
-The study of ``study.yaml`` comes first. Then one linear head (ridge regression on the mean embedding of a well) is put
-on the embeddings, on those of an untrained backbone, of a network of ImageNet, on fewer tiles, on other labels, on cell
-counts and intensities alone and on the true state of the cells, so that every effect is seen with the same head. 64 and
-512 tiles are drawn on one more plate, which has 16 fields per well and one stimulation. Last, images are shuffled
-across wells.
+The study of ``study.yaml`` comes first. The model of split 0 is set beside every baseline. Then one linear head (ridge
+regression on the mean embedding of a well) is put on the embeddings, on those of an untrained backbone, of a network of
+ImageNet, on fewer tiles, on other labels, on cell counts and intensities alone and on the true state of the cells, so
+that every effect is seen with the same head. 64 and 512 tiles are drawn on one more plate, which has 16 fields per well
+and one stimulation. Last, images are shuffled across wells.
 """
 
 from __future__ import annotations
@@ -23,12 +23,18 @@ from experiments.image2omics.truth.effects import arms_of, depths_of, null_of, s
 from experiments.image2omics.truth.one_plate import ingest_words, simulate_words
 from experiments.image2omics.truth.page import write_page
 from framework.durable import write_json
+from framework.evaluate import read_evaluation
+from framework.evaluate.beside import KEY
 from framework.study import StepFailed, called, carry_out, load_study_config, override
 from framework.terminal import Terminal
 
 STUDY = Path(__file__).with_name("study.yaml")
 DEEP_STIMULATION = "M1"
 """Of the plate that many tiles are drawn on: one halves its fields, of which it has four times those of the study."""
+_UNSEEN = "split-0"
+"""The split whose held-out wells neither backbone nor heads were trained on."""
+_BASELINE_TILES = 16
+"""Tiles of each well that the baselines read."""
 
 
 def run(out: Path, sites: int, deep_sites: int, shuffles: int, console: Console) -> dict[str, Any]:
@@ -50,6 +56,7 @@ def run(out: Path, sites: int, deep_sites: int, shuffles: int, console: Console)
     backbone = out / "runs" / "pretrain"
     untrained = out / "embeddings" / "untrained.h5ad"
     _made(untrained, ["embed", backbone, "--level", "tile", "--untrained", "--out", untrained], console)
+    beside = _beside(out, console)
     experiment = Experiment.open(out, study.split_seeds)
     deep = _deep(out / "deep", backbone, deep_sites, study.split_seeds, console) if deep_sites else None
     console.print("comparisons")
@@ -60,10 +67,21 @@ def run(out: Path, sites: int, deep_sites: int, shuffles: int, console: Console)
     return {
         "sizes": experiment.sizes(),
         "study": study_of(experiment),
+        "baselines": beside,
         "arms": arms_of(experiment, tell),
         "deep": None if deep is None else {"sizes": deep.sizes(), "arms": depths_of(deep, tell)},
         "null": null_of(experiment, shuffles),
     }
+
+
+def _beside(out: Path, console: Console) -> dict[str, Any]:
+    """Set the model of the split that nothing saw beside every baseline, and return what the evaluation says of it."""
+    folder = out / "beside"
+    words = ["evaluate", out / "predictions" / _UNSEEN, "--data", out / "dataset", "--out", folder]
+    words += ["--baselines", "all", f"baselines.tiles_per_bag={_BASELINE_TILES}"]
+    _made(folder / "evaluation.json", words, console)
+    beside: dict[str, Any] = read_evaluation(folder).summary[KEY]
+    return beside
 
 
 def _deep(out: Path, backbone: Path, sites: int, seeds: Sequence[int], console: Console) -> Experiment:

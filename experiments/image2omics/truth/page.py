@@ -10,6 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from framework.evaluate.beside import KEY, caption, targets_beside_baselines
+from framework.format import interval, number
+
 MODALITIES = ("transcripts", "proteins")
 _SHARES = ("strong genes significant", "independent genes significant")
 _INTRODUCTION = """\
@@ -25,6 +28,9 @@ _STUDY = """\
 `wellstream study`: triplet pretraining on split 0, linear heads by AdamW on cached embeddings. The one backbone was
 trained on split 0, so the other splits are held out from the heads alone. The last two rows are split 0 by itself,
 whose held-out wells nothing was trained on."""
+_BASELINES = """\
+`wellstream evaluate --baselines all` of split 0. In brackets: by how much the model is above the baseline, with the
+95 % interval; bold where that does not hold 0."""
 _ARMS = """\
 One linear head on the mean vector of a well, its penalty chosen on the validation part. The true state of the well is
 what a model that reads images without error could predict from. The ImageNet backbone is EfficientNet-Lite0 with the
@@ -67,6 +73,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "![r2 against its ceiling](ceiling.png)"
     yield ""
+    yield from _baseline_lines(found["baselines"])
+    yield ""
     yield from _arm_lines(found["arms"])
     yield ""
     yield "![effects](effects.png)"
@@ -88,6 +96,29 @@ def _study_lines(study: Mapping[str, Any]) -> Iterator[str]:
     for key, name in (("over_splits", "all splits"), ("unseen_split", "split 0")):
         for modality in MODALITIES:
             yield _row(name, modality, *_cells(study[key][modality]))
+
+
+def _baseline_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a row per baseline, in the order of the first target, and a column per target."""
+    rows, targets = found["rows"], [each["target"] for each in found["targets"]]
+    scores = {(row["baseline"], row["target"]): row for row in rows}
+    yield "## Beside the baselines"
+    yield _BASELINES
+    yield caption(found)
+    yield ""
+    yield _row(f"{found['score']} of", *targets)
+    yield _row(*["---"] * (1 + len(targets)))
+    yield _row("the model", *(number(each["model"], ".3f") for each in found["targets"]))
+    for says, name in dict.fromkeys((row["says"], row["baseline"]) for row in rows):
+        yield _row(says, *(_beside(scores[name, target]) for target in targets))
+    yield ""
+    yield from (f"- {verdict.text}" for verdict in targets_beside_baselines({KEY: found}))
+
+
+def _beside(row: Mapping[str, Any]) -> str:
+    told = interval(row, "difference", "+.3f", "[]")
+    shown = told if row["verdict"] == "level with" else f"**{told}**"
+    return f"{number(row['score'], '.3f')} ({shown})"
 
 
 def _arm_lines(arms: Sequence[Mapping[str, Any]]) -> Iterator[str]:
