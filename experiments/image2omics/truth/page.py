@@ -30,7 +30,8 @@ trained on split 0, so the other splits are held out from the heads alone. The l
 whose held-out wells nothing was trained on."""
 _BASELINES = """\
 `wellstream evaluate --baselines all` of split 0. In brackets: by how much the model is above the baseline, with the
-95 % interval; bold where that does not hold 0."""
+95 % interval; bold where that does not hold 0. The median is that of all genes. Most of them follow nothing that images
+show, so it is low for a perfect model too."""
 _ARMS = """\
 One linear head on the mean vector of a well, its penalty chosen on the validation part. The true state of the well is
 what a model that reads images without error could predict from. The ImageNet backbone is EfficientNet-Lite0 with the
