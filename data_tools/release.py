@@ -22,10 +22,11 @@ import yaml
 
 from data_tools.readers.plates import READERS
 from data_tools.wells import normalise_well
-from framework.durable import check_can_be_folder, replacing_files, write_text
+from framework.durable import replacing_files, write_text
 from framework.errors import InputError
 from framework.files.failures import check_regular, reading
 from framework.files.h5_writing import write_h5ad
+from framework.files.outputs import check_output_folder
 from framework.result import Result
 
 _PLATE, _WELL, _GENE = "plate_barcode", "well_id", "gene/protein"
@@ -98,7 +99,7 @@ def import_release(
         OSError: the folder cannot be written; what was there before stays whole.
     """
     root, folder = Path(data), Path(out)
-    check_can_be_folder(folder)
+    check_output_folder(folder)
     for part in ("ICF", "TILES", "GT"):
         if not (root / part).is_dir():
             raise InputError(f"{root}: no folder {part}; expected the folder with ICF, TILES and GT of the release")

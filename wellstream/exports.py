@@ -8,6 +8,7 @@ from typing import Any
 
 from data_tools import pipeline
 from data_tools.pipeline import CellsIngestConfig, CellsSummary, IngestConfig, IngestSummary, UpdateSummary
+from framework.files.outputs import need_folder_name
 from framework.progress import OnProgress
 
 
@@ -37,6 +38,7 @@ def ingest(
     """
     if not isinstance(config, IngestConfig | CellsIngestConfig):
         config = pipeline.load_ingest_config(config, overrides)
+    need_folder_name(Path(out))
     if isinstance(config, CellsIngestConfig):
         return pipeline.ingest(config, out, scheduler=scheduler, workers=workers, progress=progress, dry_run=dry_run)
     return pipeline.ingest(config, out, scheduler=scheduler, workers=workers, progress=progress, dry_run=dry_run)

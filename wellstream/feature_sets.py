@@ -10,10 +10,10 @@ from framework import features as feature_sets
 from framework import report as pages
 from framework.baselines import asked, features_with_baselines
 from framework.config import load_config
-from framework.durable import check_can_be_folder
 from framework.errors import ConfigError
 from framework.evaluate import Evaluation, write_evaluation
 from framework.features import FeatureEvaluateConfig
+from framework.files.outputs import check_output_folder
 from framework.progress import OnProgress
 
 
@@ -57,7 +57,7 @@ def evaluate_features(
     beside, others = asked(baselines, overrides)
     config = load_config({"label": label, **options}, FeatureEvaluateConfig, others)
     if out is not None:
-        check_can_be_folder(out)
+        check_output_folder(out)
     tables = feature_sets.open_same_cells(files)
     if beside is None:
         evaluation = feature_sets.evaluate_features(tables, config, progress=progress)

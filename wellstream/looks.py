@@ -10,6 +10,7 @@ from typing import Any
 from data_tools import pipeline
 from data_tools.pipeline import CellsIngestConfig, CellsSummary, IngestConfig, IngestSummary
 from framework import report as pages
+from framework.files.outputs import need_folder_name
 from framework.look.judged import warnings
 from framework.progress import OnProgress
 from framework.result import Result
@@ -52,6 +53,7 @@ def preview(
     """
     if not isinstance(config, IngestConfig | CellsIngestConfig):
         config = pipeline.load_ingest_config(config, overrides)
+    need_folder_name(Path(out))
     summary, found = pipeline.look(config, out, progress)
     if found is None:
         return Preview(summary=summary, page=None)

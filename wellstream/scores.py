@@ -10,10 +10,10 @@ import anndata
 
 from framework import evaluate as scoring
 from framework.baselines import asked, with_baselines
-from framework.durable import check_can_be_folder
 from framework.errors import InputError
 from framework.evaluate import Evaluation
 from framework.files.h5ad import read_h5ad
+from framework.files.outputs import check_output_folder
 from framework.plugins import load_plugins
 from framework.progress import OnProgress
 from framework.run import RunFolder, open_run, predict
@@ -68,7 +68,7 @@ def evaluate(
     if config is None:
         return scoring.evaluate(files, data, out, options, kind, others)
     if out is not None:
-        check_can_be_folder(out)
+        check_output_folder(out)
     prepared = scoring.prepare(files, data, options, kind, others)
     made = with_baselines(prepared, config, None if run is None else Path(run), progress)
     if out is not None:

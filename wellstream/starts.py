@@ -8,8 +8,9 @@ from pathlib import Path
 
 from data_tools import start
 from framework.data.format.schema import SOURCE, WELL
-from framework.durable import check_can_be_folder, write_text
+from framework.durable import write_text
 from framework.errors import InputError
+from framework.files.outputs import check_output_folder
 from framework.result import LINES, Result
 from framework.run.recipe import RecipeFacts, heads_recipe, recipe, tells_apart
 
@@ -193,7 +194,7 @@ def _check_free(folder: Path) -> None:
     there = _written(folder)
     if there:
         raise InputError(f"{folder / there[0]}: exists already and is not overwritten; name another folder with --out")
-    check_can_be_folder(folder)
+    check_output_folder(folder)
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from framework.config import StrictModel, load_config, to_yaml
 from framework.errors import ConfigError, InputError
+from framework.files.outputs import need_folder_name
 
 CONFIG_NAME = "simulate.yaml"
 
@@ -41,6 +42,7 @@ def claim(folder: Path, config: StrictModel) -> Path:
                 f"{folder}: holds a simulation of another config (differs in {', '.join(changed)}); "
                 f"name a new folder, or remove {folder} first"
             )
+    need_folder_name(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_NAME).write_text(to_yaml(config), encoding="utf-8")
     return folder

@@ -19,7 +19,8 @@ from data_tools.single_cell.proteins import centred_log_ratio
 from framework import __version__
 from framework.config import to_yaml
 from framework.errors import InputError
-from framework.files.h5_writing import check_h5ad_name, write_h5ad
+from framework.files.h5_writing import write_h5ad
+from framework.files.outputs import check_output_file
 from framework.result import Result
 
 _CELLS_PER_VARIANCE = 2
@@ -54,11 +55,11 @@ def prepare_cells(config: SingleCellConfig, out: Path | str) -> PreparedCells:
     for; ``obs["population"]``; ``var["marker_of"]`` (populations joined by ``|``, empty for none) and ``var["rank"]``.
 
     Raises:
-        ConfigError: ``out`` does not end in .h5ad.
+        ConfigError: ``out`` does not end in .h5ad, or is read.
         InputError: files that cannot be read or do not fit, or filters that leave nothing.
     """
     target = Path(out)
-    check_h5ad_name(target)
+    check_output_file(target, ".h5ad", [config.genes, config.proteins, config.labels])
     found = read_experiment(config)
     genes, proteins = found.genes, found.proteins
     cells, kept = {"read": len(genes.cells)}, {"read": len(genes.features)}

@@ -19,8 +19,9 @@ from framework.errors import ConfigError, InputError, RunError, sentence_of
 from framework.evaluate.alignment import Coral, batch_in_components
 from framework.evaluate.canonical import Canonical, canonical
 from framework.evaluate.wells import negative_controls, stimulations, well_embeddings, well_means
-from framework.files.h5_writing import check_h5ad_name, write_h5ad
+from framework.files.h5_writing import write_h5ad
 from framework.files.h5ad import read_h5ad
+from framework.files.outputs import check_output_file, check_output_folder
 from framework.result import Result
 
 Floats = npt.NDArray[np.float64]
@@ -128,12 +129,12 @@ def align(embeddings: Path | str, out: Path | str, *, by: str = "plates") -> Ali
         What was written, and how much of the controls' variance is a matter of the plate, before and after.
 
     Raises:
-        ConfigError: no such way, or no name of an ``.h5ad``.
+        ConfigError: no such way, no name of an ``.h5ad``, or that of the input.
         InputError: no embeddings, or values that are not numbers.
     """
     if by not in BY:
         raise ConfigError(f"by: expected one of: {', '.join(BY)}, found '{by}'")
-    check_h5ad_name(Path(out))
+    check_output_file(out, ".h5ad", [embeddings])
     data = _read(embeddings)
     table = well_embeddings(data)
     _check_finite(embeddings, table.vectors)
@@ -199,6 +200,7 @@ def correlate(
     """
     if pairs < 1 or shuffles < 1:
         raise ConfigError(f"expected pairs >= 1 and shuffles >= 1, found {pairs} and {shuffles}")
+    check_output_folder(out)
     left, right = matched(well_means(_read(learned)), well_means(_read(measured)), (str(learned), str(measured)))
     x, y = left.to_numpy(np.float64), right.to_numpy(np.float64)
     found = canonical(x, y, pairs)

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from framework.data.format.schema import BAG, SOURCE
-from framework.durable import check_can_be_folder
 from framework.errors import InputError
 from framework.evaluate.conformal import least_rows, need_level
 from framework.evaluate.interval_layers import with_layers
 from framework.evaluate.jackknife import Ends, HeldOut, Splits
 from framework.evaluate.predictions import TEST, Predictions, files_of, open_predictions, read_predictions
 from framework.files.h5_writing import write_h5ad
+from framework.files.outputs import check_output_folder
 from framework.progress import OnProgress
 from framework.result import Result
 
@@ -65,7 +65,7 @@ def write_intervals(
         InputError: files that do not go together, or too few rows.
     """
     need_level(level)
-    check_can_be_folder(out)
+    check_output_folder(out)
     places = _places(new or known, Path(out))
     targets = _of_targets({file: _of_split(file, TEST) for file in files_of(known)})
     fresh = _of_targets({file: _of_split(file, None) for file in places}) if new else {}

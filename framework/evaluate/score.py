@@ -11,13 +11,13 @@ import anndata
 
 from framework.config import StrictModel, load_config
 from framework.data.dataset import Dataset
-from framework.durable import check_can_be_folder
 from framework.errors import InputError
 from framework.evaluate.covered import COVERAGE, coverage_of
 from framework.evaluate.evaluation import Evaluation, write_evaluation
 from framework.evaluate.kinds import EVALUATIONS, Scored, ScoresPredictions, kind_for
 from framework.evaluate.named_dataset import dataset_of
 from framework.evaluate.predictions import TEST, Predictions, open_all
+from framework.files.outputs import check_output_folder
 from framework.plugins import load_plugins, loaded_plugins
 
 
@@ -50,7 +50,7 @@ def evaluate(
         OSError: ``out`` cannot be a folder.
     """
     if out is not None:
-        check_can_be_folder(out)
+        check_output_folder(out)
     evaluation = prepare(predictions, dataset, config, kind, overrides).made()
     if out is not None:
         write_evaluation(out, evaluation)

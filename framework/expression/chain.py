@@ -15,7 +15,7 @@ from sklearn.linear_model import LinearRegression
 
 from framework import __version__
 from framework.config import to_yaml
-from framework.durable import check_can_be_folder, replacing_files, write_json, write_text
+from framework.durable import replacing_files, write_json, write_text
 from framework.evaluate.interval_layers import calibrated
 from framework.evaluate.intervals import bootstrap_columns
 from framework.evaluate.metrics import pearson
@@ -30,6 +30,7 @@ from framework.expression.single_cells import SingleCells, open_single_cells
 from framework.expression.truth import MEAN, open_truth, score_against_truth
 from framework.files.csv_writing import write_csv
 from framework.files.h5_writing import write_h5ad
+from framework.files.outputs import check_output_folder
 from framework.progress import OnProgress
 from framework.result import Result
 
@@ -84,7 +85,7 @@ def express(
         OSError: the folder cannot be written; what an earlier call wrote stays whole.
     """
     folder = Path(out)
-    check_can_be_folder(folder)
+    check_output_folder(folder)
     cells = open_single_cells(config)
     need_held_out(cells, config.interval)
     imaged = open_imaged_cells(config.images, config.markers) if config.images else None

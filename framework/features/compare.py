@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framework.durable import check_can_be_folder
 from framework.errors import InputError
 from framework.evaluate.evaluation import Evaluation, write_evaluation
 from framework.evaluate.intervals import difference_interval, quantile_interval
@@ -23,6 +22,7 @@ from framework.features.config import FeatureEvaluateConfig
 from framework.features.image_distances import ALL, Images, normalised_distances
 from framework.features.neighbours import Ints, nearest, standardise, vote_for_each
 from framework.features.table import FeatureTable, column, open_same_cells
+from framework.files.outputs import check_output_folder
 from framework.progress import OnProgress
 
 
@@ -84,7 +84,7 @@ def evaluate_features(
         InputError: files that cannot be read or hold different cells, or labels and parts that do not fit the options.
     """
     if out is not None:
-        check_can_be_folder(out)
+        check_output_folder(out)
     tables = _opened(sources)
     cells = choose_cells(tables[0], config)
     found = _Found(notes=list(cells.notes))

@@ -17,8 +17,8 @@ import anndata
 import h5py
 import pandas as pd
 
-from framework.durable import check_can_be_file, write_with
-from framework.errors import ConfigError, InputError
+from framework.durable import write_with
+from framework.errors import InputError
 
 _INDEX = "_index"
 """The column under which AnnData keeps the names of rows."""
@@ -117,18 +117,6 @@ def writing_hdf5(path: Path, mode: str = "w") -> Iterator[tuple[h5py.File, Calla
             stream.check(path)
             raise
         stream.check(path)
-
-
-def check_h5ad_name(out: Path) -> None:
-    """Refuse, before long work, a name that promises another kind of file, or one that cannot be written.
-
-    Raises:
-        ConfigError: another ending.
-        OSError: it is a folder, or its folder is closed to us.
-    """
-    if out.suffix != ".h5ad" and not out.is_dir():
-        raise ConfigError(f"{out}: the output is an .h5ad file; expected a name that ends in .h5ad")
-    check_can_be_file(out)
 
 
 def write_h5ad(file: Path, data: anndata.AnnData, **options: Any) -> None:

@@ -16,7 +16,8 @@ from scipy.stats import trim_mean
 
 from framework.config import StrictModel, UniqueNames
 from framework.errors import InputError
-from framework.files.h5_writing import check_h5ad_name, write_h5ad
+from framework.files.h5_writing import write_h5ad
+from framework.files.outputs import check_output_file
 from framework.profiles.table import ProfileTable, as_anndata, need_finite, open_profiles
 from framework.result import Result
 
@@ -79,12 +80,12 @@ def aggregate(
         out: ``.h5ad`` to write; None: nowhere.
 
     Raises:
-        ConfigError: ``out`` does not end in .h5ad.
+        ConfigError: ``out`` does not end in .h5ad, or is read.
         InputError: a file that cannot be read, columns that are not there, values that are not finite, or weights that
             are not numbers >= 0.
     """
     if out is not None:
-        check_h5ad_name(Path(out))
+        check_output_file(out, ".h5ad", [source])
     table = open_profiles(source)
     need_finite(table, table.values, table.features)
     keys = table.keys(config.by)

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from framework.errors import InputError, some_of
-from framework.files.h5_writing import check_h5ad_name, write_h5ad
+from framework.files.h5_writing import write_h5ad
+from framework.files.outputs import check_output_file
 from framework.profiles.chain import FittedChain, apply_chain, fit_chain, with_groups
 from framework.profiles.config import NormaliseConfig
 from framework.profiles.kept_fit import KEY, from_plain, to_plain
@@ -57,12 +58,12 @@ def normalise(
         out: ``.h5ad`` to write; None: nowhere.
 
     Raises:
-        ConfigError: ``out`` does not end in .h5ad.
+        ConfigError: ``out`` does not end in .h5ad, or is read.
         InputError: a file that cannot be read, columns or controls that are not there, values that are not finite, or
             too few controls.
     """
     if out is not None:
-        check_h5ad_name(Path(out))
+        check_output_file(out, ".h5ad", [source])
     table = open_profiles(source)
     kept, notes = _finite(table, config)
     features = tuple(name for name, here in zip(table.features, kept, strict=True) if here)
@@ -90,11 +91,11 @@ def apply_kept(
         out: ``.h5ad`` to write; None: nowhere.
 
     Raises:
-        ConfigError: ``out`` does not end in .h5ad.
+        ConfigError: ``out`` does not end in .h5ad, or is read.
         InputError: a file that cannot be read, features that are missing, or a new group without controls.
     """
     if out is not None:
-        check_h5ad_name(Path(out))
+        check_output_file(out, ".h5ad", [source, fitted])
     table, other = open_profiles(source), open_profiles(fitted)
     fit = from_plain(other.uns, other.name)
     place = {name: column for column, name in enumerate(table.features)}

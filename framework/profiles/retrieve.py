@@ -14,10 +14,10 @@ import pandas as pd
 from pydantic import Field
 
 from framework.config import StrictModel, UniqueNames
-from framework.durable import check_can_be_folder
 from framework.errors import InputError
 from framework.evaluate.evaluation import Evaluation, write_evaluation
 from framework.evaluate.significance import benjamini_hochberg
+from framework.files.outputs import check_output_folder
 from framework.profiles.aggregate import combined
 from framework.profiles.average_precision import average_precision, cosine, mean_average_precision
 from framework.profiles.batch_scores import batch_scores
@@ -91,7 +91,7 @@ def retrieve(source: Path | str | anndata.AnnData, config: RetrieveConfig, out: 
         InputError: a file that cannot be read, columns or controls that are not there, or values that are not finite.
     """
     if out is not None:
-        check_can_be_folder(out)
+        check_output_folder(out)
     table = open_profiles(source)
     need_finite(table, table.values, table.features)
     controls = control_rows(table, config.to)

@@ -99,6 +99,11 @@ class FigureInputs:
     after: Path | str | None = None
     published: Path | str | None = None
 
+    def files(self) -> list[object]:
+        """Return the files and folders that were given, and objects in memory."""
+        alone = [self.locations, self.pathways, self.embeddings, self.features, self.before, self.after, self.published]
+        return [*self.predictions, *self.saliency, *alone]
+
     def has(self, name: str) -> bool:
         """Return whether an input of ``INPUTS`` was given."""
         if name == "scores":

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from framework.durable import check_can_be_folder
 from framework.errors import ConfigError, RunError
+from framework.files.outputs import check_output_folder
 from framework.result import Result
 from framework.study.config import StudyConfig
 from framework.study.plan import plan_of
@@ -64,7 +64,7 @@ def carry_out(
     """
     shown = console or Terminal()
     out = Path(study.out)
-    check_can_be_folder(out)
+    check_output_folder(out)
     states = states_of(plan_of(study), out)
     wanted = _wanted(states, only, until)
     if dry_run:

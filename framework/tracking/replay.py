@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from framework.errors import RunError
+from framework.files.outputs import check_output_folder
 from framework.files.parquet import read_parquet
 from framework.result import Result
 from framework.tracking.metrics import read_metrics
@@ -65,6 +66,7 @@ def replay_run(
     folder = Path(run_dir)
     if config.wandb == "disabled" and not config.tensorboard:
         raise RunError("nowhere to send the run to: choose wandb (offline or online), tensorboard, or both")
+    check_output_folder(out)
     table = read_metrics(folder)
     tables, left_out = _tables(folder)
     figures = _found(folder, _FIGURES, "*.png")

@@ -46,6 +46,7 @@ from framework.data.format.schema import (
 from framework.durable import write_json, write_with
 from framework.errors import DatasetError
 from framework.files.json_file import parse_json, read_mapping, read_text
+from framework.files.outputs import need_folder_name
 from framework.files.parquet import open_parquet
 from framework.progress import OnProgress
 from framework.result import Result
@@ -144,6 +145,7 @@ def _read_old(root: Path) -> dict[str, Any]:
 def _check_free(out: Path, old: Path) -> None:
     """Raises DatasetError: the folder to write holds something else than an unfinished conversion of ``old``."""
     if not out.exists():
+        need_folder_name(out)
         return
     if not out.is_dir():
         raise DatasetError(f"{out}: is a file; name a new folder after --out")

@@ -14,6 +14,7 @@ from framework.data.format.schema import MANIFEST_NAME
 from framework.data.remote.download import is_url
 from framework.durable import new_folder
 from framework.errors import DatasetError
+from framework.files.outputs import check_output_folder
 from framework.progress import OnProgress
 from framework.result import Result
 
@@ -77,6 +78,7 @@ def export_dataset(
     options = load_config({"name": to}, entry.config, overrides)
     opened, folder = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset), Path(out)
     _need_free(folder)
+    check_output_folder(folder)
     cells = CellSource(opened, channels)
     if not len(cells):
         raise DatasetError(f"{opened.where}: holds no cells, so there is nothing to export")

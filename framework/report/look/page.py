@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from framework.durable import check_can_be_folder, write_text
+from framework.durable import write_text
+from framework.files.outputs import check_output_file
 from framework.look.values import Look
 from framework.report.look.sections import look_sections
 from framework.report.page import Section, render_page
@@ -24,7 +25,7 @@ def look_page(look: Look, subtitle: str, further: tuple[Section, ...] = ()) -> s
 
 def write_look(look: Look, file: Path, subtitle: str, further: tuple[Section, ...] = ()) -> Path:
     """Write the page of a look and return its file."""
-    check_can_be_folder(file.parent)
+    check_output_file(file, ".html")
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, look_page(look, subtitle, further))
     return file

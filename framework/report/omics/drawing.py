@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from framework.config import load_config
-from framework.durable import check_can_be_folder
 from framework.errors import ConfigError, InputError
+from framework.files.outputs import check_output_folder
 from framework.progress import OnProgress
 from framework.report.canvas import styled
 from framework.report.figure import FIGURES, lacking, need_inputs
@@ -83,9 +83,9 @@ def draw_figures(
     if not names or (overrides and (every or len(names) > 1)):
         told = "options (key=value) belong to one figure; name one" if overrides else "name a figure, or all"
         raise ConfigError(f"{told}: {', '.join(names_in_order())}")
-    check_can_be_folder(out)
     wanted = names_in_order() if every else list(dict.fromkeys(names))
     entries = {name: FIGURES.get(name).build for name in wanted}
+    check_output_folder(out, [f"{name}.csv" for name in entries], inputs.files())
     written: list[FigureFile] = []
     left: list[str] = []
     for number, (name, kind) in enumerate(entries.items()):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from framework.durable import check_can_be_folder, write_text
-from framework.errors import InputError
+from framework.durable import write_text
+from framework.errors import ConfigError, InputError
+from framework.files.outputs import check_output_file
 from framework.report.page import Note, Section, render_page
 from framework.report.page_inputs import Inputs, read_inputs
 from framework.report.run.well_map import write_well_map
@@ -51,24 +52,30 @@ def write_report(
     folder = Path(run)
     file = Path(out) if out is not None else folder / REPORT_NAME
     if out is not None:
-        check_can_be_folder(file.parent)
+        check_output_file(file, ".html")
+    if map_out is not None:
+        check_output_file(map_out, ".html")
+        if Path(map_out).resolve() == file.resolve():
+            raise ConfigError(f"{map_out}: is the name of the page itself; give the map another name with --map")
     given = (Path(path) if path is not None else None for path in (evaluation, embeddings, figures, truth))
     inputs = read_inputs(folder, dataset, *given)
+    _check_map(inputs, map_out)
     for note in inputs.notes:
         log.warning("%s", note)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, build_report(inputs))
-    if map_out is not None:
-        _write_map(inputs, map_out)
+    if map_out is not None and inputs.dataset is not None and inputs.embeddings is not None:
+        write_well_map(inputs.dataset, inputs.embeddings, map_out, inputs.run.root.resolve().name)
     return file
 
 
-def _write_map(inputs: Inputs, out: Path | str) -> None:
+def _check_map(inputs: Inputs, out: Path | str | None) -> None:
+    if out is None:
+        return
     if inputs.embeddings is None:
         raise InputError("a map shows embeddings: name the .h5ad of wellstream embed with --embeddings")
     if inputs.dataset is None:
         raise InputError("a map shows cells: name the dataset that was embedded with --data")
-    write_well_map(inputs.dataset, inputs.embeddings, out, inputs.run.root.resolve().name)
 
 
 def build_report(inputs: Inputs) -> str:

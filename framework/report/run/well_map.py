@@ -20,9 +20,10 @@ import pandas as pd
 from framework.data.dataset import Dataset
 from framework.data.format.schema import BAG, CONTROL_TYPE, PERTURBATION, PLATE, SOURCE, STIMULATION, WELL
 from framework.data.store import TileStore
-from framework.durable import check_can_be_folder, write_text
+from framework.durable import write_text
 from framework.errors import InputError
 from framework.evaluate.wells import well_embeddings
+from framework.files.outputs import check_output_file
 from framework.report.figures.embedding import Floats, label_colours, project
 from framework.report.figures.images import coloured, shades
 from framework.report.figures.scale import round_length
@@ -56,7 +57,7 @@ def write_well_map(dataset: Dataset, embeddings: anndata.AnnData, out: Path | st
         InputError: fewer than three wells, or embeddings of another dataset.
     """
     file = Path(out)
-    check_can_be_folder(file.parent)
+    check_output_file(file, ".html")
     facts = map_facts(dataset, embeddings)
     file.parent.mkdir(parents=True, exist_ok=True)
     subtitle = (

@@ -15,12 +15,12 @@ from framework.data.batch import Batch, fetched
 from framework.data.plan import EveryTile
 from framework.distributed import Ranks
 from framework.errors import ConfigError, RunError
-from framework.files.h5_writing import check_h5ad_name
+from framework.files.outputs import check_not_read, check_output_file
 from framework.objectives import Embeds
 from framework.progress import OnProgress
 from framework.run.apply.results import EmbedSummary
 from framework.run.apply.sharing import Walk, by_rank_0, computed, counted_rows, on_rank_0, write_beside
-from framework.run.apply.tables import StreamedTable, bag_rows, facts_of, tile_rows
+from framework.run.apply.tables import StreamedTable, bag_rows, facts_of, files_read, tile_rows
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
 
@@ -61,14 +61,15 @@ def embed(
         What was written.
 
     Raises:
-        ConfigError: another level, or ``out`` has another ending than .h5ad.
+        ConfigError: another level, or ``out`` has another ending than .h5ad, or is read.
         WellstreamError: run, data and channels do not fit together.
     """
     if level not in ("tile", "bag"):
         raise ConfigError(f"level: expected one of: tile, bag, found '{level}'")
-    by_rank_0(ranks, lambda: check_h5ad_name(Path(out)))
+    by_rank_0(ranks, lambda: check_output_file(out, ".h5ad"))
     opened = open_run(run, ranks, untrained=untrained, device=device)
     objective = opened.having(Embeds)
+    by_rank_0(ranks, lambda: check_not_read([Path(out)], files_read(opened, data)))
     on = opened.on(data)
     vectors = _tile_vectors(on, objective, progress)
     return on_rank_0(on.ranks, vectors, lambda tiles: _written(on, objective, tiles, Path(out), level))

@@ -21,8 +21,9 @@ from typing import Any
 import torch
 
 from framework.data.format.schema import Manifest
-from framework.durable import check_can_be_folder, folder_beside, sync_file, sync_folder, write_json, write_text
+from framework.durable import folder_beside, sync_file, sync_folder, write_json, write_text
 from framework.errors import RunError
+from framework.files.outputs import check_output_folder
 from framework.files.tensors import save_tensors
 from framework.models import NetworkOptions
 from framework.models.weights_file import KIND, MODEL_FILE, TENSORS_FILE
@@ -66,7 +67,7 @@ def export(
     opened, folder = open_run(run, device="cpu"), Path(out)
     opened.having(Embeds)
     _need_free(folder)
-    check_can_be_folder(folder)
+    check_output_folder(folder)
     manifest = opened.on(data).dataset.manifest
     with folder_beside(folder) as beside:
         beside.mkdir(parents=True)

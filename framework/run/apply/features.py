@@ -21,11 +21,11 @@ from framework.distributed import device_here
 from framework.errors import ConfigError
 from framework.features.classic import SCALES_PX, classic, classic_names, crop_range, intensity, intensity_names
 from framework.features.regions import region_names, regions
-from framework.files.h5_writing import check_h5ad_name
+from framework.files.outputs import check_output_file
 from framework.models.imagenet import ImageNetTrunk
 from framework.progress import OnProgress
 from framework.run.apply.results import FeaturesSummary
-from framework.run.apply.tables import StreamedTable, tile_rows
+from framework.run.apply.tables import StreamedTable, targets_of, tile_rows
 from framework.tracking import versions
 
 Kind = Literal["intensity", "classic", "regions", "transfer"]
@@ -83,7 +83,7 @@ def features(
         WellstreamError: the dataset, the split or the weights cannot be used.
     """
     _check_names(kind, scale, outline)
-    check_h5ad_name(Path(out))
+    check_output_file(out, ".h5ad", targets_of(data))
     dataset = _with_tiles(data)
     proteins, structures = _channels(dataset, kind, tuple(protein), tuple(structure))
     structures = (_outline(dataset, outline),) if kind == "regions" else structures

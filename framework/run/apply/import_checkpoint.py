@@ -22,8 +22,9 @@ from framework.data.dataset import Dataset
 from framework.data.scales import ScaleProfile
 from framework.data.split import PARTS
 from framework.data.store import TileStore
-from framework.durable import check_can_be_folder, new_folder
+from framework.durable import new_folder
 from framework.errors import CheckpointError, ConfigError, RunError, did_you_mean
+from framework.files.outputs import check_output_folder
 from framework.models import Aggregate, BagEncoder, MeanPoolConfig, ResNet18Config, build_backbone, take_weights
 from framework.models.taking import Taken
 from framework.models.weights_file import read_heads, read_weights
@@ -117,7 +118,7 @@ def _take_heads(objective: OmicsHeads, table: TargetTable, weight: torch.Tensor,
 
 def _free(out: Path) -> Path:
     """Return a folder that a run may be written to, before anything is read for it."""
-    check_can_be_folder(out)
+    check_output_folder(out)
     if out.exists() and any(out.iterdir()):
         raise RunError(f"{out}: already holds files; name a new folder")
     return out

@@ -20,8 +20,9 @@ from framework.data.dataset import Dataset
 from framework.data.format.schema import BAG, SOURCE
 from framework.data.plan import MismatchedPairs, PairsPlan
 from framework.distributed import Ranks
-from framework.durable import check_can_be_folder, replacing_files, write_arrays, write_json
+from framework.durable import replacing_files, write_arrays, write_json
 from framework.errors import RunError
+from framework.files.outputs import check_output_folder
 from framework.objectives import Paints
 from framework.progress import OnProgress
 from framework.run.apply.results import InpaintSummary
@@ -107,7 +108,7 @@ def inpaint(
     if not isinstance(plan, PairsPlan):
         raise RunError(f"{run}: its plan does not give pairs of cells; inpaint needs a run with plan: {{name: pairs}}")
     folder = opened.folder.root / "inpainting" if out is None else Path(out)
-    by_rank_0(ranks, lambda: check_can_be_folder(folder))
+    by_rank_0(ranks, lambda: check_output_folder(folder))
     painted = _painted(on, objective, plan, panels, progress)
     return on_rank_0(on.ranks, painted, lambda steps: _summed_up(on, objective, folder, steps, panels))
 

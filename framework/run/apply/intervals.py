@@ -13,11 +13,11 @@ import numpy as np
 
 from framework.data.format.schema import SOURCE
 from framework.distributed import Ranks
-from framework.durable import check_can_be_file, check_can_be_folder
 from framework.errors import ConfigError, RunError
 from framework.evaluate.conformal import group_names, least_rows, need_level
 from framework.evaluate.interval_layers import calibrated
 from framework.files.h5ad import read_h5ad
+from framework.files.outputs import check_output_file, check_output_folder
 from framework.run.apply.results import PredictSummary
 from framework.run.apply.sharing import by_rank_0
 from framework.run.apply.tables import write_table
@@ -55,7 +55,8 @@ def predict_with_intervals(
     """
     need_level(level)
     # Before the calibration; a run of several targets writes a folder.
-    by_rank_0(ranks, lambda: (check_can_be_file if Path(out).suffix == ".h5ad" else check_can_be_folder)(out))
+    single = Path(out).suffix == ".h5ad"
+    by_rank_0(ranks, lambda: check_output_file(out, ".h5ad") if single else check_output_folder(out))
     with tempfile.TemporaryDirectory() as beside:
         known = predicted(None, Path(beside) / "known", CALIBRATION)
         summary = predicted(data, out, part)

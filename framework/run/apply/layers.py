@@ -16,8 +16,8 @@ from framework.data.batch import Batch, fetched
 from framework.data.loading.transform import VIEWS, Views, need_views
 from framework.data.loading.transform import views as mirrored
 from framework.distributed import Ranks
-from framework.durable import check_can_be_folder
 from framework.errors import ConfigError
+from framework.files.outputs import check_output_folder
 from framework.models import SpatialPool, need_layers, pooled_layers
 from framework.objectives import Embeds
 from framework.progress import OnProgress
@@ -76,9 +76,7 @@ def embed_layers(
     if not layers:
         raise ConfigError("layers: expected at least one name, such as conv4")
     folder = Path(out)
-    if folder.suffix == ".h5ad":
-        raise ConfigError(f"{folder}: each layer gets its own file; name a folder")
-    by_rank_0(ranks, lambda: check_can_be_folder(folder))
+    by_rank_0(ranks, lambda: check_output_folder(folder))
     opened = open_run(run, ranks, untrained=untrained, device=device)
     objective = opened.having(Embeds)
     need_layers(objective.feature_network(), layers)

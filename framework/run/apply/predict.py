@@ -22,14 +22,14 @@ from framework.data.plan import EveryBag, EveryTile, Plan, PlanUniverse
 from framework.data.split import PART_OF_BACKBONE
 from framework.data.store import Store
 from framework.distributed import Ranks
-from framework.durable import check_can_be_file
 from framework.errors import ConfigError, DatasetError, RunError
+from framework.files.outputs import check_output_file, check_output_folder
 from framework.objectives import Output, Predicts
 from framework.progress import OnProgress
 from framework.run.apply.attention import TileAttention
 from framework.run.apply.results import PredictSummary
 from framework.run.apply.sharing import Walk, by_rank_0, computed, counted_rows, on_rank_0
-from framework.run.apply.tables import bag_rows, facts_of, tile_rows, write_table
+from framework.run.apply.tables import bag_rows, facts_of, files_read, tile_rows, write_table
 from framework.run.train.batches import open_store
 from framework.run.train.opened import Application
 from framework.run.train.pretrained import open_run
@@ -135,7 +135,7 @@ def predict(
     opened = open_run(run, ranks, device=device)
     objective = opened.having(Predicts)
     outputs = _outputs(objective)
-    files = by_rank_0(ranks, lambda: _files(outputs, Path(out)))
+    files = by_rank_0(ranks, lambda: _files(outputs, Path(out), files_read(opened, data)))
     on = opened.on(data, part)
     rows, passes = _planned(on.universe(), objective, tiles, seeds)
     attention = TileAttention.of(on, objective, rows)
@@ -287,22 +287,23 @@ def _measured(on: Application, objective: Predicts, rows: I64, outputs: int) -> 
     return np.full((len(rows), outputs), np.nan, dtype=np.float32)
 
 
-def _files(outputs: Sequence[Output], out: Path) -> dict[str, Path]:
-    """Return target -> file, each of which can be written."""
+def _files(outputs: Sequence[Output], out: Path, reads: Sequence[Path]) -> dict[str, Path]:
+    """Return target -> file, each of which can be written and none of which is read."""
     targets = list(dict.fromkeys(output.target for output in outputs))
     unsafe = [target for target in targets if Path(target).name != target]
     if unsafe:
         raise RunError(f"target '{unsafe[0]}' cannot be a file name; rename it and ingest again")
     if out.suffix != ".h5ad":
         files = {target: out / f"{target}.h5ad" for target in targets}
+        check_output_folder(out, [file.name for file in files.values()], reads)
         for file in files.values():
-            check_can_be_file(file)
+            check_output_file(file, ".h5ad")
         return files
     if len(targets) > 1:
         raise RunError(
             f"{out}: this run predicts {len(targets)} targets ({', '.join(targets)}), one file each: name a folder"
         )
-    check_can_be_file(out)
+    check_output_file(out, ".h5ad", reads)
     return dict.fromkeys(targets, out)
 
 

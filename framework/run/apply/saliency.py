@@ -15,8 +15,9 @@ from framework.data.batch import Batch
 from framework.data.loading.transform import scale
 from framework.data.permutation import I64, hash_u64, permute
 from framework.data.store import dataset_digest
-from framework.durable import check_can_be_file, write_arrays
+from framework.durable import write_arrays
 from framework.errors import ConfigError
+from framework.files.outputs import check_output_file
 from framework.models import guided_gradients
 from framework.objectives import Predicts
 from framework.progress import OnProgress
@@ -75,9 +76,7 @@ def saliency(
         ConfigError: an argument out of range.
         RunError: the run does not predict, or the part has nothing.
     """
-    if Path(out).suffix != ".npz":
-        raise ConfigError(f"{out}: expected the name of an .npz file")
-    check_can_be_file(out)
+    check_output_file(out, ".npz")
     opened = open_run(run, device=device)
     objective = opened.having(Predicts)
     on = opened.on(data, part)

@@ -21,7 +21,7 @@ from framework.data.store import dataset_digest
 from framework.durable import naming, temporary_name
 from framework.errors import RunError, sentence_of
 from framework.files.h5_writing import write_h5ad, write_h5ad_at, writing_hdf5
-from framework.run.train.opened import Application
+from framework.run.train.opened import Application, OpenedRun
 from framework.tracking import versions
 
 OF_BAGS = {"n_cells": "Metadata_CellCount", "n_sites": "Metadata_SiteCount"}
@@ -52,6 +52,18 @@ def _with_names(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     if CONTROL_TYPE in named and CONTROL not in named:
         named[CONTROL] = named[CONTROL_TYPE].astype(str) != "treatment"
     return named
+
+
+def targets_of(data: Path | str) -> list[Path]:
+    """Return the files of targets of a dataset folder; none of a dataset behind a URL."""
+    return sorted((Path(data) / "targets").glob("*.h5ad"))
+
+
+def files_read(run: OpenedRun, data: Path | str | None) -> list[Path]:
+    """Return the ``.h5ad`` files that applying a run may read: cached embeddings, and targets of the dataset."""
+    section = run.config.data
+    cached = [] if section.embeddings is None else [Path(section.embeddings)]
+    return [*cached, *targets_of(section.path if data is None else data)]
 
 
 def facts_of(on: Application, kind: str) -> dict[str, Any]:

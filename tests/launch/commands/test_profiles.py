@@ -57,6 +57,19 @@ def test_from_wells_to_scores(tmp_path: Path) -> None:
     assert (tmp_path / "scores" / "treatments.csv").is_file()
 
 
+@pytest.mark.parametrize("words", [["normalise"], ["aggregate"], ["align"], ["normalise", "other", "--apply-from"]])
+def test_an_input_is_not_replaced(tmp_path: Path, words: list[str]) -> None:
+    wells = tmp_path / "wells.h5ad"
+    plates(("p1", "p2")).write_h5ad(wells)
+    plates(("p1", "p2")).write_h5ad(tmp_path / "other.h5ad")
+    before = wells.read_bytes()
+    typed = [str(tmp_path / "other.h5ad") if word == "other" else word for word in words]
+    result = CliRunner().invoke(app, [*typed, str(wells), "--out", str(tmp_path / "." / "wells.h5ad")])
+    assert isinstance(result.exception, ConfigError)
+    assert "wells.h5ad: is read by this command" in str(result.exception)
+    assert wells.read_bytes() == before
+
+
 def test_a_fit_that_is_applied_takes_no_other_methods(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="steps: with apply_from, methods and groups come from the fit"):
         ws.normalise(plates(("p1",)), apply_from=tmp_path / "fit.h5ad", steps=["z"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -63,6 +64,14 @@ def test_what_is_wrong_with_the_request_is_said(scored: FigureInputs, tmp_path: 
     with pytest.raises(InputError, match="no figure could be drawn: omics_r2: needs --predictions"):
         draw_figures(["all"], FigureInputs(), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_figure_does_not_replace_what_it_is_drawn_from(scored: FigureInputs, tmp_path: Path) -> None:
+    table = tmp_path / "omics_agreement.csv"
+    table.write_text("gene,r2\n")
+    with pytest.raises(ConfigError, match=r"omics_agreement\.csv: is read by this command"):
+        draw_figures(["omics_agreement"], replace(scored, published=table), tmp_path)
+    assert table.read_text() == "gene,r2\n"
 
 
 def test_a_folder_without_figures_and_a_lost_file_are_named(folder: Path, tmp_path: Path) -> None:

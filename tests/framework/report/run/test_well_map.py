@@ -15,7 +15,7 @@ from fixtures.browser import CHROMIUM, opened
 from fixtures.report_world import HOSTILE, World
 
 from framework.data.dataset import Dataset
-from framework.errors import InputError
+from framework.errors import ConfigError, InputError
 from framework.evaluate.wells import well_embeddings
 from framework.report import write_report
 from framework.report.figures.embedding import project
@@ -85,6 +85,17 @@ def test_embeddings_of_another_dataset_are_refused(world: World) -> None:
 def test_a_map_needs_embeddings(world: World, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="with --embeddings"):
         write_report(world.run, out=tmp_path / "r.html", map_out=tmp_path / "m.html")
+    with pytest.raises(ConfigError, match="is the name of the page itself"):
+        write_report(world.run, embeddings=world.embeddings, out=tmp_path / "r.html", map_out=tmp_path / "r.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_page_replaces_no_file_of_another_kind(world: World, tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("a,b")
+    for options in ({"out": tmp_path / "s.csv"}, {"out": tmp_path / "r.html", "map_out": tmp_path / "s.csv"}):
+        with pytest.raises(ConfigError, match=r"s\.csv: the output is an \.html file"):
+            write_report(world.run, embeddings=world.embeddings, dataset=world.dataset, **options)
+    assert (tmp_path / "s.csv").read_text() == "a,b"
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")

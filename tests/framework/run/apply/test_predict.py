@@ -23,7 +23,7 @@ from framework.data.store import EmbeddingStore
 from framework.durable import file_checksum
 from framework.errors import ConfigError, DatasetError, RunError
 from framework.objectives import OBJECTIVES, Gather, Losses, ObjectiveConfig, Output, Predicts
-from framework.run import embed, embed_layers, fit, open_run, predict
+from framework.run import embed, embed_layers, features, fit, open_run, predict
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,22 @@ def test_tile_embeddings_are_the_objectives_and_can_be_trained_on(root: Path, tm
     out = np.empty((3, *store.sample_shape), dtype=np.float32)
     store.gather(ids, out)
     np.testing.assert_array_equal(out, written.X[ids])
+
+
+def test_no_output_replaces_what_a_run_reads(root: Path, tmp_path: Path) -> None:
+    target = next((root / "data" / "targets").glob("*.h5ad"))
+    before = target.read_bytes()
+    embed(root / "triplet", None, tmp_path / "tiles.h5ad")
+    places = {"data": root / "data", "pretrained": root / "triplet"}
+    cached = fit(config(HEADS, "data.embeddings=" + str(tmp_path / "tiles.h5ad"), run=tmp_path / "cached", **places))
+    for write in (
+        partial(embed, cached, None, tmp_path / "tiles.h5ad"),
+        partial(predict, cached, None, target.parent),
+        partial(features, root / "data", target),
+    ):
+        with pytest.raises(ConfigError, match=r"\.h5ad: is read by this command"):
+            write()
+    assert target.read_bytes() == before
 
 
 def test_bag_embeddings_are_the_means_of_their_tiles(root: Path, tmp_path: Path) -> None:
