@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from framework.errors import InputError
+from framework.evaluate.copies import copies
 from framework.evaluate.evaluation import Evaluation, write_evaluation
 from framework.evaluate.intervals import difference_interval, quantile_interval
 from framework.features.cells import Cells, choose_cells
@@ -24,6 +25,9 @@ from framework.features.neighbours import Ints, nearest, standardise, vote_for_e
 from framework.features.table import FeatureTable, column, open_same_cells
 from framework.files.outputs import check_output_folder
 from framework.progress import OnProgress
+
+_FEATURES_TELL = 4
+"""Cells with equal values of this many features, or of more, are copies."""
 
 
 @dataclass(kw_only=True)
@@ -87,7 +91,7 @@ def evaluate_features(
         check_output_folder(out)
     tables = _opened(sources)
     cells = choose_cells(tables[0], config)
-    found = _Found(notes=list(cells.notes))
+    found = _Found(notes=[*cells.notes, *_copies(tables[0], cells)])
     for done, table in enumerate(tables):
         if progress:
             progress("evaluate features", done, len(tables))
@@ -147,6 +151,13 @@ def neighbour_votes(scaled: npt.NDArray[np.float32], cells: Cells, ks: Sequence[
         votes[k] = np.full(len(scaled), -1, dtype=np.int64)
         votes[k][test] = voted
     return votes
+
+
+def _copies(table: FeatureTable, cells: Cells) -> list[str]:
+    """Say which cells are copies, by a set of more than a few features: cells may well be equal in those."""
+    if table.values.shape[1] < _FEATURES_TELL:
+        return []
+    return copies(table.values[cells.rows], table.cells.index[cells.rows], "cells")
 
 
 def _opened(sources: Sequence[Path | str | FeatureTable]) -> list[FeatureTable]:

@@ -17,6 +17,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Names = npt.NDArray[np.object_]
+_ROUNDING = 1e-12
+"""Similarities of equal profiles differ by less."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,12 +30,14 @@ class Matches:
         counts: (n,) whether its class has another profile that is allowed.
         hit: (n,) whether the nearest has its class.
         chance: share of hits that a random allowed neighbour would give, over profiles that count; NaN without any.
+        tied: profiles that count and have several nearest, equally similar, of different classes.
     """
 
     nearest: Ints
     counts: Mask
     hit: Mask
     chance: float
+    tied: int
 
     @property
     def accuracy(self) -> float:
@@ -46,7 +50,8 @@ def match_classes(similarity: Floats, classes: Names, allowed: Mask) -> Matches:
 
     Args:
         similarity: (n, n).
-        classes: (n,), empty where unknown; those profiles neither count nor are neighbours.
+        classes: (n,), empty where unknown; those profiles neither count nor are neighbours. Of equally similar
+            neighbours the first is the nearest.
         allowed: (n, n) which profiles may be neighbours of which; the own one is none.
     """
     known = classes != ""
@@ -54,13 +59,16 @@ def match_classes(similarity: Floats, classes: Names, allowed: Mask) -> Matches:
     np.fill_diagonal(may, False)
     same = classes[:, None] == classes[None, :]
     some = may.any(axis=1)
-    nearest = np.where(some, np.where(may, similarity, -np.inf).argmax(axis=1), -1).astype(np.int64)
+    similar = np.where(may, similarity, -np.inf)
+    nearest = np.where(some, similar.argmax(axis=1), -1).astype(np.int64)
     counts = (may & same).any(axis=1)
     hit = some & (classes[nearest] == classes)
+    as_near = may & (similar >= similar.max(axis=1, initial=-np.inf, keepdims=True) - _ROUNDING)
+    tied = int((counts & (as_near & (classes[nearest][:, None] != classes[None, :])).any(axis=1)).sum())
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = (may & same).sum(axis=1) / may.sum(axis=1)
     chance = float(shares[counts].mean()) if counts.any() else float("nan")
-    return Matches(nearest=nearest, counts=counts, hit=hit, chance=chance)
+    return Matches(nearest=nearest, counts=counts, hit=hit, chance=chance, tied=tied)
 
 
 def interval_over(values: Floats, units: Names, resamples: int, seed: int) -> tuple[float, float]:

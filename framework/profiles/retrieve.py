@@ -15,9 +15,11 @@ from pydantic import Field
 
 from framework.config import StrictModel, UniqueNames
 from framework.errors import InputError
+from framework.evaluate.copies import copies
 from framework.evaluate.evaluation import Evaluation, write_evaluation
 from framework.evaluate.significance import benjamini_hochberg
 from framework.files.outputs import check_output_folder
+from framework.format import count_of
 from framework.profiles.aggregate import combined
 from framework.profiles.average_precision import average_precision, cosine, mean_average_precision
 from framework.profiles.batch_scores import batch_scores
@@ -99,10 +101,12 @@ def retrieve(source: Path | str | anndata.AnnData, config: RetrieveConfig, out: 
         raise InputError(f"{table.name}: all {len(controls)} rows are controls ({config.to}), so nothing is retrieved")
     wells = _wells(table, config, controls)
     rows, treatments = _of_replicates(wells, config)
+    notes = copies(table.values, table.obs.index, "wells")
     tables: dict[str, pd.DataFrame] = {}
     if wells.labels is not None:
-        more, columns = _of_classes(wells, config)
+        more, columns, ties = _of_classes(wells, config)
         rows += more
+        notes += ties
         treatments = treatments.join(columns)
         tables["classes"] = _per_class(treatments)
     if config.batch is not None and config.label is not None:
@@ -111,7 +115,7 @@ def retrieve(source: Path | str | anndata.AnnData, config: RetrieveConfig, out: 
         tables["batches"] = pd.DataFrame({"score": list(scores), "value": list(scores.values())})
         rows += [_row(name, scores[name], len(controls), means=_BATCH[name]) for name in _BATCH]
     tables["treatments"] = treatments.reset_index(names="treatment")
-    evaluation = Evaluation(kind="retrieval", summary=_summary(table, config, rows, wells), tables=tables)
+    evaluation = Evaluation(kind="retrieval", summary=_summary(table, config, rows, wells, notes), tables=tables)
     if out is not None:
         write_evaluation(out, evaluation)
     return evaluation
@@ -207,13 +211,14 @@ def _of_replicates(wells: _Wells, config: RetrieveConfig) -> tuple[list[dict[str
     return rows, table
 
 
-def _of_classes(wells: _Wells, config: RetrieveConfig) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """Return rows of the summary and columns of treatments: class, neighbours, consistency of the class."""
+def _of_classes(wells: _Wells, config: RetrieveConfig) -> tuple[list[dict[str, Any]], pd.DataFrame, list[str]]:
+    """Return rows of the summary, columns of treatments (class, neighbours, consistency of the class), and notes."""
     labels = np.asarray(wells.labels, dtype=object)
     similar = cosine(wells.profiles)
     other = wells.compounds[:, None] != wells.compounds[None, :]
     table = pd.DataFrame({"class": labels}, index=pd.Index(wells.names))
-    rows = []
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
     rules = [("NSC", other, "nearest profile of another compound has the class")]
     if wells.batches is not None:
         apart = np.array([[not (a & b) for b in wells.batches] for a in wells.batches], dtype=np.bool_)
@@ -224,6 +229,11 @@ def _of_classes(wells: _Wells, config: RetrieveConfig) -> tuple[list[dict[str, A
         table[f"{name}_class"] = np.where(found.nearest >= 0, labels[found.nearest], "")
         table[f"{name}_hit"] = np.where(found.counts, found.hit.astype(np.float64), np.nan)
         rows.append(_matched(name, found, table, wells.compounds, means, config))
+        if found.tied:
+            notes.append(
+                f"{name}: {count_of(found.tied, 'treatment')} with several nearest profiles, equally similar and of "
+                "different classes; the first by name was taken"
+            )
     same = (labels[:, None] == labels[None, :]) & (labels != "")[:, None] & other
     precision = average_precision(similar, same, (labels[:, None] != labels[None, :]) & (labels != "")[None, :])
     scored = mean_average_precision(precision, wells.names, config.permutations, config.seed)
@@ -232,7 +242,7 @@ def _of_classes(wells: _Wells, config: RetrieveConfig) -> tuple[list[dict[str, A
     table["q_class"] = benjamini_hochberg(table["p_class"].to_numpy(dtype=np.float64))
     with_units = table.assign(compound=wells.compounds)
     means = "profiles of a class ranked before other classes"
-    return [*rows, _mean(with_units, "map_class", "mAP class", means, config)], table
+    return [*rows, _mean(with_units, "map_class", "mAP class", means, config)], table, notes
 
 
 def _matched(
@@ -285,9 +295,9 @@ def _per_class(treatments: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summary(
-    table: ProfileTable, config: RetrieveConfig, rows: list[dict[str, Any]], wells: _Wells
+    table: ProfileTable, config: RetrieveConfig, rows: list[dict[str, Any]], wells: _Wells, told: list[str]
 ) -> Mapping[str, Any]:
-    notes = []
+    notes = [*told]
     if config.label is None:
         notes.append("no class was named (label), so neither NSC nor the mAP of classes is there")
     elif config.batch is None:

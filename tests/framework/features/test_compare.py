@@ -44,6 +44,16 @@ def config(**changes: Any) -> FeatureEvaluateConfig:
     return FeatureEvaluateConfig(**{**options, **changes})
 
 
+def test_copies_of_cells_are_said() -> None:
+    one = table()
+    assert not [note for note in evaluate_features([one], config()).summary["notes"] if "exactly" in note]
+    one.values[7] = one.values[3]
+    said = [note for note in evaluate_features([one], config()).summary["notes"] if "exactly" in note]
+    assert [note.partition(": as")[0] for note in said] == [
+        "2 of 60 cells have exactly the values of another one (such as 'tile-3' and 'tile-7')"
+    ]
+
+
 def test_leave_one_out_is_that_of_scikit_learn() -> None:
     one = table()
     found = evaluate_features([one], config(protocol="leave_one_out")).summary["rows"][0]

@@ -43,6 +43,30 @@ def test_unknown_classes_neither_count_nor_are_neighbours() -> None:
     assert found.counts.tolist() == [True, False, True]
 
 
+def test_neighbours_at_one_distance_are_counted_where_their_classes_differ() -> None:
+    every = np.ones((4, 4), dtype=bool)
+    assert match_classes(np.ones((4, 4)), names("a", "a", "b", "b"), every).tied == 4
+    assert match_classes(np.ones((4, 4)), names("a", "a", "a", "a"), every).tied == 0
+    # 0 has one nearest; 1 has 0 and 2, of different classes; 3 is alone with its class and does not count.
+    similarity = np.array([[1, 0.9, 0.5, 0.1], [0.9, 1, 0.9, 0.1], [0.5, 0.9, 1, 0.1], [0.1, 0.1, 0.1, 1]])
+    assert match_classes(similarity, names("a", "a", "b", "c"), every).tied == 1
+
+
+def test_copies_of_a_row_and_ties_are_said() -> None:
+    wells = screen()
+    assert not retrieve(wells, RetrieveConfig(**COLUMNS, permutations=200)).summary["notes"]
+    wells.X[9] = wells.X[2]
+    wells.X[20] = wells.X[2]
+    said = retrieve(wells, RetrieveConfig(**COLUMNS, permutations=200)).summary["notes"]
+    assert [note.partition(" wells")[0] for note in said] == ["3 of 40"]
+    assert "(such as 'r2' and 'r9')" in said[0]
+    # Profiles of zeros are equally similar to all others, so to both other classes.
+    zeros = screen()
+    zeros.X[(zeros.obs["Metadata_Compound"] == "c00w1").to_numpy()] = 0
+    said = retrieve(zeros, RetrieveConfig(**COLUMNS, permutations=200)).summary["notes"]
+    assert [note[:19] for note in said] == ["2 of 40 wells have ", "NSC: 1 treatment wi", "NSB: 1 treatment wi"]
+
+
 def test_an_interval_resamples_compounds_and_not_doses() -> None:
     values = np.array([1.0] * 50 + [0.0] * 50)
     low, high = interval_over(values, np.repeat(names("a", "b"), 50), 2_000, 0)
