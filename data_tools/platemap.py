@@ -14,14 +14,15 @@ from typing import Literal
 import pandas as pd
 from pydantic import Field, model_validator
 
-from data_tools.platemap_forms import is_assay_layout, is_barcode_platemap, is_grid, read_assay_layout, with_maps
+from data_tools.platemap_forms import is_assay_layout, is_barcode_platemap, read_assay_layout, way_to_name, with_maps
 from data_tools.readers.problem import Problem
-from data_tools.wells import is_well, normalise_well, well_order
+from data_tools.wells import is_well, normalise_well, well_of, well_order
 from framework.config import StrictModel, UniqueNames
 from framework.data.format.schema import CONTROL_TYPE, CONTROL_TYPES, PERTURBATION, PLATE, STIMULATION, WELL
 from framework.errors import InputError, did_you_mean, some_of
 from framework.files.delimited import TextTable, read_text_table
 from framework.files.names import doubtful_names
+from framework.format import count_of
 
 _PREFIX = "Metadata_"
 _DEFAULTS = {STIMULATION: "none", CONTROL_TYPE: "treatment", PLATE: ""}
@@ -131,6 +132,7 @@ def read_platemap(config: PlatemapConfig) -> pd.DataFrame:
     table = table.iloc[sorted(range(len(table)), key=keys.__getitem__)]
     near = [note for name in (PERTURBATION, STIMULATION) for note in doubtful_names(table[name], f"{file}: {name}")]
     table.attrs["notes"] = (*raw.notes, *notes, *near, *_of_every_plate(table, file), *_unused(config, raw))
+    table.attrs["notes"] += _overruled(raw, table)
     return table
 
 
@@ -178,13 +180,16 @@ def join(
     return mine[mine[WELL].isin(imaged)].reset_index(drop=True), tuple(problems)
 
 
-def join_note(wells: Collection[str], platemap: pd.DataFrame, *, plate: str) -> str:
-    """Return how many wells of the images and of the map match."""
+def join_note(wells: Collection[str], platemap: pd.DataFrame, *, plate: str, not_imaged: Collection[str] = ()) -> str:
+    """Return how many wells of the images and of the map match, and which of ``not_imaged`` had no effect."""
     mapped = set(platemap.loc[platemap[PLATE].isin(["", plate]), WELL])
     both = len(mapped & set(wells))
+    named = {normalise_well(well) for well in not_imaged}
+    idle = [f"{_listed(named - mapped)} not in the map"] if named - mapped else []
+    idle += [f"{_listed(named & set(wells))} with images, which are used"] if named & set(wells) else []
     return (
         f"plate {plate}: {both} of {len(set(wells))} wells with images are in the plate map, and {both} of "
-        f"{len(mapped)} wells of the map have images"
+        f"{len(mapped)} wells of the map have images" + (f"; 'not_imaged' names {', '.join(idle)}" if idle else "")
     )
 
 
@@ -229,6 +234,28 @@ def _of_every_plate(table: pd.DataFrame, file: Path) -> tuple[str, ...]:
         f"{file}: {len(blank)} of {len(table)} rows, as line {min(blank)}, name no plate and count for every plate; if "
         "cells were merged, write the plate into each row",
     )
+
+
+def _overruled(raw: TextTable, table: pd.DataFrame) -> tuple[str, ...]:
+    """Return a note on each column with a name of ours whose values are not those that the config chose."""
+    said = []
+    for name in table.columns.drop(CONTROL_TYPE):  # these may be translated
+        if name not in raw.names:
+            continue
+        theirs = raw.column(name).set_axis(pd.Index(raw.lines)).reindex(table.index)
+        differs = (theirs != "") & (theirs.map(_spelled) != table[name].map(_spelled))
+        if differs.any():
+            line = differs.idxmax()
+            said.append(
+                f"{raw.file}: {name} is '{table.loc[line, name]}' by the config, and the column {name} says "
+                f"'{theirs[line]}' in {raw.counted} {line}; the config is taken in "
+                f"{count_of(int(differs.sum()), 'row')}"
+            )
+    return tuple(said)
+
+
+def _spelled(text: str) -> str:
+    return normalise_well(text) if is_well(text) else text
 
 
 def _bare(name: str) -> str:
@@ -297,26 +324,8 @@ def _column(config: PlatemapConfig, raw: TextTable, name: str) -> pd.Series:
         return pd.Series(value, index=raw.text.index, dtype=object)
     raise InputError(
         f"{raw.file}: no column '{source}' for {name}; the file has {some_of(raw.names)}"
-        f"{did_you_mean(source, [each for each in raw.names if each not in _ORDER])}; {_way_out(raw, name)}"
+        f"{did_you_mean(source, [each for each in raw.names if each not in _ORDER])}; {way_to_name(raw, name)}"
     )
-
-
-def _way_out(raw: TextTable, name: str) -> str:
-    """Return what to write, with the column that seems meant where one does."""
-    if any(map(is_well, raw.names)):
-        return "the first line is a row of the table, not its header: write the names of the columns above it"
-    if name == WELL:
-        by_lower = {known.lower(): known for known in raw.names}
-        row = by_lower.get("row")
-        column = by_lower.get("column") or by_lower.get("col")
-        if row and column:
-            return f"name it with 'row: {row}' and 'column: {column}'"
-        if is_grid(raw):
-            return "this map is drawn as the plate is; write one row per well, with a column of wells (A01, A02 ...)"
-        for known in raw.names:
-            if len(raw) and all(is_well(cell) for cell in raw.column(known)):
-                return f"name it with 'columns: {{{name}: {known}}}'"
-    return f"name it with 'columns: {{{name}: ...}}'"
 
 
 def _wells(config: PlatemapConfig, raw: TextTable, table: pd.DataFrame) -> list[str]:
@@ -324,21 +333,10 @@ def _wells(config: PlatemapConfig, raw: TextTable, table: pd.DataFrame) -> list[
     columns = raw.column(config.column) if config.column is not None else None
     for row, text in enumerate(table[WELL]):
         try:
-            found.append(normalise_well(text if columns is None else _of_two(text, columns.iloc[row])))
+            found.append(normalise_well(text) if columns is None else well_of(text, columns.iloc[row]))
         except InputError as error:
             raise InputError(f"{raw.where(row)}: {error}") from None
     return found
-
-
-def _of_two(row: str, column: str) -> str | tuple[int, int]:
-    row, column = (re.sub(r"(?<=[0-9])\.0+$", "", cell.strip("\"'")) for cell in (row, column))
-    if row.isdecimal() and column.isdecimal():
-        return int(row), int(column)
-    if not column.isdecimal():
-        raise InputError(
-            f"row '{row}' and column '{column}' are not a well; expected letters or a number, and a number"
-        )
-    return f"{row}{column}"
 
 
 def _with_blanks(config: PlatemapConfig, raw: TextTable, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from data_tools.formats.xml_file import children, xml_tree
-from data_tools.wells import normalise_well
+from data_tools.wells import is_well, normalise_well
 from framework.data.format.schema import WELL
 from framework.errors import InputError
 from framework.files.delimited import TextTable, read_text_table
@@ -153,3 +153,21 @@ def is_grid(raw: TextTable) -> bool:
         and all(map(str.isdecimal, columns))
         and bool(rows.str.fullmatch("[A-Za-z]{1,2}").all())
     )
+
+
+def way_to_name(raw: TextTable, name: str) -> str:
+    """Return what to write where a map lacks a column of ours, with the column that seems meant where one does."""
+    if any(map(is_well, raw.names)):
+        return "the first line is a row of the table, not its header: write the names of the columns above it"
+    if name == WELL:
+        by_lower = {known.lower(): known for known in raw.names}
+        row = by_lower.get("row")
+        column = by_lower.get("column") or by_lower.get("col")
+        if row and column:
+            return f"name it with 'row: {row}' and 'column: {column}'"
+        if is_grid(raw):
+            return "this map is drawn as the plate is; write one row per well, with a column of wells (A01, A02 ...)"
+        for known in raw.names:
+            if len(raw) and all(is_well(cell) for cell in raw.column(known)):
+                return f"name it with 'columns: {{{name}: {known}}}'"
+    return f"name it with 'columns: {{{name}: ...}}'"

@@ -77,3 +77,19 @@ def is_well(text: str) -> bool:
 def well_order(well: str) -> tuple[int, int]:
     """Return (row, column) of a normalised well: the sort key that puts AA01 after Z48."""
     return row_number(well[:-2]), int(well[-2:])
+
+
+def well_of(row: str, column: str) -> str:
+    """Return the one spelling of a well whose row (letters or a number) and column are told apart.
+
+    Raises:
+        InputError: not a well of a plate.
+    """
+    row, column = (re.sub(r"(?<=[0-9])\.0+$", "", cell.strip("\"'")) for cell in (row, column))
+    if row.isdecimal() and column.isdecimal():
+        return normalise_well((int(row), int(column)))
+    if not column.isdecimal():
+        raise InputError(
+            f"row '{row}' and column '{column}' are not a well; expected letters or a number, and a number"
+        )
+    return normalise_well(f"{row}{column}")

@@ -164,7 +164,7 @@ def _plate(
 ) -> tuple[Plate, list[Problem]]:
     table, joined = join(export.wells(), platemap, plate=export.plate, not_imaged=entry.platemap.not_imaged)
     joined, said = _without_images(entry, export, joined)
-    join_said = join_note(export.wells(), platemap, plate=export.plate)
+    join_said = join_note(export.wells(), platemap, plate=export.plate, not_imaged=entry.platemap.not_imaged)
     notes = (*export.notes, *platemap.attrs["notes"], join_said, *said, *_site_note(export, set(table[WELL])))
     empty = set(table.loc[table[CONTROL_TYPE] == "empty", WELL])
     sites, incomplete = _complete_sites(export, config, empty)

@@ -168,7 +168,8 @@ def _labels(
                 "another folder"
             )
     kept = [] if options.partial else [problem for problem in found if problem.reason == "well_without_images"]
-    return table, kept, [*platemap.attrs["notes"], join_note(wells, platemap, plate=plate)]
+    joined = join_note(wells, platemap, plate=plate, not_imaged=options.not_imaged)
+    return table, kept, [*platemap.attrs["notes"], joined]
 
 
 def _rows(old: Sequence[Mapping[str, Any]], table: pd.DataFrame) -> list[dict[str, Any]]:
