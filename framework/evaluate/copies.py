@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 
-def copies(values: npt.NDArray[np.floating[Any]], names: Sequence[object], what: str) -> list[str]:
+def copies(values: npt.NDArray[np.floating[Any]], names: Sequence[object] | pd.Index[Any], what: str) -> list[str]:
     """Say how many rows have exactly the values of another row.
 
     Args:

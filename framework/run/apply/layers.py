@@ -76,6 +76,8 @@ def embed_layers(
     if not layers:
         raise ConfigError("layers: expected at least one name, such as conv4")
     folder = Path(out)
+    if folder.suffix == ".h5ad":
+        raise ConfigError(f"{folder}: each layer gets its own file; name a folder")
     by_rank_0(ranks, lambda: check_output_folder(folder))
     opened = open_run(run, ranks, untrained=untrained, device=device)
     objective = opened.having(Embeds)

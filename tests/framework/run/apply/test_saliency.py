@@ -68,7 +68,7 @@ def test_the_draw_depends_on_the_seed_alone(root: Path, tmp_path: Path) -> None:
     ("run", "out", "options", "error", "sentence"),
     [
         ("triplet", "x.npz", {}, RunError, "objective 'triplet_mil' does not predict"),
-        ("markers", "x.h5ad", {}, ConfigError, r"expected the name of an \.npz file"),
+        ("markers", "x.h5ad", {}, ConfigError, r"expected a name that ends in \.npz"),
         ("markers", "x.npz", {"part": "tset"}, ConfigError, "did you mean 'test'"),
         ("markers", "x.npz", {"part": "val"}, RunError, "no tile in part 'val'"),
         ("markers", "x.npz", {"tiles": 0}, ConfigError, "tiles >= 1"),
