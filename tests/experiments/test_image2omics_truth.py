@@ -128,6 +128,28 @@ def test_shuffled_images_stay_in_their_stimulation(experiment: Experiment, acros
         assert (given["Metadata_Perturbation"].groupby(keys).nunique() == 1).all()
 
 
+def beside() -> dict[str, Any]:
+    """Return what an evaluation of one target says of two baselines: one that loses, one that is level."""
+    row = {
+        "target": "transcripts_M1",
+        "score": 0.2,
+        "difference": 0.05,
+        "difference_low": 0.01,
+        "difference_high": 0.09,
+    }
+    return {
+        "rows": [
+            row | {"baseline": "count", "says": "number of cells", "verdict": "above"},
+            row | {"baseline": "classic", "says": "shape", "difference_low": -0.01, "verdict": "level with"},
+        ],
+        "targets": [row | {"model": 0.25, "best": "classic", "says": "shape", "verdict": "level with"}],
+        "score": "r",
+        "how": "r is r.",
+        "resamples": 9,
+        "unit": "condition",
+    }
+
+
 def test_predictions_of_vectors_are_scored_and_the_page_shows_them(experiment: Experiment) -> None:
     rng = np.random.default_rng(1)
     table = experiment.dataset.target("transcripts_M1")
@@ -161,26 +183,8 @@ def test_predictions_of_vectors_are_scored_and_the_page_shows_them(experiment: E
         ),
         7,
     )
-    row = {
-        "target": "transcripts_M1",
-        "score": 0.2,
-        "difference": 0.05,
-        "difference_low": 0.01,
-        "difference_high": 0.09,
-    }
-    beside = {
-        "rows": [
-            row | {"baseline": "count", "says": "number of cells", "verdict": "above"},
-            row | {"baseline": "classic", "says": "shape", "difference_low": -0.01, "verdict": "level with"},
-        ],
-        "targets": [row | {"model": 0.25, "best": "classic", "says": "shape", "verdict": "level with"}],
-        "score": "r",
-        "how": "r is r.",
-        "resamples": 9,
-        "unit": "condition",
-    }
     found = {
-        "baselines": beside,
+        "baselines": beside(),
         "sizes": sizes,
         "study": {"over_splits": scores, "unseen_split": scores, "genes": drawn},
         "arms": [{"varied": "tiles per well", "value": "8", "scores": scores}],
