@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,8 @@ def test_ctrl_c_while_it_still_imports_is_a_sentence(module: str, does: str, tmp
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "importing\n"
+        # Let it fall asleep: a signal that comes just before that is only heard when the sleep has ended.
+        time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "wellstream: interrupted; run the same command again to continue\n")
