@@ -131,8 +131,8 @@ def read_platemap(config: PlatemapConfig) -> pd.DataFrame:
     keys = [(plate, *well_order(well)) for plate, well in zip(table[PLATE], table[WELL], strict=True)]
     table = table.iloc[sorted(range(len(table)), key=keys.__getitem__)]
     near = [note for name in (PERTURBATION, STIMULATION) for note in doubtful_names(table[name], f"{file}: {name}")]
-    table.attrs["notes"] = (*raw.notes, *notes, *near, *_of_every_plate(table, file), *_unused(config, raw))
-    table.attrs["notes"] += _overruled(raw, table)
+    said = (*_of_every_plate(table, file), *_unused(config, raw), *_overruled(raw, table))
+    table.attrs["notes"] = (*raw.notes, *notes, *near, *said)
     return table
 
 

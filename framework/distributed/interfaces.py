@@ -7,9 +7,9 @@ import socket
 
 import psutil
 
+from framework.distributed.loopback import GLOO_VARIABLE, NCCL_VARIABLE
 from framework.errors import RunError
 
-_GLOO, _NCCL = "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -50,21 +50,23 @@ def interface_with(address: str) -> tuple[str, str]:
         at = "127.0.0.1" if address.startswith("127.") else address
         name = next((name for name, one in _own() if one == at), None)
         if name is None:
-            raise RunError(f"no network interface of this machine has the address {address}; name it in {_GLOO}")
+            raise RunError(
+                f"no network interface of this machine has the address {address}; name it in {GLOO_VARIABLE}"
+            )
         return name, address
     found = next((one for name, one in _own() if name == wanted), None)
     if found is None:
         names = sorted({name for name, _ in _own()})
-        raise RunError(f"{_GLOO}={wanted}: no such interface with an address; there are {', '.join(names)}")
+        raise RunError(f"{GLOO_VARIABLE}={wanted}: no such interface with an address; there are {', '.join(names)}")
     return wanted, found
 
 
 def _wanted() -> str | None:
     """Return the interface that the user named; what NCCL alone is told may also be a pattern, which names none."""
-    named = os.environ.get(_GLOO)
+    named = os.environ.get(GLOO_VARIABLE)
     if named:
         return named
-    of_nccl = os.environ.get(_NCCL, "").removeprefix("=")
+    of_nccl = os.environ.get(NCCL_VARIABLE, "").removeprefix("=")
     return of_nccl if any(name == of_nccl for name, _ in _own()) else None
 
 

@@ -9,7 +9,7 @@ import psutil
 
 from framework.errors import RunError
 
-_VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+GLOO_VARIABLE, NCCL_VARIABLE = "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"
 
 
 def listening_on(interface: str) -> dict[str, str]:
@@ -17,8 +17,7 @@ def listening_on(interface: str) -> dict[str, str]:
 
     NCCL takes a bare name for the beginning of names: ``eth1`` would be ``eth10`` and ``eth1.200`` too.
     """
-    gloo, nccl = _VARIABLES
-    return {gloo: interface, nccl: f"={interface}"}
+    return {GLOO_VARIABLE: interface, NCCL_VARIABLE: f"={interface}"}
 
 
 def loopback_only() -> dict[str, str]:
@@ -27,12 +26,12 @@ def loopback_only() -> dict[str, str]:
     Raises:
         RunError: no such address; the ranks would listen where others can reach them.
     """
-    if any(os.environ.get(name) for name in _VARIABLES):
+    if any(os.environ.get(name) for name in (GLOO_VARIABLE, NCCL_VARIABLE)):
         return {}
     for name, addresses in psutil.net_if_addrs().items():
         if any(one.family == socket.AF_INET and one.address == "127.0.0.1" for one in addresses):
             return listening_on(name)
     raise RunError(
         "this machine has no address 127.0.0.1, at which the ranks of one machine meet; switch its loopback interface "
-        f"on (as with: ip link set lo up), or name the interface to use in {_VARIABLES[0]}"
+        f"on (as with: ip link set lo up), or name the interface to use in {GLOO_VARIABLE}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -101,8 +101,8 @@ class FigureInputs:
 
     def files(self) -> list[object]:
         """Return the files and folders that were given, and objects in memory."""
-        alone = [self.locations, self.pathways, self.embeddings, self.features, self.before, self.after, self.published]
-        return [*self.predictions, *self.saliency, *alone]
+        given = [getattr(self, each.name) for each in fields(self)]
+        return [one for value in given for one in (value if isinstance(value, tuple | list) else [value])]
 
     def has(self, name: str) -> bool:
         """Return whether an input of ``INPUTS`` was given."""

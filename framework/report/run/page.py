@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import anndata
+
+from framework.data.dataset import Dataset
 from framework.durable import write_text
 from framework.errors import ConfigError, InputError
 from framework.files.outputs import check_output_file
@@ -59,23 +62,22 @@ def write_report(
             raise ConfigError(f"{map_out}: is the name of the page itself; give the map another name with --map")
     given = (Path(path) if path is not None else None for path in (evaluation, embeddings, figures, truth))
     inputs = read_inputs(folder, dataset, *given)
-    _check_map(inputs, map_out)
+    on_map = None if map_out is None else (*_shown_on_map(inputs), map_out)
     for note in inputs.notes:
         log.warning("%s", note)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, build_report(inputs))
-    if map_out is not None and inputs.dataset is not None and inputs.embeddings is not None:
-        write_well_map(inputs.dataset, inputs.embeddings, map_out, inputs.run.root.resolve().name)
+    if on_map is not None:
+        write_well_map(*on_map, inputs.run.root.resolve().name)
     return file
 
 
-def _check_map(inputs: Inputs, out: Path | str | None) -> None:
-    if out is None:
-        return
+def _shown_on_map(inputs: Inputs) -> tuple[Dataset, anndata.AnnData]:
     if inputs.embeddings is None:
         raise InputError("a map shows embeddings: name the .h5ad of wellstream embed with --embeddings")
     if inputs.dataset is None:
         raise InputError("a map shows cells: name the dataset that was embedded with --data")
+    return inputs.dataset, inputs.embeddings
 
 
 def build_report(inputs: Inputs) -> str:

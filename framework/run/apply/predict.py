@@ -295,9 +295,9 @@ def _files(outputs: Sequence[Output], out: Path, reads: Sequence[Path]) -> dict[
         raise RunError(f"target '{unsafe[0]}' cannot be a file name; rename it and ingest again")
     if out.suffix != ".h5ad":
         files = {target: out / f"{target}.h5ad" for target in targets}
-        check_output_folder(out, [file.name for file in files.values()], reads)
+        check_output_folder(out)
         for file in files.values():
-            check_output_file(file, ".h5ad")
+            check_output_file(file, ".h5ad", reads)
         return files
     if len(targets) > 1:
         raise RunError(
