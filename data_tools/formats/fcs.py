@@ -102,7 +102,7 @@ def _place(
         told = {"text": (int(begin), int(end)), **told}
     told = {name: place for name, place in told.items() if place[0] > 0}
     if not told:
-        raise InputError(f"{file}: does not say where its events begin; export the file again")
+        raise InputError(f"{file}: does not say where its events begin ($BEGINDATA); export the file again")
     shown = ", ".join(f"{name} says bytes {first} to {last}" for name, (first, last) in told.items())
     word = text.get("tot", "").strip()
     if not word.isdecimal():
@@ -115,7 +115,7 @@ def _place(
     if not held:
         first = min(place[0] for place in told.values())
         raise InputError(
-            f"{file}: cut off: it declares {events} events and holds {max(0, available - first) // size} "
+            f"{file}: cut off: it declares {events} events ($TOT) and holds {max(0, available - first) // size} "
             f"({shown}); export or copy it again"
         )
     exact = [place for place in held.values() if place[1] - place[0] + 1 == wanted]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from framework.look.values import Cropped, Look
+from framework.look.values import Cropped, Floats, Look, Sample
 
 _RATIO = 1.7
 """Of the expected to the found diameter: real plates of nuclei of 10 to 60 px stay below."""
 _MOST_PER_TILE = 9.0
 _TILE_TOO_SMALL = 1.2
 _ENOUGH_IMAGES = 24
+_LEAST_TILED = 1 / 3
+"""Of the nuclei found; a field ten times as wide as a tile loses a fifth, one three times as wide more than half."""
 _SATURATED, _DULL = 0.001, 0.5
 _SHOWN = 6
 _KEPT, _FILLED, _OFTEN = 2 / 3, 0.25, 0.1
@@ -25,7 +27,8 @@ def warnings(look: Look) -> tuple[str, ...]:
     of_images = (*_saturation(look), *_blank(look))
     if look.cropped is not None:
         return (*_crops(look.cropped, look.tile_px), *_bags(look.cropped), *of_images, *_joins(look.cropped))
-    return (*_diameter(look), *_tile(look), *_illumination(look), *of_images, *_focus(look), *_empty(look))
+    of_nuclei = (*_diameter(look), *_tile(look), *_border(look))
+    return (*of_nuclei, *_illumination(look), *of_images, *_focus(look), *_empty(look))
 
 
 def _um(look: Look, px: float) -> str:
@@ -72,6 +75,33 @@ def _tile(look: Look) -> tuple[str, ...]:
             f"'tiles: {{size_px: {max(16, round(3 * found / 16) * 16)}}}'."
         )
     return tuple(said)
+
+
+def _border(look: Look) -> tuple[str, ...]:
+    """Say where the fields are so small that most nuclei have no whole tile."""
+    inside = np.concatenate([np.zeros(0, dtype=np.bool_), *(each.has_tile for each in look.samples)])
+    if not len(inside) or inside.mean() >= _LEAST_TILED:
+        return ()
+    room = np.concatenate([_room_px(each) for each in look.samples if len(each.y_px)])
+    size = int(np.median(room) // 4 * 4)
+    smallest = max(4.0, _TILE_TOO_SMALL * (look.sizes.typical_px or 0.0))
+    change = (
+        f"Write 'tiles: {{size_px: {size}}}' to keep about half."
+        if smallest <= size < look.tile_px
+        else "No tile that holds a nucleus keeps half of them: take larger fields, or stitch them before."
+    )
+    return (
+        f"{int(inside.sum())} of {len(inside)} nuclei found get a tile: the others lie so near the edge of a field "
+        f"that a tile of {look.tile_px} px would leave it. {change}",
+    )
+
+
+def _room_px(sample: Sample) -> Floats:
+    """Return the edge of the largest tile about each nucleus that stays in its field."""
+    height, width = (edge / sample.scale for edge in next(iter(sample.images.values())).shape[-2:])
+    y, x = sample.y_px, sample.x_px
+    room: Floats = 2 * np.min([y, x, height - 1 - y, width - 1 - x], axis=0)
+    return room
 
 
 def _illumination(look: Look) -> tuple[str, ...]:

@@ -86,6 +86,9 @@ def read_fcs(config: FcsConfig, wanted: Collection[str] | None = None) -> Number
     columns, shared = _names(config, short, [text.get(f"p{number}s", "") for number in range(1, len(short) + 1)])
     if any(value.strip() for name, value in text.items() if _SPILLOVER.fullmatch(name)):
         notes.append(f"{file}: holds a spillover matrix, which is not applied: values are not compensated")
+    factors = {number: text.get(f"p{number}calibration", "").strip() for number in range(1, len(short) + 1)}
+    if told := ", ".join(f"$P{number}CALIBRATION {word}" for number, word in factors.items() if word):
+        notes.append(f"{file}: gives factors to other units, which are not applied: {told}")
     return NumberTable(columns=pd.DataFrame(events, columns=pd.Index(columns)), notes=(*notes, *corrected, *shared))
 
 

@@ -90,7 +90,7 @@ def test_events_are_found_where_one_place_is_wrong_and_it_is_said(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"TOT": 4}, "cut off: it declares 4 events and holds 3 [(]"),
+        ({"TOT": 4}, r"cut off: it declares 4 events \(\$TOT\) and holds 3 [(]"),
         ({"BEGINDATA": 990, "ENDDATA": 999, "header": (985, 990)}, "are at none of the places that the file names"),
         ({"MODE": "C"}, "a histogram"),
         ({"DATATYPE": "A"}, "DATATYPE is 'A'"),
@@ -136,6 +136,15 @@ def test_a_spillover_matrix_is_said_not_to_be_applied(tmp_path: Path, keyword: s
         f"{tmp_path / 'a.fcs'}: holds a spillover matrix, which is not applied: values are not compensated",
     )
     assert found.columns.to_dict("list") == {"A": [1, 2, 65535], "P2": [300, 500, 7]}
+
+
+def test_factors_to_other_units_are_said_not_to_be_applied(tmp_path: Path) -> None:
+    data = fcs(VALUES.tobytes(), 3, ["A", "B"], P1CALIBRATION="", P2CALIBRATION="4.2,MEF")
+    found = read(tmp_path / "a.fcs", data)
+    assert found.notes == (
+        f"{tmp_path / 'a.fcs'}: gives factors to other units, which are not applied: $P2CALIBRATION 4.2,MEF",
+    )
+    assert found.columns.to_dict("list") == {"A": [1, 2, 65535], "B": [300, 500, 7]}
 
 
 @pytest.mark.parametrize(

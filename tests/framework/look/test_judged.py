@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from framework.look.judged import warnings
-from framework.look.values import Cropped, Histogram, Look, Measured, Sizes
+from framework.look.values import Cropped, Histogram, Look, Measured, Sample, Sizes
 
 
 def look(typical: float | None = 13.0, apart: float = 20.0, per_tile: float = 3.0, **changes: Any) -> Look:
@@ -63,6 +63,32 @@ def test_a_smaller_tile_is_named_that_holds_about_four() -> None:
     # 192 px hold 36 nuclei, so a third of the edge holds 4
     (said,) = warnings(look(tile_px=192, per_tile=36.0))
     assert "Write 'tiles: {size_px: 64}'" in said
+
+
+def field(tiled: list[bool], scale: float = 1.0) -> Sample:
+    """A field of 201 px with nuclei on the column in its middle, 10, 20, 30 and 100 px from an edge."""
+    edge = round(201 * scale)
+    return Sample(
+        plate="P", well="A01", site=1, images={"DNA": np.zeros((edge, edge), np.uint16)}, scale=edge / 201,
+        y_px=np.array([10.0, 20, 170, 100])[: len(tiled)], x_px=np.full(len(tiled), 100.0), has_tile=np.array(tiled),
+    )  # fmt: skip
+
+
+def test_fields_in_which_few_nuclei_have_a_whole_tile() -> None:
+    # a tile of 50 px, twice the median of 10, 20, 30 and 100, stays inside for half of them; 48 is a multiple of 4
+    (said,) = warnings(look(tile_px=100, samples=(field([False, False, False, True], scale=1 / 3),)))
+    assert said.startswith("1 of 4 nuclei found get a tile: the others lie so near the edge")
+    assert "Write 'tiles: {size_px: 48}' to keep about half." in said
+
+
+def test_fields_too_small_for_any_tile_that_holds_a_nucleus() -> None:
+    (said,) = warnings(look(typical=45.0, expected_px=45.0, tile_px=100, samples=(field([False, False, False, True]),)))
+    assert "No tile that holds a nucleus keeps half of them" in said
+
+
+@pytest.mark.parametrize("tiled", [[], [True, False, True], [True, False, False]])
+def test_a_third_of_the_nuclei_is_enough(tiled: list[bool]) -> None:
+    assert warnings(look(samples=(field(tiled),))) == ()
 
 
 def cells(edges: list[tuple[int, int]], **changes: Any) -> Look:
