@@ -37,7 +37,10 @@ class Source:
     overridden: dict[KeyPath, str] = field(default_factory=dict)
 
     def where(self, path: KeyPath) -> str:
-        """Return ``file:line`` of ``path`` or of its nearest parent, or the override that set it."""
+        """Return ``file:line`` of ``path`` or of its nearest parent, or the override that set it or made it."""
+        made = self._made(path)
+        if made is not None:
+            return f"override '{made}'"
         for length in range(len(path), -1, -1):
             head = path[:length]
             if head in self.overridden:
@@ -48,11 +51,20 @@ class Source:
 
     def line(self, path: KeyPath) -> int:
         """Return the line of ``path`` or of its nearest parent; 0 where it came from the command line."""
+        if self._made(path) is not None:
+            return 0
         for length in range(len(path), -1, -1):
             head = path[:length]
             if head in self.overridden or head in self.lines:
                 return 0 if head in self.overridden else self.lines[head]
         return 0
+
+    def _made(self, path: KeyPath) -> str | None:
+        """Return the override that made a section which the file does not have, to put a key into it."""
+        if not self.lines or path in self.lines:
+            return None
+        below = (text for key, text in self.overridden.items() if key[: len(path)] == path)
+        return next(below, None)
 
 
 def _walk(node: yaml.Node, path: KeyPath, name: str, wrong: list[str]) -> Iterator[tuple[KeyPath, int]]:

@@ -104,12 +104,19 @@ def test_bad_config_says_exactly(name: str) -> None:
         ("nonsense", "override 'nonsense': expected dotted.path=value, as in train.steps=100"),
         ("train.steps.deep=1", "override 'train.steps.deep=1': there is no key 'deep' to set"),
         ("train.sizes.7=1", "override 'train.sizes.7=1': there is no key '7' to set"),
+        ("trian.steps=1", "override 'trian.steps=1': trian: unknown key; expected one of: train, shape, on; did you "
+         "mean 'train'?"),
     ],
 )  # fmt: skip
 def test_bad_override_says_exactly(override: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config("train: {steps: 3, sizes: [4]}\n", Top, "c", [override])
     assert str(caught.value) == message
+
+
+def test_an_override_is_not_blamed_for_a_section_of_a_mapping() -> None:
+    with pytest.raises(ConfigError, match=r"^config: trian: unknown key"):
+        load_config({"train": {"steps": 3}, "trian": {"steps": 3}}, Top, ["trian.steps=4"])
 
 
 @pytest.mark.parametrize(("text", "found"), [("- 1", "a list"), ("null", "nothing"), ("word", "'word'")])
