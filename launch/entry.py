@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 _AGAIN_S = 0.05
 _LOADED_S = 1.0
 """How long a command may take to end that has only loaded modules so far."""
-_BEGINNING = ("launch.", "typer.", "wellstream.", "framework.lazy", "importlib", "contextlib")
+_BEGINNING = ("launch.", "typer.", "click.", "wellstream.", "framework.lazy", "importlib", "contextlib")
+"""Whose code stands between the first line of a command and the modules that it loads; Typer's parser is Click's, its
+own copy or the package."""
 _NETWORKS = {"train", "heads", "embed", "predict", "inpaint", "features", "saliency", "evaluate", "evaluate-features"}
 """Commands that pass tiles through a network, and so ask for large memory again and again."""
 _heard: list[int] = []
