@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
@@ -25,4 +26,6 @@ def _found() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
+    if "torch" in sys.modules:  # says more of its build: the package on PyPI is 2.13.0, and inside it 2.13.0+cu130
+        found["torch"] = str(sys.modules["torch"].__version__)
     return found
