@@ -10,7 +10,7 @@ from framework.evaluate import evaluation_kind as evaluation_kind
 from framework.evaluate import render as render
 from framework.evaluate import render_baselines as render_baselines
 from framework.evaluate import targets_beside_baselines as targets_beside_baselines
-from framework.run import load_run_config as load_run_config
+from framework.run import config_to_train as config_to_train
 from framework.study import StepFailed as StepFailed
 from launch.doctor import doctor as doctor
 from launch.submit import ingest_elsewhere as ingest_elsewhere

@@ -16,7 +16,7 @@ from framework.distributed import end_rank, this_rank
 from framework.exit_codes import EXIT_REQUEUE
 from framework.interpreter import hear_interrupts
 from framework.plugins import permit_code
-from framework.run import fit, load_run_config
+from framework.run import config_to_train, fit
 from framework.terminal import Terminal
 from launch.rank import carried_out, log_as_rank
 from launch.show import as_typed
@@ -40,7 +40,7 @@ def train(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    config = load_run_config(options.config, options.overrides, debug=options.debug_form)
+    config = config_to_train(options.config, options.overrides, debug=options.debug_form)
     run = fit(config, options.resume)
     if not this_rank():
         Terminal(needed=False).print(f"run: {as_typed(str(run))}")

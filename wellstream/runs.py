@@ -28,8 +28,8 @@ from framework.run import (
     PredictSummary,
     RunConfig,
     SaliencySummary,
+    config_to_train,
     load_heads_config,
-    load_run_config,
 )
 from framework.tracking import read_metrics
 
@@ -318,7 +318,7 @@ def fit(
     Raises:
         WellstreamError: what is wrong, in a sentence; also if one of several ranks fails.
     """
-    settings = config if isinstance(config, RunConfig) else load_run_config(config, overrides)
+    settings = config if isinstance(config, RunConfig) else config_to_train(config, overrides)
     if nproc > 1:
         if not isinstance(config, Path | str):
             raise RunError("nproc: several processes read the config from a file; write it to a YAML and name that")
@@ -339,7 +339,7 @@ def rehearse(config: Path | str | Mapping[str, Any] | RunConfig, *, overrides: S
     Raises:
         WellstreamError: whatever training would refuse.
     """
-    return rooms.rehearse(config if isinstance(config, RunConfig) else load_run_config(config, overrides))
+    return rooms.rehearse(config if isinstance(config, RunConfig) else config_to_train(config, overrides))
 
 
 def fit_heads(

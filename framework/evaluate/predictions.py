@@ -18,7 +18,8 @@ from framework.evaluate.conformal import LOWER, UPPER
 from framework.evaluate.intervals import check_one_row_per_key
 from framework.evaluate.made_from import MadeFrom
 from framework.evaluate.metrics import Floats
-from framework.files.h5ad import read_h5ad
+from framework.files.h5ad import h5ad_files, read_h5ad
+from framework.format import count_of
 
 TEST, UNSEEN = "test", "unseen"
 """Parts that a run did not learn from; ``unseen``: rows of another dataset."""
@@ -161,12 +162,7 @@ def _files(source: Predictions | anndata.AnnData | Path | str) -> list[Predictio
     path = Path(source)
     if not path.is_dir():
         return [path]
-    found = sorted(path.glob("*.h5ad"))
-    if not found:
-        raise InputError(
-            f"{path}: no .h5ad file in this folder; make predictions with: wellstream predict RUN --out {path}"
-        )
-    return list(found)
+    return list(h5ad_files(path, f"make predictions with: wellstream predict RUN --out {path}"))
 
 
 def files_of(sources: Sequence[Path | str]) -> list[Path]:
@@ -238,7 +234,8 @@ def _check_values(predictions: Predictions) -> None:
         bag = predictions.rows.iloc[row]
         raise InputError(
             f"{predictions.name}: prediction of '{predictions.columns.index[column]}' for bag {bag[BAG]} of "
-            f"{bag[SOURCE]} is {predictions.predicted[row, column]}; {int(bad.sum())} such values: the run diverged"
+            f"{bag[SOURCE]} is {predictions.predicted[row, column]}; {count_of(int(bad.sum()), 'such value')}: "
+            "the run diverged"
         )
     keys = ["tile"] if predictions.level == "tile" else [SOURCE, BAG]
     check_one_row_per_key(predictions.rows, keys, predictions.name)

@@ -23,7 +23,7 @@ from framework.errors import InputError, did_you_mean
 from framework.evaluate.made_from import MadeFrom
 from framework.files.delimited import TextTable, read_text_table
 from framework.files.failures import found_instead
-from framework.files.h5ad import read_h5ad
+from framework.files.h5ad import h5ad_files, read_h5ad
 from framework.files.names import why_unmatched
 from framework.files.parquet import read_parquet
 from framework.files.text_values import text_values
@@ -78,9 +78,8 @@ def open_features(source: Path | str, *, finite: bool = True) -> list[FeatureTab
     """
     name, path, key = _parsed(str(source))
     if path.is_dir():
-        inside = [table for file in sorted(path.glob("*.h5ad")) for table in open_features(file)]
-        if not inside:
-            raise InputError(f"{path}: no .h5ad file in this folder")
+        files = h5ad_files(path, "make features with: wellstream features, or wellstream embed RUN")
+        inside = [table for file in files for table in open_features(file)]
         return [_named(table, name, alone=False) for table in inside]
     if not path.is_file():
         raise InputError(f"{path}: no such file; make features with: wellstream features, or wellstream embed RUN")

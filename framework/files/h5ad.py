@@ -13,11 +13,12 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from framework.errors import DatasetError, WellstreamError, did_you_mean
+from framework.errors import DatasetError, InputError, WellstreamError, did_you_mean
 from framework.files.failures import AGAIN, check_memory, reading
 from framework.files.hdf5 import datasets, open_hdf5, top_names
 from framework.files.sparse import check_groups
 from framework.files.text_values import text_values
+from framework.format import count_of
 
 if TYPE_CHECKING:
     import anndata
@@ -46,6 +47,25 @@ def _opened(file: Path | str, error: type[WellstreamError], what: str, then: str
     with open_hdf5(file, error=error, what=what, then=then) as opened:
         check_groups(opened)
         yield opened
+
+
+def h5ad_files(folder: Path, then: str) -> list[Path]:
+    """Return the ``.h5ad`` files of a folder, by name.
+
+    Raises:
+        InputError: it has none; the sentence names folders inside that have some, else it ends with ``then``.
+    """
+    found = sorted(folder.glob("*.h5ad"))
+    if found:
+        return found
+    inside = sorted({file.parent.name for file in folder.glob("*/*.h5ad")})
+    if not inside:
+        raise InputError(f"{folder}: no .h5ad file in this folder; {then}")
+    shown = ", ".join(inside[:3]) + (" ..." if len(inside) > 3 else "")
+    raise InputError(
+        f"{folder}: no .h5ad file in this folder, but in {count_of(len(inside), 'folder')} inside it ({shown}); name "
+        f"one of these, or all: {folder}/*"
+    )
 
 
 def is_mudata(file: Path | str) -> bool:

@@ -182,7 +182,9 @@ def _named_dataset(facts: RunFacts, notes: list[str]) -> Dataset | None:
         file = facts.root / "objective.json"
         trained = read_mapping(file, error=InputError, what="facts of a run") if file.is_file() else {}
     except (WellstreamError, OSError) as error:
-        notes.append(f"The dataset that the run trained on cannot be used: {error}.")
+        notes.append(
+            f"The dataset that the run trained on cannot be used: {error}. If it was moved, add --data DATASET."
+        )
         return None
     if trained.get("dataset_digest", dataset_digest(dataset)) == dataset_digest(dataset):
         return dataset

@@ -29,6 +29,7 @@ from framework.run.train.config import load_run_config as load_run_config
 from framework.run.train.config import parse_run_config as parse_run_config
 from framework.run.train.fit import fit as fit
 from framework.run.train.folder import RunFolder as RunFolder
+from framework.run.train.folder import config_to_train as config_to_train
 from framework.run.train.opened import Application as Application
 from framework.run.train.opened import OpenedRun as OpenedRun
 from framework.run.train.opened import joined as joined

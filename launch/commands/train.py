@@ -63,7 +63,7 @@ def train(
     Python: wellstream.fit(config), wellstream.rehearse(config)
     """
     if where.needed():
-        later.load_run_config(config, options or [])
+        later.config_to_train(config, options or [])
         words = [*(options or []), "--resume", resume]
         later.train_elsewhere(where, config, words, nodes=machines.nodes, nproc=nproc, dry_run=dry_run)
         return
@@ -74,7 +74,7 @@ def train(
     meeting = machines.meeting()
     if nproc == 1 and meeting is None:
         raise typer.Exit(later.train(arguments))
-    later.load_run_config(config, options or [])  # a mistake is said once, not by every rank
+    later.config_to_train(config, options or [])  # a mistake is said once, not by every rank
     start("launch.train", arguments, nproc, meeting)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,11 +21,13 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from framework import checkpoint
 from framework.config import StrictModel, to_yaml
 from framework.data import split
+from framework.data.dataset import Dataset
 from framework.data.format.schema import MANIFEST_NAME
+from framework.data.remote.download import is_url
 from framework.data.scales import ScaleProfile, read_profile
 from framework.data.split import Parts
 from framework.durable import sole_writer, write_json, write_text, write_with
-from framework.errors import RunError
+from framework.errors import DatasetError, RunError
 from framework.files.failures import check_regular, is_inside, near_name, reading
 from framework.files.json_file import read_mapping
 from framework.files.parquet import read_parquet
@@ -161,6 +163,27 @@ class RunFolder:
             )
         return load_run_config(self.config_file)
 
+    def dataset(self, config: RunConfig, then: str) -> Dataset:
+        """Open the dataset that the run trained on.
+
+        Args:
+            config: config of the run.
+            then: what to type where the dataset was moved.
+
+        Raises:
+            DatasetError: no dataset there; of a folder that is gone it says which file names it.
+        """
+        place = config.data.path
+        try:
+            return Dataset.open(place, config.data.cache)
+        except DatasetError:
+            if is_url(place) or Path(place).exists():
+                raise
+            raise DatasetError(
+                f"{place}: no such folder; {self.config_file} names it as the dataset of the run (data.path). If it "
+                f"was moved, {then}"
+            ) from None
+
     def _need_own_files(self) -> None:
         """Refuse files that lie elsewhere (a run would mean what others write there), pipes, devices and folders.
 
@@ -269,6 +292,29 @@ def _read(file: Path, build: Callable[[dict[str, Any]], M]) -> M:
     plain = read_mapping(file, error=RunError, what="a file of a run", then=_ANEW)
     with reading(file, RunError, "a file of a run", _ANEW):
         return build(plain)
+
+
+def config_to_train(
+    path: Path | str | Mapping[str, Any], overrides: Sequence[str] = (), *, debug: bool = False
+) -> RunConfig:
+    """Read a run's YAML to train with, as ``load_run_config``; one in a run folder goes on with the run of that folder.
+
+    Raises:
+        ConfigError: one sentence per mistake, with file and line.
+        RunError: it lies in the folder of a begun run, but names another folder, as in a copy: what is trained would go
+            there, and the steps in the copy would not count.
+    """
+    config = load_run_config(path, overrides, debug=debug)
+    if isinstance(path, Mapping) or any(text.partition("=")[0].strip() == "run_dir" for text in overrides):
+        return config
+    folder = RunFolder(root=Path(path).parent)
+    own = Path(path).name == folder.config_file.name and folder.is_begun
+    if own and os.path.realpath(config.run_dir) != os.path.realpath(folder.root):
+        raise RunError(
+            f"{path}: lies in the run folder {folder.root}, but names {config.run_dir} (run_dir). To go on with the "
+            f"run of this folder, add run_dir={folder.root}; to train in the other, add run_dir={config.run_dir}"
+        )
+    return config
 
 
 def plain_profile(profile: StrictModel) -> dict[str, Any]:

@@ -89,7 +89,10 @@ class OpenedRun:
         if part not in (*PARTS, "all"):
             known = f"part: expected one of: {', '.join(PARTS)}, all, found '{part}'"
             raise ConfigError(known + did_you_mean(part, PARTS))
-        dataset = Dataset.open(self.config.data.path if data is None else data, self.config.data.cache)
+        if data is None:
+            dataset = self.folder.dataset(self.config, "name its new place: --data DATASET")
+        else:
+            dataset = Dataset.open(data, self.config.data.cache)
         if self.ranks.world_size > 1:
             need_same_data(dataset, self.ranks)
         return Application(

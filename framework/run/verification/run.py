@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from framework import checkpoint
-from framework.data.dataset import Dataset
 from framework.data.permutation import I64
 from framework.data.plan import Plan
 from framework.data.store import dataset_digest
@@ -77,7 +76,7 @@ def _named_heads(folder: RunFolder) -> dict[int, dict[int, tuple[str, str]]]:
 
 
 def _plan(folder: RunFolder, config: RunConfig) -> Plan:
-    dataset = Dataset.open(config.data.path, config.data.cache)
+    dataset = folder.dataset(config, "write its new place into that file")
     facts = folder.objective_facts()
     if dataset_digest(dataset) != facts.dataset_digest:
         raise RunError(f"{config.data.path} is not the dataset this run was trained on ('{facts.dataset}')")

@@ -12,7 +12,7 @@ import pytest
 from scipy import sparse
 
 from framework.errors import InputError
-from framework.files.h5ad import read_h5ad
+from framework.files.h5ad import h5ad_files, read_h5ad
 
 
 @pytest.fixture
@@ -61,3 +61,21 @@ def test_another_format_under_the_name_is_refused(tmp_path: Path) -> None:
         store["obs"] = np.zeros(5)
     with pytest.raises(InputError, match=r"x\.h5ad: not readable as an AnnData file"):
         read_h5ad(tmp_path / "x.h5ad", error=InputError)
+
+
+def test_files_of_a_folder_or_where_below_they_lie(file: Path, tmp_path: Path) -> None:
+    assert h5ad_files(tmp_path, "make some") == [file]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError) as caught:
+        h5ad_files(empty, "make some")
+    assert str(caught.value) == f"{empty}: no .h5ad file in this folder; make some"
+    for place in range(4):
+        (empty / f"split-{place}").mkdir()
+        (empty / f"split-{place}" / "a.h5ad").write_bytes(file.read_bytes())
+    with pytest.raises(InputError) as caught:
+        h5ad_files(empty, "make some")
+    assert str(caught.value) == (
+        f"{empty}: no .h5ad file in this folder, but in 4 folders inside it (split-0, split-1, split-2 ...); name one "
+        f"of these, or all: {empty}/*"
+    )

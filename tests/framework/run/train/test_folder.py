@@ -15,8 +15,8 @@ import torch
 from fixtures.tiny_run import HEADS, TRIPLET, config, environment, tiny_data
 
 from framework.checkpoint import listing
-from framework.errors import RunError
-from framework.run import RunFolder, fit, open_run, verify_run
+from framework.errors import DatasetError, RunError
+from framework.run import RunFolder, config_to_train, fit, open_run, verify_run
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +120,42 @@ def test_files_of_a_run_lie_in_the_run(heads: Path, tmp_path: Path, name: str) -
     (run / "checkpoints").rename(tmp_path / "large disk")
     (run / "checkpoints").symlink_to(tmp_path / "large disk")
     assert open_run(run).step == 2
+
+
+def test_the_config_in_a_copied_folder_does_not_train_in_the_first(heads: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(heads, tmp_path / "copy")
+    file = copy / "config.yaml"
+    with pytest.raises(RunError) as caught:
+        config_to_train(file, ["train.steps=2"])
+    assert str(caught.value) == (
+        f"{file}: lies in the run folder {copy}, but names {heads} (run_dir). To go on with the run of this folder, "
+        f"add run_dir={copy}; to train in the other, add run_dir={heads}"
+    )
+    for place in (copy, heads):
+        assert config_to_train(file, [f"run_dir={place}"]).run_dir == str(place)
+
+
+def test_a_config_trains_in_its_own_folder_and_alone_in_the_one_it_names(heads: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.symlink_to(heads)
+    alone = Path(shutil.copy(heads / "config.yaml", tmp_path))
+    for file in (heads / "config.yaml", linked / "config.yaml", alone):
+        assert config_to_train(file).run_dir == str(heads)
+
+
+def test_a_dataset_that_was_moved_is_told_with_the_file_that_names_it(heads: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(heads, tmp_path / "run"))
+    file = run / "config.yaml"
+    gone = tmp_path / "gone"
+    file.write_text(file.read_text().replace(f"path: {heads.parent / 'data'}", f"path: {gone}"))
+    told = f"{gone}: no such folder; {file} names it as the dataset of the run (data.path). If it was moved, "
+    with pytest.raises(DatasetError) as caught:
+        open_run(run).on(None)
+    assert str(caught.value) == f"{told}name its new place: --data DATASET"
+    with pytest.raises(DatasetError) as caught:
+        verify_run(run)
+    assert str(caught.value) == f"{told}write its new place into that file"
+    assert len(open_run(run).on(heads.parent / "data").bags())
+    gone.mkdir()
+    with pytest.raises(DatasetError, match="gone: no dataset"):
+        open_run(run).on(None)
