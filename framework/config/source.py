@@ -38,33 +38,29 @@ class Source:
 
     def where(self, path: KeyPath) -> str:
         """Return ``file:line`` of ``path`` or of its nearest parent, or the override that set it or made it."""
-        made = self._made(path)
-        if made is not None:
-            return f"override '{made}'"
-        for length in range(len(path), -1, -1):
-            head = path[:length]
-            if head in self.overridden:
-                return f"override '{self.overridden[head]}'"
-            if head in self.lines:
-                return f"{self.name}:{self.lines[head]}"
-        return self.name
+        origin = self._origin(path)
+        if isinstance(origin, str):
+            return f"override '{origin}'"
+        return f"{self.name}:{origin}" if origin else self.name
 
     def line(self, path: KeyPath) -> int:
         """Return the line of ``path`` or of its nearest parent; 0 where it came from the command line."""
-        if self._made(path) is not None:
-            return 0
+        origin = self._origin(path)
+        return 0 if isinstance(origin, str) else origin
+
+    def _origin(self, path: KeyPath) -> str | int:
+        """Return the override that set ``path``, or made it to put a key into it, or the line in the file; else 0."""
+        if self.lines and path not in self.lines:
+            made = [text for key, text in self.overridden.items() if key[: len(path)] == path]
+            if made:
+                return made[0]
         for length in range(len(path), -1, -1):
             head = path[:length]
-            if head in self.overridden or head in self.lines:
-                return 0 if head in self.overridden else self.lines[head]
+            if head in self.overridden:
+                return self.overridden[head]
+            if head in self.lines:
+                return self.lines[head]
         return 0
-
-    def _made(self, path: KeyPath) -> str | None:
-        """Return the override that made a section which the file does not have, to put a key into it."""
-        if not self.lines or path in self.lines:
-            return None
-        below = (text for key, text in self.overridden.items() if key[: len(path)] == path)
-        return next(below, None)
 
 
 def _walk(node: yaml.Node, path: KeyPath, name: str, wrong: list[str]) -> Iterator[tuple[KeyPath, int]]:
