@@ -23,7 +23,8 @@ from framework.data.plan.base import (
     step_rows,
     whole_bags,
 )
-from framework.data.plan.universe import Exclusion, PlanUniverse, bags_of
+from framework.data.plan.interval_search import IntervalSearch
+from framework.data.plan.universe import Exclusion, PlanUniverse
 from framework.errors import RunError
 
 
@@ -72,12 +73,14 @@ class TilePools:
         self.size = self._begin[first + bags] - self.begin
         """int64 (P,), its tiles."""
         self.total = int(self._begin[-1])
+        self._bag_search = IntervalSearch(self._begin)
+        self._pool_search = IntervalSearch(np.append(self.begin, self.total))
         by_bag = np.argsort(self._bags)
         self._sorted, self._place_of_bag = self._bags[by_bag], self._begin[by_bag]
 
     def at(self, place: I64) -> tuple[I64, I64]:
         """Return (bags, tiles) at places of the line."""
-        which = bags_of(self._begin, place)
+        which = self._bag_search.at(place)
         bags = self._bags[which]
         return bags, self._bag_start[bags] + place - self._begin[which]
 
@@ -88,7 +91,7 @@ class TilePools:
 
     def pool_of(self, place: I64) -> I64:
         """Return the pool of each place (n,), int64 (n,)."""
-        return np.searchsorted(self.begin, place, side="right").astype(np.int64) - 1
+        return self._pool_search.at(place)
 
 
 @PLANS.register("pairs", PairsConfig)

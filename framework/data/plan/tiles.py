@@ -9,6 +9,7 @@ from pydantic import Field
 
 from framework.data.permutation import I64, hash_u64, permute
 from framework.data.plan.base import EPOCH_ORDER, PLANS, PlanConfig, StepRows, counted, step_rows
+from framework.data.plan.interval_search import IntervalSearch
 from framework.data.plan.universe import PlanUniverse, bags_of
 from framework.errors import RunError
 
@@ -31,6 +32,7 @@ class TileLine:
         self._bag_start = universe.bag_start
         self._bags = universe.bags
         self._begin = np.concatenate([[0], np.cumsum(universe.counts)]).astype(np.int64)
+        self._search = IntervalSearch(self._begin)
         self.total = int(self._begin[-1]) if universe.tiles is None else len(universe.tiles)
 
     def at(self, place: I64) -> tuple[I64, I64]:
@@ -38,7 +40,7 @@ class TileLine:
         if self._explicit is not None:
             tiles = self._explicit[place]
             return bags_of(self._bag_start, tiles), tiles
-        which = bags_of(self._begin, place)
+        which = self._search.at(place)
         bags = self._bags[which]
         return bags, self._bag_start[bags] + place - self._begin[which]
 
