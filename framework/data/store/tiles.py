@@ -1,8 +1,8 @@
 """Pixels of tiles: byte ranges of memory-mapped shards, copied into a given buffer.
 
 Reading a batch creates no Python object per sample. The store is told which tiles go where and copies without the
-interpreter lock, by one call of PyTorch for all tiles of a shard that follow each other in the buffer; any number of
-threads may gather at once.
+interpreter lock, by one call for all tiles of a shard that follow each other in the buffer; any number of threads may
+gather at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,16 +27,16 @@ from framework.data.dataset import Dataset
 from framework.data.permutation import I64
 from framework.data.store.base import check_request
 from framework.data.store.block_check import BlockCheck
+from framework.data.store.copying import copy_ranges
 from framework.errors import DatasetError
 from framework.files.failures import is_inside, reading
-
-if TYPE_CHECKING:
-    import torch
 
 _OPEN_MAPS = 256
 """Mapped shards at a time; each holds a file descriptor, of which a process commonly has 1,024."""
 _TILES_WORTH_CALL = 3
-"""Tiles side by side in the buffer, of one shard, from which one call of PyTorch is cheaper than NumPy's slices."""
+"""Tiles side by side in the buffer, of one shard; where there are fewer on average, all are copied shard by shard."""
+_CACHED_BYTES = 8 << 20
+"""Tiles of a larger request are written past the processor's cache: it would not hold them until they are used."""
 _TASKS_PER_DECODER = 4
 """Number of decode tasks per thread."""
 
@@ -52,16 +52,6 @@ def _torch() -> Any:
 
 def _begin_alone() -> None:
     importlib.import_module("framework.data.torch_threads").compute_alone()
-
-
-class _Bytes:
-    """A read-only map as PyTorch takes it: it warns of arrays that must not be written, and only reads this one."""
-
-    def __init__(self, mapped: mmap.mmap) -> None:
-        # The array keeps this object, and so the map, for as long as a view of it lives.
-        self._held = np.frombuffer(mapped, dtype=np.uint8)
-        interface = self._held.__array_interface__
-        self.__array_interface__ = interface | {"data": (interface["data"][0], False)}
 
 
 class TileStore:
@@ -96,12 +86,12 @@ class TileStore:
         wanted = np.asarray(dataset.channel_indices(self.channels), dtype=np.int64)
         # Byte ranges of one tile, from the stored one to the sample: one for each run of channels stored side by side.
         first = np.concatenate([[0], np.flatnonzero(np.diff(wanted) != 1) + 1])
-        self._source, self._target = wanted[first] * plane, first * plane
-        self._length, self._nbytes = np.diff(first, append=len(wanted)) * plane, len(wanted) * plane
+        length = np.diff(first, append=len(wanted))
+        self._pieces = np.stack([wanted[first], first, length], axis=1) * plane
         records = dataset.manifest.shards
         self._files = [] if dataset.remote else [_checked(dataset.root, file.name, file.bytes) for file in records]
         self._sizes = np.asarray([record.bytes for record in dataset.manifest.shards], dtype=np.int64)
-        self._maps: OrderedDict[int, torch.Tensor] = OrderedDict()
+        self._maps: OrderedDict[int, npt.NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.Lock()
         self._wanted = None if np.array_equal(wanted, np.arange(len(tile.channels))) else wanted
         self._blocks = BlockCheck(dataset) if check else None
@@ -128,60 +118,36 @@ class TileStore:
         check_request(self, tile_ids, out)
         self._check_inside(tile_ids)
         if self._blocks is not None:
-            self._blocks.check(tile_ids, lambda shard: self._mapped(shard).numpy())
+            self._blocks.check(tile_ids, self._mapped)
         if self.dataset.manifest.codec is not None:
             self._gather_coded(tile_ids, out)
             return
-        # PyTorch's own threads would wait for each other at every call; in a loader's threads it has none.
+        past_cache = out.nbytes > _CACHED_BYTES
+        # The threads of a loader, in which PyTorch has no others, share the cores already.
         if _torch().get_num_threads() == 1:
-            self._copy(tile_ids, out)
+            self._copy(tile_ids, out, past_cache)
             return
         edges = np.linspace(0, len(tile_ids), self._decoders + 1).astype(np.int64).tolist()
         parts = [slice(first, last) for first, last in pairwise(edges) if last > first]
-        for done in [self._pool.submit(self._copy, tile_ids[part], out[part]) for part in parts]:
+        for done in [self._pool.submit(self._copy, tile_ids[part], out[part], past_cache) for part in parts]:
             done.result()
 
-    def _copy(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
-        """Copy tiles that are stored as they are: whole stretches of a shard's tiles, or range by range."""
-        shard = self.dataset.index.shard[tile_ids]
-        first, last = np.flatnonzero(np.diff(shard, prepend=-1)), np.flatnonzero(np.diff(shard, append=-1)) + 1
-        if len(self._source) > 1 or len(first) * _TILES_WORTH_CALL > len(shard):
-            self._copy_ranges(tile_ids, out)
-            return
-        torch = _torch()
-        begin = torch.from_numpy(self.dataset.index.offset[tile_ids] + self._source[0])
-        tiles = torch.from_numpy(out.reshape(-1).view(np.uint8)).view(len(tile_ids), self._nbytes)
-        for number, start, stop in zip(shard[first].tolist(), first.tolist(), last.tolist(), strict=True):
-            # Every place of the shard begins a row of these overlapping ones: row i is the tile that begins at byte i.
-            source = self._mapped(number)
-            rows = source.as_strided((len(source) - self._nbytes + 1, self._nbytes), (1, 1))
-            torch.index_select(rows, 0, begin[start:stop], out=tiles[start:stop])
-
-    def _copy_ranges(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
-        flat = out.reshape(-1).view(np.uint8)
-        current, source = -1, flat
-        for shard, begin, target, length in self._ranges(tile_ids):
-            if shard != current:
-                current, source = shard, self._mapped(shard).numpy()
-            flat[target : target + length] = source[begin : begin + length]
-
-    def _ranges(self, tile_ids: I64) -> list[tuple[int, int, int, int]]:
-        """(shard, first byte there, first byte in the buffer, length) of each copy, in the order of the files.
-
-        Ranges that continue each other on both sides become one.
-        """
-        index, runs = self.dataset.index, len(self._source)
-        shard = np.repeat(index.shard[tile_ids], runs)
-        begin = (index.offset[tile_ids][:, None] + self._source).ravel()
-        target = (np.arange(len(tile_ids))[:, None] * self._nbytes + self._target).ravel()
-        order = np.lexsort((target, begin, shard))
-        shard, begin, target = shard[order], begin[order], target[order]
-        length = self._length[order % runs]
-        breaks = (np.diff(shard) != 0) | (np.diff(begin) != length[:-1]) | (np.diff(target) != length[:-1])
-        first = np.concatenate([[0], np.flatnonzero(breaks) + 1]) if len(order) else np.empty(0, np.int64)
-        lengths = np.add.reduceat(length, first) if len(order) else length
-        columns = (shard[first], begin[first], target[first], lengths)
-        return list(zip(*(column.tolist() for column in columns), strict=True))
+    def _copy(self, tile_ids: I64, out: npt.NDArray[Any], past_cache: bool) -> None:
+        """Copy tiles that are stored as they are, by one call per stretch of tiles of one shard."""
+        shard, begin = self.dataset.index.shard[tile_ids], self.dataset.index.offset[tile_ids]
+        rows = np.arange(len(tile_ids))
+        if np.count_nonzero(np.diff(shard)) * _TILES_WORTH_CALL > len(shard):
+            rows = np.lexsort((begin, shard))
+            shard, begin = shard[rows], begin[rows]
+        source, target, nbytes = self._pieces.T
+        begin = (begin[:, None] + source).ravel()
+        place = (rows[:, None] * nbytes.sum() + target).ravel()
+        length = np.tile(nbytes, len(rows))
+        edges = np.flatnonzero(np.diff(shard, prepend=-1, append=-1))
+        for first, stop in pairwise((edges * len(nbytes)).tolist()):
+            part = slice(first, stop)
+            mapped = self._mapped(int(shard[first // len(nbytes)]))
+            copy_ranges(mapped, begin[part], out, place[part], length[part], past_cache=past_cache)
 
     def _check_inside(self, tile_ids: I64) -> None:
         index = self.dataset.index
@@ -229,7 +195,7 @@ class TileStore:
                 out[row] = out[filled]
                 continue
             if shard != current:
-                current, packed = shard, self._mapped(shard).numpy().data
+                current, packed = shard, self._mapped(shard).data
             target = out[row] if self._wanted is None else scratch
             frame = packed[begin : begin + length]
             try:
@@ -245,7 +211,7 @@ class TileStore:
                 np.take(scratch, self._wanted, axis=0, out=out[row], mode="clip")
             previous, filled = tile, row
 
-    def _mapped(self, shard: int) -> torch.Tensor:
+    def _mapped(self, shard: int) -> npt.NDArray[np.uint8]:
         """The bytes of a shard, uint8; the least recently used map is dropped when there are too many."""
         with self._lock:
             found = self._maps.pop(shard, None)
@@ -261,7 +227,7 @@ class TileStore:
                 self._maps.popitem(last=False)
             return found
 
-    def _map(self, shard: int) -> torch.Tensor:
+    def _map(self, shard: int) -> npt.NDArray[np.uint8]:
         remote = self.dataset.remote
         # The cache's lock on a remote shard lives as long as the map.
         where, name = self.dataset.where, self.dataset.manifest.shards[shard].name
@@ -270,9 +236,7 @@ class TileStore:
             reading(f"{where}/{name}", DatasetError, "a shard", then),
             self._files[shard].open("rb") if remote is None else remote.open_shard(shard) as file,
         ):
-            found: torch.Tensor = _torch().from_numpy(
-                np.asarray(_Bytes(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
-            )
+            found = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=np.uint8)
             if len(found) != self._sizes[shard]:
                 raise DatasetError(
                     f"{file.name}: has {len(found)} bytes, but had {self._sizes[shard]} when it was opened: "

@@ -81,14 +81,24 @@ def test_other_types(tmp_path: Path, dtype: str) -> None:
     assert np.array_equal(gathered(store, [5, 1, 5]), stored_tiles(dataset)[[5, 1, 5]])
 
 
-def test_neighbours_are_copied_in_one_piece(dataset: Dataset) -> None:
-    store = TileStore(dataset)
-    tile = dataset.manifest.tile.nbytes
-    # Bag 0 lies in chunks of 3, 3 and 1 tiles.
-    assert [length // tile for *_, length in store._ranges(np.arange(7))] == [3, 3, 1]
-    assert [length // tile for *_, length in store._ranges(np.asarray([2, 1, 0]))] == [1, 1, 1]
-    two = TileStore(dataset, ("B", "C"))
-    assert {length for *_, length in two._ranges(np.arange(7))} == {2 * 7 * 7 * 2}
+def test_a_request_larger_than_the_cache_gives_the_same_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = make_dataset(tmp_path, channels=("A", "B", "C"), size=33, tiles_per_bag=(7, 3))
+    asked: list[bool] = []
+    copy = store_module.copy_ranges
+
+    def noted(*args: npt.NDArray[np.int64], past_cache: bool) -> None:
+        asked.append(past_cache)
+        copy(*args, past_cache=past_cache)
+
+    monkeypatch.setattr(store_module, "copy_ranges", noted)
+    ids, store = [9, 0, 1, 5, 5, 8, 2], TileStore(dataset, ("C", "A"))
+    expected = stored_tiles(dataset)[ids][:, [2, 0]]
+    assert np.array_equal(gathered(store, ids), expected)
+    assert set(asked) == {False}
+    monkeypatch.setattr(store_module, "_CACHED_BYTES", expected.nbytes - 1)
+    asked.clear()
+    assert np.array_equal(gathered(store, ids), expected)
+    assert set(asked) == {True}
 
 
 def test_the_buffer_must_fit(dataset: Dataset) -> None:
@@ -260,4 +270,4 @@ def test_mapped_bytes_outlive_the_store_and_raise_no_warning(tmp_path: Path) -> 
         warnings.simplefilter("error")
         mapped = TileStore(dataset)._mapped(0)
     gc.collect()
-    assert mapped.numpy().tobytes() == (tmp_path / dataset.manifest.shards[0].name).read_bytes()
+    assert mapped.tobytes() == (tmp_path / dataset.manifest.shards[0].name).read_bytes()
