@@ -84,7 +84,7 @@ def _rows(item: Mistake, source: Source, model: type[BaseModel]) -> list[tuple[i
         options = [part.strip(" '") for part in context["expected"].replace(" or ", ", ").split(",")]
         text = f"expected one of: {', '.join(options)}{found}" + did_you_mean(str(item["input"]), options)
     elif kind in _EXPECTED:
-        text = f"expected {_EXPECTED[kind]}{found}"
+        text = f"expected {_EXPECTED[kind]}{found}" + _as_list(kind, item["input"])
     elif kind in {"too_short", "too_long"}:
         word, bound = ("at least", "min_length") if kind == "too_short" else ("at most", "max_length")
         plural = "entry" if context[bound] == 1 else "entries"
@@ -99,6 +99,12 @@ def _rows(item: Mistake, source: Source, model: type[BaseModel]) -> list[tuple[i
     place = (*path, context["key"]) if named else path
     said = text.split("\n") if kind == "value_error" else [text]
     return [(source.line(place), f"{source.where(place)}: {dotted(path)}: {each}") for each in said]
+
+
+def _as_list(kind: str, value: Any) -> str:
+    """Say how one value becomes a list."""
+    is_value = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return f"; write [{shown(value)}]" if _EXPECTED[kind] == "a list" and is_value else ""
 
 
 def shown(value: Any) -> str:

@@ -247,7 +247,11 @@ def _names_of_cells(table: TextTable, about: Sequence[str]) -> pd.Series[Any]:
 
 def _check_values(table: FeatureTable) -> None:
     if not len(table.values) or not table.values.shape[1]:
-        raise InputError(f"{table.file}: a matrix of {table.values.shape[0]} cells x {table.values.shape[1]} features")
+        rows, columns = table.values.shape
+        raise InputError(
+            f"{table.file}: expected a row per cell and a column per feature, found {rows} cells and {columns} "
+            "features; make features with: wellstream features, or wellstream embed RUN"
+        )
     # A sum is finite only where all its terms are: one pass without a mask of the whole matrix.
     with np.errstate(invalid="ignore", over="ignore"):
         suspicious = not np.isfinite(table.values.sum(axis=0, dtype=np.float64)).all()

@@ -65,7 +65,7 @@ BAD = {
                 "did you mean 'fast'?"),
     "list item": ("train:\n  steps: 1\n  sizes:\n  - 1\n  - x", "c:5: train.sizes.1: expected a whole number, found 'x'"),
     "list for mapping": ("train: [1]", "c:1: train: expected a mapping, found a list"),
-    "scalar for list": ("train: {steps: 1, sizes: 3}", "c:1: train.sizes: expected a list, found 3"),
+    "scalar for list": ("train: {steps: 1, sizes: 3}", "c:1: train.sizes: expected a list, found 3; write [3]"),
     "null": ("train: {steps: }", "c:1: train.steps: expected a whole number, found nothing"),
     "choice without name": ("train: {steps: 1}\nshape: {radius_px: 2}", "c:2: shape: missing key 'name'; "
                             "expected one of: nested, round"),
