@@ -10,6 +10,7 @@ import numpy as np
 
 from framework.evaluate.conformal import INTERVALS, LOWER, UPPER, Names, widths_for
 from framework.evaluate.metrics import Floats
+from framework.files.h5ad import numbers_of
 
 
 def with_layers(data: anndata.AnnData, lower: Floats, upper: Floats, facts: Mapping[str, Any]) -> anndata.AnnData:
@@ -45,7 +46,7 @@ def calibrated(
         groups: groups of calibration rows (n,) and of new rows (t,), which have widths of their own; None: one for all.
         by: columns that the groups are named by.
     """
-    middle = np.asarray(data.X, dtype=np.float64)
+    middle = numbers_of(data, "predictions")
     one = np.full(len(errors), "all", dtype=object), np.full(len(middle), "all", dtype=object)
     known, new = groups or one
     widths = widths_for(errors, known, new, level)

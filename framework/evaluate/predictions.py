@@ -18,7 +18,7 @@ from framework.evaluate.conformal import LOWER, UPPER
 from framework.evaluate.intervals import check_one_row_per_key
 from framework.evaluate.made_from import MadeFrom
 from framework.evaluate.metrics import Floats
-from framework.files.h5ad import h5ad_files, read_h5ad
+from framework.files.h5ad import h5ad_files, numbers_of, read_h5ad
 from framework.format import count_of
 
 TEST, UNSEEN = "test", "unseen"
@@ -127,9 +127,9 @@ def open_predictions(source: anndata.AnnData | Path | str, position: int = 0) ->
         facts=dict(facts),
         rows=_held_out(_named_bags(data.obs.reset_index(drop=True))),
         columns=data.var,
-        predicted=_dense(data.X),
-        measured=_dense(data.layers["measured"]),
-        **{name: _dense(data.layers[name]) for name in (LOWER, UPPER) if {LOWER, UPPER} <= set(data.layers)},
+        predicted=numbers_of(data, name),
+        measured=numbers_of(data, name, "measured"),
+        **{layer: numbers_of(data, name, layer) for layer in (LOWER, UPPER) if {LOWER, UPPER} <= set(data.layers)},
     )
     _check_values(predictions)
     return predictions
@@ -175,10 +175,6 @@ def read_predictions(file: Path) -> anndata.AnnData:
     if not file.is_file():
         raise InputError(f"{file}: no such prediction file; make one with: wellstream predict RUN --out {file.name}")
     return read_h5ad(file, error=InputError, what="predictions (.h5ad)", then="predict again")
-
-
-def _dense(values: Any) -> Floats:
-    return np.asarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float64)
 
 
 def _named_bags(rows: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from framework.data.format.schema import BAG, CONTROL_TYPE, SOURCE, STIMULATION
+from framework.files.h5ad import numbers_of
 
 NEGATIVE = "negcon"
 
@@ -24,7 +25,7 @@ class WellEmbeddings:
 
 def well_embeddings(data: anndata.AnnData) -> WellEmbeddings:
     """Return well embeddings of an embeddings file at either level."""
-    vectors = np.asarray(data.X, dtype=np.float64)
+    vectors = numbers_of(data, "embeddings")
     rows = data.obs.reset_index(drop=True)
     if "tile" not in rows.columns:
         return WellEmbeddings(wells=rows, vectors=vectors)

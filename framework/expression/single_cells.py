@@ -14,7 +14,7 @@ import pandas as pd
 from framework.data.format.markers import Floats, MarkerRange
 from framework.errors import InputError, did_you_mean, some_of
 from framework.expression.config import ExpressionConfig
-from framework.files.h5ad import read_h5ad
+from framework.files.h5ad import numbers_of, read_h5ad
 
 Single = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -103,10 +103,9 @@ def _genes(file: str, data: anndata.AnnData) -> Single:
         twice = names[names.duplicated()]
         if len(twice):
             raise InputError(f"{file}: the {what} '{twice[0]}' appears twice; expected distinct names; {_MADE_BY}")
-    if data.X is None or not data.n_vars or data.X.dtype.kind not in "iufb":
-        found = "no genes" if not data.n_vars else "no matrix X" if data.X is None else "an X that is not numbers"
-        raise InputError(f"{file}: holds {found}; expected the expression of genes (cells x genes); {_MADE_BY}")
-    genes = np.asarray(data.X.toarray() if hasattr(data.X, "toarray") else data.X, dtype=np.float32)
+    if not data.n_vars:
+        raise InputError(f"{file}: holds no genes; expected the expression of genes (cells x genes); {_MADE_BY}")
+    genes: Single = numbers_of(data, file, dtype=np.float32)
     bad = ~np.isfinite(genes)
     if bad.any():
         cell, gene = (int(places[0]) for places in np.nonzero(bad))

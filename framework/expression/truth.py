@@ -12,7 +12,7 @@ import pandas as pd
 from framework.errors import InputError, did_you_mean, some_of
 from framework.evaluate.metrics import pearson, rmse
 from framework.expression.config import Truth
-from framework.files.h5ad import read_h5ad
+from framework.files.h5ad import numbers_of, read_h5ad
 from framework.files.names import why_unmatched
 
 Single = npt.NDArray[np.float32]
@@ -60,11 +60,7 @@ def open_truth(config: Truth, rows: pd.DataFrame, genes: list[str]) -> Single:
         raise InputError(
             f"{file}: no gene '{gene}'; its genes look like '{data.var_names[0]}': check images.truth.prefix"
         )
-    if config.layer is not None and config.layer not in data.layers:
-        raise InputError(f"{file}: no layer '{config.layer}'; it has: {', '.join(data.layers) or 'none'}")
-    matrix = data.X if config.layer is None else data.layers[config.layer]
-    dense = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float32)
-    values: Single = dense[np.ix_(cells, columns_of)]
+    values: Single = numbers_of(data, file, config.layer, dtype=np.float32)[np.ix_(cells, columns_of)]
     with np.errstate(invalid="ignore"):
         bad = ~np.isfinite(values) | (values < 0) if config.log else ~np.isfinite(values)
     if bad.any():

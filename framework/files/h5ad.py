@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from framework.errors import DatasetError, InputError, WellstreamError, did_you_mean
@@ -47,6 +48,39 @@ def _opened(file: Path | str, error: type[WellstreamError], what: str, then: str
     with open_hdf5(file, error=error, what=what, then=then) as opened:
         check_groups(opened)
         yield opened
+
+
+def numbers_of(
+    data: anndata.AnnData,
+    file: Path | str,
+    layer: str | None = None,
+    *,
+    dtype: type[np.floating[Any]] = np.float64,
+    error: type[WellstreamError] = InputError,
+) -> npt.NDArray[Any]:
+    """Return ``X`` or a layer of an AnnData object as a dense matrix (rows, columns) of ``dtype``.
+
+    Args:
+        data: the object.
+        file: its file, for messages.
+        layer: name of a layer; None for ``X``.
+        dtype: float type of the result.
+        error: class to raise.
+
+    Raises:
+        WellstreamError: of class ``error``: there is no such matrix, or it does not hold numbers.
+    """
+    layers = [str(name) for name in data.layers]
+    shown = ", ".join(layers) or "none"
+    if layer is None and data.X is None:
+        raise error(f"{file}: no matrix X; expected numbers there (it has the layers: {shown})")
+    if layer is not None and layer not in layers:
+        raise error(f"{file}: no layer '{layer}'; it has {shown}" + did_you_mean(layer, layers))
+    matrix = data.X if layer is None else data.layers[layer]
+    dense = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
+    if dense.dtype.kind not in "iufb":
+        raise error(f"{file}: {'X' if layer is None else layer} holds {dense.dtype} instead of numbers")
+    return dense.astype(dtype, copy=False)
 
 
 def h5ad_files(folder: Path, then: str) -> list[Path]:

@@ -14,6 +14,7 @@ import pandas as pd
 from framework.config import StrictModel
 from framework.data.dataset import Dataset
 from framework.errors import RunError
+from framework.files.h5ad import numbers_of
 from framework.objectives.base import ProfileWithTables
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
@@ -97,8 +98,6 @@ class TargetTable:
             RunError: two genes have one name.
         """
         table = dataset.target(name)
-        values: Any = table.X
-        dense = values.toarray() if hasattr(values, "toarray") else values
         genes = pd.Index(table.var_names)
         if genes.has_duplicates:
             again = genes[genes.duplicated()][0]
@@ -108,7 +107,7 @@ class TargetTable:
         return cls(
             name=name,
             bags=table.obs["bag"].to_numpy(dtype=np.int64),
-            values=np.asarray(dense, dtype=np.float64),
+            values=numbers_of(table, f"{dataset.where}: target '{name}'", error=RunError),
             genes=genes,
             where=dataset.where,
         )

@@ -16,7 +16,7 @@ import pandas as pd
 from framework.data.format.schema import CONTROL_TYPE
 from framework.errors import InputError, did_you_mean, some_of
 from framework.features.table import open_features
-from framework.files.h5ad import read_h5ad
+from framework.files.h5ad import numbers_of, read_h5ad
 from framework.files.text_values import text_values
 
 Floats = npt.NDArray[np.float64]
@@ -163,20 +163,17 @@ def _no_controls(table: ProfileTable, to: str, columns: Sequence[str]) -> str:
 
 
 def _of(data: anndata.AnnData, name: str) -> ProfileTable:
-    if data.X is None or not data.n_vars:
+    if not data.n_vars:
         raise InputError(f"{name}: X holds no features; expected profiles with one column per feature")
     if not data.n_obs:
         raise InputError(f"{name}: holds no row")
     for axis, names in (("feature", data.var_names), ("row", data.obs_names)):
         if names.has_duplicates:
             raise InputError(f"{name}: {axis} '{names[names.duplicated()][0]}' appears more than once")
-    dense = np.asarray(data.X.toarray() if hasattr(data.X, "toarray") else data.X)
-    if dense.dtype.kind not in "iufb":
-        raise InputError(f"{name}: X holds {dense.dtype} instead of numbers")
     return ProfileTable(
         name=name,
         obs=data.obs,
         features=tuple(str(item) for item in data.var_names),
-        values=dense.astype(np.float64),
+        values=numbers_of(data, name).copy(),
         uns=dict(data.uns),
     )

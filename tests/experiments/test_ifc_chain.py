@@ -116,7 +116,7 @@ def test_the_report_shows_truth_and_maps_of_each_population(chain: Path) -> None
     [
         ("images.truth.prefix=MOUSE_", r"no gene 'MOUSE_GENE.*check images\.truth\.prefix"),
         ("images.truth.cell=Metadata_Cel", "did you mean 'Metadata_Cell'"),
-        ("images.truth.layer=count", "no layer 'count'; it has: counts"),
+        ("images.truth.layer=count", "no layer 'count'; it has counts; did you mean 'counts'?"),
         ("images.truth.path=gone.h5ad", "no such file"),
         ("images.saliency=gone.npz", "make it with: wellstream saliency RUN"),
     ],

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from framework.data.format.schema import CONTROL_TYPE, PERTURBATION, PLATE, SOURCE, STIMULATION
 from framework.errors import InputError, did_you_mean
 from framework.files.delimited import read_text_table
-from framework.files.h5ad import read_h5ad
+from framework.files.h5ad import numbers_of, read_h5ad
 from framework.files.missing import MISSING
 from framework.report.canvas import MARKERS, PALETTE, figure, shortened
 from framework.report.drawn import Drawn
@@ -99,8 +99,12 @@ class BatchPca(FigureKind[BatchPcaConfig]):
         facts = table.facts
         for name in (self.options.batch, PERTURBATION):
             if name not in facts.columns:
-                known = [each for each in facts.columns if each.startswith(_FACT)]
-                raise InputError(f"{file}: no column '{name}'; it has {', '.join(known)}" + did_you_mean(name, known))
+                # A stimulation without any text was added here.
+                known = [each for each in facts.columns if each != STIMULATION or facts[each].any()]
+                raise InputError(
+                    f"{file}: no column '{name}'; it has {', '.join(known) or 'none that describes wells'}"
+                    + did_you_mean(name, known)
+                )
         if self.options.controls:
             chosen = facts[PERTURBATION].isin(self.options.controls).to_numpy()
         elif CONTROL_TYPE in facts.columns:
@@ -137,11 +141,8 @@ def _tables(inputs: FigureInputs) -> list[tuple[str, dict[str, str], dict[str, _
         if "before" not in data.layers:
             raise InputError(f"{file}: no layer 'before'; ingest again")
         facts, genes = _named(data.obs.astype(str).reset_index(drop=True)), tuple(map(str, data.var_names))
-        values = {"before": data.layers["before"], "after": data.X}
-        tables = {
-            state: _Wells(facts=facts, values=np.asarray(each, dtype=np.float64), genes=genes)
-            for state, each in values.items()
-        }
+        values = {"before": numbers_of(data, file, "before"), "after": numbers_of(data, file)}
+        tables = {state: _Wells(facts=facts, values=each, genes=genes) for state, each in values.items()}
         made.append((name, dict.fromkeys(tables, str(file)), tables))
     return made
 
@@ -151,9 +152,8 @@ def _read(file: Path) -> _Wells:
         raise InputError(f"{file}: no such file; expected {_WHAT}, one row per well (.h5ad, .csv or .tsv)")
     if file.suffix.lower() == ".h5ad":
         data = read_h5ad(file, error=InputError, what=_WHAT, then="write it again")
-        dense = data.X.toarray() if hasattr(data.X, "toarray") else data.X
         facts = data.obs.astype(str).reset_index(drop=True)
-        return _Wells(facts=_named(facts), values=np.asarray(dense, dtype=np.float64), genes=tuple(data.var_names))
+        return _Wells(facts=_named(facts), values=numbers_of(data, file), genes=tuple(data.var_names))
     table = read_text_table(file, what=_WHAT)
     genes = tuple(name for name in table.names if not name.startswith(_FACT) and _is_numeric(table.column(name)))
     facts = table.text[[name for name in table.names if name not in genes]].reset_index(drop=True)

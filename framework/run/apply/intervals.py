@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import anndata
 import numpy as np
@@ -16,7 +15,7 @@ from framework.distributed import Ranks
 from framework.errors import ConfigError, RunError
 from framework.evaluate.conformal import group_names, least_rows, need_level
 from framework.evaluate.interval_layers import calibrated
-from framework.files.h5ad import read_h5ad
+from framework.files.h5ad import numbers_of, read_h5ad
 from framework.files.outputs import check_output_file, check_output_folder
 from framework.run.apply.results import PredictSummary
 from framework.run.apply.sharing import by_rank_0
@@ -82,7 +81,7 @@ def with_intervals(
     for column in by:
         if column not in new.obs or column not in calibration.obs:
             raise ConfigError(f"--interval-by: the rows have no column '{column}'; found: {', '.join(new.obs)}")
-    errors = np.abs(_dense(calibration.X) - _dense(calibration.layers["measured"]))
+    errors = np.abs(numbers_of(calibration, CALIBRATION) - numbers_of(calibration, CALIBRATION, "measured"))
     rows = int(np.isfinite(errors).any(axis=1).sum())
     if rows < least_rows(level):
         raise RunError(
@@ -91,10 +90,6 @@ def with_intervals(
         )
     groups = group_names(calibration.obs, by), group_names(new.obs, by)
     return calibrated(new, errors, level, sources=calibration.obs[SOURCE].astype(str).tolist(), groups=groups, by=by)
-
-
-def _dense(values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.asarray(values, dtype=np.float64)
 
 
 def _read(file: Path) -> anndata.AnnData:

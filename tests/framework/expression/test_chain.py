@@ -263,7 +263,7 @@ def _markers_without_names(data: anndata.AnnData) -> None:
     ("spoil", "sentence"),
     [
         (_without_genes, "holds no genes"),
-        (_without_x, "holds no matrix X"),
+        (_without_x, "no matrix X"),
         (_one_nan, "the gene 'B' of the cell 'c7' is nan; 1 values are NaN or infinite"),
         (_cell_twice, "the cell 'c1' appears twice"),
         (_gene_twice, "the gene 'A' appears twice"),

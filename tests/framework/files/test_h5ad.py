@@ -12,7 +12,7 @@ import pytest
 from scipy import sparse
 
 from framework.errors import InputError
-from framework.files.h5ad import h5ad_files, read_h5ad
+from framework.files.h5ad import h5ad_files, numbers_of, read_h5ad
 
 
 @pytest.fixture
@@ -79,3 +79,26 @@ def test_files_of_a_folder_or_where_below_they_lie(file: Path, tmp_path: Path) -
         f"{empty}: no .h5ad file in this folder, but in 4 folders inside it (split-0, split-1, split-2 ...); name one "
         f"of these, or all: {empty}/*"
     )
+
+
+def test_numbers_are_dense_and_of_the_type_asked_for(file: Path) -> None:
+    data = read_h5ad(file)
+    for layer in (None, "raw"):
+        found = numbers_of(data, file, layer, dtype=np.float32)
+        assert (found.dtype, found.tolist()) == (np.float32, [[1, 0, 2], [0, 3, 0]])
+
+
+@pytest.mark.parametrize(
+    ("layer", "sentence"),
+    [
+        (None, "a.h5ad: no matrix X; expected numbers there (it has the layers: raw, words)"),
+        ("row", "a.h5ad: no layer 'row'; it has raw, words; did you mean 'raw'?"),
+        ("words", "a.h5ad: words holds object instead of numbers"),
+    ],
+)
+def test_a_matrix_that_is_not_there_or_holds_no_numbers(file: Path, layer: str | None, sentence: str) -> None:
+    data = read_h5ad(file)
+    data.X, data.layers["words"] = None, np.full(data.shape, "a", dtype=object)
+    with pytest.raises(InputError) as raised:
+        numbers_of(data, "a.h5ad", layer)
+    assert str(raised.value) == sentence

@@ -91,6 +91,17 @@ class TestBatchPca(testing.FigureContract):
         with pytest.raises(InputError, match=r"none\.csv: no such file; expected omics of wells"):
             entry.build(entry.config()).draw(lone)
 
+    def test_files_of_other_programs(self, inputs: FigureInputs, tmp_path: Path) -> None:
+        entry = FIGURES.get(self.name)
+        foreign = anndata.AnnData(np.ones((3, 2)), pd.DataFrame({"cell_type": list("abc")}, index=list("123")))
+        foreign.write_h5ad(tmp_path / "foreign.h5ad")
+        empty = anndata.read_h5ad(tmp_path / "after.h5ad")
+        empty.X = None
+        empty.write_h5ad(tmp_path / "empty.h5ad")
+        for name, said in (("foreign", "no column 'Metadata_Plate'; it has cell_type$"), ("empty", "no matrix X")):
+            with pytest.raises(InputError, match=rf"{name}\.h5ad: {said}"):
+                entry.build(entry.config()).draw(FigureInputs(before=inputs.before, after=tmp_path / f"{name}.h5ad"))
+
 
 def test_a_dataset_that_keeps_its_samples_needs_no_files(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "data", targets={"rna_M1": 3})
