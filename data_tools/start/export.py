@@ -16,6 +16,17 @@ from framework.errors import InputError
 from framework.files.failures import near_name
 
 _SHOWN = 6
+_OTHER_FILES = {
+    (
+        ".jpg",
+        ".jpeg",
+        ".png",
+    ): "JPEG and PNG pictures are not read as plates: export TIFFs, which keep the counts of the camera",
+    (".czi", ".lif", ".lsm", ".nd2", ".oib", ".oir", ".stk", ".vsi"): "files of a microscope's own kind are converted "
+    "first: to an OME-Zarr plate with bioformats2raw, or to TIFFs, one per channel, with the program of the microscope",
+    (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"): "archives are not opened: unpack them and name the folder",
+}
+"""Endings of files that no reader takes, and what to do with them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,14 +129,8 @@ def _only_one(path: str, answers: list[Recognised[Any]], sight: Sight) -> Recogn
     ranks = sorted(opened, key=_rank)
     if not ranks:
         lines = "\n".join(f"  {sentence}" for sentence in refusals(answers)) or "  no reader saw anything like its own"
-        pictures = sight.ending(".jpg", ".jpeg", ".png") and not sight.images
-        lossy = (
-            "\nJPEG and PNG pictures are not read as plates: export TIFFs, which keep the counts of the camera"
-            if pictures
-            else ""
-        )
         raise InputError(
-            f"{path}: no reader knows this export; it holds {sight.kinds()}\n{lines}{lossy}\n"
+            f"{path}: no reader knows this export; it holds {sight.kinds()}\n{lines}{_other_files(sight)}\n"
             "docs/microscopes.md says what each reader takes; write a config by hand, or name one with --reader"
         )
     equal = [one for one in ranks if _rank(one) == _rank(ranks[0])]
@@ -136,6 +141,14 @@ def _only_one(path: str, answers: list[Recognised[Any]], sight: Sight) -> Recogn
             f"{equal[0].reader}"
         )
     return ranks[0]
+
+
+def _other_files(sight: Sight) -> str:
+    """Say what to do about files that no reader takes, where there is no image beside them."""
+    if sight.images:
+        return ""
+    told = [sentence for endings, sentence in _OTHER_FILES.items() if sight.ending(*endings)]
+    return "".join(f"\n{sentence}" for sentence in told)
 
 
 def _rank(one: Recognised[Any]) -> int:

@@ -92,6 +92,20 @@ def test_a_folder_that_nobody_knows_says_what_is_there(tmp_path: Path) -> None:
         ws.init(tmp_path / "x", tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("name", "then"),
+    [
+        ("a.JPG", "export TIFFs, which keep the counts of the camera"),
+        ("Experiment-7.czi", "converted first: to an OME-Zarr plate with bioformats2raw, or to TIFFs"),
+        ("plate.tar.gz", "archives are not opened: unpack them and name the folder"),
+    ],
+)
+def test_files_that_no_reader_takes_are_told_with_what_to_do_first(tmp_path: Path, name: str, then: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputError, match=f"no reader knows this export; it holds 1 (?s:.*){then}"):
+        ws.init(tmp_path, tmp_path / "out")
+
+
 def test_an_ambiguous_folder_is_refused_until_a_reader_is_chosen(tmp_path: Path) -> None:
     raw = simulated(tmp_path / "raw", "gallery")
     (raw / "SIM" / "Images").mkdir(exist_ok=True)

@@ -1,8 +1,9 @@
 """A regular expression for file names whose parts tell well, site and channel apart, found from the names themselves.
 
 Names are cut at ``_ - . /`` into parts. A part that is a well (or a letter followed by a number) in every name is
-the well; of the others only those that differ between names say anything: text is the channel, a number is the site. A
-part that says the same as another (``1`` beside ``DAPI``) is passed over. Where two readings remain, none is taken.
+the well; of several the one that is not written like a site (``s1``, ``P1``), and of those the one that differs between
+names. Of the others only those that differ say anything: text is the channel, a number is the site. A part that says
+the same as another (``1`` beside ``DAPI``) is passed over. Where two readings remain, none is taken.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def pattern_of(names: Sequence[str]) -> tuple[str, bool, bool]:
 
 def _roles(columns: list[tuple[str, ...]], example: str) -> dict[int, str]:
     """Return what each part is, by its place."""
-    roles = _wells(columns)
+    roles = _wells(columns, example)
     if not roles:
         raise NoPatternError(f"no part of the names is a well; an example is {example}")
     left = [place for place in range(len(columns)) if place not in roles and len(set(columns[place])) > 1]
@@ -84,17 +85,26 @@ def _roles(columns: list[tuple[str, ...]], example: str) -> dict[int, str]:
     return {**roles, **dict.fromkeys(left, "site")}
 
 
-def _wells(columns: list[tuple[str, ...]]) -> dict[int, str]:
-    for place, texts in enumerate(columns):
-        if all(re.fullmatch(r"[A-Za-z]{1,2}\d{1,2}", text) and is_well(text) for text in texts) and not _WAVE.fullmatch(
-            texts[0]
-        ):
-            return {place: "well"}
+def _wells(columns: list[tuple[str, ...]], example: str) -> dict[int, str]:
+    found = [place for place, texts in enumerate(columns) if _are_wells(texts)]
+    found = [place for place in found if not all(_SITE.fullmatch(text) for text in columns[place])] or found
+    found = [place for place in found if len(set(columns[place])) > 1] or found
+    if len(found) > 1:
+        told = " and ".join(f"'{columns[place][0]}'" for place in found[:_SHOWN])
+        raise NoPatternError(f"in names like {example} the parts {told} look like wells, so it is not clear which is")
+    if found:
+        return {found[0]: "well"}
     for place in range(len(columns) - 1):
         rows, numbers = columns[place], columns[place + 1]
         if all(re.fullmatch(r"[A-P]", text) for text in rows) and all(re.fullmatch(r"\d{1,2}", n) for n in numbers):
             return {place: "row", place + 1: "column"}
     return {}
+
+
+def _are_wells(texts: tuple[str, ...]) -> bool:
+    if _WAVE.fullmatch(texts[0]):
+        return False
+    return all(re.fullmatch(r"[A-Za-z]{1,2}\d{1,2}", text) and is_well(text) for text in texts)
 
 
 def _told_by(texts: tuple[str, ...], columns: list[tuple[str, ...]], known: list[int]) -> bool:

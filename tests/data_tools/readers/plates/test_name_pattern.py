@@ -24,6 +24,26 @@ def test_well_site_and_channel() -> None:
     ]
 
 
+@pytest.mark.parametrize("form", ["P1_{well}_s{site}_{channel}.tif", "s{site}_{well}_{channel}_B2.tif"])
+def test_a_plate_or_a_site_that_is_written_like_a_well(form: str) -> None:
+    names = [
+        form.format(well=well, site=site, channel=channel)
+        for well in ("A01", "B12")
+        for site in (1, 2)
+        for channel in ("DNA", "ER")
+    ]
+    assert {tuple(sorted(row.items())) for row in read(names)} == {
+        (("channel", channel), ("site", site), ("well", well))
+        for well in ("A01", "B12")
+        for site in "12"
+        for channel in ("DNA", "ER")
+    }
+
+
+def test_several_sites_of_one_well() -> None:
+    assert read(["A01_s1_DNA.tif", "A01_s2_DNA.tif"])[0] == {"well": "A01", "site": "1"}
+
+
 def test_a_number_that_follows_from_the_channel_says_nothing() -> None:
     names = [f"{well}_01_{n}_3_{stain}_001.tif" for well in ("B7", "D6") for n, stain in ((1, "DAPI"), (2, "GFP"))]
     _, has_site, has_channel = pattern_of(names)
@@ -48,6 +68,10 @@ def test_wells_are_folders() -> None:
         (
             ["A01_1_DNA.tif", "A01_1_DNA_x.tif"],
             "the names do not have the same parts, such as A01_1_DNA.tif and A01_1_DNA_x.tif",
+        ),
+        (
+            [f"{a}_{b}.tif" for a in ("B2", "B3") for b in ("A01", "A02")],
+            "in names like B2_A01.tif the parts 'B2' and 'A01' look like wells, so it is not clear which is",
         ),
         (
             [f"A01_{a}_{b}.tif" for a in (1, 2) for b in (3, 4)],
