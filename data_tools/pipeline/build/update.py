@@ -59,11 +59,11 @@ class UpdateSummary(Result):
         out: the dataset folder.
         changed: dotted keys of the config that differ.
         remade: files that were made again.
-        bags: bags whose labels are others than before.
-        tiles: tiles whose own labels or measurements are others than before.
+        bags_changed: bags whose labels are others than before.
+        tiles_changed: tiles whose own labels or measurements are others than before.
         targets: omics targets.
         markers: measurements stored with each tile.
-        shards: untouched.
+        shards_untouched: all of them.
         notes: what was joined and left out.
     """
 
@@ -71,11 +71,11 @@ class UpdateSummary(Result):
     out: str
     changed: tuple[str, ...]
     remade: tuple[str, ...]
-    bags: int
-    tiles: int
+    bags_changed: int
+    tiles_changed: int
     targets: tuple[str, ...]
     markers: tuple[str, ...]
-    shards: int
+    shards_untouched: int
     notes: tuple[str, ...] = ()
 
 
@@ -155,11 +155,11 @@ def update_tables(
         out=str(root),
         changed=tuple(changed),
         remade=tuple(sorted((*remade, *gone))),
-        bags=bags,
-        tiles=tiles,
+        bags_changed=bags,
+        tiles_changed=tiles,
         targets=tables.targets,
         markers=tables.markers,
-        shards=len(manifest.shards),
+        shards_untouched=len(manifest.shards),
         notes=tables.said,
     )
 

@@ -19,6 +19,7 @@ from data_tools.pipeline.build.folder import BuildFolder, file_state, record, wr
 from data_tools.pipeline.build.kind import Ending, Kind, Summary
 from data_tools.pipeline.build.runner import Runner
 from data_tools.pipeline.build.shard_file import ShardFiles
+from data_tools.pipeline.build.update import bag_rows
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.estimate import estimate
 from data_tools.pipeline.plates.fields import overview_sites
@@ -33,7 +34,7 @@ from data_tools.pipeline.plates.shading import (
 )
 from data_tools.pipeline.plates.survey import Survey, survey
 from data_tools.pipeline.plates.task import ShardJob, make_shard
-from framework.data.format.schema import FileRecord, Manifest
+from framework.data.format.schema import BAG, SOURCE, FileRecord, Manifest
 from framework.files.h5_writing import write_h5ad
 from framework.format import byte_size
 from framework.look.values import Look
@@ -166,24 +167,23 @@ class PlatesIngest(Kind[IngestConfig, Survey, ShardJob, IngestSummary]):
 
     def of_complete(self, manifest: Manifest, root: Path) -> IngestSummary:
         """Say what a finished dataset holds."""
+        bags = bag_rows(root)
         return IngestSummary.of(
             manifest,
             root,
-            plates=(),
+            plates=tuple(dict.fromkeys(bag[SOURCE] for bag in bags)),
             wells=manifest.n_bags,
-            sites=0,
+            sites=sum(bag["n_sites"] for bag in bags),
             nuclei=manifest.n_cells,
+            empty_wells=tuple(f"{bag[SOURCE]}/{bag[BAG]}" for bag in bags if not bag["n_tiles"]),
             targets=manifest.targets,
         )
 
     def of_build(self, complete: IngestSummary, found: Survey, facts: Sequence[ShardFacts]) -> IngestSummary:
-        """Add plates, sites, empty wells, and what became of tables of cells."""
-        bags = [bag for item in facts for bag in item.bags]
+        """Add plates without a well, and what became of tables of cells."""
         return replace(
             complete,
             plates=tuple(plate.name for plate in found.plates),
-            sites=sum(bag.n_sites for bag in bags),
-            empty_wells=tuple(bag.name for bag in bags if not bag.n_tiles),
             cells_matched=tuple(
                 f"{well.plate}/{well.well}: {well.matched} of {well.cells} cells, {well.nuclei} nuclei"
                 for item in facts

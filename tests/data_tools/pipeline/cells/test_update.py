@@ -82,7 +82,7 @@ def test_added_labels_and_measurements_are_those_of_an_ingest(
     before = tree(tmp_path / "data")
     done = update(config(world, PHASE), tmp_path / "data")
     assert (done.state, done.changed, done.markers) == ("updated", ("markers.size", "sources.0.tables"), ("size",))
-    assert (done.bags, done.tiles, done.shards) == (0, 12, 2)
+    assert (done.bags_changed, done.tiles_changed, done.shards_untouched) == (0, 12, 2)
     ingest(config(world, PHASE), tmp_path / "fresh", workers=0)
     one, other = tree(tmp_path / "data"), tree(tmp_path / "fresh")
     assert {name: digest for name, digest in one.items() if name not in TOLD} == {
@@ -101,7 +101,7 @@ def test_a_corrected_table_changes_its_cells_alone(world: dict[str, Any], tmp_pa
     old = Dataset.open(tmp_path / "data").tile_table()
     world["table"].write_text(rows_of({("AAH1", 3): ("G2", "9.25")}))
     done = update(config(world, PHASE), tmp_path / "data")
-    assert (done.state, done.changed, done.bags, done.tiles) == ("updated", (), 0, 1)
+    assert (done.state, done.changed, done.bags_changed, done.tiles_changed) == ("updated", (), 0, 1)
     new = Dataset.open(tmp_path / "data").tile_table()
     shown = ["Metadata_Phase", "Marker_size"]
     differs = (old[shown] != new[shown]).any(axis=1)
@@ -116,7 +116,7 @@ def test_a_label_that_all_cells_of_a_bag_share_belongs_to_the_bag(world: dict[st
     ingest(config(world, PHASE), tmp_path / "data", workers=0)
     world["table"].write_text(rows_of(alike))
     done = update(config(world, PHASE), tmp_path / "data")
-    assert done.bags == 2
+    assert done.bags_changed == 2
     dataset = Dataset.open(tmp_path / "data")
     assert dataset.bags["Metadata_Phase"].tolist() == ["M", "G0"]
     assert dataset.tile_labels() == ["Metadata_Cell"]

@@ -187,11 +187,13 @@ def test_overviews_are_listed_with_the_facts_to_draw_them(built: tuple[Any, Path
 def test_a_finished_dataset_is_left_alone_and_another_config_refused(
     built: tuple[Any, Path, Any], tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    raw, out, _ = built
+    raw, out, first = built
     before = tree(out)
     monkeypatch.setattr(shard_task, "load_site", None)
     again = ingest(raw.config(), out, workers=0)
     assert (again.state, again.tiles) == ("already_complete", read_manifest(out).n_tiles)
+    assert again.sites == first.sites > 0
+    assert (again.plates, again.wells, again.empty_wells) == (first.plates, first.wells, first.empty_wells)
     with pytest.raises(DatasetError, match=r"another config \(it differs in seed\); choose another folder, or"):
         ingest(raw.config(seed=1), out, workers=0)
     assert tree(out) == before

@@ -72,7 +72,7 @@ def test_a_corrected_plate_map_changes_labels_alone(raw: Any, out: Path, tree: T
     before = tree(out)
     corrected(raw, "A02,gene1", "A02,gene7")
     done = update(raw.config(), out)
-    assert (done.state, done.changed, done.bags) == ("updated", (), 1)
+    assert (done.state, done.changed, done.bags_changed) == ("updated", (), 1)
     bags = Dataset.open(out).bags.set_index("Metadata_Well")
     assert bags.Metadata_Perturbation["A02"] == "gene7"
     assert {name for name, sum_ in tree(out).items() if sum_ != before[name]} == {
