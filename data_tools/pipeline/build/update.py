@@ -165,8 +165,9 @@ def update_tables(
 
 
 def bag_rows(root: Path) -> list[dict[str, Any]]:
-    """Return the rows of bags.parquet."""
-    with open_parquet(root / BAGS_NAME) as table:
+    """Return the rows of bags.parquet. Raises DatasetError: it is missing or damaged."""
+    then = f"find all damage with: wellstream verify {root}"
+    with open_parquet(root / BAGS_NAME, what="the bags of a dataset (Parquet)", then=then) as table:
         rows: list[dict[str, Any]] = table.read().to_pylist()
     return rows
 

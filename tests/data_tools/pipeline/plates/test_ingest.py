@@ -329,3 +329,10 @@ def test_targets_join_bags_by_condition(raw: Any, tmp_path: Path) -> None:
     assert np.abs(before).max() > 0.01
     assert np.abs(after).max() < 1e-5, "plates are equal after batch correction"
     verify_dataset(tmp_path / "data")
+
+
+def test_a_finished_dataset_without_its_bags_is_not_called_complete(raw: Any, tmp_path: Path) -> None:
+    ingest(raw.config(), tmp_path / "data", workers=0)
+    (tmp_path / "data" / "bags.parquet").unlink()
+    with pytest.raises(DatasetError, match=r"bags\.parquet: no such file.*; find all damage with: wellstream verify"):
+        ingest(raw.config(), tmp_path / "data", workers=0)
