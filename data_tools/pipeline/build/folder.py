@@ -25,10 +25,11 @@ import numpy.typing as npt
 from data_tools.pipeline.build.changes import changed_keys, of_pixels, value_at
 from framework import __version__
 from framework.config import StrictModel
-from framework.data.format.schema import MANIFEST_NAME, FileRecord, Manifest, read_manifest
+from framework.data.format.schema import BAGS_NAME, MANIFEST_NAME, FileRecord, Manifest, read_manifest
 from framework.durable import TEMPORARY_PREFIX, file_checksum, sole_writer, write_json
 from framework.errors import DatasetError
 from framework.files.json_file import read_mapping
+from framework.files.parquet import open_parquet
 
 BUILD_NAME = ".build"
 _PLAN_NAME = "plan.json"
@@ -246,6 +247,14 @@ def record(file: Path, root: Path) -> FileRecord:
     """Return name, size and checksum of a file of the dataset."""
     name = file.relative_to(root).as_posix()
     return FileRecord(name=name, bytes=file.stat().st_size, blake3=file_checksum(file))
+
+
+def bag_rows(root: Path) -> list[dict[str, Any]]:
+    """Return the rows of bags.parquet. Raises DatasetError: it is missing or damaged."""
+    then = f"find all damage with: wellstream verify {root}"
+    with open_parquet(root / BAGS_NAME, what="the bags of a dataset (Parquet)", then=then) as table:
+        rows: list[dict[str, Any]] = table.read().to_pylist()
+    return rows
 
 
 def remake_part(file: Path) -> str:

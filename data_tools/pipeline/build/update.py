@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from data_tools.pipeline.build.changes import changed_keys, of_pixels, value_at
 from data_tools.pipeline.build.config import IngestBase
-from data_tools.pipeline.build.folder import only_writer, record
+from data_tools.pipeline.build.folder import bag_rows, only_writer, record
 from data_tools.pipeline.build.joining import QC_INDEX_NAME, skipped, tile_index
 from data_tools.pipeline.build.parts import bags_table, tiles_schema, write_tables
 from data_tools.pipeline.build.staged import finish, put_in_place, staging
@@ -162,14 +162,6 @@ def update_tables(
         shards_untouched=len(manifest.shards),
         notes=tables.said,
     )
-
-
-def bag_rows(root: Path) -> list[dict[str, Any]]:
-    """Return the rows of bags.parquet. Raises DatasetError: it is missing or damaged."""
-    then = f"find all damage with: wellstream verify {root}"
-    with open_parquet(root / BAGS_NAME, what="the bags of a dataset (Parquet)", then=then) as table:
-        rows: list[dict[str, Any]] = table.read().to_pylist()
-    return rows
 
 
 def _checked(manifest: Manifest, config: IngestBase, root: Path, kind: str) -> list[str]:

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data_tools.pipeline.build.update import COUNTS, NewTables, UpdateSummary, bag_rows, update_tables
+from data_tools.pipeline.build.folder import bag_rows
+from data_tools.pipeline.build.update import COUNTS, NewTables, UpdateSummary, update_tables
 from data_tools.pipeline.cells.config import CellsIngestConfig
 from data_tools.pipeline.cells.survey import CellSurvey, survey_cells
 from data_tools.pipeline.cells.task import FEW

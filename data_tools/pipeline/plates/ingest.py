@@ -15,11 +15,10 @@ from typing import Any
 from data_tools.nuclei import NUCLEI
 from data_tools.omics import Target
 from data_tools.pipeline.build.facts import ShardFacts
-from data_tools.pipeline.build.folder import BuildFolder, file_state, record, writing
+from data_tools.pipeline.build.folder import BuildFolder, bag_rows, file_state, record, writing
 from data_tools.pipeline.build.kind import Ending, Kind, Summary
 from data_tools.pipeline.build.runner import Runner
 from data_tools.pipeline.build.shard_file import ShardFiles
-from data_tools.pipeline.build.update import bag_rows
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.estimate import estimate
 from data_tools.pipeline.plates.fields import overview_sites

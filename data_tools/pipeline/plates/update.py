@@ -17,7 +17,8 @@ import pandas as pd
 
 from data_tools.omics import Target, read_omics
 from data_tools.pipeline.build.facts import CellCounts
-from data_tools.pipeline.build.update import COUNTS, NewTables, UpdateSummary, bag_rows, update_tables
+from data_tools.pipeline.build.folder import bag_rows
+from data_tools.pipeline.build.update import COUNTS, NewTables, UpdateSummary, update_tables
 from data_tools.pipeline.plates.config import IngestConfig
 from data_tools.pipeline.plates.ingest import write_targets
 from data_tools.pipeline.plates.measured import check_cell_tables

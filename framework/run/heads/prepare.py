@@ -35,7 +35,7 @@ from framework.run.heads.writing import Known
 from framework.run.train.batches import open_store, plan_of
 from framework.run.train.config import Draw, RunConfig
 from framework.run.train.folder import Measured, ObjectiveFacts, RunFolder, plain_profile
-from framework.run.train.prepare import scale_of
+from framework.run.train.prepare import open_dataset, scale_of
 from framework.run.train.pretrained import Foundation, foundation_to_train_on
 
 
@@ -69,7 +69,7 @@ class Sources:
             raise RunError(
                 f"{config.run_dir}: is a dataset folder, but a run needs its own folder; choose another run_dir"
             )
-        self.dataset = cache(lambda path: Dataset.open(path, config.data.cache))
+        self.dataset = cache(lambda path: open_dataset(config.data.model_copy(update={"path": path})))
         self.digest = cache(lambda path: dataset_digest(self.dataset(path)))
         self.table = cache(lambda path, target: TargetTable.read(self.dataset(path), target))
         self._bases: dict[tuple[str | None, str | None], Foundation] = {}

@@ -16,14 +16,15 @@ from framework.checkpoint import Checkpoint
 from framework.data import split
 from framework.data.dataset import Dataset
 from framework.data.format.schema import MANIFEST_NAME
+from framework.data.remote.download import is_url
 from framework.data.scales import ScaleProfile
 from framework.data.store import TileStore, dataset_digest
 from framework.distributed import Ranks
-from framework.errors import CheckpointError, RunError, WellstreamError
+from framework.errors import CheckpointError, DatasetError, RunError, WellstreamError
 from framework.files.failures import Mistakes
 from framework.objectives import OBJECTIVES
 from framework.run.train.agreement import need_same_data
-from framework.run.train.config import RunConfig
+from framework.run.train.config import DataConfig, RunConfig
 from framework.run.train.folder import Measured, ObjectiveFacts, RunFolder, plain_profile
 from framework.run.train.identity import facts_of_run, need_facts_of, need_same_run
 from framework.run.train.pretrained import Foundation, foundation_to_train_on
@@ -89,7 +90,7 @@ def prepare(config: RunConfig, folder: RunFolder, resume: str, ranks: Ranks) -> 
         CheckpointError: every checkpoint is damaged, or the one asked for is.
     """
     # Each is opened once per process: on rank 0 when it is first asked for, elsewhere after rank 0 had no complaint.
-    opened = cache(lambda: Dataset.open(config.data.path, config.data.cache))
+    opened = cache(lambda: open_dataset(config.data))
     base = cache(lambda: foundation_to_train_on(config))
     read: list[Checkpoint] = []
     start = ranks.on_main(lambda: _begin(config, folder, resume, opened, base, read))
@@ -103,6 +104,20 @@ def prepare(config: RunConfig, folder: RunFolder, resume: str, ranks: Ranks) -> 
         identity=facts_of_run(folder, config),
         found=read[0] if read else None,
     )
+
+
+def open_dataset(data: DataConfig) -> Dataset:
+    """Open the dataset that a config names.
+
+    Raises:
+        DatasetError: as ``Dataset.open``; where there is no dataset, the sentence begins with the key.
+    """
+    try:
+        return Dataset.open(data.path, data.cache)
+    except DatasetError as error:
+        if is_url(data.path) or (Path(data.path) / MANIFEST_NAME).exists():
+            raise
+        raise DatasetError(f"data.path: {error}") from None
 
 
 def _begin(

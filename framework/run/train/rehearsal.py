@@ -30,7 +30,7 @@ from framework.run.train.build import Built, build
 from framework.run.train.config import RunConfig
 from framework.run.train.folder import RunFolder
 from framework.run.train.header import device_of, header, parameters_of, tiles_per_step
-from framework.run.train.prepare import Prepared, Start, measured_on
+from framework.run.train.prepare import Prepared, Start, measured_on, open_dataset
 from framework.run.train.pretrained import foundation_to_train_on
 from framework.tracking import TrackingConfig
 from framework.trainer import Signals, TrainConfig, train_step
@@ -93,7 +93,7 @@ def rehearse(config: RunConfig) -> Rehearsal:
     train = settings.train
     ranks = Ranks.open(train.device, train.precision, deterministic=train.deterministic)
     try:
-        dataset = Dataset.open(settings.data.path, settings.data.cache)
+        dataset = open_dataset(settings.data)
         found = _measure(settings, dataset, ranks)
         lighter = tuple(_compared(settings, dataset, ranks, found))
         where = device_of(ranks)

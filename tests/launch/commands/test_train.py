@@ -42,7 +42,8 @@ def test_what_is_wrong_is_said_once_by_all_ranks_together(config: Path, tmp_path
     said, _ = process.communicate(timeout=600)
     assert process.returncode == 2
     assert said.strip().splitlines() == [
-        f"wellstream: {tmp_path / 'nowhere'}: no such dataset folder; make one with: wellstream ingest CONFIG"
+        f"wellstream: data.path: {tmp_path / 'nowhere'}: no such dataset folder; make one with: wellstream ingest "
+        "CONFIG"
     ]
 
 
