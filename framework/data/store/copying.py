@@ -43,6 +43,33 @@ def copy_ranges(
 
 
 @compiled
+def stream_tile(tile: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], row: int) -> None:
+    """Copy a tile to a row of a batch past the processor's cache; ``finish_streams`` ends what several calls began.
+
+    Args:
+        tile: bytes of the tile, (n,).
+        out: bytes of the batch, (rows * n,).
+        row: row of the batch.
+
+    Raises:
+        IndexError: there is no such row.
+    """
+    if row < 0 or (row + 1) * len(tile) > len(out):
+        raise IndexError("no such row of the batch")
+    source, target = np.uint64(tile.ctypes.data), np.uint64(out.ctypes.data + row * len(tile))
+    if len(tile) >= 4 * _LINE:
+        _stream(target, source, np.uint64(len(tile)), source)
+    else:
+        copy_bytes(target, source, np.uint64(len(tile)))
+
+
+@compiled
+def finish_streams() -> None:
+    """Let other threads see what was streamed before they see what is written from now on."""
+    finish_streaming()
+
+
+@compiled
 def _copied(
     shard: npt.NDArray[np.uint8],
     begin: I64,

@@ -27,7 +27,7 @@ from framework.data.dataset import Dataset
 from framework.data.permutation import I64
 from framework.data.store.base import check_request
 from framework.data.store.block_check import BlockCheck
-from framework.data.store.copying import copy_ranges
+from framework.data.store.copying import copy_ranges, finish_streams, stream_tile
 from framework.errors import DatasetError
 from framework.files.failures import is_inside, reading
 
@@ -119,10 +119,10 @@ class TileStore:
         self._check_inside(tile_ids)
         if self._blocks is not None:
             self._blocks.check(tile_ids, self._mapped)
-        if self.dataset.manifest.codec is not None:
-            self._gather_coded(tile_ids, out)
-            return
         past_cache = out.nbytes > _CACHED_BYTES
+        if self.dataset.manifest.codec is not None:
+            self._gather_coded(tile_ids, out, past_cache)
+            return
         # The threads of a loader, in which PyTorch has no others, share the cores already.
         if _torch().get_num_threads() == 1:
             self._copy(tile_ids, out, past_cache)
@@ -160,7 +160,7 @@ class TileStore:
                 f"wellstream verify {self.dataset.where}"
             )
 
-    def _gather_coded(self, tile_ids: I64, out: npt.NDArray[Any]) -> None:
+    def _gather_coded(self, tile_ids: I64, out: npt.NDArray[Any], past_cache: bool) -> None:
         """Unpack tiles in the order of the files, the parts of that order side by side.
 
         All parts go to the pool, none is done here: numcodecs unpacks on the main thread with a lock around it. There
@@ -169,17 +169,19 @@ class TileStore:
         index = self.dataset.index
         order = np.lexsort((index.offset[tile_ids], index.shard[tile_ids]))
         parts = np.array_split(order, min(_TASKS_PER_DECODER * self._decoders, len(order)) or 1)
-        for done in [self._pool.submit(self._unpack, tile_ids, part, out) for part in parts]:
+        for done in [self._pool.submit(self._unpack, tile_ids, part, out, past_cache) for part in parts]:
             done.result()
 
-    def _unpack(self, tile_ids: I64, rows: npt.NDArray[np.intp], out: npt.NDArray[Any]) -> None:
-        """Fill the rows of ``out``, straight from the shard where all channels are wanted as stored."""
+    def _unpack(self, tile_ids: I64, rows: npt.NDArray[np.intp], out: npt.NDArray[Any], past_cache: bool) -> None:
+        """Fill the rows of ``out``: straight, or by way of a tile that stays in the processor's cache."""
         index, lengths = self.dataset.index, self.dataset.index.nbytes
         if lengths is None:
             raise DatasetError(
                 f"{self.dataset.where}: is compressed, but the sizes of its tiles are missing; ingest again"
             )
+        straight = self._wanted is None and not past_cache
         scratch = np.empty(self.dataset.manifest.tile.shape, dtype=self.dtype)
+        unpacked, flat = (array.reshape(-1).view(np.uint8) for array in (scratch, out))
         ids = tile_ids[rows]
         places = zip(
             rows.tolist(),
@@ -196,7 +198,7 @@ class TileStore:
                 continue
             if shard != current:
                 current, packed = shard, self._mapped(shard).data
-            target = out[row] if self._wanted is None else scratch
+            target = out[row] if straight else scratch
             frame = packed[begin : begin + length]
             try:
                 _check_frame(frame, target.nbytes)
@@ -209,7 +211,10 @@ class TileStore:
                 ) from None
             if self._wanted is not None:
                 np.take(scratch, self._wanted, axis=0, out=out[row], mode="clip")
+            elif past_cache:
+                stream_tile(unpacked, flat, row)
             previous, filled = tile, row
+        finish_streams()
 
     def _mapped(self, shard: int) -> npt.NDArray[np.uint8]:
         """The bytes of a shard, uint8; the least recently used map is dropped when there are too many."""

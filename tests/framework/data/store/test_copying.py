@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.data.store.copying import copy_ranges
+from framework.data.store.copying import copy_ranges, finish_streams, stream_tile
 
 SHARD = np.random.default_rng(0).integers(0, 256, 20_000, dtype=np.uint8)
 
@@ -46,3 +46,14 @@ def test_a_range_outside_is_refused(begin: int, place: int, length: int, past_ca
     with pytest.raises(IndexError, match="outside the shard or the batch"):
         copy_ranges(SHARD, first, out, target, nbytes, past_cache=past_cache)
     assert not out.any()
+
+
+@pytest.mark.parametrize("size", [7, 256, 1000])
+def test_a_tile_fills_its_row_and_no_other(size: int) -> None:
+    out = np.zeros(3 * size, np.uint8)
+    stream_tile(SHARD[:size], out, 1)
+    finish_streams()
+    assert out.reshape(3, size).tolist() == [[0] * size, SHARD[:size].tolist(), [0] * size]
+    for row in (-1, 3):
+        with pytest.raises(IndexError, match="no such row"):
+            stream_tile(SHARD[:size], out, row)

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from data_tools.pipeline.build.joining import tile_index
 from data_tools.shards import DATA_KEY, ZarrShardWriter
 from framework.data.dataset import Dataset
 from framework.data.format.schema import BAGS_NAME, INDEX_NAME, MANIFEST_NAME, TILES_NAME, BloscCodec, ShardRecord
+from framework.data.store import tiles as store_module
 from framework.data.store.tiles import TileStore
 from framework.errors import DatasetError
 
@@ -92,7 +94,7 @@ def gathered(store: TileStore, ids: list[int]) -> npt.NDArray[np.generic]:
 def test_ours_webdataset_and_zarr_agree(
     tar: Dataset, coded: Dataset, by_webdataset: npt.NDArray[np.generic], data: st.DataObject
 ) -> None:
-    """Shuffled, permuted, repeated and channel-subset requests, of both layouts."""
+    """Shuffled, permuted, repeated and channel-subset requests, of both layouts, larger than the cache and smaller."""
     n = len(by_webdataset)
     ids = data.draw(st.one_of(st.lists(st.integers(0, n - 1), max_size=40), st.permutations(range(n))))
     channels = tuple(data.draw(st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=3, unique=True)))
@@ -101,8 +103,9 @@ def test_ours_webdataset_and_zarr_agree(
     by_zarr = np.concatenate(arrays)
     expected = by_webdataset[list(ids)][:, columns]
     assert np.array_equal(by_zarr[list(ids)][:, columns], expected)
-    assert np.array_equal(gathered(TileStore(coded, channels), list(ids)), expected)
-    assert np.array_equal(gathered(TileStore(tar, channels), list(ids)), expected)
+    with mock.patch.object(store_module, "_CACHED_BYTES", data.draw(st.sampled_from([0, 1 << 30]))):
+        assert np.array_equal(gathered(TileStore(coded, channels), list(ids)), expected)
+        assert np.array_equal(gathered(TileStore(tar, channels), list(ids)), expected)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
