@@ -34,7 +34,8 @@ _THREADS_NOTE = (
     "lower them; in CPU-seconds a tile of a mapped file costs 1.5 to 2 times what a tile of one array costs, whichever "
     "call copies it"
 )
-_OVER_LITDATA, _OVER_WEBDATASET, _OF_MEMCPY = 4.0, 3.0, 0.65
+_OVER_LITDATA, _OVER_WEBDATASET = 4.0, 3.0
+_OF_MEMCPY = {GATHER: 0.65, LOADED: 0.75}
 
 
 @dataclass(kw_only=True)
@@ -131,7 +132,7 @@ def _targets(costs: Costs) -> tuple[Target, ...]:
     best = [name for name in costs.seconds if name.startswith("webdataset")]
     found = []
     for arm in (GATHER, LOADED):
-        over = {"memcpy": _OF_MEMCPY, "litdata, shuffled iteration": _OVER_LITDATA} | dict.fromkeys(
+        over = {"memcpy": _OF_MEMCPY[arm], "litdata, shuffled iteration": _OVER_LITDATA} | dict.fromkeys(
             best, _OVER_WEBDATASET
         )
         for name, least in over.items():
