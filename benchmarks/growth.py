@@ -74,11 +74,11 @@ PANELS = (
         up="s to open",
         log=(True, True),
     ),
-    Panel(cases={BY_BATCH: ""}, across="tiles per step", up="training: s a step", log=(False, False)),
+    Panel(cases={BY_BATCH: ""}, across="tiles per step", up="training: s per step", log=(False, False)),
     Panel(
         cases={TRAINING: ""},
         across="ranks, on the same cores",
-        up="training: s a step",
+        up="training: s per step",
         log=(False, False),
         ticks=WORLDS,
     ),
