@@ -23,7 +23,7 @@ from framework.errors import InputError, did_you_mean
 from framework.evaluate.made_from import MadeFrom
 from framework.files.delimited import TextTable, read_text_table
 from framework.files.failures import found_instead
-from framework.files.h5ad import h5ad_files, read_h5ad
+from framework.files.h5ad import as_numbers, h5ad_files, read_h5ad
 from framework.files.names import why_unmatched
 from framework.files.parquet import read_parquet
 from framework.files.text_values import text_values
@@ -166,7 +166,7 @@ def _from_anndata(path: Path, key: str | None) -> list[FeatureTable]:
     facts: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     tables = []
     for entry, values in matrices.items():
-        dense = np.asarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float32)
+        dense = as_numbers(values, f"{path}: {entry or 'X'}", dtype=np.float32)
         names = data.var_names if entry is None else [f"{entry}_{i:04d}" for i in range(dense.shape[1])]
         tables.append(
             FeatureTable(

@@ -77,9 +77,29 @@ def numbers_of(
     if layer is not None and layer not in layers:
         raise error(f"{file}: no layer '{layer}'; it has {shown}" + did_you_mean(layer, layers))
     matrix = data.X if layer is None else data.layers[layer]
+    return as_numbers(matrix, f"{file}: {'X' if layer is None else layer}", dtype=dtype, error=error)
+
+
+def as_numbers(
+    matrix: Any, what: str, *, dtype: type[np.floating[Any]] = np.float64, error: type[WellstreamError] = InputError
+) -> npt.NDArray[Any]:
+    """Return a matrix of an AnnData object, sparse, dense or a frame, as a dense one of ``dtype``.
+
+    Args:
+        matrix: (rows, columns).
+        what: its file and name, for messages.
+        dtype: float type of the result.
+        error: class to raise.
+
+    Raises:
+        WellstreamError: of class ``error``: it does not hold numbers.
+    """
+    if isinstance(matrix, pd.DataFrame) and all(map(pd.api.types.is_numeric_dtype, matrix.dtypes)):
+        # Columns of several types, or with missing whole numbers, would become objects.
+        matrix = matrix.to_numpy(dtype=dtype, na_value=np.nan)
     dense = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
     if dense.dtype.kind not in "iufb":
-        raise error(f"{file}: {'X' if layer is None else layer} holds {dense.dtype} instead of numbers")
+        raise error(f"{what} holds {dense.dtype} instead of numbers")
     return dense.astype(dtype, copy=False)
 
 

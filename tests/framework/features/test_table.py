@@ -132,6 +132,17 @@ def test_other_bad_files(tmp_path: Path) -> None:
         open_features(path)
 
 
+def test_a_frame_of_obsm_with_columns_of_several_types_and_one_with_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "z.h5ad", np.ones((2, 1)))
+    data = anndata.read_h5ad(path)
+    frame = pd.DataFrame({"n": [1, 2], "yes": [True, False], "x": [0.5, 1.5]}, index=data.obs_names)
+    data.obsm["P"], data.obsm["T"] = frame, frame.assign(t=["u", "v"])
+    data.write_h5ad(path)
+    assert open_features(f"{path}#P")[0].values.tolist() == [[1, 1, 0.5], [2, 0, 1.5]]
+    with pytest.raises(InputError, match=r"z\.h5ad: T holds object instead of numbers"):
+        open_features(f"{path}#T")
+
+
 def test_rows_are_brought_into_the_order_of_the_first(tmp_path: Path) -> None:
     first = write(tmp_path / "a.h5ad", np.array([[1.0], [2.0], [3.0], [4.0]]))
     names = ["tile-2", "tile-1", "tile-0", "tile-3"]  # each keeps its label, A or B in turn
