@@ -16,7 +16,7 @@ class IntervalSearch:
     """Finds intervals of a line; memory is about 8 bytes per interval, beside ``begin``.
 
     Args:
-        begin: int64 (U + 1,) from 0, strictly increasing; interval u is ``begin[u]:begin[u + 1]``.
+        begin: int64 (U + 1,) from 0, never falling; interval u is ``begin[u]:begin[u + 1]``, which may be empty.
     """
 
     def __init__(self, begin: I64) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from framework.data.permutation import I64, hash_u64, permute
 from framework.data.plan.base import EPOCH_ORDER, PLANS, PlanConfig, StepRows, counted, step_rows
 from framework.data.plan.interval_search import IntervalSearch
-from framework.data.plan.universe import PlanUniverse, bags_of
+from framework.data.plan.universe import PlanUniverse
 from framework.errors import RunError
 
 
@@ -32,14 +32,14 @@ class TileLine:
         self._bag_start = universe.bag_start
         self._bags = universe.bags
         self._begin = np.concatenate([[0], np.cumsum(universe.counts)]).astype(np.int64)
-        self._search = IntervalSearch(self._begin)
+        self._search = IntervalSearch(self._begin if universe.tiles is None else self._bag_start)
         self.total = int(self._begin[-1]) if universe.tiles is None else len(universe.tiles)
 
     def at(self, place: I64) -> tuple[I64, I64]:
         """Return (bags, tiles) at places of the line."""
         if self._explicit is not None:
             tiles = self._explicit[place]
-            return bags_of(self._bag_start, tiles), tiles
+            return self._search.at(tiles), tiles
         which = self._search.at(place)
         bags = self._bags[which]
         return bags, self._bag_start[bags] + place - self._begin[which]

@@ -57,10 +57,7 @@ def stream_tile(tile: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], row: in
     if row < 0 or (row + 1) * len(tile) > len(out):
         raise IndexError("no such row of the batch")
     source, target = np.uint64(tile.ctypes.data), np.uint64(out.ctypes.data + row * len(tile))
-    if len(tile) >= 4 * _LINE:
-        _stream(target, source, np.uint64(len(tile)), source)
-    else:
-        copy_bytes(target, source, np.uint64(len(tile)))
+    _stream(target, source, np.uint64(len(tile)), source)
 
 
 @compiled
@@ -85,7 +82,7 @@ def _copied(
         if min(begin[row], place[row], length[row]) < 0 or length[row] > room:
             return False
         read, written, nbytes = source + np.uint64(begin[row]), target + np.uint64(place[row]), np.uint64(length[row])
-        if past_cache and nbytes >= 4 * _LINE:
+        if past_cache:
             _stream(written, read, nbytes, source + np.uint64(begin[min(row + 1, last)]))
         else:
             copy_bytes(written, read, nbytes)
@@ -96,10 +93,13 @@ def _copied(
 
 @compiled
 def _stream(target: np.uint64, source: np.uint64, nbytes: np.uint64, following: np.uint64) -> None:
-    """Copy at least a line of bytes, and ask for the first of what is copied after them.
+    """Copy bytes, and ask for the first of what is copied after them.
 
-    What does not fill a whole line of the target is written the ordinary way.
+    What does not fill a whole line of the target is written the ordinary way, and so are few bytes.
     """
+    if nbytes < 4 * _LINE:
+        copy_bytes(target, source, nbytes)
+        return
     head = (_LINE - target % _LINE) % _LINE
     lines = (nbytes - head) // _LINE
     copy_bytes(target, source, head)

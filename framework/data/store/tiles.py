@@ -214,7 +214,8 @@ class TileStore:
             elif past_cache:
                 stream_tile(unpacked, flat, row)
             previous, filled = tile, row
-        finish_streams()
+        if past_cache:
+            finish_streams()
 
     def _mapped(self, shard: int) -> npt.NDArray[np.uint8]:
         """The bytes of a shard, uint8; the least recently used map is dropped when there are too many."""
